@@ -1,0 +1,127 @@
+"""The asyncio client: belongs to the loop of its first call and shares one connection a node among all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from ..assembly import Assembly
+from ..config import load_config
+from ..errors import BeeError, CallCancelled
+from ..payloads import HEAVY
+from ..plugin_hub import PluginHub
+from ..proxies import Reply, ServiceProxy, make_proxy
+from .driver import drive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from ..call_flow import Call
+    from ..call_plan import CallPlan
+    from ..config.model import Config
+    from ..interfaces import AsyncChannel
+    from ..service import Service
+
+T = TypeVar("T")
+log = logging.getLogger("bee.client")
+
+
+class AsyncClient:
+    """Calls the services of a configuration from an event loop. See :func:`bee_core.build_async_client`.
+
+    Belongs to the loop on which it is first used. Usable as an asynchronous context manager.
+    """
+
+    def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | Config, plugins: Sequence[object] = ()) -> None:
+        self.config = load_config(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = asyncio.Event()
+        self._channels: set[AsyncChannel] = set()
+        self._assembly: Assembly[AsyncChannel] = Assembly(
+            self.config,
+            PluginHub(plugins),
+            make_channel=self._make_channel,
+            drop_channel=self._drop_channel,
+            clock=time.monotonic,
+            rng=random.Random(),  # noqa: S311  # balancing and jitter, not secrets
+            random_bytes=os.urandom,
+            complain=log.warning,
+        )
+
+    @overload
+    def service(self, name: str) -> ServiceProxy: ...
+    @overload
+    def service(self, name: str, interface: Callable[..., T]) -> T: ...
+    def service(self, name: str, interface: Any = None) -> Any:
+        """A proxy of a service, as :meth:`bee_core.sync.client.Client.service`; its methods are awaited, and an interface declares ``async def``."""
+        self.config.client(name)
+        return make_proxy(self, self._assembly.services[name], interface)
+
+    async def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call; for proxies."""
+        call = await self._begin(plan, args, kwargs)
+        error = await drive(call, self._closing, plan.service.clock)
+        if error is not None:
+            raise error
+        return call.value
+
+    async def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply:
+        """Make a call and say how it went; for proxies."""
+        call = await self._begin(plan, args, kwargs)
+        error = await drive(call, self._closing, plan.service.clock)
+        if error is not None:
+            raise error
+        return Reply(call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started)
+
+    async def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._adopt(loop)
+        if self._closing.is_set():
+            msg = "the client is closed"
+            raise CallCancelled(msg, service=plan.service.name, method=plan.method)
+        service: Service[AsyncChannel] = plan.service
+        form, body = service.encode(plan, args, kwargs)
+        compressed = False
+        if len(body) > plan.rule.threshold:
+            if len(body) >= HEAVY:
+                body, compressed = await loop.run_in_executor(None, service.pack, plan, body)
+            else:
+                body, compressed = service.pack(plan, body)
+        return service.begin(plan, args, kwargs, form, body, compressed)
+
+    def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None:
+            msg = "this asyncio client belongs to another event loop; build one for each loop"
+            raise BeeError(msg)
+        self._loop = loop
+        self._assembly.apply_known_nodes()
+
+    def _make_channel(self, transport: Any, node: Any, settings: Any) -> AsyncChannel:
+        channel: AsyncChannel = transport.async_channel(node, settings)
+        self._channels.add(channel)
+        return channel
+
+    def _drop_channel(self, channel: AsyncChannel) -> None:
+        self._channels.discard(channel)
+        channel.retire()
+
+    async def close(self) -> None:
+        """Close all connections; calls in flight end with CallCancelled. Idempotent."""
+        self._closing.set()
+        channels, self._channels = self._channels, set()
+        if channels:
+            await asyncio.gather(*(channel.close() for channel in channels))
+
+    async def __aenter__(self) -> AsyncClient:
+        """The client itself."""
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it."""
+        await self.close()

@@ -1,0 +1,64 @@
+"""Carries out the effects of the call flow on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..call_flow import Attempt, Pause, flow
+from ..failures import Failure, cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..call_flow import Call, Queue
+    from ..errors import CallError
+
+
+async def drive(call: Call, closing: asyncio.Event, clock: Callable[[], float]) -> CallError | None:
+    """Make a call: afterwards ``call.value`` is the result, unless an error is returned. See :func:`bee_core.sync.driver.drive`."""
+    steps = flow(call)
+    answer: Any = None
+    try:
+        while True:
+            effect = steps.send(answer)
+            if type(effect) is Attempt:
+                pending = effect.channel.start(effect.request)
+                try:
+                    answer = await pending.reply
+                except BaseException:
+                    pending.cancel()
+                    raise
+            elif type(effect) is Pause:
+                closed = await _wait(closing, effect.seconds)
+                answer = cancelled("the client was closed", sent=call.executed != "no") if closed else None
+            else:
+                answer = await _queue(effect, closing, clock)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        # After a cancelled task the permits are settled here and not when the garbage is collected.
+        steps.close()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except (TimeoutError, asyncio.TimeoutError):
+        return False
+    return True
+
+
+async def _queue(effect: Queue, closing: asyncio.Event, clock: Callable[[], float]) -> bool | Failure:
+    loop = asyncio.get_running_loop()
+    admitted = asyncio.Event()
+    effect.ticket.on_admitted(lambda: loop.call_soon_threadsafe(admitted.set))
+    waits = {asyncio.ensure_future(admitted.wait()), asyncio.ensure_future(closing.wait())}
+    try:
+        await asyncio.wait(waits, timeout=max(0.0, effect.until - clock()), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if admitted.is_set():
+        return True
+    return cancelled("the client was closed", sent=False) if closing.is_set() else False

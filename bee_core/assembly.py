@@ -1,0 +1,156 @@
+"""Makes the services of a client out of a configuration and its plugins. Everything that can be wrong with them comes to light here, before the first call."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .addresses import parse
+from .config.model import RegistryConfig
+from .config.settings import PluginRef
+from .directory import Directory
+from .interfaces import ChannelSettings, RegistrySettings
+from .node_set import NodeSet
+from .nodes import Node, Snapshot
+from .payloads import SizeRule
+from .retry_budget import RetryBudget
+from .service import Service
+from .versions import Range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from .config.model import ClientConfig, Config
+    from .interfaces import Breaker, Registry, Transport
+    from .plugin_hub import PluginHub
+
+C = TypeVar("C")
+
+
+class Assembly(Generic[C]):
+    """What a client is made of.
+
+    Args:
+        config: The whole configuration.
+        hub: The client's plugins.
+        make_channel: Makes a channel of the client's style (blocking or asyncio).
+        drop_channel: Takes a channel whose node has left.
+        clock: Seconds, monotonic.
+        rng: For balancing and jitter.
+        random_bytes: The operating system's randomness.
+        complain: Takes one line for the operator.
+
+    Attributes:
+        services: By name.
+
+    Raises:
+        ConfigError: A value or an option cannot be used.
+        PluginError: A name is unknown or cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        hub: PluginHub,
+        *,
+        make_channel: Callable[[Transport, Node, ChannelSettings], C],
+        drop_channel: Callable[[C], None],
+        clock: Callable[[], float],
+        rng: Random,
+        random_bytes: Callable[[int], bytes],
+        complain: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._hub = hub
+        self._make_channel = make_channel
+        self._drop_channel = drop_channel
+        self._clock = clock
+        self._rng = rng
+        self._random_bytes = random_bytes
+        self._complain = complain
+        self._lock = Lock()
+        self._transports: dict[tuple[str, str], Transport] = {}
+        section = config.registry or RegistryConfig()
+        self.registry: Registry = hub.create(section.plugin, "registry", RegistrySettings(section.address, section.heartbeat_interval), origin=config.origin)
+        self.services: dict[str, Service[C]] = {name: self._service(client) for name, client in config.clients.items()}
+
+    def _create(self, ref: PluginRef, kind: Any) -> Any:
+        return self._hub.create(ref, kind, origin=self._config.origin)
+
+    def _service(self, client: ClientConfig) -> Service[C]:
+        compressor = None if client.compress is None else self._create(client.compress, "compressor")
+        rule = SizeRule(
+            compressor,
+            max_size=client.max_size,
+            max_inflated=client.max_inflated,
+            compress_above=client.compress_above,
+            name="" if client.compress is None else client.compress.name,
+        )
+        settings = ChannelSettings(
+            service=client.name,
+            codec=client.codec.name,
+            compressor=None if client.compress is None else client.compress.name,
+            max_body=client.max_size,
+            clock=self._clock,
+            decompress=None if compressor is None else rule.unpack,
+        )
+        balancer = self._create(client.balancer, "balancer")
+        nodes: NodeSet[C] = NodeSet(
+            client.name,
+            Directory(None if client.version is None else Range.parse(client.version), client.tags),
+            balancer,
+            lambda node: self._make_channel(self._transport(client, node.url), node, settings),
+            self._breakers(client.breaker),
+            self._drop_channel,
+        )
+        service = Service(
+            client,
+            codec=self._create(client.codec, "codec"),
+            rule=rule,
+            balancer=balancer,
+            nodes=nodes,
+            budget=RetryBudget(),
+            limiter=None if client.limiter is None else self._create(client.limiter, "limiter"),
+            fault_tolerances={"": self._create(client.fail, "fault_tolerance")}
+            | {name: self._create(method.fail, "fault_tolerance") for name, method in client.methods.items() if method.fail != client.fail},
+            fallbacks={"": self._fallback(client.fallback)}
+            | {name: self._fallback(method.fallback) for name, method in client.methods.items() if method.fallback != client.fallback},
+            observers=self._hub.observers(client.name),
+            clock=self._clock,
+            rng=self._rng,
+            random_bytes=self._random_bytes,
+            complain=self._complain,
+        )
+        self._transport(client, f"{client.transport.name}://")
+        for address in client.address:
+            self._transport(client, address.url)
+        return service
+
+    def apply_known_nodes(self) -> None:
+        """Hand each service the nodes that are known without any I/O. Makes channels, which for asyncio needs the loop to run."""
+        for service in self.services.values():
+            addresses = tuple(Node(entry.url, entry.url, entry.version, entry.weight, tags=entry.tags) for entry in service.config.address)
+            # A registry that must be asked knows nothing yet; the configured addresses are the last resort.
+            service.nodes.apply(self.registry.known(service.name, addresses) or Snapshot(0, "address", addresses))
+
+    def _fallback(self, ref: PluginRef | None) -> Any:
+        return None if ref is None else self._create(ref, "fallback")
+
+    def _breakers(self, ref: PluginRef | None) -> Callable[[], Breaker] | None:
+        if ref is None:
+            return None
+        self._create(ref, "breaker")  # wrong options are found now, not with the first node
+        return lambda: self._create(ref, "breaker")  # type: ignore[no-any-return]
+
+    def _transport(self, client: ClientConfig, url: str) -> Transport:
+        """The transport for a url: its scheme is the plugin's name; the options are those of the service where it names that transport."""
+        scheme = url.removesuffix("://") if url.endswith("://") else parse(url).scheme
+        own = client.transport.name == scheme
+        key = (client.name if own else "", scheme)
+        with self._lock:
+            transport = self._transports.get(key)
+            if transport is None:
+                ref = client.transport if own else PluginRef(scheme, {}, f"bee.rpc.client.{client.name}.address")
+                transport = self._transports[key] = self._create(ref, "transport")
+            return transport

@@ -1,0 +1,274 @@
+"""What a call means, as a generator without I/O.
+
+The flow yields effects and is sent outcomes; ``sync/driver.py`` and ``aio/driver.py`` carry them out. The stages, outermost first::
+
+    fallback( deadline( limiter( loop: budget → pick(ready − tried) → breaker permit → attempt ) ) )
+
+The comments at each stage say why it stands where it stands; ``tests/test_call_flow.py`` holds the order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .errors import CallError, InvalidArgument
+from .failures import Failure, local, to_error, undecodable
+from .interfaces import CallRecord, Tried
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Sequence
+
+    from .call_plan import CallPlan
+    from .errors import Executed
+    from .interfaces import Again, Outcome, Permit, Request, Ticket
+    from .node_set import NodeState
+    from .nodes import Node
+
+FREE_REDIALS = 3
+"""How often one call may be sent anew without an attempt being counted, when it is proven that the server did not see it. Each needs a connection that went away in that very moment; more than a few are a fault."""
+
+_SEVERITY: dict[Executed, int] = {"no": 0, "maybe": 1, "yes": 2}
+
+
+class Call:
+    """The state of one call. Owned by the thread or task that makes it.
+
+    Attributes:
+        plan: What does not change between calls of the method.
+        args, kwargs: As the caller gave them; only a fallback needs them.
+        request: As it goes to every attempt.
+        started: When the call began.
+        node: The node of the last attempt.
+        attempts: Attempts made so far.
+        executed: The most that any attempt may have done.
+        degraded: Whether the value is a fallback's.
+        value: The result, once there is one.
+    """
+
+    __slots__ = ("args", "attempts", "degraded", "executed", "kwargs", "node", "plan", "request", "started", "value")
+
+    def __init__(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], request: Request, started: float) -> None:
+        self.plan = plan
+        self.args = args
+        self.kwargs = kwargs
+        self.request = request
+        self.started = started
+        self.node: Node | None = None
+        self.attempts = 0
+        self.executed: Executed = "no"
+        self.degraded = False
+        self.value: Any = None
+
+
+class Attempt:
+    """Effect: send the request on this channel and wait for the reply. Answered with an ``Outcome``."""
+
+    __slots__ = ("channel", "request")
+
+    def __init__(self, channel: Any, request: Request) -> None:
+        self.channel = channel
+        self.request = request
+
+
+class Pause(NamedTuple):
+    """Effect: wait. Answered with None, or with a failure when the client is closed meanwhile."""
+
+    seconds: float
+
+
+class Queue(NamedTuple):
+    """Effect: wait for a limiter's permit until a moment of the clock. Answered with True, False (time is up), or a failure when the client is closed meanwhile."""
+
+    ticket: Ticket
+    until: float
+
+
+def flow(call: Call) -> Generator[Any, Any, CallError | None]:
+    """Make one call.
+
+    Yields:
+        Effects.
+
+    Returns:
+        None when the call has a value (``call.value``), else the error to raise.
+    """
+    plan = call.plan
+    service = plan.service
+    failure: Failure | None
+    # The deadline bounds all that follows: the request carries it, each wait below obeys it. A handler that calls on with no time left gets no attempt at all.
+    if call.request.deadline <= call.started:
+        failure = local("deadline_exceeded", "the deadline had passed before the call began")
+    # The limiter counts calls and not attempts, so it is outside of the loop.
+    elif service.limiter is None:
+        failure = yield from _attempts(call)
+    else:
+        failure = yield from _limited(call)
+    error: CallError | None = None
+    if failure is not None:
+        error = to_error(failure, service=service.name, method=plan.method, node=call.node, attempts=call.attempts, executed=call.executed)
+        # The fallback is outermost: it answers for an expired deadline and a full queue as well.
+        if plan.fallback is not None:
+            error = _degrade(call, error)
+    if service.observers:
+        service.observe(CallRecord(service.name, plan.method, call.node, call.attempts, service.clock() - call.started, failure, call.degraded))
+    return error
+
+
+def _degrade(call: Call, error: CallError) -> CallError | None:
+    assert call.plan.fallback is not None  # noqa: S101  # the caller checked; narrows the type
+    try:
+        call.value = call.plan.fallback.answer(call.plan.service.name, call.plan.method, call.args, call.kwargs, error)
+    except CallError as declined:
+        return declined
+    call.degraded = True
+    return None
+
+
+def _limited(call: Call) -> Generator[Any, Any, Failure | None]:
+    service = call.plan.service
+    limiter = service.limiter
+    assert limiter is not None  # noqa: S101  # the caller checked; narrows the type
+    admitted: Any = limiter.admit(service.clock())
+    if isinstance(admitted, Failure):
+        return admitted
+    if admitted is not True:
+        ticket: Ticket = admitted
+        answer: Any = False
+        try:
+            answer = yield Queue(ticket, call.request.deadline)
+        finally:
+            # Granted in the very moment of giving up: the permit is ours, so it goes back.
+            if answer is not True and not ticket.leave():
+                limiter.release(None, 0.0)
+        if isinstance(answer, Failure):
+            return answer
+        if answer is not True:
+            return local("overloaded", "the deadline came while the call waited for its turn at the client's limiter")
+    since = service.clock()
+    failure: Failure | None = None
+    verdict: Any = None
+    try:
+        failure = yield from _attempts(call)
+        verdict = failure or _SUCCESS
+    finally:
+        limiter.release(verdict, service.clock() - since)
+    return failure
+
+
+class _Succeeded:
+    ok = True
+    body = b""
+
+
+_SUCCESS = _Succeeded()
+
+
+def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
+    plan, request = call.plan, call.request
+    service = plan.service
+    clock, balancer, nodes = service.clock, service.balancer, service.nodes
+    service.budget.deposit(call.started)
+    tried: tuple[str, ...] = ()
+    history: list[Tried] = []
+    redials = 0
+    state: NodeState[Any] | None = None
+    permit: Permit | None = None
+    again: Again | None = None
+    while True:
+        # Pick before permit: a permit belongs to a node. One that gives none is passed over as if it had been tried.
+        if again is not None and again.where == "same" and state is not None:
+            state, permit = _same(call, state)
+        else:
+            node = balancer.pick(plan.key, tried, service.rng)
+            state = None if node is None else nodes.states.get(node.id)
+            if state is None or state.breaker is not None:
+                state, permit = _search(call, node, tried)
+        if state is None:
+            if history:
+                return _with_note(history[-1].failure, "no other node is left to try" if not (again and again.where == "same") else "its breaker cut it off")
+            kind, message = nodes.explain_none()
+            return local(kind, message)
+        call.node = node = state.node
+        call.attempts += 1
+        outcome: Outcome | None = None
+        try:
+            outcome = yield Attempt(state.channel, request)
+        finally:
+            # In a finally: a call that is given up in the middle gives its permit back without a verdict.
+            if permit is not None:
+                nodes.settle(state, permit, outcome, clock())
+                permit = None
+            if balancer.settle is not None:
+                balancer.settle(node, outcome, clock())
+        if outcome.ok:
+            try:
+                call.value = plan.codec.decode_result(outcome.body)  # type: ignore[union-attr]  # ok is True: a Success
+            except InvalidArgument as error:
+                call.executed = "yes"
+                return undecodable(error)
+            return None
+        failure: Any = outcome
+        if failure.unsent and redials < FREE_REDIALS and clock() < request.deadline:
+            # Proven that the server never saw the whole request: not an attempt. Elsewhere if there is an elsewhere, since this node just hung up.
+            redials += 1
+            call.attempts -= 1
+            again = None
+            if balancer.pick(plan.key, (*tried, node.id), service.rng) is not None:
+                tried = (*tried, node.id)
+            continue
+        if _SEVERITY[failure.executed] > _SEVERITY[call.executed]:
+            call.executed = failure.executed
+        history.append(Tried(node, failure))
+        if not may_retry(failure, idempotent=plan.idempotent) or len(history) > plan.retries:
+            return failure  # type: ignore[no-any-return]
+        again = plan.fault_tolerance.next(history, service.rng)
+        if again is None or (again.where == "same" and failure.retry == "other"):
+            return failure  # type: ignore[no-any-return]
+        now = clock()
+        if now + again.delay >= request.deadline:
+            return _with_note(failure, "no time was left for a retry")
+        # The budget is asked last, when the retry would really be made, and before it costs anybody anything.
+        if not service.budget.withdraw(now):
+            return _with_note(failure, "not retried: the retry budget of the service is spent")
+        tried = (*tried, node.id)
+        if again.delay > 0:
+            interrupted = yield Pause(again.delay)
+            if interrupted is not None:
+                return interrupted  # type: ignore[no-any-return]
+
+
+def may_retry(failure: Failure, *, idempotent: bool) -> bool:
+    """The rule that keeps a write from running twice: only what did not run, or may run twice, is ever sent again."""
+    return failure.retry != "never" and (failure.executed == "no" or (idempotent and failure.executed == "maybe"))
+
+
+def _same(call: Call, state: NodeState[Any]) -> tuple[NodeState[Any] | None, Permit | None]:
+    service = call.plan.service
+    # The node's current state: a snapshot may have replaced it meanwhile. Gone from the list means that it is not asked again.
+    current = service.nodes.states.get(state.node.id)
+    if current is None or current.breaker is None:
+        return current, None
+    permit = current.breaker.admit(service.clock())
+    return (None, None) if permit is None else (current, permit)
+
+
+def _search(call: Call, node: Node | None, tried: Collection[str]) -> tuple[NodeState[Any] | None, Permit | None]:
+    """Go on picking until a node is still in the list and its breaker gives a permit."""
+    service = call.plan.service
+    passed: Sequence[str] = tuple(tried)
+    while node is not None:
+        state = service.nodes.states.get(node.id)
+        if state is not None:
+            if state.breaker is None:
+                return state, None
+            permit = state.breaker.admit(service.clock())
+            if permit is not None:
+                return state, permit
+        passed = (*passed, node.id)
+        node = service.balancer.pick(call.plan.key, passed, service.rng)
+    return None, None
+
+
+def _with_note(failure: Failure, note: str) -> Failure:
+    failure.message = f"{failure.message}; {note}"
+    return failure

@@ -1,0 +1,159 @@
+"""What stays the same for all calls of one method with one set of options. Made once, read by every call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .errors import InvalidArgument
+from .messages import request_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .config.model import MethodConfig
+    from .interfaces import Fallback, FaultTolerance, MethodCodec
+    from .service import Service
+
+
+def _positive(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf")):
+        msg = f"with_options({attribute.name}={value!r}): expected a number of seconds above 0"
+        raise InvalidArgument(msg)
+
+
+def _retries(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        msg = f"with_options({attribute.name}={value!r}): expected a whole number, 0 or more"
+        raise InvalidArgument(msg)
+
+
+def _texts(_: object, attribute: attrs.Attribute[Any], value: Mapping[str, str] | None) -> None:
+    if value is not None and not all(isinstance(key, str) and isinstance(item, str) for key, item in value.items()):
+        msg = f"with_options({attribute.name}=…): expected texts by name, got {dict(value)!r}"
+        raise InvalidArgument(msg)
+
+
+def _text(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and not isinstance(value, str):
+        msg = f"with_options({attribute.name}={value!r}): expected a text"
+        raise InvalidArgument(msg)
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    """What ``with_options`` takes. None leaves the configuration's value.
+
+    Attributes:
+        timeout: Seconds for the whole call.
+        connect_timeout: Seconds for one attempt's connection.
+        write_timeout: Seconds for writing one attempt's request.
+        read_timeout: Seconds from the request written to the reply complete.
+        retries: Attempts after the first.
+        idempotent: Whether the method may run more than once for one call.
+        key: Routing key: balancers that look at it send equal keys to the same node.
+        metadata: Texts that the handler sees; added to the configuration's.
+        baggage: Metadata that also travels on with the calls that the handler makes.
+    """
+
+    timeout: float | None = attrs.field(default=None, validator=_positive)
+    connect_timeout: float | None = attrs.field(default=None, validator=_positive)
+    write_timeout: float | None = attrs.field(default=None, validator=_positive)
+    read_timeout: float | None = attrs.field(default=None, validator=_positive)
+    retries: int | None = attrs.field(default=None, validator=_retries)
+    idempotent: bool | None = None
+    key: str | None = attrs.field(default=None, validator=_text)
+    metadata: Mapping[str, str] | None = attrs.field(default=None, validator=_texts)
+    baggage: Mapping[str, str] | None = attrs.field(default=None, validator=_texts)
+
+    def merged(self, newer: CallOptions) -> CallOptions:
+        """These options with the newer ones over them; texts are joined by key."""
+        changes = {name: value for name in _OPTION_NAMES if (value := getattr(newer, name)) is not None}
+        for name in ("metadata", "baggage"):
+            if name in changes and getattr(self, name):
+                changes[name] = {**getattr(self, name), **changes[name]}
+        return attrs.evolve(self, **changes)
+
+
+_OPTION_NAMES = tuple(attribute.name for attribute in attrs.fields(CallOptions))
+NO_OPTIONS = CallOptions()
+
+
+def _or(value: Any, other: Any) -> Any:
+    return other if value is None else value
+
+
+class CallPlan:
+    """Everything about the calls of one method that can be known before. Immutable but for nothing; shared by all threads.
+
+    Attributes:
+        service: The state that calls share.
+        method: The method's name on the wire.
+        codec: The codec, bound to the method's signature.
+        fields: The header fields of a request, encoded.
+        key: The routing key, or None.
+        timeout, connect_timeout, write_timeout, read_timeout: Seconds.
+        retries: Attempts after the first.
+        idempotent: Whether an attempt of unknown end may be repeated.
+        fault_tolerance, fallback: The policies.
+        rule: The size rule.
+    """
+
+    __slots__ = (
+        "baggage",
+        "codec",
+        "connect_timeout",
+        "fallback",
+        "fault_tolerance",
+        "fields",
+        "idempotent",
+        "key",
+        "metadata",
+        "method",
+        "read_timeout",
+        "retries",
+        "rule",
+        "service",
+        "timeout",
+        "write_timeout",
+    )
+
+    def __init__(
+        self,
+        service: Service[Any],
+        method: str,
+        codec: MethodCodec,
+        config: MethodConfig,
+        fault_tolerance: FaultTolerance,
+        fallback: Fallback | None,
+        *,
+        marked_idempotent: bool,
+        options: CallOptions,
+    ) -> None:
+        self.service = service
+        self.method = method
+        self.codec = codec
+        self.key = options.key
+        self.timeout = float(_or(options.timeout, config.timeout))
+        self.connect_timeout = float(_or(options.connect_timeout, config.connect_timeout))
+        self.write_timeout = float(_or(options.write_timeout, config.write_timeout))
+        self.read_timeout = float(_or(options.read_timeout, config.read_timeout))
+        self.retries: int = _or(options.retries, config.retries)
+        self.idempotent: bool = _or(options.idempotent, _or(config.idempotent, marked_idempotent))
+        self.fault_tolerance = fault_tolerance
+        self.fallback = fallback
+        self.rule = service.rule.with_threshold(config.compress_above)
+        self.metadata = {**config.metadata, **(options.metadata or {})}
+        self.baggage = {**config.baggage, **(options.baggage or {})}
+        self.fields = self._encode_fields(self.baggage)
+
+    def inheriting(self, baggage: Mapping[str, str]) -> bytes:
+        """The fields with the baggage of the call being handled under this plan's own."""
+        return self._encode_fields({**baggage, **self.baggage})
+
+    def _encode_fields(self, baggage: Mapping[str, str]) -> bytes:
+        try:
+            return request_fields(self.method, self.metadata, baggage)
+        except ValueError as error:
+            raise InvalidArgument(str(error), service=self.service.name, method=self.method) from None

@@ -1,0 +1,84 @@
+"""The configuration: one YAML file, or the same as a mapping.
+
+Importing this package loads PyYAML and cattrs, so ``bee_core`` itself imports it only when a client or server is built.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from .contradictions import Contradiction, warnings
+from .environment import Expansion
+from .model import AddressConfig, CallConfig, ClientConfig, Config, MethodConfig, RegistryConfig
+from .scalars import Bytes, Seconds
+from .server_model import ServerConfig
+from .settings import PluginRef
+from .source import MAX_BYTES, decode, parse
+from .structure import structure_config, structure_options
+
+__all__ = [
+    "AddressConfig",
+    "Bytes",
+    "CallConfig",
+    "ClientConfig",
+    "Config",
+    "Contradiction",
+    "MethodConfig",
+    "PluginRef",
+    "RegistryConfig",
+    "Seconds",
+    "ServerConfig",
+    "load_config",
+    "structure_options",
+    "warnings",
+]
+
+
+def load_config(source: str | os.PathLike[str] | Mapping[str, Any] | Config, *, environ: Mapping[str, str] | None = None) -> Config:
+    """Read a configuration.
+
+    Args:
+        source: The path of a YAML file (``bee.yml``), or a mapping of the same shape, whose values may be numbers and bools. A ``Config`` is returned as it is.
+        environ: What ``${NAME}`` refers to; the process's environment by default.
+
+    Raises:
+        ConfigError: The file cannot be read, or something in it is wrong. ``problems`` has everything that is wrong, in the order of the lines.
+    """
+    if isinstance(source, Config):
+        return source
+    name: str | None = None
+    if isinstance(source, Mapping):
+        root: Mapping[Any, Any] = source
+    elif isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        root = parse(decode(_read(name), name), name)
+    else:
+        raise ConfigError(f"a configuration is a path, a mapping or a Config, not {type(source).__name__}", value=source, expected="a path or a mapping")
+    expansion = Expansion(root, os.environ if environ is None else environ, name)
+    if "bee" not in expansion.tree:
+        raise ConfigError(_no_bee(expansion.tree), path="bee", source=name, line=1 if name else None, expected="the key 'bee'")
+    return structure_config(expansion, name)
+
+
+def _read(name: str) -> bytes:
+    if "\n" in name or name.startswith("bee:"):
+        raise ConfigError("this is the text of a configuration, and its path is wanted; write it to a file, or hand it over as a dict")
+    path = Path(name)
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        tried = "" if path.is_absolute() else f" (looked for {path.absolute()})"
+        raise ConfigError(f"there is no such file{tried}", source=name, expected="the path of a YAML file") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}", source=name) from None
+
+
+def _no_bee(tree: Mapping[str, Any]) -> str:
+    if not tree:
+        return "the configuration is empty; it begins with the key 'bee'"
+    return f"the root has no key 'bee', under which everything stands; it has: {', '.join(tree)}"

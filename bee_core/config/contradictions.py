@@ -1,0 +1,127 @@
+"""Values that are possible one by one, and do not go together. ``bee check`` prints them; nothing refuses them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ..addresses import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .model import CallConfig, ClientConfig, Config
+    from .server_model import ServerConfig
+
+_REPEATING = frozenset({"failover", "failtry"})
+
+
+@attrs.frozen
+class Contradiction:
+    """A warning.
+
+    Attributes:
+        path: The key that would have to change.
+        message: What does not go together, and what to do.
+        line: Where one of the values is stated, or None.
+        source: The file, or None.
+    """
+
+    path: str
+    message: str
+    line: int | None = None
+    source: str | None = None
+
+    def __str__(self) -> str:
+        """One line, in the form of a ``ConfigError``."""
+        place = ":".join(str(part) for part in (self.source, self.line) if part)
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+def warnings(config: Config) -> list[Contradiction]:
+    """What in a configuration does not go together, services first, in the order of the file."""
+    found: list[Contradiction] = []
+
+    def add(path: str, message: str, at: str | None = None) -> None:
+        found.append(Contradiction(path, message, config.origin(at or path), config.source))
+
+    for name, client in config.clients.items():
+        base = f"bee.rpc.client.{name}"
+        for field, message in _of_sizes(client.max_size, client.max_inflated, client.compress_above):
+            add(f"{base}.{_KEYS.get(field, field)}", message, config.stated(name, field))
+        for field, message in _of_service(config, client):
+            add(f"{base}.{field}", message, config.stated(name, field))
+        calls: list[tuple[str | None, CallConfig]] = [(None, client), *client.methods.items()]
+        for method, call in calls:
+            place = f"{base}.methods.{method}" if method is not None else base
+            above = [] if method is None else list(_of_call(config, client, client, None))
+            for finding in _of_call(config, client, call, method):
+                if finding not in above:
+                    field, message = finding
+                    add(f"{place}.{field}", message, config.stated(name, field, method))
+    if config.server is not None:
+        for field, message in _of_server(config, config.server):
+            add(f"bee.rpc.server.{field}", message)
+    return found
+
+
+_KEYS = {"max_size": "codec.options.max_size", "max_inflated": "codec.options.max_inflated"}
+
+
+def _of_call(config: Config, client: ClientConfig, call: CallConfig, method: str | None) -> Iterator[tuple[str, str]]:
+    retries = call.retries if call.fail.name in _REPEATING else 0
+    if retries and call.timeout <= call.read_timeout:
+        yield (
+            "timeout",
+            f"a reply may take {call.read_timeout:g} s and the whole call {call.timeout:g} s: a node that hangs leaves no time for a retry; raise timeout or lower read_timeout",
+        )
+    if retries and not call.idempotent and not (method is None and any(own.idempotent for own in client.methods.values())):
+        which = "is marked false" if call.idempotent is False else "is not stated"
+        stated = config.stated(client.name, "retries", method) or config.stated(client.name, "fail", method)
+        if stated is not None:
+            yield (
+                "idempotent",
+                f"{call.fail.name}, and idempotent {which}: only calls that provably did not run are retried; state idempotent: true where a method may run twice",
+            )
+    if call.connect_timeout > call.timeout:
+        yield "connect_timeout", f"connecting may take {call.connect_timeout:g} s, and the whole call ends after {call.timeout:g} s; lower connect_timeout"
+    if call.fail.name == "failfast" and call.retries and config.stated(client.name, "retries", method) is not None:
+        yield "retries", f"failfast tries once, so retries: {call.retries} has no effect; remove it, or choose failover or failtry"
+
+
+def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str]]:
+    if not client.address and (config.registry is None or config.registry.protocol == "direct"):
+        yield "address", "no registry is configured and no address is stated, so this service has no node; state one of them"
+    if client.address and all(address.weight == 0 for address in client.address):
+        yield "address", "every address has weight 0, so none gets calls"
+    if client.compress is None and client.compress_above is not None:
+        yield "compress_above", "no compressor is configured, so compress_above has no effect; name one under compress"
+
+
+def _of_sizes(max_size: int, max_inflated: int, compress_above: int | None) -> Iterator[tuple[str, str]]:
+    if max_inflated < max_size:
+        yield (
+            "max_inflated",
+            f"max_inflated ({max_inflated} bytes) is below max_size ({max_size} bytes): bodies that may be sent as they are would be refused compressed",
+        )
+    if compress_above is not None and compress_above > max_size:
+        yield (
+            "compress_above",
+            f"bodies above max_size ({max_size} bytes) are compressed anyway, so compress_above ({compress_above} bytes) has no effect; lower it",
+        )
+
+
+def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]]:
+    addresses = [parse(url) for url in server.address]
+    codec = server.codecs[0].path or "bee.rpc.server.macher"
+    for _, message in _of_sizes(server.max_size, server.max_inflated, None):
+        yield f"{codec.removeprefix('bee.rpc.server.').partition('[')[0]}.options.max_inflated", message
+    if server.register and server.advertise is None and any(address.is_wildcard for address in addresses):
+        yield "advertise", "the server listens on every interface and is announced under an address that is guessed; state the one that clients reach"
+    if server.register and config.registry is None:
+        yield "register", "the server is to be announced, and no registry is configured; add bee.rpc.registry"
+    elif server.register and config.registry is not None and config.registry.protocol == "direct":
+        yield "register", "the registry 'direct' announces nothing; choose another one, or set register: false"
+    if server.workers > 1 and any(address.scheme == "memory" for address in addresses):
+        yield "workers", "an address of memory:// serves one process, so it cannot have several workers"

@@ -1,0 +1,89 @@
+"""The second reading of a tree: references to the environment are replaced, and the line of every key is noted.
+
+Replacing happens in scalars that are already parsed, so what a variable holds can never become structure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ConfigError
+from .scalars import Text
+from .source import MAX_DEPTH, MAX_NODES
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+
+
+class Expansion:
+    """A tree with the environment in it.
+
+    Attributes:
+        tree: ``dict``, ``list``, :class:`Text`, and whatever else a mapping from Python held.
+        lines: The line of every dotted path; None for what came from Python. Its keys are all paths that the configuration states.
+        problems: What could not be replaced.
+    """
+
+    def __init__(self, root: Mapping[Any, Any], environ: Mapping[str, str], source: str | None) -> None:
+        self.lines: dict[str, int | None] = {}
+        self.problems: list[ConfigError] = []
+        self._environ = environ
+        self._source = source
+        self._left = MAX_NODES
+        self.tree: Any = self._walk(root, "", None, 0)
+
+    def _walk(self, value: Any, path: str, line: int | None, depth: int) -> Any:
+        self._left -= 1
+        if depth > MAX_DEPTH or self._left < 0:
+            raise ConfigError("the configuration is nested too deeply or contains itself", path=path[:200], source=self._source)
+        if isinstance(value, str):
+            return self._replace(value, path, line)
+        if isinstance(value, Mapping):
+            return dict(self._items(value, path, depth))
+        if isinstance(value, (set, frozenset)):
+            value = sorted(value, key=str)
+        if isinstance(value, (list, tuple)):
+            return [self._item(item, f"{path}[{index}]", line, depth) for index, item in enumerate(value)]
+        return value
+
+    def _items(self, value: Mapping[Any, Any], path: str, depth: int) -> Any:
+        for key, item in value.items():
+            if not isinstance(key, str) or not key:
+                self._problem(f"the key {key!r} is not text", path, None, key)
+                continue
+            below = f"{path}.{key}" if path else str(key)
+            yield str(key), self._item(item, below, getattr(key, "line", None), depth)
+
+    def _item(self, item: Any, path: str, line: int | None, depth: int) -> Any:
+        own = getattr(item, "line", None) if path.endswith("]") else None
+        line = own or line
+        self.lines.setdefault(path, line)
+        return self._walk(item, path, line, depth + 1)
+
+    def _replace(self, value: str, path: str, line: int | None) -> Text:
+        plain = isinstance(value, Text) and value.plain
+        line = value.line if isinstance(value, Text) and value.line else line
+        if "${" not in value:
+            return value if isinstance(value, Text) else Text(value, line, plain)
+        replaced = _REFERENCE.sub(lambda match: self._look_up(match, path, line), value)
+        return Text(replaced, line, plain, written=str(value))
+
+    def _look_up(self, match: re.Match[str], path: str, line: int | None) -> str:
+        name, default = match[1], match[2]
+        if match[0] == "$${":
+            return "${"
+        if name is None:
+            self._problem("'${' does not begin ${NAME} or ${NAME:-default}; write $${ for the two characters themselves", path, line, match.string)
+            return ""
+        found = self._environ.get(name)
+        # As in a shell: ':-' also stands in for a variable that is set to nothing.
+        if default is not None:
+            return found or default
+        if found is None:
+            self._problem(f"the environment has no variable {name}; set it, or write ${{{name}:-default}}", path, line, match.string)
+            return ""
+        return found
+
+    def _problem(self, message: str, path: str, line: int | None, value: object) -> None:
+        self.problems.append(ConfigError(message, path=path, line=line, value=str(value), source=self._source))

@@ -1,0 +1,271 @@
+"""The configuration as frozen classes: every key, its default, and the reason of the default.
+
+Default values stand here and nowhere else. ``docs/configuration.md`` is generated from these classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  cattrs reads the annotations
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+import attrs
+
+from ..errors import ConfigError
+from .field_rules import (
+    NOT_WRITTEN,
+    about,
+    at_least,
+    canonical_url,
+    dialled,
+    names_not_empty,
+    positive,
+    some_text,
+    version,
+    version_range,
+    written_at,
+)
+from .scalars import COMMAS, DIAL, OPTIONS, RANGE, SEVERAL, VERSION, Bytes, Seconds
+from .server_model import ServerConfig  # noqa: TC001  cattrs reads the annotations
+from .settings import MAX_INFLATED, MAX_SIZE, PluginRef
+
+_CLIENTS = "bee.rpc.client"
+
+
+@attrs.frozen(kw_only=True)
+class RegistryConfig:
+    """``bee.rpc.registry``: who knows which nodes a service has."""
+
+    protocol: str = attrs.field(
+        default="direct",
+        validator=some_text,
+        metadata=about("The registry plugin.", "`direct` needs nothing else running: the addresses in this file are the nodes."),
+    )
+    address: Annotated[tuple[str, ...], COMMAS] = attrs.field(
+        default=(), metadata=about("The registry's own addresses: one, a list, or several separated by commas.", "The plugin knows its usual port.")
+    )
+    heartbeat_interval: Seconds = attrs.field(
+        default=10.0,
+        validator=positive,
+        metadata=about(
+            "How often a server renews its registration. A lease lasts three of these.",
+            "A dead server leaves after 30 s, where Eureka takes 90 s, and a beat is cheap.",
+            unit="seconds",
+        ),
+    )
+    options: Annotated[Mapping[str, Any], OPTIONS] = attrs.field(
+        factory=dict, repr=False, metadata=about("Options of the plugin, which checks them itself.", "A plugin has defaults of its own.")
+    )
+
+    @property
+    def plugin(self) -> PluginRef:
+        """The registry as a reference to a plugin; its path is the section's, so that its options are found under it."""
+        return PluginRef(self.protocol, self.options, "bee.rpc.registry")
+
+
+@attrs.frozen
+class AddressConfig:
+    """``bee.rpc.client.<service>.address``: a node that is known without a registry. A bare url stands for one with the rest at its defaults."""
+
+    url: Annotated[str, DIAL] = attrs.field(
+        converter=canonical_url,
+        validator=dialled,
+        metadata=about("`host:port`, `tcp://host:port`, `tls://host:port`, `unix:///path`. Without a scheme it is tcp."),
+    )
+    weight: float = attrs.field(
+        default=1.0, validator=at_least(0), metadata=about("Its share of the calls, relative to the other nodes; 0 gets none.", "All nodes the same.")
+    )
+    version: Annotated[str, VERSION] | None = attrs.field(
+        default=None, validator=version, metadata=about("The version that serves there.", "Not stated: then no range filters it.")
+    )
+    tags: Annotated[frozenset[str], COMMAS] = attrs.field(
+        default=frozenset(), validator=names_not_empty, metadata=about("Labels that a client can ask for.", "None.")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CallConfig:
+    """What concerns a call: the keys that a service has, and each of its methods can have again."""
+
+    timeout: Seconds = attrs.field(
+        default=30.0,
+        validator=positive,
+        metadata=about("Bounds the whole call: waiting, every attempt, every pause.", "Room for the default three attempts of 10 s each.", unit="seconds"),
+    )
+    connect_timeout: Seconds = attrs.field(
+        default=5.0,
+        validator=positive,
+        metadata=about("Bounds connecting, in one attempt.", "As in the example configuration; also Envoy's default.", unit="seconds"),
+    )
+    read_timeout: Seconds = attrs.field(
+        default=10.0,
+        validator=positive,
+        metadata=about("Bounds one attempt from the request written to the reply complete.", "As in the example configuration.", unit="seconds"),
+    )
+    write_timeout: Seconds = attrs.field(
+        default=10.0,
+        validator=positive,
+        metadata=about("Bounds writing the request, in one attempt.", "As in the example configuration.", unit="seconds"),
+    )
+    fail: PluginRef = attrs.field(
+        default=PluginRef("failover"),
+        metadata=about(
+            "What follows a failed attempt: `failfast`, `failtry`, `failover`.",
+            "Dubbo's default. Safe for writes: a call that may have run is repeated only when it is idempotent.",
+        ),
+    )
+    retries: int = attrs.field(
+        default=2, validator=at_least(0), metadata=about("Attempts after the first, at most. 0 means none.", "Dubbo's default: three nodes are asked.")
+    )
+    idempotent: bool | None = attrs.field(
+        default=None,
+        metadata=about(
+            "Whether a call may run more than once, so that it is repeated when nobody knows whether it ran.",
+            "The mark on the interface's method decides; without a mark, no.",
+        ),
+    )
+    fallback: PluginRef | None = attrs.field(
+        default=None, metadata=about("Answers when the call could not. `none` for none.", "An invented answer must be asked for.")
+    )
+    compress_above: Bytes | None = attrs.field(
+        default=None,
+        validator=at_least(0),
+        metadata=about("Compress bodies above this size already.", "Only above `max_size`: below it, compressing costs more time than it saves.", unit="bytes"),
+    )
+    metadata: Mapping[str, str] = attrs.field(
+        factory=dict,
+        validator=names_not_empty,
+        metadata=about("Texts that the handler sees. Joined by key with those of the levels above.", "None."),
+    )
+    baggage: Mapping[str, str] = attrs.field(
+        factory=dict,
+        validator=names_not_empty,
+        metadata=about("Metadata that also travels on with the calls that the handler makes.", "None: what travels on is chosen, never leaked."),
+    )
+
+
+CALL_FIELDS = tuple(attribute.name for attribute in attrs.fields(CallConfig))
+"""The fields that a method can have."""
+
+
+@attrs.frozen(kw_only=True)
+class MethodConfig(CallConfig):
+    """``bee.rpc.client.<service>.methods.<method>``, with what it does not state taken from the service."""
+
+    name: str = attrs.field(default="", metadata=about("The method.", key=NOT_WRITTEN))
+
+
+@attrs.frozen(kw_only=True)
+class ClientConfig(CallConfig):
+    """``bee.rpc.client.<service>``: how a service is called. ``bee.rpc.client.default`` has the same keys and holds for all services."""
+
+    name: str = attrs.field(default="", metadata=about("The service.", key=NOT_WRITTEN))
+    version: Annotated[str, RANGE] | None = attrs.field(
+        default=None, validator=version_range, metadata=about("Which versions will do: `>=1.0, <2`, `^1.2`, `~1.2.3`, `1.x`.", "Any.")
+    )
+    address: Annotated[tuple[AddressConfig, ...], SEVERAL] = attrs.field(
+        default=(),
+        metadata=about("The nodes, where no registry knows better: a url, `{url, weight, version, tags}`, or a list of these.", "The registry knows them."),
+    )
+    transport: PluginRef = attrs.field(
+        default=PluginRef("tcp"),
+        metadata=about("Options for a transport. Which one a node gets follows from the scheme of its url.", "tcp is what urls without a scheme mean."),
+    )
+    codec: PluginRef = attrs.field(
+        default=PluginRef("json"), metadata=about("How arguments and results become bytes.", "Readable, known in every language, no schema needed.")
+    )
+    max_size: Bytes = attrs.field(
+        default=MAX_SIZE.default,
+        validator=MAX_SIZE.validator,
+        metadata=about(MAX_SIZE.doc, MAX_SIZE.why, unit="bytes", key="codec.options.max_size"),
+    )
+    max_inflated: Bytes = attrs.field(
+        default=MAX_INFLATED.default,
+        validator=MAX_INFLATED.validator,
+        metadata=about(MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="codec.options.max_inflated"),
+    )
+    compress: PluginRef | None = attrs.field(
+        default=PluginRef("gzip"), metadata=about("The compressor for large bodies. `none` for none.", "Every language has gzip.")
+    )
+    balancer: PluginRef = attrs.field(
+        default=PluginRef("random"),
+        metadata=about("Picks the node of an attempt.", "Dubbo's default: even in the long run, and clients cannot fall into step."),
+    )
+    breaker: PluginRef | None = attrs.field(
+        default=None, metadata=about("Cuts a bad node off. `none` for none.", "Cutting off needs a threshold, and that depends on the service.")
+    )
+    limiter: PluginRef | None = attrs.field(
+        default=None, metadata=about("Bounds the calls of this service that run at a time. `none` for none.", "The server has bounds of its own.")
+    )
+    tags: Annotated[frozenset[str], COMMAS] = attrs.field(
+        default=frozenset(), validator=names_not_empty, metadata=about("Only nodes that have all of these labels.", "Any node.")
+    )
+    methods: Mapping[str, MethodConfig] = attrs.field(
+        factory=dict,
+        validator=names_not_empty,
+        metadata=about("Values for single methods, by name; `Stats.mean` is a name. Only the keys that concern a call.", "None."),
+    )
+
+    def method(self, name: str) -> MethodConfig:
+        """The values for a method: its own where stated, the service's otherwise."""
+        found = self.methods.get(name)
+        return found if found is not None else MethodConfig(name=name, **{field: getattr(self, field) for field in CALL_FIELDS})
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """A whole configuration.
+
+    Attributes:
+        application: Name of the program, for logs and registries.
+        registry: ``bee.rpc.registry``, or None.
+        server: ``bee.rpc.server``, or None for a program that serves nothing.
+        clients: The services under ``bee.rpc.client``, without ``default``.
+        default: ``bee.rpc.client.default``, which ``clients`` have taken in already.
+        source: The file, or None for a configuration from Python.
+        lines: The line of every path that is stated; None for what came from Python.
+    """
+
+    application: str = ""
+    registry: RegistryConfig | None = None
+    server: ServerConfig | None = None
+    clients: Mapping[str, ClientConfig] = attrs.field(factory=dict)
+    default: ClientConfig = attrs.field(factory=ClientConfig)
+    source: str | None = None
+    lines: Mapping[str, int | None] = attrs.field(factory=dict, repr=False, eq=False)
+
+    def client(self, service: str) -> ClientConfig:
+        """How to call a service.
+
+        Raises:
+            ConfigError: The configuration has no such service.
+        """
+        found = self.clients.get(service)
+        if found is not None:
+            return found
+        names = ", ".join(self.clients) or "none"
+        near = get_close_matches(service, self.clients, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        message = f"no service {service!r} is configured; {hint}configured: {names}"
+        raise ConfigError(message, path=f"{_CLIENTS}.{service}", value=service, expected=f"one of: {names}", source=self.source)
+
+    def origin(self, path: str) -> int | None:
+        """The line where a dotted path is stated: ``bee.rpc.client.calc.timeout``. None for a default, and for what came from Python."""
+        return self.lines.get(path)
+
+    def stated(self, service: str, field: str, method: str | None = None) -> str | None:
+        """Where the value of a field comes from.
+
+        Args:
+            service: A service of ``clients``.
+            field: A field of :class:`ClientConfig`: ``timeout``.
+            method: A method, for the fields that it can have.
+
+        Returns:
+            The dotted path that states it (``bee.rpc.client.default.timeout``), or None when it is the built-in default.
+        """
+        key = written_at(getattr(attrs.fields(ClientConfig), field))
+        sections = [f"{_CLIENTS}.{service}", f"{_CLIENTS}.default"]
+        if method is not None and field in CALL_FIELDS:
+            sections.insert(0, f"{_CLIENTS}.{service}.methods.{method}")
+        return next((path for section in sections if (path := f"{section}.{key}") in self.lines), None)

@@ -1,0 +1,147 @@
+"""Generates ``docs/configuration.md`` from the classes: ``python -m bee_core.config.reference [FILE]``; without a file it prints the page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import attrs
+
+from .field_rules import NOT_WRITTEN, remarks, written_at
+from .model import CALL_FIELDS, AddressConfig, ClientConfig, RegistryConfig
+from .scalars import BYTES, COMMAS, DIAL, LISTEN, OPTIONS, RANGE, SECONDS, SEVERAL, VERSION, Kind
+from .server_model import ServerConfig
+from .settings import PluginRef
+
+_HEAD = """# Configuration
+
+This page is generated from the classes in `bee_core/config/` by `python -m bee_core.config.reference docs/configuration.md`. Change those, not this.
+
+One YAML file, or a dict of the same shape, says what a program serves and how it calls others.
+
+```yaml
+bee:
+  application:
+    name: shop                      # the program, for logs and registries
+  rpc:
+    registry: {…}                   # who knows the nodes
+    server: {…}                     # what this program serves
+    client:
+      default: {…}                  # holds for every service below
+      calc: {…}                     # how the service calc is called
+```
+
+## How values are written
+
+- **Types.** A value is text until the type of its key is known: `version: 1.10` is not 1.1, `name: 007` keeps its zeros. `2.7` is not a whole number, and `1` is not true.
+- **Times** are seconds: `10`, `0.5`; or `500ms`, `2s`, `1m`, `1h`.
+- **Sizes** are bytes: `100`; or `64k`, `2 m`, `2MiB`, `1g`, all powers of 1024.
+- **Yes and no** are `true`, `false`, `yes`, `no`, `on`, `off` in any case.
+- **Plugins** are `key: name` or `key: {name: …, options: {…}}`. The options are checked by the plugin. `none` means no plugin, where that is possible.
+- **Environment.** `${NAME}` is replaced by the variable, also inside of longer text; `${NAME:-text}` stands for `text` when the variable is missing or empty; `$${` is the two
+  characters `${`. What a variable holds is never read as YAML, and error messages show `${NAME}` and not what it holds.
+- **Anchors and merge keys** (`&name`, `*name`, `<<`) work; keys `x-…` at the root are a place for anchors. A key that stands twice is an error.
+- **Inheritance.** A method takes what it does not state from its service, a service from `default`, `default` from the defaults below. `metadata` and `baggage` are joined key by key.
+
+Whatever is unknown, of the wrong type or impossible is an error that names the key and the line; all errors of a file are reported at once.
+Values that are possible one by one and do not go together are warnings of `bee check`.
+"""
+
+_SECTIONS: tuple[tuple[str, type, str], ...] = (
+    ("`bee.rpc.registry`", RegistryConfig, "Who knows which nodes a service has. Left out: nobody, and the addresses in this file are the nodes."),
+    ("`bee.rpc.server`", ServerConfig, "What this program serves. Left out for a program that only calls others."),
+    (
+        "`bee.rpc.client.<service>`",
+        ClientConfig,
+        "How a service is called. The keys marked with \\* can also stand under `methods.<method>`, for that method alone.",
+    ),
+    ("`bee.rpc.client.<service>.address`", AddressConfig, "A node that is known without a registry. A bare url is short for `{url: …}`."),
+)
+
+_KINDS = {
+    SECONDS: "seconds",
+    BYTES: "size",
+    VERSION: "version",
+    RANGE: "range",
+    DIAL: "url",
+    LISTEN: "url",
+    OPTIONS: "mapping",
+}
+_NAMES = {str: "text", bool: "yes or no", int: "whole number", float: "number", PluginRef: "plugin", AddressConfig: "address"}
+
+
+def page() -> str:
+    """The text of the page."""
+    parts = [_HEAD]
+    for title, cls, text in _SECTIONS:
+        attrs.resolve_types(cls)
+        rows = [_row(attribute, cls) for attribute in attrs.fields(cls) if written_at(attribute) != NOT_WRITTEN]
+        parts.append(
+            "\n".join(
+                [f"## {title}", "", text, "", "| key | value | default | what it does | why this default |", "| --- | --- | --- | --- | --- |", *rows, ""]
+            )
+        )
+    return "\n".join(parts)
+
+
+def _row(attribute: attrs.Attribute[Any], cls: type) -> str:
+    about = remarks(attribute)
+    key = f"`{written_at(attribute)}`"
+    others = [name for name in about.aliases if name != written_at(attribute)]
+    if others:
+        key += " or " + ", ".join(f"`{name}`" for name in others)
+    if cls is ClientConfig and attribute.name in CALL_FIELDS:
+        key += " \\*"
+    cells = (key, _type(attribute.type), _default(attribute), about.doc, about.why or "There is none: it must be stated.")
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _type(type_: Any) -> str:
+    kind = next((mark for mark in getattr(type_, "__metadata__", ()) if isinstance(mark, Kind)), None)
+    if kind is SEVERAL or kind is COMMAS:
+        element = _type(get_args(get_args(type_)[0])[0])
+        return f"{element}, or a list"
+    if kind is not None:
+        return _KINDS[kind]
+    if type_ in _NAMES:
+        return _NAMES[type_]
+    arguments = get_args(type_)
+    if type(None) in arguments:
+        return _type(arguments[0])
+    return "mapping"
+
+
+def _default(attribute: attrs.Attribute[Any]) -> str:
+    value = attribute.default
+    if value is attrs.NOTHING:
+        return "required"
+    if isinstance(value, attrs.Factory):  # type: ignore[arg-type]  # a class at run time, a function to type checkers
+        return "—"
+    return _shown(value, remarks(attribute).unit)
+
+
+def _shown(value: Any, unit: str) -> str:
+    if isinstance(value, (tuple, frozenset)):
+        return ", ".join(_shown(item, "") for item in value) or "—"
+    if value is None or value == "":
+        return "—"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, PluginRef):
+        return f"`{value.name}`"
+    if unit == "bytes" and value % (1 << 20) == 0:
+        return f"`{value >> 20}MiB`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def main(arguments: list[str]) -> None:
+    """Write the page to the file that is named, or print it."""
+    if arguments:
+        Path(arguments[0]).write_text(page(), encoding="utf-8")
+    else:
+        sys.stdout.write(page())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,253 @@
+"""Errors that bee raises.
+
+The tree::
+
+    BeeError
+    ├── ConfigError            a configuration that cannot be used
+    ├── PluginError            a plugin that is unknown, cannot be loaded, or is there twice
+    ├── RegistryError          a registry that refuses or cannot be understood
+    └── CallError              a call that did not give a result
+        ├── RemoteError        the handler raised
+        ├── MethodNotFound     the server has no such method
+        ├── InvalidArgument    arguments or a result that do not fit the signature
+        ├── Unavailable        no node, or none could be reached
+        ├── DeadlineExceeded   the time ran out (also a TimeoutError)
+        ├── CircuitOpen        every fitting node is cut off by its breaker
+        ├── Overloaded         a limit was reached, here or at the server
+        ├── MessageTooLarge    a body over max_size, also when compressed
+        ├── CallCancelled      the call was given up, or its client was closed
+        ├── Unauthenticated    the server did not accept the token
+        └── ProtocolError      bytes that are not bee's protocol, or a peer that breaks its rules
+
+Every ``CallError`` says whether the handler ran: ``executed`` is ``"no"``, ``"maybe"`` or ``"yes"``. Only after a ``"no"`` is it safe to repeat a write by hand.
+All errors can be pickled, so they cross process pools.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .nodes import Node
+
+Executed = Literal["no", "maybe", "yes"]
+"""Whether the handler of a failed call ran."""
+
+
+class BeeError(Exception):
+    """The root of all errors that bee raises on purpose."""
+
+
+class ConfigError(BeeError):
+    """A configuration that cannot be used.
+
+    Attributes:
+        path: The key, dotted from the root: ``bee.rpc.client.calc.balancer``. Empty when the file as a whole is unusable.
+        value: What stood there, if anything.
+        expected: What would have been right.
+        line: The line in the file, from 1, or None for a configuration that is not a file.
+        problems: All problems found, this one first. A problem is itself a ``ConfigError`` without further problems.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str = "",
+        value: object = None,
+        expected: str = "",
+        line: int | None = None,
+        source: str | None = None,
+        problems: Sequence[ConfigError] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.value = value
+        self.expected = expected
+        self.line = line
+        self.source = source
+        self.problems: tuple[ConfigError, ...] = tuple(problems) or (self,)
+
+    def __str__(self) -> str:
+        """Where, what, and what to do, on one line for each problem."""
+        if len(self.problems) > 1:
+            return "\n".join(str(problem) for problem in self.problems)
+        place = ":".join(str(part) for part in (self.source, self.line) if part)
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by state: keyword-only arguments do not survive the default."""
+        state = {**self.__dict__, "problems": () if self.problems == (self,) else self.problems}
+        return _rebuild_config_error, (type(self), state)
+
+
+def _rebuild_config_error(cls: type[ConfigError], state: dict[str, Any]) -> ConfigError:
+    known = ("path", "value", "expected", "line", "source", "problems")
+    return cls(state["message"], **{name: state[name] for name in known})
+
+
+class PluginError(BeeError):
+    """A plugin that is unknown, cannot be loaded, or whose name is taken twice."""
+
+
+class RegistryError(BeeError):
+    """A registry that refuses, is out of reach for good, or answers what cannot be understood."""
+
+
+class CallError(BeeError):
+    """A call that gave no result.
+
+    Attributes:
+        service: The service's name, as in the configuration.
+        method: The method's name, ``Stats.mean`` for a method of a named object.
+        node: The node of the last attempt, or None when there was none.
+        attempts: How many attempts were made; a redial whose request was provably not sent is not counted.
+        executed: Whether the handler ran. The most that any attempt may have done: one ``maybe`` makes the call ``maybe``.
+    """
+
+    kind = "call_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        service: str = "",
+        method: str = "",
+        node: Node | None = None,
+        attempts: int = 0,
+        executed: Executed = "no",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.service = service
+        self.method = method
+        self.node = node
+        self.attempts = attempts
+        self.executed: Executed = executed
+
+    def __str__(self) -> str:
+        """The method, what went wrong, where, after how many attempts, and whether it ran."""
+        if not self.service:
+            return self.message
+        name = f"{self.service}.{self.method}" if self.method else self.service
+        details = [f"executed: {self.executed}"]
+        if self.attempts:
+            details.insert(0, f"{self.attempts} attempt{'s' if self.attempts != 1 else ''}")
+        if self.node is not None:
+            details.insert(0, f"node {self.node.url}")
+        return f"{name}: {self.message} ({', '.join(details)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by state: keyword-only arguments do not survive the default."""
+        return _rebuild_call_error, (type(self), self.message, dict(self.__dict__))
+
+
+def _rebuild_call_error(cls: type[CallError], message: str, state: dict[str, Any]) -> CallError:
+    error = cls(message)
+    error.__dict__.update(state)
+    return error
+
+
+class RemoteError(CallError):
+    """The handler raised. The node is fine: this is the application's answer.
+
+    Attributes:
+        type: The name of the exception's class at the server, ``ValueError``.
+        traceback: The server's traceback, only where the server is told to send it.
+    """
+
+    kind = "remote_error"
+    type: str = ""
+    traceback: str | None = None
+
+
+class MethodNotFound(CallError):
+    """The server has no such method. The message lists similar names."""
+
+    kind = "method_not_found"
+
+
+class InvalidArgument(CallError):
+    """Arguments or a result that do not fit the signature.
+
+    Attributes:
+        path: Where, from the argument on: ``$.order.lines[2].qty``.
+    """
+
+    kind = "invalid_argument"
+    path: str = ""
+
+
+class Unavailable(CallError):
+    """There is no node that fits, or none could be reached."""
+
+    kind = "unavailable"
+
+
+class DeadlineExceeded(CallError, TimeoutError):
+    """The time for the call, or for its last permitted attempt, ran out."""
+
+    kind = "deadline_exceeded"
+
+
+class CircuitOpen(CallError):
+    """Every node that fits is cut off by its breaker."""
+
+    kind = "circuit_open"
+
+
+class Overloaded(CallError):
+    """A limit was reached, at the client or at the server, before any work began.
+
+    Attributes:
+        retry_after: Seconds after which the server suggests another try, or None.
+    """
+
+    kind = "overloaded"
+    retry_after: float | None = None
+
+
+class MessageTooLarge(CallError):
+    """A body over ``max_size``, also when compressed. Nothing was sent. Split the interface, or page the result."""
+
+    kind = "message_too_large"
+
+
+class CallCancelled(CallError):
+    """The call was given up, or its client was closed."""
+
+    kind = "cancelled"
+
+
+class Unauthenticated(CallError):
+    """The server did not accept the token."""
+
+    kind = "unauthenticated"
+
+
+class ProtocolError(CallError):
+    """Bytes that are not bee's protocol, or a peer that breaks its rules."""
+
+    kind = "protocol_error"
+
+
+CALL_ERRORS: dict[str, type[CallError]] = {
+    cls.kind: cls
+    for cls in (
+        RemoteError,
+        MethodNotFound,
+        InvalidArgument,
+        Unavailable,
+        DeadlineExceeded,
+        CircuitOpen,
+        Overloaded,
+        MessageTooLarge,
+        CallCancelled,
+        Unauthenticated,
+        ProtocolError,
+    )
+}
+"""The class for each kind of failure."""

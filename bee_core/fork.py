@@ -1,0 +1,36 @@
+"""What clients do in a forked child."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Forkable(Protocol):
+    """Something that must be put in order in a forked child."""
+
+    def after_fork_in_child(self) -> None:
+        """Renew locks, let go of descriptors, reseed. The child has one thread."""
+        ...
+
+
+_living: WeakSet[Forkable] = WeakSet()
+
+
+def watch(client: Forkable) -> None:
+    """Put it in order in each child that this process forks."""
+    _living.add(client)
+
+
+def _in_child() -> None:
+    clients: Iterable[Forkable] = list(_living)
+    for client in clients:
+        client.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where there is no fork
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,160 @@
+"""The hooks that a plugin can implement.
+
+A plugin is any object with functions or methods marked by :data:`hookimpl`: a module, usually. For each kind there is one hook, which registers factories under
+names; the names are what the YAML says. ``docs/plugins.md`` shows a whole plugin, :mod:`bee_core.interfaces` says what the objects that the factories make must do.
+
+Hooks are called while a client or server is built, on the thread that builds it, and never during a call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .interfaces import (
+        Balancer,
+        Breaker,
+        Codec,
+        Compressor,
+        Fallback,
+        FaultTolerance,
+        Limiter,
+        Observer,
+        Registry,
+        Transport,
+    )
+
+PROJECT = "bee"
+"""The name that joins hook implementations to these specifications."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function or method as the implementation of the hook of that name."""
+
+Kind = Literal["codec", "compressor", "transport", "registry", "balancer", "fault_tolerance", "breaker", "limiter", "fallback"]
+"""A kind of plugin. The entry-point group of a kind is ``bee.<kind>``."""
+
+REGISTER_HOOKS: dict[Kind, str] = {
+    "codec": "bee_register_codecs",
+    "compressor": "bee_register_compressors",
+    "transport": "bee_register_transports",
+    "registry": "bee_register_registries",
+    "balancer": "bee_register_balancers",
+    "fault_tolerance": "bee_register_fault_tolerances",
+    "breaker": "bee_register_breakers",
+    "limiter": "bee_register_limiters",
+    "fallback": "bee_register_fallbacks",
+}
+"""The hook that registers plugins of each kind."""
+
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Registrar(Protocol[T_contra]):
+    """What a register hook is handed: takes factories under names."""
+
+    def add(self, name: str, factory: Callable[..., T_contra], options: type[Any] | None = None) -> None:
+        """Offer a plugin.
+
+        Args:
+            name: What the YAML says. An entry point of this name must lead here, unless the plugin is handed over as an object.
+            factory: Called once for each object that is needed, while a client or server is built. It gets what its kind is promised in
+                :mod:`bee_core.interfaces`, then, when there is an ``options`` class, the options.
+            options: An attrs class for ``options: {...}`` of the YAML, checked strictly; None for a plugin that takes none.
+
+        Raises:
+            PluginError: The name is taken, or an argument is not of the right kind.
+        """
+        ...
+
+
+@hookspec
+def bee_register_codecs(registry: Registrar[Codec]) -> None:
+    """Offer codecs, which turn arguments and results into bytes.
+
+    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Codec`. The options ``max_size`` and ``max_inflated`` belong to the core and
+    are taken out before.
+    """
+
+
+@hookspec
+def bee_register_compressors(registry: Registrar[Compressor]) -> None:
+    """Offer compressors, which make large bodies smaller.
+
+    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Compressor`.
+    """
+
+
+@hookspec
+def bee_register_transports(registry: Registrar[Transport]) -> None:
+    """Offer transports, which carry requests to nodes and into servers. The name is also the scheme of the urls.
+
+    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Transport`.
+    """
+
+
+@hookspec
+def bee_register_registries(registry: Registrar[Registry]) -> None:
+    """Offer registries, which know the nodes of services.
+
+    A factory is called as ``factory(settings, options)``, ``settings`` being the :class:`~bee_core.interfaces.RegistrySettings` that stand beside ``protocol`` in
+    the YAML, and makes a :class:`~bee_core.interfaces.Registry`.
+    """
+
+
+@hookspec
+def bee_register_balancers(registry: Registrar[Balancer]) -> None:
+    """Offer balancers, which pick the node of an attempt.
+
+    A factory is called as ``factory(options)`` for each service and makes a :class:`~bee_core.interfaces.Balancer`.
+    """
+
+
+@hookspec
+def bee_register_fault_tolerances(registry: Registrar[FaultTolerance]) -> None:
+    """Offer fault tolerances, which decide what follows a failed attempt.
+
+    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.FaultTolerance`.
+    """
+
+
+@hookspec
+def bee_register_breakers(registry: Registrar[Breaker]) -> None:
+    """Offer breakers, which cut off nodes that fail.
+
+    A factory is called as ``factory(options)`` for each node and makes a :class:`~bee_core.interfaces.Breaker`.
+    """
+
+
+@hookspec
+def bee_register_limiters(registry: Registrar[Limiter]) -> None:
+    """Offer limiters, which bound the calls of a service that run at a time.
+
+    A factory is called as ``factory(options)`` for each service and makes a :class:`~bee_core.interfaces.Limiter`.
+    """
+
+
+@hookspec
+def bee_register_fallbacks(registry: Registrar[Fallback]) -> None:
+    """Offer fallbacks, which answer when a call could not.
+
+    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Fallback`.
+    """
+
+
+@hookspec
+def bee_observer(service: str) -> Observer | None:
+    """Watch the calls of a service.
+
+    Asked of every plugin that is loaded anyway, once a service when it is built.
+
+    Args:
+        service: The service's name in the configuration.
+
+    Returns:
+        An :class:`~bee_core.interfaces.Observer` that is told of each call as it ends, or None to ignore the service.
+    """

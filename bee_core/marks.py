@@ -1,0 +1,31 @@
+"""Decorators that say something about a method, on handlers and on interfaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+NONBLOCKING = "__bee_nonblocking__"
+IDEMPOTENT = "__bee_idempotent__"
+
+
+def nonblocking(function: F) -> F:
+    """Mark a ``def`` handler that never blocks: it is called on the server's event loop, without a hop to a thread.
+
+    A handler so marked that does block holds up every other call of its process.
+    """
+    setattr(function, NONBLOCKING, True)
+    return function
+
+
+def idempotent(function: F) -> F:
+    """Mark a method of an interface that may run more than once for one call, so it may be retried when nobody knows whether it ran.
+
+    The configuration can override the mark for a method (``methods: {name: {idempotent: false}}``).
+    """
+    setattr(function, IDEMPOTENT, True)
+    return function

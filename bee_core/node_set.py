@@ -1,0 +1,110 @@
+"""The nodes of one service as calls see them: which are ready, and the state that belongs to each."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from .directory import Selection, explain_none
+from .nodes import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .directory import Directory
+    from .interfaces import Balancer, Breaker, Outcome, Permit
+    from .nodes import Node
+
+C = TypeVar("C")
+
+
+class NodeState(Generic[C]):
+    """One node with what outlives a call: its channel and its breaker."""
+
+    __slots__ = ("breaker", "channel", "node")
+
+    def __init__(self, node: Node, channel: C, breaker: Breaker | None) -> None:
+        self.node = node
+        self.channel = channel
+        self.breaker = breaker
+
+
+class NodeSet(Generic[C]):
+    """Applies snapshots and keeps the balancer's ready set. Changes take a lock; calls read without one.
+
+    Args:
+        service: The service's name, for messages.
+        directory: Which nodes fit.
+        balancer: Is told the ready set.
+        make_channel: Makes a node's channel; no I/O.
+        make_breaker: Makes a node's breaker, or None where none is configured.
+        drop_channel: Takes a channel whose node has gone; it closes it when it is not in use any more.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        directory: Directory,
+        balancer: Balancer,
+        make_channel: Callable[[Node], C],
+        make_breaker: Callable[[], Breaker] | None,
+        drop_channel: Callable[[C], None],
+    ) -> None:
+        self._service = service
+        self._directory = directory
+        self._balancer = balancer
+        self._make_channel = make_channel
+        self._make_breaker = make_breaker
+        self._drop_channel = drop_channel
+        self._lock = Lock()
+        self.snapshot = Snapshot(-1, "address")
+        self.selection: Selection = directory.select(self.snapshot)
+        self.states: dict[str, NodeState[C]] = {}
+        """By node id. Replaced whole on change, so that a call may read it without a lock."""
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Take a snapshot: nodes that stay keep their channel and breaker."""
+        with self._lock:
+            if snapshot.revision <= self.snapshot.revision:
+                return
+            selection = self._directory.select(snapshot)
+            before = self.states
+            after: dict[str, NodeState[C]] = {}
+            for node in selection.fitting:
+                state = before.get(node.id)
+                if state is None or state.node.url != node.url:
+                    state = NodeState(node, self._make_channel(node), self._make_breaker() if self._make_breaker else None)
+                elif state.node != node:
+                    state = NodeState(node, state.channel, state.breaker)
+                after[node.id] = state
+            self.snapshot, self.selection, self.states = snapshot, selection, after
+            self._refresh()
+            kept = {id(state.channel) for state in after.values()}
+            gone = [state.channel for state in before.values() if id(state.channel) not in kept]
+        for channel in gone:
+            self._drop_channel(channel)
+
+    def settle(self, state: NodeState[C], permit: Permit, outcome: Outcome | None, now: float) -> None:
+        """Hand an attempt's verdict to the node's breaker, and take the node out or back where that changed its state."""
+        breaker = state.breaker
+        if breaker is not None and breaker.settle(permit, outcome, now):
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Rebuild the ready set after a breaker changed."""
+        with self._lock:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        ready = [state.node for state in self.states.values() if state.breaker is None or state.breaker.state != "open"]
+        self._balancer.update(ready)
+
+    def explain_none(self) -> tuple[str, str]:
+        """Why no node can be picked: the kind of the failure and its message."""
+        if self.states:
+            return "circuit_open", f"all {len(self.states)} fitting nodes of {self._service} are cut off by their breakers; they are probed and come back by themselves"
+        return "unavailable", explain_none(self.selection, self._service)
+
+    def renew_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self._lock = Lock()

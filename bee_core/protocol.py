@@ -1,0 +1,209 @@
+"""The two ends of a connection as state machines without I/O.
+
+Which frames are legal when::
+
+    client may send      state at the server      server may send
+    ───────────────      ───────────────────      ───────────────
+    hello                HELLO (nothing yet)      goaway (refused)
+    request cancel ping  OPEN                     hello-ack (first), response error pong goaway
+    cancel ping          GOING (goaway sent)      response error pong
+    (ignored)            REFUSED                  -
+
+A request that reaches a server in GOING or REFUSED is dropped: the goaway has told the client that it did not run. Ids grow by at least one with each request.
+Anything else is an error of the peer: the state machine records it in ``error`` and ignores the rest of the input. It never raises for bytes that came in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from . import frames, messages
+from .errors import ProtocolError
+from .frames import CANCEL, COMPRESSED, ERROR, GOAWAY, HELLO, HELLO_ACK, KIND_NAMES, MAX_ID, PING, PONG, REQUEST, RESPONSE, Frame, FrameDecoder
+
+if TYPE_CHECKING:
+    from .errors import CallError
+    from .interfaces import Request
+    from .messages import Goaway, Hello, HelloAck
+
+_LARGE = 64 * 1024  # bytes from which a body is handed over separately instead of being copied behind its header
+
+
+class ClientProtocol:
+    """The client's end. Not thread-safe.
+
+    Args:
+        hello: The encoded hello frame; it goes out in front of the first frame.
+        max_body: Bytes that a reply's body may have.
+
+    Attributes:
+        ack: What the server said of itself, once it did.
+        goaway: The server's goaway, once it came: no new requests.
+        error: Why the connection is unusable.
+    """
+
+    __slots__ = ("_decoder", "_hello", "_last_id", "ack", "error", "goaway")
+
+    def __init__(self, hello: bytes, max_body: int) -> None:
+        self._hello = hello
+        self._decoder = FrameDecoder(max_body)
+        self._last_id = 0
+        self.ack: HelloAck | None = None
+        self.goaway: Goaway | None = None
+        self.error: CallError | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether a new request may be sent."""
+        return self.goaway is None and self.error is None and self._last_id < MAX_ID
+
+    def next_id(self) -> int:
+        """The id for a request or ping."""
+        self._last_id = id_ = self._last_id + 1
+        return id_
+
+    def request(self, id_: int, request: Request, now: float) -> tuple[bytes, bytes | None]:
+        """The bytes of a request.
+
+        Returns:
+            What to send; and then, for a large body, the body itself, so that it is not copied.
+        """
+        fields = request.fields + messages.time_left_field(request.deadline - now)
+        if request.dedupe_key is not None:
+            fields += messages.dedupe_field(request.dedupe_key)
+        body = request.body
+        size = len(body)
+        head = frames.encode_head(REQUEST, id_, fields, size, COMPRESSED if request.compressed else 0, request.form)
+        if self._hello:
+            head, self._hello = self._hello + head, b""
+        return (head + body, None) if size < _LARGE else (head, body)
+
+    def ping(self, id_: int) -> bytes:
+        """The bytes of a ping."""
+        head, self._hello = self._hello, b""
+        return head + frames.encode(PING, id_)
+
+    def cancel(self, id_: int) -> bytes:
+        """The bytes that give a request up."""
+        return frames.encode(CANCEL, id_)
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Take a chunk; return the responses, errors and pongs in it. Sets ``ack``, ``goaway`` and ``error`` on the way."""
+        decoder = self._decoder
+        answers = decoder.feed(data)
+        for frame in answers:
+            if frame.kind != RESPONSE:
+                answers = self._sort_out(answers)
+                break
+        if decoder.error is not None and self.error is None:
+            self.error = decoder.error
+        return answers
+
+    def _sort_out(self, received: list[Frame]) -> list[Frame]:
+        answers = []
+        for frame in received:
+            kind = frame.kind
+            try:
+                if kind in (RESPONSE, ERROR, PONG):
+                    answers.append(frame)
+                elif kind == GOAWAY:
+                    self.goaway = messages.Goaway.parse(frame.fields)
+                elif kind == HELLO_ACK and self.ack is None:
+                    self.ack = messages.HelloAck.parse(frame.fields)
+                else:
+                    self.error = ProtocolError(f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here")
+            except ProtocolError as error:
+                self.error = error
+            if self.error is not None:
+                break
+        return answers
+
+
+class ServerProtocol:
+    """The server's end. Not thread-safe.
+
+    Args:
+        max_body: Bytes that a request's body may have.
+
+    Attributes:
+        state: ``hello``, ``open``, ``going``, ``refused``.
+        hello: What the client said, once it did; the caller then calls ``accept`` or ``refuse``, before it looks at later frames.
+        last_id: The last request accepted.
+        error: Why the connection is unusable.
+    """
+
+    __slots__ = ("_decoder", "error", "hello", "last_id", "state")
+
+    def __init__(self, max_body: int) -> None:
+        self._decoder = FrameDecoder(max_body)
+        self.state: Literal["hello", "open", "going", "refused"] = "hello"
+        self.hello: Hello | None = None
+        self.last_id = 0
+        self.error: CallError | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether a frame has begun and is not complete."""
+        return self._decoder.partial
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Take a chunk; return the frames in it in order. The caller passes each to :meth:`check` as its turn comes."""
+        if self.error is not None or self.state == "refused":
+            return []
+        return self._decoder.feed(data)
+
+    @property
+    def stream_error(self) -> CallError | None:
+        """The error that ended the input, behind the frames that ``receive`` returned."""
+        return self._decoder.error
+
+    def check(self, frame: Frame) -> bool:
+        """Whether the frame is to be acted upon. False: it is to be dropped, or it was an error (then ``error`` is set)."""
+        kind = frame.kind
+        if self.error is not None or self.state == "refused":
+            return False
+        if self.state == "hello":
+            return self._check_hello(frame)
+        if kind == REQUEST:
+            if self.state == "going":
+                return False
+            if not self.last_id < frame.id <= MAX_ID:
+                self.error = ProtocolError(f"the request id {frame.id} does not follow {self.last_id}")
+                return False
+            self.last_id = frame.id
+            return True
+        if kind in (CANCEL, PING):
+            return True
+        self.error = ProtocolError(f"the client sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here")
+        return False
+
+    def _check_hello(self, frame: Frame) -> bool:
+        if frame.kind != HELLO:
+            self.error = ProtocolError(f"the first frame is of kind {KIND_NAMES.get(frame.kind, frame.kind)}, not a hello")
+            return False
+        try:
+            self.hello = messages.Hello.parse(frame.fields)
+        except ProtocolError as error:
+            self.error = error
+            return False
+        return True
+
+    def accept(self, ack: HelloAck) -> bytes:
+        """Agree to the hello; the bytes to send."""
+        self.state = "open"
+        return frames.encode(HELLO_ACK, 0, ack.encode())
+
+    def leave(self, kind: str = "unavailable", message: str = "the server is shutting down") -> bytes:
+        """Take no more requests: a drain, a refusal (nothing was accepted yet), or the end after an error. The bytes of the goaway."""
+        self.state = "going" if kind == "unavailable" and self.error is None and self.state != "hello" else "refused"
+        return frames.encode(GOAWAY, 0, messages.Goaway(self.last_id, kind, message).encode())
+
+
+def response(id_: int, body: bytes, *, compressed: bool) -> bytes:
+    """The bytes of a response."""
+    return frames.encode(RESPONSE, id_, b"", body, COMPRESSED if compressed else 0)
+
+
+def pong(id_: int, status: messages.Status) -> bytes:
+    """The bytes of a pong."""
+    return frames.encode(PONG, id_, messages.pong_fields(status))

@@ -1,0 +1,58 @@
+"""What one plugin registers in one call of a register hook."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .errors import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .entry_points import Origin
+    from .hookspecs import Kind
+
+
+@attrs.frozen
+class Registered:
+    """A plugin that is loaded.
+
+    Attributes:
+        kind: Its kind.
+        name: Its name.
+        factory: Makes the object.
+        options_class: The attrs class of its options, or None when it takes none.
+        distribution: Who brought it; ``(object)`` when it was handed over as an object.
+        version: The distribution's version, or the empty string.
+    """
+
+    kind: Kind
+    name: str
+    factory: Callable[..., Any]
+    options_class: type[Any] | None
+    distribution: str
+    version: str
+
+
+class Registrations:
+    """The :class:`bee_core.hookspecs.Registrar` that one call of a register hook fills."""
+
+    def __init__(self, kind: Kind, origin: Origin) -> None:
+        self.added: dict[str, Registered] = {}
+        self._kind = kind
+        self._origin = origin
+
+    def add(self, name: object, factory: Callable[..., Any], options: type[Any] | None = None) -> None:
+        """See :meth:`bee_core.hookspecs.Registrar.add`."""
+        if not isinstance(name, str) or not name:
+            raise PluginError(f"{self._origin.label}: a {self._kind} needs a name, not {name!r}")
+        if not callable(factory):
+            raise PluginError(f"{self._origin.label}: the factory of {self._kind} {name!r} cannot be called: {factory!r}")
+        if options is not None and not (inspect.isclass(options) and attrs.has(options)):
+            raise PluginError(f"{self._origin.label}: the options of {self._kind} {name!r} must be an attrs class or None, not {options!r}")
+        if name in self.added:
+            raise PluginError(f"{self._origin.label} adds the {self._kind} {name!r} twice")
+        self.added[name] = Registered(self._kind, name, factory, options, self._origin.distribution, self._origin.version)

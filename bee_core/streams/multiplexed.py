@@ -1,0 +1,383 @@
+"""The asyncio channel of stream transports: one connection, shared by all calls of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal
+
+from .. import frames
+from ..errors import ProtocolError
+from ..failures import Failure, broken_peer, cancelled, connect_timed_out, lost, passed_over, read_timed_out, refused, write_timed_out
+from ..interfaces import Success
+from ..messages import parse_error, parse_pong
+from ..payloads import HEAVY
+from ..protocol import ClientProtocol
+from .blocking import encode_hello, inflate, unreadable
+from .deadline_timer import DeadlineTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..interfaces import ChannelSettings, Outcome, Request
+    from ..nodes import Node
+    from .transport import StreamTransport
+
+_RESPONSE, _ERROR, _COMPRESSED = frames.RESPONSE, frames.ERROR, frames.COMPRESSED
+
+
+class PendingReply:
+    """A request under way; see :class:`bee_core.interfaces.AsyncPending`."""
+
+    __slots__ = ("bound", "connection", "full", "id", "reply", "request", "until")
+
+    def __init__(self, reply: asyncio.Future[Outcome], request: Request, until: float, bound: Literal["connect", "write", "read"], *, full: bool) -> None:
+        self.reply = reply
+        self.request = request
+        self.until = until
+        self.bound = bound
+        self.full = full
+        self.id = 0
+        self.connection: MultiplexedConnection | None = None
+
+    def cancel(self) -> None:
+        """See :meth:`bee_core.interfaces.AsyncPending.cancel`."""
+        if self.connection is not None:
+            self.connection.give_up(self)
+        if not self.reply.done():
+            self.reply.cancel()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Resolve the reply, unless nobody waits for it any more."""
+        if not self.reply.done():
+            self.reply.set_result(outcome)
+
+
+class MultiplexedConnection(asyncio.Protocol):
+    """One connection and the requests on it."""
+
+    def __init__(self, channel: MultiplexedChannel) -> None:
+        self._channel = channel
+        self._protocol = ClientProtocol(channel.hello, channel.settings.max_body)
+        self._loop = channel.loop
+        self._clock = channel.settings.clock
+        self._transport: Any = None
+        self._waiting: dict[int, PendingReply] = {}
+        self._pings: dict[int, asyncio.Future[Any]] = {}
+        self._out: list[bytes] = []
+        self._backlog: list[PendingReply] = []
+        self._paused = False
+        self._timer = DeadlineTimer(self._loop, self._clock, self._sweep)
+        self.closed = self._loop.create_future()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came in."""
+        protocol = self._protocol
+        waiting = self._waiting
+        for frame in protocol.receive(data):
+            pending = waiting.pop(frame.id, None)
+            if pending is not None:
+                self._settle(pending, frame)
+            elif frame.kind == frames.PONG and (ping := self._pings.pop(frame.id, None)) is not None and not ping.done():
+                ping.set_result(frame)
+        if protocol.error is not None:
+            self._end(unreadable(protocol.error))
+            self._transport.abort()
+        elif protocol.goaway is not None:
+            self._on_goaway()
+
+    def pause_writing(self) -> None:
+        """The peer reads slower than we write: requests wait here, where they can still be taken back."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._paused = False
+        backlog, self._backlog = self._backlog, []
+        for pending in backlog:
+            if not pending.reply.done():
+                self.send(pending)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        self._end(cancelled("the client was closed", sent=True) if self._channel.closed else lost(error or "the server closed it"))
+        self._channel.forget(self)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    # What the channel calls.
+
+    @property
+    def usable(self) -> bool:
+        """Whether new requests may be sent on it."""
+        return self._transport is not None and self._protocol.usable and not self._transport.is_closing()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for a reply."""
+        return not self._waiting and not self._backlog
+
+    def send(self, pending: PendingReply) -> None:
+        """Put a request on the wire with the others of this iteration of the loop, or in line when the peer reads too slowly."""
+        request = pending.request
+        now = self._clock()
+        pending.connection = self
+        if self._paused:
+            pending.bound, pending.until = "write", now + request.write_timeout
+            pending.full = pending.until <= request.deadline
+            if not pending.full:
+                pending.until = request.deadline
+            self._backlog.append(pending)
+            self._timer.watch(pending.until)
+            return
+        pending.id = id_ = self._protocol.next_id()
+        until = now + request.read_timeout
+        pending.bound = "read"
+        pending.full = until <= request.deadline
+        pending.until = until = until if pending.full else request.deadline
+        self._waiting[id_] = pending
+        head, body = self._protocol.request(id_, request, now)
+        self._write(head)
+        if body is not None:
+            self._write(body)
+        self._timer.watch(until)
+
+    def give_up(self, pending: PendingReply) -> None:
+        """Tell the server that nobody waits for this reply any more."""
+        if self._waiting.pop(pending.id, None) is not None and self.usable:
+            self._write(self._protocol.cancel(pending.id))
+            self._channel.forget_if_done(self)
+
+    async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
+        """Ask for the node's health."""
+        id_ = self._protocol.next_id()
+        answer = self._pings[id_] = self._loop.create_future()
+        self._write(self._protocol.ping(id_))
+        try:
+            frame = await asyncio.wait_for(answer, timeout)
+            return frame if isinstance(frame, Failure) else parse_pong(frame.fields)
+        except (TimeoutError, asyncio.TimeoutError):
+            return read_timed_out(timeout, full=True)
+        except ProtocolError as error:
+            return broken_peer(error)
+        finally:
+            self._pings.pop(id_, None)
+
+    def close(self) -> None:
+        """Let go of the connection; what waits ends."""
+        if self._transport is None:
+            return
+        self._flush()
+        self._end(cancelled("the client was closed", sent=True))
+        self._transport.abort()
+
+    # Inside.
+
+    def _write(self, data: bytes) -> None:
+        out = self._out
+        if not out:
+            self._loop.call_soon(self._flush)
+        out.append(data)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and not self._transport.is_closing():
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def _settle(self, pending: PendingReply, frame: frames.Frame) -> None:
+        if frame.kind == _RESPONSE:
+            if not frame.flags & _COMPRESSED:
+                pending.settle(Success(frame.body))
+            elif len(frame.body) >= HEAVY:
+                inflating = self._loop.run_in_executor(None, inflate, self._channel.settings, frame.body)
+                inflating.add_done_callback(lambda done: None if done.cancelled() else pending.settle(done.result()))
+            else:
+                pending.settle(inflate(self._channel.settings, frame.body))
+        elif frame.kind == _ERROR:
+            try:
+                pending.settle(parse_error(frame.fields))
+            except ProtocolError as error:
+                pending.settle(broken_peer(error))
+        else:
+            pending.settle(broken_peer("a pong where a response was due"))
+
+    def _on_goaway(self) -> None:
+        goaway = self._protocol.goaway
+        assert goaway is not None  # noqa: S101  # the caller looked; narrows the type
+        for id_ in [id_ for id_ in self._waiting if id_ > goaway.last_id]:
+            self._waiting.pop(id_).settle(passed_over(goaway.message, kind=goaway.kind))
+        backlog, self._backlog = self._backlog, []
+        for pending in backlog:
+            pending.settle(passed_over(goaway.message, kind=goaway.kind))
+        self._channel.forget(self)
+        if not self._waiting:
+            self._transport.close()
+
+    def _end(self, failure: Failure) -> None:
+        waiting, self._waiting = self._waiting, {}
+        backlog, self._backlog = self._backlog, []
+        goaway = self._protocol.goaway
+        for pending in waiting.values():
+            pending.settle(passed_over(goaway.message, kind=goaway.kind) if goaway is not None and pending.id > goaway.last_id else failure.copy())
+        for pending in backlog:
+            pending.settle(failure.copy(executed="no"))
+        for ping in self._pings.values():
+            if not ping.done():
+                ping.set_result(failure)
+        self._timer.close()
+
+    def _sweep(self, now: float) -> float | None:
+        due = [pending for pending in (*self._waiting.values(), *self._backlog) if pending.until <= now]
+        for pending in due:
+            if pending.bound == "write":
+                self._backlog.remove(pending)
+                pending.settle(write_timed_out(pending.request.write_timeout, full=pending.full))
+            else:
+                self.give_up(pending)
+                pending.settle(read_timed_out(pending.request.read_timeout, full=pending.full))
+        self._channel.forget_if_done(self)
+        return min((pending.until for pending in (*self._waiting.values(), *self._backlog)), default=None)
+
+
+class MultiplexedChannel:
+    """See :class:`bee_core.interfaces.AsyncChannel`."""
+
+    def __init__(self, transport: StreamTransport, node: Node, settings: ChannelSettings) -> None:
+        self.settings = settings
+        self.loop = asyncio.get_running_loop()
+        self.closed = False
+        self.hello = encode_hello(settings)
+        self._transport = transport
+        self._node = node
+        self._connection: MultiplexedConnection | None = None
+        self._leaving: set[MultiplexedConnection] = set()
+        self._dialing: asyncio.Task[None] | None = None
+        self._queue: list[PendingReply] = []
+        self._retired = False
+        self._timer = DeadlineTimer(self.loop, settings.clock, self._sweep_queue)
+
+    def start(self, request: Request) -> PendingReply:
+        """See :meth:`bee_core.interfaces.AsyncChannel.start`."""
+        pending = PendingReply(self.loop.create_future(), request, 0.0, "connect", full=True)
+        connection = self._connection
+        if connection is not None and connection.usable:
+            connection.send(pending)
+        elif self.closed:
+            pending.settle(cancelled("the client was closed", sent=False))
+        else:
+            self._enqueue(pending)
+        return pending
+
+    def _enqueue(self, pending: PendingReply) -> None:
+        now = self.settings.clock()
+        pending.until = now + pending.request.connect_timeout
+        pending.full = pending.until <= pending.request.deadline
+        if not pending.full:
+            pending.until = pending.request.deadline
+        self._queue.append(pending)
+        self._timer.watch(pending.until)
+        self._connection = None
+        if self._dialing is None:
+            self._dialing = self.loop.create_task(self._dial())
+
+    async def _dial(self) -> None:
+        """Connect, for all that wait. The timer bounds each one's wait, and ends the dial when nobody is left."""
+        made: list[MultiplexedConnection] = []
+        failure: Failure | None = None
+        try:
+            await self._transport.dial_async(self._node.url, self._factory(made))
+        except (OSError, ValueError) as error:
+            failure = refused(error)
+        except BaseException:
+            for connection in made:
+                connection.close()
+            raise
+        finally:
+            self._dialing = None
+        self._timer.close()
+        if failure is None:
+            self._connection = made[0]
+        queue, self._queue = self._queue, []
+        for pending in queue:
+            if pending.reply.done():
+                continue
+            if failure is not None:
+                pending.settle(failure.copy())
+            elif self._connection is not None and self._connection.usable:
+                self._connection.send(pending)
+            else:
+                self._enqueue(pending)
+
+    def _factory(self, made: list[MultiplexedConnection]) -> Callable[[], MultiplexedConnection]:
+        def make() -> MultiplexedConnection:
+            made.append(MultiplexedConnection(self))
+            return made[-1]
+
+        return make
+
+    def _sweep_queue(self, now: float) -> float | None:
+        due = [pending for pending in self._queue if pending.until <= now or pending.reply.done()]
+        for pending in due:
+            self._queue.remove(pending)
+            pending.settle(connect_timed_out(pending.request.connect_timeout, full=pending.full))
+        if not self._queue and self._dialing is not None:
+            self._dialing.cancel()
+        return min((pending.until for pending in self._queue), default=None)
+
+    def forget(self, connection: MultiplexedConnection) -> None:
+        """The connection takes no new requests; those on it may still be answered."""
+        if connection is self._connection:
+            self._connection = None
+        if connection.idle:
+            self._leaving.discard(connection)
+        else:
+            self._leaving.add(connection)
+
+    def forget_if_done(self, connection: MultiplexedConnection) -> None:
+        """Close a connection that was only kept for the replies still due."""
+        if connection.idle and (connection in self._leaving or self._retired):
+            self._leaving.discard(connection)
+            connection.close()
+
+    async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
+        """See :meth:`bee_core.interfaces.AsyncChannel.ping`. On a connection of its own: it shows whether a new caller would get in."""
+        made: list[MultiplexedConnection] = []
+        until = self.settings.clock() + timeout
+        try:
+            await asyncio.wait_for(self._transport.dial_async(self._node.url, self._factory(made)), timeout)
+            return await made[0].ping(max(0.0, until - self.settings.clock()))
+        except (TimeoutError, asyncio.TimeoutError):
+            return connect_timed_out(timeout, full=True)
+        except (OSError, ValueError) as error:
+            return refused(error)
+        finally:
+            for connection in made:
+                connection.close()
+
+    def retire(self) -> None:
+        """See :meth:`bee_core.interfaces.AsyncChannel.retire`."""
+        self._retired = True
+        if self._connection is not None:
+            self.forget_if_done(self._connection)
+
+    async def close(self) -> None:
+        """See :meth:`bee_core.interfaces.AsyncChannel.close`."""
+        self.closed = True
+        if self._dialing is not None:
+            self._dialing.cancel()
+            await asyncio.wait((self._dialing,))
+        self._timer.close()
+        queue, self._queue = self._queue, []
+        for pending in queue:
+            pending.settle(cancelled("the client was closed", sent=False))
+        open_ = [connection for connection in (self._connection, *self._leaving) if connection is not None]
+        self._connection = None
+        for connection in open_:
+            connection.close()
+        if open_:
+            await asyncio.wait([connection.closed for connection in open_], timeout=1.0)

@@ -1,0 +1,59 @@
+"""Carries out the effects of the call flow on the calling thread."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from ..call_flow import Attempt, Pause, flow
+from ..failures import Failure, cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..call_flow import Call, Queue
+    from ..errors import CallError
+
+
+def drive(call: Call, closing: Event, clock: Callable[[], float]) -> CallError | None:
+    """Make a call: afterwards ``call.value`` is the result, unless an error is returned.
+
+    Args:
+        call: The call.
+        closing: Set when the client is closed: it ends every wait.
+        clock: Seconds, monotonic.
+    """
+    steps = flow(call)
+    answer: Any = None
+    try:
+        while True:
+            effect = steps.send(answer)
+            if type(effect) is Attempt:
+                answer = effect.channel.start(effect.request)
+                if type(answer) is not Failure:
+                    answer = answer.wait()
+            elif type(effect) is Pause:
+                answer = cancelled("the client was closed", sent=call.executed != "no") if closing.wait(effect.seconds) else None
+            else:
+                answer = _queue(effect, closing, clock)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        # After an interrupt (Ctrl-C) the permits are settled here and not when the garbage is collected.
+        steps.close()
+
+
+def _queue(effect: Queue, closing: Event, clock: Callable[[], float]) -> bool | Failure:
+    admitted = Event()
+    effect.ticket.on_admitted(admitted.set)
+    while not admitted.is_set():
+        left = effect.until - clock()
+        if left <= 0:
+            return False
+        if closing.is_set():
+            return cancelled("the client was closed", sent=False)
+        admitted.wait(min(left, _CLOSING_CHECK))
+    return True
+
+
+_CLOSING_CHECK = 0.1  # seconds after which a call that queues notices that its client was closed

@@ -1,0 +1,60 @@
+"""What every fault tolerance must do."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import isfinite
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bee_core.failures import Failure, lost, refused, reported
+from bee_core.interfaces import Tried
+from bee_core.nodes import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bee_core.interfaces import FaultTolerance
+
+FAILURES = (
+    refused(ConnectionRefusedError(111, "Connection refused")),
+    lost("end of file"),
+    reported("overloaded", "too many requests"),
+    reported("overloaded", "too many requests", retry_after=2.0),
+    reported("unavailable", "draining"),
+)
+
+
+def history(*failures: Failure, nodes: Sequence[str] | None = None) -> list[Tried]:
+    """Attempts that failed so, each on a node of its own where ``nodes`` names no ids."""
+    ids = nodes or [str(index) for index in range(len(failures))]
+    return [Tried(Node(name, f"tcp://{name}:9000"), failure) for name, failure in zip(ids, failures, strict=True)]
+
+
+class FaultToleranceContract:
+    """Inherit, and say how to make the fault tolerance."""
+
+    @abstractmethod
+    def make_fault_tolerance(self) -> FaultTolerance:
+        """A fault tolerance with the options under test."""
+
+    @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.kind)
+    @pytest.mark.parametrize("attempts", [1, 2, 3, 10, 2000])
+    def test_an_answer_is_to_give_up_or_a_retry_after_a_finite_delay(self, failure: Failure, attempts: int) -> None:
+        again = self.make_fault_tolerance().next(history(*[failure] * attempts), Random(1))  # noqa: S311 - a seeded generator is the point
+        assert again is None or (again.where in {"same", "other"} and again.delay >= 0 and isfinite(again.delay))
+
+    def test_the_answer_depends_on_the_history_and_the_random_source_alone(self) -> None:
+        policy = self.make_fault_tolerance()
+        attempts = history(FAILURES[0], FAILURES[1])
+        first = policy.next(attempts, Random(5))  # noqa: S311
+        policy.next(history(FAILURES[0]), Random(6))  # noqa: S311
+        assert policy.next(attempts, Random(5)) == first  # noqa: S311
+
+    def test_the_history_is_left_as_it_is(self) -> None:
+        attempts = history(FAILURES[0], FAILURES[1])
+        before = list(attempts)
+        self.make_fault_tolerance().next(attempts, Random(1))  # noqa: S311
+        assert attempts == before

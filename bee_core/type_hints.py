@@ -1,0 +1,105 @@
+"""Type hints of callables and classes: resolved, or an error that says which one cannot be."""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import re
+import sys
+import types
+import typing
+from typing import Any
+
+_AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
+
+
+def callable_hints(function: Any, method: str) -> dict[str, Any]:
+    """The hints of a function, method, ``partial`` or callable object, by parameter; ``return`` is the result.
+
+    Args:
+        function: The callable.
+        method: Its name for messages.
+
+    Raises:
+        TypeError: A hint cannot be resolved; the message names the method and the hint.
+    """
+    owner = _owner(function)
+    source = _annotated(function)
+    try:  # resolving a hint runs whatever stands in it, so anything can be raised
+        return typing.get_type_hints(source, include_extras=True)
+    except Exception as error:
+        problem = error
+    if owner is not None:
+        # A class that is nested in the method's own class is in no scope that Python looks into.
+        scope = {key: value for base in reversed(owner.__mro__) for key, value in vars(base).items() if isinstance(value, type)}
+        try:
+            return typing.get_type_hints(source, localns=scope, include_extras=True)
+        except Exception as error:
+            problem = error
+    namespace = getattr(inspect.unwrap(source), "__globals__", {})
+    for name, hint in getattr(source, "__annotations__", {}).items():
+        _resolve(name, hint, namespace, method)
+    raise TypeError(f"{method}: its type hints cannot be resolved: {problem}") from problem
+
+
+def attribute_hints(cls: type) -> dict[str, Any]:
+    """The hints of a class's public attributes, inherited ones too; nearest definition first come.
+
+    Raises:
+        TypeError: A hint cannot be resolved; the message names the class and the hint. Private attributes are not looked at.
+    """
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        namespace = {**vars(sys.modules.get(base.__module__, types)), base.__name__: base}
+        for name, hint in vars(base).get("__annotations__", {}).items():
+            if not name.startswith("_") and name not in found:
+                found[name] = _resolve(name, hint, namespace, f"interface {cls.__qualname__}")
+    return found
+
+
+def awaited(hint: Any) -> tuple[Any, bool]:
+    """What awaiting gives, and whether the hint is one of an awaitable at all: ``(int, True)`` for ``Awaitable[int]``, ``(int, False)`` for ``int``."""
+    if typing.get_origin(hint) in _AWAITABLES:
+        return typing.get_args(hint)[-1], True
+    return (type(None) if hint is None else hint), False
+
+
+def hint_text(hint: Any) -> str:
+    """A type as a person writes it: ``list[Order]`` for ``list[shop.model.Order]``."""
+    if hint is None or hint is type(None):
+        return "None"
+    text = hint.__qualname__ if isinstance(hint, type) and not typing.get_args(hint) else repr(hint)
+    return re.sub(r"(?:\w+\.|<locals>\.)+", "", text).replace("NoneType", "None")
+
+
+def _resolve(name: str, hint: Any, namespace: dict[str, Any], owner: str) -> Any:
+    holder = types.FunctionType((lambda: None).__code__, namespace)
+    holder.__annotations__ = {name: hint}
+    try:
+        return typing.get_type_hints(holder, include_extras=True)[name]
+    except Exception as error:
+        advice = "import what it names where it can be found at run time, not under `if TYPE_CHECKING`"
+        raise TypeError(f"{owner}: the type hint `{name}: {hint}` cannot be resolved ({error}); {advice}") from error
+
+
+def _annotated(function: Any) -> Any:
+    """The function that carries the hints, behind what wraps it."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, types.MethodType):
+            function = function.__func__
+        elif hasattr(function, "__wrapped__") and not hasattr(function, "__annotations__"):
+            function = function.__wrapped__
+        elif not hasattr(function, "__annotations__") and not inspect.isroutine(function):
+            function = type(function).__call__
+        else:
+            return function
+
+
+def _owner(function: Any) -> type | None:
+    while isinstance(function, functools.partial):
+        function = function.func
+    owner = getattr(function, "__self__", None)
+    return owner if isinstance(owner, type) or owner is None else type(owner)

@@ -1,0 +1,109 @@
+"""Sessions: tests, lint, typing, wheel, bench. ``nox -s tests`` needs nothing but nox.
+
+The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` … ``tests-3.13`` take another one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+SOURCES = ["bee_core", "plugins"]
+PROGRAMS = ["tests", "examples", "benchmarks", "noxfile.py"]
+BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md"]
+
+nox.needs_version = ">=2024.10"
+nox.options.sessions = ["tests", "lint", "typing", "wheel"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+
+
+def run_tests(session: nox.Session) -> None:
+    # Installed, and not editable: a file that the wheel forgets is missed here already.
+    # Built from scratch each time, since pip keeps what has the same version.
+    session.install(".[all,test]")
+    session.run("pip", "install", "--quiet", "--no-deps", "--force-reinstall", ".")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests against the installed distribution."""
+    run_tests(session)
+
+
+for version in PYTHONS:
+    nox.session(run_tests, python=version, name=f"tests-{version}", default=False)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style and the format."""
+    session.install("ruff>=0.9")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types: the sources by mypy, what users see by mypy and pyright."""
+    session.install("-e", ".[dev]")
+    session.run("mypy", "--strict", *SOURCES)
+    session.run("mypy", "--strict", "tests/typing")
+    session.run("pyright", "tests/typing")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, look into it, and run the tests against it far from the sources."""
+    session.install("build>=1.2")
+    built = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(built), str(ROOT))
+    (file,) = built.glob("*.whl")
+    check_top_level(session, file)
+
+    session.run("python", "-m", "venv", "--clear", str(built / "venv"))
+    programs = built / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
+    session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", f"{file}[all,test]", external=True)
+    away = built / "away"
+    for name in BESIDE_THE_SOURCES:
+        copy(ROOT / name, away / name)
+    session.chdir(away)
+    # By its script, pytest leaves the working directory off the path: bee comes from the wheel or not at all.
+    session.run(str(programs / "pytest"), *session.posargs, external=True, env={"PYTHONPATH": None})
+
+
+def check_top_level(session: nox.Session, file: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+    top = {name.split("/")[0] for name in names}
+    packages = {name for name in top if not name.endswith(".dist-info")}
+    if packages != {"bee_core", "bee_plugins"}:
+        session.error(f"the wheel's top level is {sorted(packages)}, and must be bee_core and bee_plugins")
+    for needed in ("bee_core/py.typed", "bee_plugins/py.typed"):
+        if needed not in names:
+            session.error(f"the wheel lacks {needed}")
+
+
+def copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    elif source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure the speed of a call; needs a quiet machine."""
+    session.install(".[all]")
+    session.run("pip", "install", "--quiet", "--no-deps", "--force-reinstall", ".")
+    session.run("python", os.fspath(ROOT / "benchmarks"), *session.posargs)

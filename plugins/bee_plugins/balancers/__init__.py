@@ -1,0 +1,1 @@
+"""Balancers that bee brings."""

@@ -1,0 +1,68 @@
+"""Balancer ``random``: each node in proportion to its weight, picks independent of one another."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from itertools import accumulate
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from bee_core.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from random import Random
+
+    from bee_core.hookspecs import Registrar
+    from bee_core.interfaces import Balancer, Outcome
+    from bee_core.nodes import Node
+
+
+class WeightedRandom:
+    """Thread-safe without a lock: ``update`` replaces one tuple, ``pick`` reads it once.
+
+    Clients need not know of one another: many of them together spread calls evenly. A node of weight 0 gets no calls, also when no other is left: an operator has
+    drained it.
+    """
+
+    settle: Callable[[Node, Outcome | None, float], None] | None = None
+
+    def __init__(self) -> None:
+        self._table: tuple[tuple[Node, ...], list[float] | None] = ((), None)
+
+    def update(self, ready: Sequence[Node]) -> None:
+        """See :meth:`bee_core.interfaces.Balancer.update`."""
+        self._table = _table([node for node in ready if node.weight > 0 and isfinite(node.weight)])
+
+    def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
+        """See :meth:`bee_core.interfaces.Balancer.pick`."""
+        nodes, cumulative = self._table
+        if not nodes:
+            return None
+        node = _draw(nodes, cumulative, rng)
+        if not tried or node.id not in tried:
+            return node
+        # A draw that is thrown away leaves the others their shares, so only now is a table without the tried ones worth its cost.
+        nodes, cumulative = _table([node for node in nodes if node.id not in tried])
+        return _draw(nodes, cumulative, rng) if nodes else None
+
+
+def _table(nodes: list[Node]) -> tuple[tuple[Node, ...], list[float] | None]:
+    """The nodes with the running totals of their weights; None for equal weights, which need no search."""
+    if len({node.weight for node in nodes}) <= 1:
+        return tuple(nodes), None
+    heaviest = max(node.weight for node in nodes)  # in parts of the heaviest, a sum cannot overflow
+    return tuple(nodes), list(accumulate(node.weight / heaviest for node in nodes))
+
+
+def _draw(nodes: tuple[Node, ...], cumulative: list[float] | None, rng: Random) -> Node:
+    if cumulative is None:
+        return nodes[int(rng.random() * len(nodes))]
+    # The bound on the right: the product may be rounded up to the total.
+    return nodes[bisect(cumulative, rng.random() * cumulative[-1], 0, len(nodes) - 1)]
+
+
+@hookimpl
+def bee_register_balancers(registry: Registrar[Balancer]) -> None:
+    """Offer ``random``."""
+    registry.add("random", WeightedRandom)

@@ -1,0 +1,1 @@
+"""Codecs: how arguments and results become bytes."""

@@ -1,0 +1,1 @@
+"""Compressors that bee brings."""

@@ -1,0 +1,1 @@
+"""Fault tolerances that bee brings."""

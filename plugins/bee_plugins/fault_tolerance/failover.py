@@ -1,0 +1,36 @@
+"""Fault tolerance ``failover``: another node each time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bee_core.hookspecs import hookimpl
+from bee_core.interfaces import Again
+from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from bee_core.hookspecs import Registrar
+    from bee_core.interfaces import FaultTolerance, Tried
+
+
+class FailOver:
+    """Another node: at once the first time, since one node's trouble says little of the next one's; then with back-off, since two failures do. Stateless, thread-safe."""
+
+    def __init__(self, options: BackoffOptions) -> None:
+        self._backoff = options.backoff()
+
+    def next(self, history: Sequence[Tried], rng: Random) -> Again | None:
+        """See :meth:`bee_core.interfaces.FaultTolerance.next`.
+
+        ``retry_after`` of a failure is the wish of a node that is not asked again, so it delays nothing.
+        """
+        return Again("other", self._backoff.delay(len(history) - 2, rng) if len(history) > 1 else 0.0)
+
+
+@hookimpl
+def bee_register_fault_tolerances(registry: Registrar[FaultTolerance]) -> None:
+    """Offer ``failover``."""
+    registry.add("failover", FailOver, options=BackoffOptions)

@@ -1,0 +1,1 @@
+"""Registries that bee brings."""

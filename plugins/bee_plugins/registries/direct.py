@@ -1,0 +1,59 @@
+"""Registry ``direct``: no registry. The nodes are the addresses in the client's configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING
+
+from bee_core.hookspecs import hookimpl
+from bee_core.nodes import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bee_core.hookspecs import Registrar
+    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
+    from bee_core.nodes import Node
+
+
+class EndlessLease:
+    """There is nobody who could forget the registration."""
+
+    ttl: float = inf
+
+    async def renew(self) -> None:
+        """See :meth:`bee_core.interfaces.Lease.renew`."""
+
+    async def revoke(self) -> None:
+        """See :meth:`bee_core.interfaces.Lease.revoke`."""
+
+
+class DirectRegistry:
+    """Says what the configuration says. Thread-safe."""
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self._known: dict[str, Snapshot] = {}
+
+    def known(self, service: str, addresses: tuple[Node, ...]) -> Snapshot | None:
+        """See :meth:`bee_core.interfaces.Registry.known`. Always knows: without addresses, that there are none."""
+        snapshot = self._known[service] = Snapshot(0, "address", addresses)
+        return snapshot
+
+    async def register(self, instance: Instance) -> Lease:
+        """See :meth:`bee_core.interfaces.Registry.register`. Clients have the server's address already."""
+        return EndlessLease()
+
+    async def watch(self, service: str) -> AsyncIterator[Snapshot]:
+        """See :meth:`bee_core.interfaces.Registry.watch`. What ``known`` said, and never a change."""
+        yield self._known.get(service, Snapshot(0, "address"))
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """See :meth:`bee_core.interfaces.Registry.close`."""
+
+
+@hookimpl
+def bee_register_registries(registry: Registrar[Registry]) -> None:
+    """Offer ``direct``."""
+    registry.add("direct", DirectRegistry)

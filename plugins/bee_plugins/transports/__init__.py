@@ -1,0 +1,1 @@
+"""Transports: how bytes get to a node."""

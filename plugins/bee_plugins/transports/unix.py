@@ -1,0 +1,88 @@
+"""Transport ``unix``: bee's frames on a socket in the file system, for processes of one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from bee_core.addresses import parse
+from bee_core.hookspecs import hookimpl
+from bee_core.streams.transport import StreamTransport
+
+from bee_plugins.transports.acceptors import SocketAcceptor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bee_core.hookspecs import Registrar
+    from bee_core.interfaces import Transport
+
+
+class UnixTransport(StreamTransport):
+    """Unix domain sockets. Who may connect is decided by the permissions of the folder and the socket file."""
+
+    def dial(self, url: str, timeout: float) -> socket.socket:
+        """See :meth:`StreamTransport.dial`."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(parse(url).path)
+        except BlockingIOError:
+            sock.close()
+            raise TimeoutError from None  # Linux reports a full backlog this way
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
+        """See :meth:`StreamTransport.dial_async`."""
+        await asyncio.get_running_loop().create_unix_connection(factory, parse(url).path)
+
+    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> SocketAcceptor:
+        """See :meth:`StreamTransport.accept`. The file of a server that died is replaced; that of one that lives is not."""
+        path = parse(url).path
+        _remove_dead(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(path)
+            sock.listen(backlog)
+        except OSError as error:
+            sock.close()
+            raise OSError(error.errno, f"cannot listen on {url}: {(error.strerror or str(error)).lower()}") from error
+        inode = os.stat(path).st_ino
+        server = await asyncio.get_running_loop().create_unix_server(factory, sock=sock, backlog=backlog)
+        return SocketAcceptor(server, f"unix://{path}", lambda: _remove_own(path, inode))
+
+
+def _remove_dead(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return  # not ours to remove: bind reports it
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            return
+
+
+def _remove_own(path: str, inode: int) -> None:
+    try:
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
+    except OSError:
+        return  # gone already
+
+
+@hookimpl
+def bee_register_transports(registry: Registrar[Transport]) -> None:
+    """Register ``unix``."""
+    registry.add("unix", UnixTransport)
