@@ -27,9 +27,7 @@ nox.options.error_on_external_run = True
 
 def run_tests(session: nox.Session) -> None:
     # Installed, and not editable: a file that the wheel forgets is missed here already.
-    # Built from scratch each time, since pip keeps what has the same version.
     session.install(".[all,test]")
-    session.run("pip", "install", "--quiet", "--no-deps", "--force-reinstall", ".")
     session.run("pytest", *session.posargs)
 
 
@@ -105,5 +103,4 @@ def copy(source: Path, target: Path) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the speed of a call; needs a quiet machine."""
     session.install(".[all]")
-    session.run("pip", "install", "--quiet", "--no-deps", "--force-reinstall", ".")
     session.run("python", os.fspath(ROOT / "benchmarks"), *session.posargs)

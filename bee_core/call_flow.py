@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import CallError, InvalidArgument
-from .failures import Failure, local, to_error, undecodable
+from .errors import InvalidArgument
+from .failures import Failure, cancelled, local, to_error, undecodable
 from .interfaces import CallRecord, Tried
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
 
     from .call_plan import CallPlan
-    from .errors import Executed
-    from .interfaces import Again, Outcome, Permit, Request, Ticket
+    from .errors import CallError, Executed
+    from .interfaces import Again, Fallback, Outcome, Permit, Request, Ticket
     from .node_set import NodeState
     from .nodes import Node
 
@@ -83,42 +83,47 @@ class Queue(NamedTuple):
     until: float
 
 
-def flow(call: Call) -> Generator[Any, Any, CallError | None]:
+def flow(call: Call) -> Generator[Any, Any, Exception | None]:
     """Make one call.
 
     Yields:
         Effects.
 
     Returns:
-        None when the call has a value (``call.value``), else the error to raise.
+        None when the call has a value (``call.value``), else the error to raise: a ``CallError``, or whatever a fallback raised instead of it.
     """
     plan = call.plan
     service = plan.service
     failure: Failure | None
-    # The deadline bounds all that follows: the request carries it, each wait below obeys it. A handler that calls on with no time left gets no attempt at all.
-    if call.request.deadline <= call.started:
-        failure = local("deadline_exceeded", "the deadline had passed before the call began")
-    # The limiter counts calls and not attempts, so it is outside of the loop.
-    elif service.limiter is None:
-        failure = yield from _attempts(call)
-    else:
-        failure = yield from _limited(call)
-    error: CallError | None = None
+    try:
+        # The deadline bounds all that follows: the request carries it, each wait below obeys it. A handler that calls on with no time left gets no attempt at all.
+        if call.request.deadline <= call.started:
+            failure = local("deadline_exceeded", "the deadline had passed before the call began")
+        # The limiter counts calls and not attempts, so it is outside of the loop.
+        elif service.limiter is None:
+            failure = yield from _attempts(call)
+        else:
+            failure = yield from _limited(call)
+    except GeneratorExit:
+        # A cancelled task or Ctrl-C: nobody is left to answer, and still the call has ended.
+        if service.observers:
+            given_up = cancelled("the caller gave up", sent=call.attempts > 0)
+            service.observe(CallRecord(service.name, plan.method, call.node, call.attempts, service.clock() - call.started, given_up, degraded=False))
+        raise
+    error: Exception | None = None
     if failure is not None:
-        error = to_error(failure, service=service.name, method=plan.method, node=call.node, attempts=call.attempts, executed=call.executed)
+        said = to_error(failure, service=service.name, method=plan.method, node=call.node, attempts=call.attempts, executed=call.executed)
         # The fallback is outermost: it answers for an expired deadline and a full queue as well.
-        if plan.fallback is not None:
-            error = _degrade(call, error)
+        error = said if plan.fallback is None else _degrade(call, plan.fallback, said)
     if service.observers:
         service.observe(CallRecord(service.name, plan.method, call.node, call.attempts, service.clock() - call.started, failure, call.degraded))
     return error
 
 
-def _degrade(call: Call, error: CallError) -> CallError | None:
-    assert call.plan.fallback is not None  # noqa: S101  # the caller checked; narrows the type
+def _degrade(call: Call, fallback: Fallback, error: CallError) -> Exception | None:
     try:
-        call.value = call.plan.fallback.answer(call.plan.service.name, call.plan.method, call.args, call.kwargs, error)
-    except CallError as declined:
+        call.value = fallback.answer(call.plan.service.name, call.plan.method, call.args, call.kwargs, error)
+    except Exception as declined:  # the contract lets it raise what it likes
         return declined
     call.degraded = True
     return None
@@ -148,7 +153,10 @@ def _limited(call: Call) -> Generator[Any, Any, Failure | None]:
     failure: Failure | None = None
     verdict: Any = None
     try:
-        failure = yield from _attempts(call)
+        if since < call.request.deadline:
+            failure = yield from _attempts(call)
+        else:
+            failure = local("deadline_exceeded", "the deadline came just as the call had its turn at the client's limiter")
         verdict = failure or _SUCCESS
     finally:
         limiter.release(verdict, service.clock() - since)
@@ -171,12 +179,25 @@ def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
     tried: tuple[str, ...] = ()
     history: list[Tried] = []
     redials = 0
+    redial = False
     state: NodeState[Any] | None = None
     permit: Permit | None = None
     again: Again | None = None
+    failure: Any = None
     while True:
         # Pick before permit: a permit belongs to a node. One that gives none is passed over as if it had been tried.
-        if again is not None and again.where == "same" and state is not None:
+        picked = True
+        if redial and state is not None:
+            # Elsewhere if there is an elsewhere, since this node just hung up; else here.
+            redial, away = False, (*tried, state.node.id)
+            found, permit = _search(call, balancer.pick(plan.key, away, service.rng), away)
+            if found is not None:
+                state, tried = found, away
+            else:
+                picked = False
+                state, permit = _same(call, state)
+        elif again is not None and again.where == "same" and state is not None:
+            picked = False
             state, permit = _same(call, state)
         else:
             node = balancer.pick(plan.key, tried, service.rng)
@@ -184,8 +205,8 @@ def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
             if state is None or state.breaker is not None:
                 state, permit = _search(call, node, tried)
         if state is None:
-            if history:
-                return _with_note(history[-1].failure, "no other node is left to try" if not (again and again.where == "same") else "its breaker cut it off")
+            if failure is not None:
+                return _with_note(failure, "no other node is left to try" if picked else "the node is asked no more: its breaker cut it off, or it has left")
             kind, message = nodes.explain_none()
             return local(kind, message)
         call.node = node = state.node
@@ -198,7 +219,8 @@ def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
             if permit is not None:
                 nodes.settle(state, permit, outcome, clock())
                 permit = None
-            if balancer.settle is not None:
+            # A balancer hears of what it picked, so that its counts come out even; a retry on the same node was not its choice.
+            if picked and balancer.settle is not None:
                 balancer.settle(node, outcome, clock())
         if outcome.ok:
             try:
@@ -207,14 +229,12 @@ def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
                 call.executed = "yes"
                 return undecodable(error)
             return None
-        failure: Any = outcome
-        if failure.unsent and redials < FREE_REDIALS and clock() < request.deadline:
-            # Proven that the server never saw the whole request: not an attempt. Elsewhere if there is an elsewhere, since this node just hung up.
+        failure = outcome
+        if failure.unsent and failure.executed == "no" and redials < FREE_REDIALS and clock() < request.deadline:
+            # Proven that the server never saw the whole request: not an attempt.
             redials += 1
+            redial = True
             call.attempts -= 1
-            again = None
-            if balancer.pick(plan.key, (*tried, node.id), service.rng) is not None:
-                tried = (*tried, node.id)
             continue
         if _SEVERITY[failure.executed] > _SEVERITY[call.executed]:
             call.executed = failure.executed
@@ -264,11 +284,16 @@ def _search(call: Call, node: Node | None, tried: Collection[str]) -> tuple[Node
             permit = state.breaker.admit(service.clock())
             if permit is not None:
                 return state, permit
+        # What was picked and not used is settled too, without a verdict.
+        if service.balancer.settle is not None:
+            service.balancer.settle(node, None, service.clock())
         passed = (*passed, node.id)
         node = service.balancer.pick(call.plan.key, passed, service.rng)
     return None, None
 
 
 def _with_note(failure: Failure, note: str) -> Failure:
-    failure.message = f"{failure.message}; {note}"
-    return failure
+    # A copy: a breaker or a balancer may keep what it was handed.
+    noted = failure.copy()
+    noted.message = f"{failure.message}; {note}"
+    return noted

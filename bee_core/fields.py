@@ -39,9 +39,10 @@ MAX_BODY = 0x26
 LAST_ID = 0x30
 STATUS = 0x31
 
-CRITICAL = 0x80
+NAMES = {value: name.lower() for name, value in list(globals().items()) if type(value) is int and name.isupper()}
 REPEATABLE = frozenset({METADATA, BAGGAGE})
-NAMES = {value: name.lower() for name, value in list(globals().items()) if isinstance(value, int) and name.isupper()}
+CRITICAL = 0x80
+"""Types from here on must be known to the receiver."""
 
 MAX_FIELDS = 0xFFFF
 """Bytes that the fields of one frame may have: what its 2-byte length can say."""

@@ -43,6 +43,7 @@ _HEADER: Final = struct.Struct(">IBBBBIH")
 HEADER_SIZE: Final = _HEADER.size
 _LENGTH_SIZE: Final = 4
 _REST: Final = HEADER_SIZE - _LENGTH_SIZE
+_PRINTABLE: Final = frozenset(range(0x20, 0x7F))
 MAX_OVERHEAD: Final = _REST + 0xFFFF
 """Bytes of a frame that are not its body: the most that there can be."""
 
@@ -100,17 +101,18 @@ class FrameDecoder:
     Bad input does not raise: it sets :attr:`error`, after the frames before it were returned, and everything later is ignored. Not thread-safe.
 
     Args:
-        max_body: Bytes that a body may have. A longer frame is an error as soon as its length is known; nothing is allocated for it.
+        max_body: Bytes that a body may have. A longer one is an error as soon as its header is there, a frame that is too long whatever its fields as soon as
+            its length is; nothing is allocated for it.
 
     Attributes:
         error: ``MessageTooLarge`` or ``ProtocolError`` once the stream is unusable.
         partial: Whether a frame has begun and is not complete.
     """
 
-    __slots__ = ("_buffer", "_max_frame", "_needed", "error")
+    __slots__ = ("_buffer", "_max_body", "_needed", "error")
 
     def __init__(self, max_body: int) -> None:
-        self._max_frame = max_body + MAX_OVERHEAD
+        self._max_body = max_body
         self._buffer = bytearray()
         self._needed = 0
         self.error: CallError | None = None
@@ -133,11 +135,12 @@ class FrameDecoder:
             return []
         self._needed = 0
         frames: list[Frame] = []
+        max_body = self._max_body
         position, end = 0, len(data)
         while end - position >= HEADER_SIZE:
             length, version, kind, flags, form, id_, fields_size = _unpack_from(data, position)
-            if version != VERSION or length > self._max_frame or length < _REST + fields_size or flags & ~_KNOWN_FLAGS or form > _LAST_FORM:
-                self.error = self._explain(length, version, flags, form)
+            if version != VERSION or not 0 <= length - _REST - fields_size <= max_body or flags & ~_KNOWN_FLAGS or form > _LAST_FORM:
+                self.error = self._explain(length, version, flags, form, fields_size)
                 return frames
             stop = position + _LENGTH_SIZE + length
             if stop > end:
@@ -160,18 +163,26 @@ class FrameDecoder:
         if len(start) >= _LENGTH_SIZE:
             length = int.from_bytes(start[:_LENGTH_SIZE], "big")
             version = start[4] if len(start) > _LENGTH_SIZE else VERSION
-            if length > self._max_frame or length < _REST or version != VERSION:
-                return self._explain(length, version, 0, 0)
+            if length > self._max_body + MAX_OVERHEAD or length < _REST or version != VERSION:
+                return self._explain(length, version, 0, 0, 0)
         return None
 
-    def _explain(self, length: int, version: int, flags: int, form: int) -> CallError:
-        if length > self._max_frame:
-            limit = self._max_frame - MAX_OVERHEAD
+    def _explain(self, length: int, version: int, flags: int, form: int, fields_size: int) -> CallError:
+        """What is wrong with a header; what stands first in it is judged first, so that the answer is the same however much of it has come."""
+        limit = self._max_body
+        if length > limit + MAX_OVERHEAD:
+            start = length.to_bytes(_LENGTH_SIZE, "big")
+            if _PRINTABLE.issuperset(start):
+                return ProtocolError(f"these bytes are not bee's protocol: they begin with the text {start.decode()!r}, as those of another protocol would")
             return MessageTooLarge(f"a frame of {length} bytes, with at most {limit} bytes of body allowed here (max_size); nothing of it was read")
+        if length < _REST:
+            return ProtocolError(f"a frame of {length} bytes cannot hold its header")
         if version != VERSION:
             return ProtocolError(f"a frame of protocol version {version}; this side speaks version {VERSION}")
         if flags & ~_KNOWN_FLAGS:
             return ProtocolError(f"a frame with unknown flags {flags:#04x}")
         if form > _LAST_FORM:
             return ProtocolError(f"a frame with the unknown form {form}")
-        return ProtocolError(f"a frame of {length} bytes cannot hold its header and fields")
+        if length < _REST + fields_size:
+            return ProtocolError(f"a frame of {length} bytes cannot hold its header and {fields_size} bytes of fields")
+        return MessageTooLarge(f"a body of {length - _REST - fields_size} bytes, with at most {limit} bytes allowed here (max_size); nothing of it was read")

@@ -156,8 +156,8 @@ _TIME_LEFT_HEAD = f.TIME_LEFT.to_bytes(1, "big") + (4).to_bytes(2, "big")
 
 
 def time_left_field(seconds: float) -> bytes:
-    """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way."""
-    return _TIME_LEFT_HEAD + min(ceil(seconds * 1000), 0xFFFF_FFFF).to_bytes(4, "big") if seconds > 0 else _TIME_LEFT_HEAD + b"\0\0\0\0"
+    """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way, unless it is more than 49 days off."""
+    return _TIME_LEFT_HEAD + ceil(min(seconds * 1000, 0xFFFF_FFFF)).to_bytes(4, "big") if seconds > 0 else _TIME_LEFT_HEAD + b"\0\0\0\0"
 
 
 def dedupe_field(key: bytes) -> bytes:
@@ -219,7 +219,7 @@ def error_fields(failure: Failure) -> bytes:
         + f.clipped(f.MESSAGE, failure.message, _MAX_MESSAGE)
     )
     if failure.retry_after is not None:
-        block += f.number(f.RETRY_AFTER, ceil(failure.retry_after * 1000))
+        block += f.number(f.RETRY_AFTER, ceil(min(failure.retry_after * 1000, 0xFFFF_FFFF)))
     if failure.error_type:
         block += f.clipped(f.ERROR_TYPE, failure.error_type, 255)
     if failure.path:

@@ -101,8 +101,15 @@ class NodeSet(Generic[C]):
 
     def explain_none(self) -> tuple[str, str]:
         """Why no node can be picked: the kind of the failure and its message."""
-        if self.states:
-            return "circuit_open", f"all {len(self.states)} fitting nodes of {self._service} are cut off by their breakers; they are probed and come back by themselves"
+        states = self.states.values()
+        weighty = [state for state in states if state.node.weight > 0]
+        if any(state.breaker is not None for state in weighty):
+            nodes = "the one fitting node" if len(weighty) == 1 else f"all {len(weighty)} fitting nodes"
+            return "circuit_open", f"{nodes} of {self._service} {'is' if len(weighty) == 1 else 'are'} cut off by breakers, are probed, and come back by themselves"
+        if weighty:
+            return "unavailable", f"the balancer picked none of the {len(weighty)} fitting nodes of {self._service}"
+        if states:
+            return "unavailable", f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, which takes no calls; give one a weight above 0"
         return "unavailable", explain_none(self.selection, self._service)
 
     def renew_lock(self) -> None:

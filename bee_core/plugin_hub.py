@@ -11,14 +11,13 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
-import attrs
 import pluggy
 
 from . import hookspecs
 from .entry_points import Offer, Origin, missing_import, read_offers
 from .errors import BeeError, ConfigError, PluginError
 from .hookspecs import REGISTER_HOOKS
-from .registrations import Registered, Registrations
+from .registrations import Installed, Registered, Registrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -52,18 +51,6 @@ class Reference(Protocol):
     def path(self) -> str:
         """The dotted key that names the plugin."""
         ...
-
-
-@attrs.frozen
-class Installed:
-    """A line of ``bee plugins``. ``reason`` says why a plugin is not loadable."""
-
-    kind: Kind
-    name: str
-    distribution: str
-    version: str
-    loadable: bool
-    reason: str = ""
 
 
 class PluginHub:

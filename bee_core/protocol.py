@@ -6,7 +6,7 @@ Which frames are legal when::
     ───────────────      ───────────────────      ───────────────
     hello                HELLO (nothing yet)      goaway (refused)
     request cancel ping  OPEN                     hello-ack (first), response error pong goaway
-    cancel ping          GOING (goaway sent)      response error pong
+    cancel ping          GOING (goaway sent)      response error pong goaway
     (ignored)            REFUSED                  -
 
 A request that reaches a server in GOING or REFUSED is dropped: the goaway has told the client that it did not run. Ids grow by at least one with each request.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .interfaces import Request
     from .messages import Goaway, Hello, HelloAck
 
+_NO_LIMIT = 1 << 62
 _LARGE = 64 * 1024  # bytes from which a body is handed over separately instead of being copied behind its header
 
 
@@ -38,17 +39,19 @@ class ClientProtocol:
 
     Attributes:
         ack: What the server said of itself, once it did.
+        peer_limit: Bytes that the body of a request may have there: what is longer would cost the connection and all that is on it.
         goaway: The server's goaway, once it came: no new requests.
         error: Why the connection is unusable.
     """
 
-    __slots__ = ("_decoder", "_hello", "_last_id", "ack", "error", "goaway")
+    __slots__ = ("_decoder", "_hello", "_last_id", "ack", "error", "goaway", "peer_limit")
 
     def __init__(self, hello: bytes, max_body: int) -> None:
         self._hello = hello
         self._decoder = FrameDecoder(max_body)
         self._last_id = 0
         self.ack: HelloAck | None = None
+        self.peer_limit = _NO_LIMIT
         self.goaway: Goaway | None = None
         self.error: CallError | None = None
 
@@ -89,12 +92,17 @@ class ClientProtocol:
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take a chunk; return the responses, errors and pongs in it. Sets ``ack``, ``goaway`` and ``error`` on the way."""
+        if self.error is not None:
+            return []
         decoder = self._decoder
         answers = decoder.feed(data)
-        for frame in answers:
-            if frame.kind != RESPONSE:
-                answers = self._sort_out(answers)
-                break
+        if self.ack is None:
+            answers = self._sort_out(answers)
+        else:
+            for frame in answers:
+                if frame.kind != RESPONSE:
+                    answers = self._sort_out(answers)
+                    break
         if decoder.error is not None and self.error is None:
             self.error = decoder.error
         return answers
@@ -104,12 +112,13 @@ class ClientProtocol:
         for frame in received:
             kind = frame.kind
             try:
-                if kind in (RESPONSE, ERROR, PONG):
+                if kind in (RESPONSE, ERROR, PONG) and self.ack is not None:
                     answers.append(frame)
                 elif kind == GOAWAY:
                     self.goaway = messages.Goaway.parse(frame.fields)
-                elif kind == HELLO_ACK and self.ack is None:
-                    self.ack = messages.HelloAck.parse(frame.fields)
+                elif kind == HELLO_ACK and self.ack is None and self.goaway is None:
+                    self.ack = ack = messages.HelloAck.parse(frame.fields)
+                    self.peer_limit = _NO_LIMIT if ack.max_body is None else ack.max_body
                 else:
                     self.error = ProtocolError(f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here")
             except ProtocolError as error:
@@ -127,7 +136,7 @@ class ServerProtocol:
 
     Attributes:
         state: ``hello``, ``open``, ``going``, ``refused``.
-        hello: What the client said, once it did; the caller then calls ``accept`` or ``refuse``, before it looks at later frames.
+        hello: What the client said, once it did; the caller then calls ``accept`` or ``leave``, before it looks at later frames.
         last_id: The last request accepted.
         error: Why the connection is unusable.
     """
@@ -195,7 +204,7 @@ class ServerProtocol:
 
     def leave(self, kind: str = "unavailable", message: str = "the server is shutting down") -> bytes:
         """Take no more requests: a drain, a refusal (nothing was accepted yet), or the end after an error. The bytes of the goaway."""
-        self.state = "going" if kind == "unavailable" and self.error is None and self.state != "hello" else "refused"
+        self.state = "going" if kind == "unavailable" and self.error is None and self.state in {"open", "going"} else "refused"
         return frames.encode(GOAWAY, 0, messages.Goaway(self.last_id, kind, message).encode())
 
 

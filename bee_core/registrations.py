@@ -1,4 +1,4 @@
-"""What one plugin registers in one call of a register hook."""
+"""Plugins that are registered, and what takes them from a register hook."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ class Registered:
     options_class: type[Any] | None
     distribution: str
     version: str
+
+
+@attrs.frozen
+class Installed:
+    """A line of ``bee plugins``. ``reason`` says why a plugin is not loadable."""
+
+    kind: Kind
+    name: str
+    distribution: str
+    version: str
+    loadable: bool
+    reason: str = ""
 
 
 class Registrations:

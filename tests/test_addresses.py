@@ -93,7 +93,6 @@ def test_every_host_and_port_survives_the_way_to_its_url_and_back(scheme, host, 
 def test_any_text_is_either_an_address_with_a_stable_url_or_a_value_error(text):
     try:
         address = parse(text)
-    except ValueError as error:
-        assert str(error)
-    else:
-        assert parse(address.url) == address
+    except ValueError:
+        return
+    assert parse(address.url) == address

@@ -82,8 +82,9 @@ def test_a_long_gap_clears_everything():
 def test_a_time_read_a_little_earlier_than_the_last_counts_as_now():
     budget = RetryBudget(floor_per_second=0)
     deposit(budget, 200.0, 10)
-    deposit(budget, 199.0, 10)
-    assert budget.balance(198.0) == 4
+    assert budget.balance(191.0) == 2
+    deposit(budget, 191.0, 10)
+    assert budget.balance(209.0) == 4
 
 
 def test_the_balance_is_what_withdrawals_get():

@@ -121,6 +121,9 @@ def test_precedence_is_the_order_of_semver(one, other):
         ("1.2 - 2.3.4", ">=1.2.0 <=2.3.4"),
         ("1.2.3 - 2.3", ">=1.2.3 <2.4.0-0"),
         ("1.2.3 - 2", ">=1.2.3 <3.0.0-0"),
+        ("* - 2.3.4-b", "<=2.3.4-b"),
+        ("1.2 - x", ">=1.2.0"),
+        ("1 - 2 +build", ">=1.0.0 <3.0.0-0"),
         ("~1.2.3", ">=1.2.3 <1.3.0-0"),
         ("~1.2", ">=1.2.0 <1.3.0-0"),
         ("~1", ">=1.0.0 <2.0.0-0"),
@@ -141,6 +144,8 @@ def test_precedence_is_the_order_of_semver(one, other):
         ("1.x || >=3, <4 || 2.5.0", ">=1.0.0 <2.0.0-0||>=3.0.0 <4.0.0-0||2.5.0"),
         ("1.x || *", "*"),
         (">* || 1.x", ">=1.0.0 <2.0.0-0"),
+        ("^1.2.x-b", ">=1.2.0 <2.0.0-0"),
+        ("1.2.3*", "1.2.3"),
     ],
 )
 def test_each_form_says_comparisons_with_whole_versions(text, canonical):
@@ -180,6 +185,9 @@ def test_a_pre_release_fits_only_where_one_of_its_release_is_named(text, version
         (">=1.0,", "'>=1.0,'", "a comma with nothing beside it"),
         ("1, ,2 || 3", "'1, ,2'", "a comma with nothing beside it"),
         ("> ", "'>'", "write a comparison"),
+        ("> = 1.2.3", "'>='", "write a comparison"),
+        ("1 - 2 - 3", "'-'", "write a comparison"),
+        ("foo - 1.2", "'foo'", "write a comparison"),
         ("1.x.3", "'1.x.3'", "write a comparison"),
         (f">={MAX_NUMBER + 1}.0.0", f"'>={MAX_NUMBER + 1}.0.0'", "too large for a version"),
         (f"^{MAX_NUMBER}.0.0", f"'^{MAX_NUMBER}.0.0'", "too large for a version"),

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..call_flow import Call, Queue
-    from ..errors import CallError
 
 
-async def drive(call: Call, closing: asyncio.Event, clock: Callable[[], float]) -> CallError | None:
+async def drive(call: Call, closing: asyncio.Event, clock: Callable[[], float]) -> Exception | None:
     """Make a call: afterwards ``call.value`` is the result, unless an error is returned. See :func:`bee_core.sync.driver.drive`."""
     steps = flow(call)
     answer: Any = None
@@ -52,7 +51,11 @@ async def _wait(event: asyncio.Event, seconds: float) -> bool:
 async def _queue(effect: Queue, closing: asyncio.Event, clock: Callable[[], float]) -> bool | Failure:
     loop = asyncio.get_running_loop()
     admitted = asyncio.Event()
-    effect.ticket.on_admitted(lambda: loop.call_soon_threadsafe(admitted.set))
+
+    def on_admitted() -> None:
+        loop.call_soon_threadsafe(admitted.set)
+
+    effect.ticket.on_admitted(on_admitted)
     waits = {asyncio.ensure_future(admitted.wait()), asyncio.ensure_future(closing.wait())}
     try:
         await asyncio.wait(waits, timeout=max(0.0, effect.until - clock()), return_when=asyncio.FIRST_COMPLETED)

@@ -9,7 +9,6 @@ import collections.abc
 import enum
 import inspect
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -17,24 +16,18 @@ import attrs
 from cattrs import Converter, IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 
-from ..addresses import parse
 from . import scalars
 from .field_rules import written_at
 from .model import AddressConfig
 from .problems import Gathering
+from .readers import KINDS, SCALARS, section
 from .scalars import (
     Kind,
     MisfitError,
     Text,
     as_written,
     is_null,
-    read_bool,
-    read_bytes,
-    read_float,
-    read_int,
-    read_seconds,
     read_text,
-    read_version,
     resolve,
     show,
 )
@@ -73,9 +66,12 @@ def make_converter() -> Converter:
     add(lambda type_: get_origin(type_) in {Union, UnionType}, _union_hook)
     add(lambda type_: inspect.isclass(type_) and attrs.has(type_), class_hook)
     add(lambda type_: get_origin(type_) is Annotated, _annotated_hook)
-    add(lambda type_: type_ in _SCALARS, lambda type_, _: _reader_hook(_SCALARS[type_]))
+    add(lambda type_: type_ is Any or type_ is object, lambda _, __: _reader_hook(resolve))
     add(lambda type_: type_ is PluginRef, _plugin_hook)
     add(lambda type_: type_ is AddressConfig, _address_hook)
+    # cattrs has hooks for these classes and their subclasses, which it asks before any other.
+    for cls, read_scalar in SCALARS.items():
+        made.register_structure_hook(cls, _scalar_hook(read_scalar, made))
     return made
 
 
@@ -83,13 +79,13 @@ def _reader_hook(read: Callable[[Any], Any]) -> Hook:
     return lambda value, _: read(value)
 
 
-def section(value: Any) -> Mapping[str, Any]:
-    """A mapping, where nothing at all is an empty one."""
-    if is_null(value):
-        return {}
-    if not isinstance(value, Mapping):
-        raise MisfitError(f"{show(value)} stands where a section with keys is wanted", value=as_written(value), expected="a mapping")
-    return value
+def _scalar_hook(read: Callable[[Any], Any], made: Converter) -> Hook:
+    def hook(value: Any, type_: Any) -> Any:
+        if type_ in SCALARS:
+            return read(value)
+        return (_enum_hook if issubclass(type_, enum.Enum) else _instance_hook)(type_, made)(value, type_)
+
+    return hook
 
 
 def is_none(value: Any) -> bool:
@@ -117,13 +113,14 @@ def class_hook(cls: type, made: Converter) -> Hook:
 
 def field_hook(attribute: attrs.Attribute[Any], made: Converter) -> Hook:
     """Reads a field and runs its validator at once, so that an impossible value is reported at its own path, together with the other problems."""
+    convert: Any = attribute.converter
 
     def read(value: Any, _: Any) -> Any:
         result = made.structure(value, attribute.type or Any)
-        if isinstance(attribute.converter, _CONVERTER_OBJECT):
+        if isinstance(convert, _CONVERTER_OBJECT):
             return result  # It may want the instance: the constructor runs it, and then the validator.
         try:
-            converted = attribute.converter(result) if attribute.converter is not None else result
+            converted = convert(result) if convert is not None else result
             if attribute.validator is not None:
                 attribute.validator(None, attribute, converted)
         except AttributeError:
@@ -140,18 +137,20 @@ def field_hook(attribute: attrs.Attribute[Any], made: Converter) -> Hook:
 
 def _plugin_hook(cls: type, made: Converter) -> Hook:
     whole = class_hook(cls, made)
+    read_name = field_hook(attrs.fields_dict(cls)["name"], made)
 
     def read(value: Any, _: Any) -> Any:
         if is_null(value):
             raise MisfitError("no plugin is named here; write its name, or remove the key", value=None, expected="the name of a plugin")
-        return whole({"name": value} if isinstance(value, str) else value, cls)
+        return cls(read_name(value, str)) if isinstance(value, str) else whole(value, cls)
 
     return read
 
 
 def _address_hook(cls: type, made: Converter) -> Hook:
     whole = class_hook(cls, made)
-    return lambda value, _: whole({"url": value} if isinstance(value, str) and not is_null(value) else value, cls)
+    read_url = field_hook(attrs.fields_dict(cls)["url"], made)
+    return lambda value, _: cls(read_url(value, str)) if isinstance(value, str) else whole(value, cls)
 
 
 def _instance_hook(cls: type, _: Converter) -> Hook:
@@ -249,67 +248,28 @@ def _choice_hook(choices: tuple[Any, ...], by_text: Mapping[str, Any]) -> Hook:
 def _annotated_hook(type_: Any, made: Converter) -> Hook:
     inner, *marks = get_args(type_)
     kind = next((mark for mark in marks if isinstance(mark, Kind)), None)
-    if kind is scalars.SEVERAL or kind is scalars.COMMAS:
-        return lambda value, _: made.structure(_several(value, kind, get_args(inner)[0]), inner)
-    read = _KINDS.get(kind) if kind is not None else None
+    if kind is scalars.SEVERAL:
+        return _several_hook(inner, made)
+    if kind is scalars.COMMAS:
+        return lambda value, _: made.structure(_separated(value), inner)
+    read = KINDS.get(kind) if kind is not None else None
     return _reader_hook(read if read is not None else lambda value: made.structure(value, inner))
 
 
-def _several(value: Any, kind: Kind, element: Any) -> Any:
+def _several_hook(inner: Any, made: Converter) -> Hook:
+    element = get_args(inner)[0]
+
+    def read(value: Any, _: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return made.structure(value, inner)
+        if element is PluginRef and not isinstance(value, PluginRef) and is_none(value):
+            return ()
+        return (made.structure(value, element),)
+
+    return read
+
+
+def _separated(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return value
-    if kind is scalars.COMMAS:
-        return [part.strip() for part in read_text(value).split(",") if part.strip()]
-    if element is PluginRef and is_none(value) and not isinstance(value, PluginRef):
-        return []
-    return [value]
-
-
-# ── urls ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _read_url(value: Any) -> str:
-    text = read_text(value)
-    try:
-        return parse(text).url
-    except ValueError as error:
-        message = str(error) if as_written(value) == text else f"what {show(value)} stands for is not an address"
-        raise MisfitError(message, value=as_written(value), expected="a url, such as tcp://127.0.0.1:9000") from None
-
-
-def _read_listen_url(value: Any) -> str:
-    """A url, or a mapping whose only key is ``url``."""
-    if not isinstance(value, Mapping):
-        return _read_url(value)
-    gathering = Gathering(dict)
-    for key in value:
-        if key != "url":
-            gathering.part(key, _refuse, f"unknown key {key!r}; an address to listen on has only 'url'", key)
-    url = gathering.part("url", _read_url, value.get("url"))
-    gathering.finish()
-    return str(url)
-
-
-def _refuse(message: str, value: object) -> None:
-    raise MisfitError(message, value=value, expected="only known keys")
-
-
-_SCALARS: dict[Any, Callable[[Any], Any]] = {
-    str: read_text,
-    bool: read_bool,
-    int: read_int,
-    float: read_float,
-    Path: lambda value: value if isinstance(value, Path) else Path(read_text(value)),
-    Any: resolve,
-    object: resolve,
-}
-
-_KINDS: dict[Kind, Callable[[Any], Any]] = {
-    scalars.SECONDS: read_seconds,
-    scalars.BYTES: read_bytes,
-    scalars.VERSION: read_version,
-    scalars.RANGE: read_version,
-    scalars.DIAL: _read_url,
-    scalars.LISTEN: _read_listen_url,
-    scalars.OPTIONS: section,
-}
+    return [part.strip() for part in read_text(value).split(",") if part.strip()]

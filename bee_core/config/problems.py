@@ -9,7 +9,7 @@ import attrs
 from cattrs import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError, IterableValidationError, StructureHandlerNotFoundError
 
 from ..errors import ConfigError
-from .field_rules import keys_of, remarks, written_at
+from .field_rules import keys_of, remarks
 from .model import CALL_FIELDS, ClientConfig, MethodConfig
 from .scalars import MisfitError
 
@@ -88,10 +88,8 @@ def raise_all(found: list[ConfigError]) -> None:
 def _walk(error: Exception, path: str, *, keyed: bool = False) -> Iterator[ConfigError]:
     if isinstance(error, ClassValidationError):
         named, others = error.group_exceptions()
-        fields = attrs.fields_dict(error.cl) if attrs.has(error.cl) else {}
         for inner, note in named:
-            key = written_at(fields[note.name]) if note.name in fields and "." not in note.name else note.name
-            yield from _walk(inner, f"{path}.{key}" if path else key, keyed=True)
+            yield from _walk(inner, f"{path}.{note.name}" if path else note.name, keyed=True)
         for inner in others:
             yield from _walk(inner, path)
     elif isinstance(error, IterableValidationError):

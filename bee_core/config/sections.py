@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .field_rules import about, keys_of, remarks
-from .hooks import class_hook, field_hook, section
+from .hooks import class_hook, field_hook
 from .model import CALL_FIELDS, ClientConfig, Config, MethodConfig, RegistryConfig
 from .problems import Gathering
+from .readers import section
 from .scalars import MisfitError
 from .server_model import ServerConfig
 from .settings import PluginRef

@@ -134,7 +134,7 @@ class _Tree:
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> Text:
         if event.tag is None or event.tag in _AS_TEXT:
-            return Text(event.value, line, plain=event.tag is None and event.style is None)
+            return Text(event.value, line, plain=event.implicit[0])
         if event.tag in _BY_FIELD:
             return Text(event.value, line, plain=True)
         raise self._error(f"the tag {event.tag!r} is not allowed; the type of a value follows from its key", line)

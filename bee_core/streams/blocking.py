@@ -14,6 +14,7 @@ from ..failures import (
     broken_peer,
     cancelled,
     connect_timed_out,
+    local,
     lost,
     not_sent,
     passed_over,
@@ -38,6 +39,7 @@ _CHUNK = 64 * 1024
 _RESPONSE, _ERROR, _PONG = frames.RESPONSE, frames.ERROR, frames.PONG
 _COMPRESSED = frames.COMPRESSED
 _POLLIN, _POLLOUT = select.POLLIN, select.POLLOUT
+_LONG = 1_000_000.0  # seconds; more milliseconds than that do not fit into poll(), so a longer wait is made of several
 
 
 class BlockingConnection:
@@ -68,6 +70,8 @@ class BlockingConnection:
         protocol = self._protocol
         self._id = id_ = protocol.next_id()
         self._request = request
+        if len(request.body) > protocol.peer_limit:
+            return too_large(request, protocol.peer_limit)
         head, body = protocol.request(id_, request, now)
         return self._write(head, body, min(request.deadline, now + request.write_timeout), request.write_timeout, full=now + request.write_timeout <= request.deadline)
 
@@ -91,7 +95,7 @@ class BlockingConnection:
         pollout.register(self._sock.fileno(), _POLLOUT)
         while rest:
             left = until - self._clock()
-            if left <= 0 or not pollout.poll(ceil(left * 1000)):
+            if left <= 0 or not pollout.poll(ceil(min(left, _LONG) * 1000)):
                 return write_timed_out(seconds, full=full)
             try:
                 rest = rest[self._sock.send(rest) :]
@@ -141,7 +145,9 @@ class BlockingConnection:
         protocol, sock = self._protocol, self._sock
         while True:
             left = until - self._clock()
-            if left <= 0 or not self._pollin.poll(ceil(left * 1000)):
+            if left <= 0 or not self._pollin.poll(ceil((left if left < _LONG else _LONG) * 1000)):
+                if left > _LONG:
+                    continue
                 return None
             try:
                 data = sock.recv(_CHUNK)
@@ -257,7 +263,10 @@ class BlockingChannel:
                 return connection
             self.release(connection, usable=False)
             if not failure.unsent:
-                return failure if not self.closed else cancelled("the client was closed", sent=False)
+                return failure if not self._closed_meanwhile() else cancelled("the client was closed", sent=False)
+
+    def _closed_meanwhile(self) -> bool:
+        return self.closed
 
     def _dial(self, seconds: float, configured: float) -> BlockingConnection | Failure:
         if seconds <= 0:
@@ -330,6 +339,11 @@ def inflate(settings: ChannelSettings, body: bytes) -> Outcome:
 def _no_compressor() -> bytes:
     msg = "a compressed reply, and this client has no compressor"
     raise ProtocolError(msg)
+
+
+def too_large(request: Request, limit: int) -> Failure:
+    """A request that this server would not take; it said so in its hello-ack."""
+    return local("message_too_large", f"a body of {len(request.body)} bytes is over the server's max_size ({limit} bytes)")
 
 
 def unreadable(error: CallError) -> Failure:

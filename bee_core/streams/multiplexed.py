@@ -12,7 +12,7 @@ from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..payloads import HEAVY
 from ..protocol import ClientProtocol
-from .blocking import encode_hello, inflate, unreadable
+from .blocking import encode_hello, inflate, too_large, unreadable
 from .deadline_timer import DeadlineTimer
 
 if TYPE_CHECKING:
@@ -122,9 +122,19 @@ class MultiplexedConnection(asyncio.Protocol):
         """Whether nothing waits for a reply."""
         return not self._waiting and not self._backlog
 
+    def why_not(self) -> Failure:
+        """Why a connection that has just been made takes no requests. Nothing was sent on it."""
+        goaway = self._protocol.goaway
+        if goaway is not None:
+            return passed_over(goaway.message, kind=goaway.kind)
+        return refused(self._protocol.error or ConnectionResetError("the server closed the connection at once"))
+
     def send(self, pending: PendingReply) -> None:
         """Put a request on the wire with the others of this iteration of the loop, or in line when the peer reads too slowly."""
         request = pending.request
+        if len(request.body) > self._protocol.peer_limit:
+            pending.settle(too_large(request, self._protocol.peer_limit))
+            return
         now = self._clock()
         pending.connection = self
         if self._paused:
@@ -204,7 +214,7 @@ class MultiplexedConnection(asyncio.Protocol):
             except ProtocolError as error:
                 pending.settle(broken_peer(error))
         else:
-            pending.settle(broken_peer("a pong where a response was due"))
+            pending.settle(broken_peer(ProtocolError("a pong where a response was due")))
 
     def _on_goaway(self) -> None:
         goaway = self._protocol.goaway
@@ -270,6 +280,11 @@ class MultiplexedChannel:
         elif self.closed:
             pending.settle(cancelled("the client was closed", sent=False))
         else:
+            if connection is not None:
+                # Out of ids, or going: it stays for the replies that are due.
+                self.forget(connection)
+                if connection.idle:
+                    connection.close()
             self._enqueue(pending)
         return pending
 
@@ -281,7 +296,6 @@ class MultiplexedChannel:
             pending.until = pending.request.deadline
         self._queue.append(pending)
         self._timer.watch(pending.until)
-        self._connection = None
         if self._dialing is None:
             self._dialing = self.loop.create_task(self._dial())
 
@@ -298,9 +312,10 @@ class MultiplexedChannel:
                 connection.close()
             raise
         finally:
-            self._dialing = None
+            if self._dialing is asyncio.current_task():
+                self._dialing = None
         self._timer.close()
-        if failure is None:
+        if failure is None and made[0].usable:
             self._connection = made[0]
         queue, self._queue = self._queue, []
         for pending in queue:
@@ -308,10 +323,11 @@ class MultiplexedChannel:
                 continue
             if failure is not None:
                 pending.settle(failure.copy())
-            elif self._connection is not None and self._connection.usable:
-                self._connection.send(pending)
+            elif made[0].usable:
+                made[0].send(pending)
             else:
-                self._enqueue(pending)
+                # Refused as soon as it was there. Not dialed again here: whether, where and when is for the call flow to say.
+                pending.settle(made[0].why_not())
 
     def _factory(self, made: list[MultiplexedConnection]) -> Callable[[], MultiplexedConnection]:
         def make() -> MultiplexedConnection:
@@ -326,7 +342,9 @@ class MultiplexedChannel:
             self._queue.remove(pending)
             pending.settle(connect_timed_out(pending.request.connect_timeout, full=pending.full))
         if not self._queue and self._dialing is not None:
+            # Forgotten at once: a call that comes before the task has ended must start a dial of its own.
             self._dialing.cancel()
+            self._dialing = None
         return min((pending.until for pending in self._queue), default=None)
 
     def forget(self, connection: MultiplexedConnection) -> None:

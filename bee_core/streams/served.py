@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import frames, protocol
 from ..errors import MessageTooLarge, ProtocolError
+from ..failures import local
 from ..interfaces import Peer
 from ..messages import RequestParser, error_fields
 
@@ -133,8 +134,10 @@ class ServedConnection(asyncio.Protocol):
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """It reads again. A frame that it had begun gets its time anew: meanwhile it was us who did not read."""
         self.paused_since = None
+        if self.partial_since is not None:
+            self.partial_since = self._loop.time()
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -164,7 +167,8 @@ class ServedConnection(asyncio.Protocol):
         try:
             fields = self._listener.parser.parse(frame.fields)
         except ProtocolError as error:
-            self._protocol.error = error
+            # The frames are intact, so this request alone is refused (a field of a newer client, say), and the others on the connection go on.
+            self.write(frames.encode(frames.ERROR, frame.id, error_fields(local("protocol_error", error.message))))
             return
         assert self._peer is not None  # noqa: S101  # the hello came first; narrows the type
         call = ServedCall(self, self._peer, frame, fields)
@@ -223,7 +227,7 @@ class ServedConnection(asyncio.Protocol):
     def _half_close(self) -> None:
         if self._transport.is_closing():
             return
-        if self._transport.can_write_eof():
+        if self._transport.can_write_eof() and not self._closing:
             self._transport.write_eof()
             self._listener.sweep_soon()
         else:

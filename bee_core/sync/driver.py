@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..call_flow import Call, Queue
-    from ..errors import CallError
 
 
-def drive(call: Call, closing: Event, clock: Callable[[], float]) -> CallError | None:
+def drive(call: Call, closing: Event, clock: Callable[[], float]) -> Exception | None:
     """Make a call: afterwards ``call.value`` is the result, unless an error is returned.
 
     Args:
@@ -47,11 +46,11 @@ def _queue(effect: Queue, closing: Event, clock: Callable[[], float]) -> bool | 
     admitted = Event()
     effect.ticket.on_admitted(admitted.set)
     while not admitted.is_set():
+        if closing.is_set():
+            return cancelled("the client was closed", sent=False)
         left = effect.until - clock()
         if left <= 0:
             return False
-        if closing.is_set():
-            return cancelled("the client was closed", sent=False)
         admitted.wait(min(left, _CLOSING_CHECK))
     return True
 

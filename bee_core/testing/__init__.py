@@ -7,6 +7,9 @@ Contract suites: a plugin's own tests inherit the suite of its kind, say how to 
     class TestSnappy(CompressorContract):
         def make_compressor(self):
             return SnappyCompressor()
+
+Fakes: :class:`FakeClock`, ``seeded_random`` and ``seeded_bytes`` for what bee takes as time and randomness; :class:`ScriptedChannel` and
+:class:`AsyncScriptedChannel` answer calls without a network. These need no pytest.
 """
 
 from __future__ import annotations
@@ -18,22 +21,42 @@ if TYPE_CHECKING:
     from .balancer_contract import BalancerContract
     from .codec_contract import CodecContract
     from .compressor_contract import CompressorContract
+    from .fake_clock import FakeClock, seeded_bytes, seeded_random
     from .fault_tolerance_contract import FaultToleranceContract
     from .registry_contract import RegistryContract
+    from .scripted_channel import AsyncScriptedChannel, ScriptedChannel, Silence
 
-__all__ = ["BalancerContract", "CodecContract", "CompressorContract", "FaultToleranceContract", "RegistryContract"]
+__all__ = [
+    "AsyncScriptedChannel",
+    "BalancerContract",
+    "CodecContract",
+    "CompressorContract",
+    "FakeClock",
+    "FaultToleranceContract",
+    "RegistryContract",
+    "ScriptedChannel",
+    "Silence",
+    "seeded_bytes",
+    "seeded_random",
+]
 
 _WHERE = {
+    "AsyncScriptedChannel": "scripted_channel",
     "BalancerContract": "balancer_contract",
     "CodecContract": "codec_contract",
     "CompressorContract": "compressor_contract",
+    "FakeClock": "fake_clock",
     "FaultToleranceContract": "fault_tolerance_contract",
     "RegistryContract": "registry_contract",
+    "ScriptedChannel": "scripted_channel",
+    "Silence": "scripted_channel",
+    "seeded_bytes": "fake_clock",
+    "seeded_random": "fake_clock",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a suite when it is asked for: each needs other packages."""
+    """Import what is asked for: each suite needs other packages."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

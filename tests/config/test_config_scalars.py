@@ -12,13 +12,16 @@ from bee_core.config.scalars import MisfitError, Text, read_bool, read_bytes, re
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("10", 10), ("0.5", 0.5), ("500ms", 0.5), ("2s", 2), ("2 s", 2), ("1m", 60), ("1h", 3600), ("0", 0), (10, 10), (0.25, 0.25), (".5", 0.5)]
+    ("value", "seconds"),
+    [("10", 10), ("0.5", 0.5), ("500ms", 0.5), ("2s", 2), ("2 s", 2), ("1m", 60), ("1h", 3600), ("0", 0), (10, 10), (0.25, 0.25), (".5", 0.5)],
 )
 def test_a_time_is_a_number_of_seconds_or_has_a_unit(value, seconds):
     assert read_seconds(value) == seconds
 
 
-@pytest.mark.parametrize("value", ["-1", -1, -0.5, "nan", "inf", math.inf, math.nan, "1e999", True, "10 parsecs", "1d", "", None, "٣", "1m30s", 10**400, "9" * 400])
+@pytest.mark.parametrize(
+    "value", ["-1", -1, -0.5, "nan", "inf", math.inf, math.nan, "1e999", True, "10 parsecs", "1d", "", None, "٣", "1m30s", 10**400, "9" * 400]
+)
 def test_what_is_no_time_is_refused(value):
     with pytest.raises(MisfitError) as caught:
         read_seconds(value)
@@ -108,7 +111,20 @@ def test_a_key_without_a_value_is_told_to_be_filled_or_removed():
 
 
 def test_plain_scalars_of_unknown_type_follow_the_core_schema_and_quoted_ones_are_text():
-    plain = {"1.10": 1.1, "7": 7, "0x1f": 31, "0o17": 15, "true": True, "FALSE": False, "~": None, "": None, "yes": "yes", "1e3": 1000.0, "-.inf": -math.inf, "a b": "a b"}
+    plain = {
+        "1.10": 1.1,
+        "7": 7,
+        "0x1f": 31,
+        "0o17": 15,
+        "true": True,
+        "FALSE": False,
+        "~": None,
+        "": None,
+        "yes": "yes",
+        "1e3": 1000.0,
+        "-.inf": -math.inf,
+        "a b": "a b",
+    }
     for text, value in plain.items():
         assert resolve(Text(text, 1, plain=True)) == value
         assert resolve(Text(text, 1)) == text

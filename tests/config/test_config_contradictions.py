@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+
+from bee_core.config import load_config, warnings
+
+
+def found(rpc):
+    return [(warning.path.removeprefix("bee.rpc."), warning.message) for warning in warnings(load_config({"bee": {"rpc": rpc}}))]
+
+
+def of_client(section):
+    return found({"client": {"calc": {"address": "calc:1", **section}}})
+
+
+def of_server(section, **rpc):
+    return found({"server": {"name": "calc", **section}, **rpc})
+
+
+def test_the_defaults_do_not_contradict_each_other():
+    assert of_client({}) == []
+    assert of_server({}) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "sentence"),
+    [
+        ({"timeout": 10, "read_timeout": 10}, "timeout", "leaves no time for a retry"),
+        ({"fail": "failover"}, "idempotent", "only calls that provably did not run are retried"),
+        ({"fail": "failtry", "retries": 1, "idempotent": False}, "idempotent", "is marked false"),
+        ({"connect_timeout": 40}, "connect_timeout", "lower connect_timeout"),
+        ({"fail": "failfast", "retries": 3}, "retries", "has no effect"),
+        ({"codec": {"name": "json", "options": {"max_inflated": "1m"}}}, "codec.options.max_inflated", "is below max_size"),
+        ({"compress_above": "3m"}, "compress_above", "are compressed anyway"),
+        ({"compress": "none", "compress_above": "1m"}, "compress_above", "no compressor is configured"),
+        ({"address": []}, "address", "has no node"),
+        ({"address": {"url": "calc:1", "weight": 0}}, "address", "none gets calls"),
+        ({"methods": {"add": {"fail": "failover"}}}, "methods.add.idempotent", "provably did not run"),
+        ({"methods": {"add": {"timeout": 1}}}, "methods.add.timeout", "leaves no time for a retry"),
+    ],
+)
+def test_a_contradiction_in_a_service_is_named(section, path, sentence):
+    (warning, *_) = [message for where, message in of_client(section) if where == f"client.calc.{path}"]
+    assert sentence in warning
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"timeout": 10, "read_timeout": 10, "retries": 0},
+        {"timeout": 10, "read_timeout": 10, "fail": "failfast", "connect_timeout": 1},
+        {"fail": "failover", "idempotent": True},
+        {"fail": "failover", "methods": {"get": {"idempotent": True}}},
+        {"fail": "failfast", "retries": 0},
+        {"methods": {"get": {"idempotent": True, "retries": 4}}},
+    ],
+)
+def test_what_goes_together_is_not_warned_of(section):
+    assert of_client(section) == []
+
+
+def test_what_a_method_inherits_is_warned_of_once():
+    assert [path for path, _ in of_client({"timeout": 5, "connect_timeout": 6, "methods": {"add": {"metadata": {"a": "b"}}}})] == [
+        "client.calc.timeout",
+        "client.calc.connect_timeout",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "rpc", "path", "sentence"),
+    [
+        ({"register": True, "address": "0.0.0.0:9000"}, {"registry": {"protocol": "etcd3"}}, "advertise", "state the one that clients reach"),
+        ({"register": True}, {}, "register", "no registry is configured"),
+        ({"register": True}, {"registry": {"protocol": "direct"}}, "register", "announces nothing"),
+        ({"workers": 2, "address": "memory://calc"}, {}, "workers", "cannot have several workers"),
+        ({"codec": {"name": "json", "options": {"max_size": "2m", "max_inflated": "1m"}}}, {}, "codec.options.max_inflated", "is below max_size"),
+    ],
+)
+def test_a_contradiction_in_the_server_is_named(section, rpc, path, sentence):
+    ((where, message),) = of_server(section, **rpc)
+    assert where == f"server.{path}"
+    assert sentence in message
+
+
+def test_a_server_that_says_where_it_is_reached_may_listen_everywhere():
+    assert of_server({"register": True, "address": "0.0.0.0:9000", "advertise": "10.0.0.1:9000"}, registry={"protocol": "etcd3"}) == []
+
+
+def test_a_warning_names_file_and_line_of_the_value(tmp_path):
+    file = tmp_path / "bee.yml"
+    file.write_text("bee:\n rpc:\n  client:\n   default:\n    connect_timeout: 40\n   calc: {address: 'calc:1'}\n", encoding="utf-8")
+    (warning,) = warnings(load_config(file))
+    assert str(warning).startswith(f"{file}:5: bee.rpc.client.calc.connect_timeout: ")
