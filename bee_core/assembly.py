@@ -141,7 +141,7 @@ class Assembly(Generic[C]):
         if ref is None:
             return None
         self._create(ref, "breaker")  # wrong options are found now, not with the first node
-        return lambda: self._create(ref, "breaker")  # type: ignore[no-any-return]
+        return lambda: self._create(ref, "breaker")
 
     def _transport(self, client: ClientConfig, url: str) -> Transport:
         """The transport for a url: its scheme is the plugin's name; the options are those of the service where it names that transport."""

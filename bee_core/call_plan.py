@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
@@ -10,35 +11,53 @@ from .errors import InvalidArgument
 from .messages import request_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .config.model import MethodConfig
     from .interfaces import Fallback, FaultTolerance, MethodCodec
     from .service import Service
 
 
-def _positive(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf")):
         msg = f"with_options({attribute.name}={value!r}): expected a number of seconds above 0"
         raise InvalidArgument(msg)
 
 
-def _retries(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
+def _retries(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         msg = f"with_options({attribute.name}={value!r}): expected a whole number, 0 or more"
         raise InvalidArgument(msg)
 
 
-def _texts(_: object, attribute: attrs.Attribute[Any], value: Mapping[str, str] | None) -> None:
-    if value is not None and not all(isinstance(key, str) and isinstance(item, str) for key, item in value.items()):
-        msg = f"with_options({attribute.name}=…): expected texts by name, got {dict(value)!r}"
+def _flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, bool):
+        msg = f"with_options({attribute.name}={value!r}): expected True or False"
         raise InvalidArgument(msg)
 
 
-def _text(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+def _texts(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not (isinstance(value, Mapping) and all(isinstance(key, str) and isinstance(item, str) for key, item in value.items())):
+        msg = f"with_options({attribute.name}=…): expected texts by name, got {value!r}"
+        raise InvalidArgument(msg)
+
+
+def _text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not isinstance(value, str):
         msg = f"with_options({attribute.name}={value!r}): expected a text"
         raise InvalidArgument(msg)
+
+
+class CallOptionsDict(TypedDict, total=False):
+    """The keywords of ``with_options``, for type checkers. A test holds it to :class:`CallOptions`."""
+
+    timeout: float | None
+    connect_timeout: float | None
+    write_timeout: float | None
+    read_timeout: float | None
+    retries: int | None
+    idempotent: bool | None
+    key: str | None
+    metadata: Mapping[str, str] | None
+    baggage: Mapping[str, str] | None
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +81,7 @@ class CallOptions:
     write_timeout: float | None = attrs.field(default=None, validator=_positive)
     read_timeout: float | None = attrs.field(default=None, validator=_positive)
     retries: int | None = attrs.field(default=None, validator=_retries)
-    idempotent: bool | None = None
+    idempotent: bool | None = attrs.field(default=None, validator=_flag)
     key: str | None = attrs.field(default=None, validator=_text)
     metadata: Mapping[str, str] | None = attrs.field(default=None, validator=_texts)
     baggage: Mapping[str, str] | None = attrs.field(default=None, validator=_texts)
@@ -85,7 +104,7 @@ def _or(value: Any, other: Any) -> Any:
 
 
 class CallPlan:
-    """Everything about the calls of one method that can be known before. Immutable but for nothing; shared by all threads.
+    """Everything about the calls of one method that can be known before. Immutable; shared by all threads.
 
     Attributes:
         service: The state that calls share.

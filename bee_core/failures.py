@@ -237,6 +237,8 @@ def local(kind: str, message: str, *, path: str = "", retry_after: float | None 
 
 def describe(error: BaseException | str) -> str:
     """The shortest text of an exception that still helps: the system's words, else the class name."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"  # asyncio puts its own words there
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__

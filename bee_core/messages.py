@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import ceil
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -301,4 +301,4 @@ def parse_pong(block: bytes) -> Status:
     if status is None:
         msg = "a pong must have a status"
         raise ProtocolError(msg)
-    return cast("Status", _STATUS[status] if status < len(_STATUS) else "draining")
+    return _STATUS[status] if status < len(_STATUS) else "draining"

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
 import attrs
 
-from .call_plan import NO_OPTIONS, CallOptions, CallPlan
+from .call_plan import NO_OPTIONS, CallOptions
 from .signatures import interface_methods
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import ParamSpec
 
+    from typing_extensions import Unpack  # type checkers bring it; nothing imports it when bee runs
+
+    from .call_plan import CallOptionsDict, CallPlan
     from .nodes import Node
     from .service import Service
     from .signatures import InterfaceMethod
 
+    P = ParamSpec("P")
+
+T = TypeVar("T")
+
 
 @attrs.frozen
-class Reply:
+class Reply(Generic[T]):
     """A result with how it came about.
 
     Attributes:
@@ -29,7 +37,7 @@ class Reply:
         seconds: How long the call took.
     """
 
-    value: Any
+    value: T
     node: Node | None
     attempts: int
     degraded: bool
@@ -126,7 +134,7 @@ class ServiceProxy:
         """Call a method by its full name, ``Stats.mean``."""
         return Method(self._binding, method)(*args, **kwargs)
 
-    def with_options(self, **options: Any) -> ServiceProxy:
+    def with_options(self, **options: Unpack[CallOptionsDict]) -> ServiceProxy:
         """The same service with other options for its calls; see :class:`bee_core.call_plan.CallOptions`."""
         return ServiceProxy(self._binding.with_options(_options(options)))
 
@@ -144,7 +152,7 @@ def typed_proxy(binding: Binding) -> Any:
     interface, methods = binding.interface, binding.methods
     assert interface is not None and methods is not None  # noqa: S101, PT018  # callers give both
     cls = _proxy_class(interface)
-    proxy = object.__new__(cls)
+    proxy: Any = object.__new__(cls)
     attributes = proxy.__dict__
     attributes["_binding"] = binding
     for name in methods:
@@ -194,27 +202,61 @@ def make_proxy(caller: Caller, service: Service[Any], interface: type | None) ->
     return typed_proxy(binding)
 
 
-def with_options(proxy: Any, **options: Any) -> Any:
-    """See :func:`bee_core.with_options`."""
+def with_options(proxy: T, /, **options: Unpack[CallOptionsDict]) -> T:
+    """A service, or a method of one, with other options for its calls. The proxy that is given stays as it is.
+
+    Args:
+        proxy: What ``client.service(…)`` returned, or a method of it such as ``calc.add``; the result has its type.
+        options: See :class:`bee_core.call_plan.CallOptions`.
+
+    Raises:
+        TypeError: It is neither, or there is no such option.
+        InvalidArgument: An option has an impossible value.
+    """
+    changed = _changed(proxy, _options(options))
+    return cast("T", changed)
+
+
+def _changed(proxy: Any, options: CallOptions) -> Any:
     binding = getattr(proxy, "_binding", None)
     if not isinstance(binding, Binding):
         msg = f"with_options() wants a service or a method of one, got {proxy!r}"
         raise TypeError(msg)
-    changed = binding.with_options(_options(options))
+    changed = binding.with_options(options)
     if isinstance(proxy, Method):
         return Method(changed, proxy._name)  # noqa: SLF001  # the same module
     return ServiceProxy(changed) if changed.interface is None else typed_proxy(changed)
 
 
+@overload
+def detailed(method: Method, /, *args: Any, **kwargs: Any) -> Any: ...
+@overload
+def detailed(  # type: ignore[overload-overlap]  # an async def is also a function that returns something; the first that fits is meant
+    method: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+) -> Coroutine[Any, Any, Reply[T]]: ...
+@overload
+def detailed(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Reply[T]: ...
 def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """See :func:`bee_core.detailed`."""
+    """Make a call and say how the result came about.
+
+    Args:
+        method: A method of a service, ``calc.add``.
+        args, kwargs: Its arguments.
+
+    Returns:
+        A :class:`Reply`; with an asyncio client a coroutine of one.
+
+    Raises:
+        TypeError: It is no method of a service.
+        CallError: As the call itself would.
+    """
     if not isinstance(method, Method):
         msg = f"detailed() wants a method of a service, such as calc.add, got {method!r}"
         raise TypeError(msg)
     return method._detailed(args, kwargs)  # noqa: SLF001  # the same module
 
 
-def _options(options: dict[str, Any]) -> CallOptions:
+def _options(options: Mapping[str, Any]) -> CallOptions:
     try:
         return CallOptions(**options)
     except TypeError:

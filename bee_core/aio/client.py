@@ -70,7 +70,7 @@ class AsyncClient:
             raise error
         return call.value
 
-    async def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply:
+    async def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply[Any]:
         """Make a call and say how it went; for proxies."""
         call = await self._begin(plan, args, kwargs)
         error = await drive(call, self._closing, plan.service.clock)

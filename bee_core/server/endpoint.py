@@ -256,7 +256,6 @@ class RunningCall:
         elif bound.kind == "async":
             token = set_current(self.context)
             try:
-                self._begun = True
                 self._task = self._endpoint.loop.create_task(self._run_async(args, kwargs))
             finally:
                 reset_current(token)
@@ -277,6 +276,7 @@ class RunningCall:
         self._answer(self._endpoint.encode(self._call, self._bound.codec, value))
 
     async def _run_async(self, args: Any, kwargs: Any) -> None:
+        self._begun = True
         answer: tuple[bytes, bool] | Failure
         try:
             value = await self._bound.function(*args, **kwargs)
@@ -288,10 +288,11 @@ class RunningCall:
     def _run_threaded(self, args: Any, kwargs: Any) -> None:
         """On a handler thread."""
         context = self.context
+        # Before the look at `cancelled`: stop() writes and reads in the opposite order, so it never says "no" of a handler that runs.
+        self._begun = True
         if context.cancelled or (context.deadline is not None and context.time_left == 0.0):
             answer: tuple[bytes, bool] | Failure = local("deadline_exceeded", "the deadline passed while the request waited for a thread")
         else:
-            self._begun = True
             token = set_current(context)
             try:
                 value = self._bound.function(*args, **kwargs)
@@ -320,13 +321,19 @@ class RunningCall:
 
     def stop(self, kind: str, message: str) -> None:
         """Give the call up on the server's side, and tell the caller. What a thread has begun goes on until it looks at ``cancelled``."""
+        self.context.cancelled = True
         self._call.fail(Failure(kind, message, "maybe" if self._begun else "no", "never", "none"))
         self.cancel()
 
     def cancel(self) -> None:
         """See :class:`bee_core.interfaces.Running`."""
         self.context.cancelled = True
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is None or self.ended:
+            return
+        self._task.cancel()
+        if not self._begun:
+            # A task that is cancelled before its first step never runs a line of ours, so it is counted out here.
+            self.ended = True
+            self._endpoint.ended(self)
 
 

@@ -54,9 +54,10 @@ class Server:
         origin = self.config.origin
         self._codecs: dict[str, Codec] = {ref.name: hub.create(ref, "codec", origin=origin) for ref in settings.codecs}
         compressors: dict[str, Compressor] = {ref.name: hub.create(ref, "compressor", origin=origin) for ref in settings.compressors}
-        limits = {"max_size": settings.max_size, "max_inflated": settings.max_inflated}
-        self._rules: dict[str | None, SizeRule] = {name: SizeRule(compressor, name=name, **limits) for name, compressor in compressors.items()}
-        self._rules[None] = SizeRule(None, **limits)
+        self._rules: dict[str | None, SizeRule] = {
+            name: SizeRule(compressors.get(name), max_size=settings.max_size, max_inflated=settings.max_inflated, name=name) for name in ("", *compressors)
+        }
+        self._rules[None] = self._rules.pop("")
         self._transports: dict[str, Transport] = {
             scheme: hub.create(settings.transport(scheme), "transport", origin=origin) for scheme in {parse(url).scheme for url in settings.address}
         }

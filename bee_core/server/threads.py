@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,13 +56,14 @@ class HandlerThreads:
         """End the threads that are free.
 
         Args:
-            timeout: Seconds to wait for those that still work.
+            timeout: Seconds to wait for all those that still work together.
 
         Returns:
             The names of the threads that hang in a handler; they end with the process.
         """
         for _ in self._threads:
             self._jobs.put(None)
+        until = monotonic() + timeout
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.0, until - monotonic()))
         return [thread.name for thread in self._threads if thread.is_alive()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Literal
 
@@ -48,7 +49,7 @@ class BlockingConnection:
     __slots__ = ("_channel", "_clock", "_id", "_pollin", "_protocol", "_request", "_served", "_sock", "idle_since")
 
     def __init__(self, channel: BlockingChannel, sock: socket.socket) -> None:
-        sock.setblocking(False)  # noqa: FBT003
+        sock.setblocking(False)
         self._sock = sock
         self._channel = channel
         self._clock = channel.settings.clock
@@ -132,7 +133,7 @@ class BlockingConnection:
         if type(answer) is frames.Frame:
             outcome = self._outcome(answer)
             self._served = True
-            self._channel.release(self, usable=self._protocol.usable and (outcome.ok or outcome.kind != "protocol_error"))
+            self._channel.release(self, usable=self._protocol.usable and (isinstance(outcome, Success) or outcome.kind != "protocol_error"))
             return outcome
         if answer is None:
             self.cancel()
@@ -145,7 +146,7 @@ class BlockingConnection:
         protocol, sock = self._protocol, self._sock
         while True:
             left = until - self._clock()
-            if left <= 0 or not self._pollin.poll(ceil((left if left < _LONG else _LONG) * 1000)):
+            if left <= 0 or not self._pollin.poll(ceil((min(_LONG, left)) * 1000)):
                 if left > _LONG:
                     continue
                 return None
@@ -206,10 +207,8 @@ class BlockingConnection:
         if self._request is None:
             return
         self._request = None
-        try:
+        with suppress(OSError):  # broken: its end tells the server the same
             self._sock.send(self._protocol.cancel(self._id))
-        except OSError:
-            pass  # the connection is broken, and its end tells the server the same
         self._channel.release(self, usable=False)
 
     def close(self) -> None:
@@ -218,10 +217,8 @@ class BlockingConnection:
 
     def interrupt(self) -> None:
         """Wake the thread that waits on this connection: it sees the end of the stream."""
-        try:
+        with suppress(OSError):  # not connected any more: nothing waits
             self._sock.shutdown(2)
-        except OSError:
-            pass  # not connected any more: nothing waits
 
     def abandon(self) -> None:
         """In a forked child: let go of the descriptor; the parent's connection is not touched."""

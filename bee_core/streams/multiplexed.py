@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import frames
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..nodes import Node
     from .transport import StreamTransport
 
+_RDHUP: int = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere the end of a stream shows as POLLHUP, which is always reported
 _RESPONSE, _ERROR, _COMPRESSED = frames.RESPONSE, frames.ERROR, frames.COMPRESSED
 
 
@@ -67,6 +69,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._backlog: list[PendingReply] = []
         self._paused = False
         self._timer = DeadlineTimer(self._loop, self._clock, self._sweep)
+        self._end_of_stream = select.poll()
         self.closed = self._loop.create_future()
 
     # What asyncio calls.
@@ -74,6 +77,9 @@ class MultiplexedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self._end_of_stream.register(sock.fileno(), _RDHUP)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
@@ -128,6 +134,10 @@ class MultiplexedConnection(asyncio.Protocol):
         if goaway is not None:
             return passed_over(goaway.message, kind=goaway.kind)
         return refused(self._protocol.error or ConnectionResetError("the server closed the connection at once"))
+
+    def stale(self) -> bool:
+        """Whether the server has ended an idle connection, which a loop that was busy elsewhere has had no chance to notice. A request on it would be lost."""
+        return not self._waiting and bool(self._end_of_stream.poll(0))
 
     def send(self, pending: PendingReply) -> None:
         """Put a request on the wire with the others of this iteration of the loop, or in line when the peer reads too slowly."""
@@ -275,13 +285,13 @@ class MultiplexedChannel:
         """See :meth:`bee_core.interfaces.AsyncChannel.start`."""
         pending = PendingReply(self.loop.create_future(), request, 0.0, "connect", full=True)
         connection = self._connection
-        if connection is not None and connection.usable:
+        if connection is not None and connection.usable and not connection.stale():
             connection.send(pending)
         elif self.closed:
             pending.settle(cancelled("the client was closed", sent=False))
         else:
             if connection is not None:
-                # Out of ids, or going: it stays for the replies that are due.
+                # Out of ids, going, or ended by the server: it stays for the replies that are due.
                 self.forget(connection)
                 if connection.idle:
                     connection.close()

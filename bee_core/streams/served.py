@@ -44,7 +44,7 @@ class ServedCall:
         self.dedupe_key: bytes | None = fields.dedupe_key
         self.running: Running | None = None
 
-    def reply(self, body: bytes, compressed: bool) -> None:  # noqa: FBT001  # as the protocol class has it
+    def reply(self, body: bytes, compressed: bool) -> None:  # as the protocol class has it
         """Send the result."""
         self._connection.finish(self.id, protocol.response(self.id, body, compressed=compressed))
 
@@ -87,7 +87,8 @@ class ServedConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
         state = self._protocol
-        if self.refused_since is not None:
+        shut = self.refused_since is not None
+        if shut:
             return
         self._corked = True
         complete = state.receive(data)
@@ -141,7 +142,7 @@ class ServedConnection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
+    def connection_lost(self, error: Exception | None) -> None:  # asyncio's signature
         """The connection is gone: nobody waits for what it asked for."""
         self._listener.remove(self)
         running, self._running = self._running, {}
@@ -266,15 +267,11 @@ class StreamListener:
         self.parser = RequestParser()
         self.draining = False
         self.closing = False
+        self.url = ""
         self._acceptor: Acceptor | None = None
         self._connections: set[ServedConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
-
-    @property
-    def url(self) -> str:
-        """With the real port."""
-        return "" if self._acceptor is None else self._acceptor.url
 
     @property
     def connections(self) -> int:
@@ -284,6 +281,7 @@ class StreamListener:
     async def open(self, transport: StreamTransport, url: str) -> None:
         """Begin to accept."""
         self._acceptor = await transport.accept(url, lambda: ServedConnection(self), self.settings.backlog)
+        self.url = self._acceptor.url
 
     def add(self, connection: ServedConnection) -> tuple[str, str] | None:
         """Count a connection in; returns why it is refused, where it is."""

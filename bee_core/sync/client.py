@@ -87,7 +87,7 @@ class Client:
             raise error
         return call.value
 
-    def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply:
+    def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply[Any]:
         """Make a call and say how it went; for proxies."""
         call = self._begin(plan, args, kwargs)
         error = drive(call, self._closing, plan.service.clock)

@@ -26,7 +26,7 @@ class TcpTransport(StreamTransport):
     def dial(self, url: str, timeout: float) -> socket.socket:
         """See :meth:`StreamTransport.dial`."""
         address = parse(url)
-        sock = socket.create_connection((address.host, address.port), timeout)
+        sock = socket.create_connection((address.host, address.port or 0), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return sock
@@ -34,7 +34,7 @@ class TcpTransport(StreamTransport):
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
         """See :meth:`StreamTransport.dial_async`. asyncio sets ``TCP_NODELAY`` by itself."""
         address = parse(url)
-        transport, _ = await asyncio.get_running_loop().create_connection(factory, address.host, address.port)
+        transport, _ = await asyncio.get_running_loop().create_connection(factory, address.host, address.port or 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> SocketAcceptor:

@@ -1,0 +1,14 @@
+"""What the demo's servers serve."""
+
+from __future__ import annotations
+
+from ...marks import nonblocking
+
+
+class Calculator:
+    """Adds."""
+
+    @nonblocking
+    def add(self, a: int, b: int) -> int:
+        """The sum."""
+        return a + b

@@ -1,0 +1,82 @@
+"""``bee demo``: see a node die while calls go on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..command_group import FAILED
+from ..shared_options import debug_option, json_option
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from .scenario import Report
+    from .screen import Screen
+
+_EXPLANATION = """\
+Three servers of one service run in processes of their own. One client calls an idempotent method on them in turn, from four threads.
+Then one server is killed, and started again. A call that meets the dead server goes on to another one (fail: failover), within a retry budget,
+so that no call fails. All of this is said by the YAML files in {folder}; the code is only calc.add(1, 2).
+"""
+
+
+@click.command()
+@json_option("Print one object and nothing else.")
+@click.option("--seconds", type=click.FloatRange(2, 600), default=10.0, show_default=True, help="How long it takes in all.")
+@click.option("--keep", is_flag=True, help="Keep the folder with the YAML files.")
+@debug_option
+@click.pass_context
+def demo(ctx: click.Context, as_json: bool, seconds: float, keep: bool) -> None:
+    """Kill one of three servers while calls go on, and see that none fails."""
+    from .scenario import play
+
+    # SIGTERM ends the demo as an exception, so that its servers and its folder go with it.
+    before = signal.signal(signal.SIGTERM, _leave)
+    folder = Path(tempfile.mkdtemp(prefix="bee-demo-"))
+    try:
+        if not as_json:
+            click.echo(_EXPLANATION.format(folder=folder if keep else f"{folder} (gone afterwards; --keep keeps them)"))
+        with _screen(as_json) as screen:
+            report = play(folder, seconds, screen)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    click.echo(_as_json(report) if as_json else _summary(report))
+    if not report.succeeded:
+        ctx.exit(FAILED)
+
+
+def _screen(as_json: bool) -> Screen:
+    from .screen import LiveTable, PlainLines, Silence
+
+    if as_json:
+        return Silence()
+    return LiveTable() if sys.stdout.isatty() else PlainLines()
+
+
+def _as_json(report: Report) -> str:
+    import attrs
+
+    return json.dumps(attrs.asdict(report))
+
+
+def _summary(report: Report) -> str:
+    text = f"{report.calls} calls, {report.failures} failed; {report.moved_on} met the dead node and were answered by another one."
+    if report.seconds_to_detect is None:
+        return f"{text} The kill was not noticed."
+    if report.seconds_to_recover is None:
+        return f"{text} The killed node did not come back."
+    return f"{text} Detected after {report.seconds_to_detect:.3f} s, answering again {report.seconds_to_recover:.3f} s after its start."
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)

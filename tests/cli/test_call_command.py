@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+
+import click
+import pytest
+
+import bee_core
+from bee_core.cli.call_command import read_arguments
+
+
+@pytest.fixture
+def server(folder):
+    sys.path.insert(0, str(folder))
+    import app
+
+    server = bee_core.build_server(str(folder / "bee.yml"))
+    server.add(app.Calculator())
+    server.add(app.Stats(), name="Stats")
+    server.add(app.greet)
+    with server.in_thread():
+        (folder / "bee.yml").write_text(f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}")
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("args", "printed"),
+    [
+        (["add", "1", "2"], "3"),
+        (["add", "1", "-2"], "-1"),
+        (["add", "1", "b=2"], "3"),
+        (["add", "b=-2", "a=1"], "-1"),
+        (["Stats.mean", "[1, 2]"], "1.5"),
+        (["greet", '"Ada = ä"'], '"hello Ada = ä"'),
+        (["greet", 'name="x=1"'], '"hello x=1"'),
+        (["call", "7"], "-7"),  # a method whose name the proxy has taken
+    ],
+)
+def test_the_result_is_printed_as_json(run, server, args, printed):
+    result = run("call", "calc", *args)
+    assert (result.code, result.out, result.err) == (0, printed + "\n", "")
+
+
+def test_json_says_how_the_call_went(run, server):
+    reply = json.loads(run("call", "calc", "add", "1", "2", "--json").out)
+    assert reply.pop("seconds") > 0
+    assert reply == {"value": 3, "node": server.address, "attempts": 1, "degraded": False}
+
+
+def test_metadata_reaches_the_handler(run, server):
+    assert json.loads(run("call", "calc", "metadata", "--metadata", "tenant=a", "--metadata", "note=b=c").out) == {"tenant": "a", "note": "b=c"}
+
+
+def test_timeout_bounds_the_call(run, server):
+    result = run("call", "calc", "pause", "1", "--timeout", "0.05", "--json")
+    assert result.code == 1
+    assert json.loads(result.out)["error"]["kind"] == "deadline_exceeded"
+
+
+def test_a_failed_call_is_one_line_and_exit_code_1(run, server):
+    result = run("call", "calc", "boom")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error: the handler raised KeyError: calc.boom: ")
+    assert "executed: yes" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_failed_call_as_json_is_an_object_on_stdout(run, server):
+    result = run("call", "calc", "boom", "--json")
+    assert (result.code, result.err) == (1, "")
+    error = json.loads(result.out)["error"]
+    assert "no such order" in error.pop("message")
+    assert error == {
+        "kind": "remote_error",
+        "type": "KeyError",
+        "service": "calc",
+        "method": "boom",
+        "executed": "yes",
+        "attempts": 1,
+        "node": server.address,
+    }
+
+
+def test_a_bad_argument_is_reported_with_its_path(run, server):
+    error = json.loads(run("call", "calc", "add", "1", '"two"', "--json").out)["error"]
+    assert (error["kind"], error["executed"]) == ("invalid_argument", "no")
+    assert error["path"].startswith("$")
+
+
+def test_a_method_that_is_not_there_lists_those_that_are(run, server):
+    result = run("call", "calc", "ad", "1", "2")
+    assert result.code == 1
+    assert "no method 'ad'" in result.err
+
+
+def test_a_service_that_is_not_configured_is_a_configuration_error(run, server):
+    result = run("call", "clac", "add", "1", "2")
+    assert result.code == 2
+    assert "did you mean 'calc'?" in result.err
+
+
+def test_a_dead_server_is_unavailable(run, folder):
+    (folder / "bee.yml").write_text("bee: {rpc: {client: {calc: {address: '127.0.0.1:1', fail: failfast}}}}")
+    result = run("call", "calc", "add", "1", "2")
+    assert result.code == 1
+    assert "cannot connect" in result.err
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (("Ada",), "argument 1 is not JSON: Ada; a text wants double quotes, and the shell takes one pair: '\"Ada\"'"),
+        (("1", "name=Ada"), "argument 2 is not JSON: name=Ada; a text wants double quotes, and the shell takes one pair: 'name=\"Ada\"'"),
+        (("it's",), """the shell takes one pair: '"it'"'"'s"'"""),
+        (("[1, 2",), "argument 1 is not JSON: [1, 2 ("),
+        (("NaN",), "argument 1 is not JSON: NaN"),
+        (("--timeot",), "there is no option --timeot"),
+        (("a=1", "2"), "argument 2 (2) follows a named one"),
+        (("a=1", "a=2"), "'a' is given twice"),
+        (("[" * 100_000,), "argument 1 is not JSON"),
+    ],
+)
+def test_arguments_that_are_not_json_say_how_to_write_them(texts, message):
+    with pytest.raises(click.ClickException) as caught:
+        read_arguments(texts)
+    assert message in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_arguments_are_read_by_position_and_by_name():
+    assert read_arguments(("1", '"a=b"', "null", "x=[1]", 'größe={"a": 2}')) == ((1, "a=b", None), {"x": [1], "größe": {"a": 2}})
+
+
+def test_metadata_without_a_key_is_a_usage_error(run, server):
+    result = run("call", "calc", "metadata", "--metadata", "tenant")
+    assert (result.code, "write KEY=TEXT" in result.err) == (2, True)
+
+
+def test_ctrl_c_ends_a_call_with_130_and_no_word(start, folder):
+    entered, leave = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        entered.set()
+        leave.wait()
+
+    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc"}}}})
+    server.add(hang)
+    with server.in_thread():
+        (folder / "client.yml").write_text(f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}")
+        process = start("call", "calc", "hang", "--config", "client.yml")
+        assert entered.wait(15)
+        process.signal(signal.SIGINT)
+        assert process.exit_code() == 130
+        leave.set()
+    assert process.lines == []

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SEED = """\
+bee:
+  application:
+    name: "bee-rpc-app"
+  rpc:
+    registry:
+      #direct\\etcd3\\zk .etc
+      protocol: "registry-of-the-future"
+      address: 127.0.0.1:2379
+      heartbeat_interval: 30
+    server:
+      name: "test"
+      desc: "test service"
+      version: 2.0
+      register: True
+      macher: json
+      address:
+        url: "127.0.0.1:9000"
+      max_conn_size: 1000
+      max_pool_size: 1024
+      backlog: 1024
+      read_timeout: 10
+      write_timeout: 10
+    client:
+      test:
+        version: ">=1.0, <2"
+        address:
+          url: "127.0.0.1:9000"
+        fail: failfast
+        codec:
+          name: json
+          options:
+            max_size: 2 m
+        balancer: random
+        connect_timeout: 5
+        read_timeout: 10
+        write_timeout: 10
+"""
+
+
+def test_a_good_file_can_be_used(run, folder):
+    result = run("check", "bee.yml")
+    assert (result.code, result.out, result.err) == (0, "bee.yml can be used\n", "")
+
+
+def test_the_file_is_bee_yml_or_from_the_environment_when_none_is_named(run, folder, write, monkeypatch):
+    assert run("check").out == "bee.yml can be used\n"
+    write("other.yml", "bee: {}")
+    monkeypatch.setenv("BEE_CONFIG", "other.yml")
+    assert run("check").out == "other.yml can be used\n"
+
+
+def test_a_plugin_that_is_not_installed_is_the_only_problem_of_a_file_that_is_right_otherwise(run, folder, write):
+    write("seed.yml", SEED)
+    result = run("check", "seed.yml", "--json")
+    assert result.code == 1
+    found = json.loads(result.out)
+    assert not found["usable"]
+    (problem,) = found["problems"]
+    assert (problem["path"], problem["line"]) == ("bee.rpc.registry.protocol", 7)
+    assert problem["message"].startswith("unknown registry 'registry-of-the-future'; installed: ")
+
+
+def test_every_problem_of_the_file_is_a_line_with_place_and_key(run, folder, write):
+    write("bad.yml", "bee:\n  rpc:\n    client:\n      calc:\n        timeout: soon\n        balancre: random\n    server:\n      name: x\n      backlog: -1\n")
+    result = run("check", "bad.yml")
+    assert result.code == 1
+    lines = result.out.splitlines()
+    assert [line.split(": ")[:2] for line in lines[:3]] == [
+        ["bad.yml:5", "bee.rpc.client.calc.timeout"],
+        ["bad.yml:6", "bee.rpc.client.calc.balancre"],
+        ["bad.yml:9", "bee.rpc.server.backlog"],
+    ]
+    assert lines[3:] == ["bad.yml cannot be used: 3 problems"]
+
+
+PLUGINS = """\
+bee:
+  rpc:
+    server:
+      name: test
+      macher: [json, s-codec]
+      compress: s-compressor
+      transport: {name: tcp, options: {tcp-option: 1}}
+      address: ["127.0.0.1:0", "s-transport://here"]
+    client:
+      default:
+        balancer: d-balancer
+      one:
+        address: "c-transport://there"
+        codec: {name: json, options: {no-such-option: 1}}
+        compress: c-compressor
+        breaker: c-breaker
+        limiter: c-limiter
+        fallback: c-fallback
+        methods:
+          add:
+            fail: m-fail
+            fallback: m-fallback
+      two:
+        transport: {name: tcp, options: {other-option: 1}}
+        fail:
+          name: failover
+          options: {delay_of: 3}
+"""
+
+
+def test_every_plugin_that_is_named_anywhere_is_loaded_and_its_options_are_checked(run, folder, write):
+    write("plugins.yml", PLUGINS)
+    found = json.loads(run("check", "plugins.yml", "--json").out)
+    assert {(problem["path"].removeprefix("bee.rpc."), problem["line"]) for problem in found["problems"]} == {
+        ("server.macher[1]", 5),
+        ("server.compress", 6),
+        ("server.transport.options.tcp-option", 7),
+        ("server.address", 8),
+        ("client.default.balancer", 11),  # once, though two services have it
+        ("client.one.address", 13),
+        ("client.one.codec.options.no-such-option", 14),
+        ("client.one.compress", 15),
+        ("client.one.breaker", 16),
+        ("client.one.limiter", 17),
+        ("client.one.fallback", 18),
+        ("client.one.methods.add.fail", 21),
+        ("client.one.methods.add.fallback", 22),
+        ("client.two.transport.options.other-option", 24),
+        ("client.two.fail.options.delay_of", 27),
+    }
+    assert len(found["problems"]) == 15
+    assert not any(problem["message"].startswith("bee.rpc") for problem in found["problems"])
+
+
+def test_a_default_that_is_blocked_is_reported_for_the_service_that_has_it(run, folder, write, monkeypatch):
+    write("one.yml", "bee: {rpc: {client: {one: {address: '127.0.0.1:1'}}}}")
+    monkeypatch.setenv("BEE_DISABLE_PLUGINS", "balancer:random")
+    (problem,) = json.loads(run("check", "one.yml", "--json").out)["problems"]
+    assert problem["path"] == "bee.rpc.client.one.balancer"
+    assert problem["message"].startswith("balancer 'random' is blocked by BEE_DISABLE_PLUGINS")
+
+
+def test_what_contradicts_itself_is_a_warning_and_can_be_used(run, folder, write):
+    write("odd.yml", "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n        fail: failfast\n        retries: 2\n")
+    result = run("check", "odd.yml")
+    assert result.code == 0
+    first, last = result.out.splitlines()
+    assert first.startswith("warning: odd.yml:7: bee.rpc.client.calc.retries: failfast tries once")
+    assert last == "odd.yml can be used: 1 warning"
+    found = json.loads(run("check", "odd.yml", "--json").out)
+    assert (found["usable"], found["problems"]) == (True, [])
+    assert [(warning["path"], warning["line"]) for warning in found["warnings"]] == [("bee.rpc.client.calc.retries", 7)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "there is no such file"), ("", "the configuration is empty"), ("bee: [", "bad.yml:1"), ("a: 1", "has no key 'bee'")]
+)
+def test_a_file_that_is_not_there_or_no_configuration_is_a_problem(run, folder, write, content, message):
+    if content is not None:
+        write("bad.yml", content)
+    result = run("check", "bad.yml")
+    assert result.code == 1
+    assert message in result.out
+    assert result.out.endswith("bad.yml cannot be used: 1 problem\n")

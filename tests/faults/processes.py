@@ -1,0 +1,106 @@
+"""Servers in processes of their own, which can be killed and frozen."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from faults.services import PATIENCE, server_config
+
+_PROGRAM = Path(__file__).with_name("serving_program.py")
+
+
+def fixed_port() -> int:
+    """A free port that the system gives to nobody by itself, so that it is still free when a server is restarted on it."""
+    for port in random.sample(range(20_000, 32_000), 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port")
+
+
+class ServingProcess:
+    """Runs ``serving_program.py``.
+
+    Args:
+        log: Where ``write`` appends ids.
+        settings: Of the server.
+    """
+
+    def __init__(self, *, log: Path | None = None, **settings: Any) -> None:
+        self._arguments = [json.dumps(server_config(**settings)), str(log or os.devnull)]
+        self._settings = settings
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, and wait until it serves."""
+        self._buffer = b""
+        self.process = subprocess.Popen([sys.executable, str(_PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.url = self.expect("listening on ").split()[2]
+
+    def restart(self) -> None:
+        """Start it again after it has ended; give it a fixed address for that."""
+        self.close_pipes()
+        self.start()
+
+    def expect(self, start: str, timeout: float = PATIENCE) -> str:
+        """The next line of its output that starts so."""
+        until = time.monotonic() + timeout
+        assert self.process.stdout is not None
+        fd = self.process.stdout.fileno()
+        while True:
+            line, end, rest = self._buffer.partition(b"\n")
+            if end:
+                self._buffer = rest
+                if line.decode().startswith(start):
+                    return line.decode()
+                continue
+            assert select.select([fd], [], [], max(0.0, until - time.monotonic()))[0], f"the server did not say {start!r} within {timeout} s"
+            data = os.read(fd, 65536)
+            assert data, f"the server ended without saying {start!r}"
+            self._buffer += data
+
+    def release(self) -> None:
+        """Let one ``hold`` go on."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
+    def peak_memory(self) -> int:
+        """The most memory that it has had, in bytes."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def terminate(self, timeout: float = PATIENCE) -> int:
+        """SIGTERM; the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        """SIGKILL, at whatever it does. Nothing when it has ended."""
+        self.process.kill()
+        self.process.wait()
+        self.close_pipes()
+
+    def close_pipes(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bee_core.cli.demo.steady_calls import Tally
+from bee_core.errors import Unavailable
+from bee_core.nodes import Node
+from bee_core.proxies import Reply
+
+
+def start_demo(*args, tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bee_core", "demo", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+
+
+def test_no_call_fails_while_a_server_is_killed_and_comes_back(tmp_path):
+    demo = start_demo("--json", "--seconds", "4", tmp_path=tmp_path)
+    out, err = demo.communicate(timeout=50)
+    assert err == ""
+    report = json.loads(out)
+    assert report["failures"] == 0, report
+    assert demo.returncode == 0
+    assert report["calls"] == sum(node["calls"] for node in report["nodes"]) > 20
+    assert [node["version"] for node in report["nodes"]] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert report["killed"] in {node["address"] for node in report["nodes"]}
+    assert report["moved_on"] > 0
+    assert 0 < report["seconds_to_detect"] < 5
+    assert 0 < report["seconds_to_recover"] < 20
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_terminal_it_tells_in_plain_lines_what_happens(tmp_path):
+    demo = start_demo("--seconds", "2", "--keep", tmp_path=tmp_path)
+    out, err = demo.communicate(timeout=50)
+    assert (demo.returncode, err) == (0, "")
+    assert "\x1b" not in out
+    for text in ("Three servers", "killed tcp://", "noticed", "started it again", "it answers again", "0 failed"):
+        assert text in out
+    (folder,) = tmp_path.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["client.yml", "node-1.yml", "node-2.yml", "node-3.yml"]
+    check = subprocess.run([sys.executable, "-m", "bee_core", "check", str(folder / "client.yml")], capture_output=True, text=True, check=False)
+    assert check.stdout == f"{folder / 'client.yml'} can be used\n"
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until(condition, seconds=15.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.02)
+
+
+def gone(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"  # ended, and whoever adopted it has not looked yet
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the children in /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_the_servers_end_with_the_demo_however_it_ends(tmp_path, number, code):
+    demo = start_demo("--seconds", "60", tmp_path=tmp_path)
+    for line in demo.stdout:
+        if "3 servers are up" in line:
+            break
+    servers = children(demo.pid)
+    assert len(servers) == 3
+    demo.send_signal(number)
+    assert demo.wait(15) == code
+    assert demo.stderr.read() == ""
+    demo.stdout.close()
+    demo.stderr.close()
+    wait_until(lambda: all(gone(pid) for pid in servers))
+    if number != signal.SIGKILL:
+        assert list(tmp_path.iterdir()) == []
+
+
+# ── the tally ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+A, B = Node("a", "tcp://a:1"), Node("b", "tcp://b:1")
+
+
+def reply(node, attempts=1):
+    return Reply(1, node, attempts, False, 0.001)
+
+
+def test_detection_is_the_first_call_after_the_kill_that_needed_a_second_attempt():
+    tally = Tally([A.url, B.url])
+    tally.replied(reply(B, attempts=2), 9.0)
+    tally.killed(A.url, 10.0)
+    tally.replied(reply(B), 10.5)
+    assert tally.seconds_to_detect is None
+    tally.replied(reply(B, attempts=2), 11.0)
+    tally.replied(reply(B, attempts=2), 12.0)
+    assert tally.seconds_to_detect == 1.0
+    assert A.url in tally.last_error
+
+
+def test_recovery_is_the_first_answer_of_the_killed_node_after_its_restart():
+    tally = Tally([A.url, B.url])
+    tally.killed(A.url, 10.0)
+    tally.replied(reply(A), 10.1)  # an answer that was under way
+    assert tally.seconds_to_recover is None
+    tally.restarted(13.0)
+    tally.replied(reply(B), 13.1)
+    assert tally.seconds_to_recover is None
+    tally.replied(reply(A), 13.5)
+    tally.replied(reply(A), 14.0)
+    assert tally.seconds_to_recover == 0.5
+
+
+def test_a_failed_call_is_counted_and_shown_at_its_node():
+    tally = Tally([A.url, B.url])
+    tally.failed(Unavailable("nobody there", service="calc", method="add", node=B, attempts=3))
+    assert (tally.calls, tally.failures) == (1, 1)
+    assert "nobody there" in tally.last_error[B.url]

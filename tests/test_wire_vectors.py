@@ -1,0 +1,208 @@
+"""The vectors in ``tests/vectors``, replayed both ways. They were put together byte by byte without bee's code, so that other implementations can be checked with them too."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bee_core import fields, frames, messages, protocol
+from bee_core.errors import CALL_ERRORS, ProtocolError
+from bee_core.failures import Failure
+from bee_core.frames import FrameDecoder
+from bee_core.interfaces import Request
+
+FOLDER = Path(__file__).parent / "vectors"
+SPECIFICATION = Path(__file__).parent.parent / "docs" / "wire-protocol.md"
+FORMS = ["positional", "named", "mixed", "message"]
+KINDS = {name: number for number, name in frames.KIND_NAMES.items()}
+
+
+def vectors(name):
+    return [pytest.param(vector, id=vector["name"]) for vector in json.loads((FOLDER / f"{name}.json").read_text("utf-8"))]
+
+
+def decode(raw, max_body=1 << 20):
+    decoder = FrameDecoder(max_body)
+    found = decoder.feed(raw)
+    return found, decoder.error
+
+
+def meaning_of(frame):
+    """What a frame says, in the words of the vectors."""
+    kind = frames.KIND_NAMES[frame.kind]
+    meaning = {"kind": kind, "id": frame.id}
+    if kind in {"request", "response"}:
+        meaning |= {"compressed": bool(frame.flags & frames.COMPRESSED), "body": frame.body.hex()}
+    if kind == "hello":
+        hello = messages.Hello.parse(frame.fields)
+        meaning |= {"service": hello.service, "codec": hello.codec, "compressor": hello.compressor, "token": hello.token, "max_body": hello.max_body}
+    elif kind == "hello-ack":
+        ack = messages.HelloAck.parse(frame.fields)
+        meaning |= {"service": ack.service, "version": ack.version, "epoch": ack.epoch.hex(), "max_body": ack.max_body}
+    elif kind == "request":
+        said = messages.RequestParser().parse(frame.fields)
+        meaning |= {
+            "form": FORMS[frame.form],
+            "method": said.method,
+            "time_left_ms": None if said.time_left is None else round(said.time_left * 1000),
+            "metadata": dict(said.metadata),
+            "baggage": dict(said.baggage),
+            "dedupe_key": None if said.dedupe_key is None else said.dedupe_key.hex(),
+        }
+    elif kind == "error":
+        failure = messages.parse_error(frame.fields)
+        meaning |= {
+            "code": failure.kind,
+            "executed": failure.executed,
+            "message": failure.message,
+            "retry_after_ms": None if failure.retry_after is None else round(failure.retry_after * 1000),
+            "type": failure.error_type,
+            "path": failure.path,
+            "traceback": failure.traceback,
+        }
+    elif kind == "pong":
+        meaning["status"] = messages.parse_pong(frame.fields)
+    elif kind == "goaway":
+        goaway = messages.Goaway.parse(frame.fields)
+        meaning |= {"last_id": goaway.last_id, "code": goaway.kind, "message": goaway.message}
+    return meaning
+
+
+def client_side():
+    """The client's end of a connection whose hello is out."""
+    return protocol.ClientProtocol(b"", 1024)
+
+
+def bytes_of(m):
+    """The frame that says so, written by the functions that clients and servers use."""
+    kind = m["kind"]
+    if kind == "hello":
+        return frames.encode(frames.HELLO, 0, messages.Hello(m["service"], m["codec"], m["compressor"], m["token"], m["max_body"]).encode())
+    if kind == "hello-ack":
+        ack = messages.HelloAck(m["service"], m["version"], bytes.fromhex(m["epoch"]), m["max_body"])
+        return protocol.ServerProtocol(1024).accept(ack)
+    if kind == "request":
+        block = messages.request_fields(m["method"], m["metadata"], m["baggage"])
+        if m["time_left_ms"] is None:  # the client always sends the time left; others need not
+            return frames.encode(KINDS[kind], m["id"], block, bytes.fromhex(m["body"]), int(m["compressed"]), FORMS.index(m["form"]))
+        key = None if m["dedupe_key"] is None else bytes.fromhex(m["dedupe_key"])
+        request = Request(m["method"], FORMS.index(m["form"]), bytes.fromhex(m["body"]), m["compressed"], block, m["time_left_ms"] / 1000, 1, 1, 1, key)
+        return client_side().request(m["id"], request, 0.0)[0]
+    if kind == "response":
+        return protocol.response(m["id"], bytes.fromhex(m["body"]), compressed=m["compressed"])
+    if kind == "error":
+        after = None if m["retry_after_ms"] is None else m["retry_after_ms"] / 1000
+        failure = Failure(m["code"], m["message"], m["executed"], "never", "none", retry_after=after, error_type=m["type"], path=m["path"], traceback=m["traceback"])
+        return frames.encode(frames.ERROR, m["id"], messages.error_fields(failure))
+    if kind == "cancel":
+        return client_side().cancel(m["id"])
+    if kind == "ping":
+        return client_side().ping(m["id"])
+    if kind == "pong":
+        return protocol.pong(m["id"], m["status"])
+    server = protocol.ServerProtocol(1024)
+    server.last_id = m["last_id"]
+    return server.leave(m["code"], m["message"])
+
+
+@pytest.mark.parametrize("vector", vectors("valid") + vectors("tolerated"))
+def test_the_bytes_have_this_meaning(vector):
+    found, error = decode(bytes.fromhex(vector["hex"]))
+    assert error is None
+    assert [meaning_of(frame) for frame in found] == [vector["meaning"]]
+
+
+@pytest.mark.parametrize("vector", vectors("valid"))
+def test_the_meaning_is_written_in_these_bytes(vector):
+    assert bytes_of(vector["meaning"]).hex() == vector["hex"]
+
+
+@pytest.mark.parametrize("vector", vectors("invalid_streams"))
+def test_the_stream_is_refused(vector):
+    found, error = decode(bytes.fromhex(vector["hex"]), vector["max_body"])
+    assert found == []
+    assert type(error) is CALL_ERRORS[vector["error"]]
+
+
+@pytest.mark.parametrize("vector", vectors("invalid_streams"))
+def test_the_stream_is_refused_with_the_same_words_when_it_comes_byte_by_byte(vector):
+    decoder = FrameDecoder(vector["max_body"])
+    raw = bytes.fromhex(vector["hex"])
+    for index in range(len(raw)):
+        decoder.feed(raw[index : index + 1])
+    assert str(decoder.error) == str(decode(raw, vector["max_body"])[1])
+
+
+@pytest.mark.parametrize("vector", vectors("invalid_fields"))
+def test_the_fields_are_refused(vector):
+    frame = frames.Frame(KINDS[vector["kind"]], 1, bytes.fromhex(vector["hex"]), b"")
+    with pytest.raises(ProtocolError):
+        meaning_of(frame)
+
+
+def test_every_kind_of_frame_has_a_vector():
+    assert {vector.values[0]["meaning"]["kind"] for vector in vectors("valid")} == set(KINDS)
+
+
+def test_every_error_code_has_a_vector():
+    said = {vector.values[0]["meaning"].get("code") for vector in vectors("valid")}
+    assert set(messages.ERROR_CODES) <= said
+
+
+def first_call():
+    return vectors("first_call")[0].values[0]
+
+
+def test_the_first_call_goes_through_both_state_machines():
+    said = {"client": bytes.fromhex("".join(first_call()["client"])), "server": bytes.fromhex("".join(first_call()["server"]))}
+    hello = messages.Hello("calc", "json")
+    client = protocol.ClientProtocol(frames.encode(frames.HELLO, 0, hello.encode()), 1024)
+    request = Request("add", 0, b"[1,2]", False, messages.request_fields("add"), 0.5, 1, 1, 1)
+    assert client.request(client.next_id(), request, 0.0) == (said["client"], None)
+
+    server = protocol.ServerProtocol(1024)
+    arrived = server.receive(said["client"])
+    assert server.check(arrived[0])
+    assert server.hello == hello
+    ack = server.accept(messages.HelloAck("calc", "1.2.0", bytes.fromhex("0011223344556677"), 2097152))
+    assert server.check(arrived[1])
+    assert ack + protocol.response(arrived[1].id, b"3", compressed=False) == said["server"]
+
+    answers = client.receive(said["server"])
+    assert [(frame.kind, frame.id, frame.body) for frame in answers] == [(frames.RESPONSE, 1, b"3")]
+    assert client.ack is not None
+    assert client.ack.version == "1.2.0"
+
+
+def code_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", SPECIFICATION.read_text("utf-8"), re.DOTALL)
+
+
+def test_the_example_in_the_specification_is_the_vector():
+    # In a hex block everything behind two blanks and a word of explanation is for people.
+    lines = [line.split("  ")[0].replace(" ", "") for block in code_blocks("hex") for line in block.splitlines() if line.strip()]
+    assert "".join(lines) == "".join(first_call()["client"] + first_call()["server"])
+
+
+def rows(text, heading):
+    """The rows of the first table under a heading, as lists of cells."""
+    part = text.split(f"{heading}\n", 1)[1]
+    lines = re.search(r"(?:^\|.*\n)+", part, re.MULTILINE)
+    assert lines is not None
+    return [[cell.strip().strip("`") for cell in line.strip().strip("|").split("|")] for line in lines[0].splitlines()[2:]]
+
+
+def test_the_specification_lists_the_kinds_of_frames():
+    assert {row[1]: int(row[0]) for row in rows(SPECIFICATION.read_text("utf-8"), "### Kinds") if row[0].isdigit() and int(row[0]) < 10} == KINDS
+
+
+def test_the_specification_lists_the_fields():
+    listed = {int(row[0], 16): row[1] for row in rows(SPECIFICATION.read_text("utf-8"), "### Field types")}
+    assert listed == {number: name.replace("_", "-") for number, name in fields.NAMES.items()}
+
+
+def test_the_specification_lists_the_error_codes():
+    assert {row[1]: int(row[0]) for row in rows(SPECIFICATION.read_text("utf-8"), "### Error codes")} == messages.ERROR_CODES

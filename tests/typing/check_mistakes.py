@@ -1,0 +1,40 @@
+"""What type checkers must refuse: each ignore is an error when it is not needed, for mypy and for pyright. Never run."""
+
+from __future__ import annotations
+
+from interfaces import AsyncCalculator, Calculator, CalculatorProtocol
+
+import bee_core
+
+
+def wrong_calls(client: bee_core.Client) -> None:
+    calc = client.service("calc", CalculatorProtocol)
+    calc.add(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    calc.add("1", 2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calc.substract(1, 2)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    text: str = calc.add(1, 2)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    print(text)
+    client.service("calc", Calculator())  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+def wrong_options(client: bee_core.Client) -> None:
+    calc = client.service("calc", Calculator)
+    bee_core.with_options(calc, timeout="1 s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    bee_core.with_options(calc, timout=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.service("calc").with_options(retries="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.service("calc").with_options(retry=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def wrong_details(client: bee_core.Client) -> None:
+    calc = client.service("calc", Calculator)
+    bee_core.detailed(calc.add, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    bee_core.detailed(calc.add, "1", 2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    text: str = bee_core.detailed(calc.add, 1, 2).value  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    print(text)
+
+
+async def wrong_awaits(client: bee_core.AsyncClient) -> None:
+    calc = client.service("calc", AsyncCalculator)
+    text: str = await calc.add(1, 2)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    print(text)
+    bee_core.detailed(calc.add, 1, 2).value  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

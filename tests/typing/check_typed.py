@@ -1,0 +1,107 @@
+"""What type checkers must accept without a cast, with the types that they must see. Checked by mypy --strict and pyright; never run."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from interfaces import (
+    AsyncCalculator,
+    AsyncCalculatorABC,
+    AsyncCalculatorProtocol,
+    Calculator,
+    CalculatorABC,
+    CalculatorProtocol,
+    WithNested,
+)
+from typing_extensions import assert_type
+
+import bee_core
+
+
+def blocking(client: bee_core.Client) -> None:
+    plain = client.service("calc", Calculator)
+    assert_type(plain, Calculator)
+    assert_type(plain.add(1, 2), int)
+    assert_type(plain.name(), str)
+    protocol = client.service("calc", CalculatorProtocol)
+    assert_type(protocol, CalculatorProtocol)
+    assert_type(protocol.add(a=1, b=2), int)
+    abstract = client.service("calc", CalculatorABC)
+    assert_type(abstract, CalculatorABC)
+    assert_type(abstract.add(1), int)
+    nested = client.service("calc", WithNested)
+    assert_type(nested.Stats.mean([1.0]), float)
+    annotated: CalculatorProtocol = client.service("calc", CalculatorProtocol)
+    assert_type(annotated.add(1, 2), int)
+
+
+def with_options_keeps_the_type(client: bee_core.Client) -> None:
+    calc = client.service("calc", Calculator)
+    assert_type(bee_core.with_options(calc, timeout=0.5), Calculator)
+    assert_type(bee_core.with_options(calc, timeout=0.5).add(1, 2), int)
+    assert_type(bee_core.with_options(calc.add, retries=0)(1, 2), int)
+    every = bee_core.with_options(
+        calc,
+        timeout=1,
+        connect_timeout=1.0,
+        write_timeout=1.0,
+        read_timeout=1.0,
+        retries=1,
+        idempotent=True,
+        key="user-42",
+        metadata={"tenant": "a"},
+        baggage={"trace": "b"},
+    )
+    assert_type(every, Calculator)
+
+
+def detailed_knows_the_value(client: bee_core.Client) -> None:
+    calc = client.service("calc", CalculatorProtocol)
+    reply = bee_core.detailed(calc.add, 1, b=2)
+    assert_type(reply, bee_core.Reply[int])
+    assert_type(reply.value, int)
+    assert_type(reply.node, bee_core.Node | None)
+    assert_type(reply.attempts, int)
+    assert_type(reply.degraded, bool)
+    assert_type(reply.seconds, float)
+
+
+async def asynchronous(client: bee_core.AsyncClient) -> None:
+    plain = client.service("calc", AsyncCalculator)
+    assert_type(plain, AsyncCalculator)
+    assert_type(await plain.add(1, 2), int)
+    assert_type(await client.service("calc", AsyncCalculatorProtocol).add(1, 2), int)
+    assert_type(await client.service("calc", AsyncCalculatorABC).add(1, 2), int)
+    assert_type(await bee_core.with_options(plain, timeout=0.5).add(1, 2), int)
+    pending = assert_type(bee_core.detailed(plain.add, 1, 2), Coroutine[Any, Any, bee_core.Reply[int]])
+    assert_type((await pending).value, int)
+
+
+def dynamic(client: bee_core.Client) -> None:
+    calc = client.service("calc")
+    assert_type(calc, bee_core.ServiceProxy)
+    assert_type(calc.add(1, 2), Any)
+    assert_type(calc.Stats.mean([1, 2]), Any)
+    assert_type(calc.call("Stats.mean", [1, 2]), Any)
+    assert_type(calc.with_options(timeout=0.5, key="k"), bee_core.ServiceProxy)
+    assert_type(bee_core.with_options(calc, timeout=0.5), bee_core.ServiceProxy)
+    assert_type(bee_core.detailed(calc.add, 1, 2), Any)
+
+
+def builders() -> None:
+    assert_type(bee_core.build_client("bee.yml"), bee_core.Client)
+    assert_type(bee_core.build_async_client({"bee": {}}, plugins=[object()]), bee_core.AsyncClient)
+    assert_type(bee_core.build_server("bee.yml"), bee_core.Server)
+    with bee_core.build_client("bee.yml") as client:
+        assert_type(client, bee_core.Client)
+
+
+def handlers() -> None:
+    @bee_core.nonblocking
+    def quick(x: int) -> int:
+        return x
+
+    assert_type(quick(1), int)
+    assert_type(bee_core.current_call(), bee_core.CurrentCall)
+    assert_type(bee_core.current_call(None), bee_core.CurrentCall | None)
