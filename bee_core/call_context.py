@@ -20,14 +20,13 @@ class CurrentCall:
         service: The server's service.
         method: The method's full name.
         deadline: When the caller gives up, in seconds on ``time.monotonic()``, or None when it set no bound.
-        metadata: What the caller sent along, baggage included.
         baggage: The part of it that travels on with the calls that this handler makes.
         peer: The caller's address.
         dedupe_key: Bytes that all attempts of one call share, where the caller sent any.
         cancelled: True once the caller gave up or the deadline passed. A ``def`` handler that works long should look at it.
     """
 
-    __slots__ = ("_clock", "baggage", "cancelled", "deadline", "dedupe_key", "metadata", "method", "peer", "service")
+    __slots__ = ("_clock", "_metadata", "baggage", "cancelled", "deadline", "dedupe_key", "method", "peer", "service")
 
     def __init__(
         self,
@@ -43,12 +42,17 @@ class CurrentCall:
         self.service = service
         self.method = method
         self.deadline = deadline
-        self.metadata = {**metadata, **baggage} if baggage else metadata
+        self._metadata = metadata
         self.baggage = baggage
         self.peer = peer
         self.dedupe_key = dedupe_key
         self.cancelled = False
         self._clock = clock
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the caller sent along, baggage included."""
+        return {**self._metadata, **self.baggage} if self.baggage else self._metadata
 
     @property
     def time_left(self) -> float | None:

@@ -2,7 +2,7 @@
 
 The flow yields effects and is sent outcomes; ``sync/driver.py`` and ``aio/driver.py`` carry them out. The stages, outermost first::
 
-    fallback( deadline( limiter( loop: budget → pick(ready − tried) → breaker permit → attempt ) ) )
+    fallback( deadline( limiter( loop: budget → pick(ready - tried) → breaker permit → attempt ) ) )
 
 The comments at each stage say why it stands where it stands; ``tests/test_call_flow.py`` holds the order.
 """

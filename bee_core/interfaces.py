@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
 
 import attrs
 
+from .call_context import CurrentCall
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -350,26 +352,32 @@ class Peer:
     max_body: int | None = None
 
 
-class InboundCall(Protocol):
-    """A request as a transport hands it to the endpoint."""
+class InboundCall(CurrentCall):
+    """A request as a transport hands it to the endpoint, and what the handler sees of it. A transport derives from it and implements ``reply`` and ``fail``.
 
-    method: str
+    Attributes:
+        form: How the arguments lie in ``body``.
+        body: The encoded arguments.
+        compressed: Whether ``body`` went through the caller's compressor.
+        granted: Seconds that the caller granted as the request was sent, or None. The endpoint makes ``deadline`` of it.
+        caller: What was agreed with the caller.
+    """
+
+    __slots__ = ("body", "caller", "compressed", "form", "granted")
+
     form: Form
     body: bytes
     compressed: bool
-    time_left: float | None
-    metadata: Mapping[str, str]
-    baggage: Mapping[str, str]
-    dedupe_key: bytes | None
-    peer: Peer
+    granted: float | None
+    caller: Peer
 
     def reply(self, body: bytes, compressed: bool) -> None:
         """Send the result. On the loop's thread only; ignored when the peer has gone or given up."""
-        ...
+        raise AssertionError
 
     def fail(self, failure: Failure) -> None:
         """Send an error. Like :meth:`reply`."""
-        ...
+        raise AssertionError
 
 
 class Running(Protocol):
@@ -385,6 +393,9 @@ class Endpoint(Protocol):
 
     ack: HelloAck
     """What the server says of itself."""
+
+    clock: Callable[[], float]
+    """Seconds, monotonic: the clock of every deadline here."""
 
     def admit(self, hello: Hello) -> Failure | None:
         """Decide about a hello. A failure refuses the peer: nothing on that connection ran."""

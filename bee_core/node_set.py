@@ -107,7 +107,7 @@ class NodeSet(Generic[C]):
             nodes = "the one fitting node" if len(weighty) == 1 else f"all {len(weighty)} fitting nodes"
             return "circuit_open", f"{nodes} of {self._service} {'is' if len(weighty) == 1 else 'are'} cut off by breakers, are probed, and come back by themselves"
         if weighty:
-            return "unavailable", f"the balancer picked none of the {len(weighty)} fitting nodes of {self._service}"
+            return "unavailable", f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})"
         if states:
             return "unavailable", f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, which takes no calls; give one a weight above 0"
         return "unavailable", explain_none(self.selection, self._service)

@@ -207,7 +207,7 @@ def with_options(proxy: T, /, **options: Unpack[CallOptionsDict]) -> T:
 
     Args:
         proxy: What ``client.service(…)`` returned, or a method of it such as ``calc.add``; the result has its type.
-        options: See :class:`bee_core.call_plan.CallOptions`.
+        **options: See :class:`bee_core.call_plan.CallOptions`.
 
     Raises:
         TypeError: It is neither, or there is no such option.
@@ -241,7 +241,8 @@ def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
 
     Args:
         method: A method of a service, ``calc.add``.
-        args, kwargs: Its arguments.
+        *args: Its arguments.
+        **kwargs: Its arguments by name.
 
     Returns:
         A :class:`Reply`; with an asyncio client a coroutine of one.

@@ -55,8 +55,14 @@ class Service(Generic[C]):
 
         Args:
             config: The service's part of the configuration.
-            codec, rule, balancer, nodes, budget, limiter: As configured.
-            fault_tolerances, fallbacks: By method name; the empty name is for all other methods.
+            codec: Binds to each method.
+            rule: The size rule.
+            balancer: Picks nodes.
+            nodes: The nodes, applied from snapshots.
+            budget: Of retries.
+            limiter: Bounds the calls that run at a time, or None.
+            fault_tolerances: By method name; the empty name is for all other methods.
+            fallbacks: Likewise.
             observers: Told of every call.
             clock: Seconds, monotonic.
             rng: For balancing and jitter.
@@ -149,7 +155,7 @@ class Service(Generic[C]):
         except MessageTooLarge as error:
             raise self._named(error, plan) from None
 
-    def begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], form: Form, body: bytes, compressed: bool) -> Call:  # noqa: FBT001  # internal, hot
+    def begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], form: Form, body: bytes, compressed: bool) -> Call:
         """The state of a new call; its clock starts here. A call made inside a handler gets no more time than the handler has, and passes its baggage on."""
         now = self.clock()
         deadline = now + plan.timeout
@@ -167,12 +173,15 @@ class Service(Generic[C]):
     def observe(self, record: CallRecord) -> None:
         """Tell the observers; one that raises is reported once and does not break the call."""
         for observer in self.observers:
-            try:
-                observer.finished(record)
-            except Exception as error:  # noqa: BLE001  # whatever a plugin does, the call's result stands
-                if not self._complained:
-                    self._complained = True
-                    self._complain(f"the observer {type(observer).__name__} of {self.name} raised {type(error).__name__}: {error} (reported once)")
+            self._tell(observer, record)
+
+    def _tell(self, observer: Observer, record: CallRecord) -> None:
+        try:
+            observer.finished(record)
+        except Exception as error:  # whatever a plugin does, the call's result stands
+            if not self._complained:
+                self._complained = True
+                self._complain(f"the observer {type(observer).__name__} of {self.name} raised {type(error).__name__}: {error} (reported once)")
 
     def _named(self, error: E, plan: CallPlan) -> E:
         error.service, error.method = self.name, plan.method

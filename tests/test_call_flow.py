@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from call_harness import SUCCESS, Harness, failure, later
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
 from bee_plugins.fault_tolerance.failfast import FailFast
 from bee_plugins.fault_tolerance.failover import FailOver
 from bee_plugins.fault_tolerance.failtry import FailTry
+from call_harness import SUCCESS, Harness, failure, later
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))
 LOST = lost("end of file")

@@ -8,7 +8,6 @@ import time
 
 import attrs
 import pytest
-from call_harness import SUCCESS, Harness, failure
 
 from bee_core.aio import driver as aio_driver
 from bee_core.errors import CallCancelled, Overloaded
@@ -19,6 +18,7 @@ from bee_core.testing import AsyncScriptedChannel, ScriptedChannel, Silence
 from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
 from bee_plugins.fault_tolerance.failover import FailOver
 from bee_plugins.fault_tolerance.failtry import FailTry
+from call_harness import SUCCESS, Harness, failure
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))
 LOST = lost("end of file")
@@ -65,7 +65,9 @@ SCENARIOS = [
     Scenario("a fallback declines", {"a": [REFUSED]}, {"fallback": "declines"}),
     Scenario("a fallback raises its own", {"a": [REFUSED]}, {"fallback": LookupError("nothing cached")}),
     Scenario("options of the call", {"a": [REFUSED], "b": []}, {"fail": FAILOVER}, {"retries": 0}),
-    Scenario("breakers and limiter are settled", {"a": [REFUSED], "b": [SUCCESS]}, {"fail": FAILOVER, "gates": {"a": {"opens": True}, "b": {}}, "limiter": "at once"}),
+    Scenario(
+        "breakers and limiter are settled", {"a": [REFUSED], "b": [SUCCESS]}, {"fail": FAILOVER, "gates": {"a": {"opens": True}, "b": {}}, "limiter": "at once"}
+    ),
     Scenario("executed is the most of all attempts", {"a": [LOST], "b": [failure(executed="no")]}, {"fail": FAILOVER, "idempotent": True, "retries": 1}),
 ]
 

@@ -234,12 +234,14 @@ def test_nodes_of_weight_0_are_not_called_cut_off():
 def test_a_balancer_that_picks_none_of_the_nodes_is_named():
     world = World()
     world.apply(node("a"))
-    assert world.set.explain_none() == ("unavailable", "the balancer picked none of the 1 fitting nodes of calc")
+    assert world.set.explain_none() == ("unavailable", "the balancer picked none of the fitting nodes of calc (1)")
 
 
 # ── any history of snapshots ──
 
-_listed = st.lists(st.builds(node, st.sampled_from("abcd"), url=st.sampled_from(("tcp://x:1", "tcp://y:1")), weight=st.sampled_from((1.0, 2.0))), unique_by=lambda n: n.id)
+_listed = st.lists(
+    st.builds(node, st.sampled_from("abcd"), url=st.sampled_from(("tcp://x:1", "tcp://y:1")), weight=st.sampled_from((1.0, 2.0))), unique_by=lambda n: n.id
+)
 
 
 @given(st.lists(_listed, max_size=8))

@@ -9,12 +9,12 @@ from typing import Protocol, get_type_hints
 
 import attrs
 import pytest
-from call_harness import Harness
 
 import bee_core
 from bee_core.call_plan import CallOptions, CallOptionsDict
 from bee_core.errors import InvalidArgument
 from bee_core.proxies import Method, Reply, ServiceProxy, detailed, make_proxy, with_options
+from call_harness import Harness
 
 
 class Recorder:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from typing_extensions import Self  # type checkers bring it
+
     from ..call_flow import Call
     from ..call_plan import CallPlan
     from ..config.model import Config
@@ -118,7 +120,7 @@ class AsyncClient:
         if channels:
             await asyncio.gather(*(channel.close() for channel in channels))
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> Self:
         """The client itself."""
         return self
 

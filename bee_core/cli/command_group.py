@@ -56,6 +56,9 @@ class CommandGroup(click.Group):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # Not left to click, which prints an empty line, also where there is no terminal.
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except Exception as error:
             # Here and not where the line is printed: only here the options are known.
             if ctx.meta.get(DEBUG_KEY) and not isinstance(error, click.exceptions.Exit):

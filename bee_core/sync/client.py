@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from typing_extensions import Self  # type checkers bring it
+
     from ..call_flow import Call
     from ..call_plan import CallPlan
     from ..config.model import Config
@@ -149,7 +151,7 @@ class Client:
         for service in self._assembly.services.values():
             service.after_fork()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         """The client itself."""
         return self
 

@@ -112,7 +112,7 @@ class AsyncScriptedChannel(_Script):
             pending.reply.set_result(answer)
         return pending
 
-    async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:  # noqa: ASYNC109  # the contract's argument
+    async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:  # the contract's argument
         """See :meth:`bee_core.interfaces.AsyncChannel.ping`."""
         return "serving"
 

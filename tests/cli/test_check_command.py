@@ -156,7 +156,7 @@ def test_what_contradicts_itself_is_a_warning_and_can_be_used(run, folder, write
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "there is no such file"), ("", "the configuration is empty"), ("bee: [", "bad.yml:1"), ("a: 1", "has no key 'bee'")]
+    ("content", "message"), [(None, "there is no such file"), ("", "the file is empty"), ("bee: [", "this is not YAML"), ("a: 1", "has no key 'bee'")]
 )
 def test_a_file_that_is_not_there_or_no_configuration_is_a_problem(run, folder, write, content, message):
     if content is not None:

@@ -40,7 +40,7 @@ def test_a_ready_made_server_is_run_with_its_own_configuration(start, connect):
 
 
 def test_address_on_the_command_line_wins_over_the_file(start, folder, write):
-    write("bee.yml", 'bee: {rpc: {server: {name: calc, address: "256.0.0.1:1"}}}')
+    write("bee.yml", 'bee: {rpc: {server: {name: calc, address: "192.0.2.1:1"}}}')
     assert start("serve", "app:greet", "--address", "127.0.0.1:0").address().startswith("tcp://127.0.0.1:")
 
 
@@ -92,7 +92,12 @@ def test_ctrl_c_under_load_fails_no_call_that_was_accepted(start, connect):
 def test_a_second_signal_leaves_at_once_though_a_handler_hangs(start, connect):
     process = start("serve", "app:Calculator")
     calc = connect(process.address())
-    caller = threading.Thread(target=lambda: pytest.raises(CallError, calc.hang))
+
+    def hang():
+        with pytest.raises(CallError, match="connection lost"):
+            calc.hang()
+
+    caller = threading.Thread(target=hang)
     caller.start()
     process.wait_for("hanging")
     process.signal(signal.SIGTERM)

@@ -13,7 +13,7 @@ def wrong_calls(client: bee_core.Client) -> None:
     calc.add("1", 2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calc.substract(1, 2)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     text: str = calc.add(1, 2)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    print(text)
+    assert text
     client.service("calc", Calculator())  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
@@ -30,11 +30,11 @@ def wrong_details(client: bee_core.Client) -> None:
     bee_core.detailed(calc.add, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     bee_core.detailed(calc.add, "1", 2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     text: str = bee_core.detailed(calc.add, 1, 2).value  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    print(text)
+    assert text
 
 
 async def wrong_awaits(client: bee_core.AsyncClient) -> None:
     calc = client.service("calc", AsyncCalculator)
     text: str = await calc.add(1, 2)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    print(text)
+    assert text
     bee_core.detailed(calc.add, 1, 2).value  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

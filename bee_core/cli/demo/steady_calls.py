@@ -86,7 +86,8 @@ class SteadyCalls:
         self._service = service
         self._tally = tally
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._work, args=(number,), name=f"bee-demo-caller-{number}") for number in range(THREADS)]
+        # Daemons, since Ctrl-C may come between the start of a thread and the block that ends it.
+        self._threads = [threading.Thread(target=self._work, args=(number,), name=f"bee-demo-caller-{number}", daemon=True) for number in range(THREADS)]
 
     def __enter__(self) -> None:
         """Start the threads."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
 from bee_core.streams.transport import StreamTransport
-
 from bee_plugins.transports.acceptors import SocketAcceptor
 
 if TYPE_CHECKING:

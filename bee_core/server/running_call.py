@@ -1,0 +1,152 @@
+"""A request between its acceptance and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..call_context import reset_current, set_current
+from ..errors import InvalidArgument
+from ..failures import Failure, local
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..interfaces import InboundCall
+    from .endpoint import BoundHandler, ServiceEndpoint
+
+ANSWERS = (Exception, asyncio.CancelledError, SystemExit)
+"""Whatever a handler raises is its answer; an ``exit()`` in a handler must not end the server."""
+
+
+def misfit(error: InvalidArgument) -> Failure:
+    """Arguments that do not fit the signature: the handler did not run."""
+    return local("invalid_argument", error.message, path=error.path)
+
+
+def on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> None:
+    """Call back on the serving loop from a handler thread."""
+    try:
+        loop.call_soon_threadsafe(callback, *args)
+    except RuntimeError:
+        return  # the loop is closed: the server has left past this handler
+
+
+class RunningCall:
+    """A request between its acceptance and its answer. On the loop's thread, except where it says otherwise."""
+
+    __slots__ = ("_begun", "_bound", "_endpoint", "_task", "call", "ended")
+
+    def __init__(self, endpoint: ServiceEndpoint, call: InboundCall, bound: BoundHandler) -> None:
+        self._endpoint = endpoint
+        self.call = call
+        self._bound = bound
+        self._task: asyncio.Future[Any] | None = None
+        self._begun = False
+        self.ended = False
+
+    def inflate_elsewhere(self) -> None:
+        """Inflate a large body off the loop, then go on."""
+        endpoint = self._endpoint
+        endpoint.watch(self)
+
+        def inflated(body: bytes | Failure) -> None:
+            if self.call.cancelled:
+                self._end(local("cancelled", "given up before the handler began"))
+            else:
+                self._run(body)
+
+        def job() -> None:
+            on_loop(endpoint.loop, inflated, endpoint.inflate(self.call))
+
+        endpoint.threads.submit(job)
+
+    def start(self) -> None:
+        """Decode and run."""
+        self._run(self._endpoint.inflate(self.call) if self.call.compressed else self.call.body)
+
+    def _run(self, body: bytes | Failure) -> None:
+        endpoint, bound, call = self._endpoint, self._bound, self.call
+        if isinstance(body, Failure):
+            self._end(body)
+            return
+        if bound.kind == "nonblocking":
+            endpoint.run_here(call, bound, body)
+            self._out_of_flight()
+            return
+        try:
+            args, kwargs = bound.codec.decode_args(call.form, body)
+        except InvalidArgument as error:
+            self._end(misfit(error))
+            return
+        if bound.kind == "async":
+            token = set_current(call)
+            try:
+                self._task = endpoint.loop.create_task(self._run_async(args, kwargs))
+            finally:
+                reset_current(token)
+            endpoint.watch(self)
+        else:
+            endpoint.watch(self)
+            endpoint.threads.submit(lambda: self._run_threaded(args, kwargs))
+
+    async def _run_async(self, args: Any, kwargs: Any) -> None:
+        self._begun = True
+        try:
+            value = await self._bound.function(*args, **kwargs)
+        except ANSWERS as error:
+            self._end(self._endpoint.failure_of(error, self.call))
+            return
+        # The answer first: a body that is packed on a thread takes its own place in flight before this one is given back.
+        self._endpoint.answer(self.call, self._bound.codec, value)
+        self._out_of_flight()
+
+    def _run_threaded(self, args: Any, kwargs: Any) -> None:
+        """On a handler thread; encoding and compressing stay there too."""
+        endpoint, call = self._endpoint, self.call
+        # Before the look at `cancelled`: stop() writes and reads in the opposite order, so it never says "no" of a handler that runs.
+        self._begun = True
+        answer: tuple[bytes, bool] | Failure
+        if call.cancelled or (call.deadline is not None and call.time_left == 0.0):
+            answer = local("deadline_exceeded", "the deadline passed while the request waited for a thread")
+        else:
+            token = set_current(call)
+            try:
+                encoded = endpoint.encode(call, self._bound.codec, self._bound.function(*args, **kwargs))
+                if isinstance(encoded, Failure):
+                    answer = encoded
+                else:
+                    answer = (encoded, False) if endpoint.fits(call, encoded) else endpoint.pack(call, encoded)
+            except BaseException as error:  # noqa: BLE001  # SystemExit too: a handler must not end a thread of the pool
+                answer = endpoint.failure_of(error, call)
+            finally:
+                reset_current(token)
+        on_loop(endpoint.loop, self._answer, answer)
+
+    def _answer(self, answer: tuple[bytes, bool] | Failure) -> None:
+        self._out_of_flight()
+        self._endpoint.send(self.call, answer)
+
+    def _end(self, failure: Failure) -> None:
+        self._out_of_flight()
+        self.call.fail(failure)
+
+    def _out_of_flight(self) -> None:
+        self.ended = True
+        self._endpoint.ended(self)
+
+    def stop(self, kind: str, message: str) -> None:
+        """Give the call up on the server's side, and tell the caller. What a thread has begun goes on until it looks at ``cancelled``."""
+        self.call.cancelled = True
+        self.call.fail(Failure(kind, message, "maybe" if self._begun else "no", "never", "none"))
+        self.cancel()
+
+    def cancel(self) -> None:
+        """See :class:`bee_core.interfaces.Running`."""
+        self.call.cancelled = True
+        if self._task is None or self.ended:
+            return
+        self._task.cancel()
+        if not self._begun:
+            # A task that is cancelled before its first step never runs a line of ours, so it is counted out here.
+            self._out_of_flight()

@@ -1,0 +1,159 @@
+"""``close()`` with calls in flight: they end at once, and nothing of the client is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+
+import pytest
+
+import bee_core
+from bee_core.errors import CallCancelled
+from faults.services import PATIENCE
+from faults.users import client_config
+
+
+def open_sockets():
+    gc.collect()
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+@pytest.mark.parametrize("method", ["hold", "hold_async"])
+def test_close_ends_calls_in_flight_quickly(server, users, calculator, method):
+    user = users(server.address, idempotent=True)
+    calls = [user.start(method, number) for number in range(5)]
+    calculator.await_entered(5)
+    began = time.monotonic()
+    user.close_client()
+    for call in calls:
+        with pytest.raises(CallCancelled, match="closed") as caught:
+            call.result(PATIENCE)
+        assert caught.value.executed == "maybe"
+    assert time.monotonic() - began < 2
+
+
+def test_close_tells_the_handlers(server, users, calculator):
+    user = users(server.address)
+    call = user.start("hold_async", 1)
+    calculator.await_entered()
+    user.close_client()
+    calculator.await_cancelled()
+    assert isinstance(call.exception(PATIENCE), CallCancelled)
+
+
+def test_close_ends_a_pause_before_a_retry(users):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        url = f"tcp://127.0.0.1:{door.getsockname()[1]}"
+    slow = {"name": "failtry", "options": {"base": 20.0, "cap": 20.0}}
+    user = users(url, fail=slow, retries=1, timeout=60)
+    call = user.start("add", 1, 2)
+    began = time.monotonic()
+    user.close_client()
+    with pytest.raises(bee_core.errors.CallError):
+        call.result(PATIENCE)
+    assert time.monotonic() - began < 2
+
+
+def test_a_closed_client_says_so_and_sends_nothing(server, users, calculator):
+    user = users(server.address)
+    user.close_client()
+    user.close_client()
+    with pytest.raises(CallCancelled, match="closed") as caught:
+        user.call("add", 1, 2)
+    assert caught.value.executed == "no"
+    assert calculator.runs == 0
+
+
+def test_a_blocking_client_leaves_no_thread_and_no_socket_behind(processes):
+    server = processes()
+    threads, sockets = set(threading.enumerate()), open_sockets()
+    client = bee_core.build_client(client_config(server.url))
+    calc = client.service("calc")
+    assert calc.echo(1) == 1
+    callers = [threading.Thread(target=lambda: pytest.raises(CallCancelled, calc.hang)) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for _ in callers:
+        server.expect("hanging")
+    assert len(open_sockets() - sockets) >= 3
+    client.close()
+    for caller in callers:
+        caller.join(PATIENCE)
+    assert set(threading.enumerate()) == threads
+    assert open_sockets() == sockets
+
+
+def test_an_asyncio_client_leaves_no_task_no_thread_and_no_socket_behind(processes):
+    server = processes()
+    threads = set(threading.enumerate())
+
+    async def main():
+        sockets = open_sockets()
+        client = bee_core.build_async_client(client_config(server.url))
+        calc = client.service("calc")
+        assert await calc.echo(1) == 1
+        calls = [asyncio.create_task(calc.hang()) for _ in range(3)]
+        for _ in calls:
+            await asyncio.to_thread(server.expect, "hanging")
+        await client.close()
+        for error in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(error, CallCancelled)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert open_sockets() == sockets
+
+    asyncio.run(main())
+    assert set(threading.enumerate()) == threads
+
+
+def test_a_server_in_a_thread_leaves_no_thread_and_no_socket_behind(calculator):
+    from faults.services import serving
+
+    threads, sockets = set(threading.enumerate()), open_sockets()
+    with serving(calculator) as server, bee_core.build_client(client_config(server.address)) as client:
+        calc = client.service("calc")
+        assert (calc.add(1, 2), calc.add_async(1, 2), calc.add_here(1, 2)) == (3, 3, 3)
+    assert set(threading.enumerate()) == threads
+    assert open_sockets() == sockets
+
+
+def test_closing_from_another_thread_while_many_call_gives_each_an_answer_or_a_cancellation(server):
+    client = bee_core.build_client(client_config(server.address, fail="failfast"))
+    calc = client.service("calc")
+    results, begun = [], threading.Semaphore(0)
+
+    def work():
+        while True:
+            try:
+                assert calc.add(1, 2) == 3
+                begun.release()
+            except CallCancelled as error:
+                results.append(error)
+                return
+            except Exception as error:
+                results.append(error)
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        assert begun.acquire(timeout=PATIENCE)
+    client.close()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert [error for error in results if not isinstance(error, CallCancelled)] == []
+    assert len(results) == 10
