@@ -138,7 +138,10 @@ class CallError(BeeError):
             details.insert(0, f"{self.attempts} attempt{'s' if self.attempts != 1 else ''}")
         if self.node is not None:
             details.insert(0, f"node {self.node.url}")
-        return f"{name}: {self.message} ({', '.join(details)})"
+        return f"{name}: {self._said()} ({', '.join(details)})"
+
+    def _said(self) -> str:
+        return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by state: keyword-only arguments do not survive the default."""
@@ -162,6 +165,9 @@ class RemoteError(CallError):
     kind = "remote_error"
     type: str = ""
     traceback: str | None = None
+
+    def _said(self) -> str:
+        return f"the handler raised {self.type}: {self.message}" if self.type else self.message
 
 
 class MethodNotFound(CallError):

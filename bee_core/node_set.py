@@ -105,7 +105,10 @@ class NodeSet(Generic[C]):
         weighty = [state for state in states if state.node.weight > 0]
         if any(state.breaker is not None for state in weighty):
             nodes = "the one fitting node" if len(weighty) == 1 else f"all {len(weighty)} fitting nodes"
-            return "circuit_open", f"{nodes} of {self._service} {'is' if len(weighty) == 1 else 'are'} cut off by breakers, are probed, and come back by themselves"
+            return (
+                "circuit_open",
+                f"{nodes} of {self._service} {'is' if len(weighty) == 1 else 'are'} cut off by breakers, are probed, and come back by themselves",
+            )
         if weighty:
             return "unavailable", f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})"
         if states:

@@ -61,7 +61,9 @@ class Binding:
 
     __slots__ = ("caller", "interface", "methods", "options", "service")
 
-    def __init__(self, caller: Caller, service: Service[Any], interface: type | None, methods: Mapping[str, InterfaceMethod] | None, options: CallOptions) -> None:
+    def __init__(
+        self, caller: Caller, service: Service[Any], interface: type | None, methods: Mapping[str, InterfaceMethod] | None, options: CallOptions
+    ) -> None:
         self.caller = caller
         self.service = service
         self.interface = interface
@@ -171,7 +173,9 @@ def _proxy_class(interface: type) -> type:
     cls = _classes.get(interface)
     if cls is None:
         try:
-            cls = type(interface)(f"{interface.__name__}Proxy", (interface,), {"__module__": interface.__module__, "__repr__": _repr_typed, "__init__": _no_init})
+            cls = type(interface)(
+                f"{interface.__name__}Proxy", (interface,), {"__module__": interface.__module__, "__repr__": _repr_typed, "__init__": _no_init}
+            )
             cls.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # each is an attribute of the instance
             object.__new__(cls).__dict__  # noqa: B018  # an interface that cannot be derived from shows here
         except (TypeError, AttributeError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from ..errors import BeeError, ConfigError, PluginError, RemoteError
+from ..errors import BeeError, ConfigError, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,8 +87,6 @@ def _text(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, ConfigError) and len(error.problems) > 1:
         return f"{error.problems[0]} (and {len(error.problems) - 1} more: bee check {error.problems[0].source or 'FILE'})"
-    if isinstance(error, RemoteError) and error.type:
-        return f"the handler raised {error.type}: {error}"
     if isinstance(error, BeeError):
         return str(error)
     if isinstance(error, OSError):

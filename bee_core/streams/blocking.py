@@ -121,17 +121,18 @@ class BlockingConnection:
         """See :meth:`bee_core.interfaces.Pending.wait`."""
         request = self._request
         assert request is not None  # noqa: S101  # start() came before; narrows the type
-        until = self._clock() + request.read_timeout
-        full = until <= request.deadline
-        if not full:
-            until = request.deadline
         try:
+            until = self._clock() + request.read_timeout
+            full = until <= request.deadline
+            if not full:
+                until = request.deadline
             answer = self._answer(self._id, until)
+            outcome = self._outcome(answer) if type(answer) is frames.Frame else None
         except BaseException:
+            # Ctrl-C, while it waits or while it inflates.
             self.cancel()
             raise
-        if type(answer) is frames.Frame:
-            outcome = self._outcome(answer)
+        if outcome is not None:
             self._served = True
             self._channel.release(self, usable=self._protocol.usable and (isinstance(outcome, Success) or outcome.kind != "protocol_error"))
             return outcome

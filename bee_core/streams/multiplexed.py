@@ -70,6 +70,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._paused = False
         self._timer = DeadlineTimer(self._loop, self._clock, self._sweep)
         self._end_of_stream = select.poll()
+        self.leaving = False
         self.closed = self._loop.create_future()
 
     # What asyncio calls.
@@ -96,6 +97,8 @@ class MultiplexedConnection(asyncio.Protocol):
             self._transport.abort()
         elif protocol.goaway is not None:
             self._on_goaway()
+        elif self.leaving:
+            self._channel.forget_if_done(self)
 
     def pause_writing(self) -> None:
         """The peer reads slower than we write: requests wait here, where they can still be taken back."""
@@ -359,6 +362,7 @@ class MultiplexedChannel:
 
     def forget(self, connection: MultiplexedConnection) -> None:
         """The connection takes no new requests; those on it may still be answered."""
+        connection.leaving = True
         if connection is self._connection:
             self._connection = None
         if connection.idle:
@@ -391,6 +395,7 @@ class MultiplexedChannel:
         """See :meth:`bee_core.interfaces.AsyncChannel.retire`."""
         self._retired = True
         if self._connection is not None:
+            self._connection.leaving = True
             self.forget_if_done(self._connection)
 
     async def close(self) -> None:

@@ -63,7 +63,7 @@ def test_timeout_bounds_the_call(run, server):
 def test_a_failed_call_is_one_line_and_exit_code_1(run, server):
     result = run("call", "calc", "boom")
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("error: the handler raised KeyError: calc.boom: ")
+    assert result.err.startswith("error: calc.boom: the handler raised KeyError: ")
     assert "executed: yes" in result.err
     assert result.err.count("\n") == 1
 

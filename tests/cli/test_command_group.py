@@ -67,7 +67,7 @@ def test_exit_codes_tell_a_wrong_configuration_from_a_failure():
 def test_each_error_is_one_line():
     remote = RemoteError("no such order", service="shop", method="buy", executed="yes")
     remote.type = "KeyError"
-    assert one_line(remote) == "the handler raised KeyError: shop.buy: no such order (executed: yes)"
+    assert one_line(remote) == "shop.buy: the handler raised KeyError: no such order (executed: yes)"
     assert one_line(FileNotFoundError(2, "No such file or directory", "x.yml")) == "x.yml: No such file or directory"
     assert one_line(ZeroDivisionError("division\nby zero")) == "ZeroDivisionError: division by zero (--debug shows where)"
     two = (ConfigError("one", path="a", source="f.yml"), ConfigError("two", path="b", source="f.yml"))

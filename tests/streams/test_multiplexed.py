@@ -1,0 +1,453 @@
+"""The asyncio channel against a peer that the test plays by hand: many requests on one connection, answers in any order."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import time
+
+import pytest
+
+from bee_core import frames, messages, protocol
+from bee_core.failures import Failure
+from bee_core.interfaces import ChannelSettings, Request
+from bee_core.messages import Goaway, HelloAck
+from bee_core.nodes import Node
+from bee_core.payloads import HEAVY
+from bee_core.streams.transport import StreamTransport
+
+MAX_BODY = 1 << 20
+FIELDS = messages.request_fields("add")
+
+
+def run(test):
+    """Run an async test, and let nothing of it live on."""
+
+    @functools.wraps(test)
+    def wrapper(*args, **kwargs):
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 10))
+
+    return wrapper
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.sock.setblocking(False)
+        self.decoder = frames.FrameDecoder(1 << 24)
+        self.chunks = 0
+
+    async def hear(self, count):
+        """Wait for so many frames; the end of the stream counts as one."""
+        found = []
+        while len(found) < count:
+            data = await asyncio.get_running_loop().sock_recv(self.sock, 1 << 16)
+            self.chunks += 1
+            found += self.decoder.feed(data) if data else ["end"]
+        return found
+
+    async def hear_kinds(self, count):
+        return [frame if frame == "end" else frames.KIND_NAMES[frame.kind] for frame in await self.hear(count)]
+
+    async def say(self, *parts):
+        await asyncio.get_running_loop().sock_sendall(self.sock, b"".join(parts))
+
+
+class PairTransport(StreamTransport):
+    """Each dial makes a socket pair; ``greet`` is what a new peer says at once, and is taken in before the dial is over when ``heard_early``."""
+
+    def __init__(self, greet=b"", *, heard_early=False):
+        self.peers = []
+        self.greet = greet
+        self.heard_early = heard_early
+        self.error = None
+        self.gate = None
+        self.dials = 0
+
+    def dial(self, url, timeout):
+        raise NotImplementedError
+
+    async def dial_async(self, url, factory):
+        self.dials += 1
+        if self.error is not None:
+            raise self.error
+        if self.gate is not None:
+            await self.gate.wait()
+        ours, theirs = socket.socketpair()
+        self.peers.append(Peer(ours))
+        ours.send(self.greet)
+        theirs.setblocking(False)
+        _, connection = await asyncio.get_running_loop().create_connection(factory, sock=theirs)
+        while self.heard_early and connection.usable:
+            await asyncio.sleep(0)
+
+    async def accept(self, url, factory, backlog):
+        raise NotImplementedError
+
+
+def ack(max_body=None):
+    return frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1.0.0", b"e", max_body).encode())
+
+
+def response(id_, body=b"3", *, compressed=False):
+    return protocol.response(id_, body, compressed=compressed)
+
+
+def goaway(last_id, kind="unavailable"):
+    return frames.encode(frames.GOAWAY, 0, Goaway(last_id, kind, "go away").encode())
+
+
+def request(body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0):
+    return Request("add", 0, body, False, FIELDS, time.monotonic() + timeout, connect_timeout, write_timeout, read_timeout)
+
+
+def channel_on(transport, **kwargs):
+    settings = {"service": "calc", "codec": "json", "compressor": None, "max_body": MAX_BODY, "clock": time.monotonic}
+    return transport.async_channel(Node("a", "pair://a"), ChannelSettings(**settings | kwargs))
+
+
+async def opened(transport=None, **kwargs):
+    """A channel whose connection has served one request."""
+    transport = transport or PairTransport(ack())
+    channel = channel_on(transport, **kwargs)
+    pending = channel.start(request())
+    while not transport.peers:
+        await asyncio.sleep(0)
+    peer = transport.peers[0]
+    await peer.hear(2)
+    await peer.say(response(1))
+    assert (await pending.reply).ok
+    return channel, transport, peer
+
+
+@run
+async def test_requests_that_are_started_together_go_out_together_on_one_connection():
+    transport = PairTransport(ack())
+    channel = channel_on(transport)
+    started = [channel.start(request(b"[%d]" % number)) for number in range(3)]
+    while not transport.peers:
+        await asyncio.sleep(0)
+    heard = await transport.peers[0].hear(4)
+    assert [frame.kind for frame in heard] == [frames.HELLO, *[frames.REQUEST] * 3]
+    assert [(frame.id, frame.body) for frame in heard[1:]] == [(1, b"[0]"), (2, b"[1]"), (3, b"[2]")]
+    assert (transport.dials, transport.peers[0].chunks) == (1, 1)
+    await transport.peers[0].say(response(2, b"two"), response(3, b"three"), response(1, b"one"))
+    assert [(await pending.reply).body for pending in started] == [b"one", b"two", b"three"]
+    await channel.close()
+
+
+@run
+async def test_a_cancelled_call_tells_the_server_and_its_late_answer_is_passed_over():
+    channel, _, peer = await opened()
+    gone, stays = channel.start(request()), channel.start(request())
+    await peer.hear(2)
+    gone.cancel()
+    gone.cancel()
+    assert [(frame.kind, frame.id) for frame in await peer.hear(1)] == [(frames.CANCEL, 2)]
+    await peer.say(response(2, b"late"), response(3, b"mine"))
+    assert (await stays.reply).body == b"mine"
+    assert gone.reply.cancelled()
+    await channel.close()
+
+
+@run
+@pytest.mark.parametrize(("bounds", "blame"), [({"read_timeout": 0.01}, "node"), ({"timeout": 0.01}, "none")])
+async def test_a_call_that_is_not_answered_in_time_is_cancelled_and_the_connection_stays(bounds, blame):
+    channel, transport, peer = await opened()
+    outcome = await channel.start(request(**bounds)).reply
+    assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "maybe", blame)
+    assert await peer.hear_kinds(2) == ["request", "cancel"]
+    pending = channel.start(request())
+    await peer.say(response(2), response(3, b"new"))
+    assert (await pending.reply).body == b"new"
+    assert transport.dials == 1
+    await channel.close()
+
+
+@run
+async def test_an_error_frame_is_the_failure_of_its_call_alone():
+    channel, _, peer = await opened()
+    failed, broken, pinged, fine = (channel.start(request()) for _ in range(4))
+    boom = messages.error_fields(Failure("remote_error", "boom", "yes", "never", "none"))
+    await peer.say(frames.encode(frames.ERROR, 2, boom), frames.encode(frames.ERROR, 3, b""), protocol.pong(4, "serving"), response(5))
+    assert [(await pending.reply).kind for pending in (failed, broken, pinged)] == ["remote_error", "protocol_error", "protocol_error"]
+    assert (await fine.reply).ok
+    await channel.close()
+
+
+# Goaway and the end.
+
+
+@run
+async def test_after_a_goaway_later_requests_did_not_run_earlier_ones_are_answered_and_new_ones_go_elsewhere():
+    channel, transport, peer = await opened()
+    earlier, later = channel.start(request()), channel.start(request())
+    await peer.hear(2)
+    await peer.say(goaway(2))
+    outcome = await later.reply
+    assert (outcome.kind, outcome.executed, outcome.unsent, outcome.blame) == ("unavailable", "no", True, "none")
+    elsewhere = channel.start(request())
+    while len(transport.peers) < 2:
+        await asyncio.sleep(0)
+    await transport.peers[1].say(response(1, b"elsewhere"))
+    assert (await elsewhere.reply).body == b"elsewhere"
+    assert not earlier.reply.done()
+    await peer.say(response(2, b"still"))
+    assert (await earlier.reply).body == b"still"
+    assert await peer.hear_kinds(1) == ["end"]
+    await channel.close()
+
+
+@run
+async def test_a_connection_that_is_lost_leaves_its_calls_in_doubt_and_the_next_one_dials():
+    channel, transport, peer = await opened()
+    pending = channel.start(request())
+    await peer.hear(1)
+    peer.sock.close()
+    outcome = await pending.reply
+    assert (outcome.kind, outcome.executed, outcome.blame) == ("unavailable", "maybe", "node")
+    channel.start(request())
+    while len(transport.peers) < 2:
+        await asyncio.sleep(0)
+    await channel.close()
+
+
+@run
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [(b"\0\0\0\0", "protocol_error"), (frames.encode(frames.PING, 1), "protocol_error"), (frames.encode_head(frames.RESPONSE, 2, b"", MAX_BODY + 1), "message_too_large")],
+)
+async def test_what_cannot_be_read_ends_the_connection_and_its_calls(said, kind):
+    channel, _, peer = await opened()
+    first, second = channel.start(request()), channel.start(request())
+    await peer.hear(2)
+    await peer.say(said)
+    outcomes = [await first.reply, await second.reply]
+    assert [(outcome.kind, outcome.executed) for outcome in outcomes] == [(kind, "maybe")] * 2
+    assert outcomes[0] is not outcomes[1]
+    assert await peer.hear_kinds(1) == ["end"]
+    await channel.close()
+
+
+@run
+async def test_a_request_over_the_limit_of_the_server_is_not_sent_and_the_others_go_on():
+    channel, _, peer = await opened(PairTransport(ack(max_body=10)))
+    outcome = await channel.start(request(bytes(11))).reply
+    assert (outcome.kind, outcome.executed, outcome.retry) == ("message_too_large", "no", "never")
+    fine = channel.start(request())
+    assert [frame.id for frame in await peer.hear(1)] == [2]
+    await peer.say(response(2))
+    assert (await fine.reply).ok
+    await channel.close()
+
+
+@run
+async def test_a_connection_whose_ids_are_used_up_is_replaced_and_closed_when_its_last_answer_is_in():
+    channel, transport, peer = await opened()
+    channel._connection._protocol._last_id = frames.MAX_ID - 1
+    last, new = channel.start(request()), channel.start(request())
+    assert [frame.id for frame in await peer.hear(1)] == [frames.MAX_ID]
+    while len(transport.peers) < 2:
+        await asyncio.sleep(0)
+    await transport.peers[1].say(response(1, b"new"))
+    assert (await new.reply).body == b"new"
+    await peer.say(response(frames.MAX_ID, b"last"))
+    assert (await last.reply).body == b"last"
+    assert await peer.hear_kinds(1) == ["end"]
+    await channel.close()
+
+
+# Connecting.
+
+
+@run
+async def test_a_dial_that_fails_is_the_failure_of_all_that_wait_for_it():
+    transport = PairTransport()
+    transport.error = ConnectionRefusedError(111, "Connection refused")
+    channel = channel_on(transport)
+    outcomes = [await pending.reply for pending in [channel.start(request()), channel.start(request())]]
+    assert [(outcome.kind, outcome.executed, outcome.blame) for outcome in outcomes] == [("unavailable", "no", "node")] * 2
+    assert transport.dials == 1
+    await channel.close()
+
+
+@run
+@pytest.mark.parametrize(("bounds", "kind", "blame"), [({"connect_timeout": 0.01}, "unavailable", "node"), ({"timeout": 0.01}, "deadline_exceeded", "none")])
+async def test_a_dial_that_takes_too_long_did_not_run(bounds, kind, blame):
+    transport = PairTransport()
+    transport.gate = asyncio.Event()
+    channel = channel_on(transport)
+    outcome = await channel.start(request(**bounds)).reply
+    assert (outcome.kind, outcome.executed, outcome.blame) == (kind, "no", blame)
+    await channel.close()
+
+
+@run
+async def test_a_call_that_comes_just_as_a_dial_is_given_up_has_a_dial_of_its_own():
+    transport = PairTransport(ack() + response(1))
+    transport.gate = asyncio.Event()
+    channel = channel_on(transport)
+    assert not (await channel.start(request(connect_timeout=0.01)).reply).ok
+    transport.gate.set()
+    assert (await channel.start(request()).reply).ok
+    assert transport.dials == 2
+    await channel.close()
+
+
+@run
+async def test_a_server_that_refuses_at_once_is_not_dialed_again_and_its_reason_is_the_failure():
+    transport = PairTransport(goaway(0, "overloaded"), heard_early=True)
+    channel = channel_on(transport)
+    outcome = await channel.start(request()).reply
+    assert (outcome.kind, outcome.message, outcome.executed) == ("overloaded", "go away", "no")
+    assert transport.dials == 1
+    await channel.close()
+
+
+@run
+async def test_a_refusal_that_comes_after_the_request_went_out_means_the_same():
+    channel = channel_on(PairTransport(goaway(0, "unauthenticated")))
+    outcome = await channel.start(request()).reply
+    assert (outcome.kind, outcome.executed) == ("unauthenticated", "no")
+    await channel.close()
+
+
+@run
+async def test_a_call_that_is_cancelled_while_it_waits_for_the_dial_is_never_sent():
+    transport = PairTransport(ack())
+    transport.gate = asyncio.Event()
+    channel = channel_on(transport)
+    gone, stays = channel.start(request(b"gone")), channel.start(request(b"stays"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    transport.gate.set()
+    while not transport.peers:
+        await asyncio.sleep(0)
+    assert [frame.body for frame in await transport.peers[0].hear(2)] == [b"", b"stays"]
+    stays.cancel()
+    await channel.close()
+
+
+# A peer that reads too slowly.
+
+
+@run
+async def test_while_the_peer_reads_too_slowly_requests_wait_here_and_go_out_when_it_has_caught_up():
+    channel, _, peer = await opened()
+    connection = channel._connection
+    connection.pause_writing()
+    waits, gone = channel.start(request(b"waits")), channel.start(request(b"gone"))
+    gone.cancel()
+    connection.resume_writing()
+    assert [frame.body for frame in await peer.hear(1)] == [b"waits"]
+    await peer.say(response(2))
+    assert (await waits.reply).ok
+    await channel.close()
+
+
+@run
+async def test_a_request_that_could_not_be_written_in_time_did_not_run():
+    channel, _, _ = await opened()
+    channel._connection.pause_writing()
+    outcome = await channel.start(request(write_timeout=0.01)).reply
+    assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "no", "node")
+    await channel.close()
+
+
+@run
+async def test_a_request_that_waits_for_the_peer_when_the_connection_ends_did_not_run():
+    channel, _, peer = await opened()
+    connection = channel._connection
+    connection.pause_writing()
+    pending = channel.start(request())
+    peer.sock.close()
+    assert (await pending.reply).executed == "no"
+    await channel.close()
+
+
+# Compression.
+
+
+@run
+@pytest.mark.parametrize("size", [10, HEAVY])
+async def test_a_compressed_reply_is_inflated_off_the_loop_when_it_is_large(size):
+    import threading
+
+    inflated_on = []
+
+    def reverse(body):
+        inflated_on.append(threading.current_thread() is threading.main_thread())
+        return body[::-1]
+
+    channel, _, peer = await opened(compressor="reverse", decompress=reverse)
+    pending = channel.start(request())
+    await peer.say(response(2, b"a" + bytes(size - 1), compressed=True))
+    assert (await pending.reply).body == bytes(size - 1) + b"a"
+    assert inflated_on == [size < HEAVY]
+    await channel.close()
+
+
+# Ping, retire, close.
+
+
+@run
+@pytest.mark.parametrize("status", ["serving", "draining"])
+async def test_a_ping_goes_out_on_a_connection_of_its_own(status):
+    transport = PairTransport(ack() + protocol.pong(1, status))
+    channel = channel_on(transport)
+    assert await channel.ping(5.0) == status
+    assert await transport.peers[0].hear_kinds(3) == ["hello", "ping", "end"]
+
+
+@run
+async def test_a_ping_without_an_answer_times_out_and_a_refused_one_says_so():
+    assert (await channel_on(PairTransport(ack())).ping(0.01)).kind == "deadline_exceeded"
+    assert (await channel_on(PairTransport(b"\0\0\0\0")).ping(5.0)).kind == "protocol_error"
+    transport = PairTransport()
+    transport.error = ConnectionRefusedError(111, "Connection refused")
+    assert (await channel_on(transport).ping(5.0)).kind == "unavailable"
+
+
+@run
+async def test_a_retired_channel_closes_at_once_when_idle():
+    channel, _, peer = await opened()
+    channel.retire()
+    assert await peer.hear_kinds(1) == ["end"]
+
+
+@run
+async def test_a_retired_channel_closes_when_its_last_call_ends():
+    channel, _, peer = await opened()
+    pending = channel.start(request())
+    channel.retire()
+    await peer.hear(1)
+    await peer.say(response(2))
+    assert (await pending.reply).ok
+    assert await peer.hear_kinds(1) == ["end"]
+
+
+@run
+async def test_close_ends_calls_and_afterwards_nothing_is_sent():
+    channel, _, peer = await opened()
+    pending = channel.start(request())
+    await peer.hear(1)
+    await channel.close()
+    assert ((await pending.reply).kind, (await pending.reply).executed) == ("cancelled", "maybe")
+    assert await peer.hear_kinds(1) == ["end"]
+    outcome = await channel.start(request()).reply
+    assert (outcome.kind, outcome.executed) == ("cancelled", "no")
+
+
+@run
+async def test_close_while_dialing_ends_the_dial_and_the_calls_that_wait_for_it():
+    transport = PairTransport()
+    transport.gate = asyncio.Event()
+    channel = channel_on(transport)
+    pending = channel.start(request())
+    await asyncio.sleep(0)
+    await channel.close()
+    assert ((await pending.reply).kind, (await pending.reply).executed) == ("cancelled", "no")
+    assert asyncio.all_tasks() == {asyncio.current_task()}
