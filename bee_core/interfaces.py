@@ -175,7 +175,7 @@ class Success:
         self.body = body
 
 
-Outcome = Union[Success, "Failure"]  # noqa: UP007  # evaluated at run time on 3.10, where Failure is a forward reference
+Outcome = Union[Success, "Failure"]  # evaluated at run time on 3.10, where Failure is a forward reference
 """How an attempt ended."""
 
 

@@ -455,6 +455,11 @@ def test_with_a_single_node_the_redial_goes_there_again():
     assert (result.attempts, result.call.attempts) == (["a", "a"], 1)
 
 
+def test_failover_does_not_come_back_to_a_node_that_hung_up():
+    result = Harness("abc", fail=failover()).run(passed_over("draining"), REFUSED, SUCCESS)
+    assert result.attempts == ["a", "b", "c"]
+
+
 def test_redials_are_bounded():
     result = Harness("a").run(*[STALE] * (FREE_REDIALS + 1))
     assert isinstance(result.error, Unavailable)

@@ -202,29 +202,30 @@ def test_a_closed_client_ends_a_queueing_call_even_when_its_time_is_up():
 
 
 def test_a_turn_granted_by_another_thread_wakes_both_drivers():
-    def grant_soon(harness):
-        place = harness.limiter.ticket
-        registered = place.on_admitted
-
-        def on_admitted(callback):
-            registered(callback)
-            threading.Thread(target=place.grant).start()
-
-        place.on_admitted = on_admitted
-
     harness, channels = harness_for(QUEUEING, ScriptedChannel)
-    grant_soon(harness)
+    place = harness.limiter.ticket
+    registered = place.on_admitted
+
+    def on_admitted(callback):
+        registered(callback)
+        threading.Thread(target=place.grant).start()
+
+    place.on_admitted = on_admitted
     call = harness.begin()
     error = sync_driver.drive(call, threading.Event(), harness.clock)
     blocking = seen(harness, channels, call, error)
 
     async def main():
         harness, channels = harness_for(QUEUEING, AsyncScriptedChannel)
-        grant_soon(harness)
         call = harness.begin()
-        return seen(harness, channels, call, await aio_driver.drive(call, asyncio.Event(), harness.clock))
+        task = asyncio.ensure_future(aio_driver.drive(call, asyncio.Event(), harness.clock))
+        for _ in range(3):
+            await asyncio.sleep(0)  # turns of the loop, until the driver waits
+        await asyncio.to_thread(harness.limiter.ticket.grant)
+        return seen(harness, channels, call, await asyncio.wait_for(task, 10))
 
-    assert blocking == asyncio.run(main())
+    # Debug mode: the loop refuses to be touched by another thread.
+    assert blocking == asyncio.run(main(), debug=True)
     assert blocking["value"] == 3
 
 
@@ -283,10 +284,27 @@ def test_an_interrupt_in_a_blocking_attempt_settles_its_permits():
             raise KeyboardInterrupt
 
     harness, _ = harness_for(WAITING, Interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         sync_driver.drive(harness.begin(), threading.Event(), harness.clock)
+    assert caught.tb is not None  # it keeps the driver's frame alive: the garbage collection settles nothing
     assert harness.gates["a"].verdicts == ["no verdict"]
     assert [verdict for verdict, _ in harness.limiter.released] == ["no verdict"]
+
+
+def test_a_transport_that_breaks_on_the_loop_settles_its_permits():
+    class Broken(AsyncScriptedChannel):
+        def start(self, request):
+            raise RuntimeError("a fault in a transport")
+
+    async def main():
+        harness, _ = harness_for(WAITING, Broken)
+        with pytest.raises(RuntimeError) as caught:
+            await aio_driver.drive(harness.begin(), asyncio.Event(), harness.clock)
+        assert caught.tb is not None  # as above
+        assert harness.gates["a"].verdicts == ["no verdict"]
+        assert [verdict for verdict, _ in harness.limiter.released] == ["no verdict"]
+
+    asyncio.run(main())
 
 
 def test_a_task_cancelled_in_the_queue_leaves_it():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,17 +52,15 @@ def test_parse_is_total(block, known):
     assert set(found) <= known
     for kind in found:
         for read in (fields.get_text, fields.get_number, lambda found, kind: fields.get_pairs(found[kind], fields.METADATA)):
-            try:
+            with suppress(ProtocolError):
                 read(found, kind)
-            except ProtocolError:
-                pass
 
 
 @given(st.lists(st.tuples(TYPES, st.binary(max_size=20)), min_size=1), st.data())
 def test_a_block_that_is_cut_inside_a_field_is_refused(items, data):
     parts = [fields.field(kind, value) for kind, value in items]
     cut = data.draw(st.integers(1, len(parts[-1]) - 1))
-    with pytest.raises(ProtocolError, match="cut short|longer than its frame|there twice"):
+    with pytest.raises(ProtocolError, match=r"cut short|longer than its frame|there twice"):
         fields.parse(b"".join(parts)[:-cut], frozenset(range(256)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from math import ceil
 
 import pytest
@@ -33,10 +34,8 @@ def blocks(draw):
 @pytest.mark.parametrize("parse", PARSERS)
 @given(block=blocks() | st.binary(max_size=60))
 def test_every_parser_is_total(parse, block):
-    try:
+    with suppress(ProtocolError):
         parse(block)
-    except ProtocolError as error:
-        assert str(error)
 
 
 @given(st.builds(Hello, ANY_TEXT, ANY_TEXT, st.none() | ANY_TEXT.filter(bool), st.none() | ANY_TEXT, LIMITS))
@@ -139,7 +138,7 @@ def test_fields_of_the_largest_request_fit_into_a_frame():
 
 
 def test_a_token_does_not_show_in_the_text_of_a_hello():
-    assert "s3cret" not in repr(Hello("calc", "json", token="s3cret"))  # noqa: S106
+    assert "s3cret" not in repr(Hello("calc", "json", token="s3cret"))
 
 
 @pytest.mark.parametrize("status", ["serving", "draining"])

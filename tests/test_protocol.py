@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -367,7 +369,7 @@ def traffic(draw, start):
 
 def pieces(raw, cuts):
     edges = [0, *sorted(cut % (len(raw) + 1) for cut in cuts), len(raw)]
-    return [raw[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [raw[start:stop] for start, stop in pairwise(edges)]
 
 
 CUTS = st.lists(st.integers(0, 1000), max_size=8)
@@ -391,7 +393,7 @@ def test_a_server_hears_the_same_whatever_the_chunking(raw, cuts):
 
 
 @pytest.mark.slow
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=3_000, deadline=None)
 @given(traffic(FROM_SERVER["hello-ack"]), traffic(HELLO), CUTS)
 def test_both_ends_hear_the_same_whatever_the_chunking_in_a_long_run(from_server, from_client, cuts):
     check_chunking(said_by_client, from_server, cuts)

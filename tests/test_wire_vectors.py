@@ -95,7 +95,9 @@ def bytes_of(m):
         return protocol.response(m["id"], bytes.fromhex(m["body"]), compressed=m["compressed"])
     if kind == "error":
         after = None if m["retry_after_ms"] is None else m["retry_after_ms"] / 1000
-        failure = Failure(m["code"], m["message"], m["executed"], "never", "none", retry_after=after, error_type=m["type"], path=m["path"], traceback=m["traceback"])
+        failure = Failure(
+            m["code"], m["message"], m["executed"], "never", "none", retry_after=after, error_type=m["type"], path=m["path"], traceback=m["traceback"]
+        )
         return frames.encode(frames.ERROR, m["id"], messages.error_fields(failure))
     if kind == "cancel":
         return client_side().cancel(m["id"])

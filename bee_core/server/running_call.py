@@ -117,7 +117,7 @@ class RunningCall:
                     answer = encoded
                 else:
                     answer = (encoded, False) if endpoint.fits(call, encoded) else endpoint.pack(call, encoded)
-            except BaseException as error:  # noqa: BLE001  # SystemExit too: a handler must not end a thread of the pool
+            except BaseException as error:  # SystemExit too: a handler must not end a thread of the pool
                 answer = endpoint.failure_of(error, call)
             finally:
                 reset_current(token)

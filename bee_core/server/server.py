@@ -173,6 +173,10 @@ class Server:
             return
         endpoint.draining = True
         log.info("draining: %d requests in flight", endpoint.in_flight)
+        # Closing a door resets the connections that wait behind it, and their clients could not know whether anything ran. A few turns of the loop let them in (asyncio's own
+        # takes four), to be refused properly.
+        for _ in range(4):
+            await asyncio.sleep(0)
         for listener in self._listeners:
             listener.stop_accepting()
             await listener.drain()
@@ -248,7 +252,7 @@ class Server:
         def work() -> None:
             try:
                 loop.run_until_complete(serve())
-            except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
+            except BaseException as error:  # handed to the thread that waits
                 failed.append(error)
             finally:
                 _close_loop(loop)
@@ -289,7 +293,7 @@ class _Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # signal's signature
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # signal's signature
         if self._asked:
             self._leave(128 + number)
         self._asked = True

@@ -40,13 +40,14 @@ _CHUNK = 64 * 1024
 _RESPONSE, _ERROR, _PONG = frames.RESPONSE, frames.ERROR, frames.PONG
 _COMPRESSED = frames.COMPRESSED
 _POLLIN, _POLLOUT = select.POLLIN, select.POLLOUT
+_WAY_IN, _BOTH_WAYS = 0, 2  # SHUT_RD, SHUT_RDWR
 _LONG = 1_000_000.0  # seconds; more milliseconds than that do not fit into poll(), so a longer wait is made of several
 
 
 class BlockingConnection:
     """One socket to a node; the pending reply of the request that is on it. Belongs to one thread at a time."""
 
-    __slots__ = ("_channel", "_clock", "_id", "_pollin", "_protocol", "_request", "_served", "_sock", "idle_since")
+    __slots__ = ("_channel", "_clock", "_id", "_pollin", "_protocol", "_request", "_served", "_sock", "_writing", "idle_since")
 
     def __init__(self, channel: BlockingChannel, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -57,6 +58,7 @@ class BlockingConnection:
         self._pollin = select.poll()
         self._pollin.register(sock.fileno(), _POLLIN)
         self._served = False
+        self._writing = False
         self._id = 0
         self._request: Request | None = None
         self.idle_since = 0.0
@@ -92,6 +94,9 @@ class BlockingConnection:
             rest = memoryview(head if body is None else head + body)
         except OSError as error:
             return not_sent(error, reused=self._served)
+        self._writing = True
+        if self._channel.closed:  # looked at after `_writing` was set, which interrupt() reads after `closed` was
+            return not_sent(ConnectionAbortedError("the client was closed"), reused=False)
         pollout = select.poll()
         pollout.register(self._sock.fileno(), _POLLOUT)
         while rest:
@@ -104,6 +109,7 @@ class BlockingConnection:
                 continue
             except OSError as error:
                 return self._broken_while_writing(error)
+        self._writing = False
         return None
 
     def _broken_while_writing(self, error: OSError) -> Failure:
@@ -139,7 +145,10 @@ class BlockingConnection:
         if answer is None:
             self.cancel()
             return read_timed_out(request.read_timeout, full=full)
-        self._channel.release(self, usable=False)
+        if self._channel.closed:
+            self.cancel()
+        else:
+            self._channel.release(self, usable=False)
         return answer  # type: ignore[return-value]  # a Failure
 
     def _answer(self, id_: int, until: float) -> frames.Frame | Failure | None:
@@ -219,7 +228,8 @@ class BlockingConnection:
     def interrupt(self) -> None:
         """Wake the thread that waits on this connection: it sees the end of the stream."""
         with suppress(OSError):  # not connected any more: nothing waits
-            self._sock.shutdown(2)
+            # The way out stays open for the cancel frame, except where a thread is stuck in it.
+            self._sock.shutdown(_BOTH_WAYS if self._writing else _WAY_IN)
 
     def abandon(self) -> None:
         """In a forked child: let go of the descriptor; the parent's connection is not touched."""

@@ -178,6 +178,8 @@ class MultiplexedConnection(asyncio.Protocol):
 
     async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
         """Ask for the node's health."""
+        if not self.usable:
+            return self.why_not()
         id_ = self._protocol.next_id()
         answer = self._pings[id_] = self._loop.create_future()
         self._write(self._protocol.ping(id_))
@@ -195,6 +197,9 @@ class MultiplexedConnection(asyncio.Protocol):
         """Let go of the connection; what waits ends."""
         if self._transport is None:
             return
+        if not self._transport.is_closing():
+            for id_ in self._waiting:
+                self._write(self._protocol.cancel(id_))
         self._flush()
         self._end(cancelled("the client was closed", sent=True))
         self._transport.abort()
@@ -239,6 +244,9 @@ class MultiplexedConnection(asyncio.Protocol):
             pending.settle(passed_over(goaway.message, kind=goaway.kind))
         self._channel.forget(self)
         if not self._waiting:
+            for ping in self._pings.values():
+                if not ping.done():
+                    ping.set_result(passed_over(goaway.message, kind=goaway.kind))
             self._transport.close()
 
     def _end(self, failure: Failure) -> None:

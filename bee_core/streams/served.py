@@ -254,11 +254,16 @@ class ServedConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close our half once what was written has left, and read on until the client closes its half or the listener loses patience (see ``_REFUSAL_SECONDS``)."""
-        if self.refused_since is None:
-            self.refused_since = self._loop.time()
-            self._corked = False
-            self._flush()
-            self._half_close()
+        if self.refused_since is not None:
+            return
+        if self._peer is None:
+            # Its hello may be under way with a request behind it, which must not be left in doubt.
+            self._refuse("unavailable", "the server is shutting down")
+            return
+        self.refused_since = self._loop.time()
+        self._corked = False
+        self._flush()
+        self._half_close()
 
     def abort(self) -> None:
         """Close now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -11,7 +12,6 @@ from bee_core import frames
 from bee_core.addresses import parse
 from bee_core.frames import FrameDecoder
 from bee_core.messages import Goaway, Hello, HelloAck, error_fields, parse_error, request_fields, time_left_field
-
 from faults.services import PATIENCE
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class RawClient:
             return True
         return False
 
-    def __enter__(self) -> RawClient:
+    def __enter__(self):
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,16 +124,14 @@ class RawServer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for sock in self._socks:
-            try:
+            with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in self._threads:
             thread.join()
         for sock in self._socks:
             sock.close()
 
-    def __enter__(self) -> RawServer:
+    def __enter__(self):
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,7 @@ def noise(size):
 
 
 def test_a_method_that_does_not_exist_is_named_with_similar_ones(server, users, calculator):
-    with pytest.raises(MethodNotFound, match="did you mean .*add") as caught:
+    with pytest.raises(MethodNotFound, match=r"did you mean .*add") as caught:
         users(server.address).call("addd", 1, 2)
     assert caught.value.executed == "no"
     assert caught.value.attempts == 1, "no other node would know it either"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 import warnings
 
 import pytest
 
 import bee_core
-from bee_core.errors import DeadlineExceeded, RemoteError
-from faults.services import PATIENCE, Calculator, server_config, serving
+from bee_core.errors import DeadlineExceeded, RemoteError, Unavailable
+from faults.descriptors import open_sockets
+from faults.services import PATIENCE, serving
 from faults.users import client_config
 
 
@@ -133,28 +135,18 @@ def in_child(work):
     return said
 
 
-def sockets_of(pid="self"):
-    found = set()
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
-        except OSError:
-            continue
-    return {target for target in found if target.startswith("socket:")}
-
-
 def test_a_forked_child_calls_on_connections_of_its_own_and_the_parents_go_on(processes):
     server = processes()
-    before = sockets_of()
+    before = open_sockets()
     with bee_core.build_client(client_config(server.url, fail="failfast")) as client:
         calc = client.service("calc")
         assert calc.echo("parent") == "parent"
-        ours = sockets_of() - before
+        ours = open_sockets() - before
         assert ours
-        assert in_child(lambda: sockets_of() & ours) == "set()", "no descriptor is shared"
+        assert in_child(lambda: open_sockets() & ours) == "set()", "no descriptor is shared"
         assert in_child(lambda: [calc.echo(n) for n in range(3)]) == "[0, 1, 2]"
         assert bee_core.detailed(calc.echo, "again").attempts == 1
-        assert sockets_of() - before == ours, "the parent's connection is the same as before"
+        assert open_sockets() - before == ours, "the parent's connection is the same as before"
 
 
 def test_a_fork_in_the_middle_of_a_call_disturbs_neither_side(processes):
@@ -200,15 +192,13 @@ def test_every_transport_passes_the_same_calls(users, calculator, tmp_path, sche
             user.call("hold_async", 1, options={"timeout": 0.1})
         calculator.await_cancelled()
         assert user.call("add", 1, 2) == 3
-    with pytest.raises(bee_core.errors.Unavailable) as caught:
+    with pytest.raises(Unavailable) as caught:
         user.call("add", 1, 2, options={"retries": 0})
     assert caught.value.executed == "no"
 
 
 def test_a_connect_that_hangs_costs_the_next_call_nothing(users):
     """The door's queue is full, so connecting takes for ever; then the door is gone, and the next call must hear that and not wait."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0), backlog=0) as door, socket.create_connection(door.getsockname()):
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
@@ -216,12 +206,12 @@ def test_a_connect_that_hangs_costs_the_next_call_nothing(users):
             filler.connect_ex(door.getsockname())
         url = f"tcp://127.0.0.1:{door.getsockname()[1]}"
         user = users(url, retries=0, connect_timeout=0.2)
-        with pytest.raises(bee_core.errors.Unavailable, match="connect_timeout") as caught:
+        with pytest.raises(Unavailable, match="connect_timeout") as caught:
             user.call("add", 1, 2)
         assert caught.value.executed == "no"
         for filler in fillers:
             filler.close()
-    with pytest.raises(bee_core.errors.Unavailable, match="refused"):
+    with pytest.raises(Unavailable, match="refused"):
         user.call("add", 1, 2)
 
 
@@ -229,6 +219,3 @@ def test_run_serves_until_the_signal(processes, users):
     server = processes()
     assert users(server.url).call("echo", 1) == 1
     assert server.terminate() == 0
-
-
-__all__ = ["Calculator", "server_config"]

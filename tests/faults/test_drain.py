@@ -11,7 +11,8 @@ import pytest
 import bee_core
 from bee_core import frames
 from bee_core.errors import Unavailable
-from faults.rawpeer import RawClient, hello, request
+from bee_core.messages import Goaway, parse_pong
+from faults.rawpeer import RawClient, RawServer, hello, request
 from faults.services import PATIENCE, Calculator, server_config, serving
 from faults.users import client_config
 
@@ -35,10 +36,11 @@ class Stopping:
         """Returns once the server drains: its clients have been told."""
         stopping = asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop)
 
-        async def pass_once():
-            await asyncio.sleep(0)
+        async def told():
+            while not self.server._listeners[0].draining:  # noqa: ASYNC110  # nothing signals it
+                await asyncio.sleep(0)
 
-        self.run(pass_once())
+        self.run(told())
         return stopping
 
     def __enter__(self):
@@ -63,24 +65,38 @@ def test_stop_lets_calls_in_flight_finish(calculator, users, method):
         stopping.result(PATIENCE)
 
 
-def test_new_calls_on_an_open_connection_go_to_another_node_and_cost_no_attempt(calculator, users):
+def test_a_request_that_crosses_the_goaway_goes_to_another_node_and_costs_no_attempt(calculator, users):
+    """failfast, not idempotent: it is no retry, since the leaving server says that it did not run."""
+
+    def answer(send, frame):
+        send(frames.encode(frames.GOAWAY, 0, Goaway(frame.id - 1).encode()))
+
+    with RawServer(answer) as leaving, serving(calculator) as staying:
+        stays = staying.address
+        user = users(leaving.url, stays, balancer="round-robin", fail="failfast")
+        replies = [user.detailed("add", 1, number) for number in range(6)]
+        assert leaving.connections > 0
+    assert [reply.value for reply in replies] == [1 + number for number in range(6)]
+    assert {reply.attempts for reply in replies} == {1}
+    assert {reply.node.url for reply in replies} == {stays}
+
+
+def test_calls_beside_a_server_that_drains_are_served_by_the_others(calculator, users):
     other = Calculator()
     with Stopping(calculator) as leaving, serving(other) as staying:
-        user = users(leaving.url, staying.address, balancer="round-robin", fail="failfast")
-        holding = user.start("hold", 7)
-        second = user.start("hold", 8)
+        user = users(leaving.url, staying.address, balancer="round-robin", fail="failover", idempotent=False)
+        holding = [user.start("hold", number) for number in range(2)]
         calculator.await_entered()
         other.await_entered()
-        other.release.set()
         stopping = leaving.begin_to_stop()
         before = calculator.runs
-        served = [user.detailed("add", 1, number) for number in range(3)]
-        # The door is closed as well: once the open connection is known to lead nowhere, a fresh one is refused, which failfast reports. Until then each call goes over for free.
-        assert [reply.value for reply in served if reply.node.url == staying.address] == [1 + n for n, reply in enumerate(served) if reply.node.url == staying.address]
-        assert served[0].attempts == 1
+        replies = [user.detailed("add", 1, number) for number in range(6)]
+        assert [reply.value for reply in replies] == [1 + number for number in range(6)]
+        assert {reply.node.url for reply in replies} == {staying.address}
         assert calculator.runs == before
         calculator.release.set()
-        assert {holding.result(PATIENCE), second.result(PATIENCE)} == {7, 8}
+        other.release.set()
+        assert sorted(call.result(PATIENCE) for call in holding) == [0, 1]
         stopping.result(PATIENCE)
 
 
@@ -142,14 +158,29 @@ def test_a_connection_that_waited_to_be_accepted_when_the_signal_came_is_told_th
     assert server.process.wait(PATIENCE) == 0
 
 
+def test_a_connection_made_just_before_the_end_is_refused_and_not_reset(calculator):
+    """The system has accepted it, the server's loop has not seen it yet."""
+    with Stopping(calculator) as server:
+        peers = []
+
+        async def connect_and_stop():
+            # On the loop's own thread, so that the loop cannot accept in between.
+            peers.append(RawClient(server.url))
+            peers[0].send(hello(), request(1, "add", b"[1,2]"))
+            await server.server.stop()
+
+        server.run(connect_and_stop())
+        with peers[0] as peer:
+            assert peer.goaway().last_id == 0
+    assert calculator.runs == 0
+
+
 def test_a_draining_server_says_so_to_a_ping(calculator):
     with Stopping(calculator) as server, RawClient(server.url) as peer:
         peer.send(hello(), request(1, "hold", b"[7]"))
         calculator.await_entered()
         stopping = server.begin_to_stop()
         peer.send(frames.encode(frames.PING, 5))
-        from bee_core.messages import parse_pong
-
         assert parse_pong(peer.expect(frames.PONG).fields) == "draining"
         calculator.release.set()
         stopping.result(PATIENCE)

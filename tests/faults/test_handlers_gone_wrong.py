@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
+
 import pytest
 
+import bee_core
 from bee_core import frames
-from bee_core.errors import CallCancelled, DeadlineExceeded, RemoteError
+from bee_core.errors import DeadlineExceeded, RemoteError
 from faults.rawpeer import RawClient, hello, request
 from faults.services import serving
+from faults.users import client_config
 
 
 @pytest.mark.parametrize(("method", "type_"), [("fail", "KeyError"), ("fail_async", "LookupError")])
@@ -109,11 +115,6 @@ def test_a_request_whose_deadline_passes_while_it_waits_for_a_thread_does_not_ru
 
 
 def test_cancelling_the_task_of_a_call_cancels_its_handler(server, calculator):
-    import asyncio
-
-    import bee_core
-    from faults.users import client_config
-
     async def main():
         async with bee_core.build_async_client(client_config(server.address)) as client:
             task = asyncio.create_task(client.service("calc").hold_async(1))
@@ -128,12 +129,6 @@ def test_cancelling_the_task_of_a_call_cancels_its_handler(server, calculator):
 
 
 def test_an_interrupt_of_a_blocking_call_cancels_its_handler_and_the_client_goes_on(server, calculator):
-    import signal
-    import threading
-
-    import bee_core
-    from faults.users import client_config
-
     def interrupt():
         calculator.await_entered()
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
@@ -156,9 +151,3 @@ def test_an_interrupt_of_a_blocking_call_cancels_its_handler_and_the_client_goes
     finally:
         thread.join()
         signal.signal(signal.SIGUSR1, before)
-
-
-def test_a_call_that_is_cancelled_on_the_servers_side_by_its_handler_is_a_remote_error(server, users):
-    with pytest.raises(RemoteError) as caught:
-        users(server.address).call("raise_cancelled")
-    assert not isinstance(caught.value, CallCancelled)

@@ -135,7 +135,11 @@ def test_a_client_that_never_reads_its_replies_is_cut_off_after_write_timeout(ca
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [({"service": "other"}, "this is the service 'calc'"), ({"codec": "morse"}, "the codec 'morse' is not offered"), ({"compressor": "snow"}, "the compressor 'snow'")],
+    [
+        ({"service": "other"}, "this is the service 'calc'"),
+        ({"codec": "morse"}, "the codec 'morse' is not offered"),
+        ({"compressor": "snow"}, "the compressor 'snow'"),
+    ],
 )
 def test_a_hello_that_does_not_fit_is_refused_with_the_reason_and_nothing_runs(server, calculator, words, says):
     with RawClient(server.address) as peer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -102,8 +103,6 @@ def test_many_threads_on_one_client_get_their_own_answers(server):
 
 
 def test_many_tasks_on_one_client_get_their_own_answers(server):
-    import asyncio
-
     async def main():
         async with bee_core.build_async_client(client_config(server.address)) as client:
             calc = client.service("calc")

@@ -341,7 +341,11 @@ def test_a_peer_that_hangs_up_while_it_is_written_to_did_not_run_it_and_its_reas
 
 @pytest.mark.parametrize(
     ("error", "kind", "blame"),
-    [(ConnectionRefusedError(111, "Connection refused"), "unavailable", "node"), (TimeoutError(), "unavailable", "node"), (ValueError("no such scheme"), "unavailable", "node")],
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "unavailable", "node"),
+        (TimeoutError(), "unavailable", "node"),
+        (ValueError("no such scheme"), "unavailable", "node"),
+    ],
 )
 def test_a_dial_that_fails_did_not_run_and_is_the_nodes_fault(channel, transport, error, kind, blame):
     transport.error = error
@@ -383,7 +387,7 @@ def test_a_ping_without_an_answer_times_out(channel):
 # Close, retire, fork.
 
 
-def test_close_ends_a_call_that_waits(transport):
+def test_close_ends_a_call_that_waits_and_tells_the_server(transport):
     channel = channel_on(transport)
     pending = channel.start(request())
     outcomes = []
@@ -392,7 +396,7 @@ def test_close_ends_a_call_that_waits(transport):
     channel.close()
     thread.join()
     assert (outcomes[0].kind, outcomes[0].executed) == ("cancelled", "maybe")
-    assert transport.peers[0].heard()[-1] == "end"
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()][2:] == [frames.CANCEL, "end"]
 
 
 def test_after_close_nothing_is_sent(transport):

@@ -60,7 +60,7 @@ class MemoryAcceptor:
 class MemoryTransport(StreamTransport):
     """Connects within the process: ``memory://name``."""
 
-    def dial(self, url: str, timeout: float) -> socket.socket:  # noqa: ARG002  # connecting takes no time
+    def dial(self, url: str, timeout: float) -> socket.socket:  # connecting takes no time
         """See :meth:`StreamTransport.dial`."""
         return _door(url).connect()
 
@@ -70,7 +70,7 @@ class MemoryTransport(StreamTransport):
         sock.setblocking(False)
         await asyncio.get_running_loop().create_connection(factory, sock=sock)
 
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> MemoryAcceptor:  # noqa: ARG002  # nothing queues up
+    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> MemoryAcceptor:  # nothing queues up
         """See :meth:`StreamTransport.accept`."""
         acceptor = MemoryAcceptor(parse(url).url, factory)
         with _lock:

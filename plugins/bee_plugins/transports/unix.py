@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
 from bee_core.streams.transport import StreamTransport
-
 from bee_plugins.transports.acceptors import SocketAcceptor
 
 if TYPE_CHECKING:
@@ -53,14 +52,14 @@ class UnixTransport(StreamTransport):
         except OSError as error:
             sock.close()
             raise OSError(error.errno, f"cannot listen on {url}: {(error.strerror or str(error)).lower()}") from error
-        inode = os.stat(path).st_ino
+        inode = _inode(path)
         server = await asyncio.get_running_loop().create_unix_server(factory, sock=sock, backlog=backlog)
         return SocketAcceptor(server, f"unix://{path}", lambda: _remove_own(path, inode))
 
 
 def _remove_dead(path: str) -> None:
     try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
             return  # not ours to remove: bind reports it
     except OSError:
         return
@@ -69,15 +68,19 @@ def _remove_dead(path: str) -> None:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)
+            Path(path).unlink()
         except OSError:
             return
 
 
+def _inode(path: str) -> int:
+    return Path(path).stat().st_ino
+
+
 def _remove_own(path: str, inode: int) -> None:
     try:
-        if os.stat(path).st_ino == inode:
-            os.unlink(path)
+        if _inode(path) == inode:
+            Path(path).unlink()
     except OSError:
         return  # gone already
 
