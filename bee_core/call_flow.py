@@ -9,18 +9,20 @@ The comments at each stage say why it stands where it stands; ``tests/test_call_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from .effects import Pause, Queue
 from .errors import InvalidArgument
 from .failures import Failure, cancelled, local, to_error, undecodable
-from .interfaces import CallRecord, Tried
+from .interfaces import CallRecord, Request, Tried
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
 
     from .call_plan import CallPlan
+    from .effects import Effect
     from .errors import CallError, Executed
-    from .interfaces import Again, Fallback, Outcome, Permit, Request, Ticket
+    from .interfaces import Again, Fallback, Form, Outcome, Permit, Ticket
     from .node_set import NodeState
     from .nodes import Node
 
@@ -30,13 +32,12 @@ FREE_REDIALS = 3
 _SEVERITY: dict[Executed, int] = {"no": 0, "maybe": 1, "yes": 2}
 
 
-class Call:
-    """The state of one call. Owned by the thread or task that makes it.
+class Call(Request):
+    """One call: the request that goes to every attempt, and its state on this side. Owned by the thread or task that makes it.
 
     Attributes:
         plan: What does not change between calls of the method.
         args, kwargs: As the caller gave them; only a fallback needs them.
-        request: As it goes to every attempt.
         started: When the call began.
         node: The node of the last attempt.
         attempts: Attempts made so far.
@@ -45,13 +46,35 @@ class Call:
         value: The result, once there is one.
     """
 
-    __slots__ = ("args", "attempts", "degraded", "executed", "kwargs", "node", "plan", "request", "started", "value")
+    __slots__ = ("args", "attempts", "degraded", "executed", "kwargs", "node", "plan", "started", "value")
 
-    def __init__(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], request: Request, started: float) -> None:
+    def __init__(
+        self,
+        plan: CallPlan,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        form: Form,
+        body: bytes,
+        compressed: bool,  # noqa: FBT001  # internal, hot
+        fields: bytes,
+        started: float,
+        deadline: float,
+        dedupe_key: bytes | None,
+    ) -> None:
+        # The request's part is set here as well: one constructor less on the hot path.
+        self.method = plan.method
+        self.form = form
+        self.body = body
+        self.compressed = compressed
+        self.fields = fields
+        self.deadline = deadline
+        self.connect_timeout = plan.connect_timeout
+        self.write_timeout = plan.write_timeout
+        self.read_timeout = plan.read_timeout
+        self.dedupe_key = dedupe_key
         self.plan = plan
         self.args = args
         self.kwargs = kwargs
-        self.request = request
         self.started = started
         self.node: Node | None = None
         self.attempts = 0
@@ -60,56 +83,31 @@ class Call:
         self.value: Any = None
 
 
-class Attempt:
-    """Effect: send the request on this channel and wait for the reply. Answered with an ``Outcome``."""
+def flow(call: Call) -> Generator[Effect, Any, Failure | None]:
+    """Make one call: a generator that yields effects and returns None when the call has a value (``call.value``), else why it has none.
 
-    __slots__ = ("channel", "request")
-
-    def __init__(self, channel: Any, request: Request) -> None:
-        self.channel = channel
-        self.request = request
-
-
-class Pause(NamedTuple):
-    """Effect: wait. Answered with None, or with a failure when the client is closed meanwhile."""
-
-    seconds: float
+    The caller hands the failure to :func:`conclude`, and a call that it gives up in the middle to :func:`abandon`.
+    """
+    # The deadline bounds all that follows: the request carries it, each wait below obeys it. A handler that calls on with no time left gets no attempt at all.
+    if call.deadline <= call.started:
+        return _late()
+    # The limiter counts calls and not attempts, so it is outside of the loop.
+    return _attempts(call) if call.plan.service.limiter is None else _limited(call)
 
 
-class Queue(NamedTuple):
-    """Effect: wait for a limiter's permit until a moment of the clock. Answered with True, False (time is up), or a failure when the client is closed meanwhile."""
-
-    ticket: Ticket
-    until: float
+def _late() -> Generator[Effect, Any, Failure | None]:
+    return local("deadline_exceeded", "the deadline had passed before the call began")
+    yield  # makes it a generator
 
 
-def flow(call: Call) -> Generator[Any, Any, Exception | None]:
-    """Make one call.
-
-    Yields:
-        Effects.
+def conclude(call: Call, failure: Failure | None) -> Exception | None:
+    """End a call: fallback, observers, and the error to raise if there is one. Skipped for a success that nobody observes.
 
     Returns:
-        None when the call has a value (``call.value``), else the error to raise: a ``CallError``, or whatever a fallback raised instead of it.
+        None when the call has a value (``call.value``), else the error: a ``CallError``, or whatever a fallback raised instead of it.
     """
     plan = call.plan
     service = plan.service
-    failure: Failure | None
-    try:
-        # The deadline bounds all that follows: the request carries it, each wait below obeys it. A handler that calls on with no time left gets no attempt at all.
-        if call.request.deadline <= call.started:
-            failure = local("deadline_exceeded", "the deadline had passed before the call began")
-        # The limiter counts calls and not attempts, so it is outside of the loop.
-        elif service.limiter is None:
-            failure = yield from _attempts(call)
-        else:
-            failure = yield from _limited(call)
-    except GeneratorExit:
-        # A cancelled task or Ctrl-C: nobody is left to answer, and still the call has ended.
-        if service.observers:
-            given_up = cancelled("the caller gave up", sent=call.attempts > 0)
-            service.observe(CallRecord(service.name, plan.method, call.node, call.attempts, service.clock() - call.started, given_up, degraded=False))
-        raise
     error: Exception | None = None
     if failure is not None:
         said = to_error(failure, service=service.name, method=plan.method, node=call.node, attempts=call.attempts, executed=call.executed)
@@ -118,6 +116,14 @@ def flow(call: Call) -> Generator[Any, Any, Exception | None]:
     if service.observers:
         service.observe(CallRecord(service.name, plan.method, call.node, call.attempts, service.clock() - call.started, failure, call.degraded))
     return error
+
+
+def abandon(call: Call) -> None:
+    """The caller is gone (a cancelled task, Ctrl-C): nobody is left to answer, and still the call has ended."""
+    service = call.plan.service
+    if service.observers:
+        failure = cancelled("the caller gave up", sent=call.attempts > 0)
+        service.observe(CallRecord(service.name, call.method, call.node, call.attempts, service.clock() - call.started, failure, degraded=False))
 
 
 def _degrade(call: Call, fallback: Fallback, error: CallError) -> Exception | None:
@@ -129,7 +135,7 @@ def _degrade(call: Call, fallback: Fallback, error: CallError) -> Exception | No
     return None
 
 
-def _limited(call: Call) -> Generator[Any, Any, Failure | None]:
+def _limited(call: Call) -> Generator[Effect, Any, Failure | None]:
     service = call.plan.service
     limiter = service.limiter
     assert limiter is not None  # noqa: S101  # the caller checked; narrows the type
@@ -140,7 +146,7 @@ def _limited(call: Call) -> Generator[Any, Any, Failure | None]:
         ticket: Ticket = admitted
         answer: Any = False
         try:
-            answer = yield Queue(ticket, call.request.deadline)
+            answer = yield Queue(ticket, call.deadline)
         finally:
             # Granted in the very moment of giving up: the permit is ours, so it goes back.
             if answer is not True and not ticket.leave():
@@ -153,7 +159,7 @@ def _limited(call: Call) -> Generator[Any, Any, Failure | None]:
     failure: Failure | None = None
     verdict: Any = None
     try:
-        if since < call.request.deadline:
+        if since < call.deadline:
             failure = yield from _attempts(call)
         else:
             failure = local("deadline_exceeded", "the deadline came just as the call had its turn at the client's limiter")
@@ -171,13 +177,13 @@ class _Succeeded:
 _SUCCESS = _Succeeded()
 
 
-def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
-    plan, request = call.plan, call.request
+def _attempts(call: Call) -> Generator[Effect, Any, Failure | None]:
+    plan = call.plan
     service = plan.service
     clock, balancer, nodes = service.clock, service.balancer, service.nodes
     service.budget.deposit(call.started)
     tried: tuple[str, ...] = ()
-    history: list[Tried] = []
+    history: list[Tried] | None = None
     redials = 0
     redial = False
     state: NodeState[Any] | None = None
@@ -213,7 +219,7 @@ def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
         call.attempts += 1
         outcome: Outcome | None = None
         try:
-            outcome = yield Attempt(state.channel, request)
+            outcome = yield state.attempt
         finally:
             # In a finally: a call that is given up in the middle gives its permit back without a verdict.
             if permit is not None:
@@ -230,7 +236,7 @@ def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
                 return undecodable(error)
             return None
         failure = outcome
-        if failure.unsent and failure.executed == "no" and redials < FREE_REDIALS and clock() < request.deadline:
+        if failure.unsent and failure.executed == "no" and redials < FREE_REDIALS and clock() < call.deadline:
             # Proven that the server never saw the whole request: not an attempt.
             redials += 1
             redial = True
@@ -238,6 +244,8 @@ def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
             continue
         if _SEVERITY[failure.executed] > _SEVERITY[call.executed]:
             call.executed = failure.executed
+        if history is None:
+            history = []
         history.append(Tried(node, failure))
         if not may_retry(failure, idempotent=plan.idempotent) or len(history) > plan.retries:
             return failure  # type: ignore[no-any-return]
@@ -245,7 +253,7 @@ def _attempts(call: Call) -> Generator[Any, Any, Failure | None]:
         if again is None or (again.where == "same" and failure.retry == "other"):
             return failure  # type: ignore[no-any-return]
         now = clock()
-        if now + again.delay >= request.deadline:
+        if now + again.delay >= call.deadline:
             return _with_note(failure, "no time was left for a retry")
         # The budget is asked last, when the retry would really be made, and before it costs anybody anything.
         if not service.budget.withdraw(now):

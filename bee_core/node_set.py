@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .directory import Selection, explain_none
+from .effects import Attempt
 from .nodes import Snapshot
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ C = TypeVar("C")
 class NodeState(Generic[C]):
     """One node with what outlives a call: its channel and its breaker."""
 
-    __slots__ = ("breaker", "channel", "node")
+    __slots__ = ("attempt", "breaker", "channel", "node")
 
     def __init__(self, node: Node, channel: C, breaker: Breaker | None) -> None:
         self.node = node
         self.channel = channel
+        self.attempt = Attempt(channel)
         self.breaker = breaker
 
 

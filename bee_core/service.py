@@ -9,7 +9,6 @@ from .call_context import get_current
 from .call_flow import Call
 from .call_plan import NO_OPTIONS, CallOptions, CallPlan
 from .errors import InvalidArgument, MessageTooLarge
-from .interfaces import Request
 from .signatures import Signature
 
 if TYPE_CHECKING:
@@ -167,8 +166,7 @@ class Service(Generic[C]):
             if current.baggage:
                 fields = plan.inheriting(current.baggage)
         key = self._key_prefix + next(self._key_numbers).to_bytes(8, "big") if plan.idempotent else None
-        request = Request(plan.method, form, body, compressed, fields, deadline, plan.connect_timeout, plan.write_timeout, plan.read_timeout, key)
-        return Call(plan, args, kwargs, request, now)
+        return Call(plan, args, kwargs, form, body, compressed, fields, now, deadline, key)
 
     def observe(self, record: CallRecord) -> None:
         """Tell the observers; one that raises is reported once and does not break the call."""

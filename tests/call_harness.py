@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from bee_core.call_flow import Attempt, Pause, Queue, flow
+from bee_core.call_flow import abandon, conclude, flow
+from bee_core.effects import Attempt, Pause, Queue
 from bee_core.call_plan import CallOptions
 from bee_core.config.model import ClientConfig
 from bee_core.directory import Directory
@@ -310,7 +311,17 @@ class Harness:
         except StopIteration as stop:
             unused = list(answers)
             assert not unused, f"the flow ended without asking for {unused}"
-            return Result(call, stop.value, attempts, pauses)
+            return Result(call, conclude(call, stop.value), attempts, pauses)
+
+
+def whole(call):
+    """The flow with its conclusion, for tests that step through it themselves: what a driver makes of the two."""
+    try:
+        failure = yield from flow(call)
+    except GeneratorExit:
+        abandon(call)
+        raise
+    return conclude(call, failure)
 
 
 def later(seconds, outcome):

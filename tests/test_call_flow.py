@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bee_core.call_context import CurrentCall, reset_current, set_current
-from bee_core.call_flow import FREE_REDIALS, Attempt, Pause, Queue, flow, may_retry
+from bee_core.call_flow import FREE_REDIALS, may_retry
+from bee_core.effects import Attempt, Pause, Queue
 from bee_core.errors import CallError, CircuitOpen, DeadlineExceeded, InvalidArgument, Overloaded, RemoteError, Unavailable
 from bee_core.failures import cancelled, lost, not_sent, passed_over, read_timed_out, refused, reported
 from bee_core.interfaces import Again, Success
@@ -16,7 +17,7 @@ from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
 from bee_plugins.fault_tolerance.failfast import FailFast
 from bee_plugins.fault_tolerance.failover import FailOver
 from bee_plugins.fault_tolerance.failtry import FailTry
-from call_harness import SUCCESS, Harness, failure, later
+from call_harness import SUCCESS, Harness, failure, later, whole
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))
 LOST = lost("end of file")
@@ -86,7 +87,7 @@ def test_a_call_without_trouble_asks_nobody_more_than_it_must():
 def test_an_expired_deadline_comes_before_the_limiter_and_inside_of_the_fallback():
     harness = Harness(limiter="at once", fallback=7)
     call = harness.begin()
-    call.request.deadline = call.started
+    call.deadline = call.started
     assert harness.drive(call).value == 7
     assert harness.trace == ["fallback asked deadline_exceeded"]
 
@@ -162,7 +163,7 @@ def test_a_client_that_is_closed_while_a_call_queues_ends_it():
 
 def test_a_call_given_up_in_the_middle_of_an_attempt_gives_its_permits_back_without_a_verdict():
     harness = Harness("a", gates={"a": {}}, limiter="at once")
-    steps = flow(harness.begin())
+    steps = whole(harness.begin())
     assert isinstance(next(steps), Attempt)
     harness.clock.advance(2.0)
     steps.close()
@@ -174,7 +175,7 @@ def test_a_call_given_up_in_the_middle_of_an_attempt_gives_its_permits_back_with
 
 def test_a_call_given_up_in_a_pause_holds_only_the_limiters_permit():
     harness = Harness("ab", fail=Steady("other", 1.0), gates={"a": {}, "b": {}}, limiter="at once")
-    steps = flow(harness.begin())
+    steps = whole(harness.begin())
     next(steps)
     assert isinstance(steps.send(REFUSED), Pause)
     assert harness.gates["a"].held == 0
@@ -184,7 +185,7 @@ def test_a_call_given_up_in_a_pause_holds_only_the_limiters_permit():
 
 def test_a_call_given_up_in_the_queue_leaves_it():
     harness = Harness(limiter="queue")
-    steps = flow(harness.begin())
+    steps = whole(harness.begin())
     assert isinstance(next(steps), Queue)
     steps.close()
     assert harness.limiter.ticket.left
@@ -192,7 +193,7 @@ def test_a_call_given_up_in_the_queue_leaves_it():
 
 def test_a_driver_that_breaks_in_an_attempt_settles_the_permit_too():
     harness = Harness("a", gates={"a": {}}, limiter="at once")
-    steps = flow(harness.begin())
+    steps = whole(harness.begin())
     next(steps)
     with pytest.raises(KeyboardInterrupt):
         steps.throw(KeyboardInterrupt())
@@ -254,7 +255,7 @@ def _scripted(script, **options):
     """Make a call; the outcomes that the flow asked for, and the result."""
     harness = Harness("abcd", gates={"a": {"opens": True}, "b": {"permits": 1}, "c": {"permits": 0}}, limiter="at once", **options)
     call = harness.begin()
-    steps = flow(call)
+    steps = whole(call)
     answers, asked, sent = iter(script), [], None
     try:
         while True:
@@ -357,11 +358,11 @@ def test_a_retry_without_a_pause_needs_time_as_well():
 def test_every_attempt_carries_the_same_deadline():
     harness = Harness("ab", fail=failover(), timeout=5.0)
     begun = harness.begin()
-    steps = flow(begun)
-    first = next(steps).request
+    steps = whole(begun)
+    assert isinstance(next(steps), Attempt)
     harness.clock.advance(1.0)
-    assert steps.send(REFUSED).request is first
-    assert first.deadline == begun.started + 5.0
+    assert isinstance(steps.send(REFUSED), Attempt)
+    assert begun.deadline == begun.started + 5.0
 
 
 def test_a_client_that_is_closed_in_a_pause_ends_the_call():
@@ -404,7 +405,7 @@ def test_a_policy_that_asks_the_same_node_against_the_failures_word_is_not_follo
 
 def test_failtry_ends_when_its_node_has_left_the_list():
     harness = Harness("ab", fail=failtry())
-    steps = flow(harness.begin())
+    steps = whole(harness.begin())
     next(steps)
     assert isinstance(steps.send(REFUSED), Pause)
     harness.list_nodes("b")
@@ -641,7 +642,7 @@ def test_an_observer_that_raises_breaks_no_call_and_is_reported_once():
 
 def test_an_observer_hears_of_a_call_that_was_given_up():
     harness = Harness("a", observers=[None])
-    steps = flow(harness.begin())
+    steps = whole(harness.begin())
     next(steps)
     steps.close()
     (record,) = harness.observers[0].records

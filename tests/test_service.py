@@ -117,7 +117,7 @@ def test_a_body_over_the_limit_is_named_with_service_and_method():
 def test_a_calls_deadline_is_its_timeout_from_now():
     harness = Harness("a", timeout=4.0)
     call = harness.begin()
-    assert (call.started, call.request.deadline) == (harness.clock(), harness.clock() + 4.0)
+    assert (call.started, call.deadline) == (harness.clock(), harness.clock() + 4.0)
 
 
 @pytest.mark.parametrize(("handler_has", "call_gets"), [(1.5, 1.5), (60.0, 4.0), (None, 4.0)])
@@ -125,17 +125,17 @@ def test_a_call_inside_a_handler_has_no_more_time_than_the_handler(handler_has, 
     harness = Harness("a", timeout=4.0)
     token = inside_a_handler(harness.clock, None if handler_has is None else harness.clock() + handler_has)
     try:
-        assert harness.begin().request.deadline - harness.clock() == call_gets
+        assert harness.begin().deadline - harness.clock() == call_gets
     finally:
         reset_current(token)
 
 
 def test_a_call_inside_a_handler_passes_its_baggage_on_and_nothing_else():
     harness = Harness("a", baggage={"own": "1", "both": "mine"})
-    outside = harness.begin().request.fields
+    outside = harness.begin().fields
     token = inside_a_handler(harness.clock, baggage={"trace": "t-1", "both": "theirs"})
     try:
-        fields = harness.begin().request.fields
+        fields = harness.begin().fields
     finally:
         reset_current(token)
     assert b"t-1" in fields
@@ -158,10 +158,10 @@ def test_the_plans_own_fields_are_not_changed_by_baggage_on_the_way():
 
 def test_an_idempotent_call_has_a_key_of_its_own_and_another_has_none():
     harness = Harness("a")
-    keys = [harness.begin(idempotent=True).request.dedupe_key for _ in range(100)]
+    keys = [harness.begin(idempotent=True).dedupe_key for _ in range(100)]
     assert len(set(keys)) == 100
     assert {len(key) for key in keys} == {16}
-    assert harness.begin().request.dedupe_key is None
+    assert harness.begin().dedupe_key is None
 
 
 def test_keys_come_from_the_randomness_that_is_handed_in_and_not_from_the_rng():
@@ -170,16 +170,16 @@ def test_keys_come_from_the_randomness_that_is_handed_in_and_not_from_the_rng():
     harness.service._random_bytes = lambda count: asked.append(count) or b"\xab" * count
     harness.service.renew_keys()
     assert asked == [8]
-    assert harness.begin(idempotent=True).request.dedupe_key.startswith(b"\xab" * 8)
+    assert harness.begin(idempotent=True).dedupe_key.startswith(b"\xab" * 8)
 
 
 def test_after_a_fork_the_childs_keys_differ_and_no_lock_is_held():
     harness = Harness("a")
     tested = harness.service
-    before = harness.begin(idempotent=True).request.dedupe_key
+    before = harness.begin(idempotent=True).dedupe_key
     tested.nodes._lock.acquire()
     tested.budget._lock.acquire()
     tested.after_fork()
-    assert harness.begin(idempotent=True).request.dedupe_key[:8] != before[:8]
+    assert harness.begin(idempotent=True).dedupe_key[:8] != before[:8]
     assert tested.budget.withdraw(harness.clock())
     harness.list_nodes("ab")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..call_flow import Attempt, Pause, flow
+from ..call_flow import abandon, conclude, flow
+from ..effects import Attempt, Pause
 from ..failures import Failure, cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..call_flow import Call, Queue
+    from ..call_flow import Call
+    from ..effects import Queue
 
 
 async def drive(call: Call, closing: asyncio.Event, clock: Callable[[], float]) -> Exception | None:
@@ -22,7 +24,7 @@ async def drive(call: Call, closing: asyncio.Event, clock: Callable[[], float]) 
         while True:
             effect = steps.send(answer)
             if type(effect) is Attempt:
-                pending = effect.channel.start(effect.request)
+                pending = effect.channel.start(call)
                 try:
                     answer = await pending.reply
                 except BaseException:
@@ -34,10 +36,13 @@ async def drive(call: Call, closing: asyncio.Event, clock: Callable[[], float]) 
             else:
                 answer = await _queue(effect, closing, clock)
     except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    finally:
+        failure = stop.value
+    except BaseException:
         # After a cancelled task the permits are settled here and not when the garbage is collected.
         steps.close()
+        abandon(call)
+        raise
+    return None if failure is None and not call.plan.service.observers else conclude(call, failure)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

@@ -76,7 +76,9 @@ class BlockingConnection:
         if len(request.body) > protocol.peer_limit:
             return too_large(request, protocol.peer_limit)
         head, body = protocol.request(id_, request, now)
-        return self._write(head, body, min(request.deadline, now + request.write_timeout), request.write_timeout, full=now + request.write_timeout <= request.deadline)
+        return self._write(
+            head, body, min(request.deadline, now + request.write_timeout), request.write_timeout, full=now + request.write_timeout <= request.deadline
+        )
 
     def _write(self, head: bytes, body: bytes | None, until: float, seconds: float, *, full: bool) -> Failure | None:
         try:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from ..call_flow import Attempt, Pause, flow
+from ..call_flow import abandon, conclude, flow
+from ..effects import Attempt, Pause
 from ..failures import Failure, cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..call_flow import Call, Queue
+    from ..call_flow import Call
+    from ..effects import Queue
 
 
 def drive(call: Call, closing: Event, clock: Callable[[], float]) -> Exception | None:
@@ -28,7 +30,7 @@ def drive(call: Call, closing: Event, clock: Callable[[], float]) -> Exception |
         while True:
             effect = steps.send(answer)
             if type(effect) is Attempt:
-                answer = effect.channel.start(effect.request)
+                answer = effect.channel.start(call)
                 if type(answer) is not Failure:
                     answer = answer.wait()
             elif type(effect) is Pause:
@@ -36,10 +38,13 @@ def drive(call: Call, closing: Event, clock: Callable[[], float]) -> Exception |
             else:
                 answer = _queue(effect, closing, clock)
     except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    finally:
+        failure = stop.value
+    except BaseException:
         # After an interrupt (Ctrl-C) the permits are settled here and not when the garbage is collected.
         steps.close()
+        abandon(call)
+        raise
+    return None if failure is None and not call.plan.service.observers else conclude(call, failure)
 
 
 def _queue(effect: Queue, closing: Event, clock: Callable[[], float]) -> bool | Failure:

@@ -196,6 +196,7 @@ async def test_after_a_goaway_later_requests_did_not_run_earlier_ones_are_answer
     assert (outcome.kind, outcome.executed, outcome.unsent, outcome.blame) == ("unavailable", "no", True, "none")
     elsewhere = channel.start(request())
     await until(lambda: len(transport.peers) == 2)
+    await transport.peers[1].hear(2)
     await transport.peers[1].say(response(1, b"elsewhere"))
     assert (await elsewhere.reply).body == b"elsewhere"
     assert not earlier.reply.done()
@@ -258,6 +259,7 @@ async def test_a_connection_whose_ids_are_used_up_is_replaced_and_closed_when_it
     last, new = channel.start(request()), channel.start(request())
     assert [frame.id for frame in await peer.hear(1)] == [frames.MAX_ID]
     await until(lambda: len(transport.peers) == 2)
+    await transport.peers[1].hear(2)
     await transport.peers[1].say(response(1, b"new"))
     assert (await new.reply).body == b"new"
     await peer.say(response(frames.MAX_ID, b"last"))
@@ -293,12 +295,16 @@ async def test_a_dial_that_takes_too_long_did_not_run(bounds, kind, blame):
 
 @run
 async def test_a_call_that_comes_just_as_a_dial_is_given_up_has_a_dial_of_its_own():
-    transport = PairTransport(ack() + response(1))
+    transport = PairTransport(ack())
     transport.gate = asyncio.Event()
     channel = channel_on(transport)
     assert not (await channel.start(request(connect_timeout=0.01)).reply).ok
     transport.gate.set()
-    assert (await channel.start(request()).reply).ok
+    pending = channel.start(request())
+    await until(lambda: transport.peers)
+    await transport.peers[0].hear(2)
+    await transport.peers[0].say(response(1))
+    assert (await pending.reply).ok
     assert transport.dials == 2
     await channel.close()
 
