@@ -5,6 +5,7 @@ Parsing is total: whatever the bytes, the result is the object or a :class:`~bee
 
 from __future__ import annotations
 
+import struct
 from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -152,12 +153,14 @@ def request_fields(method: str, metadata: Mapping[str, str] = _NONE, baggage: Ma
     return block
 
 
-_TIME_LEFT_HEAD = f.TIME_LEFT.to_bytes(1, "big") + (4).to_bytes(2, "big")
+_pack_time_left = struct.Struct(">BHI").pack
+_MAX_MILLISECONDS = 0xFFFF_FFFF
 
 
 def time_left_field(seconds: float) -> bytes:
     """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way, unless it is more than 49 days off."""
-    return _TIME_LEFT_HEAD + ceil(min(seconds * 1000, 0xFFFF_FFFF)).to_bytes(4, "big") if seconds > 0 else _TIME_LEFT_HEAD + b"\0\0\0\0"
+    milliseconds = seconds * 1000
+    return _pack_time_left(f.TIME_LEFT, 4, 0 if milliseconds <= 0 else ceil(milliseconds) if milliseconds < _MAX_MILLISECONDS else _MAX_MILLISECONDS)
 
 
 def dedupe_field(key: bytes) -> bytes:

@@ -71,12 +71,12 @@ class ClientProtocol:
         Returns:
             What to send; and then, for a large body, the body itself, so that it is not copied.
         """
-        fields = request.fields + messages.time_left_field(request.deadline - now)
+        fields = request.fields + time_left_field(request.deadline - now)
         if request.dedupe_key is not None:
             fields += messages.dedupe_field(request.dedupe_key)
         body = request.body
         size = len(body)
-        head = frames.encode_head(REQUEST, id_, fields, size, COMPRESSED if request.compressed else 0, request.form)
+        head = encode_head(REQUEST, id_, fields, size, COMPRESSED if request.compressed else 0, request.form)
         if self._hello:
             head, self._hello = self._hello + head, b""
         return (head + body, None) if size < _LARGE else (head, body)

@@ -234,3 +234,16 @@ def test_a_signal_under_load_loses_no_accepted_call(processes, users, number):
         thread.join(PATIENCE)
     assert failures == []
     assert server.process.wait(PATIENCE) == 0
+
+
+def test_a_large_request_to_a_frozen_server_costs_a_timeout_and_the_node_serves_again(processes, users):
+    """It may be more than the system's buffers take, so it is the write or the read that times out."""
+    server = processes()
+    user = users(server.url, write_timeout=0.3, read_timeout=0.3, compress="none", retries=0)
+    assert user.call("echo", 1) == 1
+    server.signal(signal.SIGSTOP)
+    with pytest.raises(DeadlineExceeded) as caught:
+        user.call("echo", "a" * 1_900_000)
+    assert caught.value.executed in {"no", "maybe"}
+    server.signal(signal.SIGCONT)
+    assert user.call("echo", 2, options={"read_timeout": 5, "write_timeout": 5}) == 2
