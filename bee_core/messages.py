@@ -160,7 +160,9 @@ _MAX_MILLISECONDS = 0xFFFF_FFFF
 def time_left_field(seconds: float) -> bytes:
     """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way, unless it is more than 49 days off."""
     milliseconds = seconds * 1000
-    return _pack_time_left(f.TIME_LEFT, 4, 0 if milliseconds <= 0 else ceil(milliseconds) if milliseconds < _MAX_MILLISECONDS else _MAX_MILLISECONDS)
+    if 0 < milliseconds < _MAX_MILLISECONDS:
+        return _pack_time_left(f.TIME_LEFT, 4, ceil(milliseconds))
+    return _pack_time_left(f.TIME_LEFT, 4, _MAX_MILLISECONDS if milliseconds > 0 else 0)
 
 
 def dedupe_field(key: bytes) -> bytes:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 from . import frames, messages
 from .errors import ProtocolError
-from .frames import CANCEL, COMPRESSED, ERROR, GOAWAY, HELLO, HELLO_ACK, KIND_NAMES, MAX_ID, PING, PONG, REQUEST, RESPONSE, Frame, FrameDecoder
+from .frames import CANCEL, COMPRESSED, ERROR, GOAWAY, HELLO, HELLO_ACK, KIND_NAMES, MAX_ID, PING, PONG, REQUEST, RESPONSE, Frame, FrameDecoder, encode_head
+from .messages import time_left_field
 
 if TYPE_CHECKING:
     from .errors import CallError

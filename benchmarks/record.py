@@ -12,5 +12,5 @@ RECORD: dict[str, Any] = {
     "currency": "EUR",
     "paid": True,
     "lines": [{"sku": "B-1001", "qty": 2, "price": 39.95}, {"sku": "B-2040", "qty": 1, "price": 50.0}],
-    "note": None,
+    "note": "ring twice",
 }

@@ -24,6 +24,7 @@ from ..failures import (
     reported,
     write_timed_out,
 )
+from ..frames import Frame
 from ..interfaces import Success
 from ..messages import Hello, parse_error, parse_pong
 from ..protocol import ClientProtocol
@@ -42,6 +43,7 @@ _COMPRESSED = frames.COMPRESSED
 _POLLIN, _POLLOUT = select.POLLIN, select.POLLOUT
 _WAY_IN, _BOTH_WAYS = 0, 2  # SHUT_RD, SHUT_RDWR
 _LONG = 1_000_000.0  # seconds; more milliseconds than that do not fit into poll(), so a longer wait is made of several
+_LONG_MILLISECONDS = int(_LONG * 1000)
 
 
 class BlockingConnection:
@@ -76,11 +78,10 @@ class BlockingConnection:
         if len(request.body) > protocol.peer_limit:
             return too_large(request, protocol.peer_limit)
         head, body = protocol.request(id_, request, now)
-        return self._write(
-            head, body, min(request.deadline, now + request.write_timeout), request.write_timeout, full=now + request.write_timeout <= request.deadline
-        )
+        return self._write(head, body, now, request.write_timeout, request.deadline)
 
-    def _write(self, head: bytes, body: bytes | None, until: float, seconds: float, *, full: bool) -> Failure | None:
+    def _write(self, head: bytes, body: bytes | None, now: float, seconds: float, deadline: float) -> Failure | None:
+        """Write within ``seconds`` from ``now``, and not beyond the deadline. Nearly always that is one system call and nothing else."""
         try:
             if body is None:
                 sent = self._sock.send(head)
@@ -99,12 +100,13 @@ class BlockingConnection:
         self._writing = True
         if self._channel.closed:  # looked at after `_writing` was set, which interrupt() reads after `closed` was
             return not_sent(ConnectionAbortedError("the client was closed"), reused=False)
+        until = min(now + seconds, deadline)
         pollout = select.poll()
         pollout.register(self._sock.fileno(), _POLLOUT)
         while rest:
             left = until - self._clock()
             if left <= 0 or not pollout.poll(ceil(min(left, _LONG) * 1000)):
-                return write_timed_out(seconds, full=full)
+                return write_timed_out(seconds, full=now + seconds <= deadline)
             try:
                 rest = rest[self._sock.send(rest) :]
             except BlockingIOError:
@@ -135,14 +137,14 @@ class BlockingConnection:
             if not full:
                 until = request.deadline
             answer = self._answer(self._id, until)
-            outcome = self._outcome(answer) if type(answer) is frames.Frame else None
+            outcome = self._outcome(answer) if type(answer) is Frame else None
         except BaseException:
             # Ctrl-C, while it waits or while it inflates.
             self.cancel()
             raise
         if outcome is not None:
             self._served = True
-            self._channel.release(self, usable=self._protocol.usable and (isinstance(outcome, Success) or outcome.kind != "protocol_error"))
+            self._channel.release(self, self._protocol.usable and (type(outcome) is Success or outcome.kind != "protocol_error"))
             return outcome
         if answer is None:
             self.cancel()
@@ -150,15 +152,15 @@ class BlockingConnection:
         if self._channel.closed:
             self.cancel()
         else:
-            self._channel.release(self, usable=False)
+            self._channel.release(self, False)
         return answer  # type: ignore[return-value]  # a Failure
 
-    def _answer(self, id_: int, until: float) -> frames.Frame | Failure | None:
+    def _answer(self, id_: int, until: float) -> Frame | Failure | None:
         """The frame that answers an id; None when the time is up."""
-        protocol, sock = self._protocol, self._sock
+        protocol, sock, poll, clock = self._protocol, self._sock, self._pollin.poll, self._clock
         while True:
-            left = until - self._clock()
-            if left <= 0 or not self._pollin.poll(ceil((min(_LONG, left)) * 1000)):
+            left = until - clock()
+            if left <= 0 or not poll(ceil(left * 1000) if left < _LONG else _LONG_MILLISECONDS):
                 if left > _LONG:
                     continue
                 return None
@@ -171,7 +173,7 @@ class BlockingConnection:
             if not data:
                 return self._gone(id_, "the server closed it")
             for frame in protocol.receive(data):
-                if frame.id == id_ and frame.kind in (_RESPONSE, _ERROR, _PONG):
+                if frame.id == id_:  # only answers come this far
                     return frame
             if protocol.error is not None:
                 return unreadable(protocol.error)
@@ -186,7 +188,7 @@ class BlockingConnection:
             return passed_over(goaway.message, kind=goaway.kind)
         return lost(error)
 
-    def _outcome(self, frame: frames.Frame) -> Outcome:
+    def _outcome(self, frame: Frame) -> Outcome:
         if frame.kind == _RESPONSE:
             body = frame.body
             if frame.flags & _COMPRESSED:
@@ -200,8 +202,9 @@ class BlockingConnection:
     def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
         """Ask for the node's health on this connection."""
         id_ = self._protocol.next_id()
-        until = self._clock() + timeout
-        failure = self._write(self._protocol.ping(id_), None, until, timeout, full=True)
+        now = self._clock()
+        until = now + timeout
+        failure = self._write(self._protocol.ping(id_), None, now, timeout, until)
         if failure is not None:
             return failure
         answer = self._answer(id_, until)
@@ -221,7 +224,7 @@ class BlockingConnection:
         self._request = None
         with suppress(OSError):  # broken: its end tells the server the same
             self._sock.send(self._protocol.cancel(self._id))
-        self._channel.release(self, usable=False)
+        self._channel.release(self, False)
 
     def close(self) -> None:
         """Close the socket."""
@@ -246,6 +249,7 @@ class BlockingChannel:
     def __init__(self, transport: StreamTransport, node: Node, settings: ChannelSettings) -> None:
         self.settings = settings
         self.closed = False
+        self._clock = settings.clock
         self._transport = transport
         self._node = node
         self._idle = IdlePool()
@@ -266,12 +270,12 @@ class BlockingChannel:
                 continue
             self._active.add(connection)
             if self.closed:
-                self.release(connection, usable=False)
+                self.release(connection, False)
                 return cancelled("the client was closed", sent=False)
             failure = connection.send(request)
             if failure is None:
                 return connection
-            self.release(connection, usable=False)
+            self.release(connection, False)
             if not failure.unsent:
                 return failure if not self._closed_meanwhile() else cancelled("the client was closed", sent=False)
 
@@ -288,7 +292,7 @@ class BlockingChannel:
         except (OSError, ValueError) as error:
             return refused(error)
 
-    def release(self, connection: BlockingConnection, *, usable: bool) -> None:
+    def release(self, connection: BlockingConnection, usable: bool) -> None:
         """Take a connection back from a call."""
         self._active.discard(connection)
         if not usable or self.closed:

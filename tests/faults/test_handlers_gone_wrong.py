@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
+import time
 
 import pytest
 
@@ -12,7 +14,7 @@ import bee_core
 from bee_core import frames
 from bee_core.errors import DeadlineExceeded, RemoteError
 from faults.rawpeer import RawClient, hello, request
-from faults.services import serving
+from faults.services import PATIENCE, serving
 from faults.users import client_config
 
 
@@ -131,6 +133,10 @@ def test_cancelling_the_task_of_a_call_cancels_its_handler(server, calculator):
 def test_an_interrupt_of_a_blocking_call_cancels_its_handler_and_the_client_goes_on(server, calculator):
     def interrupt():
         calculator.await_entered()
+        # The handler can be quicker than the caller, which has then not yet begun to wait.
+        until = time.monotonic() + PATIENCE
+        while sys._current_frames()[threading.main_thread().ident].f_code.co_name != "_answer" and time.monotonic() < until:
+            pass
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
     class InterruptedByTestError(Exception):
