@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger("bee.client")
+_running_loop = asyncio.get_running_loop
 
 
 class AsyncClient:
@@ -66,7 +67,7 @@ class AsyncClient:
 
     async def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call; for proxies."""
-        call = await self._begin(plan, args, kwargs)
+        call = self._begin(plan, args, kwargs) or await self._begin_heavy(plan, args, kwargs)
         error = await drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
@@ -74,27 +75,33 @@ class AsyncClient:
 
     async def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply[Any]:
         """Make a call and say how it went; for proxies."""
-        call = await self._begin(plan, args, kwargs)
+        call = self._begin(plan, args, kwargs) or await self._begin_heavy(plan, args, kwargs)
         error = await drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
         return Reply(call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started)
 
-    async def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        loop = asyncio.get_running_loop()
+    def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """A new call; None for one whose body must be compressed off the loop."""
+        loop = _running_loop()
         if loop is not self._loop:
             self._adopt(loop)
+        service: Service[AsyncChannel] = plan.service
         if self._closing.is_set():
             msg = "the client is closed"
-            raise CallCancelled(msg, service=plan.service.name, method=plan.method)
-        service: Service[AsyncChannel] = plan.service
+            raise CallCancelled(msg, service=service.name, method=plan.method)
         form, body = service.encode(plan, args, kwargs)
         compressed = False
         if len(body) > plan.rule.threshold:
             if len(body) >= HEAVY:
-                body, compressed = await loop.run_in_executor(None, service.pack, plan, body)
-            else:
-                body, compressed = service.pack(plan, body)
+                return None
+            body, compressed = service.pack(plan, body)
+        return service.begin(plan, args, kwargs, form, body, compressed)
+
+    async def _begin_heavy(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        service: Service[AsyncChannel] = plan.service
+        form, body = service.encode(plan, args, kwargs)
+        body, compressed = await asyncio.get_running_loop().run_in_executor(None, service.pack, plan, body)
         return service.begin(plan, args, kwargs, form, body, compressed)
 
     def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .transport import StreamTransport
 
 _RDHUP: int = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere the end of a stream shows as POLLHUP, which is always reported
-_RESPONSE, _ERROR, _COMPRESSED = frames.RESPONSE, frames.ERROR, frames.COMPRESSED
+_RESPONSE, _ERROR = frames.RESPONSE, frames.ERROR
 
 
 class PendingReply:
@@ -32,12 +32,12 @@ class PendingReply:
 
     __slots__ = ("bound", "connection", "full", "id", "reply", "request", "until")
 
-    def __init__(self, reply: asyncio.Future[Outcome], request: Request, until: float, bound: Literal["connect", "write", "read"], *, full: bool) -> None:
+    def __init__(self, reply: asyncio.Future[Outcome], request: Request) -> None:
         self.reply = reply
         self.request = request
-        self.until = until
-        self.bound = bound
-        self.full = full
+        self.until = 0.0
+        self.bound: Literal["connect", "write", "read"] = "connect"
+        self.full = True
         self.id = 0
         self.connection: MultiplexedConnection | None = None
 
@@ -89,7 +89,12 @@ class MultiplexedConnection(asyncio.Protocol):
         for frame in protocol.receive(data):
             pending = waiting.pop(frame.id, None)
             if pending is not None:
-                self._settle(pending, frame)
+                if frame.kind == _RESPONSE and not frame.flags:
+                    reply = pending.reply
+                    if not reply.done():
+                        reply.set_result(Success(frame.body))
+                else:
+                    self._settle(pending, frame)
             elif frame.kind == frames.PONG and (ping := self._pings.pop(frame.id, None)) is not None and not ping.done():
                 ping.set_result(frame)
         if protocol.error is not None:
@@ -144,9 +149,9 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def send(self, pending: PendingReply) -> None:
         """Put a request on the wire with the others of this iteration of the loop, or in line when the peer reads too slowly."""
-        request = pending.request
-        if len(request.body) > self._protocol.peer_limit:
-            pending.settle(too_large(request, self._protocol.peer_limit))
+        request, protocol = pending.request, self._protocol
+        if len(request.body) > protocol.peer_limit:
+            pending.settle(too_large(request, protocol.peer_limit))
             return
         now = self._clock()
         pending.connection = self
@@ -158,17 +163,24 @@ class MultiplexedConnection(asyncio.Protocol):
             self._backlog.append(pending)
             self._timer.watch(pending.until)
             return
-        pending.id = id_ = self._protocol.next_id()
-        until = now + request.read_timeout
+        pending.id = id_ = protocol.next_id()
         pending.bound = "read"
-        pending.full = until <= request.deadline
-        pending.until = until = until if pending.full else request.deadline
+        until = now + request.read_timeout
+        if until > request.deadline:
+            until, pending.full = request.deadline, False
+        else:
+            pending.full = True
+        pending.until = until
         self._waiting[id_] = pending
-        head, body = self._protocol.request(id_, request, now)
-        self._write(head)
+        head, body = protocol.request(id_, request, now)
+        out = self._out
+        if not out:
+            self._loop.call_soon(self._flush)
+        out.append(head)
         if body is not None:
-            self._write(body)
-        self._timer.watch(until)
+            out.append(body)
+        if until < self._timer.next:
+            self._timer.watch(until)
 
     def give_up(self, pending: PendingReply) -> None:
         """Tell the server that nobody waits for this reply any more."""
@@ -219,9 +231,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def _settle(self, pending: PendingReply, frame: frames.Frame) -> None:
         if frame.kind == _RESPONSE:
-            if not frame.flags & _COMPRESSED:
-                pending.settle(Success(frame.body))
-            elif len(frame.body) >= HEAVY:
+            if len(frame.body) >= HEAVY:
                 inflating = self._loop.run_in_executor(None, inflate, self._channel.settings, frame.body)
                 inflating.add_done_callback(lambda done: None if done.cancelled() else pending.settle(done.result()))
             else:
@@ -294,7 +304,7 @@ class MultiplexedChannel:
 
     def start(self, request: Request) -> PendingReply:
         """See :meth:`bee_core.interfaces.AsyncChannel.start`."""
-        pending = PendingReply(self.loop.create_future(), request, 0.0, "connect", full=True)
+        pending = PendingReply(self.loop.create_future(), request)
         connection = self._connection
         if connection is not None and connection.usable and not connection.stale():
             connection.send(pending)
