@@ -255,8 +255,9 @@ def _attempts(call: Call) -> Generator[Effect, Any, Failure | None]:
         now = clock()
         if now + again.delay >= call.deadline:
             return _with_note(failure, "no time was left for a retry")
-        # The budget is asked last, when the retry would really be made, and before it costs anybody anything.
-        if not service.budget.withdraw(now):
+        # The budget is asked last, when the retry would really be made, and before it costs anybody anything. It protects servers from the load of retries; where no server
+        # was reached there is none, and to charge for it would make calls fail beside nodes that are well.
+        if failure.reached and not service.budget.withdraw(now):
             return _with_note(failure, "not retried: the retry budget of the service is spent")
         tried = (*tried, node.id)
         if again.delay > 0:

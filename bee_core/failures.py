@@ -39,10 +39,11 @@ class Failure:
         error_type: The class name of the handler's exception (kind ``remote_error``).
         path: The path of the bad argument (kind ``invalid_argument``).
         traceback: The server's traceback, where it sends it.
+        reached: False when no connection came about: the server was not even reached, so a retry costs it nothing.
         unsent: True when it is proven that the server cannot have seen the whole request, on a connection that had served before: a redial is free.
     """
 
-    __slots__ = ("blame", "error_type", "executed", "kind", "message", "path", "retry", "retry_after", "traceback", "unsent")
+    __slots__ = ("blame", "error_type", "executed", "kind", "message", "path", "reached", "retry", "retry_after", "traceback", "unsent")
 
     ok = False
 
@@ -58,6 +59,7 @@ class Failure:
         error_type: str = "",
         path: str = "",
         traceback: str | None = None,
+        reached: bool = True,
         unsent: bool = False,
     ) -> None:
         self.kind = kind
@@ -69,6 +71,7 @@ class Failure:
         self.error_type = error_type
         self.path = path
         self.traceback = traceback
+        self.reached = reached
         self.unsent = unsent
 
     def copy(self, *, executed: Executed | None = None) -> Failure:
@@ -83,6 +86,7 @@ class Failure:
             error_type=self.error_type,
             path=self.path,
             traceback=self.traceback,
+            reached=self.reached,
             unsent=self.unsent,
         )
 
@@ -160,13 +164,13 @@ def reported(
 
 def refused(error: BaseException) -> Failure:
     """No connection came about: nothing was sent. Trying again elsewhere, or here later, is safe."""
-    return Failure("unavailable", f"cannot connect: {describe(error)}", "no", "same", "node")
+    return Failure("unavailable", f"cannot connect: {describe(error)}", "no", "same", "node", reached=False)
 
 
 def connect_timed_out(seconds: float, *, full: bool) -> Failure:
     """No connection within the time. ``full`` when the whole connect_timeout was given, so that the node is to blame."""
     if full:
-        return Failure("unavailable", f"cannot connect: no answer within connect_timeout ({seconds:g} s)", "no", "same", "node")
+        return Failure("unavailable", f"cannot connect: no answer within connect_timeout ({seconds:g} s)", "no", "same", "node", reached=False)
     return Failure("deadline_exceeded", "the deadline came while connecting", "no", "never", "none")
 
 

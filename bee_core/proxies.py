@@ -244,7 +244,7 @@ def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Make a call and say how the result came about.
 
     Args:
-        method: A method of a service, ``calc.add``.
+        method: A method of a service, ``calc.add``; or ``calc.call``, and then its name.
         *args: Its arguments.
         **kwargs: Its arguments by name.
 
@@ -255,6 +255,8 @@ def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
         TypeError: It is no method of a service.
         CallError: As the call itself would.
     """
+    if getattr(method, "__func__", None) is ServiceProxy.call and args:
+        method, args = Method(method.__self__._binding, args[0]), args[1:]  # noqa: SLF001  # the same module
     if not isinstance(method, Method):
         msg = f"detailed() wants a method of a service, such as calc.add, got {method!r}"
         raise TypeError(msg)

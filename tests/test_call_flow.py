@@ -24,6 +24,7 @@ LOST = lost("end of file")
 RAISED = reported("remote_error", "boom", error_type="ValueError")
 BUSY = reported("overloaded", "too many requests")
 DRAINING = reported("unavailable", "draining")
+CUT = not_sent(ConnectionResetError(104, "Connection reset by peer"), reused=False)
 STALE = not_sent(BrokenPipeError(32, "Broken pipe"), reused=True)
 
 
@@ -52,7 +53,7 @@ def failtry(**options):
 
 def test_the_stages_stand_in_the_order_of_the_design():
     harness = Harness("ab", fail=Steady("other", 0.5), gates={"a": {}, "b": {}}, limiter="queue", fallback=7, observers=[None])
-    result = harness.run(REFUSED, RAISED)
+    result = harness.run(CUT, RAISED)
     assert result.value == 7
     assert harness.trace == [
         "limiter asked",
@@ -314,20 +315,27 @@ def test_retries_are_counted_beside_the_first_attempt():
 
 def test_a_spent_budget_ends_the_call_and_says_so():
     harness = Harness("ab", fail=failover(), budget={"floor_per_second": 0.0})
-    error = harness.run(REFUSED).error
+    error = harness.run(CUT).error
     assert isinstance(error, Unavailable)
-    assert "cannot connect" in str(error)
+    assert "connection broke" in str(error)
     assert "budget" in str(error)
     assert harness.trace[-1] == "budget is spent"
+
+
+def test_a_retry_after_a_node_that_was_not_even_reached_costs_no_budget():
+    harness = Harness("ab", fail=failover(), budget={"floor_per_second": 0.0})
+    for _ in range(10):
+        assert harness.run(REFUSED, SUCCESS).value == 3
+    assert "budget paid out" not in harness.trace
 
 
 def test_the_budget_is_paid_by_first_attempts_alone():
     harness = Harness("ab", fail=failover(), budget={"floor_per_second": 0.0})
     for _ in range(5):
         harness.run(SUCCESS)
-    assert harness.run(REFUSED, SUCCESS).value == 3
+    assert harness.run(CUT, SUCCESS).value == 3
     assert harness.trace.count("budget paid in") == 6
-    assert "budget" in str(harness.run(REFUSED).error)
+    assert "budget" in str(harness.run(CUT).error)
 
 
 def test_a_retry_that_is_not_allowed_costs_no_budget():

@@ -22,6 +22,7 @@ from call_harness import SUCCESS, Harness, failure
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))
 LOST = lost("end of file")
+CUT = not_sent(ConnectionResetError(104, "Connection reset by peer"), reused=False)
 STALE = not_sent(BrokenPipeError(32, "Broken pipe"), reused=True)
 RAISED = reported("remote_error", "boom", error_type="ValueError", traceback="…")
 FAILOVER = FailOver(BackoffOptions(base=0.001, cap=0.001))
@@ -56,7 +57,8 @@ SCENARIOS = [
     Scenario("a stale connection", {"a": [STALE], "b": [SUCCESS]}),
     Scenario("a draining node alone", {"a": [passed_over("draining")] * 4}),
     Scenario("a reply that cannot be decoded", {"a": [Success(b"{")]}),
-    Scenario("no budget", {"a": [REFUSED], "b": []}, {"fail": FAILOVER, "budget": {"floor_per_second": 0.0}}),
+    Scenario("no budget", {"a": [CUT], "b": []}, {"fail": FAILOVER, "budget": {"floor_per_second": 0.0}}),
+    Scenario("a node that was not reached costs no budget", {"a": [REFUSED], "b": [SUCCESS]}, {"fail": FAILOVER, "budget": {"floor_per_second": 0.0}}),
     Scenario("no time for a pause", {"a": [REFUSED], "b": []}, {"fail": Later()}),
     Scenario("no node", {}),
     Scenario("cut off", {"a": []}, {"gates": {"a": {"permits": 0}}}),

@@ -290,6 +290,11 @@ def test_detailed_gives_a_reply(caller, service, interface):
     assert only(caller) == ("add", (1,), {"b": 2})
 
 
+def test_detailed_takes_a_method_by_its_name(caller, dynamic):
+    assert detailed(dynamic.call, "Stats.mean", [1, 2], precision=3).value == "value"
+    assert only(caller) == ("Stats.mean", ([1, 2],), {"precision": 3})
+
+
 def test_detailed_wants_a_method(dynamic):
     with pytest.raises(TypeError, match=r"calc\.add"):
         detailed(dynamic)

@@ -49,9 +49,8 @@ def call(
         bee call calc add a=1 b=2
         bee call greeter greet '"Ada"'
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
-    from .. import build_client
+    from .. import build_client, detailed
     from ..errors import CallError
-    from ..proxies import Method
 
     args, kwargs = read_arguments(arguments)
     texts = _texts(metadata)
@@ -59,8 +58,7 @@ def call(
         proxy = client.service(service)
         try:
             # Made by its full name, so that a method called "call" or "with_options" is reached as well.
-            bound = Method(proxy.with_options(timeout=timeout, metadata=texts)._binding, method)  # noqa: SLF001
-            reply: Reply[Any] = bound._detailed(args, kwargs)  # noqa: SLF001
+            reply: Reply[Any] = detailed(proxy.with_options(timeout=timeout, metadata=texts).call, method, *args, **kwargs)
         except CallError as error:
             if not as_json:
                 raise

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import frames, protocol
 from ..errors import MessageTooLarge, ProtocolError
-from ..failures import local
+from ..failures import Failure, local
 from ..interfaces import InboundCall, Peer
 from ..messages import RequestParser, error_fields
 
 if TYPE_CHECKING:
-    from ..failures import Failure
     from ..interfaces import Endpoint, ListenSettings, Running
     from ..messages import RequestFields
     from .transport import Acceptor, StreamTransport
+
+log = logging.getLogger("bee.server")
 
 _REFUSAL_SECONDS = 1.0
 """How long a refused connection's input is read and thrown away. Closing at once would send a reset, and a reset destroys the refusal in the peer's buffer."""
@@ -75,7 +77,6 @@ class ServedConnection(asyncio.Protocol):
         self._running: dict[int, ServedCall] = {}
         self._out: list[bytes] = []
         self._corked = False
-        self._closing = False
         self.partial_since: float | None = None
         self.paused_since: float | None = None
         self.refused_since: float | None = None
@@ -131,11 +132,8 @@ class ServedConnection(asyncio.Protocol):
             self.partial_since = self._loop.time()
 
     def eof_received(self) -> bool:
-        """The client has sent all that it will. One that only closes its half still gets its replies."""
-        if self.refused_since is not None or not self._running:
-            return False
-        self._closing = True
-        return True
+        """The client has closed its side: nobody waits for a reply any more, and what runs for it is cancelled as the connection goes."""
+        return False
 
     def pause_writing(self) -> None:
         """The client does not read its replies: take no more requests from it until it does."""
@@ -182,7 +180,12 @@ class ServedConnection(asyncio.Protocol):
         assert self._peer is not None  # noqa: S101  # the hello came first; narrows the type
         call = ServedCall(self, self._peer, frame, fields)
         self._running[frame.id] = call
-        call.running = self._endpoint.begin(call)
+        try:
+            call.running = self._endpoint.begin(call)
+        except Exception as error:
+            # A plugin that breaks its contract costs this call and not the others of the connection.
+            log.exception("%s of %s failed inside the server", call.method, call.service)
+            call.fail(Failure("remote_error", "the server failed; its log says why", "maybe", "never", "none", error_type=type(error).__name__))
 
     def _cancel(self, id_: int) -> None:
         call = self._running.pop(id_, None)
@@ -197,7 +200,7 @@ class ServedConnection(asyncio.Protocol):
         if self._running.pop(id_, None) is None:
             return
         self.write(answer)
-        if not self._running and (self._closing or self._listener.closing):
+        if not self._running and self._listener.closing:
             self.close()
 
     # Writing and closing.
@@ -236,7 +239,7 @@ class ServedConnection(asyncio.Protocol):
     def _half_close(self) -> None:
         if self._transport.is_closing():
             return
-        if self._transport.can_write_eof() and not self._closing:
+        if self._transport.can_write_eof():
             self._transport.write_eof()
             self._listener.sweep_soon()
         else:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from typing import TYPE_CHECKING
+import time
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
@@ -25,16 +28,39 @@ class TcpTransport(StreamTransport):
     def dial(self, url: str, timeout: float) -> socket.socket:
         """See :meth:`StreamTransport.dial`."""
         address = parse(url)
-        sock = socket.create_connection((address.host, address.port or 0), timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return sock
+        until = time.monotonic() + timeout
+        error: OSError = ConnectionRefusedError(errno.ECONNREFUSED, "the name has no address")
+        found = resolve(address.host, address.port or 0, timeout)
+        for tried, (family, kind, proto, _, place) in enumerate(found):
+            sock = socket.socket(family, kind, proto)
+            try:
+                # A share for each address that is left: one that swallows packets must not take the others' time.
+                sock.settimeout(_left(until) / (len(found) - tried))
+                sock.connect(place)
+                refuse_itself(sock)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            except OSError as failed:
+                sock.close()
+                error = failed
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise error
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
         """See :meth:`StreamTransport.dial_async`. asyncio sets ``TCP_NODELAY`` by itself."""
         address = parse(url)
         transport, _ = await asyncio.get_running_loop().create_connection(factory, address.host, address.port or 0)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock = transport.get_extra_info("socket")
+        try:
+            refuse_itself(sock)
+        except OSError:
+            transport.abort()
+            raise
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> SocketAcceptor:
         """See :meth:`StreamTransport.accept`."""
@@ -47,6 +73,55 @@ class TcpTransport(StreamTransport):
         server = await asyncio.get_running_loop().create_server(factory, sock=sock, backlog=backlog)
         port = sock.getsockname()[1]
         return SocketAcceptor(server, f"tcp://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def resolve(host: str, port: int, timeout: float) -> list[Any]:
+    """The addresses of a name, as ``socket.getaddrinfo`` lists them, within ``timeout`` seconds.
+
+    The system's resolver takes no timeout and may take half a minute, so a name is resolved on a thread that can be left behind; a literal address needs none.
+
+    Raises:
+        TimeoutError: Not within the time.
+        OSError: There is no such name.
+    """
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass  # a name
+    answers: SimpleQueue[list[Any] | OSError] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except OSError as error:
+            answers.put(error)
+
+    Thread(target=look_up, name=f"bee-resolve-{host}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=timeout)
+    except Empty:
+        msg = f"the name {host} was not resolved in time"
+        raise TimeoutError(msg) from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def refuse_itself(sock: socket.socket) -> None:
+    """Refuse a connection to itself: dialing a free port of the ephemeral range can meet its own source port, and TCP then connects the socket to itself.
+
+    Raises:
+        ConnectionRefusedError: It is one.
+    """
+    if sock.getsockname() == sock.getpeername():
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "connection refused: nobody listens there")
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _bound(host: str, port: int, backlog: int) -> socket.socket:
