@@ -56,6 +56,8 @@ def typing(session: nox.Session) -> None:
     session.run("mypy", "--strict", *SOURCES)
     session.run("mypy", "--strict", "tests/typing")
     session.run("pyright", "tests/typing")
+    with session.chdir("examples/shop"):
+        session.run("mypy", "--strict", ".")
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,7 +12,7 @@ from .config.settings import PluginRef
 from .directory import Directory
 from .interfaces import ChannelSettings, RegistrySettings
 from .node_set import NodeSet
-from .nodes import Node, Snapshot
+from .nodes import Node
 from .payloads import SizeRule
 from .retry_budget import RetryBudget
 from .service import Service
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from .config.model import ClientConfig, Config
-    from .interfaces import Breaker, Registry, Transport
+    from .interfaces import AsyncChannel, Balancer, Breaker, BreakerState, Registry, Transport
+    from .nodes import Snapshot
     from .plugin_hub import PluginHub
 
 C = TypeVar("C")
@@ -43,6 +45,9 @@ class Assembly(Generic[C]):
 
     Attributes:
         services: By name.
+        registry: Who knows the nodes.
+        registry_config: The registry's part of the configuration, or its defaults.
+        heartbeat_interval: Seconds.
 
     Raises:
         ConfigError: A value or an option cannot be used.
@@ -71,8 +76,10 @@ class Assembly(Generic[C]):
         self._complain = complain
         self._lock = Lock()
         self._transports: dict[tuple[str, str], Transport] = {}
-        section = config.registry or RegistryConfig()
-        self.registry: Registry = hub.create(section.plugin, "registry", RegistrySettings(section.address, section.heartbeat_interval), origin=config.origin)
+        self._settings: dict[str, ChannelSettings] = {}
+        self.registry_config = config.registry or RegistryConfig()
+        self.heartbeat_interval = self.registry_config.heartbeat_interval
+        self.registry = self.make_registry()
         self.services: dict[str, Service[C]] = {name: self._service(client) for name, client in config.clients.items()}
 
     def _create(self, ref: PluginRef, kind: Any) -> Any:
@@ -87,7 +94,7 @@ class Assembly(Generic[C]):
             compress_above=client.compress_above,
             name="" if client.compress is None else client.compress.name,
         )
-        settings = ChannelSettings(
+        settings = self._settings[client.name] = ChannelSettings(
             service=client.name,
             codec=client.codec.name,
             compressor=None if client.compress is None else client.compress.name,
@@ -130,9 +137,54 @@ class Assembly(Generic[C]):
     def apply_known_nodes(self) -> None:
         """Hand each service the nodes that are known without any I/O. Makes channels, which for asyncio needs the loop to run."""
         for service in self.services.values():
-            addresses = tuple(Node(entry.url, entry.url, entry.version, entry.weight, tags=entry.tags) for entry in service.config.address)
-            # A registry that must be asked knows nothing yet; the configured addresses are the last resort.
-            service.nodes.apply(self.registry.known(service.name, addresses) or Snapshot(0, "address", addresses))
+            # A registry that must be asked knows nothing yet: its services are discovered when they are first called.
+            snapshot = self.known(service)
+            if snapshot is not None:
+                service.nodes.apply(snapshot)
+
+    def known(self, service: Service[C]) -> Snapshot | None:
+        """What the registry says of a service without any I/O, or None where it must be watched."""
+        return self.registry.known(service.name, self.addresses(service))
+
+    def addresses(self, service: Service[C]) -> tuple[Node, ...]:
+        """The nodes that the configuration names."""
+        return tuple(Node(entry.url, entry.url, entry.version, entry.weight, tags=entry.tags) for entry in service.config.address)
+
+    def make_registry(self) -> Registry:
+        """The registry's plugin. A forked child makes one of its own, since what the parent's is connected to stays the parent's."""
+        section = self.registry_config
+        settings = RegistrySettings(section.address, section.heartbeat_interval)
+        registry: Registry = self._hub.create(section.plugin, "registry", settings, origin=self._config.origin)
+        return registry
+
+    def make_balancer(self, service: Service[C]) -> Balancer:
+        """A balancer like the service's, with no nodes yet: for picks that no call hears of."""
+        balancer: Balancer = self._create(service.config.balancer, "balancer")
+        return balancer
+
+    def check_url(self, service: Service[C], url: str) -> None:
+        """Find out whether a node of this url could be called at all.
+
+        Raises:
+            ValueError: It is not a url.
+            BeeError: There is no transport for it.
+        """
+        self._transport(service.config, url)
+
+    def after_fork(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self._lock = Lock()
+        for service in self.services.values():
+            service.after_fork()
+
+    def watch_breakers(self, told: Callable[[Service[C], Node, BreakerState, BreakerState], None]) -> None:
+        """Have each change of a node's breaker told: the service, the node, the states before and after. Before the first call."""
+        for service in self.services.values():
+            service.nodes.on_breaker_change = partial(told, service)
+
+    def async_channel(self, service: Service[C], node: Node) -> AsyncChannel:
+        """A channel of its own to a node of a service, on the running loop; for the control plane, whatever the client's style."""
+        return self._transport(service.config, node.url).async_channel(node, self._settings[service.name])
 
     def _fallback(self, ref: PluginRef | None) -> Any:
         return None if ref is None else self._create(ref, "fallback")

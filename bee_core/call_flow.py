@@ -55,7 +55,7 @@ class Call(Request):
         kwargs: dict[str, Any],
         form: Form,
         body: bytes,
-        compressed: bool,  # noqa: FBT001  # internal, hot
+        compressed: bool,  # internal, hot
         fields: bytes,
         started: float,
         deadline: float,
@@ -144,9 +144,11 @@ def _limited(call: Call) -> Generator[Effect, Any, Failure | None]:
         return admitted
     if admitted is not True:
         ticket: Ticket = admitted
+        patience = ticket.timeout
+        until = call.deadline if patience is None else min(call.deadline, service.clock() + patience)
         answer: Any = False
         try:
-            answer = yield Queue(ticket, call.deadline)
+            answer = yield Queue(ticket, until)
         finally:
             # Granted in the very moment of giving up: the permit is ours, so it goes back.
             if answer is not True and not ticket.leave():
@@ -154,7 +156,8 @@ def _limited(call: Call) -> Generator[Effect, Any, Failure | None]:
         if isinstance(answer, Failure):
             return answer
         if answer is not True:
-            return local("overloaded", "the deadline came while the call waited for its turn at the client's limiter")
+            what = "the deadline came" if until >= call.deadline else f"the limiter's queue_timeout ({patience:g} s) was over"
+            return local("overloaded", f"{what} while the call waited for its turn at the client's limiter")
     since = service.clock()
     failure: Failure | None = None
     verdict: Any = None

@@ -30,4 +30,4 @@ class Queue(NamedTuple):
     until: float
 
 
-Effect = Union[Attempt, Pause, Queue]  # noqa: UP007  # evaluated on 3.10
+Effect = Union[Attempt, Pause, Queue]  # evaluated on 3.10

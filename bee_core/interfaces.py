@@ -8,6 +8,8 @@ Rules for all kinds:
 - A plugin object is made while a client or server is built, by the factory that its hook registered; see :mod:`bee_core.hookspecs`.
 - Time is an argument (``now``, seconds of a monotonic clock) and so is randomness (``rng``). A policy never waits: it returns a decision, the driver carries it out.
 - Objects are shared by all calls of a service, on many threads. Each docstring says what must be thread-safe.
+- A balancer, breaker or limiter that holds a lock, or counts what is under way, may define ``after_fork()``: called in a forked child, which has one thread and none of
+  the parent's calls.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from .call_context import CurrentCall
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from random import Random
 
@@ -326,6 +329,7 @@ class ListenSettings:
         read_timeout: Seconds that a peer may take from the first to the last byte of a frame.
         write_timeout: Seconds that a peer may leave replies unread before it is cut off.
         max_body: Bytes that a body may have on the wire.
+        sock: A socket that listens already, which several processes share, or None to make one. Only for transports that have ``bind``.
     """
 
     backlog: int
@@ -333,6 +337,7 @@ class ListenSettings:
     read_timeout: float
     write_timeout: float
     max_body: int
+    sock: socket.socket | None = None
 
 
 @attrs.frozen
@@ -491,7 +496,11 @@ class Registry(Protocol):
 
 
 class Balancer(Protocol):
-    """Picks the node of an attempt. One object a service; the factory gets the options. Thread-safe; ``pick`` should not lock."""
+    """Picks the node of an attempt. One object a service; the factory gets the options. Thread-safe; ``pick`` should not lock.
+
+    One that goes by an order or by counts of its own may define ``twin()``: a copy of it as it is now, on which ``bee explain`` picks without any effect on calls.
+    Without it a new balancer is asked instead.
+    """
 
     def update(self, ready: Sequence[Node]) -> None:
         """Take a new set of nodes that may be picked. Called on change, never for a pick."""
@@ -553,10 +562,14 @@ class Permit(Protocol):
     """Leave to make one attempt or one call. Opaque to the core."""
 
 
+BreakerState = Literal["closed", "open", "half-open"]
+"""``closed``: calls pass. ``open``: the node is cut off and pinged. ``half-open``: it answers pings, and shows with single calls whether it works."""
+
+
 class Breaker(Protocol):
     """Watches one node. One object a node; the factory gets the options. Thread-safe."""
 
-    state: Literal["closed", "open", "half-open"]
+    state: BreakerState
     """Read without a lock. An ``open`` node is not in the ready set."""
 
     def admit(self, now: float) -> Permit | None:
@@ -574,6 +587,9 @@ class Breaker(Protocol):
 
 class Ticket(Protocol):
     """A place in a limiter's queue."""
+
+    timeout: float | None
+    """Seconds that it may be waited with, or None: until the call's deadline."""
 
     def on_admitted(self, callback: Callable[[], None]) -> None:
         """Call back once, from any thread, when the permit is there; at once when it is already."""
@@ -621,7 +637,11 @@ class CallRecord:
 
 
 class Observer(Protocol):
-    """Is told of every call of a service when it ends. Called on the calling thread: be quick, never block."""
+    """Is told of every call of a service when it ends. Called on the calling thread: be quick, never block.
+
+    One that also defines ``breaker_changed(service, node, before, after)`` is told of each change of a node's breaker: the service's name, the ``Node``, and two of
+    ``closed``, ``open``, ``half-open``. That comes from whichever thread changed it, a calling one or the control plane's.
+    """
 
     def finished(self, record: CallRecord) -> None:
         """A call has ended. An exception is logged once and swallowed: observing must not break calls."""

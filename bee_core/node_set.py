@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .directory import Directory
-    from .interfaces import Balancer, Breaker, Outcome, Permit
+    from .interfaces import Balancer, Breaker, BreakerState, Outcome, Permit
     from .nodes import Node
 
 C = TypeVar("C")
@@ -22,13 +22,14 @@ C = TypeVar("C")
 class NodeState(Generic[C]):
     """One node with what outlives a call: its channel and its breaker."""
 
-    __slots__ = ("attempt", "breaker", "channel", "node")
+    __slots__ = ("attempt", "breaker", "channel", "node", "reported")
 
-    def __init__(self, node: Node, channel: C, breaker: Breaker | None) -> None:
+    def __init__(self, node: Node, channel: C, breaker: Breaker | None, reported: BreakerState = "closed") -> None:
         self.node = node
         self.channel = channel
         self.attempt = Attempt(channel)
         self.breaker = breaker
+        self.reported = reported  # the breaker's state as of the last report; changed under the set's lock
 
 
 class NodeSet(Generic[C]):
@@ -41,6 +42,10 @@ class NodeSet(Generic[C]):
         make_channel: Makes a node's channel; no I/O.
         make_breaker: Makes a node's breaker, or None where none is configured.
         drop_channel: Takes a channel whose node has gone; it closes it when it is not in use any more.
+
+    Attributes:
+        explain_unknown: Says why no node is known where a registry must be watched for them; or None.
+        on_breaker_change: ``(node, before, after)``, told of each change of a node's breaker, on the thread that changed it and outside of the lock; or None.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class NodeSet(Generic[C]):
         self._make_breaker = make_breaker
         self._drop_channel = drop_channel
         self._lock = Lock()
+        self.on_breaker_change: Callable[[Node, BreakerState, BreakerState], None] | None = None
+        self.explain_unknown: Callable[[], str] | None = None
         self.snapshot = Snapshot(-1, "address")
         self.selection: Selection = directory.select(self.snapshot)
         self.states: dict[str, NodeState[C]] = {}
@@ -77,7 +84,7 @@ class NodeSet(Generic[C]):
                 if state is None or state.node.url != node.url:
                     state = NodeState(node, self._make_channel(node), self._make_breaker() if self._make_breaker else None)
                 elif state.node != node:
-                    state = NodeState(node, state.channel, state.breaker)
+                    state = NodeState(node, state.channel, state.breaker, state.reported)
                 after[node.id] = state
             self.snapshot, self.selection, self.states = snapshot, selection, after
             self._refresh()
@@ -90,10 +97,31 @@ class NodeSet(Generic[C]):
         """Hand an attempt's verdict to the node's breaker, and take the node out or back where that changed its state."""
         breaker = state.breaker
         if breaker is not None and breaker.settle(permit, outcome, now):
-            self.refresh()
+            self._changed(state.node.id, breaker)
+
+    def probed(self, node_id: str, breaker: Breaker, ok: bool, now: float) -> None:
+        """Hand the answer of a ping to the breaker of a node that is cut off, and take the node back where that changed its state. From any thread."""
+        if breaker.probed(ok, now):
+            self._changed(node_id, breaker)
+
+    def cut_off(self) -> list[NodeState[C]]:
+        """The nodes whose breakers are open: those to be probed."""
+        return [state for state in self.states.values() if state.breaker is not None and state.breaker.state == "open"]
+
+    def _changed(self, node_id: str, breaker: Breaker) -> None:
+        with self._lock:
+            self._refresh()
+            state = self.states.get(node_id)
+            if state is None or state.breaker is not breaker:
+                return  # it has left meanwhile: nobody cares about it
+            # Under the lock, so that each report begins where the last one ended, whichever threads the changes came from.
+            before, after = state.reported, breaker.state
+            state.reported = after
+        if before != after and self.on_breaker_change is not None:
+            self.on_breaker_change(state.node, before, after)
 
     def refresh(self) -> None:
-        """Rebuild the ready set after a breaker changed."""
+        """Rebuild the ready set, for what changed beside the verdicts of calls and pings."""
         with self._lock:
             self._refresh()
 
@@ -115,8 +143,20 @@ class NodeSet(Generic[C]):
             return "unavailable", f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})"
         if states:
             return "unavailable", f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, which takes no calls; give one a weight above 0"
+        if self.explain_unknown is not None and not self.snapshot.nodes and self.snapshot.source != "registry":
+            return "unavailable", f"no node of {self._service} is known: {self.explain_unknown()}"
         return "unavailable", explain_none(self.selection, self._service)
 
-    def renew_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held the lock."""
+    def after_fork(self) -> None:
+        """In a forked child: another thread of the parent may have held a lock. Breakers keep their states; what was under way is the parent's."""
         self._lock = Lock()
+        for state in self.states.values():
+            renew_after_fork(state.breaker)
+        self._refresh()  # the fork may have come between a change and its refresh
+
+
+def renew_after_fork(plugin: object) -> None:
+    """Tell a plugin that wants to know that this is a forked child."""
+    after_fork = getattr(plugin, "after_fork", None)
+    if after_fork is not None:
+        after_fork()

@@ -9,6 +9,7 @@ from .call_context import get_current
 from .call_flow import Call
 from .call_plan import NO_OPTIONS, CallOptions, CallPlan
 from .errors import InvalidArgument, MessageTooLarge
+from .node_set import renew_after_fork
 from .signatures import Signature
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from .config.model import ClientConfig
     from .errors import CallError
-    from .interfaces import Balancer, CallRecord, Codec, Fallback, FaultTolerance, Form, Limiter, Observer
+    from .interfaces import Balancer, BreakerState, CallRecord, Codec, Fallback, FaultTolerance, Form, Limiter, Observer
     from .node_set import NodeSet
+    from .nodes import Node, Snapshot
     from .payloads import SizeRule
     from .retry_budget import RetryBudget
 
@@ -84,6 +86,8 @@ class Service(Generic[C]):
         self._random_bytes = random_bytes
         self._complain = complain
         self._complained = False
+        self.undiscovered: Any = None
+        """Who finds the nodes, as long as none are known; then None. Drivers look at this once a call."""
         self._bound: dict[Signature, Any] = {}
         self.renew_keys()
 
@@ -92,9 +96,16 @@ class Service(Generic[C]):
         self._key_prefix = self._random_bytes(8)
         self._key_numbers = count(1)
 
+    def learn(self, snapshot: Snapshot) -> None:
+        """Take a list of nodes from a discovery. Where the client makes its channels."""
+        self.nodes.apply(snapshot)
+        self.undiscovered = None
+
     def after_fork(self) -> None:
         """In a forked child: locks that another thread of the parent may have held, and keys that must differ from the parent's."""
-        self.nodes.renew_lock()
+        for plugin in (self.balancer, self.limiter):
+            renew_after_fork(plugin)
+        self.nodes.after_fork()
         self.budget.renew_lock()
         self.renew_keys()
 
@@ -171,11 +182,18 @@ class Service(Generic[C]):
     def observe(self, record: CallRecord) -> None:
         """Tell the observers; one that raises is reported once and does not break the call."""
         for observer in self.observers:
-            self._tell(observer, record)
+            self._tell(observer, observer.finished, record)
 
-    def _tell(self, observer: Observer, record: CallRecord) -> None:
+    def observe_breaker(self, node: Node, before: BreakerState, after: BreakerState) -> None:
+        """Tell the observers that want to know (``breaker_changed``) of a change of a node's breaker."""
+        for observer in self.observers:
+            told = getattr(observer, "breaker_changed", None)
+            if told is not None:
+                self._tell(observer, told, self.name, node, before, after)
+
+    def _tell(self, observer: Observer, told: Callable[..., object], *news: object) -> None:
         try:
-            observer.finished(record)
+            told(*news)
         except Exception as error:  # whatever a plugin does, the call's result stands
             if not self._complained:
                 self._complained = True

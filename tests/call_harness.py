@@ -120,6 +120,7 @@ class Place:
 
     def __init__(self, limiter):
         self.limiter = limiter
+        self.timeout = None
         self.admitted = False
         self.left = False
         self.callback = None

@@ -31,10 +31,12 @@ def test_no_call_fails_while_a_server_is_killed_and_comes_back(tmp_path):
     assert report["failures"] == 0, report
     assert demo.returncode == 0
     assert report["calls"] == sum(node["calls"] for node in report["nodes"]) > 20
-    assert [node["version"] for node in report["nodes"]] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert [node["version"] for node in report["nodes"]] == ["1.0.0", "1.1.0", "2.0.0"]
+    assert [node["calls"] > 0 for node in report["nodes"]] == [True, True, False]
+    assert [node["reason"] for node in report["nodes"]] == ["", "", "version 2.0.0 is not in >=1.0, <2"]
     assert report["killed"] in {node["address"] for node in report["nodes"]}
-    assert report["moved_on"] > 0
-    assert 0 < report["seconds_to_detect"] < 5
+    assert report["moved_on"] > 0 or report["seconds_to_detect"] == report["seconds_to_delist"], "the registry can be faster than the first call"
+    assert 0 < report["seconds_to_detect"] <= report["seconds_to_delist"] < 5
     assert 0 < report["seconds_to_recover"] < 20
     assert list(tmp_path.iterdir()) == []
 
@@ -44,10 +46,10 @@ def test_without_a_terminal_it_tells_in_plain_lines_what_happens(tmp_path):
     out, err = demo.communicate(timeout=50)
     assert (demo.returncode, err) == (0, "")
     assert "\x1b" not in out
-    for text in ("Three servers", "killed tcp://", "noticed", "started it again", "it answers again", "0 failed"):
+    for text in ("Three servers", "gets none: version 2.0.0 is not in >=1.0, <2", "killed tcp://", "noticed", "off the client's list", "started it again", "it answers again", "0 failed"):
         assert text in out
     (folder,) = tmp_path.iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["client.yml", "node-1.yml", "node-2.yml", "node-3.yml"]
+    assert sorted(path.name for path in folder.iterdir()) == ["cache", "client.yml", "node-1.yml", "node-2.yml", "node-3.yml", "registry"]
     check = subprocess.run([sys.executable, "-m", "bee_core", "check", str(folder / "client.yml")], capture_output=True, text=True, check=False)
     assert check.stdout == f"{folder / 'client.yml'} can be used\n"
 
@@ -122,6 +124,17 @@ def test_recovery_is_the_first_answer_of_the_killed_node_after_its_restart():
     tally.replied(reply(A), 13.5)
     tally.replied(reply(A), 14.0)
     assert tally.seconds_to_recover == 0.5
+
+
+def test_a_registry_that_is_faster_than_the_first_call_detects_the_death():
+    tally = Tally([A.url, B.url])
+    tally.listed([B.url], 9.0)
+    tally.killed(A.url, 10.0)
+    tally.listed([A.url, B.url], 10.1)
+    assert tally.seconds_to_delist is None
+    tally.listed([B.url], 10.5)
+    tally.replied(reply(B, attempts=2), 11.0)
+    assert (tally.seconds_to_delist, tally.seconds_to_detect) == (0.5, 0.5)
 
 
 def test_a_failed_call_is_counted_and_shown_at_its_node():

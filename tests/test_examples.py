@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import queue
+import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -46,3 +51,93 @@ def test_the_example_plugin_passes_its_own_tests() -> None:
     folder = EXAMPLES / "plugin"
     said = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "-c", os.devnull)
     assert "passed" in said
+
+
+def test_the_shop_passes_its_own_tests() -> None:
+    folder = EXAMPLES / "shop"
+    said = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "-c", os.devnull)
+    assert "passed" in said
+
+
+class Shell:
+    """A shell that is given a README's commands one after the other, as a reader would type them."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # python and bee are those that run the tests
+        self._shell = subprocess.Popen(
+            ["bash"],
+            cwd=folder,
+            env={**os.environ, **environment, "PATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._shell.stdout is not None
+        for line in self._shell.stdout:
+            self._lines.put(line)
+
+    def type(self, command: str) -> str:
+        """Run a command: what is said until it has ended, or for a server in the background until it is registered."""
+        assert self._shell.stdin is not None
+        starts = command.endswith("&")
+        self._shell.stdin.write(command + "\n" + ("" if starts else 'echo "ended with $?"\n'))
+        self._shell.stdin.flush()
+        said = ""
+        deadline = time.monotonic() + 30
+        while True:
+            line = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
+            said += line
+            if "registered" in line if starts else line.startswith("ended with"):
+                assert starts or line == "ended with 0\n", said
+                return said
+
+    def close(self) -> None:
+        """End it and whatever it has started."""
+        os.killpg(self._shell.pid, signal.SIGKILL)  # not waited for yet, so the id is still its own
+        self._shell.wait(20)
+        self._reader.join(20)
+        for pipe in (self._shell.stdin, self._shell.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def test_the_shop_does_what_its_readme_says(tmp_path: Path) -> None:
+    text = (EXAMPLES / "shop" / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    commands = [line for kind, block in blocks if kind == "sh" for line in block.splitlines()]
+    _, whole, degraded = [block for kind, block in blocks if kind == "text"]
+    commands = commands[: commands.index("python -m pytest")]
+    environment = {"BEE_LOCAL_DIR": str(tmp_path / "registry"), "BEE_CACHE_DIR": str(tmp_path / "cache")}
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    for name, probe in zip(("STOCK", "PRICES", "ORDERS"), probes, strict=True):
+        environment[f"{name}_ADDRESS"] = f"127.0.0.1:{probe.getsockname()[1]}"
+        probe.close()
+
+    shell = Shell(EXAMPLES / "shop", environment)
+    try:
+        said = [(command, shell.type(command)) for command in commands[:-4]]
+        orders = [answer for command, answer in said if command == "python client.py"]
+        (nodes,) = [answer for command, answer in said if command.startswith("bee nodes")]
+        assert len(orders) == 3
+        assert [line for line in whole.splitlines() if line not in orders[0]] == []
+        assert "2 of 2 nodes fit" in nodes
+        assert "(10 % off)" in orders[1]
+        assert "placed=4, estimated=0" in orders[1]
+        assert [line for line in degraded.splitlines() if line not in orders[2]] == []
+
+        assert commands[-4:] == ["bee serve prices.py:Prices --config prices.yml &", "python client.py", "kill $(jobs -p)", "wait"]
+        shell.type(commands[-4])
+        deadline = time.monotonic() + 20
+        while "(10 % off)" not in shell.type(commands[-3]):  # orders learns of the new server within 200 ms
+            assert time.monotonic() < deadline
+        said = [(command, shell.type(command)) for command in commands[-2:]]
+        assert "".join(answer for _, answer in said).count("gone") == 3
+    finally:
+        shell.close()

@@ -27,9 +27,9 @@ LAYERS: dict[str, set[str]] = {
     ROOT: set(),
     "config": {ROOT},
     "streams": {ROOT},
-    "sync": {ROOT, "config"},
-    "aio": {ROOT, "config"},
-    "server": {ROOT, "config"},
+    "sync": {ROOT, "config", "control"},
+    "aio": {ROOT, "config", "control"},
+    "server": {ROOT, "config", "control"},
     "control": {ROOT},
 }
 """Which other layers of bee_core a layer may import. The command line and ``testing`` are users of the whole, so they are not listed."""
@@ -38,6 +38,7 @@ EXEMPT: dict[str, set[str]] = {
     "bee_core/__init__.py": {"*"},  # re-exports the public names, lazily
     "bee_core/__main__.py": {"*"},  # python -m bee_core
     "bee_core/assembly.py": {"bee_core.config"},  # turns the configuration into the parts of a client, and is imported only then
+    "bee_core/explain.py": {"bee_core.config"},  # the configuration is what it explains; imported only then
     "bee_core/server/endpoint.py": {"bee_core.streams.deadline_timer"},  # one timer for many deadlines, whatever they are of
     "bee_core/plugin_hub.py": {"bee_core.config"},  # inside a function: the options of a plugin are structured like the rest of the configuration
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -11,7 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..assembly import Assembly
 from ..config import load_config
+from ..control.client_discovery import ClientDiscovery
+from ..control.discovery import PATIENCE
+from ..control.plane import ControlPlane
+from ..control.prober import Prober
 from ..errors import BeeError, CallCancelled
+from ..node_report import report_nodes
 from ..payloads import HEAVY
 from ..plugin_hub import PluginHub
 from ..proxies import Reply, ServiceProxy, make_proxy
@@ -25,8 +31,12 @@ if TYPE_CHECKING:
 
     from ..call_flow import Call
     from ..call_plan import CallPlan
+    from ..call_trace import CallTrace
     from ..config.model import Config
+    from ..explain import Explanation
     from ..interfaces import AsyncChannel
+    from ..node_report import NodesReport
+    from ..nodes import Snapshot
     from ..service import Service
 
 T = TypeVar("T")
@@ -45,16 +55,21 @@ class AsyncClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._channels: set[AsyncChannel] = set()
+        rng = random.Random()  # noqa: S311  # balancing and jitter, not secrets
         self._assembly: Assembly[AsyncChannel] = Assembly(
             self.config,
             PluginHub(plugins),
             make_channel=self._make_channel,
             drop_channel=self._drop_channel,
             clock=time.monotonic,
-            rng=random.Random(),  # noqa: S311  # balancing and jitter, not secrets
+            rng=rng,
             random_bytes=os.urandom,
             complain=log.warning,
         )
+        self._plane = ControlPlane(self.config.application or "client")
+        self._prober = Prober(self._plane.spawn, self._assembly.async_channel, heartbeat_interval=self._assembly.heartbeat_interval, rng=rng)
+        self._assembly.watch_breakers(self._prober.breaker_changed)
+        self._discovery: ClientDiscovery[AsyncChannel] = ClientDiscovery(self._assembly, self._plane, self._deliver, clock=time.monotonic, rng=rng)
 
     @overload
     def service(self, name: str) -> ServiceProxy: ...
@@ -68,6 +83,8 @@ class AsyncClient:
     async def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call; for proxies."""
         call = self._begin(plan, args, kwargs) or await self._begin_heavy(plan, args, kwargs)
+        if plan.service.undiscovered is not None:
+            await self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
         error = await drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
@@ -76,6 +93,8 @@ class AsyncClient:
     async def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply[Any]:
         """Make a call and say how it went; for proxies."""
         call = self._begin(plan, args, kwargs) or await self._begin_heavy(plan, args, kwargs)
+        if plan.service.undiscovered is not None:
+            await self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
         error = await drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
@@ -104,6 +123,69 @@ class AsyncClient:
         body, compressed = await asyncio.get_running_loop().run_in_executor(None, service.pack, plan, body)
         return service.begin(plan, args, kwargs, form, body, compressed)
 
+    async def _discover(self, service: Service[AsyncChannel], patience: float, method: str) -> None:
+        """Wait for the first nodes of a service, ``patience`` seconds at most; then go on with what is known."""
+        discovery = self._discovery.begin(service)
+        if discovery is None:
+            return
+        loop = asyncio.get_running_loop()
+        known = asyncio.Event()
+        discovery.when_known(lambda: _on(loop, known.set))
+        try:
+            await asyncio.wait_for(known.wait(), max(0.0, min(discovery.patience(), patience)))
+        except (TimeoutError, asyncio.TimeoutError):
+            discovery.fall_back()
+        if self._closing.is_set():
+            msg = "the client was closed"
+            raise CallCancelled(msg, service=service.name, method=method)
+
+    def _deliver(self, service: Service[AsyncChannel], snapshot: Snapshot) -> None:
+        """Channels belong to the client's loop, so that is where a list of nodes is taken over."""
+
+        def learn() -> None:
+            if not self._closing.is_set():
+                service.learn(snapshot)
+
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001  # documented for this use: returns None instead of raising
+            learn()
+        elif self._loop is not None:
+            _on(self._loop, learn)
+
+    async def nodes(self, service: str) -> NodesReport:
+        """What is known of a service's nodes, as :meth:`bee_core.sync.client.Client.nodes`."""
+        self.config.client(service)
+        loop = _running_loop()
+        if loop is not self._loop:
+            self._adopt(loop)
+        found = self._assembly.services[service]
+        if found.undiscovered is not None:
+            await self._discover(found, PATIENCE, "")
+        return report_nodes(service, found.nodes.snapshot, found.nodes.selection, self._discovery.trouble(service))
+
+    async def explain(self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False) -> Explanation:
+        """What would happen to a call now, and why, as :meth:`bee_core.sync.client.Client.explain`."""
+        from ..explain import explain
+        from .health import ask_health
+
+        known = await self.nodes(service)
+        found = self._assembly.services[service]
+        health = await ask_health(found.nodes.states) if ask else {}
+        return explain(
+            found, self.config, known, method, key=key, make_balancer=lambda: self._assembly.make_balancer(found), make_rng=random.Random, health=health
+        )
+
+    async def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
+        """Make one call, for real, and say how it went, as :meth:`bee_core.sync.client.Client.trace`."""
+        from ..call_trace import CallRecorder
+
+        self.config.client(service)
+        plan = self._assembly.services[service].plan(method)
+        call = self._begin(plan, args, kwargs) or await self._begin_heavy(plan, args, kwargs)
+        if plan.service.undiscovered is not None:
+            await self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
+        recorder = CallRecorder()
+        return recorder.finish(call, await drive(call, self._closing, plan.service.clock, recorder.flow))
+
     def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None:
             msg = "this asyncio client belongs to another event loop; build one for each loop"
@@ -123,9 +205,11 @@ class AsyncClient:
     async def close(self) -> None:
         """Close all connections; calls in flight end with CallCancelled. Idempotent."""
         self._closing.set()
+        self._discovery.release()
         channels, self._channels = self._channels, set()
         if channels:
             await asyncio.gather(*(channel.close() for channel in channels))
+        await self._plane.stop_async()
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -134,3 +218,8 @@ class AsyncClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close it."""
         await self.close()
+
+
+def _on(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop was closed, and with it everything that could be told
+        loop.call_soon_threadsafe(function)

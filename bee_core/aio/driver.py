@@ -10,15 +10,17 @@ from ..effects import Attempt, Pause
 from ..failures import Failure, cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from ..call_flow import Call
-    from ..effects import Queue
+    from ..effects import Effect, Queue
 
 
-async def drive(call: Call, closing: asyncio.Event, clock: Callable[[], float]) -> Exception | None:
+async def drive(
+    call: Call, closing: asyncio.Event, clock: Callable[[], float], make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow
+) -> Exception | None:
     """Make a call: afterwards ``call.value`` is the result, unless an error is returned. See :func:`bee_core.sync.driver.drive`."""
-    steps = flow(call)
+    steps = make_flow(call)
     answer: Any = None
     try:
         while True:

@@ -62,13 +62,13 @@ def call(
         except CallError as error:
             if not as_json:
                 raise
-            click.echo(_encode({"error": _describe(error)}))
+            click.echo(encode({"error": _describe(error)}))
             ctx.exit(FAILED)
     if as_json:
         node = None if reply.node is None else reply.node.url
-        click.echo(_encode({"value": reply.value, "node": node, "attempts": reply.attempts, "degraded": reply.degraded, "seconds": round(reply.seconds, 6)}))
+        click.echo(encode({"value": reply.value, "node": node, "attempts": reply.attempts, "degraded": reply.degraded, "seconds": round(reply.seconds, 6)}))
     else:
-        click.echo(_encode(reply.value))
+        click.echo(encode(reply.value))
 
 
 def read_arguments(texts: tuple[str, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -135,7 +135,8 @@ def _describe(error: CallError) -> dict[str, Any]:
     return described | {name: value for name, value in extra.items() if value not in {None, ""}}
 
 
-def _encode(value: Any) -> str:
+def encode(value: Any) -> str:
+    """A value as JSON."""
     import msgspec
 
     # msgspec, since a codec may have made what the json module cannot write: dates, bytes, UUIDs.

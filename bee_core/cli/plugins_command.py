@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from .shared_options import debug_option, json_option
+from .tables import print_table
 
 if TYPE_CHECKING:
     from ..registrations import Installed
-
-
-_ENDLESS = 100_000  # columns
 
 
 @click.command()
@@ -27,7 +25,7 @@ def plugins(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_as_object(row) for row in rows], indent=2, ensure_ascii=False))
         return
-    _print_table(rows)
+    print_table(("kind", "name", "distribution", "version", "loadable"), (_row(row) for row in rows), wrapped=("loadable",))
 
 
 def _as_object(row: Installed) -> dict[str, object]:
@@ -41,20 +39,5 @@ def _as_object(row: Installed) -> dict[str, object]:
     }
 
 
-def _print_table(rows: list[Installed]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    # Into a file or a pipe goes one line a plugin, however long: grep must find the whole of it.
-    if not console.is_terminal:
-        console = Console(width=_ENDLESS)
-    table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for title in ("kind", "name", "distribution", "version", "loadable"):
-        table.add_column(title, no_wrap=title != "loadable")
-    for row in rows:
-        loadable = "yes" if row.loadable else f"no: {row.reason}"
-        table.add_row(*(Text(cell) for cell in (row.kind, row.name, row.distribution, row.version, loadable)))
-    console.print(table)
+def _row(row: Installed) -> tuple[str, ...]:
+    return row.kind, row.name, row.distribution, row.version, "yes" if row.loadable else f"no: {row.reason}"

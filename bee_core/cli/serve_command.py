@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @config_option
 @click.option("--address", metavar="URL", help="Listen here instead of at the configuration's address, for example 127.0.0.1:0 for any free port.")
+@click.option("--json-logs", is_flag=True, help="Log one JSON object a line, with time, level, event and the event's fields.")
 @debug_option
 @click.pass_context
-def serve(ctx: click.Context, targets: tuple[str, ...], config_path: str, address: str | None) -> None:
+def serve(ctx: click.Context, targets: tuple[str, ...], config_path: str, address: str | None, json_logs: bool) -> None:
     """Serve objects and functions until SIGTERM or SIGINT.
 
     TARGET is module:attribute or file.py:attribute, where the attribute is an instance, a class that is made without arguments, a function, or a bee_core.Server.
@@ -33,7 +34,7 @@ def serve(ctx: click.Context, targets: tuple[str, ...], config_path: str, addres
 
     found = [load_target(text) for text in targets]
     server = _ready_made(ctx, found, address) or _build(ctx, found, config_path, address)
-    log_to_stderr()
+    log_to_stderr(json_lines=json_logs)
     server.run()
 
 

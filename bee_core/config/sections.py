@@ -181,6 +181,8 @@ def _server_hook(cls: Any, made: Converter) -> Any:
                     found[name] = _placed(refs, f"{_SERVER}.{key}", item)
         server = gathering.whole(read_rest, raw, cls)
         gathering.finish()
+        if server.limiter is not None:
+            found["limiter"] = attrs.evolve(server.limiter, path=f"{_SERVER}.limiter")
         return attrs.evolve(server, **found)
 
     return read

@@ -25,7 +25,11 @@ class ServerConfig:
         ),
     )
     register: bool = attrs.field(
-        default=False, metadata=about("Announce this server in the registry.", "A program that is tried out must not get calls of others.")
+        default=False,
+        metadata=about(
+            "Announce this server in the registry, and take that back when it leaves. A registry that is down is tried again; serving does not wait for it.",
+            "A program that is tried out must not get calls of others.",
+        ),
     )
     codecs: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
         default=(PluginRef("json"),),
@@ -82,6 +86,13 @@ class ServerConfig:
             "Requests that run or wait for a thread; one more is rejected before any work.", "About one a connection, so one client cannot fill it."
         ),
     )
+    limiter: PluginRef | None = attrs.field(
+        default=None,
+        metadata=about(
+            "Bounds the calls that run at a time, with a queue for those that wait for their turn; in each process of `workers`. `none` for none.",
+            "`max_in_flight` bounds already; a queue needs numbers that depend on the service.",
+        ),
+    )
     backlog: int = attrs.field(
         default=1024,
         validator=at_least(1),
@@ -103,7 +114,12 @@ class ServerConfig:
         metadata=about("How long calls in flight may take to end after SIGTERM.", "Well within the 30 s that Kubernetes grants a pod.", unit="seconds"),
     )
     workers: int = attrs.field(
-        default=1, validator=at_least(1), metadata=about("Processes that serve behind one socket.", "State in the program's memory stays whole.")
+        default=1,
+        validator=at_least(1),
+        metadata=about(
+            "Processes that `bee serve` and `Server.run()` fork to serve behind one socket. Every bound of this section holds for each of them.",
+            "State in the program's memory stays whole.",
+        ),
     )
     weight: float = attrs.field(
         default=1.0, validator=at_least(0), metadata=about("Its share of the calls, relative to the other servers; 0 gets none.", "All servers the same.")

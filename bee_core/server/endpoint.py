@@ -17,7 +17,7 @@ from .running_call import ANSWERS, RunningCall, misfit, on_loop
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..interfaces import InboundCall, MethodCodec, Running
+    from ..interfaces import InboundCall, Limiter, MethodCodec, Running
     from ..messages import Hello, HelloAck
     from ..payloads import SizeRule
     from .handlers import Handler
@@ -43,7 +43,8 @@ class ServiceEndpoint:
         tables: For each codec's name, the bound handlers by method name.
         rules: For each compressor's name and None, the size rule.
         threads: Run ``def`` handlers.
-        max_in_flight: Requests at a time; one more is refused before any work.
+        max_in_flight: Requests at a time, those in the limiter's queue included; one more is refused before any work.
+        limiter: Bounds the requests that run at a time, or None.
         send_tracebacks: Whether errors carry the server's traceback.
         clock: Seconds, monotonic.
     """
@@ -56,6 +57,7 @@ class ServiceEndpoint:
         threads: HandlerThreads,
         *,
         max_in_flight: int,
+        limiter: Limiter | None,
         send_tracebacks: bool,
         clock: Callable[[], float],
     ) -> None:
@@ -67,6 +69,7 @@ class ServiceEndpoint:
         self._rules = rules
         self.threads = threads
         self._max_in_flight = max_in_flight
+        self.limiter = limiter
         self._send_tracebacks = send_tracebacks
         self.clock = clock
         self.loop = asyncio.get_running_loop()
@@ -101,15 +104,29 @@ class ServiceEndpoint:
         if bound is None:
             call.fail(self._unknown(call))
             return None
+        if self.limiter is not None:
+            return self._begin_limited(call, bound, self.limiter)
         if bound.kind == "nonblocking" and not call.compressed:
             self.run_here(call, bound, call.body)
             return None
         running = RunningCall(self, call, bound)
         self.in_flight += 1
-        if call.compressed and len(call.body) >= HEAVY:
-            running.inflate_elsewhere()
-        else:
+        running.start()
+        return None if running.ended else running
+
+    def _begin_limited(self, call: InboundCall, bound: BoundHandler, limiter: Limiter) -> Running | None:
+        # Last of all checks: a permit is only taken for what would run.
+        admitted = limiter.admit(self.clock())
+        if isinstance(admitted, Failure):
+            call.fail(admitted)
+            return None
+        running = RunningCall(self, call, bound)
+        self.in_flight += 1
+        if admitted is True:
+            running.permitted_at = self.clock()
             running.start()
+        else:
+            running.queue(admitted)
         return None if running.ended else running
 
     def _unknown(self, call: InboundCall) -> Failure:
@@ -151,6 +168,8 @@ class ServiceEndpoint:
         """A handler is done, or has never begun."""
         self._running.pop(running, None)
         self.leave_flight()
+        if running.permitted_at is not None and self.limiter is not None:
+            self.limiter.release(running.outcome, self.clock() - running.permitted_at)
 
     def leave_flight(self) -> None:
         """One request less in flight."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ..call_context import reset_current, set_current
 from ..errors import InvalidArgument
 from ..failures import Failure, local
+from ..interfaces import Success
+from ..payloads import HEAVY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..interfaces import InboundCall
+    from ..interfaces import InboundCall, Outcome, Ticket
     from .endpoint import BoundHandler, ServiceEndpoint
 
 ANSWERS = (Exception, asyncio.CancelledError, SystemExit)
@@ -32,10 +34,14 @@ def on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *a
         return  # the loop is closed: the server has left past this handler
 
 
+SUCCESS = Success(b"")
+"""That a call went well; the limiter has no use for its result."""
+
+
 class RunningCall:
     """A request between its acceptance and its answer. On the loop's thread, except where it says otherwise."""
 
-    __slots__ = ("_begun", "_bound", "_endpoint", "_task", "call", "ended")
+    __slots__ = ("_begun", "_bound", "_endpoint", "_patience", "_task", "_ticket", "call", "ended", "outcome", "permitted_at")
 
     def __init__(self, endpoint: ServiceEndpoint, call: InboundCall, bound: BoundHandler) -> None:
         self._endpoint = endpoint
@@ -44,8 +50,56 @@ class RunningCall:
         self._task: asyncio.Future[Any] | None = None
         self._begun = False
         self.ended = False
+        self._ticket: Ticket | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self.permitted_at: float | None = None
+        """When the limiter gave its permit; None without one."""
+        self.outcome: Outcome | None = None
+        """How it ended, for the limiter."""
 
-    def inflate_elsewhere(self) -> None:
+    def queue(self, ticket: Ticket) -> None:
+        """Wait for the limiter's permit: until it comes, the deadline passes, the peer gives up, or the ticket's own timeout."""
+        endpoint = self._endpoint
+        self._ticket = ticket
+        endpoint.watch(self)
+        if ticket.timeout is not None:
+            self._patience = endpoint.loop.call_later(ticket.timeout, self._lose_patience, ticket.timeout)
+        # By way of the loop: the permit is handed over in the middle of another call's end, or on another thread.
+        ticket.on_admitted(lambda: on_loop(endpoint.loop, self._admitted))
+
+    def _admitted(self) -> None:
+        if self._ticket is None:
+            return  # given up while the permit was on its way; leave() said so, and it went back
+        self._leave_queue()
+        self.permitted_at = self._endpoint.clock()
+        deadline = self.call.deadline
+        if deadline is not None and deadline <= self.permitted_at:
+            self._end(local("deadline_exceeded", "the deadline passed while the request waited for its turn"))
+        else:
+            self.start()
+
+    def _lose_patience(self, seconds: float) -> None:
+        if self._give_up_queue():
+            self.call.fail(local("overloaded", f"no turn within queue_timeout ({seconds:g} s) of the server's limiter"))
+
+    def _leave_queue(self) -> None:
+        self._ticket = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up_queue(self) -> bool:
+        """Out of the limiter's queue, if it is there: then it has ended without having begun."""
+        ticket = self._ticket
+        if ticket is None:
+            return False
+        self._leave_queue()
+        if not ticket.leave():
+            self.permitted_at = self._endpoint.clock()  # the permit came in this very moment; it goes back
+        self._out_of_flight()
+        return True
+
+    def _inflate_elsewhere(self) -> None:
         """Inflate a large body off the loop, then go on."""
         endpoint = self._endpoint
         endpoint.watch(self)
@@ -62,7 +116,10 @@ class RunningCall:
         endpoint.threads.submit(job)
 
     def start(self) -> None:
-        """Decode and run."""
+        """Inflate, decode and run."""
+        if self.call.compressed and len(self.call.body) >= HEAVY:
+            self._inflate_elsewhere()
+            return
         self._run(self._endpoint.inflate(self.call) if self.call.compressed else self.call.body)
 
     def _run(self, body: bytes | Failure) -> None:
@@ -72,6 +129,7 @@ class RunningCall:
             return
         if bound.kind == "nonblocking":
             endpoint.run_here(call, bound, body)
+            self.outcome = SUCCESS  # of the server, whatever the handler said
             self._out_of_flight()
             return
         try:
@@ -99,6 +157,7 @@ class RunningCall:
             return
         # The answer first: a body that is packed on a thread takes its own place in flight before this one is given back.
         self._endpoint.answer(self.call, self._bound.codec, value)
+        self.outcome = SUCCESS
         self._out_of_flight()
 
     def _run_threaded(self, args: Any, kwargs: Any) -> None:
@@ -124,10 +183,12 @@ class RunningCall:
         on_loop(endpoint.loop, self._answer, answer)
 
     def _answer(self, answer: tuple[bytes, bool] | Failure) -> None:
+        self.outcome = answer if isinstance(answer, Failure) else SUCCESS
         self._out_of_flight()
         self._endpoint.send(self.call, answer)
 
     def _end(self, failure: Failure) -> None:
+        self.outcome = failure
         self._out_of_flight()
         self.call.fail(failure)
 
@@ -144,7 +205,7 @@ class RunningCall:
     def cancel(self) -> None:
         """See :class:`bee_core.interfaces.Running`."""
         self.call.cancelled = True
-        if self._task is None or self.ended:
+        if self.ended or self._give_up_queue() or self._task is None:
             return
         self._task.cancel()
         if not self._begun:

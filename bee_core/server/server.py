@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from .. import serving_loops
 from ..addresses import parse
 from ..config import load_config
+from ..config.model import RegistryConfig
 from ..errors import BeeError, ConfigError
-from ..interfaces import ListenSettings
+from ..interfaces import ListenSettings, RegistrySettings
 from ..messages import HelloAck
 from ..payloads import SizeRule
 from ..plugin_hub import PluginHub
+from .announced import announce, instance_id
+from .announcer import DEREGISTER_TIMEOUT, TICKS_A_BEAT, WATCH_GRACE, Announcer, LoopTicks, at_once
 from .endpoint import BoundHandler, ServiceEndpoint
+from .event_loop import close_loop, new_event_loop
 from .handlers import collect
+from .in_thread import serve_in_thread
+from .log_lines import log, say
+from .stop_signals import StopSignals
 from .threads import HandlerThreads
+from .workers import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from types import FrameType, TracebackType
+    import socket
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from typing_extensions import Self  # type checkers bring it
 
     from ..config.model import Config
-    from ..interfaces import Codec, Compressor, Listener, Transport
+    from ..interfaces import Codec, Compressor, Limiter, Listener, Registry, Transport
+    from .announcer import Run
     from .handlers import Handler
 
-log = logging.getLogger("bee.server")
-
-_HUNG_LOOP_SECONDS = 5.0
-"""How long past drain_timeout a signalled process waits for its own event loop, before it leaves without it."""
+_HUNG_LOOP_SECONDS = 5.0 + 2 * DEREGISTER_TIMEOUT + WATCH_GRACE
+"""How long past drain_timeout a signalled process waits for its registry and its own event loop, before it leaves without them."""
 
 
 class Server:
@@ -61,6 +70,23 @@ class Server:
         self._transports: dict[str, Transport] = {
             scheme: hub.create(settings.transport(scheme), "transport", origin=origin) for scheme in {parse(url).scheme for url in settings.address}
         }
+        limiter = settings.limiter
+        self._make_limiter: Callable[[], Limiter | None] = lambda: None if limiter is None else hub.create(limiter, "limiter", origin=origin)
+        self._make_limiter()  # wrong options are found now
+        section = self.config.registry or RegistryConfig()
+        self._heartbeat_interval = section.heartbeat_interval
+        self._registry_name = section.protocol
+
+        def make_registry() -> Registry:
+            registry: Registry = hub.create(section.plugin, "registry", RegistrySettings(section.address, section.heartbeat_interval), origin=origin)
+            return registry
+
+        self._make_registry = make_registry
+        # Made now, so that what is wrong with it comes to light before anything runs.
+        self._registry = make_registry() if settings.register else None
+        self._announcer: Announcer | None = None
+        self._ticks: LoopTicks | None = None
+        self._is_worker = False
         self._handlers: dict[str, Handler] = {}
         self._tables: dict[str, dict[str, BoundHandler]] = {name: {} for name in self._codecs}
         self._epoch = os.urandom(8)
@@ -128,19 +154,45 @@ class Server:
     # Life.
 
     async def start(self) -> None:
-        """Listen, on the running loop.
+        """Listen, on the running loop, and announce the server where ``register`` says so. One process, whatever ``workers`` says: only ``run`` makes workers.
 
         Raises:
             OSError: An address cannot be listened on.
             BeeError: Nothing was added, or it runs already.
         """
-        settings = self._settings
+        if self._settings.workers > 1:
+            say(
+                "one_process",
+                f"workers is {self._settings.workers}, but only Server.run() and bee serve make worker processes; here one process serves",
+                level=logging.WARNING,
+            )
+        await self._listen({})
+        for url in self.addresses:
+            say("listening", f"listening on {url} as {self._settings.name} {self._settings.version}", **self._names(url))
+        self._announcer = self._announce(self.addresses, 1)
+        if self._announcer is not None:
+            self._ticks = LoopTicks(self._heartbeat_interval / TICKS_A_BEAT)
+            self._ticks.start()
+            self._announcer.start()
+
+    def _names(self, url: str) -> dict[str, Any]:
+        return {"url": url, "service": self._settings.name, "version": self._settings.version}
+
+    def _count_ticks(self) -> int:
+        return 0 if self._ticks is None else self._ticks.count
+
+    def _check_startable(self) -> None:
         if self._endpoint is not None:
             msg = "the server runs already"
             raise BeeError(msg)
         if not self._handlers:
             msg = "the server has no methods; add an object or a function first"
             raise BeeError(msg)
+
+    async def _listen(self, sockets: Mapping[str, socket.socket]) -> None:
+        """Open the doors: those of the configuration, or sockets that were bound before, by url."""
+        settings = self._settings
+        self._check_startable()
         self._loop = asyncio.get_running_loop()
         self._threads = HandlerThreads(settings.name, settings.max_pool_size)
         ack = HelloAck(settings.name, settings.version, self._epoch, settings.max_size)
@@ -150,29 +202,51 @@ class Server:
             self._rules,
             self._threads,
             max_in_flight=settings.max_in_flight,
+            limiter=self._make_limiter(),  # a new one for each start: hung threads of the run before never give their permits back
             send_tracebacks=settings.send_tracebacks,
             clock=time.monotonic,
         )
         bounds = ListenSettings(settings.backlog, settings.max_conn_size, settings.read_timeout, settings.write_timeout, settings.max_size)
         try:
-            for url in settings.address:
-                self._listeners.append(await self._transports[parse(url).scheme].listen(url, self._endpoint, bounds))
+            for url in sockets or settings.address:
+                bound = attrs.evolve(bounds, sock=sockets[url]) if sockets else bounds
+                self._listeners.append(await self._transports[parse(url).scheme].listen(url, self._endpoint, bound))
         except BaseException:
             await self._close()
             raise
         serving_loops.add(self._loop)
-        for listener in self._listeners:
-            log.info("listening on %s as %s %s", listener.url, settings.name, settings.version)
+
+    def _announce(self, urls: Sequence[str], workers: int, ticks: Callable[[], int] | None = None, run: Run = at_once) -> Announcer | None:
+        """What announces this server, not started, or None where it is not to be announced."""
+        settings = self._settings
+        if not settings.register:
+            return None
+        registry, self._registry = self._registry or self._make_registry(), None
+        if registry.known(settings.name, ()) is not None:
+            # It says what it knows without asking anybody, so there is nobody who could be told.
+            log.debug("the registry %s keeps no list: clients have the address in their own configuration", self._registry_name)
+            self._registry = registry
+            return None
+        instance = announce(settings, instance_id(settings.name), urls, workers)
+        return Announcer(registry, self._registry_name, instance, self._heartbeat_interval, ticks or self._count_ticks, run)
 
     async def stop(self) -> None:
-        """Drain and leave: no new connections, goaway to the clients, what is in flight may end within drain_timeout, the rest is cancelled. Idempotent."""
+        """Drain and leave. Idempotent.
+
+        The registry first, so that nobody new comes; then no new connections, goaway to the clients, what is in flight may end within drain_timeout, the rest is
+        cancelled.
+        """
         endpoint = self._endpoint
         if endpoint is None:
             return
         if endpoint.draining:
             return
         endpoint.draining = True
-        log.info("draining: %d requests in flight", endpoint.in_flight)
+        if not self._is_worker:
+            say("draining", f"draining: {endpoint.in_flight} requests in flight", in_flight=endpoint.in_flight)
+        announcer, self._announcer = self._announcer, None
+        if announcer is not None:
+            await announcer.leave()
         # Closing a door resets the connections that wait behind it, and their clients could not know whether anything ran. A few turns of the loop let them in (asyncio's own
         # takes four), to be refused properly.
         for _ in range(4):
@@ -182,9 +256,11 @@ class Server:
             await listener.drain()
         if not await endpoint.wait_quiet(self._settings.drain_timeout):
             given_up = endpoint.give_up_rest()
-            log.warning("drain_timeout (%g s) is over: %d requests were cancelled", self._settings.drain_timeout, given_up)
+            text = f"drain_timeout ({self._settings.drain_timeout:g} s) is over: {given_up} requests were cancelled"
+            say("drain_timeout", text, level=logging.WARNING, cancelled=given_up)
         await self._close()
-        log.info("gone")
+        if not self._is_worker:
+            say("gone", "gone")
 
     async def _close(self) -> None:
         listeners, self._listeners = self._listeners, []
@@ -196,11 +272,14 @@ class Server:
         if threads is not None:
             hung = threads.close(0.1)
             if hung:
-                log.warning("%d handlers still hang in threads and end with the process: %s", len(hung), ", ".join(hung))
+                text = f"{len(hung)} handlers still hang in threads and end with the process: {', '.join(hung)}"
+                say("hung_handlers", text, level=logging.WARNING, threads=hung)
+        if self._ticks is not None:
+            self._ticks.stop()
         if self._loop is not None:
             serving_loops.remove(self._loop)
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Self:
         """Start on the running loop."""
         await self.start()
         return self
@@ -212,119 +291,47 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain and leave; a second signal leaves at once. For the main thread; blocks.
 
+        With ``workers`` above 1 this process only watches over that many others, which it forks: they have everything that it had before, and nothing in common after.
+
         Raises:
             OSError: An address cannot be listened on.
+            BeeError: Nothing was added, it runs already, or a worker could not start.
         """
+        if self._settings.workers > 1:
+            self._check_startable()
+            WorkerPool(self._settings, self._transports, self._serve_as_worker, self._announce, _HUNG_LOOP_SECONDS).run()
+            return
         loop = new_event_loop()
         stopping = asyncio.Event()
-        signals = _Signals(loop, stopping, self._settings.drain_timeout + _HUNG_LOOP_SECONDS)
+        signals = StopSignals(loop, stopping, self._settings.drain_timeout + _HUNG_LOOP_SECONDS)
         try:
             with signals:
                 loop.run_until_complete(self._serve(stopping))
         finally:
-            _close_loop(loop)
+            close_loop(loop)
 
     async def _serve(self, stopping: asyncio.Event) -> None:
         await self.start()
         await stopping.wait()
         await self.stop()
 
-    @contextlib.contextmanager
-    def in_thread(self) -> Iterator[Server]:
+    async def _serve_as_worker(
+        self, sockets: Mapping[str, socket.socket], ready: Callable[[], None], tick: Callable[[], None], stopping: asyncio.Event
+    ) -> None:
+        """Serve in a forked worker, until its parent says so."""
+        self._is_worker = True
+        self._epoch = os.urandom(8)  # it is a process of its own
+        await self._listen(sockets)
+        self._ticks = LoopTicks(self._heartbeat_interval / TICKS_A_BEAT, tick)
+        self._ticks.start()
+        ready()
+        await stopping.wait()
+        await self.stop()
+
+    def in_thread(self) -> AbstractContextManager[Server]:
         """Serve on a thread of its own while the block runs; for tests and notebooks.
 
         Raises:
             OSError: An address cannot be listened on.
         """
-        loop = new_event_loop()
-        stopping = asyncio.Event()
-        started = threading.Event()
-        failed: list[BaseException] = []
-
-        async def serve() -> None:
-            try:
-                await self.start()
-            finally:
-                started.set()
-            await stopping.wait()
-            await self.stop()
-
-        def work() -> None:
-            try:
-                loop.run_until_complete(serve())
-            except BaseException as error:  # handed to the thread that waits
-                failed.append(error)
-            finally:
-                _close_loop(loop)
-
-        thread = threading.Thread(target=work, name=f"bee-server-{self._settings.name}", daemon=True)
-        thread.start()
-        started.wait()
-        try:
-            if not failed and self._endpoint is not None:
-                yield self
-        finally:
-            if not loop.is_closed():
-                with contextlib.suppress(RuntimeError):  # it closed in this very moment
-                    loop.call_soon_threadsafe(stopping.set)
-            thread.join()
-        if failed:
-            raise failed[0]
-
-
-class _Signals:
-    """The first SIGTERM or SIGINT asks the server to leave, the second makes the process leave.
-
-    Not the loop's own signal handlers: those run only while the loop does, and a handler that hangs on the loop would make the process deaf.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event, patience: float) -> None:
-        self._loop = loop
-        self._stopping = stopping
-        self._patience = patience
-        self._before: dict[int, Any] = {}
-        self._asked = False
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._on_signal)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # signal's signature
-        if self._asked:
-            self._leave(128 + number)
-        self._asked = True
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        watchdog = threading.Timer(self._patience, self._leave, (1,))
-        watchdog.daemon = True
-        watchdog.start()
-
-    @staticmethod
-    def _leave(code: int) -> None:
-        sys.stderr.flush()
-        sys.stdout.flush()
-        os._exit(code)
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """The fastest loop there is: uvloop where it is installed."""
-    try:
-        import uvloop
-    except ImportError:  # Windows
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        loop.close()
+        return serve_in_thread(self, self._settings.name)

@@ -132,6 +132,11 @@ class MultiplexedConnection(asyncio.Protocol):
         return self._transport is not None and self._protocol.usable and not self._transport.is_closing()
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait for a reply, or to be sent."""
+        return len(self._waiting) + len(self._backlog)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits for a reply."""
         return not self._waiting and not self._backlog
@@ -318,6 +323,11 @@ class MultiplexedChannel:
                     connection.close()
             self._enqueue(pending)
         return pending
+
+    @property
+    def waiting(self) -> int:
+        """How many requests it has begun and not ended, without those on connections that are on their way out."""
+        return len(self._queue) if self._connection is None else self._connection.waiting
 
     def _enqueue(self, pending: PendingReply) -> None:
         now = self.settings.clock()

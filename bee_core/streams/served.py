@@ -13,6 +13,8 @@ from ..interfaces import InboundCall, Peer
 from ..messages import RequestParser, error_fields
 
 if TYPE_CHECKING:
+    import socket
+
     from ..interfaces import Endpoint, ListenSettings, Running
     from ..messages import RequestFields
     from .transport import Acceptor, StreamTransport
@@ -294,9 +296,10 @@ class StreamListener:
         """How many are open."""
         return len(self._connections)
 
-    async def open(self, transport: StreamTransport, url: str) -> None:
-        """Begin to accept."""
-        self._acceptor = await transport.accept(url, lambda: ServedConnection(self), self.settings.backlog)
+    async def open(self, transport: StreamTransport, url: str, sock: socket.socket | None = None) -> None:
+        """Begin to accept, on a socket that is there already or on a new one."""
+        shared = {} if sock is None else {"sock": sock}
+        self._acceptor = await transport.accept(url, lambda: ServedConnection(self), self.settings.backlog, **shared)
         self.url = self._acceptor.url
 
     def add(self, connection: ServedConnection) -> tuple[str, str] | None:

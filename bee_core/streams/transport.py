@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,12 +47,31 @@ class StreamTransport(ABC):
         """
 
     @abstractmethod
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> Acceptor:
+    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> Acceptor:
         """Listen on the running loop; each connection gets a protocol from ``factory``.
+
+        Args:
+            url: Where.
+            factory: Makes the protocol of a connection.
+            backlog: Connections that may wait.
+            sock: What ``bind`` made for this url, perhaps in the process that this one was forked from; the acceptor closes this process's copy and leaves the
+                address to ``release``. Not passed where there is none: bind here.
 
         Raises:
             OSError: The address is in use, or not of this machine.
         """
+
+    def bind(self, url: str, backlog: int) -> socket.socket:
+        """Make a socket that listens, before any loop runs, for processes that are forked later to share. Optional: what cannot be shared leaves this as it is.
+
+        Raises:
+            OSError: The address is in use, not of this machine, or cannot be shared by processes.
+        """
+        raise OSError(errno.EOPNOTSUPP, f"{url} cannot be shared by several processes; set workers: 1, or listen on tcp:// or unix://")
+
+    def release(self, sock: socket.socket) -> None:
+        """Close what ``bind`` made, in the process that made it, and take its address away; other processes may still serve who is connected."""
+        sock.close()
 
     def channel(self, node: Node, settings: ChannelSettings) -> Channel:
         """See :meth:`bee_core.interfaces.Transport.channel`."""
@@ -61,6 +81,10 @@ class StreamTransport(ABC):
 
     def async_channel(self, node: Node, settings: ChannelSettings) -> AsyncChannel:
         """See :meth:`bee_core.interfaces.Transport.async_channel`."""
+        if node.workers > 1:
+            from .spread import SpreadChannel
+
+            return SpreadChannel(self, node, settings)
         from .multiplexed import MultiplexedChannel
 
         return MultiplexedChannel(self, node, settings)
@@ -70,5 +94,5 @@ class StreamTransport(ABC):
         from .served import StreamListener
 
         listener = StreamListener(endpoint, settings)
-        await listener.open(self, url)
+        await listener.open(self, url, settings.sock)
         return listener

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from .. import fork
 from ..assembly import Assembly
 from ..config import load_config
+from ..control.client_discovery import ClientDiscovery
+from ..control.discovery import PATIENCE
+from ..control.plane import ControlPlane
+from ..control.prober import Prober
 from ..errors import BeeError, CallCancelled
+from ..node_report import report_nodes
 from ..plugin_hub import PluginHub
 from ..proxies import Reply, ServiceProxy, make_proxy
 from ..serving_loops import is_serving
@@ -28,8 +33,12 @@ if TYPE_CHECKING:
 
     from ..call_flow import Call
     from ..call_plan import CallPlan
+    from ..call_trace import CallTrace
     from ..config.model import Config
+    from ..explain import Explanation
     from ..interfaces import Channel
+    from ..node_report import NodesReport
+    from ..nodes import Snapshot
     from ..service import Service
 
 T = TypeVar("T")
@@ -60,7 +69,12 @@ class Client:
             random_bytes=os.urandom,
             complain=log.warning,
         )
+        self._plane = ControlPlane(self.config.application or "client")
+        self._prober = Prober(self._plane.spawn, self._assembly.async_channel, heartbeat_interval=self._assembly.heartbeat_interval, rng=self._rng)
+        self._assembly.watch_breakers(self._prober.breaker_changed)
+        self._discovery: ClientDiscovery[Channel] = ClientDiscovery(self._assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng)
         self._assembly.apply_known_nodes()
+        self._ready = True
         fork.watch(self)
 
     @overload
@@ -100,15 +114,100 @@ class Client:
     def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if _running_loop() is not None:
             self._called_on_a_loop(plan)
-        if self._closing.is_set():
-            msg = "the client is closed"
-            raise CallCancelled(msg, service=plan.service.name, method=plan.method)
+        if not self._ready:
+            self._prepare(plan)
         service: Service[Channel] = plan.service
         form, body = service.encode(plan, args, kwargs)
         compressed = False
         if len(body) > plan.rule.threshold:
             body, compressed = service.pack(plan, body)
-        return service.begin(plan, args, kwargs, form, body, compressed)
+        call = service.begin(plan, args, kwargs, form, body, compressed)
+        if service.undiscovered is not None:
+            self._discover(service, (call.deadline - call.started) / 2, plan.method)
+        return call
+
+    def _prepare(self, plan: CallPlan) -> None:
+        """What the first call after a fork has to do, and every call after close. One flag says both, so that other calls look at nothing else."""
+        self._ready = True
+        if self._closing.is_set():
+            self._ready = False
+            msg = "the client is closed"
+            raise CallCancelled(msg, service=plan.service.name, method=plan.method)
+        self._prober.resume(self._assembly.services.values())
+
+    def _discover(self, service: Service[Channel], patience: float, method: str) -> None:
+        """Wait for the first nodes of a service, ``patience`` seconds at most; then go on with what is known."""
+        discovery = self._discovery.begin(service)
+        if discovery is None:
+            return
+        if not discovery.wait(min(discovery.patience(), patience)):
+            discovery.fall_back()
+        if self._closing.is_set():
+            msg = "the client was closed"
+            raise CallCancelled(msg, service=service.name, method=method)
+
+    def _deliver(self, service: Service[Channel], snapshot: Snapshot) -> None:
+        if not self._closing.is_set():
+            service.learn(snapshot)
+
+    def nodes(self, service: str) -> NodesReport:
+        """What is known of a service's nodes: which there are, which fit, why the others do not. Discovers them like a first call, so it may wait a second.
+
+        Args:
+            service: The key under ``bee.rpc.client``.
+
+        Raises:
+            ConfigError: No such service is configured.
+            CallCancelled: The client was closed meanwhile.
+        """
+        self.config.client(service)
+        found = self._assembly.services[service]
+        if found.undiscovered is not None:
+            self._discover(found, PATIENCE, "")
+        return report_nodes(service, found.nodes.snapshot, found.nodes.selection, self._discovery.trouble(service))
+
+    def explain(self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False) -> Explanation:
+        """What would happen to a call now, and why: nodes, the next picks, and each setting with the line that states it. Makes no call. Waits like :meth:`nodes`.
+
+        Args:
+            service: The key under ``bee.rpc.client``.
+            method: A method, for what ``methods`` states for it.
+            key: The routing key that the call would have.
+            ask: Ping the nodes too, for their health; takes a second at most.
+
+        Raises:
+            ConfigError: No such service is configured.
+            CallCancelled: The client was closed meanwhile.
+        """
+        from ..explain import explain
+        from .health import ask_health
+
+        known = self.nodes(service)
+        found = self._assembly.services[service]
+        health = ask_health(found.nodes.states) if ask else {}
+        return explain(
+            found, self.config, known, method, key=key, make_balancer=lambda: self._assembly.make_balancer(found), make_rng=random.Random, health=health
+        )
+
+    def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
+        """Make one call, for real, and say how it went, attempt by attempt. An error of the call is told in the trace and not raised.
+
+        Args:
+            service: The key under ``bee.rpc.client``.
+            method: The method's full name.
+            *args: Its arguments.
+            **kwargs: Its arguments by name.
+
+        Raises:
+            ConfigError: No such service is configured.
+            CallError: The call could not begin: arguments that cannot be sent, a closed client.
+        """
+        from ..call_trace import CallRecorder
+
+        self.config.client(service)
+        call = self._begin(self._assembly.services[service].plan(method), args, kwargs)
+        recorder = CallRecorder()
+        return recorder.finish(call, drive(call, self._closing, call.plan.service.clock, recorder.flow))
 
     def _called_on_a_loop(self, plan: CallPlan) -> None:
         name = f"{plan.service.name}.{plan.method}"
@@ -133,6 +232,13 @@ class Client:
     def close(self) -> None:
         """Close all connections; calls in flight end with CallCancelled. Idempotent, from any thread."""
         self._closing.set()
+        self._ready = False
+        self._discovery.release()
+        self._close_channels()
+        self._plane.stop()
+        self._close_channels()  # those of a list that came in just now
+
+    def _close_channels(self) -> None:
         with self._lock:
             channels, self._channels = self._channels, set()
         for channel in channels:
@@ -144,12 +250,13 @@ class Client:
         self._closing = Event()
         if closed:
             self._closing.set()
+        self._ready = False
         self._lock = Lock()
         self._rng.seed()
         for channel in self._channels:
             channel.discard_after_fork()
-        for service in self._assembly.services.values():
-            service.after_fork()
+        self._assembly.after_fork()
+        self._discovery.after_fork()
 
     def __enter__(self) -> Self:
         """The client itself."""

@@ -10,21 +10,24 @@ from ..effects import Attempt, Pause
 from ..failures import Failure, cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from ..call_flow import Call
-    from ..effects import Queue
+    from ..effects import Effect, Queue
 
 
-def drive(call: Call, closing: Event, clock: Callable[[], float]) -> Exception | None:
+def drive(
+    call: Call, closing: Event, clock: Callable[[], float], make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow
+) -> Exception | None:
     """Make a call: afterwards ``call.value`` is the result, unless an error is returned.
 
     Args:
         call: The call.
         closing: Set when the client is closed: it ends every wait.
         clock: Seconds, monotonic.
+        make_flow: Makes the generator to run; another one where a call is traced.
     """
-    steps = flow(call)
+    steps = make_flow(call)
     answer: Any = None
     try:
         while True:

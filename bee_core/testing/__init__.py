@@ -9,7 +9,7 @@ Contract suites: a plugin's own tests inherit the suite of its kind, say how to 
             return SnappyCompressor()
 
 Fakes: :class:`FakeClock`, ``seeded_random`` and ``seeded_bytes`` for what bee takes as time and randomness; :class:`ScriptedChannel` and
-:class:`AsyncScriptedChannel` answer calls without a network. These need no pytest.
+:class:`AsyncScriptedChannel` answer calls without a network; :class:`MemoryRegistry` is a registry that a test fills, empties and puts out of reach. These need no pytest.
 """
 
 from __future__ import annotations
@@ -19,20 +19,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .balancer_contract import BalancerContract
+    from .breaker_contract import BreakerContract
     from .codec_contract import CodecContract
     from .compressor_contract import CompressorContract
     from .fake_clock import FakeClock, seeded_bytes, seeded_random
+    from .fallback_contract import FallbackContract
     from .fault_tolerance_contract import FaultToleranceContract
+    from .limiter_contract import LimiterContract
+    from .memory_registry import MemoryRegistry
     from .registry_contract import RegistryContract
     from .scripted_channel import AsyncScriptedChannel, ScriptedChannel, Silence
 
 __all__ = [
     "AsyncScriptedChannel",
     "BalancerContract",
+    "BreakerContract",
     "CodecContract",
     "CompressorContract",
     "FakeClock",
+    "FallbackContract",
     "FaultToleranceContract",
+    "LimiterContract",
+    "MemoryRegistry",
     "RegistryContract",
     "ScriptedChannel",
     "Silence",
@@ -43,10 +51,14 @@ __all__ = [
 _WHERE = {
     "AsyncScriptedChannel": "scripted_channel",
     "BalancerContract": "balancer_contract",
+    "BreakerContract": "breaker_contract",
     "CodecContract": "codec_contract",
     "CompressorContract": "compressor_contract",
     "FakeClock": "fake_clock",
+    "FallbackContract": "fallback_contract",
     "FaultToleranceContract": "fault_tolerance_contract",
+    "LimiterContract": "limiter_contract",
+    "MemoryRegistry": "memory_registry",
     "RegistryContract": "registry_contract",
     "ScriptedChannel": "scripted_channel",
     "Silence": "scripted_channel",

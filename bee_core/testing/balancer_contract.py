@@ -13,6 +13,8 @@ from bee_core.interfaces import Success
 from bee_core.nodes import Node
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bee_core.interfaces import Balancer
 
 
@@ -91,6 +93,17 @@ class BalancerContract:
         assert self.pick(balancer, frozenset({"1"})) is None
         balancer.update(nodes(0))
         assert self.pick(balancer) is None
+
+    def test_a_twin_where_there_is_one_picks_the_same_and_its_picks_have_no_effect(self) -> None:
+        balancer = self.make_balancer()
+        balancer.update(nodes(1, 2, 3))
+        self.pick(balancer)
+        twin: Callable[[], Balancer] = getattr(balancer, "twin", lambda: balancer)
+        copy, rng = twin(), Random(5)  # noqa: S311
+        if copy is not balancer:
+            ahead = [self.pick(copy, rng=rng) for _ in range(10)]
+            rng = Random(5)  # noqa: S311
+            assert [self.pick(balancer, rng=rng) for _ in range(10)] == ahead
 
     def test_threads_pick_while_the_set_changes(self) -> None:
         balancer = self.make_balancer()

@@ -1,35 +1,111 @@
-"""What every registry must do, as far as it can be said without a server of its own.
-
-So far the part that does no I/O, and the shape of the rest.
-"""
+"""What every registry must do, whatever stands behind it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
 import pytest
 
+from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
 from bee_core.nodes import Node
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+
     from bee_core.interfaces import Registry
     from bee_core.nodes import Snapshot
 
 ADDRESSES = (Node("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"), Node("tcp://10.0.0.2:9000", "tcp://10.0.0.2:9000", version="1.2.0"))
+FULL = Node("calc-7f3a", "tcp://10.0.0.7:9000", "1.10.0-rc.1", 2.5, "eu-1", frozenset({"gpu", "blue"}), 4)
+"""A node with everything that a server can say of itself."""
 
 BOUND = 10.0
 """Seconds after which a registry that does not answer has failed."""
+LONGEST_TTL = 5.0
+"""Seconds of a lease that a test waits for; registries with longer ones skip the tests of leases that run out."""
+
+
+class Watching:
+    """A watch of one service, read in a task of its own so that no snapshot is missed.
+
+    Attributes:
+        seen: All snapshots so far.
+    """
+
+    def __init__(self, registry: Registry, service: str) -> None:
+        self.seen: list[Snapshot] = []
+        self._watch: AsyncIterator[Snapshot] = registry.watch(service)
+        self._news = asyncio.Condition()
+        self._task = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        try:
+            async for snapshot in self._watch:
+                self.seen.append(snapshot)
+                async with self._news:
+                    self._news.notify_all()
+        finally:
+            await self._watch.aclose()  # type: ignore[attr-defined]
+
+    async def until(self, wanted: Callable[[Snapshot], bool], bound: float = BOUND) -> Snapshot:
+        """The last snapshot, as soon as it is as wanted; within ``bound`` seconds."""
+
+        async def wait() -> Snapshot:
+            async with self._news:
+                await self._news.wait_for(lambda: bool(self.seen) and wanted(self.seen[-1]))
+            return self.seen[-1]
+
+        waiting = asyncio.ensure_future(wait())
+        await asyncio.wait({waiting, self._task}, timeout=bound, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        waiting.cancel()
+        if self._task.done():
+            self._task.result()  # the watch's own error
+        raise AssertionError(f"not within {bound:g} s; the last snapshot was {self.seen[-1] if self.seen else None}")
+
+    async def until_ids(self, ids: Iterable[str], bound: float = BOUND) -> Snapshot:
+        """The last snapshot, as soon as it has exactly these nodes."""
+        wanted = sorted(ids)
+        return await self.until(lambda snapshot: sorted(node.id for node in snapshot.nodes) == wanted, bound)
+
+    async def close(self) -> None:
+        """End the watch."""
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=BOUND)
 
 
 class RegistryContract:
-    """Inherit, and say how to make the registry."""
+    """Inherit, and say how to make the registry. For the tests of leases that run out, make it with a short ``heartbeat_interval``."""
+
+    keeps_registrations: ClassVar[bool] = True
+    """False for a registry that has nothing to say to others, as ``direct``: then only the part without registrations is tested."""
 
     @abstractmethod
     def make_registry(self) -> Registry:
-        """A registry with the settings under test, not yet connected."""
+        """A registry with the settings under test, not yet connected. All that one test makes know of each other's registrations."""
+
+    def run(self, scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> None:
+        """Run a scenario on a loop of its own and clean up."""
+        if not self.keeps_registrations:
+            pytest.skip("keeps no registrations")
+
+        async def whole() -> None:
+            rig = Rig(self.make_registry)
+            try:
+                await scenario(rig)
+            finally:
+                await rig.close()
+
+        asyncio.run(whole())
+
+    # Without registrations.
 
     def test_what_is_known_without_asking_is_the_configured_addresses_or_nothing(self) -> None:
         snapshot = self.make_registry().known("calc", ADDRESSES)
@@ -85,3 +161,164 @@ class RegistryContract:
             await registry.close()
 
         asyncio.run(scenario())
+
+    # With registrations.
+
+    def test_a_service_that_nobody_registered_has_no_nodes(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            snapshot = await rig.watch().until(lambda _: True)
+            assert snapshot.nodes == ()
+            assert snapshot.source == "registry"
+
+        self.run(scenario)
+
+    def test_watchers_learn_all_that_a_server_says_of_itself(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            early = rig.watch()
+            await early.until_ids([])
+            await rig.register(FULL)
+            assert (await early.until_ids([FULL.id])).nodes == (FULL,)
+            assert (await rig.watch().until_ids([FULL.id])).nodes == (FULL,)
+
+        self.run(scenario)
+
+    def test_a_node_that_leaves_is_gone_for_every_watcher(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            lease = await rig.register(FULL)
+            await rig.register(ADDRESSES[1])
+            watchers = [rig.watch(), rig.watch()]
+            for watcher in watchers:
+                await watcher.until_ids([FULL.id, ADDRESSES[1].id])
+            await lease.revoke()
+            for watcher in watchers:
+                await watcher.until_ids([ADDRESSES[1].id])
+
+        self.run(scenario)
+
+    def test_revisions_grow_and_no_snapshot_repeats_the_one_before(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            watcher = rig.watch()
+            await watcher.until_ids([])
+            for _ in range(3):
+                lease = await rig.register(FULL)
+                await watcher.until_ids([FULL.id])
+                await lease.renew()
+                await lease.revoke()
+                await watcher.until_ids([])
+            revisions = [snapshot.revision for snapshot in watcher.seen]
+            assert revisions == sorted(set(revisions))
+            assert [len(snapshot.nodes) for snapshot in watcher.seen] == [0, 1] * 3 + [0]
+
+        self.run(scenario)
+
+    def test_services_do_not_see_each_others_nodes(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            await rig.register(FULL)
+            await rig.register(ADDRESSES[0], "-other")
+            assert (await rig.watch().until_ids([FULL.id])).nodes == (FULL,)
+            assert (await rig.watch("-other").until_ids([ADDRESSES[0].id])).nodes == (ADDRESSES[0],)
+
+        self.run(scenario)
+
+    def test_any_text_is_a_name_of_a_service_and_an_id(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            for suffix in ("/a/../b", " ü %2F", ".x"):
+                node = attrs.evolve(FULL, id=f"../{suffix}:9000?")
+                await rig.register(node, suffix)
+                assert (await rig.watch(suffix).until_ids([node.id])).nodes == (node,)
+
+        self.run(scenario)
+
+    def test_many_registrations_are_all_seen(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            watcher = rig.watch()
+            nodes = [Node(f"n{number}", f"tcp://10.0.1.{number}:9000", version="1.0.0") for number in range(30)]
+            leases = await asyncio.gather(*(rig.register(node) for node in nodes))
+            assert set((await watcher.until_ids(node.id for node in nodes)).nodes) == set(nodes)
+            await asyncio.gather(*(lease.revoke() for lease in leases))
+            await watcher.until_ids([])
+
+        self.run(scenario)
+
+    def test_a_lease_that_was_left_cannot_be_renewed_and_the_node_can_register_again(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            lease = await rig.register(FULL)
+            await lease.revoke()
+            with pytest.raises(RegistryError):
+                await asyncio.wait_for(lease.renew(), BOUND)
+            await rig.register(FULL)
+            await rig.watch().until_ids([FULL.id])
+
+        self.run(scenario)
+
+    def test_leaving_twice_is_leaving(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            lease = await rig.register(FULL)
+            await lease.revoke()
+            await lease.revoke()
+            await rig.watch().until_ids([])
+
+        self.run(scenario)
+
+    def test_a_lease_lasts_while_it_is_renewed_and_runs_out_when_it_is_not(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            lease = await rig.register(FULL)
+            if lease.ttl > LONGEST_TTL:
+                pytest.skip(f"leases last {lease.ttl:g} s here")
+            watcher = rig.watch()
+            await watcher.until_ids([FULL.id])
+            loop = asyncio.get_running_loop()
+            end = loop.time() + 2 * lease.ttl
+            while loop.time() < end:
+                await lease.renew()
+                await asyncio.sleep(lease.ttl / 6)  # the beat itself, not a wait for something
+            assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1], "it was taken for dead although it was renewed"
+            # Registries look at leases now and then, so one may last longer, but not forever.
+            await watcher.until_ids([], lease.ttl + BOUND)
+
+        self.run(scenario)
+
+    def test_a_registry_that_is_closed_does_not_keep_its_registrations_forever(self) -> None:
+        async def scenario(rig: Rig) -> None:
+            lease = await rig.register(FULL)
+            if lease.ttl > LONGEST_TTL:
+                pytest.skip(f"leases last {lease.ttl:g} s here")
+            watcher = rig.watch()
+            await watcher.until_ids([FULL.id])
+            await rig.server.close()
+            await watcher.until_ids([], lease.ttl + BOUND)
+
+        self.run(scenario)
+
+
+class Rig:
+    """A server's registry, a client's, and a service's name that no other test uses, since a real registry may outlive the test."""
+
+    def __init__(self, make: Callable[[], Registry]) -> None:
+        self.server = make()
+        self.client = make()
+        self.service = f"calc-{os.urandom(6).hex()}"
+        self._leases: list[Any] = []
+        self._watchers: list[Watching] = []
+
+    async def register(self, node: Node, suffix: str = "") -> Any:
+        """Register at the service; the suffix makes another one."""
+        lease = await asyncio.wait_for(self.server.register(Instance(self.service + suffix, node)), BOUND)
+        self._leases.append(lease)
+        return lease
+
+    def watch(self, suffix: str = "") -> Watching:
+        """Watch the service from the client's side."""
+        watcher = Watching(self.client, self.service + suffix)
+        self._watchers.append(watcher)
+        return watcher
+
+    async def close(self) -> None:
+        """End everything, also after a failure."""
+        for watcher in self._watchers:
+            await watcher.close()
+        for lease in self._leases:
+            with contextlib.suppress(RegistryError, OSError, TimeoutError):
+                await lease.revoke()
+        await self.server.close()
+        await self.client.close()

@@ -16,7 +16,8 @@ from bee_core.errors import BeeError, ConfigError, PluginError, RemoteError
 def test_help_names_every_command(run):
     result = run("--help")
     assert result.code == 0
-    assert [line.split()[0] for line in result.out.partition("Commands:")[2].splitlines() if line.strip()] == ["call", "check", "demo", "plugins", "serve"]
+    named = [line.split()[0] for line in result.out.partition("Commands:")[2].splitlines() if line.strip()]
+    assert named == ["call", "check", "demo", "explain", "nodes", "plugins", "serve", "services"]
 
 
 def test_version_is_that_of_the_package(run):
@@ -26,9 +27,9 @@ def test_version_is_that_of_the_package(run):
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (["nonsense"], "error: No such command 'nonsense' (see bee --help)"),
+        (["xyzzy"], "error: No such command 'xyzzy' (see bee --help)"),
         (["serve"], "error: Missing argument 'TARGET...' (see bee serve --help)"),
-        (["--nonsense"], "error: No such option"),
+        (["--xyzzy"], "error: No such option"),
         (["demo", "--seconds", "soon"], "(see bee demo --help)"),
     ],
 )
@@ -57,7 +58,7 @@ def test_a_reader_that_has_gone_is_no_matter_for_words():
 
 def test_click_s_own_test_runner_sees_the_same_exit_codes():
     assert CliRunner().invoke(bee, ["--help"]).exit_code == 0
-    assert CliRunner().invoke(bee, ["nonsense"]).exit_code == 2
+    assert CliRunner().invoke(bee, ["xyzzy"]).exit_code == 2
 
 
 def test_exit_codes_tell_a_wrong_configuration_from_a_failure():

@@ -12,6 +12,8 @@ NODES = (Node("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"),)
 
 
 class TestDirectRegistryContract(RegistryContract):
+    keeps_registrations = False  # it has nothing to say to others
+
     def make_registry(self):
         return DirectRegistry(RegistrySettings())
 

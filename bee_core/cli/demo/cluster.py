@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -19,18 +20,27 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 SERVICE = "calc"
-VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
+VERSIONS = ("1.0.0", "1.1.0", "2.0.0")
+"""The client asks for the first two."""
 
 # Python, the imports and the socket take half a second; a machine under load takes its time.
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 
+_REGISTRY_YAML = """\
+    registry:
+      protocol: local             # a folder in which the processes of one machine find each other
+      address: {registry}
+      heartbeat_interval: 2       # a server that is silent for three of these is gone; a killed one is seen at once
+"""
+
 _SERVER_YAML = """\
 bee:
   rpc:
-    server:
+{registry}    server:
       name: {service}
       version: {version}
+      register: true              # announce it
       address: {address}
       drain_timeout: 1
 """
@@ -38,16 +48,15 @@ bee:
 _CLIENT_YAML = """\
 bee:
   rpc:
-    registry:
-      protocol: direct            # the addresses below are the nodes
-    client:
+{registry}    client:
       {service}:
-        version: ">=1.0, <2"
-        address:
-{addresses}
+        version: ">=1.0, <2"      # the server of version 2.0.0 is found as well, and gets no calls
         balancer: round-robin
         fail: failover            # another node each time
         retries: 2
+        breaker:                  # three failures in a row cut a node off
+          name: consecutive
+          options: {{max_error_count: 3}}
         timeout: 5
         connect_timeout: 1
         read_timeout: 2
@@ -66,7 +75,7 @@ class NodeProcess:
         started_at: When the latest process was started, ``time.monotonic()``.
     """
 
-    def __init__(self, folder: Path, number: int, version: str) -> None:
+    def __init__(self, folder: Path, number: int, version: str, registry: str) -> None:
         self.version = version
         self.started_at = 0.0
         self._reservation = _reserve_port()
@@ -74,15 +83,15 @@ class NodeProcess:
         if sys.platform != "linux":
             self._reservation.close()  # elsewhere two sockets cannot be bound to one port, so the server could not have it
         self._config = folder / f"node-{number}.yml"
-        self._config.write_text(_SERVER_YAML.format(service=SERVICE, version=version, address=self.address), encoding="utf-8")
+        self._config.write_text(_SERVER_YAML.format(registry=registry, service=SERVICE, version=version, address=self.address), encoding="utf-8")
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
-        self._listening = threading.Event()
+        self._registered = threading.Event()
         self._lines: list[str] = []
 
     def start(self) -> None:
-        """Start the process; ``wait_listening`` tells when it serves."""
-        self._listening = threading.Event()
+        """Start the process; ``wait_registered`` tells when it serves and is announced."""
+        self._registered = threading.Event()
         self._lines = []
         self.started_at = time.monotonic()
         self._process = subprocess.Popen(  # noqa: S603  # this interpreter, our own module
@@ -93,18 +102,18 @@ class NodeProcess:
             text=True,
             start_new_session=True,  # Ctrl-C is the demo's to answer
         )
-        self._reader = threading.Thread(target=self._read, args=(self._process, self._listening, self._lines), name="bee-demo-log", daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(self._process, self._registered, self._lines), name="bee-demo-log", daemon=True)
         self._reader.start()
 
-    def wait_listening(self) -> None:
-        """Wait until it serves.
+    def wait_registered(self) -> None:
+        """Wait until it serves, and others can know.
 
         Raises:
             ClickException: It does not come up; the message has its last words.
         """
         process = self._process
         deadline = self.started_at + _START_SECONDS
-        while not self._listening.wait(0.05):
+        while not self._registered.wait(0.05):
             if process is None or process.poll() is not None or time.monotonic() > deadline:
                 if self._reader is not None and process is not None and process.poll() is not None:
                     self._reader.join(1.0)
@@ -141,31 +150,31 @@ class NodeProcess:
             self._reader.join()
 
     @staticmethod
-    def _read(process: subprocess.Popen[str], listening: threading.Event, lines: list[str]) -> None:
+    def _read(process: subprocess.Popen[str], registered: threading.Event, lines: list[str]) -> None:
         assert process.stderr is not None  # noqa: S101  # a pipe was asked for; narrows the type
         with process.stderr as log:
             for line in log:
                 lines.append(line.strip())
-                if "listening on" in line:
-                    listening.set()
+                if line.startswith("registered "):
+                    registered.set()
 
 
 class Cluster:
     """Three servers. As a context manager it starts them and ends them, whatever happens in between."""
 
     def __init__(self, folder: Path) -> None:
-        self.nodes = [NodeProcess(folder, number, version) for number, version in enumerate(VERSIONS, 1)]
+        registry = _REGISTRY_YAML.format(registry=json.dumps(str(folder / "registry")))
+        self.nodes = [NodeProcess(folder, number, version, registry) for number, version in enumerate(VERSIONS, 1)]
         self.client_config = folder / "client.yml"
-        addresses = "\n".join(f"          - {{url: '{node.address}', version: {node.version}}}" for node in self.nodes)
-        self.client_config.write_text(_CLIENT_YAML.format(service=SERVICE, addresses=addresses), encoding="utf-8")
+        self.client_config.write_text(_CLIENT_YAML.format(service=SERVICE, registry=registry), encoding="utf-8")
 
     def __enter__(self) -> Self:
-        """Start all, and wait until all serve."""
+        """Start all, and wait until all are announced."""
         try:
             for node in self.nodes:
                 node.start()
             for node in self.nodes:
-                node.wait_listening()
+                node.wait_registered()
         except BaseException:
             self._stop()
             raise

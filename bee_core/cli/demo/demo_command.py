@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from .screen import Screen
 
 _EXPLANATION = """\
-Three servers of one service run in processes of their own. One client calls an idempotent method on them in turn, from four threads.
-Then one server is killed, and started again. A call that meets the dead server goes on to another one (fail: failover), within a retry budget,
-so that no call fails. All of this is said by the YAML files in {folder}; the code is only calc.add(1, 2).
+Three servers of one service, of the versions 1.0.0, 1.1.0 and 2.0.0, run in processes of their own and announce themselves in a registry: a folder.
+One client finds them there. It asks for ">=1.0, <2", so the third gets no calls; on the others it calls an idempotent method in turn, from four threads.
+Then one of these is killed, and started again. A call that meets the dead server goes on to the other one (fail: failover), three failures in a row cut
+it off (breaker: consecutive), and the registry takes it off the list at once, so that no call fails.
+All of this is said by the YAML files in {folder}; the code is only calc.add(1, 2).
 """
 
 

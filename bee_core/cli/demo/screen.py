@@ -17,13 +17,23 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Row:
-    """A node as the table shows it."""
+    """A node as the table shows it.
+
+    Attributes:
+        address: Its url.
+        version: What it serves.
+        fits: Whether it is what the client asks for: yes, no, or not listed.
+        state: Of the process.
+        calls: How many it answered.
+        note: Why it gets no calls, or its last error.
+    """
 
     address: str
     version: str
+    fits: str
     state: str
     calls: int
-    last_error: str
+    note: str
 
 
 class Screen(Protocol):
@@ -76,7 +86,7 @@ class PlainLines:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             for row in self._rows:
-                click.echo(f"  {row.address}  {row.version}  {row.state}  {row.calls} calls")
+                click.echo(f"  {row.address}  {row.version}  {row.state}  {row.calls} calls  {row.note}".rstrip())
 
 
 class LiveTable:
@@ -106,6 +116,8 @@ class LiveTable:
 
 
 _STYLES = {"serving": "green", "killed": "bold red", "starting": "yellow"}
+# The columns whose texts change, so that the table keeps its shape.
+_WIDTHS = {"fits": 10, "state": 8, "calls": 8}
 
 
 def _table(rows: Sequence[Row]) -> Table:
@@ -113,10 +125,8 @@ def _table(rows: Sequence[Row]) -> Table:
     from rich.text import Text
 
     table = Table()
-    for title in ("node", "version", "state", "calls", "last error"):
-        table.add_column(
-            title, justify="right" if title == "calls" else "left", no_wrap=title != "last error", min_width=8 if title in {"state", "calls"} else None
-        )
+    for title in ("node", "version", "fits", "state", "calls", "note"):
+        table.add_column(title, justify="right" if title == "calls" else "left", no_wrap=title != "note", min_width=_WIDTHS.get(title))
     for row in rows:
-        table.add_row(row.address, row.version, Text(row.state, style=_STYLES.get(row.state, "")), str(row.calls), Text(row.last_error, style="dim"))
+        table.add_row(row.address, row.version, row.fits, Text(row.state, style=_STYLES.get(row.state, "")), str(row.calls), Text(row.note, style="dim"))
     return table

@@ -10,13 +10,13 @@ from ... import detailed
 from ...errors import BeeError, CallError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from ...proxies import Reply
 
 THREADS = 4
-CALLS_PER_SECOND = 40
-"""In all. While one of three nodes is dead a third of the calls is retried: 13 a second, within the retry budget of 10 a second and a fifth of the calls."""
+CALLS_PER_SECOND = 100
+"""In all. Every second one would go to the dead node, until three have failed in a row or the registry takes it off: a handful of retries, well within the budget."""
 
 
 class Tally:
@@ -28,7 +28,8 @@ class Tally:
         moved_on: Calls that met a dead node and were answered by another one.
         answered: Answers by the node's url.
         last_error: By the node's url.
-        seconds_to_detect: From the kill to the end of the first call that met the dead node and went elsewhere.
+        seconds_to_detect: From the kill to the end of the first call that met the dead node and went elsewhere, or to the node's leaving the client's list.
+        seconds_to_delist: From the kill to the node's leaving the client's list.
         seconds_to_recover: From the new process's start to its first answer.
     """
 
@@ -39,6 +40,7 @@ class Tally:
         self.answered = dict.fromkeys(urls, 0)
         self.last_error: dict[str, str] = {}
         self.seconds_to_detect: float | None = None
+        self.seconds_to_delist: float | None = None
         self.seconds_to_recover: float | None = None
         self._lock = threading.Lock()
         self._dead: str | None = None
@@ -49,6 +51,14 @@ class Tally:
         """A node was killed: from now on an answer that took more than one attempt has met it."""
         with self._lock:
             self._dead, self._killed_at = url, at
+
+    def listed(self, urls: Collection[str], now: float) -> None:
+        """These nodes are on the client's list."""
+        with self._lock:
+            if self._dead is not None and self._dead not in urls and self.seconds_to_delist is None:
+                self.seconds_to_delist = now - self._killed_at
+                if self.seconds_to_detect is None:
+                    self.seconds_to_detect = self.seconds_to_delist
 
     def restarted(self, at: float) -> None:
         """A new process for the killed node was started."""

@@ -41,6 +41,15 @@ class RoundRobin:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
         self._rotation = _rotation([node for node in ready if node.weight > 0 and isfinite(node.weight)])
 
+    def twin(self) -> RoundRobin:
+        """See :class:`bee_core.interfaces.Balancer`."""
+        copy = RoundRobin()
+        copy._rotation = self._rotation
+        turns = self._turns
+        if turns is not None:
+            copy._turns = count(int(repr(turns)[len("count(") : -1]))  # the one way to read a count without a step
+        return copy
+
     def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
         """See :meth:`bee_core.interfaces.Balancer.pick`. Where the node whose turn it is was tried, the next that was not has the call."""
         rotation = self._rotation

@@ -70,8 +70,8 @@ class MemoryTransport(StreamTransport):
         sock.setblocking(False)
         await asyncio.get_running_loop().create_connection(factory, sock=sock)
 
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> MemoryAcceptor:  # nothing queues up
-        """See :meth:`StreamTransport.accept`."""
+    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> MemoryAcceptor:
+        """See :meth:`StreamTransport.accept`. Nothing queues up, and no other process gets in."""
         acceptor = MemoryAcceptor(parse(url).url, factory)
         with _lock:
             if acceptor.url in _doors:

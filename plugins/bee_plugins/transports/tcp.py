@@ -62,14 +62,18 @@ class TcpTransport(StreamTransport):
             raise
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> SocketAcceptor:
-        """See :meth:`StreamTransport.accept`."""
+    def bind(self, url: str, backlog: int) -> socket.socket:
+        """See :meth:`StreamTransport.bind`."""
         address = parse(url)
-        host = address.host or "127.0.0.1"
         try:
-            sock = _bound(host, address.port or 0, backlog)
+            return _bound(address.host or "127.0.0.1", address.port or 0, backlog)
         except OSError as error:
             raise _explained(error, url) from error
+
+    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> SocketAcceptor:
+        """See :meth:`StreamTransport.accept`."""
+        host = parse(url).host or "127.0.0.1"
+        sock = sock or self.bind(url, backlog)
         server = await asyncio.get_running_loop().create_server(factory, sock=sock, backlog=backlog)
         port = sock.getsockname()[1]
         return SocketAcceptor(server, f"tcp://{f'[{host}]' if ':' in host else host}:{port}")

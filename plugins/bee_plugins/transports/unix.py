@@ -6,7 +6,8 @@ import asyncio
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 class UnixTransport(StreamTransport):
     """Unix domain sockets. Who may connect is decided by the permissions of the folder and the socket file."""
+
+    def __init__(self) -> None:
+        self._inodes: WeakKeyDictionary[socket.socket, int] = WeakKeyDictionary()
 
     def dial(self, url: str, timeout: float) -> socket.socket:
         """See :meth:`StreamTransport.dial`."""
@@ -41,8 +45,8 @@ class UnixTransport(StreamTransport):
         """See :meth:`StreamTransport.dial_async`."""
         await asyncio.get_running_loop().create_unix_connection(factory, parse(url).path)
 
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int) -> SocketAcceptor:
-        """See :meth:`StreamTransport.accept`. The file of a server that died is replaced; that of one that lives is not."""
+    def bind(self, url: str, backlog: int) -> socket.socket:
+        """See :meth:`StreamTransport.bind`. The file of a server that died is replaced; that of one that lives is not."""
         path = parse(url).path
         _remove_dead(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -52,9 +56,34 @@ class UnixTransport(StreamTransport):
         except OSError as error:
             sock.close()
             raise OSError(error.errno, f"cannot listen on {url}: {(error.strerror or str(error)).lower()}") from error
-        inode = _inode(path)
-        server = await asyncio.get_running_loop().create_unix_server(factory, sock=sock, backlog=backlog)
-        return SocketAcceptor(server, f"unix://{path}", lambda: _remove_own(path, inode))
+        self._inodes[sock] = _inode(path)
+        return sock
+
+    def release(self, sock: socket.socket) -> None:
+        """See :meth:`StreamTransport.release`. Removes the file, unless it is another server's by now."""
+        path, inode = sock.getsockname(), self._inodes.pop(sock, None)
+        sock.close()
+        if inode is not None:
+            _remove_own(path, inode)
+
+    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> SocketAcceptor:
+        """See :meth:`StreamTransport.accept`."""
+        path = parse(url).path
+        own = sock is None
+        sock = sock or self.bind(url, backlog)
+        inode = self._inodes.get(sock)
+        server = await _serve(factory, sock, backlog)
+        return SocketAcceptor(server, f"unix://{path}", (lambda: _remove_own(path, inode)) if own and inode is not None else None)
+
+
+async def _serve(factory: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int) -> asyncio.AbstractServer:
+    """Serve on the socket. Loops of Python 3.13 remove the file when they close their copy, which other processes still need; we do that ourselves."""
+    create: Any = asyncio.get_running_loop().create_unix_server
+    try:
+        server: asyncio.AbstractServer = await create(factory, sock=sock, backlog=backlog, cleanup_socket=False)
+    except TypeError:  # an older loop, which removes nothing
+        server = await create(factory, sock=sock, backlog=backlog)
+    return server
 
 
 def _remove_dead(path: str) -> None:

@@ -1,0 +1,209 @@
+"""``bee explain``: what would happen to a call and why, and with ``--call`` what did happen to one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .call_command import encode, read_arguments
+from .command_group import FAILED, UnusableCommandError
+from .shared_options import config_option, debug_option, json_option, load_configuration
+from .tables import print_table
+
+if TYPE_CHECKING:
+    from ..call_trace import CallTrace, Step
+    from ..explain import Explanation, NextPick, NodeStanding, Setting
+
+_SHARES_SHOWN = 5
+
+
+# Unknown options are let through, since a negative number looks like one.
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("service")
+@click.argument("method", required=False)
+@click.argument("arguments", metavar="[JSON]...", nargs=-1, type=click.UNPROCESSED)
+@config_option
+@click.option("--call", "make_call", is_flag=True, help="Call METHOD with the arguments, for real, and tell each attempt.")
+@click.option("--key", metavar="TEXT", help="The routing key that the call has.")
+@click.option("--ping/--no-ping", default=True, show_default=True, help="Ask the fitting nodes how they are.")
+@click.option("--verbose", is_flag=True, help="Say also why a default is what it is.")
+@json_option("Print an object.")
+@debug_option
+@click.pass_context
+def explain(
+    ctx: click.Context,
+    service: str,
+    method: str | None,
+    arguments: tuple[str, ...],
+    config_path: str,
+    make_call: bool,
+    key: str | None,
+    ping: bool,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Say what would happen to a call of SERVICE now, and why: its nodes, what is picked next, and each setting with the line that states it.
+
+    With METHOD, what the configuration states for the method counts. The exit code is 0 when a node can be picked (and, with --call, the call had a result).
+
+    \b
+        bee explain calc
+        bee explain calc add --call 1 2
+    """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
+    from .. import build_client
+
+    for word in (service, method or ""):
+        if word.startswith("--"):
+            raise UnusableCommandError(f"there is no option {word.partition('=')[0]} (see bee explain --help)")
+    if make_call and method is None:
+        raise UnusableCommandError("--call wants a METHOD to call")
+    if arguments and not make_call:
+        raise UnusableCommandError(f"arguments ({' '.join(arguments)}) are for a call; add --call")
+    args, kwargs = read_arguments(arguments)
+    trace = None
+    with build_client(load_configuration(ctx, config_path)) as client:
+        explanation = client.explain(service, method, key=key, ask=ping)
+        if make_call and method is not None:
+            trace = client.trace(service, method, *args, **kwargs)
+    if as_json:
+        click.echo(encode(_object(explanation, trace)))
+    else:
+        _print(explanation, verbose)
+        if trace is not None:
+            _print_trace(trace)
+    if explanation.obstacle:
+        click.echo(f"error: {explanation.obstacle}", err=True)
+    if explanation.obstacle or (trace is not None and trace.error is not None):
+        ctx.exit(FAILED)
+
+
+def _print(explanation: Explanation, verbose: bool) -> None:
+    known = explanation.known
+    name = explanation.service if explanation.method is None else f"{explanation.service}.{explanation.method}"
+    click.echo(f"{name}: asks for {known.asked}; {len(explanation.next.shares)} of {len(known.nodes)} nodes can be picked")
+    click.echo(f"source: {known.source or 'none has answered'}" + (f"; the registry is out of reach: {known.trouble}" if known.trouble else ""))
+    if explanation.nodes:
+        click.echo()
+        print_table(
+            ("node", "version", "weight", "breaker", "health", "standing"), (_node_row(one) for one in explanation.nodes), wrapped=("health", "standing")
+        )
+    click.echo()
+    click.echo(f"next: {_next(explanation.next, explanation.setting('balancer').value)}")
+    click.echo()
+    print_table(
+        ("setting", "value", "from"),
+        ((setting.name, value_text(setting), origin_text(setting, explanation.file, verbose)) for setting in explanation.settings),
+        wrapped=("value", "from"),
+    )
+    click.echo(f"retry budget: {explanation.retries_left} retries can be made now")
+
+
+def _node_row(one: NodeStanding) -> tuple[str, ...]:
+    standing = f"{one.standing}: {one.reason}" if one.reason else one.standing
+    return one.node.url, one.node.version or "-", f"{one.node.weight:g}", one.breaker or "-", one.health or "-", standing
+
+
+def _next(ahead: NextPick, balancer: str) -> str:
+    if not ahead.shares:
+        return "nothing can be picked"
+    if ahead.order:
+        return f"{balancer} picks {', then '.join(node.url for node in ahead.order)}"
+    shown = [f"{node.url} ({share:.0%})" for node, share in ahead.shares[:_SHARES_SHOWN]]
+    if len(ahead.shares) > len(shown):
+        shown.append(f"{len(ahead.shares) - len(shown)} more")
+    return f"{balancer} picks one of {', '.join(shown)}"
+
+
+def value_text(setting: Setting) -> str:
+    """A setting's value for people."""
+    value = setting.value
+    if value is None:
+        return "any" if setting.name == "version" else "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    if setting.unit == "seconds":
+        return f"{value:g} s"
+    if setting.unit == "bytes":
+        return next((f"{value // size} {name}" for size, name in ((1 << 20, "MiB"), (1 << 10, "KiB")) if value and value % size == 0), f"{value} bytes")
+    return f"{value} (options: {', '.join(setting.options)})" if setting.options else str(value)
+
+
+def origin_text(setting: Setting, file: str | None, verbose: bool) -> str:
+    """Where a setting comes from: ``bee.yml:12 bee.rpc.client.default.retries``."""
+    if setting.path is None:
+        return f"default: {setting.why}" if verbose and setting.why else "default"
+    return setting.path if setting.line is None else f"{file}:{setting.line} {setting.path}"
+
+
+def _print_trace(trace: CallTrace) -> None:
+    click.echo()
+    if trace.steps:
+        rows = ((step.node.url if step.node else step.kind, f"{step.seconds * 1000:.2f} ms", _outcome(step), step.decision) for step in trace.steps)
+        print_table(("attempt", "time", "outcome", "decision"), rows, wrapped=("outcome", "decision"))
+    attempts = "1 attempt" if trace.attempts == 1 else f"{trace.attempts} attempts"
+    ending = f"the call took {trace.seconds * 1000:.2f} ms and {attempts}"
+    if trace.error is not None:
+        click.echo(f"{ending} and failed: {type(trace.error).__name__}: {trace.error}")
+    else:
+        click.echo(f"{ending}; {'the fallback answered' if trace.degraded else 'result'}: {encode(trace.value)}")
+
+
+def _outcome(step: Step) -> str:
+    failure = step.failure
+    if failure is None:
+        return "ok" if step.kind == "attempt" else "-"
+    return f"{failure.kind}: {failure.message} (executed: {failure.executed}, blame: {failure.blame}, retry: {failure.retry})"
+
+
+def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]:
+    known = explanation.known
+    described: dict[str, Any] = {
+        "service": explanation.service,
+        "method": explanation.method,
+        "source": known.source,
+        "trouble": known.trouble,
+        "asked": known.asked,
+        "can_be_picked": not explanation.obstacle,
+        "obstacle": explanation.obstacle,
+        "nodes": [_node_object(one) for one in explanation.nodes],
+        "next": {
+            "order": [node.url for node in explanation.next.order],
+            "shares": [{"node": node.url, "share": round(share, 4)} for node, share in explanation.next.shares],
+        },
+        "settings": {
+            one.name: {"value": one.value, "path": one.path, "line": one.line, "options": one.options, "unit": one.unit} for one in explanation.settings
+        },
+        "file": explanation.file,
+        "retries_left": explanation.retries_left,
+    }
+    return described if trace is None else described | {"call": _trace_object(trace)}
+
+
+def _node_object(one: NodeStanding) -> dict[str, Any]:
+    node = one.node
+    facts = {"id": node.id, "url": node.url, "version": node.version, "weight": node.weight, "zone": node.zone, "tags": sorted(node.tags)}
+    return facts | {"standing": one.standing, "reason": one.reason, "breaker": one.breaker, "health": one.health}
+
+
+def _trace_object(trace: CallTrace) -> dict[str, Any]:
+    error = trace.error
+    return {
+        "steps": [_step_object(step) for step in trace.steps],
+        "seconds": round(trace.seconds, 6),
+        "attempts": trace.attempts,
+        "degraded": trace.degraded,
+        "value": trace.value,
+        "error": None if error is None else {"kind": getattr(error, "kind", type(error).__name__), "message": getattr(error, "message", str(error))},
+    }
+
+
+def _step_object(step: Step) -> dict[str, Any]:
+    failure = step.failure
+    outcome = None
+    if failure is not None:
+        outcome = {name: getattr(failure, name) for name in ("kind", "message", "executed", "blame", "retry", "reached")}
+    node = None if step.node is None else step.node.url
+    return {"kind": step.kind, "node": node, "seconds": round(step.seconds, 6), "failure": outcome, "decision": step.decision}

@@ -1,0 +1,111 @@
+"""``bee services`` and ``bee nodes``: what a client of this configuration knows."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .shared_options import config_option, debug_option, json_option, load_configuration
+from .tables import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..node_report import KnownNode, NodesReport
+
+_AT_A_TIME = 16  # services that wait for their registry together, each a second at most
+
+
+@click.command()
+@config_option
+@json_option("Print a list of objects.")
+@debug_option
+@click.pass_context
+def services(ctx: click.Context, config_path: str, as_json: bool) -> None:
+    """List the services under bee.rpc.client, with how many nodes are known and how many of them fit."""
+    from .. import build_client
+
+    config = load_configuration(ctx, config_path)
+    with build_client(config) as client, ThreadPoolExecutor(_AT_A_TIME) as threads:
+        reports = list(threads.map(client.nodes, config.clients))
+    if as_json:
+        click.echo(json.dumps([_counted(report) for report in reports], indent=2, ensure_ascii=False))
+        return
+    print_table(
+        ("service", "asks for", "nodes", "fitting", "source"),
+        ((report.service, report.asked, str(len(report.nodes)), str(len(report.fitting)), _source(report)) for report in reports),
+    )
+    _print_trouble(reports)
+
+
+@click.command()
+@click.argument("service")
+@config_option
+@json_option("Print an object.")
+@debug_option
+@click.pass_context
+def nodes(ctx: click.Context, service: str, config_path: str, as_json: bool) -> None:
+    """List the nodes of SERVICE that are known: which fit, and why the others do not.
+
+    SERVICE is a key under bee.rpc.client. The nodes are looked for like those of a first call: at the registry, then in the cache on disk, then in the configuration.
+    """
+    from .. import build_client
+
+    with build_client(load_configuration(ctx, config_path)) as client:
+        report = client.nodes(service)
+    if as_json:
+        click.echo(json.dumps(_listed(report), indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{report.service}: asks for {report.asked}; {len(report.fitting)} of {len(report.nodes)} nodes fit; source: {_source(report)}")
+    if report.nodes:
+        print_table(("url", "version", "weight", "zone", "tags", "fits", "id"), (_row(known) for known in report.nodes), wrapped=("tags", "fits"))
+    _print_trouble([report])
+
+
+def _row(known: KnownNode) -> tuple[str, ...]:
+    node = known.node
+    fits = "yes" if known.fitting else f"no: {known.reason}"
+    return node.url, node.version or "-", f"{node.weight:g}", node.zone or "-", ",".join(sorted(node.tags)) or "-", fits, node.id
+
+
+def _counted(report: NodesReport) -> dict[str, Any]:
+    return {
+        "service": report.service,
+        "asked": report.asked,
+        "nodes": len(report.nodes),
+        "fitting": len(report.fitting),
+        "source": report.source,
+        "revision": report.revision,
+        "trouble": report.trouble,
+    }
+
+
+def _listed(report: NodesReport) -> dict[str, Any]:
+    return _counted(report) | {
+        "nodes": [
+            {
+                "id": known.node.id,
+                "url": known.node.url,
+                "version": known.node.version,
+                "weight": known.node.weight,
+                "zone": known.node.zone,
+                "tags": sorted(known.node.tags),
+                "fitting": known.fitting,
+                "reason": known.reason,
+            }
+            for known in report.nodes
+        ],
+    }
+
+
+def _source(report: NodesReport) -> str:
+    return report.source or "none has answered"
+
+
+def _print_trouble(reports: Sequence[NodesReport]) -> None:
+    for report in reports:
+        if report.trouble:
+            click.echo(f"{report.service}: the registry is out of reach: {report.trouble}", err=True)

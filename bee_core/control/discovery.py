@@ -1,0 +1,325 @@
+"""One service's nodes, as its registry names them, for as long as a client lives.
+
+Sources in order: the registry, then the list kept on disk, then the addresses of the configuration. A lower one is used only until a higher one has spoken. An outage of the
+registry changes nothing for calls: the last list stays, and the watch begins again with back-off until the registry is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from functools import partial
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from ..backoff import Backoff
+from ..errors import RegistryError
+from ..nodes import Snapshot
+from .empty_list import EmptyListGuard
+from .next_snapshot import next_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from random import Random
+
+    from ..interfaces import Registry
+    from ..nodes import Node, Source
+    from .plane import ControlPlane, Handle
+    from .snapshot_cache import SnapshotCache
+
+log = logging.getLogger("bee.client")
+
+PATIENCE = 1.0
+"""Seconds that first calls wait for the registry's first answer: many times what a registry takes, and less than a user notices as an outage."""
+
+RETRY_FIRST = 0.2
+"""Seconds, the first ceiling of the pause before a watch begins again. A registry that restarts is back within seconds, and its clients should not all come at once."""
+
+FIRST_ANSWER = 5.0
+"""Seconds after which a watch that has said nothing at all is given up and begun anew: a connection that hangs looks like this."""
+
+
+class Discovery:
+    """Watches one service on the control plane and hands on each list of its nodes.
+
+    Thread-safe: first calls wait on their own threads. Snapshots get revisions of this object's own, since those of registries begin anew when the registry does.
+
+    Args:
+        service: The service's name.
+        registry: The registry; called on the plane when the watch begins.
+        registry_name: For messages: ``local``, ``etcd3 at 10.0.0.1:2379``.
+        addresses: The nodes that the configuration names.
+        deliver: Takes each snapshot, from the plane's thread or that of a first call. Must not block.
+        answers: Tells whether a node answers a ping as serving; called on the plane's loop.
+        objection: Why a node cannot be called at all (an unreadable url, a scheme without a transport); empty when it can.
+        cache: The lists on disk.
+        heartbeat_interval: Seconds; bounds the pause between attempts to reach the registry.
+        clock: Seconds, monotonic.
+        rng: For jitter.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        registry: Callable[[], Registry],
+        registry_name: str,
+        addresses: tuple[Node, ...],
+        deliver: Callable[[Snapshot], None],
+        answers: Callable[[Node], Awaitable[bool]],
+        objection: Callable[[Node], str],
+        cache: SnapshotCache,
+        heartbeat_interval: float,
+        clock: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        self.service = service
+        self._registry = registry
+        self._registry_name = registry_name
+        self._addresses = addresses
+        self._deliver = deliver
+        self._answers = answers
+        self._objection = objection
+        self._cache = cache
+        self._heartbeat = heartbeat_interval
+        self._backoff = Backoff(RETRY_FIRST, max(RETRY_FIRST, heartbeat_interval))
+        self._clock = clock
+        self._rng = rng
+        self._revision = 0
+        self._current: Snapshot | None = None
+        self._warned = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._lock = Lock()
+        self._known = Event()
+        if self._current is not None:
+            self._known.set()
+        self._callbacks: list[Callable[[], None]] = []
+        self._handle: Handle | None = None
+        self._begun = 0.0
+        self._remembered: tuple[Node, ...] = ()
+        self._saved: tuple[Node, ...] = ()
+        self._saving: asyncio.Future[bool] | None = None
+        self._to_save: tuple[Node, ...] | None = None
+        self._guard = EmptyListGuard(
+            self.service,
+            self._registry_name,
+            answers=self._answers,
+            publish=self._publish,
+            heartbeat_interval=self._heartbeat,
+            clock=self._clock,
+        )
+        self._trouble: Exception | None = None
+        self._heard_once = False
+
+    # For first calls, on their threads.
+
+    def start(self, plane: ControlPlane) -> None:
+        """Begin to watch, once. Does not wait."""
+        with self._lock:
+            if self._handle is None:
+                self._begun = self._clock()
+                self._handle = plane.spawn(self._run)
+
+    def patience(self) -> float:
+        """Seconds for which a call may still wait for the first list; 0 once the registry has had its time."""
+        return max(0.0, self._begun + PATIENCE - self._clock())
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until nodes are known, or the registry has said that there are none. All first calls wait for the same answer.
+
+        Returns:
+            False when the time is over.
+        """
+        return self._known.wait(seconds)
+
+    def when_known(self, callback: Callable[[], None]) -> None:
+        """Call back once, from any thread, when :meth:`wait` would return True; at once when it would now."""
+        with self._lock:
+            if not self._known.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def fall_back(self) -> None:
+        """The registry has not answered in time: take the list kept on disk, else the configured addresses, until it does."""
+        with self._lock:
+            if self._current is not None:
+                return
+            nodes, source = (self._remembered, "cache") if self._remembered else (self._addresses, "address")
+            if not nodes:
+                return
+            snapshot = self._next(source, nodes)  # type: ignore[arg-type]  # two literals
+        self._hand_on(snapshot)
+
+    def release(self) -> None:
+        """The client closes: nobody waits any longer."""
+        self._release()
+
+    def explain(self) -> str:
+        """Why no node is known, and what to do, for a call that finds none."""
+        said = "has not answered yet" if self._trouble is None else f"is out of reach ({_said(self._trouble)})"
+        return (
+            f"the registry {self._registry_name} {said}, no list of it is kept on disk in {self._cache.folder}, and bee.rpc.client.{self.service}.address names no node. "
+            f"Start the registry, correct bee.rpc.registry.address, or set an address as the last resort"
+        )
+
+    @property
+    def trouble(self) -> str:
+        """Why the registry is not heard at present; empty while it is."""
+        return "" if self._trouble is None else _said(self._trouble)
+
+    def after_fork(self) -> None:
+        """In a forked child: the watch was the parent's. The list stays, and the next :meth:`start` begins anew."""
+        self._begin_anew()
+
+    # On the control plane.
+
+    async def _run(self) -> None:
+        try:
+            await self._recall()
+            failures = 0
+            while True:
+                since = self._clock()
+                try:
+                    await self._watch()
+                    error: Exception = RegistryError("the watch ended")
+                except Exception as caught:  # a plugin's; whatever it is, the registry is asked again
+                    error = caught
+                if self._clock() - since > self._backoff.cap:
+                    failures = 0
+                self._lost(error)
+                # Half of the pause is certain, so that a registry which refuses at once is not asked without a pause.
+                ceiling = self._backoff.ceiling(failures)
+                await asyncio.sleep(ceiling / 2 + self._rng.random() * ceiling / 2)
+                failures += 1
+        finally:
+            self._guard.stop()
+
+    async def _recall(self) -> None:
+        loop = asyncio.get_running_loop()
+        nodes = self._sound(await loop.run_in_executor(None, self._cache.load, self.service))
+        with self._lock:
+            self._remembered = self._saved = nodes
+            # A very impatient first call may have taken the addresses already.
+            if not nodes or self._current is None or self._current.source != "address":
+                return
+            snapshot = self._next("cache", nodes)
+        self._hand_on(snapshot)
+
+    async def _watch(self) -> None:
+        snapshots = self._registry().watch(self.service)
+        try:
+            timeout: float | None = FIRST_ANSWER
+            while True:
+                try:
+                    snapshot = await next_snapshot(snapshots, timeout)
+                except StopAsyncIteration:
+                    return
+                timeout = None
+                self._heard(snapshot)
+        finally:
+            close = getattr(snapshots, "aclose", None)
+            if close is not None:
+                with contextlib.suppress(Exception):
+                    await close()
+
+    def _heard(self, snapshot: Snapshot) -> None:
+        nodes = self._sound(snapshot.nodes)
+        current = self._current
+        if self._trouble is not None:
+            self._trouble = None
+            log.info("the registry %s is back: it lists %s of %s", self._registry_name, _count(nodes), self.service)
+        if nodes:
+            self._guard.stop()
+            self._publish(nodes)
+            self._save_soon(nodes)
+        elif current is None or not current.nodes:
+            self._publish(())
+        else:
+            self._guard.hold(current.nodes)
+
+    def _lost(self, error: Exception) -> None:
+        first = self._trouble is None
+        self._trouble = error
+        self.fall_back()  # no use in waiting on where something is known
+        if first:
+            current = self._current
+            rest = f"calls go on with {_count(current.nodes)} known from the {current.source}" if current is not None and current.nodes else "no node is known"
+            log.warning("the registry %s is out of reach for %s: %s; %s", self._registry_name, self.service, _said(error), rest)
+
+    def _sound(self, nodes: Iterable[Node]) -> tuple[Node, ...]:
+        """Leave out what could not be called whatever is done: one bad entry must not cost the service its good ones."""
+        sound = []
+        for node in nodes:
+            reason = self._objection(node)
+            if not reason:
+                sound.append(node)
+            elif not self._warned:
+                self._warned = True
+                log.warning("a node of %s is left out: %s (said once; bee nodes lists the others)", self.service, reason)
+        return tuple(sound)
+
+    def _publish(self, nodes: tuple[Node, ...]) -> None:
+        with self._lock:
+            current = self._current
+            if current is not None and current.source == "registry" and current.nodes == nodes:
+                return  # nothing new: the watch began again
+            snapshot = self._next("registry", nodes)
+        self._hand_on(snapshot)
+
+    def _next(self, source: Source, nodes: tuple[Node, ...]) -> Snapshot:
+        self._revision += 1
+        self._current = Snapshot(self._revision, source, nodes)
+        return self._current
+
+    def _hand_on(self, snapshot: Snapshot) -> None:
+        try:
+            self._deliver(snapshot)
+        except Exception as error:  # of a balancer or a transport; the next list may do
+            log.warning("the nodes of %s could not be taken over: %s", self.service, _said(error), exc_info=error)
+        self._release()
+
+    def _release(self) -> None:
+        with self._lock:
+            self._known.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def _save_soon(self, nodes: tuple[Node, ...]) -> None:
+        """Write the newest list, one write at a time; what changes meanwhile is written once, in the end."""
+        self._to_save = nodes
+        if self._saving is None:
+            self._save()
+
+    def _save(self) -> None:
+        nodes, self._to_save = self._to_save, None
+        if nodes is None or nodes == self._saved:
+            return
+        try:
+            # Handed over here and now and not by a task, so that a client which closes the next moment has kept its list.
+            self._saving = asyncio.get_running_loop().run_in_executor(None, self._cache.save, self.service, nodes)
+        except RuntimeError as error:  # the interpreter leaves, and starts no threads any more
+            log.debug("the nodes of %s were not kept: %s", self.service, error)
+            return
+        self._saving.add_done_callback(partial(self._was_saved, nodes))
+
+    def _was_saved(self, nodes: tuple[Node, ...], saving: asyncio.Future[bool]) -> None:
+        self._saving = None
+        if not saving.cancelled() and saving.exception() is None and saving.result():
+            self._saved = nodes
+        self._save()
+
+
+def _count(nodes: tuple[Node, ...]) -> str:
+    return "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, RegistryError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

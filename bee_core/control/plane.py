@@ -1,0 +1,259 @@
+"""The control plane's thread and its event loop.
+
+asyncio's own loop and not uvloop: a forked child must be able to let go of an inherited loop, whose descriptors it shares with the parent. That takes a selector
+that is ours to close. Nothing here is hot, so the faster loop would gain nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import selectors
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Lock, Thread, current_thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .. import fork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    MakeCoroutine = Callable[[], Coroutine[Any, Any, object]]
+
+log = logging.getLogger("bee.control")
+
+STOP_TIMEOUT = 2.0
+"""Seconds that ``stop`` gives tasks to end: a revoked lease takes one round trip, and nobody waits longer for a program to leave."""
+
+_FILE_THREADS = 4  # for files and name resolution, both rare; four keep one slow disk from holding up the rest
+
+_inherited: list[object] = []
+"""In a forked child: what the parent's plane left behind. Kept, so that no destructor of it runs: a generator's ``finally`` could write to a socket of the parent."""
+
+
+class Handle:
+    """A task of the control plane. Thread-safe."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._task: asyncio.Task[object] | None = None
+        self._cancelled = False
+        self._over = Event()
+        self.error: BaseException | None = None
+        """What the task raised, once it is over; None where it ended well or was cancelled."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the task is over."""
+        return self._over.is_set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the task is over, ``timeout`` seconds at most. Never on the plane's own thread."""
+        return self._over.wait(timeout)
+
+    def cancel(self) -> None:
+        """Cancel the task. Idempotent; does not wait."""
+        self._cancelled = True
+        self._plane.call_soon(self._cancel_now)
+
+    def _cancel_now(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self, make_coroutine: MakeCoroutine) -> None:
+        if self._cancelled:
+            self._over.set()
+            return
+        self._task = asyncio.get_running_loop().create_task(_made(make_coroutine))
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.error = error
+            log.error("a task of the control plane %s ended with %s: %s", self._plane.name, type(error).__name__, error, exc_info=error)
+        self._over.set()
+
+
+async def _made(make_coroutine: MakeCoroutine) -> object:
+    # Made on the plane, so that a factory that raises ends its own task and nothing else.
+    return await make_coroutine()
+
+
+class ControlPlane:
+    """Runs tasks on one daemon thread with an event loop of its own. Thread-safe.
+
+    The thread starts with the first task. :meth:`stop` is final, except that a forked child starts anew by itself: there the tasks of the parent are forgotten.
+
+    Args:
+        name: For the thread and for log lines.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._at_stop: list[MakeCoroutine] = []
+        self._forget()
+        self._stopping = False
+        fork.watch(self)
+
+    def _forget(self) -> None:
+        self._lock = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._selector: selectors.BaseSelector | None = None
+        self._thread: Thread | None = None
+        self._gone = Event()
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread is there."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    def spawn(self, make_coroutine: MakeCoroutine) -> Handle:
+        """Run a coroutine on the plane's loop. From any thread; does not wait.
+
+        An exception that it raises is logged, stands in the handle, and harms no other task.
+
+        Args:
+            make_coroutine: Called on the plane's thread.
+
+        Returns:
+            The task. Over already where the plane was stopped.
+        """
+        handle = Handle(self)
+        if not self.call_soon(lambda: handle._begin(make_coroutine)):  # noqa: SLF001  # two halves of one thing
+            handle._over.set()  # noqa: SLF001
+        return handle
+
+    def call_soon(self, function: Callable[[], object]) -> bool:
+        """Call a quick function on the plane's loop. From any thread; does not wait.
+
+        Returns:
+            False where the plane was stopped; the function is not called then.
+        """
+        with self._lock:
+            if self._stopping:
+                return False
+            if self._loop is None:
+                self._start()
+            assert self._loop is not None  # noqa: S101  # narrows the type
+            self._loop.call_soon_threadsafe(function)
+        return True
+
+    def at_stop(self, make_coroutine: MakeCoroutine) -> None:
+        """Run a coroutine when the plane stops, after its tasks have ended: to close what they shared. Not called where the plane never ran."""
+        self._at_stop.append(make_coroutine)
+
+    def stop(self, timeout: float = STOP_TIMEOUT) -> bool:
+        """Cancel all tasks, wait for them, end the thread. Idempotent; from any thread, but on the plane's own it does not wait.
+
+        Args:
+            timeout: Seconds for tasks that clean up.
+
+        Returns:
+            Whether the thread is gone. False, with a warning, where a task blocks its loop.
+        """
+        thread = self._begin_stop(timeout)
+        if thread is None:
+            return True
+        if thread is current_thread():
+            return False
+        thread.join(timeout + _GRACE)
+        return self._is_gone(thread)
+
+    async def stop_async(self, timeout: float = STOP_TIMEOUT) -> bool:
+        """Like :meth:`stop`, from another event loop, which goes on meanwhile."""
+        thread = self._begin_stop(timeout)
+        if thread is None:
+            return True
+        until = monotonic() + timeout + _GRACE
+        while not self._gone.is_set() and monotonic() < until:  # noqa: ASYNC110  # rare and short: cheaper than a thread that waits for a thread
+            await asyncio.sleep(_POLL)
+        thread.join(_GRACE)
+        return self._is_gone(thread)
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's thread and loop; see :class:`bee_core.fork.Forkable`. The next task starts new ones."""
+        loop, selector = self._loop, self._selector
+        self._forget()
+        if loop is None or loop.is_closed():
+            return
+        _inherited.append(loop)
+        for task in asyncio.all_tasks(loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # it is the parent's, and goes on there
+            _inherited.append(task)
+        # Only closed: loop.close() would take descriptors out of an epoll set that the parent still waits on.
+        if selector is not None:
+            selector.close()
+        for name in ("_ssock", "_csock"):
+            sock = getattr(loop, name, None)
+            if sock is not None:
+                sock.close()
+
+    def _start(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._thread = Thread(target=self._work, args=(self._loop,), name=f"bee-control-{self.name}", daemon=True)
+        self._thread.start()
+
+    def _begin_stop(self, timeout: float) -> Thread | None:
+        with self._lock:
+            first, self._stopping = not self._stopping, True
+            thread, loop = self._thread, self._loop
+            if first and loop is not None:
+                loop.call_soon_threadsafe(lambda: loop.create_task(self._leave(timeout)))
+        return thread
+
+    def _is_gone(self, thread: Thread) -> bool:
+        if thread.is_alive():
+            log.warning("the control plane %s did not stop in time: a plugin blocks its event loop; its thread ends with the process", self.name)
+            return False
+        return True
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        executor = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix=f"bee-control-{self.name}-files")
+        loop.set_default_executor(executor)
+        loop.set_exception_handler(self._complain)
+        asyncio.set_event_loop(loop)
+        gone = self._gone
+        try:
+            loop.run_forever()
+        finally:
+            # On a thread of its own, since a file or a resolver that hangs cannot be waited for.
+            ending = Thread(target=executor.shutdown, name=f"bee-control-{self.name}-ending", daemon=True)
+            ending.start()
+            ending.join(_GRACE)
+            asyncio.set_event_loop(None)
+            loop.close()
+            gone.set()
+
+    async def _leave(self, timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        try:
+            if tasks:
+                _, stubborn = await asyncio.wait(tasks, timeout=timeout)
+                if stubborn:
+                    log.warning("the control plane %s left %d tasks that did not end when they were cancelled", self.name, len(stubborn))
+            for make_coroutine in self._at_stop:
+                await self._close(make_coroutine, max(0.1, until - loop.time()))
+            await asyncio.wait_for(loop.shutdown_asyncgens(), max(0.1, until - loop.time()))
+        finally:
+            loop.stop()
+
+    async def _close(self, make_coroutine: MakeCoroutine, timeout: float) -> None:
+        try:
+            await asyncio.wait_for(make_coroutine(), timeout)
+        except Exception as error:  # what is closed is a plugin's; the rest is closed all the same
+            log.warning("the control plane %s could not close all: %s: %s", self.name, type(error).__name__, error)
+
+    def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        log.error("the control plane %s: %s", self.name, context.get("message"), exc_info=error)
+
+
+_GRACE = 1.0  # seconds for the thread itself, once its tasks are over
+_POLL = 0.002  # seconds between two looks at a thread that is about to end

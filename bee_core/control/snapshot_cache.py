@@ -1,0 +1,175 @@
+"""The last list of nodes of each service, kept on disk: a client starts from it while its registry is out of reach.
+
+A file is JSON: ``{"format": 1, "sha256": …, "content": {"registry", "service", "written", "nodes"}}``, the checksum being that of ``content`` as canonical JSON. It is
+written to a temporary file, flushed to the disk and moved into place, so a reader sees the old list or the new one and never a part. Whatever is wrong with a file is a
+warning: the cache helps, and must never be the reason for a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..nodes import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger("bee.client")
+
+FORMAT = 1
+"""Of the files. A file of another format is left unread, and replaced by the next list."""
+
+MAX_BYTES = 64 * 1024 * 1024
+"""A larger file is not read. A node takes some 200 bytes, so this is far above any real list and far below the memory of a process."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def default_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """``$BEE_CACHE_DIR``, or ``bee`` below ``$XDG_CACHE_HOME``, or ``~/.cache/bee``."""
+    variables = os.environ if environment is None else environment
+    if own := variables.get("BEE_CACHE_DIR"):
+        return Path(own).expanduser()
+    if shared := variables.get("XDG_CACHE_HOME"):
+        return Path(shared) / "bee"
+    return Path("~/.cache/bee").expanduser()
+
+
+class SnapshotCache:
+    """The files of one registry. Its methods do file I/O and never raise; they may be called from any thread.
+
+    Args:
+        registry: What tells this registry from others: its plugin and its addresses.
+        folder: Where the files lie; None for the default. It is made when the first list is saved.
+    """
+
+    def __init__(self, registry: str, folder: Path | None = None) -> None:
+        self._registry = registry
+        self._folder = folder
+        self._warned: set[str] = set()
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        if self._folder is None:
+            try:
+                self._folder = default_folder()
+            except RuntimeError:  # a user without a home directory
+                self._folder = Path(tempfile.gettempdir()) / f"bee-cache-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        return self._folder
+
+    def path(self, service: str) -> Path:
+        """The file of a service. Names are made safe by a hash; the readable part is for people."""
+        digest = hashlib.sha256(f"{self._registry}\n{service}".encode()).hexdigest()[:24]
+        readable = _UNSAFE.sub("_", service)[:40]
+        return self.folder / f"{readable}-{digest}.json"
+
+    def load(self, service: str) -> tuple[Node, ...]:
+        """The nodes as they were last saved; none, with one warning, where the file cannot be used, and without one where there is no file."""
+        path = self.path(service)
+        try:
+            _refuse_strangers(path)
+            with path.open("rb") as file:
+                raw = file.read(MAX_BYTES + 1)
+            return self._parse(raw, service)
+        except FileNotFoundError:
+            return ()
+        except Exception as error:  # whatever is in the file, the client goes on without it
+            self._warn("read", f"the list of {service} kept in {path} is not used: {_said(error)}; it is replaced when the registry answers")
+            return ()
+
+    def save(self, service: str, nodes: tuple[Node, ...]) -> bool:
+        """Replace the file of a service; on failure warn once and say False."""
+        path = self.path(service)
+        content = {"registry": self._registry, "service": service, "written": time.time(), "nodes": [_as_object(node) for node in nodes]}
+        try:
+            raw = json.dumps({"format": FORMAT, "sha256": _checksum(content), "content": content}, allow_nan=False).encode()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _replace(path, raw)
+        except Exception as error:  # a full disk, no permission, no home: the client only loses its list for the next start
+            self._warn("write", f"the list of {service} cannot be kept in {path}: {_said(error)}; set BEE_CACHE_DIR to a folder that can be written")
+            return False
+        return True
+
+    def _parse(self, raw: bytes, service: str) -> tuple[Node, ...]:
+        if len(raw) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
+        document = json.loads(raw)
+        if not isinstance(document, dict):
+            raise ValueError("it is not an object")  # noqa: TRY004  # wrong bytes, not a wrong argument
+        if document.get("format") != FORMAT:
+            raise ValueError(f"it has format {str(document.get('format'))[:20]}, and this bee reads format {FORMAT}")
+        content = document["content"]
+        if document["sha256"] != _checksum(content):
+            raise ValueError("its checksum does not fit, so it is damaged")
+        if content["service"] != service or content["registry"] != self._registry:
+            raise ValueError("it is of another service or registry")
+        return tuple(_as_node(entry) for entry in content["nodes"])
+
+    def _warn(self, kind: str, text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            log.warning("%s", text)
+
+
+def _refuse_strangers(path: Path) -> None:
+    """Who can write the list can send calls elsewhere, so a file of another user is not believed."""
+    if hasattr(os, "getuid") and path.stat().st_uid not in {os.getuid(), 0}:
+        raise ValueError("it belongs to another user")
+
+
+def _replace(path: Path, raw: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105  # the pair of mkstemp
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+        raise
+
+
+def _checksum(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _as_object(node: Node) -> dict[str, Any]:
+    return {
+        "id": node.id,
+        "url": node.url,
+        "version": node.version,
+        "weight": node.weight,
+        "zone": node.zone,
+        "tags": sorted(node.tags),
+        "workers": node.workers,
+    }
+
+
+def _as_node(entry: dict[str, Any]) -> Node:
+    texts = (entry["id"], entry["url"], *entry["tags"])
+    maybe = (entry["version"], entry["zone"])
+    weight, workers = float(entry["weight"]), int(entry["workers"])
+    if not all(isinstance(text, str) for text in texts) or not all(text is None or isinstance(text, str) for text in maybe):
+        raise ValueError("a node in it has a value of a wrong type")
+    if not math.isfinite(weight) or weight < 0 or workers < 1:
+        raise ValueError("a node in it has an impossible number")
+    return Node(entry["id"], entry["url"], entry["version"], weight, entry["zone"], frozenset(entry["tags"]), workers)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return f"{type(error).__name__}: {error}"[:200] if not isinstance(error, ValueError) or isinstance(error, json.JSONDecodeError) else str(error)[:200]

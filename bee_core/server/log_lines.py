@@ -1,0 +1,23 @@
+"""The lines that a server writes to its log: one for each thing that an operator must know.
+
+Each has a text for people and, for programs, the name of the event and its fields; ``bee serve --json-logs`` prints those. They travel as attributes of the log record, so any handler can use them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+log = logging.getLogger("bee.server")
+
+
+def say(event: str, text: str, *, level: int = logging.INFO, **fields: Any) -> None:
+    """Write one line.
+
+    Args:
+        event: A short name that stays the same whatever the text becomes: ``listening``, ``registered``, ``draining`` …
+        text: For people.
+        level: Of the logging module.
+        fields: What the text says, for programs. Values that JSON can carry.
+    """
+    log.log(level, "%s", text, extra={"bee_event": event, "bee_fields": fields})

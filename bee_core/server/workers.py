@@ -1,0 +1,269 @@
+"""The parent's side of ``workers``: binds the sockets once, forks processes that serve behind them, replaces those that die, and announces and drains them as one server.
+
+The parent serves nothing itself. Its loop is asyncio's own: uvloop is first touched in the children, since its state does not survive a fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+import warnings
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ..addresses import parse
+from ..backoff import Backoff
+from ..errors import BeeError
+from .event_loop import close_loop
+from .log_lines import say
+from .stop_signals import StopSignals
+from .worker import NEWS, READY, Inheritance, work
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..config.server_model import ServerConfig
+    from ..interfaces import Transport
+    from .announcer import Announcer, Run
+    from .worker import Serve
+
+    MakeAnnouncer = Callable[[Sequence[str], int, Callable[[], int], Run], Announcer | None]
+
+_STABLE_SECONDS = 10.0
+"""A worker that lived this long is replaced at once. One that died sooner waits, twice as long each time: it may die of what it does first."""
+_BACKOFF = Backoff(0.1, 5.0)
+_START_TIMEOUT = 30.0
+"""Seconds that the workers may take until they serve. They only fork and listen."""
+_BOTH = (signal.SIGTERM, signal.SIGINT)
+
+
+@attrs.define(eq=False)
+class _Worker:
+    """A child.
+
+    Attributes:
+        number: Its place, from 1; its replacement takes it over.
+        pid: Its process.
+        born: When it was forked, seconds of the monotonic clock.
+        early_deaths: How many before it, in its place and in a row, did not live long.
+        ready: Whether it serves.
+    """
+
+    number: int
+    pid: int
+    born: float
+    early_deaths: int
+    ready: bool = False
+
+
+class WorkerPool:
+    """The worker processes of one server. Used once, on the main thread.
+
+    Args:
+        settings: The server's configuration.
+        transports: By scheme; each must be able to ``bind``.
+        serve: What each worker does.
+        announce: Makes what announces the server, or None.
+        hung_seconds: How long past drain_timeout a worker may take to leave.
+    """
+
+    def __init__(self, settings: ServerConfig, transports: Mapping[str, Transport], serve: Serve, announce: MakeAnnouncer, hung_seconds: float) -> None:
+        self._settings = settings
+        self._transports = transports
+        self._serve = serve
+        self._announce = announce
+        self._patience = settings.drain_timeout + hung_seconds
+        self._hung_seconds = hung_seconds
+        self._sockets: dict[str, socket.socket] = {}
+        self._workers: dict[int, _Worker] = {}
+        self._replacing: set[asyncio.TimerHandle] = set()
+        self._changed = asyncio.Event()
+        self._ticks = 0
+        self._serving = self._draining = False
+        self._failed = ""
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain all workers; a second signal leaves at once, and the workers with it.
+
+        Raises:
+            OSError: An address cannot be listened on, or not by several processes.
+            BeeError: A worker could not start, or this system cannot fork.
+        """
+        if not hasattr(os, "fork"):
+            raise BeeError("this system cannot fork, so set workers: 1 and start several servers instead")
+        loop = asyncio.SelectorEventLoop()
+        try:
+            self._bind()
+            stopping = asyncio.Event()
+            with StopSignals(loop, stopping, self._patience + 3 * self._hung_seconds):
+                loop.run_until_complete(self._supervise(loop, stopping))
+        finally:
+            self._release()
+            close_loop(loop)
+
+    def _bind(self) -> None:
+        for url in self._settings.address:
+            address = parse(url)
+            bind = getattr(self._transports[address.scheme], "bind", None)
+            if bind is None:
+                raise BeeError(f"{url}: this transport cannot share an address among processes; set workers: 1")
+            sock = bind(url, self._settings.backlog)
+            real = attrs.evolve(address, port=sock.getsockname()[1]).url if address.port == 0 else url
+            self._sockets[real] = sock
+
+    def _release(self) -> None:
+        sockets, self._sockets = self._sockets, {}
+        for url, sock in sockets.items():
+            transport: object = self._transports[parse(url).scheme]
+            transport.release(sock)  # type: ignore[attr-defined]  # what has bind has release
+
+    async def _supervise(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+        self._life = os.pipe()
+        self._news = os.pipe()
+        for end in self._news:
+            os.set_blocking(end, False)
+        loop.add_reader(self._news[0], self._hear)
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        try:
+            for number in range(1, self._settings.workers + 1):
+                self._fork(number, 0)
+            await self._started(stopping)
+            if not stopping.is_set():
+                await self._serve_until(loop, stopping)
+            await self._drain_workers()
+        finally:
+            self._draining = True
+            for pid in self._workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await self._until(lambda: not self._workers, 5.0)
+            loop.remove_signal_handler(signal.SIGCHLD)
+            loop.remove_reader(self._news[0])
+            for end in (*self._life, *self._news):
+                os.close(end)
+
+    async def _started(self, stopping: asyncio.Event) -> None:
+        stopped = asyncio.ensure_future(stopping.wait())
+        ready = asyncio.ensure_future(self._until(lambda: bool(self._failed) or all(worker.ready for worker in self._workers.values()), _START_TIMEOUT))
+        try:
+            await asyncio.wait((stopped, ready), return_when=asyncio.FIRST_COMPLETED)
+            if ready.done() and (self._failed or not ready.result()):
+                raise BeeError(self._failed or f"the workers did not serve within {_START_TIMEOUT:g} s")
+        finally:
+            stopped.cancel()
+            ready.cancel()
+
+    async def _serve_until(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+        settings, count = self._settings, self._settings.workers
+        self._serving = True
+        for url in self._sockets:
+            text = f"listening on {url} as {settings.name} {settings.version} with {count} workers"
+            say("listening", text, url=url, service=settings.name, version=settings.version, workers=count)
+        # Log lines are written on this thread, which forks: a lock of a log stream that another thread held would stay locked in the child.
+        announcer = self._announce(tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe)
+        if announcer is not None:
+            announcer.start()
+        await stopping.wait()
+        say("draining", f"draining: {len(self._workers)} workers", workers=len(self._workers))
+        if announcer is not None:
+            await announcer.leave()
+
+    async def _drain_workers(self) -> None:
+        self._draining = True
+        for timer in self._replacing:
+            timer.cancel()
+        # Our copies first: a door that we alone held open would take connections that nobody accepts.
+        self._release()
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        if not await self._until(lambda: not self._workers, self._patience + 1.0):
+            text = f"{len(self._workers)} workers hang past drain_timeout ({self._settings.drain_timeout:g} s) and are killed"
+            say("workers_killed", text, level=logging.WARNING, workers=len(self._workers))
+        if self._serving:
+            say("gone", "gone")
+
+    async def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait for a change that makes the condition true; False when that takes longer than ``timeout`` seconds."""
+        until = time.monotonic() + timeout
+        while not condition():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left)
+        return True
+
+    def _fork(self, number: int, early_deaths: int) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Until the child has handlers of its own, a signal would run the parent's in it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BOTH)
+        inherited = Inheritance(self._serve, self._sockets, self._life, self._news[1], os.getpid(), self._patience, mask)
+        try:
+            with warnings.catch_warnings():
+                # Python warns of forking beside threads. The one there may be is the control plane's, which lets go of its own in the child.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+            if pid == 0:
+                work(inherited)
+        except OSError as error:
+            delay = _BACKOFF.ceiling(early_deaths)
+            say("worker_not_started", f"worker {number} could not be forked ({error}); tried again in {delay:g} s", level=logging.ERROR, worker=number)
+            self._fork_later(delay, number, early_deaths + 1)
+        else:
+            self._workers[pid] = _Worker(number, pid, time.monotonic(), early_deaths)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _fork_later(self, delay: float, number: int, early_deaths: int) -> None:
+        def fork() -> None:
+            self._replacing.discard(timer)
+            if not self._draining:
+                self._fork(number, early_deaths)
+
+        timer = asyncio.get_running_loop().call_later(delay, fork)
+        self._replacing.add(timer)
+
+    def _hear(self) -> None:
+        """The workers have written."""
+        for kind, pid in NEWS.iter_unpack(os.read(self._news[0], NEWS.size * 1024)):
+            worker = self._workers.get(pid)
+            if kind == READY and worker is not None:
+                worker.ready = True
+                self._changed.set()
+                if self._serving:
+                    say("worker_replaced", f"worker {worker.number} serves again, as process {pid}", worker=worker.number, worker_pid=pid)
+            self._ticks += 1
+
+    def _reap(self) -> None:
+        """A child has ended; signals of several may have become one."""
+        for pid, worker in tuple(self._workers.items()):
+            with contextlib.suppress(ChildProcessError):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if not ended:
+                    continue
+                self._bury(worker, os.waitstatus_to_exitcode(status))
+
+    def _bury(self, worker: _Worker, code: int) -> None:
+        del self._workers[worker.pid]
+        self._changed.set()
+        if self._draining:
+            return
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        if not self._serving:
+            self._failed = self._failed or f"worker {worker.number} {how} before it served; the lines above say why"
+            return
+        early_deaths = 0 if time.monotonic() - worker.born >= _STABLE_SECONDS else worker.early_deaths + 1
+        delay = _BACKOFF.ceiling(early_deaths - 1) if early_deaths else 0.0
+        text = f"worker {worker.number} (process {worker.pid}) {how}; replaced in {delay:g} s"
+        say("worker_lost", text, level=logging.WARNING, worker=worker.number, worker_pid=worker.pid, exit_code=code, delay=delay)
+        self._fork_later(delay, worker.number, early_deaths)

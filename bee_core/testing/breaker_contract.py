@@ -1,0 +1,153 @@
+"""What every breaker must do."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bee_core.failures import Failure, cancelled, lost, read_timed_out, reported
+from bee_core.interfaces import Success
+
+if TYPE_CHECKING:
+    from bee_core.interfaces import Breaker
+
+WELL = Success(b"1")
+ILL = lost("end of file")
+MANY = 2000  # failures in a row after which any breaker has cut the node off
+
+NOT_THE_NODES = (
+    reported("remote_error", "division by zero"),
+    reported("overloaded", "too many requests"),
+    reported("invalid_argument", "a: expected a number"),
+    read_timed_out(0.1, full=False),
+    cancelled("the caller gave up", sent=True),
+)
+
+
+class BreakerContract:
+    """Inherit, and say how to make the breaker. Time goes on by a millisecond with every call of these tests."""
+
+    now = 1000.0
+
+    @abstractmethod
+    def make_breaker(self) -> Breaker:
+        """A new breaker with the options under test."""
+
+    def tick(self) -> float:
+        """The time."""
+        self.now += 0.001
+        return self.now
+
+    def one_call(self, breaker: Breaker, outcome: Success | Failure | None) -> bool:
+        """A permit and its verdict, as the core does; whether the state changed."""
+        permit = breaker.admit(self.tick())
+        assert permit is not None
+        return breaker.settle(permit, outcome, self.tick())
+
+    def cut_off(self, breaker: Breaker) -> None:
+        """Let calls fail until the breaker opens."""
+        for _ in range(MANY):
+            if self.one_call(breaker, ILL):
+                return
+        pytest.fail(f"the breaker is {breaker.state} after {MANY} failures in a row")
+
+    def half_open(self) -> Breaker:
+        """A breaker whose node answers pings again."""
+        breaker = self.make_breaker()
+        self.cut_off(breaker)
+        for _ in range(MANY):
+            if breaker.probed(True, self.tick()):
+                return breaker
+        pytest.fail(f"the breaker is {breaker.state} after {MANY} pings that were answered")
+
+    def test_a_new_breaker_is_closed_and_gives_permits(self) -> None:
+        breaker = self.make_breaker()
+        assert breaker.state == "closed"
+        assert all(breaker.admit(self.tick()) is not None for _ in range(50))
+
+    def test_failures_of_the_node_open_it_and_the_change_is_told_once(self) -> None:
+        breaker = self.make_breaker()
+        self.cut_off(breaker)
+        assert breaker.state == "open"
+
+    def test_an_open_breaker_gives_no_permit(self) -> None:
+        breaker = self.make_breaker()
+        self.cut_off(breaker)
+        assert breaker.admit(self.tick()) is None
+
+    @pytest.mark.parametrize("outcome", [*NOT_THE_NODES, None], ids=lambda outcome: getattr(outcome, "kind", "none"))
+    def test_what_is_not_the_nodes_fault_never_opens_it(self, outcome: Failure | None) -> None:
+        breaker = self.make_breaker()
+        for _ in range(MANY):
+            assert not self.one_call(breaker, outcome)
+        assert breaker.state == "closed"
+
+    def test_a_ping_that_is_not_answered_leaves_it_open(self) -> None:
+        breaker = self.make_breaker()
+        self.cut_off(breaker)
+        assert not breaker.probed(False, self.tick())
+        assert breaker.state == "open"
+
+    def test_a_ping_to_a_node_that_is_not_cut_off_changes_nothing(self) -> None:
+        breaker = self.make_breaker()
+        assert not breaker.probed(True, self.tick())
+        assert not breaker.probed(False, self.tick())
+        assert breaker.state == "closed"
+
+    def test_answered_pings_make_it_half_open(self) -> None:
+        assert self.half_open().state == "half-open"
+
+    def test_half_open_it_gives_a_bounded_number_of_permits(self) -> None:
+        breaker = self.half_open()
+        given = sum(breaker.admit(self.tick()) is not None for _ in range(MANY))
+        assert 1 <= given < MANY
+
+    def test_successes_close_a_half_open_breaker(self) -> None:
+        breaker = self.half_open()
+        for _ in range(MANY):
+            if self.one_call(breaker, WELL):
+                break
+        assert breaker.state == "closed"
+
+    def test_failures_of_the_node_open_a_half_open_breaker_again(self) -> None:
+        breaker = self.half_open()
+        self.cut_off(breaker)
+        assert breaker.state == "open"
+        assert breaker.admit(self.tick()) is None
+
+    def test_permits_that_are_dropped_without_a_verdict_leave_no_place_taken(self) -> None:
+        breaker = self.half_open()
+        for _ in range(MANY):
+            self.one_call(breaker, None)
+        assert breaker.state == "half-open"
+        assert breaker.admit(self.tick()) is not None
+
+    def test_a_verdict_from_before_the_node_was_cut_off_does_not_bring_it_back(self) -> None:
+        breaker = self.make_breaker()
+        old = breaker.admit(self.tick())
+        assert old is not None
+        self.cut_off(breaker)
+        breaker.settle(old, WELL, self.tick())
+        assert breaker.state == "open"
+
+    def test_threads_settle_while_the_state_changes_and_every_change_is_told_once(self) -> None:
+        breaker = self.make_breaker()
+
+        def calls(_: int) -> int:
+            changes = 0
+            for _ in range(500):
+                permit = breaker.admit(self.tick())
+                if permit is None:
+                    changes += breaker.probed(True, self.tick())
+                else:
+                    changes += breaker.settle(permit, ILL, self.tick())
+            return changes
+
+        with ThreadPoolExecutor(4) as threads:
+            changes = sum(threads.map(calls, range(4)))
+        # It can only have gone closed, open, half-open, open …: an odd number of changes ends in open, an even one in half-open.
+        assert changes >= 1
+        assert breaker.state == ("open" if changes % 2 else "half-open")

@@ -1,0 +1,142 @@
+"""What every limiter must do."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from bee_core.failures import Failure
+from bee_core.interfaces import Success
+
+if TYPE_CHECKING:
+    from bee_core.interfaces import Limiter, Ticket
+
+WELL = Success(b"1")
+MANY = 5000  # more calls than any limiter under test lets run and wait together
+DEADLINE = 10.0  # seconds that a test waits for a thread
+
+
+class LimiterContract:
+    """Inherit, and say how to make the limiter. It must let some calls run, and refuse a call while 5,000 others are not over."""
+
+    now = 1000.0
+
+    @abstractmethod
+    def make_limiter(self) -> Limiter:
+        """A new limiter with the options under test."""
+
+    def fill(self, limiter: Limiter) -> tuple[int, list[Ticket]]:
+        """Ask until it refuses: how many run, and the tickets of those that wait."""
+        running = 0
+        waiting: list[Ticket] = []
+        for _ in range(MANY):
+            answer = limiter.admit(self.now)
+            if isinstance(answer, Failure):
+                return running, waiting
+            if answer is True:
+                assert not waiting, "a newcomer overtook those in the queue"
+                running += 1
+            else:
+                waiting.append(answer)
+        raise AssertionError(f"{MANY} calls, and none was refused")
+
+    def listening(self, tickets: list[Ticket]) -> list[int]:
+        """The indexes of the tickets whose permits have come, in their order; grows."""
+        granted: list[int] = []
+        for index, ticket in enumerate(tickets):
+            ticket.on_admitted(lambda index=index: granted.append(index))  # type: ignore[misc]
+        return granted
+
+    def test_the_first_call_runs_at_once(self) -> None:
+        assert self.make_limiter().admit(self.now) is True
+
+    def test_what_is_refused_is_overloaded_and_did_not_run(self) -> None:
+        limiter = self.make_limiter()
+        self.fill(limiter)
+        refused = limiter.admit(self.now)
+        assert isinstance(refused, Failure)
+        assert (refused.kind, refused.executed) == ("overloaded", "no")
+
+    def test_calls_one_after_the_other_never_wait(self) -> None:
+        limiter = self.make_limiter()
+        for _ in range(MANY):
+            assert limiter.admit(self.now) is True
+            limiter.release(WELL, 0.01)
+
+    def test_a_permit_that_is_given_back_without_a_verdict_is_free_again(self) -> None:
+        limiter = self.make_limiter()
+        for _ in range(MANY):
+            assert limiter.admit(self.now) is True
+            limiter.release(None, 0.0)
+
+    def test_a_permit_that_is_given_back_goes_to_the_first_that_waits(self) -> None:
+        limiter = self.make_limiter()
+        _, waiting = self.fill(limiter)
+        granted = self.listening(waiting)
+        assert granted == []
+        for _ in waiting:
+            limiter.release(WELL, 0.01)
+        assert granted == sorted(granted)
+        assert len(granted) >= min(1, len(waiting))
+
+    def test_a_ticket_that_has_left_is_passed_over(self) -> None:
+        limiter = self.make_limiter()
+        _, waiting = self.fill(limiter)
+        granted = self.listening(waiting)
+        left = waiting[::2]
+        assert all(ticket.leave() for ticket in left)
+        for _ in waiting:
+            limiter.release(WELL, 0.01)
+        assert all(index % 2 for index in granted)
+
+    def test_who_has_the_permit_already_is_called_back_at_once_and_cannot_leave(self) -> None:
+        limiter = self.make_limiter()
+        running, waiting = self.fill(limiter)
+        for _ in range(running):
+            limiter.release(WELL, 0.01)
+        for ticket in waiting[:1]:
+            called = Event()
+            ticket.on_admitted(called.set)
+            assert called.is_set()
+            assert not ticket.leave()
+
+    def test_when_all_is_given_back_as_many_run_as_before(self) -> None:
+        limiter = self.make_limiter()
+        running, waiting = self.fill(limiter)
+        for ticket in waiting:
+            assert ticket.leave()
+        for _ in range(running):
+            limiter.release(WELL, 0.01)
+        assert all(limiter.admit(self.now) is True for _ in range(min(running, 1)))
+
+    def test_many_threads_take_and_give_back_and_nobody_is_forgotten(self) -> None:
+        limiter = self.make_limiter()
+        most, _ = self.fill(self.make_limiter())
+        lock = Lock()
+        running = highest = 0
+
+        def call(_: int) -> bool:
+            nonlocal running, highest
+            answer = limiter.admit(self.now)
+            if isinstance(answer, Failure):
+                return True
+            if answer is not True:
+                turn = Event()
+                answer.on_admitted(turn.set)
+                if not turn.wait(DEADLINE):
+                    return False
+            with lock:
+                running += 1
+                highest = max(highest, running)
+            with lock:
+                running -= 1
+            limiter.release(WELL, 0.0)
+            return True
+
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(call, range(2000)))
+        assert running == 0
+        assert 1 <= highest <= max(8, most)
+        assert limiter.admit(self.now) is True

@@ -1,0 +1,23 @@
+"""What orders answers itself when no server of prices can be reached: the fallback ``function`` of orders.yml."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bee_core.errors import CallError
+
+_last: dict[str, int] = {}
+
+
+def remember(article: str, price: int) -> None:
+    """Keep a price that a server gave."""
+    _last[article] = price
+
+
+def last_price(service: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: CallError) -> int:  # noqa: ARG001  # what every fallback is given
+    """The answer instead of ``error``. An article never seen before has no price, and the error stands: an invented one would be worse."""
+    try:
+        return _last[args[0]]
+    except KeyError:
+        raise error from None

@@ -1,0 +1,1 @@
+"""Breakers: when a node is cut off, and how it comes back."""

@@ -1,0 +1,1 @@
+"""Fallbacks: what a call answers when it could not be made."""

@@ -1,0 +1,84 @@
+"""Fallback ``function``: a function of the application answers instead of an error."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from bee_core.hookspecs import hookimpl
+from bee_plugins.fallbacks.answerable import answerable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bee_core.errors import CallError
+    from bee_core.hookspecs import Registrar
+    from bee_core.interfaces import Fallback
+
+
+@attrs.frozen
+class FunctionOptions:
+    """Options of ``function``.
+
+    Attributes:
+        target: ``package.module:function``.
+        application_errors: As of ``static``.
+    """
+
+    target: str
+    application_errors: bool = False
+
+
+class FunctionFallback:
+    """Calls ``function(service, method, args, kwargs, error)`` for the answer: the contract of a fallback, without a plugin. As thread-safe as the function.
+
+    The function may raise ``error``, or another exception, to decline. It runs where the call was made, after the call's deadline perhaps, so it must not wait.
+
+    Raises:
+        ValueError: There is no such function, or it is ``async``.
+    """
+
+    def __init__(self, options: FunctionOptions) -> None:
+        self._function = _find(options.target)
+        self._application_errors = options.application_errors
+
+    def answer(self, service: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: CallError) -> Any:
+        """See :meth:`bee_core.interfaces.Fallback.answer`."""
+        if not answerable(error, application_errors=self._application_errors):
+            raise error
+        return self._function(service, method, args, kwargs, error)
+
+
+def _find(target: str) -> Callable[..., Any]:
+    module, colon, name = target.partition(":")
+    if not (module and colon and name):
+        msg = f"target {target!r} is not of the form package.module:function"
+        raise ValueError(msg)
+    try:
+        found: Any = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"target {target!r} cannot be imported: {error}; it must be on the import path of this program"
+        raise ValueError(msg) from error
+    if not callable(found):
+        msg = f"target {target!r} is not a function but a {type(found).__name__}"
+        raise ValueError(msg)  # noqa: TRY004  # a ValueError becomes a ConfigError that names the key
+    if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)):  # noqa: B004  # the method itself is wanted
+        msg = f"target {target!r} is async; a fallback answers at once, also on the asyncio client: write a plain def that does not wait"
+        raise ValueError(msg)
+    try:
+        inspect.signature(found).bind("service", "method", (), {}, None)
+    except TypeError:
+        msg = f"target {target!r} does not take (service, method, args, kwargs, error)"
+        raise ValueError(msg) from None
+    except ValueError:
+        pass  # a function in C without a signature: its call will show
+    return found  # type: ignore[no-any-return]
+
+
+@hookimpl
+def bee_register_fallbacks(registry: Registrar[Fallback]) -> None:
+    """Offer ``function``."""
+    registry.add("function", FunctionFallback, options=FunctionOptions)

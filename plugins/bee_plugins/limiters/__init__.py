@@ -1,0 +1,1 @@
+"""Limiters: how many calls of a service run at a time."""

@@ -1,0 +1,123 @@
+"""The breaker ``consecutive``."""
+
+from __future__ import annotations
+
+import pytest
+
+from bee_core.failures import lost, read_timed_out, reported
+from bee_core.interfaces import Success
+from bee_core.testing import BreakerContract
+from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
+
+WELL = Success(b"1")
+ILL = lost("end of file")
+RAISED = reported("remote_error", "division by zero")
+OVERLOADED = reported("overloaded", "full")
+IMPATIENT = read_timed_out(0.1, full=False)
+
+
+class TestConsecutive(BreakerContract):
+    def make_breaker(self):
+        return Consecutive(ConsecutiveOptions())
+
+
+class TestConsecutiveAtTheFirstError(BreakerContract):
+    def make_breaker(self):
+        return Consecutive(ConsecutiveOptions(max_error_count=1))
+
+
+def breaker(limit=3):
+    return Consecutive(ConsecutiveOptions(max_error_count=limit))
+
+
+def settle(breaker, *outcomes):
+    return [breaker.settle(breaker.admit(0.0), outcome, 0.0) for outcome in outcomes]
+
+
+def test_it_opens_at_the_count_and_not_before():
+    assert settle(cut := breaker(), ILL, ILL) == [False, False]
+    assert cut.state == "closed"
+    assert settle(cut, ILL) == [True]
+    assert cut.state == "open"
+
+
+def test_ten_in_a_row_are_the_default():
+    cut = Consecutive(ConsecutiveOptions())
+    assert settle(cut, *[ILL] * 10) == [False] * 9 + [True]
+
+
+@pytest.mark.parametrize("good", [WELL, RAISED], ids=["a success", "the handler's own error"])
+def test_an_answer_of_the_node_ends_the_row(good):
+    cut = breaker()
+    settle(cut, ILL, ILL, good, ILL, ILL)
+    assert cut.state == "closed"
+    assert settle(cut, ILL) == [True]
+
+
+@pytest.mark.parametrize("silent", [OVERLOADED, IMPATIENT, None], ids=["overload", "an impatient caller", "no verdict"])
+def test_what_says_nothing_of_the_node_neither_counts_nor_ends_the_row(silent):
+    cut = breaker()
+    settle(cut, ILL, ILL, silent)
+    assert settle(cut, ILL) == [True]
+
+
+def half_open():
+    cut = breaker(1)
+    settle(cut, ILL)
+    assert cut.probed(True, 0.0)
+    return cut
+
+
+def test_half_open_one_call_at_a_time_may_try():
+    cut = half_open()
+    trial = cut.admit(0.0)
+    assert trial is not None
+    assert cut.admit(0.0) is None
+    assert not cut.settle(trial, None, 0.0)
+    assert cut.admit(0.0) is not None, "dropped without a verdict, the place is free"
+
+
+@pytest.mark.parametrize("silent", [OVERLOADED, IMPATIENT])
+def test_a_trial_that_says_nothing_of_the_node_leaves_it_half_open(silent):
+    cut = half_open()
+    assert settle(cut, silent) == [False]
+    assert cut.state == "half-open"
+    assert cut.admit(0.0) is not None
+
+
+@pytest.mark.parametrize(("outcome", "state"), [(WELL, "closed"), (RAISED, "closed"), (ILL, "open")])
+def test_the_trial_decides(outcome, state):
+    cut = half_open()
+    assert settle(cut, outcome) == [True]
+    assert cut.state == state
+
+
+def test_after_it_closed_the_count_begins_anew():
+    cut = breaker(2)
+    settle(cut, ILL, ILL)
+    cut.probed(True, 0.0)
+    settle(cut, WELL, ILL)
+    assert cut.state == "closed"
+
+
+def test_failures_of_calls_from_before_the_trial_do_not_count_against_it():
+    cut = breaker(1)
+    old = [cut.admit(0.0) for _ in range(3)]
+    settle(cut, ILL)
+    cut.probed(True, 0.0)
+    assert [cut.settle(permit, ILL, 0.0) for permit in old] == [False] * 3
+    assert cut.state == "half-open"
+
+
+def test_a_forked_child_begins_with_the_same_state_and_no_trial_of_its_parent():
+    cut = half_open()
+    cut.admit(0.0)
+    cut._lock.acquire()
+    cut.after_fork()
+    assert cut.state == "half-open"
+    assert cut.admit(0.0) is not None
+
+
+def test_a_count_below_one_is_refused():
+    with pytest.raises(ValueError, match="max_error_count must be 1 or more, not 0"):
+        ConsecutiveOptions(max_error_count=0)

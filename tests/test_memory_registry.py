@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from bee_core.interfaces import RegistrySettings
+from bee_core.testing import MemoryRegistry, RegistryContract
+from bee_core.testing.memory_registry import _Session
+
+
+class TestMemoryRegistry(RegistryContract):
+    def make_registry(self):
+        shared = getattr(self, "_shared", None)
+        if shared is None:
+            shared = self._shared = MemoryRegistry()
+        return _Session(shared, RegistrySettings((), 0.3))
