@@ -46,7 +46,16 @@ def test_without_a_terminal_it_tells_in_plain_lines_what_happens(tmp_path):
     out, err = demo.communicate(timeout=50)
     assert (demo.returncode, err) == (0, "")
     assert "\x1b" not in out
-    for text in ("Three servers", "gets none: version 2.0.0 is not in >=1.0, <2", "killed tcp://", "noticed", "off the client's list", "started it again", "it answers again", "0 failed"):
+    for text in (
+        "Three servers",
+        "gets none: version 2.0.0 is not in >=1.0, <2",
+        "killed tcp://",
+        "noticed",
+        "off the client's list",
+        "started it again",
+        "it answers again",
+        "0 failed",
+    ):
         assert text in out
     (folder,) = tmp_path.iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["cache", "client.yml", "node-1.yml", "node-2.yml", "node-3.yml", "registry"]

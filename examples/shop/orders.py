@@ -19,15 +19,16 @@ class Stats(StatsApi):
     """Served under the name Stats: ``orders.Stats.figures()``."""
 
     def __init__(self) -> None:
-        self._figures = Figures(0, 0)
+        self._estimated: dict[str, bool] = {}
         self._lock = Lock()
 
     def figures(self) -> Figures:
-        return self._figures
+        with self._lock:
+            return Figures(len(self._estimated), sum(self._estimated.values()))
 
     def _count(self, order: Order) -> None:  # names with an underscore cannot be called from outside
         with self._lock:
-            self._figures = Figures(self._figures.placed + 1, self._figures.estimated + order.estimated)
+            self._estimated[order.id] = order.estimated  # by its id: an order that is sent twice counts once
 
 
 stats = Stats()

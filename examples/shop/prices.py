@@ -22,6 +22,8 @@ class Prices:
 
     async def discount(self, customer: str) -> int:
         """Per cent. Who is in a hurry gets none, since finding out takes time."""
+        if customer == "guest":
+            return 0
         # The deadline travels too: this is what is left of the time that the client gave to orders.
         left = current_call().time_left
         if left is not None and left < 2 * LOOKUP_SECONDS:

@@ -17,8 +17,6 @@ from typing import Any
 
 from faults.services import PATIENCE, server_config
 
-_PROGRAM = Path(__file__).with_name("serving_program.py")
-
 
 def fixed_port() -> int:
     """A free port that the system gives to nobody by itself, so that it is still free when a server is restarted on it."""
@@ -40,6 +38,8 @@ class ServingProcess:
         settings: Of the server.
     """
 
+    PROGRAM = Path(__file__).with_name("serving_program.py")
+
     def __init__(self, *, log: Path | None = None, **settings: Any) -> None:
         self._arguments = [json.dumps(server_config(**settings)), str(log or os.devnull)]
         self._settings = settings
@@ -48,7 +48,7 @@ class ServingProcess:
     def start(self) -> None:
         """Start the process, and wait until it serves."""
         self._buffer = b""
-        self.process = subprocess.Popen([sys.executable, str(_PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([sys.executable, str(self.PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.url = self.expect("listening on ").split()[2]
 
     def restart(self) -> None:

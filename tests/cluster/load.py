@@ -1,0 +1,124 @@
+"""Steady load from a few threads, with a record of every call."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+import bee_core
+from bee_core.errors import CallError
+from faults.services import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+PACE = 0.002
+"""Seconds between two calls of a thread, so that the load does not starve the servers that it is for."""
+
+
+@attrs.frozen
+class Made:
+    """A call that was made: when it began and ended on the monotonic clock, who answered, and the error if there was one."""
+
+    key: str
+    began: float
+    ended: float
+    attempts: int
+    node: str
+    error: CallError | None
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+
+class Load:
+    """Calls a method, which answers what it is given, from several threads while the block runs.
+
+    Args:
+        service: A proxy.
+        method: Its method: ``echo`` or ``write``.
+        threads: How many.
+        pace: Seconds between two calls of a thread.
+    """
+
+    def __init__(self, service: Any, method: str = "echo", *, threads: int = 4, pace: float = PACE) -> None:
+        self.calls: list[Made] = []
+        self.wrong: list[object] = []
+        self._function = getattr(service, method)
+        self._pace = pace
+        self._numbers = itertools.count()
+        self._stop = threading.Event()
+        self._made = threading.Condition()
+        self._threads = [threading.Thread(target=self._work, name=f"load-{number}", daemon=True) for number in range(threads)]
+
+    def _work(self) -> None:
+        while not self._stop.wait(self._pace):
+            key = f"k{next(self._numbers)}"
+            began = time.monotonic()
+            try:
+                reply = bee_core.detailed(self._function, key)
+            except CallError as error:
+                made = Made(key, began, time.monotonic(), error.attempts, str(error.node), error)
+            except BaseException as error:
+                self.wrong.append(error)
+                raise
+            else:
+                made = Made(key, began, time.monotonic(), reply.attempts, str(reply.node), None)
+                if reply.value != key:
+                    self.wrong.append((key, reply.value))
+            with self._made:
+                self.calls.append(made)
+                self._made.notify_all()
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        self.await_more(50)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        assert not [thread.name for thread in self._threads if thread.is_alive()], "calls that do not end"
+        assert self.wrong == [], "wrong answers"
+
+    def await_more(self, count: int) -> None:
+        """Wait until so many more calls have ended."""
+        with self._made:
+            goal = len(self.calls) + count
+            assert self._made.wait_for(lambda: len(self.calls) >= goal or self.wrong, PATIENCE), "the load stands still"
+
+    def await_call(self, fits: Callable[[Made], bool], what: str) -> Made:
+        """Wait for a call that begins from now on."""
+        since = time.monotonic()
+
+        def found() -> Made | None:
+            return next((call for call in reversed(self.calls) if call.began >= since and fits(call)), None)
+
+        with self._made:
+            assert self._made.wait_for(lambda: found() or self.wrong, PATIENCE), f"no call: {what}"
+            call = found()
+            assert call is not None, self.wrong
+            return call
+
+    @property
+    def failed(self) -> list[str]:
+        """What became of the calls that failed."""
+        return [f"{call.error!r}" for call in self.calls if call.error is not None]
+
+    def went_elsewhere(self, since: float) -> float | None:
+        """When the first call ended that began with a node that failed and was answered by another; None when there was none."""
+        return min((call.ended for call in self.calls if call.ended > since and call.attempts > 1 and call.error is None), default=None)
+
+    def percentile(self, share: float, since: float, until: float) -> float:
+        """Seconds that this share of the calls between two moments took at most."""
+        took = sorted(call.seconds for call in self.calls if since <= call.began and call.ended <= until)
+        return took[min(len(took) - 1, int(share * len(took)))]

@@ -1,0 +1,100 @@
+"""Servers that register in a folder, each in a process of its own, and clients that find them there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faults.processes import ServingProcess
+from faults.services import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+HEARTBEAT = 0.5
+"""Seconds; a lease lasts three of them. Long enough for a machine that is busy with other tests."""
+
+
+def registry(folder: Path) -> dict[str, Any]:
+    return {"protocol": "local", "address": str(folder), "heartbeat_interval": HEARTBEAT}
+
+
+class ClusterServer(ServingProcess):
+    """Runs ``cluster_program.py``.
+
+    Args:
+        folder: Of the registry.
+        log: Where ``write`` appends its keys.
+        settings: Of the server.
+    """
+
+    PROGRAM = Path(__file__).with_name("cluster_program.py")
+
+    def __init__(self, folder: Path, *, log: Path | None = None, **settings: Any) -> None:
+        server = {"name": "calc", "version": "1.0.0", "register": True, "address": "127.0.0.1:0", **settings}
+        self._arguments = [json.dumps({"bee": {"rpc": {"registry": registry(folder), "server": server}}}), str(log or os.devnull)]
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, and wait until it serves and is registered."""
+        super().start()
+        self.expect("registered ")
+
+    def order(self, order: str) -> None:
+        """Tell it to ``hang`` or to ``work``, and wait until it does."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{order}\n".encode())
+        self.process.stdin.flush()
+        self.expect(f"told to {order}")
+
+    def kill(self) -> None:
+        """SIGKILL, which also ends what is stopped. Nothing when it has ended."""
+        super().kill()
+
+    def freeze(self) -> None:
+        """SIGSTOP, and wait until it stands."""
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+
+def client_config(folder: Path, *, services: Iterable[str] = ("calc",), **settings: Any) -> dict[str, Any]:
+    return {"bee": {"rpc": {"registry": registry(folder), "client": {service: settings for service in services}}}}
+
+
+def listed(client: Any, service: str = "calc") -> set[str]:
+    """The urls that the client may call, as of now."""
+    return {node.url for node in client.nodes(service).fitting}
+
+
+def urls(servers: Iterable[ServingProcess]) -> set[str]:
+    return {server.url for server in servers}
+
+
+def standing(client: Any, server: ServingProcess) -> str:
+    """``ready``, ``half-open``, ``cut off``, or ``gone`` for a server that is not listed."""
+    return next((node.standing for node in client.explain("calc").nodes if node.node.url == server.url), "gone")
+
+
+_LOOK = 0.005  # seconds between two looks at something that tells nobody when it changes
+
+
+def when(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> float:
+    """Wait until something is so.
+
+    Returns:
+        The moment at which it was, on the monotonic clock.
+    """
+    until = time.monotonic() + patience
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < until, f"not within {patience:g} s: {what}"
+        pause.wait(_LOOK)
+    return time.monotonic()

@@ -1,0 +1,174 @@
+"""Servers that die, stand still, hang, refuse and flap, found through the registry ``local``, under steady load."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from bee_core.errors import CircuitOpen, Overloaded, Unavailable
+from cluster.load import Load
+from cluster.servers import HEARTBEAT, listed, standing, urls, when
+from faults.services import PATIENCE
+
+LEASE = 3 * HEARTBEAT
+SAFE = {"idempotent": True, "fail": "failover", "balancer": "round-robin"}
+BREAKER = {"breaker": {"name": "consecutive", "options": {"max_error_count": 3}}}
+
+
+def first_of(*moments):
+    return min(moment for moment in moments if moment is not None)
+
+
+def test_a_killed_server_is_off_the_list_within_a_second_and_no_call_fails(start, connect, record):
+    servers = start(3)
+    client = connect(**SAFE)
+    with Load(client.service("calc")) as load:
+        assert listed(client) == urls(servers)
+        died = time.monotonic()
+        servers[0].kill()
+        left = when(lambda: servers[0].url not in listed(client), "the dead server is still listed")
+        load.await_more(200)
+        elsewhere = load.went_elsewhere(died)
+        servers[0].start()
+        back = time.monotonic()
+        known = when(lambda: listed(client) == urls(servers), "the new server is not listed")
+        load.await_call(lambda call: call.node == servers[0].url, "at the new server")
+    assert load.failed == []
+    assert left - died < 1 + HEARTBEAT
+    record("SIGKILL of one of three", load, detect=first_of(elsewhere, left) - died, recover=left - died, note=f"a new one is listed {known - back:.2f} s after its registration")
+
+
+def test_a_call_that_is_not_idempotent_fails_only_if_it_was_under_way_when_its_server_was_killed(start, connect, record, tmp_path):
+    servers = start(3)
+    client = connect(**{**SAFE, "idempotent": False})
+    with Load(client.service("calc"), "write") as load:
+        died = time.monotonic()
+        servers[0].kill()
+        left = when(lambda: servers[0].url not in listed(client), "the dead server is still listed")
+        load.await_more(200)
+    assert len(load.failed) <= 4, "one a thread at most"
+    assert {call.error.executed for call in load.calls if call.error is not None} <= {"maybe"}
+    ran = [line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines()]
+    assert len(ran) == len(set(ran)), "ran twice"
+    assert {call.key for call in load.calls if call.error is None} <= set(ran)
+    record("SIGKILL, calls not idempotent", load, detect=first_of(load.went_elsewhere(died), left) - died, recover=left - died, note="none ran twice")
+
+
+def test_a_stopped_server_leaves_the_list_with_its_lease_and_comes_back_when_it_goes_on(start, connect, record):
+    servers = start(3)
+    client = connect(**SAFE, read_timeout=0.5)
+    with Load(client.service("calc")) as load:
+        stopped = time.monotonic()
+        servers[0].freeze()
+        left = when(lambda: servers[0].url not in listed(client), "the stopped server is still listed")
+        load.await_more(200)
+        elsewhere = load.went_elsewhere(stopped)
+        assert elsewhere is not None
+        went_on = time.monotonic()
+        servers[0].thaw()
+        back = when(lambda: listed(client) == urls(servers), "the server that goes on is not listed")
+        load.await_call(lambda call: call.node == servers[0].url, "at the server that goes on")
+    assert load.failed == []
+    assert left - stopped < LEASE + 1
+    record("SIGSTOP of one of three", load, detect=elsewhere - stopped, recover=left - stopped, note="read_timeout 0.5 s, lease 1.5 s")
+    record("SIGCONT", load, recover=back - went_on, note="the same run")
+
+
+def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_and_comes_back_when_it_works(start, connect, record):
+    servers = start(3)
+    client = connect(**SAFE, **BREAKER, read_timeout=0.3)
+    with Load(client.service("calc")) as load:
+        hung = time.monotonic()
+        servers[0].order("hang")
+        cut = when(lambda: standing(client, servers[0]) == "cut off", "the server that hangs is not cut off")
+        # It answers pings, so it is tried again; the one call that tries it hangs too, and is answered elsewhere.
+        when(lambda: standing(client, servers[0]) == "half-open", "the server is never tried again")
+        when(lambda: standing(client, servers[0]) == "cut off", "the trial that hangs does not cut it off again")
+        assert listed(client) == urls(servers), "it is registered all the time"
+        works = time.monotonic()
+        servers[0].order("work")
+        back = when(lambda: standing(client, servers[0]) == "ready", "the server that works again is not taken back")
+        load.await_call(lambda call: call.node == servers[0].url, "at the server that works again")
+        elsewhere = load.went_elsewhere(hung)
+    assert load.failed == []
+    slow = [call for call in load.calls if call.seconds > 0.25]
+    record("answers pings, hangs calls", load, detect=elsewhere - hung, recover=back - works, note=f"cut off after {cut - hung:.2f} s; {len(slow)} calls took a read_timeout of 0.3 s")
+
+
+def test_a_server_that_refuses_at_once_costs_no_call_and_is_not_cut_off(start, connect, record):
+    servers = start(3, max_in_flight=2)
+    client = connect(**SAFE, **BREAKER)
+    direct = connect_to(servers[0])
+    holders = [threading.Thread(target=direct.service("calc").hold, args=(number,), daemon=True) for number in range(2)]
+    try:
+        with Load(client.service("calc"), threads=2, pace=0.01) as load:
+            full = time.monotonic()
+            for holder in holders:
+                holder.start()
+                servers[0].expect("holding")
+            with pytest.raises(Overloaded):
+                direct.service("calc").echo(1)
+            began = load.await_call(lambda call: call.attempts > 1, "refused, and answered elsewhere").ended
+            load.await_more(200)
+            assert standing(client, servers[0]) == "ready", "load is no failure"
+            free = time.monotonic()
+            servers[0].order("work")
+            back = load.await_call(lambda call: call.node == servers[0].url, "at the server that has room again").ended
+        assert load.failed == []
+        assert sum(call.attempts > 1 for call in load.calls) > 50
+    finally:
+        direct.close()
+    record("refuses at once (Overloaded)", load, detect=began - full, recover=back - free)
+
+
+def connect_to(server):
+    import bee_core
+
+    return bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": server.url, "timeout": 30, "read_timeout": 30, "retries": 0}}}}})
+
+
+def test_a_server_that_flaps_costs_no_call(start, connect, record):
+    servers = start(3)
+    client = connect(**SAFE, **BREAKER)
+    with Load(client.service("calc")) as load:
+        for _ in range(5):
+            servers[0].kill()
+            load.await_more(50)
+            servers[0].start()  # on another port each time
+            load.await_more(50)
+        settled = time.monotonic()
+        right = when(lambda: listed(client) == urls(servers), "the list is not right after the last start")
+        load.await_call(lambda call: call.node == servers[0].url, "at the server that has come to rest")
+    assert load.failed == []
+    record("flapping: killed and started 5 times", load, recover=right - settled)
+
+
+@pytest.mark.parametrize("breaker", [{}, BREAKER], ids=["no-breaker", "breaker"])
+def test_calls_fail_clearly_while_all_servers_are_gone_and_go_on_when_they_are_back(start, connect, record, breaker):
+    servers = start(2)
+    client = connect(**SAFE, **breaker, timeout=5)
+    with Load(client.service("calc"), pace=0.01) as load:
+        died = time.monotonic()
+        for server in servers:
+            server.kill()
+        met = load.await_call(lambda call: call.error is not None, "that fails").ended
+        when(lambda: not listed(client), "the dead servers are still listed")
+        said = load.await_call(lambda call: call.error is not None, "that fails").error
+        assert isinstance(said, Unavailable)
+        assert "no node of calc is known: the registry lists none. Start a server" in str(said)
+        assert said.executed == "no"
+        servers[0].start()
+        back = time.monotonic()
+        served = load.await_call(lambda call: call.error is None, "that is answered").ended
+        servers[1].start()
+        second = time.monotonic()
+        right = when(lambda: listed(client) == urls(servers), "the list is not right again")
+        calls = len(load.calls)
+        load.await_more(50)
+    assert [call for call in load.calls[calls + 4 :] if call.error is not None] == []
+    assert {type(call.error) for call in load.calls if call.error is not None} <= {Unavailable, CircuitOpen}
+    assert max(call.seconds for call in load.calls) < PATIENCE / 2, "they fail at once"
+    label = "all gone and back" + (" (breaker)" if breaker else "")
+    record(label, load, detect=met - died, recover=served - back, note=f"list right {right - second:.2f} s after the second start")
