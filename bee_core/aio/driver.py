@@ -20,6 +20,7 @@ async def drive(call: Call, closing: asyncio.Event, clock: Callable[[], float]) 
     """Make a call: afterwards ``call.value`` is the result, unless an error is returned. See :func:`bee_core.sync.driver.drive`."""
     steps = flow(call)
     answer: Any = None
+    failure: Failure | None = None
     try:
         while True:
             effect = steps.send(answer)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType, TracebackType
 
+    from typing_extensions import Self  # type checkers bring it
+
     from ..config.model import Config
     from ..interfaces import Codec, Compressor, Listener, Transport
     from .handlers import Handler
@@ -36,6 +38,8 @@ log = logging.getLogger("bee.server")
 
 _HUNG_LOOP_SECONDS = 5.0
 """How long past drain_timeout a signalled process waits for its own event loop, before it leaves without it."""
+_FLUSH_SECONDS = 0.2
+"""How long a process that leaves at once waits for its last lines to be written."""
 
 
 class Server:
@@ -200,7 +204,7 @@ class Server:
         if self._loop is not None:
             serving_loops.remove(self._loop)
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Self:
         """Start on the running loop."""
         await self.start()
         return self
@@ -304,9 +308,17 @@ class _Signals:
 
     @staticmethod
     def _leave(code: int) -> None:
-        sys.stderr.flush()
-        sys.stdout.flush()
+        # The signal may have come in the middle of a write to these streams, which cannot be flushed then, and whoever reads them may hang: neither keeps the process.
+        flush = threading.Thread(target=_flush_output, daemon=True)
+        flush.start()
+        flush.join(_FLUSH_SECONDS)
         os._exit(code)
+
+
+def _flush_output() -> None:
+    for stream in (sys.stderr, sys.stdout):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -26,6 +26,7 @@ def drive(call: Call, closing: Event, clock: Callable[[], float]) -> Exception |
     """
     steps = flow(call)
     answer: Any = None
+    failure: Failure | None = None
     try:
         while True:
             effect = steps.send(answer)
