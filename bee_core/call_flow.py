@@ -55,7 +55,7 @@ class Call(Request):
         kwargs: dict[str, Any],
         form: Form,
         body: bytes,
-        compressed: bool,  # internal, hot
+        compressed: bool,
         fields: bytes,
         started: float,
         deadline: float,
@@ -96,8 +96,8 @@ def flow(call: Call) -> Generator[Effect, Any, Failure | None]:
 
 
 def _late() -> Generator[Effect, Any, Failure | None]:
+    yield from ()  # makes it a generator
     return local("deadline_exceeded", "the deadline had passed before the call began")
-    yield  # makes it a generator
 
 
 def conclude(call: Call, failure: Failure | None) -> Exception | None:

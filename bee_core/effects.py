@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, final
 
 if TYPE_CHECKING:
     from .interfaces import Ticket
 
 
+@final
 class Attempt:
     """Send the call on this channel and wait for the reply. Answered with an ``Outcome``. One object a node, since nothing in it changes."""
 
@@ -17,12 +18,14 @@ class Attempt:
         self.channel = channel
 
 
+@final
 class Pause(NamedTuple):
     """Wait. Answered with None, or with a failure when the client is closed meanwhile."""
 
     seconds: float
 
 
+@final
 class Queue(NamedTuple):
     """Wait for a limiter's permit until a moment of the clock. Answered with True, False (time is up), or a failure when the client is closed meanwhile."""
 
@@ -30,4 +33,4 @@ class Queue(NamedTuple):
     until: float
 
 
-Effect = Union[Attempt, Pause, Queue]  # evaluated on 3.10
+Effect = Union[Attempt, Pause, Queue]

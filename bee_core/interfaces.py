@@ -14,7 +14,7 @@ Rules for all kinds:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Union
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, final
 
 import attrs
 
@@ -167,6 +167,7 @@ class Request:
         self.dedupe_key = dedupe_key
 
 
+@final
 class Success:
     """The reply to a request: the encoded result. Treat as immutable."""
 

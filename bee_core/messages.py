@@ -224,7 +224,8 @@ def error_fields(failure: Failure) -> bytes:
         + f.clipped(f.MESSAGE, failure.message, _MAX_MESSAGE)
     )
     if failure.retry_after is not None:
-        block += f.number(f.RETRY_AFTER, ceil(min(failure.retry_after * 1000, 0xFFFF_FFFF)))
+        # Up, but not for the rounding of the product: 16.027 * 1000 is 16027.000000000002.
+        block += f.number(f.RETRY_AFTER, ceil(round(min(failure.retry_after * 1000, 0xFFFF_FFFF), 3)))
     if failure.error_type:
         block += f.clipped(f.ERROR_TYPE, failure.error_type, 255)
     if failure.path:

@@ -187,7 +187,9 @@ def measure(rounds: int) -> dict[str, Any]:
         "blocking_median_us": {name: spread([round_[name] * 1e6 for round_ in blocking]) for name in blocking[0]},
         "blocking_over_raw": {name: spread([round_[name] / round_["raw"] for round_ in blocking]) for name in blocking[0] if name != "raw"},
         "in_flight_64_per_second": {name: spread([round_[name] for round_ in concurrent]) for name in concurrent[0]},
-        "in_flight_64_over_protocol": {name: spread([round_[name] / round_["protocol"] for round_ in concurrent]) for name in concurrent[0] if name != "protocol"},
+        "in_flight_64_over_protocol": {
+            name: spread([round_[name] / round_["protocol"] for round_ in concurrent]) for name in concurrent[0] if name != "protocol"
+        },
         "import_bee_core_ms": round((loaded - bare) * 1e3, 1),
     }
 
@@ -197,7 +199,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--pin", choices=("apart", "together", "no"), default="apart", help="client and server on cores of their own, on one core, or as the system likes")
+    parser.add_argument(
+        "--pin", choices=("apart", "together", "no"), default="apart", help="client and server on cores of their own, on one core, or as the system likes"
+    )
     options = parser.parse_args()
     global PINNED  # noqa: PLW0603  # a script's option
     PINNED = options.pin

@@ -99,4 +99,3 @@ def _leave_with_parent() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     {"raw": raw, "protocol": bare, "bee": bee}[sys.argv[1]]()
-

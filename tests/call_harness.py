@@ -5,10 +5,10 @@ from __future__ import annotations
 import attrs
 
 from bee_core.call_flow import abandon, conclude, flow
-from bee_core.effects import Attempt, Pause, Queue
 from bee_core.call_plan import CallOptions
 from bee_core.config.model import ClientConfig
 from bee_core.directory import Directory
+from bee_core.effects import Attempt, Pause, Queue
 from bee_core.failures import Failure, local
 from bee_core.interfaces import Success
 from bee_core.node_set import NodeSet

@@ -7,7 +7,7 @@ from contextlib import suppress
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bee_core import fields, messages
@@ -76,6 +76,7 @@ FAILURES = st.builds(
 
 
 @given(FAILURES)
+@example(Failure("overloaded", "", "no", "never", "none", retry_after=16.027))
 def test_an_error_is_read_as_it_was_written_and_classed_anew(failure):
     said = messages.parse_error(messages.error_fields(failure))
     for name in ("kind", "message", "executed", "retry_after", "error_type", "path", "traceback"):

@@ -14,7 +14,7 @@ import pytest
 import bee_core
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -96,6 +96,10 @@ def test_the_explained_yaml_can_be_used(folder: Path) -> None:
     assert config.balancer.name == "round-robin"
 
 
+def saying(answer: str) -> Callable[[], str]:
+    return lambda: answer
+
+
 def test_the_plugin_has_twenty_lines_and_picks_the_first_node(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = files()["first_node.py"]
     assert len(text.splitlines()) <= 23, "twenty lines, the name of the file and blank ends aside"
@@ -105,7 +109,7 @@ def test_the_plugin_has_twenty_lines_and_picks_the_first_node(folder: Path, monk
     servers = []
     for name in ("one", "two"):
         server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "which", "address": f"memory://readme-{name}"}}}})
-        server.add((lambda answer: lambda: answer)(name), name="name")
+        server.add(saying(name), name="name")
         servers.append(server)
     config = {"bee": {"rpc": {"client": {"which": {"balancer": "first-node", "address": ["memory://readme-one", "memory://readme-two"]}}}}}
     with servers[0].in_thread(), servers[1].in_thread(), bee_core.build_client(config, plugins=[first_node]) as client:

@@ -22,6 +22,7 @@ async def drive(
     """Make a call: afterwards ``call.value`` is the result, unless an error is returned. See :func:`bee_core.sync.driver.drive`."""
     steps = make_flow(call)
     answer: Any = None
+    failure: Failure | None = None
     try:
         while True:
             effect = steps.send(answer)

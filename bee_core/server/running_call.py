@@ -174,8 +174,10 @@ class RunningCall:
                 encoded = endpoint.encode(call, self._bound.codec, self._bound.function(*args, **kwargs))
                 if isinstance(encoded, Failure):
                     answer = encoded
+                elif endpoint.fits(call, encoded):
+                    answer = encoded, False
                 else:
-                    answer = (encoded, False) if endpoint.fits(call, encoded) else endpoint.pack(call, encoded)
+                    answer = endpoint.pack(call, encoded)
             except BaseException as error:  # SystemExit too: a handler must not end a thread of the pool
                 answer = endpoint.failure_of(error, call)
             finally:

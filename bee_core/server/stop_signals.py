@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
     from types import FrameType
+
+_FLUSH_SECONDS = 0.2
+"""How long a process that leaves at once waits for its last lines to be written."""
 
 
 class StopSignals:
@@ -56,7 +60,15 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 
 
 def leave_now(code: int) -> None:
-    """End the process without waiting for anything."""
-    sys.stderr.flush()
-    sys.stdout.flush()
+    """End the process without waiting for anything but its last lines, and for those not long."""
+    # The signal may have come in the middle of a write to these streams, which cannot be flushed then, and whoever reads them may hang: neither keeps the process.
+    flush = threading.Thread(target=_flush_output, daemon=True)
+    flush.start()
+    flush.join(_FLUSH_SECONDS)
     os._exit(code)
+
+
+def _flush_output() -> None:
+    for stream in (sys.stderr, sys.stdout):
+        with contextlib.suppress(Exception):
+            stream.flush()

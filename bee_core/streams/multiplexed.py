@@ -13,6 +13,7 @@ from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..payloads import HEAVY
 from ..protocol import ClientProtocol
+from .batched_writer import BatchedWriter
 from .blocking import encode_hello, inflate, too_large, unreadable
 from .deadline_timer import DeadlineTimer
 
@@ -65,7 +66,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._transport: Any = None
         self._waiting: dict[int, PendingReply] = {}
         self._pings: dict[int, asyncio.Future[Any]] = {}
-        self._out: list[bytes] = []
+        self._writer: Any = None
         self._backlog: list[PendingReply] = []
         self._paused = False
         self._timer = DeadlineTimer(self._loop, self._clock, self._sweep)
@@ -78,6 +79,7 @@ class MultiplexedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = transport
+        self._writer = BatchedWriter(self._loop, transport)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             self._end_of_stream.register(sock.fileno(), _RDHUP)
@@ -178,19 +180,16 @@ class MultiplexedConnection(asyncio.Protocol):
         pending.until = until
         self._waiting[id_] = pending
         head, body = protocol.request(id_, request, now)
-        out = self._out
-        if not out:
-            self._loop.call_soon(self._flush)
-        out.append(head)
+        self._writer.write(head)
         if body is not None:
-            out.append(body)
+            self._writer.write(body)
         if until < self._timer.next:
             self._timer.watch(until)
 
     def give_up(self, pending: PendingReply) -> None:
         """Tell the server that nobody waits for this reply any more."""
         if self._waiting.pop(pending.id, None) is not None and self.usable:
-            self._write(self._protocol.cancel(pending.id))
+            self._writer.write(self._protocol.cancel(pending.id))
             self._channel.forget_if_done(self)
 
     async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
@@ -199,7 +198,7 @@ class MultiplexedConnection(asyncio.Protocol):
             return self.why_not()
         id_ = self._protocol.next_id()
         answer = self._pings[id_] = self._loop.create_future()
-        self._write(self._protocol.ping(id_))
+        self._writer.write(self._protocol.ping(id_))
         try:
             frame = await asyncio.wait_for(answer, timeout)
             return frame if isinstance(frame, Failure) else parse_pong(frame.fields)
@@ -216,23 +215,12 @@ class MultiplexedConnection(asyncio.Protocol):
             return
         if not self._transport.is_closing():
             for id_ in self._waiting:
-                self._write(self._protocol.cancel(id_))
-        self._flush()
+                self._writer.write(self._protocol.cancel(id_))
+        self._writer.flush()
         self._end(cancelled("the client was closed", sent=True))
         self._transport.abort()
 
     # Inside.
-
-    def _write(self, data: bytes) -> None:
-        out = self._out
-        if not out:
-            self._loop.call_soon(self._flush)
-        out.append(data)
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if out and not self._transport.is_closing():
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def _settle(self, pending: PendingReply, frame: frames.Frame) -> None:
         if frame.kind == _RESPONSE:

@@ -11,6 +11,7 @@ from ..errors import MessageTooLarge, ProtocolError
 from ..failures import Failure, local
 from ..interfaces import InboundCall, Peer
 from ..messages import RequestParser, error_fields
+from .batched_writer import BatchedWriter
 
 if TYPE_CHECKING:
     import socket
@@ -77,8 +78,7 @@ class ServedConnection(asyncio.Protocol):
         self.clock = listener.endpoint.clock
         self._address = ""
         self._running: dict[int, ServedCall] = {}
-        self._out: list[bytes] = []
-        self._corked = False
+        self._writer: Any = None
         self.partial_since: float | None = None
         self.paused_since: float | None = None
         self.refused_since: float | None = None
@@ -88,6 +88,7 @@ class ServedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         self._transport = transport
+        self._writer = BatchedWriter(self._loop, transport)
         name = transport.get_extra_info("peername")
         self._address = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or self._listener.url)
         self.partial_since = self._loop.time()
@@ -101,7 +102,7 @@ class ServedConnection(asyncio.Protocol):
         shut = self.refused_since is not None
         if shut:
             return
-        self._corked = True
+        self._writer.corked = True
         complete = state.receive(data)
         try:
             for frame in complete:
@@ -125,8 +126,8 @@ class ServedConnection(asyncio.Protocol):
                 self._refuse("message_too_large" if isinstance(error, MessageTooLarge) else "protocol_error", error.message)
                 return
         finally:
-            self._corked = False
-            self._flush()
+            self._writer.corked = False
+            self._writer.flush()
         if not state.partial:
             if self._peer is not None:
                 self.partial_since = None
@@ -209,17 +210,7 @@ class ServedConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send with the other answers of this turn."""
-        out = self._out
-        if not out and not self._corked:
-            self._loop.call_soon(self._flush)
-        out.append(data)
-
-    def _flush(self) -> None:
-        out = self._out
-        if out and not self._corked:
-            self._out = []
-            if not self._transport.is_closing():
-                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        self._writer.write(data)
 
     def leave(self) -> None:
         """Tell the client to go elsewhere."""
@@ -228,9 +219,9 @@ class ServedConnection(asyncio.Protocol):
 
     def _refuse(self, kind: str, message: str) -> None:
         """Say why, close our half, and throw the rest of the input away for a while."""
-        self._corked = False
+        self._writer.corked = False
         self.write(self._protocol.leave(kind, message))
-        self._flush()
+        self._writer.flush()
         self.refused_since = self._loop.time()
         running, self._running = self._running, {}
         for call in running.values():
@@ -266,8 +257,8 @@ class ServedConnection(asyncio.Protocol):
             self._refuse("unavailable", "the server is shutting down")
             return
         self.refused_since = self._loop.time()
-        self._corked = False
-        self._flush()
+        self._writer.corked = False
+        self._writer.flush()
         self._half_close()
 
     def abort(self) -> None:

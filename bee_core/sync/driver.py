@@ -29,6 +29,7 @@ def drive(
     """
     steps = make_flow(call)
     answer: Any = None
+    failure: Failure | None = None
     try:
         while True:
             effect = steps.send(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,9 @@ class ServingProcess:
     def start(self) -> None:
         """Start the process, and wait until it serves."""
         self._buffer = b""
-        self.process = subprocess.Popen([sys.executable, str(self.PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # Buffered output, as servers have it: the buffer's lock is among what can go wrong.
+        environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+        self.process = subprocess.Popen([sys.executable, str(self.PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self.url = self.expect("listening on ").split()[2]
 
     def restart(self) -> None:
@@ -78,6 +82,16 @@ class ServingProcess:
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
+
+    def await_full_output(self) -> None:
+        """Wait until its standard output holds no more, so that whoever writes to it waits."""
+        assert self.process.stdout is not None
+        fd = self.process.stdout.fileno()
+        capacity = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+        until = time.monotonic() + PATIENCE
+        while int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder) < capacity:
+            assert time.monotonic() < until, "the output did not fill up"
+            time.sleep(0.005)
 
     def peak_memory(self) -> int:
         """The most memory that it has had, in bytes."""

@@ -53,6 +53,11 @@ class Process:
         _say("hanging the loop")
         threading.Event().wait()
 
+    @bee_core.nonblocking
+    def flood(self) -> None:
+        """Write more than a pipe holds."""
+        sys.stdout.write("x" * 1_000_000)
+
 
 def _say(line: str) -> None:
     os.write(1, f"{line}\n".encode())

@@ -203,6 +203,16 @@ def test_a_handler_that_hangs_the_loop_does_not_keep_the_process_from_leaving_at
     assert call.exception(PATIENCE) is not None
 
 
+def test_a_server_in_the_middle_of_output_that_nobody_reads_leaves_at_the_second_signal(processes, users):
+    server = processes()
+    call = users(server.url).start("flood")
+    server.await_full_output()
+    server.signal(signal.SIGTERM)
+    server.signal(signal.SIGINT)
+    assert server.process.wait(PATIENCE) >= 128
+    assert call.exception(PATIENCE) is not None
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_under_load_loses_no_accepted_call(processes, users, number):
     server, other = processes(), processes()
