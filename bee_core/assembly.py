@@ -105,7 +105,7 @@ class Assembly(Generic[C]):
         balancer = self._create(client.balancer, "balancer")
         nodes: NodeSet[C] = NodeSet(
             client.name,
-            Directory(None if client.version is None else Range.parse(client.version), client.tags),
+            Directory(None if client.version is None else Range.parse(client.version), client.tags, client.zone),
             balancer,
             lambda node: self._make_channel(self._transport(client, node.url), node, settings),
             self._breakers(client.breaker),

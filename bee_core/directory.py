@@ -33,14 +33,17 @@ class Directory:
     Attributes:
         range: The versions that will do, or None for any and for none at all.
         tags: Labels that a node must have, every one of them.
+        zone: The only zone that will do, or None for any and for none stated.
     """
 
     range: Range | None = None
     tags: frozenset[str] = frozenset()
+    zone: str | None = None
 
     def __str__(self) -> str:
         """What is asked for, ``version >=1.0, <2 and tag gpu``, or ``anything``."""
         parts = ([f"version {self.range}"] if self.range is not None else []) + ([_named_tags(self.tags)] if self.tags else [])
+        parts += [f"zone {_clipped(self.zone)}"] if self.zone is not None else []
         return " and ".join(parts) or "anything"
 
     def select(self, snapshot: Snapshot) -> Selection:
@@ -57,6 +60,9 @@ class Directory:
             if self.tags and not self.tags <= node.tags and (node.tags or not lenient):
                 lacking = f"lacks {_named_tags(self.tags - node.tags)}"
                 reason = f"{reason}; {lacking}" if reason else lacking
+            if self.zone is not None and node.zone != self.zone and (node.zone is not None or not lenient):
+                elsewhere = f"is in zone {_clipped(node.zone)}, not {_clipped(self.zone)}" if node.zone else f"states no zone, and the client asks for {_clipped(self.zone)}"
+                reason = f"{reason}; {elsewhere}" if reason else elsewhere
             if reason:
                 rejected.append(Rejected(node, reason))
             else:
@@ -130,6 +136,8 @@ def explain_none(selection: Selection, service: str) -> str:
     there = f"versions there are: {_listed(_versions(nodes))}"
     if any(not asked.tags <= node.tags for node in nodes):
         there += f"; tags there are: {_listed(sorted(Counter(_clipped(tag) for node in nodes for tag in node.tags).items())) or 'none'}"
+    if asked.zone is not None and any(node.zone != asked.zone for node in nodes):
+        there += f"; zones there are: {_listed(sorted(Counter(_clipped(node.zone) for node in nodes if node.zone).items())) or 'none'}"
     known = "1 node is" if len(nodes) == 1 else f"{len(nodes)} nodes are"
     return f"no node of {service} fits {asked}: {known} known; {there}. Start a server that fits, or change what bee.rpc.client.{service} asks for"
 

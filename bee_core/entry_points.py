@@ -100,12 +100,26 @@ def read_offers(entry_points: Iterable[importlib.metadata.EntryPoint] | None = N
     return offers
 
 
+def _named(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Name and version. Each look at either parses the whole metadata, readme included, so it is done once for a distribution and version on disk."""
+    path = str(getattr(distribution, "_path", ""))
+    known = _names.get(path)
+    if known is None:
+        metadata = distribution.metadata
+        known = metadata["Name"], metadata["Version"]
+        if path:
+            _names[path] = known
+    return known
+
+
+_names: dict[str, tuple[str, str]] = {}
+
+
 def _offer(kind: Kind, entry_point: importlib.metadata.EntryPoint) -> Offer:
     # EntryPoint.extras is a list of match objects on Python 3.10, so the value is read here.
     extras = _EXTRAS.search(entry_point.value)
     names = tuple(name.strip() for name in extras.group(1).split(",") if name.strip()) if extras else ()
     target = _EXTRAS.sub("", entry_point.value).strip()
-    distribution = entry_point.dist.name if entry_point.dist else "an unknown distribution"
-    version = entry_point.dist.version if entry_point.dist else ""
+    distribution, version = _named(entry_point.dist) if entry_point.dist else ("an unknown distribution", "")
     label = f"{distribution} {version} ({target})" if version else f"{distribution} ({target})"
     return Offer(kind, entry_point.name, target, Origin(distribution, version, label, names), entry_point)

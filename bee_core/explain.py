@@ -226,7 +226,7 @@ def _registry(config: Config) -> Setting:
 
 _PLANNED = ("timeout", "connect_timeout", "write_timeout", "read_timeout", "retries", "idempotent")  # what a plan has worked out
 _OF_METHOD = ("fail", "fallback", "compress_above")
-_OF_SERVICE = ("version", "tags", "balancer", "breaker", "limiter", "codec", "compress", "max_size", "max_inflated")
+_OF_SERVICE = ("version", "tags", "zone", "balancer", "breaker", "limiter", "codec", "compress", "max_size", "max_inflated")
 
 
 def _settings(service: Service[Any], config: Config, method: str | None) -> Iterator[Setting]:

@@ -71,6 +71,22 @@ def test_a_node_must_have_every_tag_that_is_asked_for():
     assert [rejected.reason for rejected in selection.rejected] == ["lacks tag eu", "lacks tags eu, gpu"]
 
 
+def test_only_nodes_of_the_zone_fit_and_the_others_say_where_they_are():
+    nodes = (Node("a", "tcp://10.0.0.1:9000", zone="eu"), Node("b", "tcp://10.0.0.2:9000", zone="us"), Node("c", "tcp://10.0.0.3:9000"))
+    selection = Directory(zone="eu").select(Snapshot(1, "registry", nodes))
+    assert [node.id for node in selection.fitting] == ["a"]
+    assert [rejected.reason for rejected in selection.rejected] == ["is in zone us, not eu", "states no zone, and the client asks for eu"]
+    lenient = Directory(zone="eu").select(Snapshot(1, "address", nodes))
+    assert [node.id for node in lenient.fitting] == ["a", "c"]
+
+
+def test_the_message_names_the_zones_when_none_fits():
+    nodes = (Node("a", "tcp://10.0.0.1:9000", zone="eu"), Node("b", "tcp://10.0.0.2:9000"))
+    message = explain_none(Directory(zone="us").select(Snapshot(1, "registry", nodes)), "calc")
+    assert "no node of calc fits zone us" in message
+    assert "zones there are: eu (1 node)" in message
+
+
 def test_version_and_tags_are_both_named_when_both_are_wrong():
     (rejected,) = wants("1.x", "gpu").select(snapshot(node(1, "2.0.0"))).rejected
     assert rejected.reason == "version 2.0.0 is not in 1.x; lacks tag gpu"

@@ -9,6 +9,7 @@ import pytest
 import bee_core
 from cluster.fault_table import Row, lines, save
 from cluster.servers import ClusterServer, client_config
+from faults.users import AsyncUser
 
 _ROWS = pytest.StashKey[list]()
 
@@ -40,11 +41,12 @@ def start(folder, tmp_path):
 
 @pytest.fixture
 def connect(folder):
-    """Makes clients: ``connect(**service settings)``."""
+    """Makes clients: ``connect(**service settings)``; with ``kind="asyncio"`` one on a loop of its own."""
     made = []
 
-    def connect(**settings):
-        made.append(bee_core.build_client(client_config(folder, **settings)))
+    def connect(kind="blocking", **settings):
+        config = client_config(folder, **settings)
+        made.append(AsyncUser(config) if kind == "asyncio" else bee_core.build_client(config))
         return made[-1]
 
     yield connect
@@ -69,9 +71,10 @@ def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash.get(_ROWS, [])
     if not rows:
         return
-    stated = os.environ.get("BEE_FAULT_TABLE")
-    path = Path(stated) if stated else config.cache.mkdir("bee") / "fault-table.json"
-    save(rows, path)
-    terminalreporter.section(f"faults (also in {path})")
+    stated, cache = os.environ.get("BEE_FAULT_TABLE"), getattr(config, "cache", None)
+    path = Path(stated) if stated else cache.mkdir("bee") / "fault-table.json" if cache is not None else None
+    if path is not None:
+        save(rows, path)
+    terminalreporter.section(f"faults (also in {path})" if path is not None else "faults")
     for line in lines(rows):
         terminalreporter.line(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,11 +13,14 @@ import attrs
 import bee_core
 from bee_core.errors import CallError
 from faults.services import PATIENCE
+from faults.users import AsyncUser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Self
+
+    from bee_core.sync.client import Client
 
 PACE = 0.002
 """Seconds between two calls of a thread, so that the load does not starve the servers that it is for."""
@@ -42,16 +46,19 @@ class Load:
     """Calls a method, which answers what it is given, from several threads while the block runs.
 
     Args:
-        service: A proxy.
-        method: Its method: ``echo`` or ``write``.
+        client: Of the service ``calc``; blocking, or an asyncio client on a loop of its own.
+        method: ``echo`` or ``write``.
         threads: How many.
         pace: Seconds between two calls of a thread.
     """
 
-    def __init__(self, service: Any, method: str = "echo", *, threads: int = 4, pace: float = PACE) -> None:
+    def __init__(self, client: Client | AsyncUser, method: str = "echo", *, threads: int = 4, pace: float = PACE) -> None:
         self.calls: list[Made] = []
         self.wrong: list[object] = []
-        self._function = getattr(service, method)
+        if isinstance(client, AsyncUser):
+            self._call: Callable[[str], Any] = partial(client.detailed, method)
+        else:
+            self._call = partial(bee_core.detailed, getattr(client.service("calc"), method))
         self._pace = pace
         self._numbers = itertools.count()
         self._stop = threading.Event()
@@ -63,7 +70,7 @@ class Load:
             key = f"k{next(self._numbers)}"
             began = time.monotonic()
             try:
-                reply = bee_core.detailed(self._function, key)
+                reply = self._call(key)
             except CallError as error:
                 made = Made(key, began, time.monotonic(), error.attempts, str(error.node), error)
             except BaseException as error:
@@ -100,14 +107,16 @@ class Load:
         """Wait for a call that begins from now on."""
         since = time.monotonic()
 
-        def found() -> Made | None:
-            return next((call for call in reversed(self.calls) if call.began >= since and fits(call)), None)
-
+        until = since + PATIENCE
         with self._made:
-            assert self._made.wait_for(lambda: found() or self.wrong, PATIENCE), f"no call: {what}"
-            call = found()
-            assert call is not None, self.wrong
-            return call
+            seen = len(self.calls)
+            while True:
+                for call in self.calls[seen:]:
+                    if call.began >= since and fits(call):
+                        return call
+                seen = len(self.calls)
+                assert not self.wrong
+                assert self._made.wait(max(0.0, until - time.monotonic())), f"no call {what}"
 
     @property
     def failed(self) -> list[str]:
@@ -118,7 +127,14 @@ class Load:
         """When the first call ended that began with a node that failed and was answered by another; None when there was none."""
         return min((call.ended for call in self.calls if call.ended > since and call.attempts > 1 and call.error is None), default=None)
 
-    def percentile(self, share: float, since: float, until: float) -> float:
-        """Seconds that this share of the calls between two moments took at most."""
-        took = sorted(call.seconds for call in self.calls if since <= call.began and call.ended <= until)
-        return took[min(len(took) - 1, int(share * len(took)))]
+    def more(self, count: int) -> list[Made]:
+        """So many more calls, when they have ended."""
+        seen = len(self.calls)
+        self.await_more(count)
+        return self.calls[seen : seen + count]
+
+
+def percentile(share: float, calls: list[Made]) -> float:
+    """Seconds that this share of the calls took at most."""
+    took = sorted(call.seconds for call in calls)
+    return took[min(len(took) - 1, int(share * len(took)))]

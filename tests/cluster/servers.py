@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from faults.processes import ServingProcess
 from faults.services import PATIENCE
+from faults.users import AsyncUser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,10 +54,6 @@ class ClusterServer(ServingProcess):
         self.process.stdin.flush()
         self.expect(f"told to {order}")
 
-    def kill(self) -> None:
-        """SIGKILL, which also ends what is stopped. Nothing when it has ended."""
-        super().kill()
-
     def freeze(self) -> None:
         """SIGSTOP, and wait until it stands."""
         self.signal(signal.SIGSTOP)
@@ -66,12 +64,16 @@ class ClusterServer(ServingProcess):
 
 
 def client_config(folder: Path, *, services: Iterable[str] = ("calc",), **settings: Any) -> dict[str, Any]:
-    return {"bee": {"rpc": {"registry": registry(folder), "client": {service: settings for service in services}}}}
+    return {"bee": {"rpc": {"registry": registry(folder), "client": dict.fromkeys(services, settings)}}}
 
 
 def listed(client: Any, service: str = "calc") -> set[str]:
     """The urls that the client may call, as of now."""
-    return {node.url for node in client.nodes(service).fitting}
+    if isinstance(client, AsyncUser):
+        report = asyncio.run_coroutine_threadsafe(client.client.nodes(service), client.loop).result(PATIENCE)
+    else:
+        report = client.nodes(service)
+    return {node.url for node in report.fitting}
 
 
 def urls(servers: Iterable[ServingProcess]) -> set[str]:

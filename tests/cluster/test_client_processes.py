@@ -33,7 +33,13 @@ def test_children_forked_from_a_busy_client_call_on_their_own_and_disturb_no_cal
     assert (process.returncode, err) == (0, ""), out
     report = json.loads(out)
     assert (report["failed"], report["codes"]) == ([], [0] * CHILDREN)
-    record("fork in a busy client", calls=report["calls"], failed=0, recover=report["slowest"], note=f"{CHILDREN} children; recover: the slowest child with its 20 calls")
+    record(
+        "fork in a busy client",
+        calls=report["calls"],
+        failed=0,
+        recover=report["slowest"],
+        note=f"{CHILDREN} children; recover: the slowest child with its 20 calls",
+    )
 
 
 @pytest.mark.parametrize("act", ["leave_with_blocking_calls", "leave_with_async_calls"])
@@ -54,4 +60,10 @@ def test_a_program_ends_at_once_and_in_silence_while_its_calls_are_in_flight(sta
         process.communicate()
     assert (process.returncode, out, err) == (0, "", "")
     assert took < 3
-    record(f"exit with {HANGING} calls in flight ({act.split('_')[2]})", calls=HANGING, failed=HANGING, recover=took, note="recover: until the process has ended, code 0, no traceback")
+    record(
+        f"exit with {HANGING} calls in flight ({act.split('_')[2]})",
+        calls=HANGING,
+        failed=HANGING,
+        recover=took,
+        note="recover: until the process has ended, code 0, no traceback",
+    )

@@ -12,7 +12,7 @@ from cluster.servers import HEARTBEAT, listed, urls, when
 def test_servers_register_again_and_no_call_fails_when_the_folder_is_removed(start, connect, folder, record):
     servers = start(3)
     client = connect(idempotent=False)
-    with Load(client.service("calc"), "write") as load:
+    with Load(client, "write") as load:
         assert listed(client) == urls(servers)
         removed = time.monotonic()
         shutil.rmtree(folder)

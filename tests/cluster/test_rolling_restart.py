@@ -30,20 +30,18 @@ def roll(servers, client, load, rounds=1):
     return departures, arrivals
 
 
-@pytest.mark.parametrize("ports", ["the same ports", "other ports"])
-def test_no_write_fails_or_runs_twice_while_servers_are_restarted_one_by_one(start, connect, record, tmp_path, ports):
-    if ports == "other ports":
-        servers = start(3)
-    else:
-        servers = [server for _ in range(3) for server in start(1, address=f"127.0.0.1:{fixed_port()}")]
-    client = connect(idempotent=False, fail="failover")
-    with Load(client.service("calc"), "write") as load:
+@pytest.mark.parametrize(("kind", "ports"), [("blocking", "same ports"), ("blocking", "other ports"), ("asyncio", "same ports")])
+def test_no_write_fails_or_runs_twice_while_servers_are_restarted_one_by_one(start, connect, record, tmp_path, kind, ports):
+    addresses = ["127.0.0.1:0" if ports == "other ports" else f"127.0.0.1:{fixed_port()}" for _ in range(3)]
+    servers = [server for address in addresses for server in start(1, address=address)]
+    client = connect(kind, idempotent=False, fail="failover")
+    with Load(client, "write") as load:
         departures, arrivals = roll(servers, client, load)
     assert load.failed == []
     ran = Counter(line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines())
     assert set(ran) == {call.key for call in load.calls}
     assert set(ran.values()) == {1}
-    record(f"rolling restart of three, writes ({ports})", load, detect=max(departures), recover=max(arrivals), note="each ran once")
+    record(f"rolling restart of three, writes ({kind}, {ports})", load, detect=max(departures), recover=max(arrivals), note="each ran once")
 
 
 @pytest.mark.slow
@@ -51,7 +49,7 @@ def test_no_write_fails_or_runs_twice_while_servers_are_restarted_one_by_one(sta
 def test_no_write_fails_over_many_rolling_restarts(start, connect, record, tmp_path):
     servers = start(3)
     client = connect(idempotent=False, fail="failover")
-    with Load(client.service("calc"), "write", threads=8, pace=0.0005) as load:
+    with Load(client, "write", threads=8, pace=0.0005) as load:
         departures, arrivals = roll(servers, client, load, rounds=10)
     assert load.failed == []
     ran = Counter(line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines())

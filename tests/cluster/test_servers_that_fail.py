@@ -7,10 +7,12 @@ import time
 
 import pytest
 
+import bee_core
 from bee_core.errors import CircuitOpen, Overloaded, Unavailable
 from cluster.load import Load
 from cluster.servers import HEARTBEAT, listed, standing, urls, when
 from faults.services import PATIENCE
+from faults.users import BOTH
 
 LEASE = 3 * HEARTBEAT
 SAFE = {"idempotent": True, "fail": "failover", "balancer": "round-robin"}
@@ -21,29 +23,35 @@ def first_of(*moments):
     return min(moment for moment in moments if moment is not None)
 
 
-def test_a_killed_server_is_off_the_list_within_a_second_and_no_call_fails(start, connect, record):
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_killed_server_is_off_the_list_within_a_second_and_no_call_fails(start, connect, record, kind):
     servers = start(3)
-    client = connect(**SAFE)
-    with Load(client.service("calc")) as load:
-        assert listed(client) == urls(servers)
-        died = time.monotonic()
-        servers[0].kill()
-        left = when(lambda: servers[0].url not in listed(client), "the dead server is still listed")
-        load.await_more(200)
-        elsewhere = load.went_elsewhere(died)
-        servers[0].start()
-        back = time.monotonic()
-        known = when(lambda: listed(client) == urls(servers), "the new server is not listed")
-        load.await_call(lambda call: call.node == servers[0].url, "at the new server")
+    client = connect(kind, **SAFE)
+    elsewhere, left, known = [], [], []
+    with Load(client) as load:
+        for server in servers:
+            load.await_more(300)  # somewhere between two looks of the watcher
+            died, url = time.monotonic(), server.url
+            server.kill()
+            gone = when(lambda: url not in listed(client), "the dead server is still listed")  # noqa: B023  # used at once
+            load.await_more(100)
+            elsewhere.append(first_of(load.went_elsewhere(died), gone) - died)
+            left.append(gone - died)
+            server.start()
+            back = time.monotonic()
+            known.append(when(lambda: listed(client) == urls(servers), "the new server is not listed") - back)
+            load.await_call(lambda call: call.node == server.url, "at the new server")  # noqa: B023
     assert load.failed == []
-    assert left - died < 1 + HEARTBEAT
-    record("SIGKILL of one of three", load, detect=first_of(elsewhere, left) - died, recover=left - died, note=f"a new one is listed {known - back:.2f} s after its registration")
+    assert max(left) < 1 + HEARTBEAT
+    note = f"the worst of three kills; a new one is listed {max(known):.2f} s after its registration"
+    record(f"SIGKILL of one of three ({kind})", load, detect=max(elsewhere), recover=max(left), note=note)
 
 
 def test_a_call_that_is_not_idempotent_fails_only_if_it_was_under_way_when_its_server_was_killed(start, connect, record, tmp_path):
     servers = start(3)
     client = connect(**{**SAFE, "idempotent": False})
-    with Load(client.service("calc"), "write") as load:
+    with Load(client, "write") as load:
+        load.await_more(300)
         died = time.monotonic()
         servers[0].kill()
         left = when(lambda: servers[0].url not in listed(client), "the dead server is still listed")
@@ -56,10 +64,11 @@ def test_a_call_that_is_not_idempotent_fails_only_if_it_was_under_way_when_its_s
     record("SIGKILL, calls not idempotent", load, detect=first_of(load.went_elsewhere(died), left) - died, recover=left - died, note="none ran twice")
 
 
-def test_a_stopped_server_leaves_the_list_with_its_lease_and_comes_back_when_it_goes_on(start, connect, record):
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_stopped_server_leaves_the_list_with_its_lease_and_comes_back_when_it_goes_on(start, connect, record, kind):
     servers = start(3)
-    client = connect(**SAFE, read_timeout=0.5)
-    with Load(client.service("calc")) as load:
+    client = connect(kind, **SAFE, read_timeout=0.5)
+    with Load(client) as load:
         stopped = time.monotonic()
         servers[0].freeze()
         left = when(lambda: servers[0].url not in listed(client), "the stopped server is still listed")
@@ -72,14 +81,14 @@ def test_a_stopped_server_leaves_the_list_with_its_lease_and_comes_back_when_it_
         load.await_call(lambda call: call.node == servers[0].url, "at the server that goes on")
     assert load.failed == []
     assert left - stopped < LEASE + 1
-    record("SIGSTOP of one of three", load, detect=elsewhere - stopped, recover=left - stopped, note="read_timeout 0.5 s, lease 1.5 s")
-    record("SIGCONT", load, recover=back - went_on, note="the same run")
+    record(f"SIGSTOP of one of three ({kind})", load, detect=elsewhere - stopped, recover=left - stopped, note="read_timeout 0.5 s, lease 1.5 s")
+    record(f"SIGCONT ({kind})", load, recover=back - went_on, note="the same run")
 
 
 def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_and_comes_back_when_it_works(start, connect, record):
     servers = start(3)
     client = connect(**SAFE, **BREAKER, read_timeout=0.3)
-    with Load(client.service("calc")) as load:
+    with Load(client) as load:
         hung = time.monotonic()
         servers[0].order("hang")
         cut = when(lambda: standing(client, servers[0]) == "cut off", "the server that hangs is not cut off")
@@ -94,7 +103,8 @@ def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_and_comes_back_w
         elsewhere = load.went_elsewhere(hung)
     assert load.failed == []
     slow = [call for call in load.calls if call.seconds > 0.25]
-    record("answers pings, hangs calls", load, detect=elsewhere - hung, recover=back - works, note=f"cut off after {cut - hung:.2f} s; {len(slow)} calls took a read_timeout of 0.3 s")
+    note = f"cut off after {cut - hung:.2f} s; {len(slow)} calls took a read_timeout of 0.3 s"
+    record("answers pings, hangs calls", load, detect=elsewhere - hung, recover=back - works, note=note)
 
 
 def test_a_server_that_refuses_at_once_costs_no_call_and_is_not_cut_off(start, connect, record):
@@ -103,7 +113,7 @@ def test_a_server_that_refuses_at_once_costs_no_call_and_is_not_cut_off(start, c
     direct = connect_to(servers[0])
     holders = [threading.Thread(target=direct.service("calc").hold, args=(number,), daemon=True) for number in range(2)]
     try:
-        with Load(client.service("calc"), threads=2, pace=0.01) as load:
+        with Load(client, threads=2, pace=0.01) as load:
             full = time.monotonic()
             for holder in holders:
                 holder.start()
@@ -124,15 +134,13 @@ def test_a_server_that_refuses_at_once_costs_no_call_and_is_not_cut_off(start, c
 
 
 def connect_to(server):
-    import bee_core
-
     return bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": server.url, "timeout": 30, "read_timeout": 30, "retries": 0}}}}})
 
 
 def test_a_server_that_flaps_costs_no_call(start, connect, record):
     servers = start(3)
     client = connect(**SAFE, **BREAKER)
-    with Load(client.service("calc")) as load:
+    with Load(client) as load:
         for _ in range(5):
             servers[0].kill()
             load.await_more(50)
@@ -149,7 +157,7 @@ def test_a_server_that_flaps_costs_no_call(start, connect, record):
 def test_calls_fail_clearly_while_all_servers_are_gone_and_go_on_when_they_are_back(start, connect, record, breaker):
     servers = start(2)
     client = connect(**SAFE, **breaker, timeout=5)
-    with Load(client.service("calc"), pace=0.01) as load:
+    with Load(client, pace=0.01) as load:
         died = time.monotonic()
         for server in servers:
             server.kill()
