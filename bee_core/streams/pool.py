@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .blocking import BlockingConnection
+    from .blocking_connection import BlockingConnection
 
 IDLE_SECONDS = 60.0
 """An idle connection older than this is closed: many load balancers and NATs forget one after a few minutes, and a burst's sockets should not stay for ever."""

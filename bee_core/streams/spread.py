@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .multiplexed import MultiplexedChannel
+from .multiplexed_channel import MultiplexedChannel
 
 if TYPE_CHECKING:
     from ..failures import Failure
     from ..interfaces import ChannelSettings, Request
     from ..nodes import Node
-    from .multiplexed import PendingReply
+    from .multiplexed_connection import PendingReply
     from .transport import StreamTransport
 
 MOST_CONNECTIONS = 4

@@ -75,7 +75,7 @@ class StreamTransport(ABC):
 
     def channel(self, node: Node, settings: ChannelSettings) -> Channel:
         """See :meth:`bee_core.interfaces.Transport.channel`."""
-        from .blocking import BlockingChannel
+        from .blocking_channel import BlockingChannel
 
         return BlockingChannel(self, node, settings)
 
@@ -85,13 +85,13 @@ class StreamTransport(ABC):
             from .spread import SpreadChannel
 
             return SpreadChannel(self, node, settings)
-        from .multiplexed import MultiplexedChannel
+        from .multiplexed_channel import MultiplexedChannel
 
         return MultiplexedChannel(self, node, settings)
 
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
         """See :meth:`bee_core.interfaces.Transport.listen`."""
-        from .served import StreamListener
+        from .stream_listener import StreamListener
 
         listener = StreamListener(endpoint, settings)
         await listener.open(self, url, settings.sock)

@@ -18,6 +18,7 @@ class Work:
         self._log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._working = threading.Event()
         self._working.set()
+        self._release = threading.Event()
 
     def take_orders(self) -> None:
         for order in sys.stdin:
@@ -25,6 +26,7 @@ class Work:
                 self._working.clear()
             elif order == "work\n":
                 self._working.set()
+                self._release.set()
             say(f"told to {order.strip()}")
         os._exit(0)  # who gives the orders has gone
 
@@ -39,10 +41,10 @@ class Work:
         return key
 
     def hold(self, number: int) -> int:
-        """Wait for ``work``, whatever was told before."""
-        self._working.clear()
+        """Wait for the next ``work``; other calls are answered meanwhile."""
+        self._release.clear()
         say(f"holding {number}")
-        self._working.wait()
+        self._release.wait()
         return number
 
     def _work(self) -> None:

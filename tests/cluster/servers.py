@@ -57,7 +57,8 @@ class ClusterServer(ServingProcess):
     def freeze(self) -> None:
         """SIGSTOP, and wait until it stands."""
         self.signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+        _, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)

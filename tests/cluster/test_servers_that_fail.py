@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -107,34 +107,72 @@ def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_and_comes_back_w
     record("answers pings, hangs calls", load, detect=elsewhere - hung, recover=back - works, note=note)
 
 
-def test_a_server_that_refuses_at_once_costs_no_call_and_is_not_cut_off(start, connect, record):
+@pytest.fixture
+def fill():
+    """Fills a server whose ``max_in_flight`` is 2, so that it refuses: ``fill(server)``; ``server.order("work")`` frees it."""
+    made = []
+
+    def hold(direct, number):
+        while True:
+            try:
+                return direct.service("calc").hold(number)
+            except Overloaded:  # noqa: PERF203  # calls of the load had the places at this moment
+                continue
+
+    def fill(server):
+        direct = bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": server.url, "timeout": 30, "read_timeout": 30, "retries": 0}}}}})
+        holders = ThreadPoolExecutor(2)
+        made.append((direct, holders))
+        for number in range(2):
+            holders.submit(hold, direct, number)
+            server.expect("holding")
+        with pytest.raises(Overloaded):
+            direct.service("calc").echo(1)
+
+    yield fill
+    for direct, holders in made:
+        direct.close()
+        holders.shutdown()
+
+
+def test_a_server_that_refuses_at_once_costs_no_call_and_is_not_cut_off(start, connect, record, fill):
     servers = start(3, max_in_flight=2)
     client = connect(**SAFE, **BREAKER)
-    direct = connect_to(servers[0])
-    holders = [threading.Thread(target=direct.service("calc").hold, args=(number,), daemon=True) for number in range(2)]
-    try:
-        with Load(client, threads=2, pace=0.01) as load:
-            full = time.monotonic()
-            for holder in holders:
-                holder.start()
-                servers[0].expect("holding")
-            with pytest.raises(Overloaded):
-                direct.service("calc").echo(1)
-            began = load.await_call(lambda call: call.attempts > 1, "refused, and answered elsewhere").ended
-            load.await_more(200)
-            assert standing(client, servers[0]) == "ready", "load is no failure"
-            free = time.monotonic()
-            servers[0].order("work")
-            back = load.await_call(lambda call: call.node == servers[0].url, "at the server that has room again").ended
-        assert load.failed == []
-        assert sum(call.attempts > 1 for call in load.calls) > 50
-    finally:
-        direct.close()
-    record("refuses at once (Overloaded)", load, detect=began - full, recover=back - free)
+    with Load(client, threads=2, pace=0.01) as load:
+        full = time.monotonic()
+        fill(servers[0])
+        began = load.await_call(lambda call: call.attempts > 1, "refused, and answered elsewhere").ended
+        load.await_more(200)
+        assert standing(client, servers[0]) == "ready", "load is no failure"
+        free = time.monotonic()
+        servers[0].order("work")
+        back = load.await_call(lambda call: call.node == servers[0].url, "at the server that has room again").ended
+    assert load.failed == []
+    assert sum(call.attempts > 1 for call in load.calls) > 50
+    record("one of three refuses (Overloaded), 200 calls", load, detect=began - full, recover=back - free)
 
 
-def connect_to(server):
-    return bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": server.url, "timeout": 30, "read_timeout": 30, "retries": 0}}}}})
+def test_refusals_beyond_the_retry_budget_reach_the_caller_and_say_so(start, connect, record, fill):
+    servers = start(3, max_in_flight=2)
+    client = connect(**SAFE)
+    with Load(client, threads=2, pace=0.001) as load:
+        full = time.monotonic()
+        fill(servers[0])
+        # A third of the calls would have to be retried, and the budget pays for a fifth.
+        spent = load.await_call(lambda call: call.error is not None, "that fails").ended
+        load.await_more(2000)
+        free = time.monotonic()
+        servers[0].order("work")
+        back = load.await_call(lambda call: call.node == servers[0].url and call.error is None, "at the server that has room again").ended
+        load.await_more(500)
+    errors = [call.error for call in load.calls if call.error is not None]
+    assert {type(error) for error in errors} == {Overloaded}
+    assert {error.executed for error in errors} == {"no"}
+    assert all("retry budget" in str(error) for error in errors)
+    assert len(errors) < len(load.calls) / 3, "the budget paid for the others"
+    assert [call for call in load.calls if call.error is not None and call.began > back] == []
+    note = "by design: retries stop at the budget of 20 %; detect: until it was spent"
+    record("one of three refuses for long, under full load", load, detect=spent - full, recover=back - free, note=note)
 
 
 def test_a_server_that_flaps_costs_no_call(start, connect, record):

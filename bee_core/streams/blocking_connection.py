@@ -1,4 +1,4 @@
-"""The blocking channel of stream transports: one request at a time on a socket, written and read by the calling thread."""
+"""A blocking connection of stream transports: one request at a time on a socket, written and read by the calling thread."""
 
 from __future__ import annotations
 
@@ -9,33 +9,28 @@ from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 from .. import frames
-from ..errors import CallError, MessageTooLarge, ProtocolError
+from ..errors import ProtocolError
 from ..failures import (
     Failure,
     broken_peer,
     cancelled,
-    connect_timed_out,
-    local,
     lost,
     not_sent,
     passed_over,
     read_timed_out,
-    refused,
-    reported,
     write_timed_out,
 )
 from ..frames import Frame
 from ..interfaces import Success
-from ..messages import Hello, parse_error, parse_pong
+from ..messages import parse_error, parse_pong
 from ..protocol import ClientProtocol
-from .pool import IdlePool
+from .replies import inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     import socket
 
-    from ..interfaces import ChannelSettings, Outcome, Request
-    from ..nodes import Node
-    from .transport import StreamTransport
+    from ..interfaces import Outcome, Request
+    from .blocking_channel import BlockingChannel
 
 _CHUNK = 64 * 1024
 _RESPONSE, _ERROR, _PONG = frames.RESPONSE, frames.ERROR, frames.PONG
@@ -241,127 +236,3 @@ class BlockingConnection:
         fd = self._sock.detach()
         if fd >= 0:
             os.close(fd)
-
-
-class BlockingChannel:
-    """See :class:`bee_core.interfaces.Channel`."""
-
-    def __init__(self, transport: StreamTransport, node: Node, settings: ChannelSettings) -> None:
-        self.settings = settings
-        self.closed = False
-        self._clock = settings.clock
-        self._transport = transport
-        self._node = node
-        self._idle = IdlePool()
-        self._active: set[BlockingConnection] = set()
-        self.hello = encode_hello(settings)
-
-    def start(self, request: Request) -> BlockingConnection | Failure:
-        """See :meth:`bee_core.interfaces.Channel.start`. A pooled connection that turns out to be broken while sending costs nothing: the next one is taken."""
-        while True:
-            connection = self._idle.take()
-            if connection is None:
-                dialed = self._dial(min(request.connect_timeout, request.deadline - self.settings.clock()), request.connect_timeout)
-                if isinstance(dialed, Failure):
-                    return dialed
-                connection = dialed
-            elif connection.stale():
-                connection.close()
-                continue
-            self._active.add(connection)
-            if self.closed:
-                self.release(connection, False)
-                return cancelled("the client was closed", sent=False)
-            failure = connection.send(request)
-            if failure is None:
-                return connection
-            self.release(connection, False)
-            if not failure.unsent:
-                return failure if not self._closed_meanwhile() else cancelled("the client was closed", sent=False)
-
-    def _closed_meanwhile(self) -> bool:
-        return self.closed
-
-    def _dial(self, seconds: float, configured: float) -> BlockingConnection | Failure:
-        if seconds <= 0:
-            return connect_timed_out(0.0, full=False)
-        try:
-            return BlockingConnection(self, self._transport.dial(self._node.url, seconds))
-        except TimeoutError:
-            return connect_timed_out(configured, full=seconds >= configured)
-        except (OSError, ValueError) as error:
-            return refused(error)
-
-    def release(self, connection: BlockingConnection, usable: bool) -> None:
-        """Take a connection back from a call."""
-        self._active.discard(connection)
-        if not usable or self.closed:
-            connection.close()
-            return
-        for old in self._idle.give(connection, self.settings.clock()):
-            old.close()
-
-    def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
-        """See :meth:`bee_core.interfaces.Channel.ping`. On a connection of its own: it shows whether a new caller would get in."""
-        dialed = self._dial(timeout, timeout)
-        if isinstance(dialed, Failure):
-            return dialed
-        try:
-            return dialed.ping(timeout)
-        finally:
-            dialed.close()
-
-    def close(self) -> None:
-        """See :meth:`bee_core.interfaces.Channel.close`."""
-        self.closed = True
-        self._idle.closed = True
-        for connection in self._idle.clear():
-            connection.close()
-        for connection in tuple(self._active):
-            connection.interrupt()
-
-    def retire(self) -> None:
-        """The node has left the list: idle connections go now, those in use when their call ends."""
-        self._idle.closed = True
-        for connection in self._idle.clear():
-            connection.close()
-
-    def discard_after_fork(self) -> None:
-        """See :meth:`bee_core.interfaces.Channel.discard_after_fork`."""
-        for connection in (*self._idle.clear(), *self._active):
-            connection.abandon()
-        self._idle = IdlePool()
-        self._active = set()
-
-
-def encode_hello(settings: ChannelSettings) -> bytes:
-    """The hello frame of a channel's connections."""
-    hello = Hello(settings.service, settings.codec, settings.compressor, settings.token, settings.max_body)
-    return frames.encode(frames.HELLO, 0, hello.encode())
-
-
-def inflate(settings: ChannelSettings, body: bytes) -> Outcome:
-    """A compressed reply as an outcome. The handler ran, whatever is wrong with the bytes."""
-    try:
-        return Success(settings.decompress(body) if settings.decompress else _no_compressor())
-    except MessageTooLarge as error:
-        return Failure("message_too_large", error.message, "yes", "never", "none")
-    except CallError as error:
-        return Failure("protocol_error", error.message, "yes", "never", "node")
-
-
-def _no_compressor() -> bytes:
-    msg = "a compressed reply, and this client has no compressor"
-    raise ProtocolError(msg)
-
-
-def too_large(request: Request, limit: int) -> Failure:
-    """A request that this server would not take; it said so in its hello-ack."""
-    return local("message_too_large", f"a body of {len(request.body)} bytes is over the server's max_size ({limit} bytes)")
-
-
-def unreadable(error: CallError) -> Failure:
-    """The stream cannot be read on: a reply that is too large, or not bee's protocol."""
-    if isinstance(error, MessageTooLarge):
-        return reported("message_too_large", error.message, executed="maybe")
-    return broken_peer(error)

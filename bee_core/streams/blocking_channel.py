@@ -1,0 +1,111 @@
+"""The blocking channel of stream transports: a pool of connections to one node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ..failures import (
+    Failure,
+    cancelled,
+    connect_timed_out,
+    refused,
+)
+from .blocking_connection import BlockingConnection
+from .pool import IdlePool
+from .replies import encode_hello
+
+if TYPE_CHECKING:
+    from ..interfaces import ChannelSettings, Request
+    from ..nodes import Node
+    from .transport import StreamTransport
+
+
+class BlockingChannel:
+    """See :class:`bee_core.interfaces.Channel`."""
+
+    def __init__(self, transport: StreamTransport, node: Node, settings: ChannelSettings) -> None:
+        self.settings = settings
+        self.closed = False
+        self._clock = settings.clock
+        self._transport = transport
+        self._node = node
+        self._idle = IdlePool()
+        self._active: set[BlockingConnection] = set()
+        self.hello = encode_hello(settings)
+
+    def start(self, request: Request) -> BlockingConnection | Failure:
+        """See :meth:`bee_core.interfaces.Channel.start`. A pooled connection that turns out to be broken while sending costs nothing: the next one is taken."""
+        while True:
+            connection = self._idle.take()
+            if connection is None:
+                dialed = self._dial(min(request.connect_timeout, request.deadline - self.settings.clock()), request.connect_timeout)
+                if isinstance(dialed, Failure):
+                    return dialed
+                connection = dialed
+            elif connection.stale():
+                connection.close()
+                continue
+            self._active.add(connection)
+            if self.closed:
+                self.release(connection, False)
+                return cancelled("the client was closed", sent=False)
+            failure = connection.send(request)
+            if failure is None:
+                return connection
+            self.release(connection, False)
+            if not failure.unsent:
+                return failure if not self._closed_meanwhile() else cancelled("the client was closed", sent=False)
+
+    def _closed_meanwhile(self) -> bool:
+        return self.closed
+
+    def _dial(self, seconds: float, configured: float) -> BlockingConnection | Failure:
+        if seconds <= 0:
+            return connect_timed_out(0.0, full=False)
+        try:
+            return BlockingConnection(self, self._transport.dial(self._node.url, seconds))
+        except TimeoutError:
+            return connect_timed_out(configured, full=seconds >= configured)
+        except (OSError, ValueError) as error:
+            return refused(error)
+
+    def release(self, connection: BlockingConnection, usable: bool) -> None:
+        """Take a connection back from a call."""
+        self._active.discard(connection)
+        if not usable or self.closed:
+            connection.close()
+            return
+        for old in self._idle.give(connection, self.settings.clock()):
+            old.close()
+
+    def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
+        """See :meth:`bee_core.interfaces.Channel.ping`. On a connection of its own: it shows whether a new caller would get in."""
+        dialed = self._dial(timeout, timeout)
+        if isinstance(dialed, Failure):
+            return dialed
+        try:
+            return dialed.ping(timeout)
+        finally:
+            dialed.close()
+
+    def close(self) -> None:
+        """See :meth:`bee_core.interfaces.Channel.close`."""
+        self.closed = True
+        self._idle.closed = True
+        for connection in self._idle.clear():
+            connection.close()
+        for connection in tuple(self._active):
+            connection.interrupt()
+
+    def retire(self) -> None:
+        """The node has left the list: idle connections go now, those in use when their call ends."""
+        self._idle.closed = True
+        for connection in self._idle.clear():
+            connection.close()
+
+    def discard_after_fork(self) -> None:
+        """See :meth:`bee_core.interfaces.Channel.discard_after_fork`."""
+        for connection in (*self._idle.clear(), *self._active):
+            connection.abandon()
+        self._idle = IdlePool()
+        self._active = set()

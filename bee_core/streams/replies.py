@@ -1,0 +1,52 @@
+"""What the blocking and the asyncio channel make of a server's answers, and the hello that both begin with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import frames
+from ..errors import CallError, MessageTooLarge, ProtocolError
+from ..failures import (
+    Failure,
+    broken_peer,
+    local,
+    reported,
+)
+from ..interfaces import Success
+from ..messages import Hello
+
+if TYPE_CHECKING:
+    from ..interfaces import ChannelSettings, Outcome, Request
+
+
+def encode_hello(settings: ChannelSettings) -> bytes:
+    """The hello frame of a channel's connections."""
+    hello = Hello(settings.service, settings.codec, settings.compressor, settings.token, settings.max_body)
+    return frames.encode(frames.HELLO, 0, hello.encode())
+
+
+def inflate(settings: ChannelSettings, body: bytes) -> Outcome:
+    """A compressed reply as an outcome. The handler ran, whatever is wrong with the bytes."""
+    try:
+        return Success(settings.decompress(body) if settings.decompress else _no_compressor())
+    except MessageTooLarge as error:
+        return Failure("message_too_large", error.message, "yes", "never", "none")
+    except CallError as error:
+        return Failure("protocol_error", error.message, "yes", "never", "node")
+
+
+def _no_compressor() -> bytes:
+    msg = "a compressed reply, and this client has no compressor"
+    raise ProtocolError(msg)
+
+
+def too_large(request: Request, limit: int) -> Failure:
+    """A request that this server would not take; it said so in its hello-ack."""
+    return local("message_too_large", f"a body of {len(request.body)} bytes is over the server's max_size ({limit} bytes)")
+
+
+def unreadable(error: CallError) -> Failure:
+    """The stream cannot be read on: a reply that is too large, or not bee's protocol."""
+    if isinstance(error, MessageTooLarge):
+        return reported("message_too_large", error.message, executed="maybe")
+    return broken_peer(error)
