@@ -1,11 +1,10 @@
-"""Sessions: tests, lint, typing, wheel, bench. ``nox -s tests`` needs nothing but nox.
+"""Sessions: tests, lint, typing, wheel; slow and bench on demand. ``nox -s tests`` needs nothing but nox.
 
 The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` … ``tests-3.13`` take another one.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import zipfile
@@ -28,7 +27,14 @@ nox.options.error_on_external_run = True
 def run_tests(session: nox.Session) -> None:
     # Installed, and not editable: a file that the wheel forgets is missed here already.
     session.install(".[all,test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or ["-m", "not slow"]))
+
+
+@nox.session(default=False)
+def slow(session: nox.Session) -> None:
+    """Run the tests that take minutes: long fuzzing, long ledgers."""
+    session.install(".[all,test]")
+    session.run("pytest", "-m", "slow", "--timeout=600", *session.posargs)
 
 
 @nox.session
@@ -78,7 +84,7 @@ def wheel(session: nox.Session) -> None:
         copy(ROOT / name, away / name)
     session.chdir(away)
     # By its script, pytest leaves the working directory off the path: bee comes from the wheel or not at all.
-    session.run(str(programs / "pytest"), *session.posargs, external=True, env={"PYTHONPATH": None})
+    session.run(str(programs / "pytest"), *(session.posargs or ["-m", "not slow"]), external=True, env={"PYTHONPATH": None})
 
 
 def check_top_level(session: nox.Session, file: Path) -> None:
@@ -105,4 +111,5 @@ def copy(source: Path, target: Path) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the speed of a call; needs a quiet machine."""
     session.install(".[all]")
-    session.run("python", os.fspath(ROOT / "benchmarks"), *session.posargs)
+    session.chdir(ROOT)
+    session.run("python", "-m", "benchmarks", *session.posargs)
