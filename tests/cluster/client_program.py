@@ -45,6 +45,16 @@ def leave_with_async_calls(config):
     asyncio.run(main())
 
 
+def watch_for_a_third(client):
+    """Whether a forked child learns of a server that came after the fork. Two are there."""
+    client.service("calc").echo(1)
+    say("watching")
+    until = time.monotonic() + 10
+    while len(client.nodes("calc").fitting) < 3 and time.monotonic() < until:
+        threading.Event().wait(0.01)
+    return len(client.nodes("calc").fitting) == 3
+
+
 def fork_while_busy(config):
     """Threads call all the time; children are forked meanwhile, call with the client that they inherit, and end. Then the parent's calls must have been well."""
     client = bee_core.build_client(config)
@@ -83,6 +93,10 @@ def fork_while_busy(config):
                 os._exit(code)
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         seconds.append(time.monotonic() - began)
+    watcher = os.fork()
+    if watcher == 0:
+        os._exit(0 if watch_for_a_third(client) else 3)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(watcher, 0)[1]))
     goal = len(made) + 100
     while len(made) < goal:
         stop.wait(0.001)

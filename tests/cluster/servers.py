@@ -22,8 +22,8 @@ HEARTBEAT = 0.5
 """Seconds; a lease lasts three of them. Long enough for a machine that is busy with other tests."""
 
 
-def registry(folder: Path) -> dict[str, Any]:
-    return {"protocol": "local", "address": str(folder), "heartbeat_interval": HEARTBEAT}
+def registry(folder: Path, heartbeat: float = HEARTBEAT) -> dict[str, Any]:
+    return {"protocol": "local", "address": str(folder), "heartbeat_interval": heartbeat}
 
 
 class ClusterServer(ServingProcess):
@@ -32,14 +32,15 @@ class ClusterServer(ServingProcess):
     Args:
         folder: Of the registry.
         log: Where ``write`` appends its keys.
+        heartbeat: Seconds.
         settings: Of the server.
     """
 
     PROGRAM = Path(__file__).with_name("cluster_program.py")
 
-    def __init__(self, folder: Path, *, log: Path | None = None, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, log: Path | None = None, heartbeat: float = HEARTBEAT, **settings: Any) -> None:
         server = {"name": "calc", "version": "1.0.0", "register": True, "address": "127.0.0.1:0", **settings}
-        self._arguments = [json.dumps({"bee": {"rpc": {"registry": registry(folder), "server": server}}}), str(log or os.devnull)]
+        self._arguments = [json.dumps({"bee": {"rpc": {"registry": registry(folder, heartbeat), "server": server}}}), str(log or os.devnull)]
         self.start()
 
     def start(self) -> None:
