@@ -61,7 +61,11 @@ class Directory:
                 lacking = f"lacks {_named_tags(self.tags - node.tags)}"
                 reason = f"{reason}; {lacking}" if reason else lacking
             if self.zone is not None and node.zone != self.zone and (node.zone is not None or not lenient):
-                elsewhere = f"is in zone {_clipped(node.zone)}, not {_clipped(self.zone)}" if node.zone else f"states no zone, and the client asks for {_clipped(self.zone)}"
+                elsewhere = (
+                    f"is in zone {_clipped(node.zone)}, not {_clipped(self.zone)}"
+                    if node.zone
+                    else f"states no zone, and the client asks for {_clipped(self.zone)}"
+                )
                 reason = f"{reason}; {elsewhere}" if reason else elsewhere
             if reason:
                 rejected.append(Rejected(node, reason))

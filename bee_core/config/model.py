@@ -201,7 +201,11 @@ class ClientConfig(CallConfig):
         default=frozenset(), validator=names_not_empty, metadata=about("Only nodes that have all of these labels.", "Any node.")
     )
     zone: str | None = attrs.field(
-        default=None, validator=some_text, metadata=about("Only nodes of this zone. A configured address that states no zone is not filtered.", "Any: a service that runs in one zone would be lost.")
+        default=None,
+        validator=some_text,
+        metadata=about(
+            "Only nodes of this zone. A configured address that states no zone is not filtered.", "Any: a service that runs in one zone would be lost."
+        ),
     )
     methods: Mapping[str, MethodConfig] = attrs.field(
         factory=dict,
