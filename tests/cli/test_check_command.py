@@ -4,44 +4,9 @@ import json
 
 import pytest
 
-SEED = """\
-bee:
-  application:
-    name: "bee-rpc-app"
-  rpc:
-    registry:
-      #direct\\etcd3\\zk .etc
-      protocol: "registry-of-the-future"
-      address: 127.0.0.1:2379
-      heartbeat_interval: 30
-    server:
-      name: "test"
-      desc: "test service"
-      version: 2.0
-      register: True
-      macher: json
-      address:
-        url: "127.0.0.1:9000"
-      max_conn_size: 1000
-      max_pool_size: 1024
-      backlog: 1024
-      read_timeout: 10
-      write_timeout: 10
-    client:
-      test:
-        version: ">=1.0, <2"
-        address:
-          url: "127.0.0.1:9000"
-        fail: failfast
-        codec:
-          name: json
-          options:
-            max_size: 2 m
-        balancer: random
-        connect_timeout: 5
-        read_timeout: 10
-        write_timeout: 10
-"""
+from seed import SEED
+
+UNKNOWN_REGISTRY = SEED.replace('"etcd3"', '"registry-of-the-future"')
 
 
 def test_a_good_file_can_be_used(run, folder):
@@ -57,7 +22,7 @@ def test_the_file_is_bee_yml_or_from_the_environment_when_none_is_named(run, fol
 
 
 def test_a_plugin_that_is_not_installed_is_the_only_problem_of_a_file_that_is_right_otherwise(run, folder, write):
-    write("seed.yml", SEED)
+    write("seed.yml", UNKNOWN_REGISTRY)
     result = run("check", "seed.yml", "--json")
     assert result.code == 1
     found = json.loads(result.out)
