@@ -248,8 +248,8 @@ class ZooKeeperServer(RegistryServer):
         return [*found, "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config)]
 
     def ready(self) -> bool:
-        """See :meth:`RegistryServer.ready`."""
-        return self.ask("ruok") == "imok"
+        """See :meth:`RegistryServer.ready`. It says `imok` before it serves."""
+        return self.ask("isro") == "rw"
 
     def ask(self, word: str) -> str:
         """One of the four-letter words of its administrators; empty while it does not answer."""

@@ -1,0 +1,248 @@
+"""kazoo's client with its threads and sockets under control: bounded, silent, and never touched by a forked child.
+
+kazoo has no public way to learn what session timeout was negotiated, that a round over all servers has failed, and why; and it would wait for a whole session timeout for one
+server. :class:`_Connection` adds that around four of kazoo's methods; whatever else is done here goes through arguments of kazoo that are public (handler, logger, retry).
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import socket
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
+
+from kazoo.client import KazooClient  # type: ignore[import-untyped]
+from kazoo.exceptions import SessionExpiredError  # type: ignore[import-untyped]
+from kazoo.handlers.threading import SequentialThreadingHandler  # type: ignore[import-untyped]
+from kazoo.protocol.connection import ConnectionHandler  # type: ignore[import-untyped]
+from kazoo.protocol.states import KazooState  # type: ignore[import-untyped]
+from kazoo.retry import ForceRetryError, KazooRetry  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, MutableMapping, Sequence
+
+    from bee_core.addresses import Address
+
+log = logging.getLogger("bee.registry.zookeeper")
+
+SERVER_SECONDS = 2.0
+"""Granted to one server for a connection, and again for its hello. A frozen or cut-off server must leave time for the next within the 5 s in which a first answer is due."""
+_RETRY_FIRST, _RETRY_CAP = 0.1, 1.0
+# The pauses between two rounds over all servers: one that restarts is back within seconds.
+_READ_SHARE = 2 / 3
+# kazoo waits so much of the negotiated timeout for a server, and says only that.
+
+
+class Listener(Protocol):
+    """Is told of the session. Called on kazoo's threads; must neither block nor raise."""
+
+    def on_connected(self, session: int, timeout: float) -> None:
+        """A server has taken the session, the old one or a new one, and the credentials."""
+        ...
+
+    def on_suspended(self) -> None:
+        """The connection is lost; the session may live."""
+        ...
+
+    def on_expired(self) -> None:
+        """The session is gone; the next one is being made."""
+        ...
+
+    def on_unreachable(self, reason: str) -> None:
+        """All servers have been tried in vain; the next round follows."""
+        ...
+
+    def on_ended(self, error: BaseException | None) -> None:
+        """Nothing more will come: it was stopped, or cannot go on because of ``error``."""
+        ...
+
+
+class Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    """kazoo's threads and sockets.
+
+    Args:
+        tls: For connections by TLS, or None.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._tls = tls
+        self._sockets: list[socket.socket] = []
+        self._pair: tuple[socket.socket, ...] = ()
+        self._aborted = False
+        _living.add(self)
+
+    def start(self) -> None:
+        """Without kazoo's hook at the exit of the interpreter, which a forked child would run as well."""
+        super().start()
+        atexit.unregister(self.stop)
+
+    def spawn(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Thread:
+        """A daemon thread with a name."""
+        thread = Thread(target=func, args=args, kwargs=kwargs, name="bee-zookeeper", daemon=True)
+        thread.start()
+        return thread
+
+    def select(self, rlist: Sequence[Any], wlist: Sequence[Any], xlist: Sequence[Any], timeout: float | None = None) -> tuple[Any, Any, Any]:
+        """What TLS has decrypted already is readable, though the system does not know: several replies come in one record."""
+        if self._tls is not None:
+            pending = [sock for sock in rlist if sock in self._sockets and sock.pending()]
+            if pending:
+                return pending, [], []
+        ready: tuple[Any, Any, Any] = super().select(rlist, wlist, xlist, timeout)
+        return ready
+
+    def create_socket_pair(self) -> tuple[socket.socket, socket.socket]:
+        """The pipe by which requests wake kazoo's thread. The writing end belongs to an event loop, so it never blocks."""
+        ends = socket.socketpair()
+        ends[1].setblocking(False)
+        self._pair = ends
+        return ends
+
+    def create_connection(self, address: tuple[str, int], hostname: str | None = None, timeout: float | None = None, **_: Any) -> socket.socket:
+        """A connection to one server, within :data:`SERVER_SECONDS`.
+
+        Raises:
+            OSError: There is none.
+        """
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        self._sockets = [sock]  # before it connects, so that it can be aborted
+        try:
+            if self._aborted:
+                raise ConnectionAbortedError("the client closes")
+            sock.settimeout(min(SERVER_SECONDS, timeout or SERVER_SECONDS))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.connect(address)
+            if self._tls is not None:
+                # Remembered before the handshake, for the same reason.
+                sock = self._tls.wrap_socket(sock, server_hostname=hostname or address[0], do_handshake_on_connect=False)
+                self._sockets = [sock]
+                sock.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def abort(self) -> None:
+        """Cut the connection, so that kazoo's thread waits for nothing any longer. From any thread."""
+        self._aborted = True
+        for sock in self._sockets:
+            with contextlib.suppress(OSError, ValueError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def forget(self) -> None:
+        """In a forked child: close its copies of the descriptors, without a byte on the wire."""
+        for sock in (*self._sockets, *self._pair):
+            with contextlib.suppress(OSError, ValueError):
+                os.close(sock.detach())
+        _inherited.append(self)
+
+
+class _Connection(ConnectionHandler):  # type: ignore[misc]
+    """kazoo's connection, which says what happens to it."""
+
+    def __init__(self, client: KazooClient, retry: KazooRetry, logger: Any, listener: Listener) -> None:
+        super().__init__(client, retry, logger=logger)
+        self._listener = listener
+        self._failures: dict[str, str] = {}
+
+    def zk_loop(self) -> None:
+        """All that kazoo's thread does."""
+        error: BaseException | None = None
+        try:
+            super().zk_loop()
+        except Exception as caught:  # an answer that kazoo cannot read, for example; it goes to whoever asks next, not to the thread's death
+            error = caught
+        self._listener.on_ended(self._refusal or error)
+
+    _refusal: BaseException | None = None
+
+    def _connect_loop(self, retry: KazooRetry) -> Any:
+        self._failures.clear()
+        try:
+            return super()._connect_loop(retry)
+        except ForceRetryError as error:
+            if self._failures or "resolved" in str(error):
+                reasons = "; ".join(f"{server}: {reason}" for server, reason in self._failures.items())
+                self._listener.on_unreachable(reasons or "none of the names can be resolved")
+            raise
+
+    def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
+        try:
+            timeouts: tuple[float, float] = super()._connect(host, hostip, port)
+        except SessionExpiredError:
+            raise
+        except Exception as error:
+            self._failures[f"{hostip}:{port}"] = str(error).removeprefix("socket connection error: ") or type(error).__name__
+            self._refusal = error
+            raise
+        self._refusal = None
+        self._failures.clear()
+        self._listener.on_connected(self.client.client_id[0], timeouts[0] / _READ_SHARE / 1000)
+        return timeouts
+
+    def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
+        return super()._invoke(min(timeout, SERVER_SECONDS), request, xid)
+
+
+class _Log(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic since Python 3.11 only
+    """kazoo speaks up on every reconnect, and writes credentials at the level DEBUG. What it says is kept for debugging, and the credentials are not."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if level >= logging.INFO:
+            super().log(logging.DEBUG, msg, *args, **kwargs)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, kwargs
+
+
+def make_client(servers: Sequence[Address], timeout: float, handler: Handler, credentials: str | None, listener: Listener) -> KazooClient:
+    """A client that is not yet started.
+
+    Args:
+        servers: Tried in an order of chance, one after the other.
+        timeout: Seconds of the session that are asked for.
+        handler: Of this client alone.
+        credentials: ``user:password`` for the scheme ``digest``, or None.
+        listener: Is told what happens to the session.
+    """
+    logger = _Log(log, {})
+    retry = KazooRetry(max_tries=-1, delay=_RETRY_FIRST, max_delay=_RETRY_CAP, sleep_func=handler.sleep_func)
+    client = KazooClient(
+        hosts=",".join(f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}" for server in servers),
+        timeout=timeout,
+        handler=handler,
+        connection_retry=retry,
+        auth_data={("digest", credentials)} if credentials else None,
+        logger=logger,
+    )
+    # A copy of the retry, as kazoo's constructor makes one; by now it ends when the client does.
+    client._connection = _Connection(client, retry.copy(), logger, listener)  # noqa: SLF001
+
+    def changed(state: str) -> None:
+        if state == KazooState.SUSPENDED:
+            listener.on_suspended()
+        elif state == KazooState.LOST:
+            listener.on_expired()
+
+    client.add_listener(changed)
+    return client
+
+
+_living: WeakSet[Handler] = WeakSet()
+_inherited: list[object] = []  # kept in a forked child, so that no destructor of the parent's runs there
+
+
+def _in_child() -> None:
+    for handler in list(_living):
+        handler.forget()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where there is no fork
+    os.register_at_fork(after_in_child=_in_child)
