@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import hookimpl
-from bee_plugins.registries.zookeeper import ZooKeeperOptions, ZooKeeperRegistry
+from bee_plugins.registries.zookeeper import ZooKeeperRegistry
+from bee_plugins.registries.zookeeper_options import ZooKeeperOptions
 
 if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar

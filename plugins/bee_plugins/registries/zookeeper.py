@@ -6,6 +6,7 @@ An instance is an ephemeral znode ``<prefix>/<service>/providers/<id>`` with a r
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
@@ -62,6 +63,7 @@ class ZooKeeperRegistry:
         self._session: Session | None = None
         self._before: list[Session] = []
         self._own: set[int] = set()
+        self._unfinished: dict[str, ServiceView] = {}
         self._revisions = itertools.count(1)
         self._closed = False
 
@@ -123,10 +125,8 @@ class ZooKeeperRegistry:
                 return False
             return True
         if stat.ephemeralOwner in self._own:
-            try:
+            with contextlib.suppress(BadVersionError, NoNodeError):
                 await session.request(lambda client: client.delete_async(path, stat.version))
-            except (BadVersionError, NoNodeError):
-                pass
             return False
         if stat.ephemeralOwner == 0:
             raise RegistryError(f"{name} cannot be registered: {path} is no server's registration but was written to stay; remove it")
@@ -150,18 +150,25 @@ class ZooKeeperRegistry:
             TimeoutError: It does not answer.
         """
         session = await self._connected()
-        folder = self._folder(service)
-        listing = Listing(lambda name: f"{folder}/{name}", self._revisions, log)
-        view = ServiceView(session, folder, listing)
+        # A long list may take longer than a first answer is waited for: the next watch goes on where that one was given up.
+        view = self._unfinished.pop(service, None)
+        if view is None or view.session is not session:
+            folder = self._folder(service)
+            view = ServiceView(session, folder, Listing(lambda name: f"{folder}/{name}", self._revisions, log))
+        finished = False
         try:
             while True:
                 await view.refresh()
-                snapshot = listing.snapshot()
+                snapshot = view.listing.snapshot()
                 if snapshot is not None:
+                    finished = True
                     yield snapshot
                 await view.news()
         finally:
-            view.close()
+            if finished or session.ended or self._closed:
+                view.close()
+            else:
+                self._unfinished[service] = view
 
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.Registry.close`. Ends the session, and with it what was not revoked. Within about two seconds, also where ZooKeeper is frozen."""

@@ -10,7 +10,9 @@ import atexit
 import contextlib
 import logging
 import os
+import select
 import socket
+from math import ceil
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
@@ -89,13 +91,22 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         return thread
 
     def select(self, rlist: Sequence[Any], wlist: Sequence[Any], xlist: Sequence[Any], timeout: float | None = None) -> tuple[Any, Any, Any]:
-        """What TLS has decrypted already is readable, though the system does not know: several replies come in one record."""
+        """Which can be read and written. What TLS has decrypted already is readable, though the system does not know: several replies come in one record."""
         if self._tls is not None:
             pending = [sock for sock in rlist if sock in self._sockets and sock.pending()]
             if pending:
                 return pending, [], []
-        ready: tuple[Any, Any, Any] = super().select(rlist, wlist, xlist, timeout)
-        return ready
+        if not hasattr(select, "poll"):
+            ready: tuple[Any, Any, Any] = super().select(rlist, wlist, xlist, timeout)
+            return ready
+        # kazoo makes an epoll set for each look, of which there are several a request.
+        poll = select.poll()
+        for sock in rlist:
+            poll.register(sock, select.POLLIN)
+        for sock in wlist:
+            poll.register(sock, select.POLLOUT)
+        found = {fd for fd, _ in poll.poll(None if timeout is None else ceil(timeout * 1000))}
+        return [sock for sock in rlist if sock.fileno() in found], [sock for sock in wlist if sock.fileno() in found], []
 
     def create_socket_pair(self) -> tuple[socket.socket, socket.socket]:
         """The pipe by which requests wake kazoo's thread. The writing end belongs to an event loop, so it never blocks."""

@@ -181,7 +181,7 @@ class ZooKeeperLease:
                     self._lose(f"{self._kept.path} was removed")
                 elif stat.ephemeralOwner != self._kept.session_id:
                     self._lose(f"{self._kept.path} belongs to another session")
-                elif not self._gone and not self._keeper.prolong(self._kept, begun + self.ttl):
+                elif not self._keeper.prolong(self._kept, begun + self.ttl):
                     self._gone = f"it was not renewed within {self.ttl:g} s, or was made anew"
         if self._gone:
             raise RegistryError(f"the registration of {self._name} has gone: {self._gone}")

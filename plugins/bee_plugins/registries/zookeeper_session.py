@@ -171,14 +171,15 @@ class Session:
             answered: asyncio.Future[Any] = self._loop.create_future()
             start(self.client).rawlink(lambda result: self._post(_settle, answered, result))
             patience = min(10.0, self.timeout)
-            await asyncio.wait((answered,), timeout=patience)
-            if not answered.done():
-                raise TimeoutError(f"ZooKeeper at {self._names} has not answered within {patience:g} s")
+            timer = self._loop.call_later(patience, self._too_late, answered, patience)
+            try:
+                answer = await answered
+            finally:
+                timer.cancel()
         # An exception is a value here: a future that nobody waits for any longer would complain of one.
-        answer = answered.result()
         if not isinstance(answer, Exception):
             return answer
-        if isinstance(answer, (*_ANSWERS, *_GONE)):
+        if isinstance(answer, (*_ANSWERS, *_GONE, TimeoutError)):
             raise answer
         if isinstance(answer, _OUT_OF_REACH):
             raise ConnectionError(f"the connection to ZooKeeper at {self._names} was lost ({type(answer).__name__})") from answer
@@ -299,6 +300,10 @@ class Session:
     def _said_farewell(self) -> None:
         if self._farewell is not None and not self._farewell.done():
             self._farewell.set_result(None)
+
+    def _too_late(self, answered: asyncio.Future[Any], patience: float) -> None:
+        if not answered.done():
+            answered.set_result(TimeoutError(f"ZooKeeper at {self._names} has not answered within {patience:g} s"))
 
     def _fired(self, path: str) -> None:
         for subscriber in tuple(self._subscribers):

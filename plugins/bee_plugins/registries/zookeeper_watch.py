@@ -7,6 +7,7 @@ znode is new or its own watch has fired. A lost connection takes all watches wit
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kazoo.exceptions import NoNodeError, SessionExpiredError, UnknownSessionError  # type: ignore[import-untyped]
@@ -34,9 +35,9 @@ class ServiceView:
     """
 
     def __init__(self, session: Session, path: str, listing: Listing) -> None:
-        self._session = session
+        self.session = session
         self._path = path
-        self._listing = listing
+        self.listing = listing
         self._names: set[str] = set()
         self._to_read: set[str] = set()
         self._to_list = True
@@ -46,7 +47,7 @@ class ServiceView:
 
     def close(self) -> None:
         """Hear of nothing any longer."""
-        self._session.unsubscribe(self)
+        self.session.unsubscribe(self)
 
     def session_changed(self) -> None:
         """See :class:`bee_plugins.registries.zookeeper_session.Subscriber`."""
@@ -78,25 +79,23 @@ class ServiceView:
         self._news.clear()
         while True:
             await self._regain()
-            if self._connects != self._session.connects:
-                self._connects = self._session.connects
+            if self._connects != self.session.connects:
+                self._connects = self.session.connects
                 self._to_list = True
                 self._to_read |= self._names
             if not self._to_list and not self._to_read:
                 return
             try:
                 if self._to_list:
-                    self._to_list = False
                     await self._list()
-                names, self._to_read = self._to_read, set()
-                await self._read(sorted(names))
+                await self._read()
             except (ConnectionError, SessionExpiredError, UnknownSessionError):
                 self._connects = 0  # the next connection finds everything unread
-                if self._session.connected:
-                    await self._session.change(_SETTLE_SECONDS)
+                if self.session.connected:
+                    await self.session.change(_SETTLE_SECONDS)
 
     async def _regain(self) -> None:
-        session = self._session
+        session = self.session
         while not session.connected:
             session.check()
             grace = session.timeout * GRACE_SHARE
@@ -105,33 +104,45 @@ class ServiceView:
 
     async def _list(self) -> None:
         names: set[str] = set()
+        self._to_list = False
         try:
-            names.update(await self._session.request(lambda client: client.get_children_async(self._path, watch=self._session.on_event)))
+            names.update(await self.session.request(lambda client: client.get_children_async(self._path, watch=self.session.on_event)))
         except NoNodeError:
             # Nobody has registered yet, or an administrator has removed it: there is a watch for its coming as well.
-            if await self._session.request(lambda client: client.exists_async(self._path, watch=self._session.on_event)) is not None:
+            if await self.session.request(lambda client: client.exists_async(self._path, watch=self.session.on_event)) is not None:
                 self._to_list = True
+        except BaseException:
+            self._to_list = True
+            raise
         for name in self._names - names:
-            self._listing.remove(name)
+            self.listing.remove(name)
             self._to_read.discard(name)
         self._to_read |= names - self._names
         self._names = names
 
-    async def _read(self, names: list[str]) -> None:
-        for start in range(0, len(names), WINDOW):
-            some = names[start : start + WINDOW]
-            answers = await asyncio.gather(*(self._get(name) for name in some), return_exceptions=True)
-            for name, answer in zip(some, answers, strict=True):
-                if isinstance(answer, NoNodeError):
-                    self._names.discard(name)
-                    self._listing.remove(name)
-                elif isinstance(answer, RegistryError):
-                    self._listing.remove(name)
-                    self._listing.complain(name, f"cannot be read: {answer}")
-                elif isinstance(answer, BaseException):
-                    raise answer
-                else:
-                    self._listing.put(name, answer[0] or b"")
+    async def _read(self) -> None:
+        while self._to_read:
+            some = list(islice(self._to_read, WINDOW))
+            self._to_read.difference_update(some)  # before, since a watch may fire as soon as the answer is there
+            try:
+                answers = await asyncio.gather(*map(self._get, some), return_exceptions=True)
+                for name, answer in zip(some, answers, strict=True):
+                    self._take(name, answer)
+            except BaseException:
+                self._to_read.update(some)
+                raise
+
+    def _take(self, name: str, answer: Any) -> None:
+        if isinstance(answer, NoNodeError):
+            self._names.discard(name)
+            self.listing.remove(name)
+        elif isinstance(answer, RegistryError):
+            self.listing.remove(name)
+            self.listing.complain(name, f"cannot be read: {answer}")
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            self.listing.put(name, answer[0] or b"")
 
     async def _get(self, name: str) -> Any:
-        return await self._session.request(lambda client: client.get_async(f"{self._path}/{name}", watch=self._session.on_event))
+        return await self.session.request(lambda client: client.get_async(f"{self._path}/{name}", watch=self.session.on_event))
