@@ -174,7 +174,8 @@ class Registration:
 
     async def _renew_until_lost(self, lease: Lease) -> str:
         """Renew until that fails for good; returns why."""
-        pause = self._interval
+        # A registry may have made the lease shorter than asked for: ZooKeeper cuts sessions to twenty of its ticks.
+        beat = pause = min(self._interval, lease.ttl / 3)
         while True:
             asleep = self._clock()
             await asyncio.sleep(pause)
@@ -184,7 +185,7 @@ class Registration:
                 return self._why_expired(overslept=now - asleep - pause > lease.ttl / 2)
             if not self._loop_runs():
                 # Looked at more often now, so that a loop that comes back just in time keeps its lease.
-                pause = min(self._interval / 3, left)
+                pause = min(beat / 3, left)
                 continue
             try:
                 await _within(min(left, self._patience), lease.renew())
@@ -192,9 +193,9 @@ class Registration:
                 return _describe(error)
             except Exception as error:
                 self._out_of_reach(_describe(error))
-                pause = min(self._interval / 3, left)
+                pause = min(beat / 3, left)
             else:
-                self._renewed, pause = now, self._interval
+                self._renewed, pause = now, beat
                 if not self._reachable:
                     self._reachable = True
                     self._report(RegistrationEvent("registry_in_reach", lease.ttl))

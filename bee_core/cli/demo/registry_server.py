@@ -212,7 +212,8 @@ class ZooKeeperServer(RegistryServer):
     install_hint = "apt install zookeeper (a Java runtime comes with it), or set ZOOKEEPER_HOME to an unpacked release and put `java` on the search path"
 
     _JARS: ClassVar[str] = "/usr/share/java/zookeeper.jar"
-    _LOGGING: ClassVar[str] = "/usr/share/java/slf4j-nop.jar"
+    # Beside what the archive's manifest names: no logging, and for TLS the parts of Netty that it leaves out.
+    _BESIDE: ClassVar[tuple[str, ...]] = ("/usr/share/java/slf4j-nop.jar", "/usr/share/java/netty-codec.jar", "/usr/share/java/netty-resolver.jar")
     TICK_MILLISECONDS: ClassVar[int] = 250
     """A session lasts two ticks at least."""
 
@@ -224,7 +225,7 @@ class ZooKeeperServer(RegistryServer):
         if home:
             path = f"{home}/lib/*:{home}/*"
         elif Path(cls._JARS).exists():
-            path = f"{cls._JARS}:{cls._LOGGING}"
+            path = ":".join((cls._JARS, *cls._BESIDE))
         else:
             return None
         # The client compiler is enough, and starts sooner.
