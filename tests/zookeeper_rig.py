@@ -74,7 +74,7 @@ def run(scenario):
             await rig.close()
 
     result = asyncio.run(whole())
-    left = [thread for thread in set(threading.enumerate()) - before if "zookeeper" in thread.name]
+    left = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("bee-zookeeper")]
     assert left == []
     assert complaints == []
     return result

@@ -242,3 +242,11 @@ async def test_leaving_before_the_registry_was_ever_reached_has_nothing_to_take_
         await kept.until("registry_out_of_reach")
         assert await kept.registration.leave(PATIENCE)
         assert kept.task.done(), "and nothing is tried any more"
+
+
+@run
+async def test_a_lease_that_the_registry_made_shorter_than_a_beat_is_renewed_in_time():
+    beat = 2 * PATIENCE
+    async with Kept(Shelf(ttl=3 * BEAT), beat) as kept:
+        await kept.shelf.until(lambda: kept.shelf.renewals >= 4)
+        assert kept.names == ["registered"]

@@ -12,6 +12,7 @@ import logging
 import os
 import select
 import socket
+import time
 from math import ceil
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
@@ -162,6 +163,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         super().__init__(client, retry, logger=logger)
         self._listener = listener
         self._failures: dict[str, str] = {}
+        self._refusal: BaseException | None = None
+        self._timeout = 0.0
+        self._away_since: float | None = None
 
     def zk_loop(self) -> None:
         """All that kazoo's thread does."""
@@ -171,8 +175,6 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         except Exception as caught:  # an answer that kazoo cannot read, for example; it goes to whoever asks next, not to the thread's death
             error = caught
         self._listener.on_ended(self._refusal or error)
-
-    _refusal: BaseException | None = None
 
     def _connect_loop(self, retry: KazooRetry) -> Any:
         self._failures.clear()
@@ -185,6 +187,13 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             raise
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        if self._timeout and now - self._away_since > self._timeout:
+            # No server keeps a session for so long. But one that came back without its data refuses it for ever, unheard: the client has seen more than there is.
+            self._timeout, self._away_since = 0.0, now
+            raise SessionExpiredError
         try:
             timeouts: tuple[float, float] = super()._connect(host, hostip, port)
         except SessionExpiredError:
@@ -195,7 +204,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             raise
         self._refusal = None
         self._failures.clear()
-        self._listener.on_connected(self.client.client_id[0], timeouts[0] / _READ_SHARE / 1000)
+        self._away_since, self._timeout = None, timeouts[0] / _READ_SHARE / 1000
+        self._listener.on_connected(self.client.client_id[0], self._timeout)
         return timeouts
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
