@@ -212,7 +212,7 @@ def test_tls_with_certificates_on_both_sides(start_registry, certificates):
         nodes = [Node(f"n{number}", f"tcp://10.0.0.1:{9000 + number}") for number in range(300)]
         server = rig.registry(address, heartbeat=10, **client)
         await asyncio.gather(*(server.register(instance(rig.service, node)) for node in nodes))
-        # Many answers lie in one TLS record: none may wait for the next ping.
+        # Several answers may lie in one TLS record: none may wait for the next ping.
         await rig.watch(rig.registry(address, heartbeat=10, **client)).until_ids((node.id for node in nodes), 5)
         for options in ({"tls": True, "ca": str(certificates / "ca.pem")}, {**client, "ca": str(certificates / "other.pem")}, {}):
             assert isinstance(await error_of(rig.registry(address, **options).watch(rig.service).__anext__()), (OSError, TimeoutError))

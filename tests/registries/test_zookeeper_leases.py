@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import attrs
 
@@ -230,7 +230,7 @@ asyncio.run(main())
 
 def test_a_process_that_dies_by_sigkill_leaves_the_list_within_its_lease(zookeeper):
     async def scenario(rig):
-        here = os.path.dirname(os.path.dirname(__file__))
+        here = str(Path(__file__).parents[1])
         process = await asyncio.to_thread(
             subprocess.Popen, [sys.executable, "-c", SERVER, zookeeper.address, rig.service, here], stdout=subprocess.PIPE, text=True
         )

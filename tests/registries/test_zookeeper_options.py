@@ -82,7 +82,7 @@ def test_a_prefix_that_zookeeper_would_refuse_is_refused(prefix):
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options):
-    with pytest.raises(ValueError, match="username|tls|cert"):
+    with pytest.raises(ValueError, match=r"username|tls|cert"):
         ZooKeeperOptions(**options)
 
 

@@ -92,7 +92,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         return thread
 
     def select(self, rlist: Sequence[Any], wlist: Sequence[Any], xlist: Sequence[Any], timeout: float | None = None) -> tuple[Any, Any, Any]:
-        """Which can be read and written. What TLS has decrypted already is readable, though the system does not know: several replies come in one record."""
+        """Which can be read and written. What TLS has decrypted already is readable, though the system does not know: several replies may come in one record."""
         if self._tls is not None:
             pending = [sock for sock in rlist if sock in self._sockets and sock.pending()]
             if pending:
