@@ -5,11 +5,14 @@ For ``bee demo --registry`` and for tests; nothing here is for production.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _START_SECONDS = 60.0
 """A JVM on a machine under load takes its time."""
@@ -71,8 +74,11 @@ class RegistryServer(ABC):
     def ready(self) -> bool:
         """Whether it answers by now."""
 
-    def start(self) -> None:
+    def start(self, *, tied: bool = False) -> None:
         """Start it, and wait until it answers.
+
+        Args:
+            tied: It ends with the calling thread, however that ends. On Linux; elsewhere only :meth:`stop` ends it.
 
         Raises:
             ClickException: It is not installed (the message says how to get it), or it does not come up.
@@ -88,6 +94,7 @@ class RegistryServer(ABC):
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is ours to answer
             cwd=self.folder,
+            preexec_fn=_tie() if tied else None,  # noqa: PLW1509  # one call to the system, made ready before
         )
         self._lines.clear()
         self._reader = threading.Thread(target=self._read, args=(process,), name=f"{self.protocol}-log", daemon=True)
@@ -266,6 +273,17 @@ class ZooKeeperServer(RegistryServer):
 
 SERVERS: dict[str, type[RegistryServer]] = {server.protocol: server for server in (EtcdServer, ConsulServer, ZooKeeperServer)}
 """By the name of the plugin."""
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _tie() -> Callable[[], object] | None:
+    """What a new process does to be killed when the thread that made it ends."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_port() -> int:
