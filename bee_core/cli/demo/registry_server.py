@@ -41,6 +41,7 @@ class RegistryServer(ABC):
         folder: Its own, for its data; made when it is missing.
         port: Where it listens, or None for a free port. It keeps the port when it is started again.
         arguments: More arguments for its command line.
+        host: The address of this machine that it listens on.
 
     Attributes:
         address: ``127.0.0.1:2379``, as ``bee.rpc.registry.address`` takes it.
@@ -52,11 +53,12 @@ class RegistryServer(ABC):
     install_hint: ClassVar[str]
     """How to get the binary, for the message that it is missing."""
 
-    def __init__(self, folder: Path, port: int | None = None, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, port: int | None = None, arguments: Sequence[str] = (), host: str = "127.0.0.1") -> None:
         self.folder = folder
+        self.host = host
         self.port = port or free_port()
         self.arguments = list(arguments)
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._lines: deque[str] = deque(maxlen=_LAST_WORDS)
         self._reader: threading.Thread | None = None
@@ -203,7 +205,7 @@ class ConsulServer(RegistryServer):
     def ports(self) -> list[str]:
         """The arguments for ports of its own, of which none is the usual one."""
         lan, server = free_port(), free_port()
-        bound = ["-bind=127.0.0.1", "-client=127.0.0.1", f"-http-port={self.port}"]
+        bound = ["-bind=127.0.0.1", f"-client={self.host}", f"-http-port={self.port}"]
         return [*bound, "-dns-port=-1", "-grpc-port=-1", "-serf-wan-port=-1", f"-serf-lan-port={lan}", f"-server-port={server}", "-log-level=warn"]
 
     def ready(self) -> bool:
@@ -243,7 +245,7 @@ class ZooKeeperServer(RegistryServer):
             "tickTime": self.TICK_MILLISECONDS,
             "dataDir": self.folder / "zookeeper",
             "clientPort": self.port,
-            "clientPortAddress": "127.0.0.1",
+            "clientPortAddress": self.host,
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "*",
             "maxClientCnxns": 0,
@@ -261,7 +263,7 @@ class ZooKeeperServer(RegistryServer):
     def ask(self, word: str) -> str:
         """One of the four-letter words of its administrators; empty while it does not answer."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+            with socket.create_connection((self.host, self.port), timeout=1) as sock:
                 sock.sendall(word.encode())
                 answer = b""
                 while data := sock.recv(65536):
