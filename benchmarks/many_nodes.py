@@ -42,7 +42,7 @@ class Lists:
 
     @bee_core.hookimpl
     def bee_register_registries(self, registry: Any) -> None:
-        registry.add("lists", lambda settings: self)
+        registry.add("lists", lambda _: self)
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> None:
         return None
