@@ -41,7 +41,7 @@ async def registered_at_last(registry, node):
     while True:
         try:
             return await registry.register(Instance("calc", node))
-        except OSError:  # TimeoutError is one
+        except OSError:  # noqa: PERF203  # TimeoutError is one
             await asyncio.sleep(0.1)
 
 
