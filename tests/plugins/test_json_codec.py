@@ -345,7 +345,7 @@ def test_a_wrong_result_from_the_server_is_found_by_the_client():
 
 
 def test_a_result_of_an_unknown_class_is_named():
-    with pytest.raises(InvalidArgument, match=r"^\$\.a\[1\]: a value of type NotData cannot be encoded as JSON$"):
+    with pytest.raises(InvalidArgument, match=r"^\$\.a\[1\]: a value of type NotData cannot be encoded$"):
         DYNAMIC.encode_result({"a": [1, NotData()]})
 
 

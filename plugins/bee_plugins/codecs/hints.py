@@ -12,14 +12,19 @@ import msgspec
 
 from bee_core.type_hints import hint_text
 
+from .places import Place
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bee_core.signatures import Signature
 
 _READ_ONCE = (collections.abc.Iterable, collections.abc.Reversible, collections.abc.Container)
 """Hints for "anything that can be walked": msgspec has no such type, a list is one."""
 
 _NO_KEYS = frozenset(
-    f"{kind}Type" for kind in ("Bool", "None", "List", "Set", "FrozenSet", "VarTuple", "Tuple", "NamedTuple", "Dict", "Struct", "TypedDict", "Dataclass")
+    f"{kind}Type"
+    for kind in ("Bool", "None", "Custom", "List", "Set", "FrozenSet", "VarTuple", "Tuple", "NamedTuple", "Dict", "Struct", "TypedDict", "Dataclass")
 )
 """Types in ``msgspec.inspect`` that no key of a JSON object can be decoded to."""
 
@@ -40,15 +45,37 @@ def carried(hint: Any, signature: Signature, what: str) -> Any:
     Raises:
         TypeError: It holds a type that cannot be carried. The message names method, parameter and type.
     """
-    hint = _translated(hint)
     try:
-        problem = _problem(msgspec.inspect.type_info(hint), set())
-        msgspec.json.Decoder(hint)
+        translated = in_words_of_msgspec(hint)
+        check(translated)
     except Exception as error:  # a forward reference inside a record, a union that msgspec cannot tell apart
-        problem = str(error).rstrip(".")
+        raise refused(hint, signature, what, error) from error
+    return translated
+
+
+def check(hint: Any, decoder: Callable[[Any], Any] = msgspec.json.Decoder) -> None:
+    """Whether msgspec can carry a hint that is in its words.
+
+    Args:
+        hint: The hint.
+        decoder: Makes a decoder of the format.
+
+    Raises:
+        TypeError: It holds a type that cannot be carried.
+        Exception: What resolving the hints of a record raised.
+    """
+    problem = _problem(msgspec.inspect.type_info(hint), set())
     if problem:
-        raise TypeError(f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {problem}")
-    return hint
+        raise TypeError(problem)
+    decoder(hint)
+
+
+def refused(hint: Any, signature: Signature, what: str, error: Exception) -> TypeError:
+    """The error for a type that cannot be carried; ``what`` as in :func:`carried`."""
+    problem = "it is defined by itself; put a class where it comes back" if isinstance(error, RecursionError) else str(error).rstrip(".")
+    if problem.startswith("Type unions"):
+        problem += "; put one of them into a class of its own"
+    return TypeError(f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {problem}")
 
 
 def exact_types(hint: Any) -> frozenset[type]:
@@ -70,19 +97,20 @@ def exact_calls(hints: list[Any], counts: range) -> frozenset[tuple[type, ...]]:
     return frozenset(call for count in counts for call in itertools.islice(itertools.product(*types_of_each[:count]), _MOST_EXACT))
 
 
-def _translated(hint: Any) -> Any:
-    """Replace ``object`` by ``Any`` and ``Iterable[T]`` by ``list[T]``, also inside unions, containers and ``Annotated``."""
+def in_words_of_msgspec(hint: Any) -> Any:
+    """Replace ``object`` by ``Any``, ``Iterable[T]`` by ``list[T]`` and a ``type X = …`` by what it stands for, also inside unions, containers and ``Annotated``."""
+    hint = _named(hint)
     if hint is object:
         return Any
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint in _READ_ONCE or origin in _READ_ONCE:
-        return list[_translated(args[0]) if args else Any]  # type: ignore[misc]
+        return list[in_words_of_msgspec(args[0]) if args else Any]  # type: ignore[misc]
     if origin is typing.Annotated:
-        parts = (_translated(args[0]), *args[1:])
+        parts = (in_words_of_msgspec(args[0]), *args[1:])
         return typing.Annotated[parts]
     if not args or origin is typing.Literal:
         return hint
-    translated = tuple(_translated(part) for part in args)
+    translated = tuple(in_words_of_msgspec(part) for part in args)
     if translated == args:
         return hint
     if origin in {typing.Union, types.UnionType}:
@@ -90,12 +118,21 @@ def _translated(hint: Any) -> Any:
     return origin[translated] if origin is not None else hint
 
 
+def _named(hint: Any) -> Any:
+    """What the name of a ``type`` statement stands for."""
+    while True:
+        alias, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+        if type(alias).__name__ != "TypeAliasType":  # of typing since 3.12, of typing_extensions before
+            return hint
+        hint = alias.__value__[args] if args else alias.__value__
+
+
 def _problem(info: Any, seen: set[int]) -> str:
     """What in a tree of ``msgspec.inspect`` cannot be carried, or nothing."""
     if id(info) in seen:
         return ""
     seen.add(id(info))
-    if isinstance(info, msgspec.inspect.CustomType) and info.cls is not object:
+    if isinstance(info, msgspec.inspect.CustomType) and info.cls is not object and not isinstance(info.cls, Place):
         return f"{info.cls.__qualname__} is no type for data; use a dataclass, an attrs class, a TypedDict, a msgspec.Struct, or one of the builtin types"
     if isinstance(info, msgspec.inspect.DictType) and type(info.key_type).__name__ in _NO_KEYS:
         return "keys of a dict must be text, numbers, enums, dates or UUIDs"
