@@ -45,12 +45,12 @@ class Member:
     write: Callable[[Any], Any] | None
 
 
-def tags_for(records: Sequence[Record], alone: bool) -> list[tuple[str, str | int]] | None:
+def tags_for(records: Sequence[Record], dicts: Sequence[Record | None]) -> list[tuple[str, str | int]] | None:
     """The field and value that tell each class of a union from the others.
 
     Args:
         records: The classes.
-        alone: Whether nothing else in the union is an object.
+        dicts: What else in the union is an object: ``TypedDict`` classes, and None for a plain dict.
 
     Returns:
         Tags in the same order, or None where a single class needs none.
@@ -58,18 +58,19 @@ def tags_for(records: Sequence[Record], alone: bool) -> list[tuple[str, str | in
     Raises:
         TypeError: Two classes have one name, or a field has the tag's name.
     """
-    if alone and len(records) == 1:
+    if len(records) + len(dicts) == 1:
         return None
     tags = [record.tag for record in records if record.tag is not None]
-    if not alone or len(tags) < len(records) or len({field for field, _ in tags}) > 1:
+    if dicts or len(tags) < len(records) or len({field for field, _ in tags}) > 1:
         tags = [(TAG, record.cls.__name__) for record in records]
     for index, (tag, record) in enumerate(zip(tags, records, strict=True)):
         if tag in tags[:index]:
             raise TypeError(
                 f"two classes in the union would be told apart by their names, and both have the name {tag[1]!r}; rename one, or put one into a class of its own"
             )
-        if tag[0] in record.known:
-            raise TypeError(f"{record.cls.__name__} has a field {tag[0]!r}, which tells the classes of a union apart; rename the field")
+        holder = next((other for other in (record, *dicts) if other is not None and tag[0] in other.known), None)
+        if holder is not None:
+            raise TypeError(f"{holder.cls.__name__} has a field {tag[0]!r}, which tells the classes of a union apart; rename the field")
     return tags
 
 

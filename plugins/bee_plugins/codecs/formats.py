@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Decode = Callable[[Any], Any]
     Write = Callable[[Any], Any]
-    RefuseLoss = Callable[[Any, Callable[[], Iterable[tuple[str, Any]]], Executed], None]
+    RefuseLoss = Callable[[Any, Iterable[tuple[str, Any]], Executed], None]
 
 
 @attrs.frozen(eq=False)
@@ -31,8 +31,8 @@ class Format:
         encode: Writes a value.
         new_decoder: Makes the function that reads values of a type; takes ``dec_hook``.
         conversion: Options of ``msgspec.convert`` with which plain values of the format become typed ones.
-        loss: Bytes that stand in a body where a value may have been lost, or None where the format loses nothing.
-        refuse_loss: Called with the value, its parts by path, and ``executed``, where ``loss`` is in a body: raises InvalidArgument where something was lost.
+        loss: Bytes that stand in a body where a value may have been lost.
+        refuse_loss: Called with the value, its parts by path, and ``executed`` where they do: raises InvalidArgument where something was lost.
         split: By form of arguments: reads plain arguments.
         split_raw: By form of arguments: cuts them into undecoded pieces.
     """
@@ -41,8 +41,8 @@ class Format:
     encode: Callable[[Any], bytes]
     new_decoder: Callable[..., Decode]
     conversion: Mapping[str, Any]
-    loss: bytes | None = None
-    refuse_loss: RefuseLoss = lambda _value, _named, _executed: None
+    loss: bytes
+    refuse_loss: RefuseLoss
     split: tuple[Decode, ...] = attrs.field(init=False)
     split_raw: tuple[Decode, ...] = attrs.field(init=False)
 

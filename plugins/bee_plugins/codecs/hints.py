@@ -30,6 +30,7 @@ _NO_KEYS = frozenset(
 
 _ANY_DICT = (dict, dict[str, Any], dict[Any, Any], typing.Dict, typing.Mapping[str, Any], collections.abc.Mapping[str, Any])  # noqa: UP006
 _ANY_LIST = (list, list[Any], typing.List, typing.Sequence[Any], collections.abc.Sequence[Any])  # noqa: UP006
+_DATA = "use a dataclass, an attrs class, a TypedDict, a msgspec.Struct, or one of the builtin types"
 _MOST_EXACT = 64  # combinations of argument types that a method keeps; a call beyond them is checked by decoding
 _EXACT = {int, str, bool, float, bytes, type(None)}
 
@@ -73,7 +74,9 @@ def check(hint: Any, decoder: Callable[[Any], Any] = msgspec.json.Decoder) -> No
 def refused(hint: Any, signature: Signature, what: str, error: Exception) -> TypeError:
     """The error for a type that cannot be carried; ``what`` as in :func:`carried`."""
     problem = "it is defined by itself; put a class where it comes back" if isinstance(error, RecursionError) else str(error).rstrip(".")
-    if problem.startswith("Type unions"):
+    if problem.startswith("Type unions containing a custom type"):
+        problem += f"; one of them is no type for data: {_DATA}"
+    elif problem.startswith("Type unions"):
         problem += "; put one of them into a class of its own"
     return TypeError(f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {problem}")
 
@@ -99,7 +102,7 @@ def exact_calls(hints: list[Any], counts: range) -> frozenset[tuple[type, ...]]:
 
 def in_words_of_msgspec(hint: Any) -> Any:
     """Replace ``object`` by ``Any``, ``Iterable[T]`` by ``list[T]`` and a ``type X = …`` by what it stands for, also inside unions, containers and ``Annotated``."""
-    hint = _named(hint)
+    hint = without_alias(hint)
     if hint is object:
         return Any
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -111,14 +114,17 @@ def in_words_of_msgspec(hint: Any) -> Any:
     if not args or origin is typing.Literal:
         return hint
     translated = tuple(in_words_of_msgspec(part) for part in args)
+    union = origin in {typing.Union, types.UnionType}
+    if union and Any in translated:
+        return Any
     if translated == args:
         return hint
-    if origin in {typing.Union, types.UnionType}:
+    if union:
         return typing.Union[translated]
     return origin[translated] if origin is not None else hint
 
 
-def _named(hint: Any) -> Any:
+def without_alias(hint: Any) -> Any:
     """What the name of a ``type`` statement stands for."""
     while True:
         alias, args = typing.get_origin(hint) or hint, typing.get_args(hint)
@@ -133,7 +139,7 @@ def _problem(info: Any, seen: set[int]) -> str:
         return ""
     seen.add(id(info))
     if isinstance(info, msgspec.inspect.CustomType) and info.cls is not object and not isinstance(info.cls, Place):
-        return f"{info.cls.__qualname__} is no type for data; use a dataclass, an attrs class, a TypedDict, a msgspec.Struct, or one of the builtin types"
+        return f"{info.cls.__qualname__} is no type for data; {_DATA}"
     if isinstance(info, msgspec.inspect.DictType) and type(info.key_type).__name__ in _NO_KEYS:
         return "keys of a dict must be text, numbers, enums, dates or UUIDs"
     for value in (getattr(info, name) for name in getattr(info, "__struct_fields__", ())):

@@ -93,6 +93,7 @@ def unencodable(error: Exception, named: Iterable[tuple[str, Any]], encode: Call
     """
     if isinstance(error, MemoryError):
         raise error
+    named = list(named)
     for start, value in named:
         if isinstance(error, RecursionError):  # no walk: it would be as long as the value is deep, and may be as endless
             if _problem(value, encode):
@@ -102,7 +103,8 @@ def unencodable(error: Exception, named: Iterable[tuple[str, Any]], encode: Call
             problem = _unencodable_part(part, encode)
             if problem:
                 return invalid(path, problem, executed)
-    return invalid("$", str(error), executed)
+    path = named[0][0] if len(named) == 1 else "$"
+    return invalid(path, f"{TOO_DEEP}, or refers to itself" if isinstance(error, RecursionError) else str(error), executed)
 
 
 def refuse_non_finite(value: Any, named: Callable[[], Iterable[tuple[str, Any]]], pack: Callable[[Any], bytes], executed: Executed = "no") -> None:

@@ -18,7 +18,7 @@ from .invalid import refuse_non_finite
 from .method_codecs import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from bee_core.errors import Executed
     from bee_core.hookspecs import Registrar
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _pack = msgspec.msgpack.Encoder(enc_hook=plain_subclass).encode
 
 
-def _refuse_non_finite(value: Any, named: Callable[[], Iterable[tuple[str, Any]]], executed: Executed) -> None:
-    refuse_non_finite(value, named, _pack, executed)
+def _refuse_non_finite(value: Any, named: Iterable[tuple[str, Any]], executed: Executed) -> None:
+    refuse_non_finite(value, lambda: named, _pack, executed)
 
 
 JSON = Format(

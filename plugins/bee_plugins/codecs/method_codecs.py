@@ -16,9 +16,11 @@ import inspect
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import msgspec
 
 from bee_core.interfaces import MIXED, NAMED, POSITIONAL
+from bee_core.signatures import Parameter
 
 from .class_unions import TagInDictError
 from .hints import exact_calls, exact_types
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from bee_core.errors import Executed
     from bee_core.interfaces import Form, MethodCodec
-    from bee_core.signatures import Parameter, Signature
+    from bee_core.signatures import Signature
 
     from .formats import Format
 
@@ -39,6 +41,7 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 _unset = msgspec.UNSET
+_ANYTHING = (Parameter("args", inspect.Parameter.VAR_POSITIONAL, required=False), Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, required=False))
 
 
 def bind(format_: Format, signature: Signature) -> MethodCodec:
@@ -47,41 +50,41 @@ def bind(format_: Format, signature: Signature) -> MethodCodec:
     Raises:
         TypeError: The signature has a type that the format cannot carry; the message names method, parameter and type.
     """
-    result = format_.carried(signature.result, signature, "result")
+    result, write_result = format_.carried(signature.result, signature, "result")
     if signature.params is None:
-        return DynamicMethod(format_, signature, result)
-    params = {parameter.name: format_.carried(parameter.hint, signature, f"parameter {parameter.name}") for parameter in signature.params}
-    hints = {name: hint for name, (hint, _) in params.items()}
-    writes = {name: write for name, (_, write) in params.items() if write is not None}
-    return RewritingMethod(format_, signature, result, hints, writes) if writes else TypedMethod(format_, signature, result, hints)
+        if write_result is None:
+            return DynamicMethod(format_, signature, result)
+        signature = attrs.evolve(signature, params=_ANYTHING)
+    types = {parameter.name: format_.carried(parameter.hint, signature, f"parameter {parameter.name}") for parameter in signature.params or ()}
+    hints = {name: hint for name, (hint, _) in types.items()}
+    writes = {name: write for name, (_, write) in types.items() if write is not None}
+    if writes or write_result is not None:
+        return RewritingMethod(format_, signature, result, hints, writes, write_result)
+    return TypedMethod(format_, signature, result, hints)
 
 
 class _Method:
     """The result's half, and what both kinds of methods share."""
 
-    __slots__ = ("_any_result", "_decode_result", "_encode", "_exact_results", "_format", "_loss", "_signature", "_write_result")
+    __slots__ = ("_any_result", "_decode_result", "_encode", "_exact_results", "_format", "_loss", "_signature")
 
-    def __init__(self, format_: Format, signature: Signature, result: tuple[Any, Write | None]) -> None:
-        hint, self._write_result = result
+    def __init__(self, format_: Format, signature: Signature, result: Any) -> None:
         self._signature = signature
         self._format = format_
         self._encode = format_.encode
         self._loss = format_.loss
-        self._any_result = hint is Any
-        self._exact_results = exact_types(hint)
-        self._decode_result = format_.decoder(hint)
+        self._any_result = result is Any
+        self._exact_results = exact_types(result)
+        self._decode_result = format_.decoder(result)
 
     def encode_result(self, value: Any) -> bytes:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
-        if self._write_result is not None:
-            value = self._rewritten(self._write_result, value, "$", "yes")
         try:
             body = self._encode(value)
         except Exception as error:
             raise unencodable(error, [("$", value)], self._encode, "yes") from error
-        loss = self._loss
-        if loss is not None and loss in body and value is not None:
-            self._format.refuse_loss(value, lambda: [("$", value)], "yes")
+        if self._loss in body and value is not None:
+            self._format.refuse_loss(value, [("$", value)], "yes")
         if not self._any_result and type(value) not in self._exact_results:
             self.decode_result(body)
         return body
@@ -107,18 +110,9 @@ class _Method:
             body = self._encode(value)
         except Exception as error:
             raise unencodable(error, self._labels(args, kwargs), self._encode) from error
-        if self._loss is not None and self._loss in body:
-            self._format.refuse_loss(value, lambda: self._labels(args, kwargs), "no")
+        if self._loss in body:
+            self._format.refuse_loss(value, self._labels(args, kwargs), "no")
         return body
-
-    def _rewritten(self, write: Write, value: Any, path: str, executed: Executed = "no") -> Any:
-        """A value in the shape in which it is encoded."""
-        try:
-            return write(value)
-        except TagInDictError as error:
-            raise invalid(place_of(error.value, value, path), str(error), executed) from error
-        except Exception as error:
-            raise unencodable(error, [(path, value)], self._encode, executed) from error
 
     def _split(self, form: Form, body: bytes, decoders: tuple[Any, ...]) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """A body of any signature into positional and named arguments."""
@@ -174,7 +168,7 @@ class TypedMethod(_Method):
         "_strip",
     )
 
-    def __init__(self, format_: Format, signature: Signature, result: tuple[Any, Write | None], hints: Mapping[str, Any]) -> None:
+    def __init__(self, format_: Format, signature: Signature, result: Any, hints: Mapping[str, Any]) -> None:
         super().__init__(format_, signature, result)
         params = signature.params or ()
         decoders = {name: format_.decoder(hint) for name, hint in hints.items()}
@@ -208,9 +202,8 @@ class TypedMethod(_Method):
                 body = self._encode(args)
             except Exception as error:
                 raise unencodable(error, self._labels(args, kwargs), self._encode) from error
-            loss = self._loss
-            if loss is not None and loss in body:
-                self._format.refuse_loss(args, lambda: self._labels(args, kwargs), "no")
+            if self._loss in body:
+                self._format.refuse_loss(args, self._labels(args, kwargs), "no")
             if tuple(map(type, args)) not in self._exact and len(args) not in self._free_counts:
                 self.decode_args(POSITIONAL, body)  # checks what goes out with the server's own eyes
             return POSITIONAL, body
@@ -268,12 +261,15 @@ class TypedMethod(_Method):
 
 
 class RewritingMethod(TypedMethod):
-    """A typed method of which some arguments are brought into another shape before they are encoded."""
+    """A typed method of which values are brought into another shape before they are encoded."""
 
-    __slots__ = ("_write_named", "_write_positional", "_write_rest")
+    __slots__ = ("_write_named", "_write_positional", "_write_rest", "_write_result")
 
-    def __init__(self, format_: Format, signature: Signature, result: tuple[Any, Write | None], hints: Mapping[str, Any], writes: Mapping[str, Write]) -> None:
+    def __init__(
+        self, format_: Format, signature: Signature, result: Any, hints: Mapping[str, Any], writes: Mapping[str, Write], write_result: Write | None
+    ) -> None:
         super().__init__(format_, signature, result, hints)
+        self._write_result = write_result
         params = signature.params or ()
         rest = {parameter.kind: writes.get(parameter.name) for parameter in params}
         self._write_positional = [writes.get(parameter.name) for parameter in params if parameter.kind in _BY_POSITION]
@@ -290,6 +286,19 @@ class RewritingMethod(TypedMethod):
             write = self._write_named.get(name, self._write_rest[1])
             named[name] = value if write is None else self._rewritten(write, value, path)
         return super().encode_args(tuple(parts), named)
+
+    def encode_result(self, value: Any) -> bytes:
+        """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
+        return super().encode_result(value if self._write_result is None else self._rewritten(self._write_result, value, "$", "yes"))
+
+    def _rewritten(self, write: Write, value: Any, path: str, executed: Executed = "no") -> Any:
+        """A value in the shape in which it is encoded."""
+        try:
+            return write(value)
+        except TagInDictError as error:
+            raise invalid(place_of(error.value, value, path), str(error), executed) from error
+        except Exception as error:
+            raise unencodable(error, [(path, value)], self._encode, executed) from error
 
 
 def _value(decode: Any, raw: msgspec.Raw, path: str) -> Any:

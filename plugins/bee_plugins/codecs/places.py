@@ -29,11 +29,13 @@ class Place(type):
 
 
 def read_place(place: Any, value: Any) -> Any:
-    """The ``dec_hook`` of decoders whose hints have places.
+    """The ``dec_hook`` of decoders whose hints have places. Other classes, of which only ``object`` comes here, take the value as it is.
 
     Raises:
         Misfit: The value does not fit. msgspec makes a ``ValidationError`` of it that adds the path down to the value.
     """
+    if not isinstance(place, Place):
+        return value
     try:
         return place.read(value)
     except msgspec.ValidationError as error:

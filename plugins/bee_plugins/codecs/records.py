@@ -76,7 +76,7 @@ def record_of(hint: Any) -> Record:
     cls = typing.get_origin(hint) or hint
     hints = _field_hints(hint)
     if _is_typed_dict(cls):
-        return Record(cls, "dict", tuple(Field(name, name, part, name in cls.__required_keys__, name) for name, part in hints.items()))
+        return Record(cls, "dict", tuple(Field(name, name, part, _is_required(cls, name, part), name) for name, part in hints.items()))
     if _is_named_tuple(cls):
         return Record(cls, "array", tuple(Field(name, name, hints.get(name, Any), name not in cls._field_defaults, name) for name in cls._fields), closed=True)
     if issubclass(cls, msgspec.Struct):
@@ -87,6 +87,12 @@ def record_of(hint: Any) -> Record:
     if attrs.has(cls):
         return Record(cls, "object", tuple(_attrs_field(field, hints) for field in attrs.fields(cls)))
     return Record(cls, "object", tuple(_dataclass_field(field, hints) for field in dataclasses.fields(cls)))
+
+
+def special_form(hint: Any) -> str:
+    """The name of what surrounds a hint, such as ``Annotated`` or ``NotRequired``, of ``typing`` or ``typing_extensions``; else some other text."""
+    origin = typing.get_origin(hint)
+    return str(getattr(origin, "_name", None) or getattr(origin, "__name__", ""))
 
 
 def has_private_fields(hint: Any) -> bool:
@@ -100,6 +106,11 @@ _MARKS = ("__attrs_attrs__", "__dataclass_fields__", "__struct_fields__")
 
 def _is_typed_dict(cls: type) -> bool:
     return issubclass(cls, dict) and hasattr(cls, "__required_keys__")
+
+
+def _is_required(typed_dict: Any, name: str, hint: Any) -> bool:
+    said = special_form(hint)  # where hints are text, the class itself has not seen it
+    return said == "Required" or (said != "NotRequired" and name in typed_dict.__required_keys__)
 
 
 def _is_named_tuple(cls: type) -> bool:

@@ -13,13 +13,13 @@ import msgspec
 from bee_core.type_hints import hint_text
 
 from .class_unions import ClassUnion, Member, tags_for
-from .hints import in_words_of_msgspec
+from .hints import in_words_of_msgspec, without_alias
 from .places import Place, read_place
 from .record_shapes import reader, reading_shape, writer
-from .records import has_private_fields, is_record, record_of
+from .records import has_private_fields, is_record, record_of, special_form
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Write = Callable[[Any], Any]
 
@@ -82,14 +82,15 @@ class Translator:
     def _fill_union(self, place: Place, hint: Any) -> None:
         records, dicts, rest = _sorted_parts(hint)
         classes = [record_of(part) for part in records]
-        tags = tags_for(classes, not dicts)
+        others = [self._dict(part) for part in dicts]
+        tags = tags_for(classes, [member.record for member in others])
         members = []
         for index, (part, record) in enumerate(zip(records, classes, strict=True)):
             tag = tags[index] if tags else None
             writes = [self.translate(field.hint)[1] for field in record.fields]
             members.append((Member(record, self._reading_place(part), writer(record, writes, tag)), tag))
         read_rest, write_rest = self._rest(rest)
-        union = ClassUnion(hint_text(hint), members, [self._dict(part) for part in dicts], read_rest, write_rest)
+        union = ClassUnion(hint_text(hint), members, others, read_rest, write_rest)
         place.read, place.write = union.read, union.write
 
     def _reading_place(self, hint: Any) -> Place:
@@ -106,19 +107,31 @@ class Translator:
         return Member(record_of(hint) if is_record(hint) else None, self._reading_place(hint), self.translate(hint)[1])
 
     def _rest(self, parts: Sequence[Any]) -> tuple[Callable[[Any], Any] | None, Write | None]:
+        """What reads and what rewrites the parts of a union that are no objects."""
         if not parts:
             return None, None
         translated, writes = zip(*map(self.translate, parts), strict=True)
-        hint: Any = typing.Union.__getitem__(translated)
-        self._check(hint)
-        return functools.partial(self._convert, type=hint), next((write for write in writes if write is not None), None)
+        for part in translated:
+            self._check(part)
+        arrays = [part for part in translated if isinstance(part, Place)]  # a NamedTuple that holds a union; msgspec takes no place beside anything else
+        self._check(_union_of(list[Any] if isinstance(part, Place) else part for part in translated))
+        read = functools.partial(self._convert, type=_union_of(part for part in translated if not isinstance(part, Place)))
+        write = next((write for write in writes if write is not None), None)
+        return (lambda value: arrays[0].read(value) if isinstance(value, list) else read(value)) if arrays else read, write
+
+
+def _union_of(hints: Iterable[Any]) -> Any:
+    """The union of some hints, which may be none."""
+    return typing.Union.__getitem__(tuple(hints) or (None,))
 
 
 def _needs_places(hint: Any, seen: set[Any]) -> bool:
     """Whether something in a hint, however deep, is not for msgspec: a union of records, or a record that it would not write whole."""
     hint = _bare(hint)
     if typing.get_origin(hint) in _UNIONS:
-        records, dicts, _ = _sorted_parts(hint)
+        records, dicts, rest = _sorted_parts(hint)
+        if Any in rest or object in rest:
+            return len(records) + len(dicts) > 1  # it is for Any, but msgspec would object to the others
         if len(records) + len(dicts) > 1 and (dicts or not all(record_of(part).tag for part in records)):  # msgspec tells Structs apart that have tags
             return True
     elif is_record(hint):
@@ -154,8 +167,8 @@ def _is_mapping(hint: Any) -> bool:
 def _bare(hint: Any) -> Any:
     """A hint without what surrounds it: ``Annotated``, ``Required``, a name of its own; a type variable is what bounds it."""
     while True:
-        origin = typing.get_origin(hint)
-        if getattr(origin, "_name", getattr(origin, "__name__", "")) in _WRAPPERS:
+        hint = without_alias(hint)
+        if special_form(hint) in _WRAPPERS:
             hint = typing.get_args(hint)[0]
         elif hasattr(hint, "__supertype__"):
             hint = hint.__supertype__
