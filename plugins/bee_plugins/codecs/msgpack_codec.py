@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _refuse_extension(code: int, _data: Any) -> NoReturn:
-    raise msgspec.ValidationError(f"MessagePack's extension type {code} is not known here")
+    raise msgspec.ValidationError(f"extension type {code} of MessagePack is not known here")
 
 
 MSGPACK = Format(
