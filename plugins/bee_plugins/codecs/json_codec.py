@@ -15,15 +15,14 @@ from bee_core.hookspecs import hookimpl
 
 from .formats import Format, plain_subclass
 from .invalid import refuse_non_finite
-from .method_codecs import bind
+from .method_codecs import MsgspecCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bee_core.errors import Executed
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Codec, MethodCodec
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Codec
 
 _pack = msgspec.msgpack.Encoder(enc_hook=plain_subclass).encode
 
@@ -42,16 +41,10 @@ JSON = Format(
 )
 
 
-class JsonCodec:
-    """The codec. Stateless, so one object serves all methods and threads."""
+class JsonCodec(MsgspecCodec):
+    """The codec."""
 
-    def bind(self, signature: Signature) -> MethodCodec:
-        """Compile a method's decoders.
-
-        Raises:
-            TypeError: The signature has a type that JSON cannot carry; the message names method, parameter and type.
-        """
-        return bind(JSON, signature)
+    format = JSON
 
 
 @hookimpl

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import msgspec
@@ -44,12 +44,21 @@ _unset = msgspec.UNSET
 _ANYTHING = (Parameter("args", inspect.Parameter.VAR_POSITIONAL, required=False), Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, required=False))
 
 
-def bind(format_: Format, signature: Signature) -> MethodCodec:
-    """Compile a method's decoders.
+class MsgspecCodec:
+    """A codec in one of the formats. Stateless, so one object serves all methods and threads."""
 
-    Raises:
-        TypeError: The signature has a type that the format cannot carry; the message names method, parameter and type.
-    """
+    format: ClassVar[Format]
+
+    def bind(self, signature: Signature) -> MethodCodec:
+        """Compile a method's decoders.
+
+        Raises:
+            TypeError: The signature has a type that cannot be carried; the message names method, parameter and type.
+        """
+        return _bind(self.format, signature)
+
+
+def _bind(format_: Format, signature: Signature) -> MethodCodec:
     result, write_result = format_.carried(signature.result, signature, "result")
     if signature.params is None:
         if write_result is None:

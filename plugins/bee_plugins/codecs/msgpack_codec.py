@@ -14,12 +14,11 @@ import msgspec
 from bee_core.hookspecs import hookimpl
 
 from .formats import Format, plain_subclass
-from .method_codecs import bind
+from .method_codecs import MsgspecCodec
 
 if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Codec, MethodCodec
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Codec
 
 
 def _refuse_extension(code: int, _data: Any) -> NoReturn:
@@ -36,16 +35,10 @@ MSGPACK = Format(
 )
 
 
-class MsgpackCodec:
-    """The codec. Stateless, so one object serves all methods and threads."""
+class MsgpackCodec(MsgspecCodec):
+    """The codec."""
 
-    def bind(self, signature: Signature) -> MethodCodec:
-        """Compile a method's decoders.
-
-        Raises:
-            TypeError: The signature has a type that cannot be carried; the message names method, parameter and type.
-        """
-        return bind(MSGPACK, signature)
+    format = MSGPACK
 
 
 @hookimpl
