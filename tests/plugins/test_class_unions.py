@@ -110,6 +110,12 @@ class PetHolder(Holder[Union[Cat, Dog]], Generic[T]):
     note: T | None = None
 
 
+@dataclasses.dataclass
+class Derived:
+    pet: Cat | Dog
+    seed: dataclasses.InitVar[int]
+
+
 @dataclasses.dataclass(frozen=True)
 class Heads:
     n: int
@@ -383,6 +389,7 @@ def test_an_object_that_holds_itself_is_an_invalid_argument(codec):
         (Cat | Dog | complex, "complex is no type for data; use a dataclass"),
         (Cat | dataclasses.make_dataclass("Odd", [("x", complex)]), "complex is no type for data"),
         (Owner | dataclasses.make_dataclass("Odd", [("x", "Nowhere")]), "Nowhere"),
+        (Derived, "Derived is not made of its fields: missing a required argument: 'seed'"),
     ],
     ids=str,
 )

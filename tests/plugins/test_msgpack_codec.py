@@ -110,6 +110,16 @@ def test_keys_of_a_dict_keep_their_types():
         assert [type(key) for key in got] == [type(key) for key in value]
 
 
+@pytest.mark.parametrize("hint", [dict[str, Any], dict[str, Any] | None])
+def test_keys_of_the_wrong_type_are_found_on_both_sides(hint):
+    method = taking(hint, result=hint)
+    for refused in (lambda: method.encode_args(({1: 2},), {}), lambda: method.decode_args(POSITIONAL, packed("91 81 01 02"))):
+        with pytest.raises(InvalidArgument, match=r"^\$\.p0: a key of the object: expected str, got int$"):
+            refused()
+    with pytest.raises(InvalidArgument, match=r"^\$: a key of the object"):
+        method.encode_result({1: 2})
+
+
 # ── datetimes ──
 
 

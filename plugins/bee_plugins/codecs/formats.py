@@ -33,6 +33,7 @@ class Format:
         conversion: Options of ``msgspec.convert`` with which plain values of the format become typed ones.
         loss: Bytes that stand in a body where a value may have been lost.
         refuse_loss: Called with the value, its parts by path, and ``executed`` where they do: raises InvalidArgument where something was lost.
+        text_keys: Whether it makes text of every key of a dict.
         split: By form of arguments: reads plain arguments.
         split_raw: By form of arguments: cuts them into undecoded pieces.
     """
@@ -43,6 +44,7 @@ class Format:
     conversion: Mapping[str, Any]
     loss: bytes
     refuse_loss: RefuseLoss
+    text_keys: bool
     split: tuple[Decode, ...] = attrs.field(init=False)
     split_raw: tuple[Decode, ...] = attrs.field(init=False)
 

@@ -29,6 +29,7 @@ _NO_KEYS = frozenset(
 """Types in ``msgspec.inspect`` that no key of a JSON object can be decoded to."""
 
 _ANY_DICT = (dict, dict[str, Any], dict[Any, Any], typing.Dict, typing.Mapping[str, Any], collections.abc.Mapping[str, Any])  # noqa: UP006
+_ANY_KEYS = (dict, dict[Any, Any], typing.Dict)  # noqa: UP006
 _ANY_LIST = (list, list[Any], typing.List, typing.Sequence[Any], collections.abc.Sequence[Any])  # noqa: UP006
 _DATA = "use a dataclass, an attrs class, a TypedDict, a msgspec.Struct, or one of the builtin types"
 _MOST_EXACT = 64  # combinations of argument types that a method keeps; a call beyond them is checked by decoding
@@ -81,22 +82,27 @@ def refused(hint: Any, signature: Signature, what: str, error: Exception) -> Typ
     return TypeError(f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {problem}")
 
 
-def exact_types(hint: Any) -> frozenset[type]:
-    """The classes whose own instances always fit the hint once they are encoded, so that nothing more needs to be checked. Empty where that depends on the value."""
+def exact_types(hint: Any, text_keys: bool = True) -> frozenset[type]:
+    """The classes whose own instances always fit the hint once they are encoded, so that nothing more needs to be checked. Empty where that depends on the value.
+
+    Args:
+        hint: A type hint in the words of msgspec.
+        text_keys: Whether the format makes text of every key of a dict.
+    """
     if isinstance(hint, type) and hint in _EXACT:
         return frozenset([hint])
-    if hint in _ANY_DICT:
+    if hint in (_ANY_DICT if text_keys else _ANY_KEYS):
         return frozenset([dict])
     if hint in _ANY_LIST:
         return frozenset([list])
     if typing.get_origin(hint) in {typing.Union, types.UnionType}:
-        return frozenset().union(*(exact_types(part) for part in typing.get_args(hint)))
+        return frozenset().union(*(exact_types(part, text_keys) for part in typing.get_args(hint)))
     return frozenset()
 
 
-def exact_calls(hints: list[Any], counts: range) -> frozenset[tuple[type, ...]]:
+def exact_calls(hints: list[Any], counts: range, text_keys: bool = True) -> frozenset[tuple[type, ...]]:
     """The classes of arguments by position with which a call always fits, for each count of arguments."""
-    types_of_each = [exact_types(hint) for hint in hints]
+    types_of_each = [exact_types(hint, text_keys) for hint in hints]
     return frozenset(call for count in counts for call in itertools.islice(itertools.product(*types_of_each[:count]), _MOST_EXACT))
 
 

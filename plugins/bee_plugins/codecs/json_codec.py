@@ -38,6 +38,7 @@ JSON = Format(
     conversion={"str_keys": True},
     loss=b"null",  # msgspec writes it for None, and for NaN
     refuse_loss=_refuse_non_finite,
+    text_keys=True,
 )
 
 

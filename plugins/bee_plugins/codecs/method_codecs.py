@@ -83,7 +83,7 @@ class _Method:
         self._encode = format_.encode
         self._loss = format_.loss
         self._any_result = result is Any
-        self._exact_results = exact_types(result)
+        self._exact_results = exact_types(result, format_.text_keys)
         self._decode_result = format_.decoder(result)
 
     def encode_result(self, value: Any) -> bytes:
@@ -199,7 +199,7 @@ class TypedMethod(_Method):
                 self._decode_positional = format_.decoder(_array_type(positional, hints))
                 least = sum(parameter.required for parameter in positional)
                 counts = range(least, len(positional) + 1)
-                self._exact = exact_calls([hints[parameter.name] for parameter in positional], counts)
+                self._exact = exact_calls([hints[parameter.name] for parameter in positional], counts, format_.text_keys)
                 self._free_counts = frozenset(count for count in counts if all(hints[parameter.name] is Any for parameter in positional[:count]))
             if not any(parameter.required for parameter in params if parameter.kind == inspect.Parameter.POSITIONAL_ONLY):
                 self._decode_named = format_.decoder(_object_type(named, hints))

@@ -31,6 +31,7 @@ MSGPACK = Format(
     new_decoder=lambda hint, dec_hook: msgspec.msgpack.Decoder(hint, dec_hook=dec_hook, ext_hook=_refuse_extension).decode,
     loss=b"\xc1",  # a byte that no type has; where it is in data nothing is lost either
     refuse_loss=lambda _value, _named, _executed: None,
+    text_keys=False,
     conversion={"builtin_types": (bytes, bytearray, memoryview)},  # text is no base64 of bytes here
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,6 +38,9 @@ def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, 
         record: The record.
         shape: Of :func:`reading_shape`.
         convert: ``msgspec.convert`` with the options of the format.
+
+    Raises:
+        TypeError: The class's constructor does not take its fields.
     """
     cls, names = record.cls, [field.name for field in record.fields]
     constructed = [(index, field.parameter) for index, field in enumerate(record.fields) if field.parameter is not None]
@@ -46,6 +50,13 @@ def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, 
         found = msgspec.structs.astuple(convert(value, shape))
         return {name: part for name, part in zip(names, found, strict=True) if part is not _UNSET}
 
+    if record.form == "dict":
+        return read_dict
+    try:
+        inspect.signature(cls).bind(**{parameter: None for _, parameter in constructed})
+    except TypeError as error:
+        raise TypeError(f"{cls.__name__} is not made of its fields: {error}") from None
+
     def read(value: Any) -> Any:
         found = msgspec.structs.astuple(convert(value, shape))
         made = cls(**{parameter: found[index] for index, parameter in constructed if found[index] is not _UNSET})
@@ -54,7 +65,7 @@ def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, 
                 object.__setattr__(made, attribute, found[index])
         return made
 
-    return read_dict if record.form == "dict" else read
+    return read
 
 
 def writer(record: Record, writes: Sequence[Write | None], tag: tuple[str, str | int] | None) -> Write:
