@@ -181,7 +181,7 @@ class BlockingConnection:
         goaway = self._protocol.goaway
         if goaway is not None and id_ > goaway.last_id:
             return passed_over(goaway.message, kind=goaway.kind)
-        return lost(error)
+        return lost(error, greeted=self._protocol.ack is not None)
 
     def _outcome(self, frame: Frame) -> Outcome:
         if frame.kind == _RESPONSE:

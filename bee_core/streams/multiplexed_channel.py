@@ -26,6 +26,7 @@ class MultiplexedChannel:
         self.loop = asyncio.get_running_loop()
         self.closed = False
         self.hello = encode_hello(settings)
+        self.explained = transport.explained
         self._transport = transport
         self._node = node
         self._connection: MultiplexedConnection | None = None

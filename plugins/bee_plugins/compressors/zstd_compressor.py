@@ -43,7 +43,7 @@ class ZstdCompressor:
 
     def __init__(self, options: ZstdOptions) -> None:
         parameter = zstd.CompressionParameter
-        self._options = {parameter.compression_level: options.level, parameter.checksum_flag: 1}
+        self._options: dict[int, int] = {parameter.compression_level: options.level, parameter.checksum_flag: 1}
 
     def compress(self, body: bytes) -> bytes:
         """See :meth:`bee_core.interfaces.Compressor.compress`."""
@@ -55,11 +55,11 @@ class ZstdCompressor:
             declared = zstd.get_frame_info(body).decompressed_size
         except zstd.ZstdError as error:
             raise ProtocolError(f"the body is not zstd: {error}") from error
-        if declared is not None and declared > limit:
+        if (declared or 0) > limit:  # None for a frame that does not say
             # Said by the frame itself, so nothing need be inflated. What a frame says is never trusted further.
             raise too_large(limit)
         window_log = min(max(_SMALLEST_WINDOW_LOG, (limit - 1).bit_length()), _LARGEST_WINDOW_LOG)
-        bounds = {zstd.DecompressionParameter.window_log_max: window_log}
+        bounds: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window_log}
         return inflate(body, limit, lambda: zstd.ZstdDecompressor(options=bounds), name="zstd", frame="frames", errors=(zstd.ZstdError,))
 
 
