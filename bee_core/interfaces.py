@@ -262,7 +262,7 @@ class ChannelSettings:
         service: The service asked for; travels in the hello.
         codec: Name of the codec.
         compressor: Name of the compressor, or None.
-        token: Shared secret, or None.
+        token: Gives the shared secret of the moment for a connection that is made, or None.
         max_body: Bytes that a body of a reply may have on the wire.
         clock: Seconds, monotonic.
         decompress: Inflates a reply within the client's bound, or None without a compressor.
@@ -274,7 +274,7 @@ class ChannelSettings:
     max_body: int
     clock: Callable[[], float]
     decompress: Callable[[bytes], bytes] | None = None
-    token: str | None = attrs.field(default=None, repr=False)
+    token: Callable[[], str] | None = attrs.field(default=None, repr=False)
 
 
 class Listener(Protocol):

@@ -11,7 +11,6 @@ from ..failures import (
     refused,
 )
 from .pool import IdlePool
-from .replies import encode_hello
 
 if TYPE_CHECKING:
     from ..interfaces import ChannelSettings, Request
@@ -31,7 +30,6 @@ class BlockingChannel:
         self._node = node
         self._idle = IdlePool()
         self._active: set[BlockingConnection] = set()
-        self.hello = encode_hello(settings)
 
     def start(self, request: Request) -> BlockingConnection | Failure:
         """See :meth:`bee_core.interfaces.Channel.start`. A pooled connection that turns out to be broken while sending costs nothing: the next one is taken."""

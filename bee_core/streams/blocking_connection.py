@@ -24,7 +24,7 @@ from ..frames import Frame
 from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..protocol import ClientProtocol
-from .replies import inflate, too_large, unreadable
+from .replies import encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     import socket
@@ -51,7 +51,7 @@ class BlockingConnection:
         self._sock = sock
         self._channel = channel
         self._clock = channel.settings.clock
-        self._protocol = ClientProtocol(channel.hello, channel.settings.max_body)
+        self._protocol = ClientProtocol(encode_hello(channel.settings), channel.settings.max_body)
         self._pollin = select.poll()
         self._pollin.register(sock.fileno(), _POLLIN)
         self._served = False

@@ -15,7 +15,7 @@ from ..payloads import HEAVY
 from ..protocol import ClientProtocol
 from .batched_writer import BatchedWriter
 from .deadline_timer import DeadlineTimer
-from .replies import inflate, too_large, unreadable
+from .replies import encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     from ..interfaces import Outcome, Request
@@ -57,7 +57,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def __init__(self, channel: MultiplexedChannel) -> None:
         self._channel = channel
-        self._protocol = ClientProtocol(channel.hello, channel.settings.max_body)
+        self._protocol = ClientProtocol(encode_hello(channel.settings), channel.settings.max_body)
         self._loop = channel.loop
         self._clock = channel.settings.clock
         self._transport: Any = None

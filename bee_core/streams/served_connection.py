@@ -160,6 +160,7 @@ class ServedConnection(asyncio.Protocol):
         assert hello is not None  # noqa: S101  # check() accepted a hello; narrows the type
         failure = self._endpoint.admit(hello)
         if failure is not None:
+            log.info("refused %s: %s", self._address, failure.message)
             self._refuse(failure.kind, failure.message)
             return
         self._peer = Peer(self._address, hello.codec, hello.compressor, hello.max_body, self._transport.get_extra_info("peercert") or None)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bee_core.addresses import parse
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import OptionError, hookimpl
 from bee_plugins.transports.tcp import TcpTransport
 from bee_plugins.transports.tls_contexts import NO_CERTIFICATE, ReloadedContext, check_files, client_context, server_context
 from bee_plugins.transports.tls_errors import explained
@@ -40,7 +40,7 @@ class TlsTransport(TcpTransport):
         options: Names the files; they are read at once, and again whenever they have changed when a connection is made.
 
     Raises:
-        ValueError: A file cannot be used.
+        OptionError: A file cannot be used.
     """
 
     def __init__(self, options: TlsOptions) -> None:
@@ -88,7 +88,7 @@ class TlsTransport(TcpTransport):
     def check_listening(self, url: str) -> None:
         """See :meth:`StreamTransport.check_listening`."""
         if self._options.cert is None:
-            raise ValueError(NO_CERTIFICATE)
+            raise OptionError("cert", NO_CERTIFICATE)
 
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
         """See :meth:`bee_core.interfaces.Transport.listen`."""

@@ -6,6 +6,7 @@ import logging
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from bee_core.hookspecs import OptionError
 from bee_plugins.transports.tls_socket import TlsSocket
 
 if TYPE_CHECKING:
@@ -73,8 +74,18 @@ def check_files(options: TlsOptions) -> None:
     """Read the files without using them.
 
     Raises:
-        ValueError: They cannot be used; the message names the option.
+        OptionError: They cannot be used, or options do not go together.
     """
+    for name in ("key", "key_password"):
+        if getattr(options, name) is not None and options.cert is None:
+            raise OptionError(name, f"{name} is stated without cert; state the certificate that it belongs to, or remove it")
+    for name in ("cert", "key", "ca"):
+        path = getattr(options, name)
+        try:
+            if path is not None:
+                path.open("rb").close()
+        except OSError as error:
+            raise OptionError(name, f"the file {path} cannot be read: {_words(error)}") from None
     _configure(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), options)
 
 
@@ -102,7 +113,7 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
         ValueError: The files cannot be used, or there is no certificate.
     """
     if options.cert is None:
-        raise ValueError(NO_CERTIFICATE)
+        raise OptionError("cert", NO_CERTIFICATE)
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     if options.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -125,7 +136,7 @@ def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
         try:
             context.load_verify_locations(options.ca)
         except OSError as error:
-            raise ValueError(f"ca: {options.ca} has no certificates in PEM form: {_words(error)}") from None
+            raise OptionError("ca", f"{options.ca} has no certificates in PEM form: {_words(error)}") from None
 
 
 def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
@@ -135,19 +146,19 @@ def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
     def password() -> str:
         # Called for an encrypted key only. Without this OpenSSL would ask whoever sits at the terminal.
         if options.key_password is None:
-            raise ValueError(f"key_password: {key} is encrypted; state its password, such as ${{BEE_TLS_KEY_PASSWORD}}")
+            raise OptionError("key_password", f"{key} is encrypted; state its password, such as ${{BEE_TLS_KEY_PASSWORD}}")
         return options.key_password
 
     try:
         context.load_cert_chain(cert, options.key, password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise ValueError(f"key: {key} does not belong to the certificate in {cert}") from None
+            raise OptionError("key", f"{key} does not belong to the certificate in {cert}") from None
         if options.key_password is not None and error.reason in {"BAD_DECRYPT", "BAD_PASSWORD_READ", None}:
-            raise ValueError(f"key_password: it does not open {key}") from None
-        raise ValueError(f"cert, key: {cert} and {key} are not a certificate and its private key in PEM form: {_words(error)}") from None
+            raise OptionError("key_password", f"it does not open {key}") from None
+        raise OptionError("cert", f"{cert} and {key} are not a certificate and its private key in PEM form: {_words(error)}") from None
     except OSError as error:
-        raise ValueError(f"cert, key: {cert} or {key} cannot be read: {_words(error)}") from None
+        raise OptionError("cert", f"{cert} or {key} cannot be read: {_words(error)}") from None
 
 
 def _words(error: OSError) -> str:

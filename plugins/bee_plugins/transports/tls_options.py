@@ -3,30 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  the options are structured by their annotations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import attrs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def _readable(_: Any, attribute: attrs.Attribute[Any], path: Path | None) -> None:
-    if path is None:
-        return
-    try:
-        with path.open("rb"):
-            return
-    except OSError as error:
-        raise ValueError(f"the file {path} of the option {attribute.name} cannot be read: {(error.strerror or str(error)).lower()}") from None
-
-
-def _with_cert(name: str) -> Callable[[Any, Any, Any], None]:
-    def check(options: TlsOptions, _: Any, value: object) -> None:
-        if value is not None and options.cert is None:
-            raise ValueError(f"{name} is stated without cert; state the certificate that it belongs to, or remove it")
-
-    return check
 
 
 @attrs.frozen
@@ -44,10 +23,10 @@ class TlsOptions:
         min_version: The oldest version of TLS spoken. 1.2, as in Mozilla's intermediate recommendation: 1.3 is spoken wherever both sides can.
     """
 
-    cert: Path | None = attrs.field(default=None, validator=_readable)
-    key: Path | None = attrs.field(default=None, validator=[_readable, _with_cert("key")])
-    key_password: str | None = attrs.field(default=None, repr=False, validator=_with_cert("key_password"))
-    ca: Path | None = attrs.field(default=None, validator=_readable)
+    cert: Path | None = None
+    key: Path | None = None
+    key_password: str | None = attrs.field(default=None, repr=False)
+    ca: Path | None = None
     verify: bool = True
     server_hostname: str | None = None
     min_version: Literal["1.2", "1.3"] = "1.2"
