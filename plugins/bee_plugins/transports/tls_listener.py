@@ -103,8 +103,7 @@ class TlsAcceptor:
             spare.setblocking(False)
             spare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                connect: Any = self._loop.connect_accepted_socket
-                await connect(self._factory, sock, ssl=self._contexts.current(), ssl_handshake_timeout=self._seconds, **SHUTDOWN)
+                await self._connect(sock)
             except ssl.SSLError as error:
                 log.info("the TLS handshake with %s failed: %s", address, (error.reason or str(error)).lower().replace("_", " "))
                 alert: bytes | None = getattr(error, "alert", None)
@@ -112,8 +111,14 @@ class TlsAcceptor:
                     await self._tell(spare, alert or refusal("protocol_error", _PLAIN))
             except (OSError, ValueError) as error:  # it went away, or took too long; or the very first certificate cannot be read
                 log.debug("no TLS connection with %s: %s", address, error)
-            finally:
-                sock.close()
+
+    async def _connect(self, sock: socket.socket) -> None:
+        connect: Any = self._loop.connect_accepted_socket
+        try:
+            await connect(self._factory, sock, ssl=self._contexts.current(), ssl_handshake_timeout=self._seconds, **SHUTDOWN)
+        except BaseException:
+            sock.close()
+            raise
 
     async def _tell(self, sock: socket.socket, last_words: bytes) -> None:
         try:
