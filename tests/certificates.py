@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import trustme
@@ -10,7 +10,7 @@ import trustme
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOUR = datetime.timedelta(hours=1)
+HOUR = dt.timedelta(hours=1)
 
 
 class Authority:
@@ -31,7 +31,7 @@ class Authority:
         return cert, key
 
     def expired(self, name: str) -> tuple[Path, Path]:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = dt.datetime.now(dt.timezone.utc)
         return self.issue(name, not_before=now - 2 * HOUR, not_after=now - HOUR)
 
 

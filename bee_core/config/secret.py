@@ -86,7 +86,7 @@ def read_secret(value: Any) -> Secret:
 
 def _path_in(value: Mapping[Any, Any]) -> Path:
     file = value.get("file")
-    if set(value) != {"file"} or not isinstance(file, (str, Path)) or is_null(file):
+    if set(value) != {"file"} or not isinstance(file, (str, Path)) or not str(file).strip():
         raise ValueError("a token that stands in a file is written {file: /path}, with no other key")
     return Path(file)
 

@@ -191,7 +191,9 @@ def _server_hook(cls: Any, made: Converter) -> Any:
 
 
 def _no_token() -> None:
-    raise MisfitError("this list is empty, and an empty list lets nobody in; state a token, or remove the key to let everybody in", value=None, expected="a token")
+    raise MisfitError(
+        "this list is empty, and an empty list lets nobody in; state a token, or remove the key to let everybody in", value=None, expected="a token"
+    )
 
 
 def _twice(keys: list[str]) -> None:

@@ -12,12 +12,14 @@ from .. import frames
 from ..errors import ProtocolError
 from ..failures import (
     Failure,
+    HandshakeError,
     broken_peer,
     cancelled,
     lost,
     not_sent,
     passed_over,
     read_timed_out,
+    refused,
     write_timed_out,
 )
 from ..frames import Frame
@@ -115,6 +117,8 @@ class BlockingConnection:
         """A server that refuses the rest of a request may have said why before it hung up."""
         try:
             self._protocol.receive(self._sock.recv(_CHUNK))
+        except HandshakeError as told:
+            return refused(told)
         except OSError:
             return not_sent(error, reused=self._served)
         goaway = self._protocol.goaway

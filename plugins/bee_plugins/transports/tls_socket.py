@@ -46,35 +46,21 @@ class TlsSocket(ssl.SSLSocket):
             raise explained(error) from error
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """As many records as the system takes at once."""
+        """All of it, or a ``BlockingIOError``: then some of it may have left, and the same bytes have to be sent again, for OpenSSL to go on where it stopped."""
         try:
-            sent = super().send(data, flags)
-            size = len(data)
-            if sent == size:
-                return sent
+            return super().send(data, flags)
         except ssl.SSLWantWriteError:
             raise BlockingIOError from None
-        view = memoryview(data)
-        # OpenSSL writes a record at a time.
-        while sent < size:
-            try:
-                sent += super().send(view[sent:], flags)
-            except ssl.SSLWantWriteError:  # noqa: PERF203  what was written counts, the rest is the caller's to repeat
-                break
-        return sent
 
     def sendmsg(self, buffers: Any, *_: Any) -> int:  # type: ignore[override]  # the base class has none
         """One after the other, without joining them."""
         sent = 0
         for buffer in buffers:
             try:
-                more = self.send(buffer)
-            except BlockingIOError:
+                sent += self.send(buffer)
+            except BlockingIOError:  # noqa: PERF203  what was sent counts
                 if not sent:
                     raise
-                return sent
-            sent += more
-            if more < len(buffer):
                 break
         return sent
 
