@@ -83,5 +83,9 @@ def option_error(message: str, error: ValueError, path: str, options: Collection
     """
     where = f"{path}.options.{error.option}" if isinstance(error, OptionError) and path else path
     find = getattr(origin, "origin", origin)
-    line = None if find is None else next((found for place in (where, f"{path}.options", path) if (found := find(place)) is not None), None)
+    line, place = None, where
+    while find is not None and place and line is None:
+        # Of the option, or of the section that it is missing from.
+        line = find(place)
+        place = place[: max(place.rfind("."), place.rfind("["), 0)]
     return ConfigError(message, path=where, value=sorted(options), line=line)

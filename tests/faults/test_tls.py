@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -421,7 +422,9 @@ def test_a_forked_child_lets_go_of_the_parents_connection_without_a_word(serve, 
     with bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": server.address, "transport": tls(ca=ca.file)}}}}}) as client:
         calc = client.service("calc")
         connection = calc.connection()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the server's thread; the child does not touch it
+            pid = os.fork()
         if pid == 0:
             code = 1
             with contextlib.suppress(BaseException):
