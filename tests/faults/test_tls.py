@@ -18,10 +18,12 @@ import pytest
 import bee_core
 from bee_core import frames
 from bee_core.addresses import parse
-from bee_core.errors import CallError, ProtocolError, Unauthenticated, Unavailable
+from bee_core.errors import CallError, CircuitOpen, ProtocolError, Unauthenticated, Unavailable
+from bee_core.testing import MemoryRegistry
 from certificates import Authority, tls
 from faults.rawpeer import RawClient, hello, request
 from faults.services import PATIENCE, Calculator, server_config, serving
+from faults.users import client_config
 
 
 class Secured(Calculator):
@@ -432,6 +434,57 @@ def test_a_forked_child_lets_go_of_the_parents_connection_without_a_word(serve, 
             os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert calc.connection() == connection, "the parent's connection is as it was"
+
+
+def test_a_server_that_registers_announces_its_tls_address_and_clients_find_it(ca, kind, calculator):
+    registry = MemoryRegistry()
+    config = server_config(address="tls://127.0.0.1:0", transport=tls(ca.issue("server")), register=True)
+    config["bee"]["rpc"]["registry"] = {"protocol": "memory"}
+    server = bee_core.build_server(config, plugins=[registry])
+    server.add(calculator)
+    settings = {"bee": {"rpc": {"registry": {"protocol": "memory"}, "client": {"calc": {"transport": tls(ca=ca.file)}}}}}
+    with server.in_thread():
+        registry.wait_for_nodes("calc", 1)
+        if kind == "blocking":
+            with bee_core.build_client(settings, plugins=[registry]) as client:
+                assert bee_core.detailed(client.service("calc").add, 1, 2).node.url == server.address
+        else:
+
+            async def call():
+                async with bee_core.build_async_client(settings, plugins=[registry]) as client:
+                    return (await bee_core.detailed(client.service("calc").add, 1, 2)).node.url
+
+            assert asyncio.run(call()) == server.address
+
+
+def test_a_node_that_was_cut_off_is_pinged_over_tls_and_comes_back(ca, calculator):
+    came_back = threading.Event()
+
+    class Watch:
+        @bee_core.hookimpl
+        def bee_observer(self, service):
+            return self
+
+        def finished(self, record):
+            """Nothing to do."""
+
+        def breaker_changed(self, service, node, before, after):
+            if after == "half-open":
+                came_back.set()
+
+    cert = ca.expired("server")
+    with serving(calculator, address="tls://127.0.0.1:0", transport=tls(cert)) as server:
+        breaker = {"name": "consecutive", "options": {"max_error_count": 1}}
+        config = client_config(server.address, transport=tls(ca=ca.file), retries=0, breaker=breaker)
+        config["bee"]["rpc"]["registry"] = {"protocol": "direct", "heartbeat_interval": 0.2}
+        with bee_core.build_client(config, plugins=[Watch()]) as client:
+            with pytest.raises(Unavailable, match="expired"):
+                client.service("calc").add(1, 2)
+            with pytest.raises(CircuitOpen):
+                client.service("calc").add(1, 2)
+            ca.issue("server")
+            assert came_back.wait(PATIENCE)
+            assert client.service("calc").add(1, 2) == 3
 
 
 # Certificates that change while the server runs.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import lz4.frame
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bee_core.errors import MessageTooLarge, ProtocolError
+from bee_core.errors import MessageTooLarge, PluginError, ProtocolError
+from bee_core.plugin_hub import PluginHub
 from bee_core.testing import CompressorContract
 from bee_plugins.compressors.lz4_compressor import Lz4Compressor, Lz4Options
 
@@ -113,3 +115,10 @@ def test_any_bytes_behind_the_magic_number_give_bytes_or_one_of_the_two_errors(r
 def test_a_level_outside_zero_to_twelve_is_refused(level):
     with pytest.raises(ValueError, match="level"):
         Lz4Options(level=level)
+
+
+def test_without_its_package_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lz4", None)
+    monkeypatch.delitem(sys.modules, "bee_plugins.compressors.lz4_compressor")
+    with pytest.raises(PluginError, match=r"pip install 'bee-rpc\[lz4\]'"):
+        PluginHub().load("compressor", "lz4")

@@ -8,6 +8,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from bee_core.config import PluginRef
 from bee_core.errors import ConfigError
 from bee_core.failures import HandshakeError, lost, refused
+from bee_core.interfaces import ChannelSettings
+from bee_core.nodes import Node
 from bee_core.plugin_hub import PluginHub
 from bee_plugins.transports.tls import TlsTransport
 from bee_plugins.transports.tls_contexts import ReloadedContext, client_context, server_context
@@ -312,6 +315,37 @@ def test_when_openssl_has_to_write_in_order_to_read_the_poll_waits_for_that(ends
         except BlockingIOError:  # noqa: PERF203  a ticket
             assert poll.poll(5000) == [(client.fileno(), select.POLLIN)]
     assert received == b"honey"
+
+
+def connection_of(ends, ca):
+    settings = ChannelSettings(service="calc", codec="json", compressor=None, max_body=1000, clock=time.monotonic)
+    transport = TlsTransport(TlsOptions(ca=ca.file))
+    channel = transport.channel(Node("a", "tls://127.0.0.1:1"), settings)
+    return transport.connection(channel, ends[0])
+
+
+def test_an_idle_connection_is_not_stale_because_of_tickets(ends, ca):
+    connection = connection_of(ends, ca)
+    assert readable(ends[0]), "the tickets are there"
+    assert not connection.stale()
+    assert not connection.stale()
+
+
+@pytest.mark.parametrize("how", ["a goaway", "a goodbye", "the end of the connection"])
+def test_an_idle_connection_is_stale_when_the_server_has_said_something_or_gone(ends, ca, how):
+    client, server = ends
+    connection = connection_of(ends, ca)
+    assert not connection.stale()
+    if how == "a goaway":
+        server.send(b"goaway")
+    elif how == "a goodbye":
+        with contextlib.suppress(OSError):
+            server.setblocking(False)
+            server.unwrap()
+    else:
+        socket.socket.shutdown(server, socket.SHUT_RDWR)
+    assert readable(client)
+    assert connection.stale()
 
 
 # Errors.

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import struct
+import sys
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bee_core.errors import MessageTooLarge, ProtocolError
+from bee_core.errors import MessageTooLarge, PluginError, ProtocolError
+from bee_core.plugin_hub import PluginHub
 from bee_core.testing import CompressorContract
 from bee_plugins.compressors.zstd_compressor import ZstdCompressor, ZstdOptions, zstd
 
@@ -140,3 +142,11 @@ def test_any_bytes_behind_the_magic_number_give_bytes_or_one_of_the_two_errors(r
 def test_a_level_outside_one_to_nineteen_is_refused(level):
     with pytest.raises(ValueError, match="level"):
         ZstdOptions(level=level)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python has it")
+def test_without_its_package_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "backports", None)
+    monkeypatch.delitem(sys.modules, "bee_plugins.compressors.zstd_compressor")
+    with pytest.raises(PluginError, match=r"pip install 'bee-rpc\[zstd\]'"):
+        PluginHub().load("compressor", "zstd")
