@@ -219,10 +219,10 @@ def lost(error: BaseException | str, *, greeted: bool = True) -> Failure:
 
     Args:
         error: What ended it.
-        greeted: The server had answered the hello. Until then a failed handshake can show as late as this (a TLS 1.3 server looks at the client's certificate when the client
-            is done already), and shows that nothing ran.
+        greeted: The server had answered the hello. Until then it can show as late as this that it turned the client away (a TLS 1.3 server looks at the client's certificate when the
+            client is done already), and then nothing ran.
     """
-    if isinstance(error, HandshakeError) and not greeted:
+    if isinstance(error, HandshakeError) and error.rejected and not greeted:
         return handshake_failed(error)
     return Failure("unavailable", f"connection lost before the reply: {describe(error)}", "maybe", "same", "node")
 

@@ -11,7 +11,7 @@ from bee_core.addresses import parse
 from bee_core.hookspecs import OptionError, hookimpl
 from bee_plugins.transports.tcp import TcpTransport
 from bee_plugins.transports.tls_contexts import NO_CERTIFICATE, ReloadedContext, check_files, client_context, server_context
-from bee_plugins.transports.tls_errors import explained
+from bee_plugins.transports.tls_errors import explained, turned_away
 from bee_plugins.transports.tls_listener import SHUTDOWN, TlsAcceptor, TlsListener
 from bee_plugins.transports.tls_options import TlsOptions
 from bee_plugins.transports.tls_socket import TlsConnection
@@ -83,7 +83,7 @@ class TlsTransport(TcpTransport):
 
     def explained(self, error: Exception) -> Exception:
         """See :meth:`StreamTransport.explained`."""
-        return explained(error)
+        return turned_away(error)
 
     def check_listening(self, url: str) -> None:
         """See :meth:`StreamTransport.check_listening`."""

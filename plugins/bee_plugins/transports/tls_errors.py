@@ -26,6 +26,15 @@ def explained(error: Exception) -> Exception:
     return HandshakeError(f"the TLS handshake failed: {_words(reason) or error}")
 
 
+def turned_away(error: Exception) -> Exception:
+    """An error of a connection whose handshake was done on this side: a HandshakeError only where the server says that it does not want this client's certificate.
+
+    Whatever else breaks a connection then, such as a damaged record, may come when a request has been run.
+    """
+    found = explained(error)
+    return found if isinstance(found, HandshakeError) and found.rejected else error
+
+
 def _of_alert(reason: str) -> HandshakeError:
     """The peer has said why it does not want us. One that asks for a certificate and gets none says ``handshake failure`` in TLS 1.2, and ``certificate required`` in 1.3."""
     words = _words(reason.partition("ALERT_")[2])

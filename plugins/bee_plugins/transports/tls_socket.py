@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from bee_core.streams.blocking_connection import BlockingConnection
-from bee_plugins.transports.tls_errors import explained
+from bee_plugins.transports.tls_errors import turned_away
 
 if TYPE_CHECKING:
     from bee_core.streams.blocking_channel import BlockingChannel
@@ -43,7 +43,10 @@ class TlsSocket(ssl.SSLSocket):
                 self.readiness.modify(self.fileno(), select.POLLOUT)
             raise BlockingIOError from None
         except ssl.SSLError as error:
-            raise explained(error) from error
+            told = turned_away(error)
+            if told is error:
+                raise
+            raise told from error
 
     def send(self, data: Any, flags: int = 0) -> int:
         """All of it, or a ``BlockingIOError``: then some of it may have left, and the same bytes have to be sent again, for OpenSSL to go on where it stopped."""
