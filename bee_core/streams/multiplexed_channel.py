@@ -24,7 +24,6 @@ class MultiplexedChannel:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.closed = False
-        self.explained = transport.explained
         self._transport = transport
         self._node = node
         self._connection: MultiplexedConnection | None = None
@@ -145,6 +144,10 @@ class MultiplexedChannel:
         finally:
             for connection in made:
                 connection.close()
+
+    def explained(self, error: Exception) -> Exception:
+        """See :meth:`StreamTransport.explained`."""
+        return self._transport.explained(error)
 
     def retire(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.retire`."""
