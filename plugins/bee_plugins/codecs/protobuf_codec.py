@@ -33,12 +33,12 @@ from .bee.v1.value_pb2 import Arguments, Result, Value
 from .invalid import invalid, misfit, undecodable, unencodable
 from .protobuf_hints import CarriedType, is_message
 from .protobuf_messages import Fault, MessageType
-from .protobuf_values import read, within, write
+from .protobuf_values import read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from bee_core.errors import Executed
+    from bee_core.errors import Executed, InvalidArgument
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Codec, Form, MethodCodec
     from bee_core.signatures import Signature
@@ -85,7 +85,7 @@ class _Method:
                 write(message.named.add(key=name).value, value)
             body = message.SerializeToString()
         except Exception as error:
-            raise unencodable(error, self._labels(args, kwargs), _encode) from error
+            raise _unsendable(error, self._labels(args, kwargs)) from error
         return (POSITIONAL if not kwargs else MIXED if args else NAMED), body
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
@@ -108,7 +108,7 @@ class _Method:
             write(message.value, value)
             return message.SerializeToString()
         except Exception as error:
-            raise unencodable(error, [("$", value)], _encode, "yes") from error
+            raise _unsendable(error, [("$", value)], "yes") from error
 
     def decode_result(self, body: bytes) -> Any:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_result`."""
@@ -145,10 +145,9 @@ class _Method:
         """The path of an argument by position."""
         return f"$[{index}]"
 
-    def _labels(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    def _labels(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """Each argument with its path."""
-        yield from ((self._place(index), value) for index, value in enumerate(args))
-        yield from ((f"${within(name)}", value) for name, value in kwargs.items())
+        return [*((self._place(index), value) for index, value in enumerate(args)), *((f"$.{name}", value) for name, value in kwargs.items())]
 
 
 class _TypedMethod(_Method):
@@ -254,7 +253,7 @@ def _outgoing(kind: CarriedType, value: Any, path: str, executed: Executed = "no
     except msgspec.DecodeError as error:
         raise undecodable(error, path, executed) from error
     except Exception as error:
-        raise unencodable(error, [(path, value)], _encode, executed) from error
+        raise _unsendable(error, [(path, value)], executed) from error
 
 
 def _incoming(kind: CarriedType, value: Any, path: str, executed: Executed = "no") -> Any:
@@ -273,6 +272,18 @@ def _parsed(cls: Any, body: bytes) -> Any:
     except Exception:
         return None
     return None if len(UnknownFieldSet(message)) else message
+
+
+def _unsendable(error: Exception, named: Sequence[tuple[str, Any]], executed: Executed = "no") -> InvalidArgument:
+    """What was raised while writing values, with the path of the one at fault."""
+    found = unencodable(error, named, _encode, executed)
+    for path, value in named if found.path == "$" else ():  # no part of a value is at fault by itself: a record that holds a message
+        try:
+            _encode(value)
+        except Exception:
+            if path != "$":
+                return invalid(path, str(error), executed)
+    return found
 
 
 def _encode(value: Any) -> bytes:

@@ -70,7 +70,7 @@ class MessageType:
         """The bytes of a message.
 
         Raises:
-            Fault: It is of another class, lacks a required field, or is nested too deeply.
+            Fault: It is of another class, lacks a required field, or has text that is not Unicode.
         """
         if not isinstance(message, self.cls):
             raise Fault("", f"expected {self.cls.__name__}, got {type(message).__name__}")
@@ -81,7 +81,7 @@ class MessageType:
         except Exception as error:
             if not message.IsInitialized():
                 raise Fault(*missing(message)) from error
-            raise Fault("", f"a {self.name} that cannot be written, such as one that is nested more than 100 deep ({error})") from error
+            raise Fault("", f"a {self.name} that cannot be written: {error}") from error
 
 
 def missing(message: Message) -> tuple[str, str]:
