@@ -80,7 +80,7 @@ def test_a_number_that_a_closed_enum_does_not_know_is_a_fault_wherever_it_is(bod
 def test_a_missing_required_field_is_named_with_its_path():
     found = fault(PARCELS, b"\x08\x01\x22\x00")
     assert (found.path, found.message) == (".parts[0].id", "required in a tests.old.Parcel, and missing")
-    with pytest.raises(Fault, match="required in a tests.old.Parcel, and missing"):
+    with pytest.raises(Fault, match=r"required in a tests\.old\.Parcel, and missing"):
         PARCELS.write(Parcel(kind=1))
 
 

@@ -277,13 +277,18 @@ def _parsed(cls: Any, body: bytes) -> Any:
 def _unsendable(error: Exception, named: Sequence[tuple[str, Any]], executed: Executed = "no") -> InvalidArgument:
     """What was raised while writing values, with the path of the one at fault."""
     found = unencodable(error, named, _encode, executed)
-    for path, value in named if found.path == "$" else ():  # no part of a value is at fault by itself: a record that holds a message
-        try:
-            _encode(value)
-        except Exception:
-            if path != "$":
-                return invalid(path, str(error), executed)
-    return found
+    if found.path != "$":
+        return found
+    # No part of a value is at fault by itself: a record that holds a message.
+    return next((invalid(path, str(error), executed) for path, value in named if path != "$" and not _is_sendable(value)), found)
+
+
+def _is_sendable(value: Any) -> bool:
+    try:
+        _encode(value)
+    except Exception:
+        return False
+    return True
 
 
 def _encode(value: Any) -> bytes:
