@@ -67,7 +67,13 @@ OLD = add_file(
             field("parts", 4, ".tests.old.Parcel", "LABEL_REPEATED"),
             field("named", 5, ".tests.old.Parcel.NamedEntry", "LABEL_REPEATED"),
             field("part", 6, ".tests.old.Parcel"),
-            nestedType=[message("NamedEntry", field("key", 1, "string"), field("value", 2, ".tests.old.Parcel"), options={"mapEntry": True})],
+            field("note", 7, "string"),
+            field("tags", 8, "string", "LABEL_REPEATED"),
+            field("texts", 9, ".tests.old.Parcel.TextsEntry", "LABEL_REPEATED"),
+            nestedType=[
+                message("NamedEntry", field("key", 1, "string"), field("value", 2, ".tests.old.Parcel"), options={"mapEntry": True}),
+                message("TextsEntry", field("key", 1, "string"), field("value", 2, "string"), options={"mapEntry": True}),
+            ],
         ),
     ],
 )

@@ -77,6 +77,22 @@ def test_a_number_that_a_closed_enum_does_not_know_is_a_fault_wherever_it_is(bod
     assert (found.path, found.message) == (path, "9 is not in the enum tests.old.Kind")
 
 
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"\x08\x01\x3a\x01\xff", ".note"),
+        (b"\x08\x01\x42\x01a\x42\x01\xff", ".tags[1]"),
+        (b"\x08\x01\x2a\x07\x0a\x01\xff\x12\x02\x08\x02", ".named"),
+        (b"\x08\x01\x22\x05\x08\x02\x3a\x01\xff", ".parts[0].note"),
+        (b"\x08\x01\x4a\x06\x0a\x01x\x12\x01\xff", ".texts['x']"),
+        (b"\x08\x01\x4a\x06\x0a\x01\xff\x12\x01x", ".texts"),
+    ],
+)
+def test_text_that_is_not_utf8_is_a_fault_where_protobuf_lets_it_pass_too(body, path):
+    found = fault(PARCELS, body)
+    assert (found.path, found.message) == (path, "text that is not UTF-8")
+
+
 def test_a_missing_required_field_is_named_with_its_path():
     found = fault(PARCELS, b"\x08\x01\x22\x00")
     assert (found.path, found.message) == (".parts[0].id", "required in a tests.old.Parcel, and missing")
@@ -85,7 +101,9 @@ def test_a_missing_required_field_is_named_with_its_path():
 
 
 def test_a_complete_message_of_proto2_passes():
-    parcel = Parcel(id=1, kind=1, kinds=[0, 1], parts=[Parcel(id=2)], named={"x": Parcel(id=3, kind=0)}, part=Parcel(id=4))
+    parcel = Parcel(
+        id=1, kind=1, kinds=[0, 1], tags=["a"], note="x", texts={"a": "b"}, parts=[Parcel(id=2)], named={"x": Parcel(id=3, kind=0)}, part=Parcel(id=4)
+    )
     assert PARCELS.read(PARCELS.write(parcel)) == parcel
 
 

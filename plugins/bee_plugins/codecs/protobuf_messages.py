@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from .bee.v1.value_pb2 import Result
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 VARINT = 0
 """The wire type of an enum's number."""
+
+NOT_UTF8 = "text that is not UTF-8"
 
 
 class Fault(Exception):
@@ -34,16 +37,17 @@ class MessageType:
     """A message class, prepared to be read and written. Immutable; for any thread.
 
     Protobuf keeps what it does not know, so that programs of different age understand each other: fields that a class does not declare are no fault. A field that it does
-    declare, in another shape on the wire, is one: the bytes are of another message. So is a number that is not in a closed enum (proto2), which protobuf would read as the default.
+    declare, in another shape on the wire, is one: the bytes are of another message. So is a number that is not in a closed enum, which protobuf would read as the default, and text
+    that is not UTF-8, which it finds only when the text is looked at; both are of proto2.
     """
 
-    __slots__ = ("_closed", "_declared", "cls", "name")
+    __slots__ = ("_declared", "_lenient", "cls", "name")
 
     def __init__(self, cls: type[Message]) -> None:
         self.cls = cls
         self.name: str = cls.DESCRIPTOR.full_name
         self._declared = cls.DESCRIPTOR.fields_by_number
-        self._closed = _reaches_closed_enum(cls.DESCRIPTOR, set())
+        self._lenient = _is_lenient(cls.DESCRIPTOR, set())
 
     def read(self, body: bytes) -> Message:
         """The message in a body.
@@ -60,7 +64,7 @@ class MessageType:
         unknown = UnknownFieldSet(message)
         if len(unknown) == 1 and unknown[0].field_number == Result.VALUE_FIELD_NUMBER not in self._declared:
             raise Fault("", f"a plain value (bee.v1.Result) instead of a {self.name}: the other side has no such type for its result")
-        for path, problem in _misread_deeply(message, "") if self._closed else _misread(message, unknown, ""):
+        for path, problem in _misread_deeply(message, "") if self._lenient else _misread(message, unknown, ""):
             raise Fault(path, problem)
         if not message.IsInitialized():
             raise Fault(*missing(message))
@@ -106,30 +110,62 @@ def _misread(message: Message, unknown: Any, path: str) -> Iterator[tuple[str, s
 
 
 def _misread_deeply(message: Message, path: str) -> Iterator[tuple[str, str]]:
+    """The same for a message and all that is inside, and all text that is not UTF-8."""
     yield from _misread(message, UnknownFieldSet(message), path)
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
+    for field in message.DESCRIPTOR.fields:
         here = f"{path}.{field.name}"
-        if isinstance(value, Message):
-            yield from _misread_deeply(value, here)
-        elif field.message_type.GetOptions().map_entry:
-            for key, item in value.items():
-                if isinstance(item, Message):
-                    yield from _misread_deeply(item, f"{here}[{key!r}]")
-        else:
-            for index, item in enumerate(value):
-                yield from _misread_deeply(item, f"{here}[{index}]")
+        try:
+            parts = list(_parts(message, field, here))
+        except UnicodeError:  # the keys of a map
+            yield here, NOT_UTF8
+            continue
+        for place, part in parts:
+            if isinstance(part, Message):
+                yield from _misread_deeply(part, place)
+            elif isinstance(part, bytes):  # what protobuf gives for text that is none
+                yield place, NOT_UTF8
 
 
-def _reaches_closed_enum(descriptor: Any, seen: set[str]) -> bool:
-    """Whether a message, or one inside it, has a field of a closed enum: only then all of it must be looked through."""
+def _parts(message: Message, field: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The messages and the texts in a field, with their paths."""
+    value = getattr(message, field.name)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        entry = field.message_type.fields_by_name
+        for key, item in value.items():
+            if entry["key"].type == field.TYPE_STRING:
+                yield path, key
+            if entry["value"].type in {field.TYPE_STRING, field.TYPE_MESSAGE}:
+                yield f"{path}[{key!r}]", item
+    elif field.message_type is None and field.type != field.TYPE_STRING:
+        return
+    elif isinstance(value, (str, bytes)) or (isinstance(value, Message) and message.HasField(field.name)):
+        yield path, value
+    elif not isinstance(value, Message):
+        yield from ((f"{path}[{index}]", item) for index, item in enumerate(value))
+
+
+def _is_lenient(descriptor: Any, seen: set[str]) -> bool:
+    """Whether protobuf lets something pass in a message or in one inside it, a number of a closed enum or text: only then all of it must be looked through."""
     if descriptor.full_name in seen:
         return False
     seen.add(descriptor.full_name)
     for field in descriptor.fields:
-        if field.enum_type is not None and field.enum_type.is_closed:
+        if (field.enum_type is not None and field.enum_type.is_closed) or (field.type == field.TYPE_STRING and _takes_any_bytes(descriptor, field.number)):
             return True
-        if field.message_type is not None and _reaches_closed_enum(field.message_type, seen):
+        if field.message_type is not None and _is_lenient(field.message_type, seen):
             return True
     return False
+
+
+def _takes_any_bytes(descriptor: Any, number: int) -> bool:
+    """Whether text of a field may be no text. Tried out, since what says so in a descriptor differs from release to release."""
+    tag = number << 3 | 2
+    body = bytearray()
+    while tag > 127:
+        body.append(tag & 127 | 128)
+        tag >>= 7
+    try:
+        GetMessageClass(descriptor).FromString(bytes([*body, tag, 1, 0xFF]))
+    except Exception:
+        return False
+    return True

@@ -6,8 +6,9 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from google.protobuf import descriptor_pool, message_factory
+from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from .protobuf_messages import Fault, MessageType, missing
 
@@ -257,7 +258,7 @@ def _read_message(packed: Any) -> Message:
 
 @functools.cache
 def _known(name: str) -> MessageType:
-    return MessageType(message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(name)))
+    return MessageType(GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(name)))
 
 
 def within(key: Any) -> str:
