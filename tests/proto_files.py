@@ -53,6 +53,33 @@ NEW = add_file(
         message("Odd", field("value", 1000, "int64")),
     ],
 )
+
+
+def rpc(name: str, takes: str = "Order", gives: str = "Receipt", **rest: Any) -> dict[str, Any]:
+    """A method of a service."""
+    return {"name": name, "inputType": f".tests.new.{takes}", "outputType": f".tests.new.{gives}", **rest}
+
+
+SERVICES = add_file(
+    "tests/services.proto",
+    "tests.services",
+    "proto3",
+    dependency=["tests/new.proto"],
+    service=[
+        {
+            "name": "Shop",
+            "method": [
+                rpc("Buy"),
+                rpc("Look", options={"idempotencyLevel": "NO_SIDE_EFFECTS"}),
+                rpc("Pay", "Receipt", "Receipt", options={"idempotencyLevel": "IDEMPOTENT"}),
+            ],
+        },
+        {"name": "Streams", "method": [rpc("Buy"), rpc("Watch", serverStreaming=True), rpc("Feed", clientStreaming=True)]},
+        {"name": "Empty"},
+        {"name": "Private", "method": [rpc("_Buy")]},
+        {"name": "Keyword", "method": [rpc("import")]},
+    ],
+).services_by_name
 OLD = add_file(
     "tests/old.proto",
     "tests.old",
