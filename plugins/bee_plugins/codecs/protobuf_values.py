@@ -75,10 +75,10 @@ def read(value: Value) -> Any:
         Fault: It has no kind, or one that is not known here, or a message or a key that cannot be.
     """
     kind = value.WhichOneof("kind")
-    reader = _READERS.get(kind)
-    if reader is None:
-        return getattr(value, kind) if kind else _no_kind()
-    return reader(getattr(value, kind))
+    if kind is None:
+        raise Fault("", "a value without a kind, or of one that only a newer version knows")
+    found = getattr(value, kind)
+    return _READERS[kind](found) if kind in _READERS else found
 
 
 # ── writing ──
@@ -111,28 +111,32 @@ def _write_list(target: Value, items: Collection[Any], room: int) -> None:
     elif not kinds:
         target.list.SetInParent()
     add = target.list.items.add
+    room -= 1
     for item in items:
-        write(add(), item, room - 1)
+        write(add(), item, room)
 
 
 def _write_dict(target: Value, value: dict[Any, Any], room: int) -> None:
     if not room:
         raise RecursionError(_TOO_DEEP)
-    keys: Any = value
-    if not all(type(key) is str for key in value):
-        keys = [_key(key) for key in value]
-        if not all(type(key) is str for key in keys):
+    room -= 1
+    pairs: Any = value.items()
+    if not _TEXT.issuperset(map(type, value)):
+        pairs = [(_key(key), item) for key, item in pairs]
+        if any(type(key) is not str for key, _ in pairs):
             add_pair = target.pairs.pairs.add
-            for key, item in zip(keys, value.values(), strict=True):
+            for key, item in pairs:
                 pair = add_pair()
                 write(pair.key, key)
-                write(pair.value, item, room - 1)
+                write(pair.value, item, room)
             return
     elif not value:
         target.map.SetInParent()
     add = target.map.entries.add
-    for key, item in zip(keys, value.values(), strict=True):
-        write(add(key=key).value, item, room - 1)
+    for key, item in pairs:
+        entry = add()
+        entry.key = key
+        write(entry.value, item, room)
 
 
 def _key(key: Any) -> Any:
@@ -143,6 +147,7 @@ def _key(key: Any) -> Any:
     return key
 
 
+_TEXT = frozenset((str,))
 _KEYS = frozenset((str, int, float, bool, bytes, type(None)))
 
 
@@ -192,10 +197,6 @@ def _plain_around_messages(value: Any) -> Any:
 
 
 # ── reading ──
-
-
-def _no_kind() -> Any:
-    raise Fault("", "a value without a kind, or of one that only a newer version knows")
 
 
 def _read_null(number: int) -> None:
