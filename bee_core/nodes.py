@@ -38,6 +38,21 @@ class Node:
 
 
 @attrs.frozen
+class Changes:
+    """What is different between two snapshots of a service.
+
+    Attributes:
+        since: Revision of the snapshot before.
+        put: Nodes that are new, or say something else of themselves.
+        gone: Ids of nodes that were there.
+    """
+
+    since: int
+    put: tuple[Node, ...] = ()
+    gone: frozenset[str] = frozenset()
+
+
+@attrs.frozen
 class Snapshot:
     """All nodes of a service at one moment, fitting or not.
 
@@ -45,8 +60,10 @@ class Snapshot:
         revision: Grows with each change seen by this process; a consumer ignores an older one.
         source: Who said so.
         nodes: The nodes, in no particular order, ids unique.
+        changes: What is different from an earlier snapshot, where the registry can say it cheaply: who has that one takes over the changes and need not look at every node.
     """
 
     revision: int
     source: Source
     nodes: tuple[Node, ...] = ()
+    changes: Changes | None = attrs.field(default=None, eq=False)

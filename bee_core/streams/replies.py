@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .. import frames
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..interfaces import ChannelSettings, Outcome, Request
 
 
+@lru_cache(maxsize=256)  # the same for all nodes of a service
 def encode_hello(settings: ChannelSettings) -> bytes:
     """The hello frame of a channel's connections."""
     hello = Hello(settings.service, settings.codec, settings.compressor, settings.token, settings.max_body)

@@ -23,7 +23,8 @@ from bee_core.plugin_hub import PluginHub
 from bee_core.testing import RegistryContract
 from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.local import LocalRegistry
-from bee_plugins.registries.local_folder import choose_root, safe_name
+from bee_plugins.registries.local_folder import choose_root
+from bee_plugins.registries.safe_names import safe_name
 
 CALC = Node("a", "tcp://127.0.0.1:9000", "1.2.0")
 AT_ONCE = 0.2

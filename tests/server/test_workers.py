@@ -246,7 +246,7 @@ def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_
             for number in range(5):
                 assert await calc.add(number, 1) == number + 1
             (state,) = client._assembly.services["calc"].nodes.states.values()
-            channel = state.channel
+            channel = state.attempt.channel
             assert isinstance(channel, spread.SpreadChannel)
             assert [each._connection is not None for each in channel._channels] == [True, False, False, False]
             assert await asyncio.gather(*(calc.pause(0.05) for _ in range(8))) == [0.05] * 8

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import secrets
 import time
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
 from bee_core.nodes import Snapshot
-from bee_plugins.registries.local_folder import SUFFIX, choose_root, prepare, safe_name, service_folder
+from bee_plugins.registries.complaints import Complaints
+from bee_plugins.registries.local_folder import SUFFIX, choose_root, prepare, service_folder
 from bee_plugins.registries.local_locks import HeldFile, NotOursError, look, remove_dead
-from bee_plugins.registries.local_records import LARGEST, RENEWED_AT, Record, boot_id, decode, encode, encode_renewed
+from bee_plugins.registries.local_records import RENEWED_AT, Record, boot_id, decode, encode, encode_renewed
 from bee_plugins.registries.local_view import ServiceView
+from bee_plugins.registries.records import LARGEST
+from bee_plugins.registries.safe_names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
     from bee_core.nodes import Node
+
+log = logging.getLogger("bee.registry.local")
 
 POLL_SECONDS = 0.1
 """How often a watcher looks at the time stamp of a folder. Half of the 200 ms within which a change is promised to be seen."""
@@ -73,7 +79,7 @@ class LocalRegistry:
         self._leases: dict[str, LocalLease] = {}
         self._tidied: set[str] = set()
         self._revisions = itertools.count(1)
-        self._complained: dict[str, dict[str, str]] = {}
+        self._complaints: dict[str, Complaints] = {}
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> Snapshot | None:
         """See :meth:`bee_core.interfaces.Registry.known`. Nothing without a look at the folder."""
@@ -165,7 +171,7 @@ class LocalRegistry:
         Raises:
             RegistryError: The folder cannot be trusted or read. A missing one has no nodes, and is waited for.
         """
-        view = ServiceView(self._root, service, self._boot, time.monotonic, self._complained.setdefault(service, {}))
+        view = ServiceView(self._root, service, self._boot, time.monotonic, self._complaints.setdefault(service, Complaints(log)))
         nodes = view.nodes()
         yield Snapshot(next(self._revisions), "registry", nodes)
         while True:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from bee_core.errors import RegistryError
+from bee_plugins.registries.safe_names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 SUFFIX = ".json"
 """Of records. Names that begin with a dot are files in the making."""
 
-# File systems allow 255 bytes; a temporary name is longer than the record's.
-_LONGEST = 180
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -54,17 +50,6 @@ def _is_own(folder: str) -> bool:
         return Path(folder).stat().st_uid == os.geteuid()
     except OSError:
         return False
-
-
-def safe_name(name: str) -> str:
-    """A file name for any text, different for different texts: letters, digits, ``_``, ``-``, ``~`` and dots inside stay, the rest is percent-encoded."""
-    text = quote(name, safe="", errors="surrogatepass")
-    if text.startswith("."):
-        text = "%2E" + text[1:]  # hidden files are those in the making, and . and .. are no files
-    if len(text) > _LONGEST:
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        text = re.sub(r"%.?$", "", text[: _LONGEST - 33]) + "%" + digest  # a lone percent sign: no encoded name looks like this
-    return text or "%"
 
 
 def service_folder(root: str, service: str) -> str:

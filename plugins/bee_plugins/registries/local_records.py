@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
 
-from bee_core.addresses import parse
-from bee_core.nodes import Node
-from bee_plugins.registries.local_folder import SUFFIX, safe_name
+from bee_plugins.registries.local_folder import SUFFIX
+from bee_plugins.registries.records import LARGEST, make_node
+from bee_plugins.registries.safe_names import safe_name
 
-LARGEST = 64 << 10
-"""Bytes that a record may have. A real one has a few hundred."""
+if TYPE_CHECKING:
+    from bee_core.nodes import Node
 
 # The time of the last renewal stands first and at a fixed width, so that a renewal writes it in place: no new file, no change of the folder that would wake
 # every watcher, and no space needed on a full disk.
@@ -89,22 +89,11 @@ def decode(data: bytes, file_name: str) -> tuple[Record, Node]:
         record = _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ValueError(f"is no record: {error}") from None
-    if not (isfinite(record.renewed) and isfinite(record.ttl) and isfinite(record.weight) and record.weight >= 0 and record.workers >= 1):
-        raise ValueError("has a time, a weight or a number of workers that is impossible")
+    if not (isfinite(record.renewed) and isfinite(record.ttl)):
+        raise ValueError("has a time that is impossible")
     if safe_name(record.id) + SUFFIX != file_name:
         raise ValueError("is the record of another id than its name says")
-    return record, _node(record.id, record.address, record.version, record.weight, record.zone, record.tags, record.workers)
-
-
-@lru_cache(maxsize=4096)  # a scan meets the same nodes twice a second
-def _node(id_: str, address: str, version: str | None, weight: float, zone: str | None, tags: tuple[str, ...], workers: int) -> Node:
-    try:
-        url = parse(address)
-    except ValueError as error:
-        raise ValueError(f"has an address that cannot be used: {error}") from None
-    if url.port == 0 or url.is_wildcard:
-        raise ValueError(f"has an address that nobody can call: {url}")
-    return Node(id_, url.url, version, weight, zone, frozenset(tags), workers)
+    return record, make_node(record.id, record.address, record.version, record.weight, record.zone, record.tags, record.workers)
 
 
 def boot_id() -> str:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from typing import TYPE_CHECKING
 
 from bee_core.errors import RegistryError
 from bee_plugins.registries.local_folder import SUFFIX, check, service_folder
 from bee_plugins.registries.local_locks import NotOursError, look, remove_dead
-from bee_plugins.registries.local_records import LARGEST, decode
+from bee_plugins.registries.local_records import decode
+from bee_plugins.registries.records import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bee_core.nodes import Node
+    from bee_plugins.registries.complaints import Complaints
     from bee_plugins.registries.local_records import Record
-
-log = logging.getLogger("bee.registry.local")
 
 SCAN_SECONDS = 0.5
 """How often every record is looked at: what a death or a lost lease needs to be seen, at most. Registrations are seen sooner, by the folder's time stamp."""
@@ -34,16 +33,16 @@ class ServiceView:
         service: The service's name.
         boot: This start of the machine.
         clock: Seconds, the machine's monotonic clock.
-        complained: What was warned of already, by file name; shared by all views of a service.
+        complaints: What was warned of already, by file name; shared by all views of a service.
     """
 
-    def __init__(self, root: str, service: str, boot: str, clock: Callable[[], float], complained: dict[str, str]) -> None:
+    def __init__(self, root: str, service: str, boot: str, clock: Callable[[], float], complaints: Complaints) -> None:
         self._root = root
         self._service = service
         self._folder = service_folder(root, service)
         self._boot = boot
         self._clock = clock
-        self._complained = complained
+        self._complaints = complaints
         self._stamp: tuple[int, int] | None = None
         self._due = -1.0
         self._again = True
@@ -84,7 +83,7 @@ class ServiceView:
             check(self._root)
         except FileNotFoundError:
             # Nobody has registered yet, or somebody has removed it. Servers make it anew.
-            self._complain({"": f"the registry's folder {self._root} does not exist; waiting for a server of {self._service} to register there"})
+            self._complaints.say_all({"": f"the registry's folder {self._root} does not exist; waiting for a server of {self._service} to register there"})
             return ()
         try:
             check(self._folder)
@@ -109,7 +108,7 @@ class ServiceView:
             else:
                 if node is not None:
                     nodes.append(node)
-        self._complain({name: f"{self._folder}/{name} {reason}; it is skipped" for name, reason in problems.items()})
+        self._complaints.say_all({name: f"{self._folder}/{name} {reason}; it is skipped" for name, reason in problems.items()})
         nodes.sort(key=lambda node: node.id)
         return tuple(nodes)
 
@@ -141,11 +140,3 @@ class ServiceView:
         if record.service != self._service:
             raise ValueError(f"is a record of the service {record.service!r}"[:200])
         return record, node, None if seen.held else seen.inode
-
-    def _complain(self, problems: dict[str, str]) -> None:
-        """Warn once of each problem; one that has gone may come again."""
-        for name, text in problems.items():
-            if self._complained.get(name) != text:
-                log.warning("%s", text)
-        self._complained.clear()
-        self._complained.update(problems)
