@@ -296,6 +296,13 @@ def test_a_type_that_cannot_be_carried_is_refused_when_the_method_is_bound(hint)
         taking(result=hint)
 
 
+def test_a_message_in_a_union_with_something_else_says_what_can_be():
+    with pytest.raises(
+        TypeError, match=r"^f: the type .*Order \| int.* of its parameter p0 cannot be carried: only messages and None can be in a union with a message$"
+    ):
+        taking(Order | int)
+
+
 def test_a_record_that_holds_a_message_under_any_is_refused_when_it_is_sent():
     error = refused(DYNAMIC.encode_args, ({"a": [Box(ORDER)]},), {})
     assert error.message == "$[0]: a record cannot hold a message; make the record a message too"

@@ -37,13 +37,13 @@ class CarriedType:
 
     def __init__(self, hint: Any, signature: Signature, what: str) -> None:
         places: dict[type, type] = {}
-        translated = carried(_with_places(hint, places), signature, what)
+        try:
+            with_places = _with_places(hint, places)
+        except TypeError as error:
+            raise TypeError(f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {error}") from error
+        translated = carried(with_places, signature, what)
         if places:
             translated = _with_messages(translated, places)
-            try:
-                msgspec.json.Decoder(translated)
-            except Exception as error:  # a message in a union with something else
-                raise TypeError(f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {error}") from error
         self._hint = translated
         self._exact = _exact(translated)
 
@@ -87,6 +87,9 @@ def _with_places(hint: Any, places: dict[type, type]) -> Any:
     """The hint with a record of no fields in the place of each message class, or of all those in a union: msgspec knows nothing of messages.
 
     Only outside of records: a record that holds a message is refused as one that holds any other class.
+
+    Raises:
+        TypeError: A message is in a union with something else.
     """
     if isinstance(hint, type) and issubclass(hint, Message):
         return _place(hint, places)
@@ -97,6 +100,8 @@ def _with_places(hint: Any, places: dict[type, type]) -> Any:
     if origin in _UNIONS:
         messages = tuple(part for part in args if isinstance(part, type) and issubclass(part, Message))
         others = tuple(_with_places(part, places) for part in args if part not in messages)
+        if messages and any(part is not type(None) for part in others):
+            raise TypeError("only messages and None can be in a union with a message")
         return typing.Union[(_place(_any_of(messages), places), *others) if messages else others]
     if origin is None or not args or origin is typing.Literal:
         return hint
