@@ -231,8 +231,8 @@ def test_a_method_that_does_not_take_one_message_refuses_a_bare_one():
 def test_a_caller_without_an_interface_reaches_a_method_of_one_message():
     form, body = DYNAMIC.encode_args((ORDER,), {})
     assert form == POSITIONAL
-    assert bound(buy).decode_args(form, body) == ([ORDER], {})
-    assert bound(buy).decode_args(*DYNAMIC.encode_args((), {"order": ORDER})) == ([], {"order": ORDER})
+    assert bound(buy).decode_args(form, body) == ((ORDER,), {})
+    assert bound(buy).decode_args(*DYNAMIC.encode_args((), {"order": ORDER})) == ((), {"order": ORDER})
     assert refused(bound(buy).decode_args, *DYNAMIC.encode_args((Receipt(),), {})).message == "$.order: expected Order, got Receipt"
 
 

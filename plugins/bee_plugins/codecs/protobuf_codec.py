@@ -91,7 +91,7 @@ class _Method:
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
         positional, named = self._split(form, body)
-        return [self._read(value, self._place(index)) for index, value in enumerate(positional)], {
+        return tuple(self._read(value, self._place(index)) for index, value in enumerate(positional)), {
             name: self._read(value, f"$.{name}") for name, value in named.items()
         }
 
@@ -188,7 +188,7 @@ class _TypedMethod(_Method):
         for index, value in enumerate(positional):
             path, kind = self._at(index)
             args.append(_incoming(kind, self._read(value, path), path))
-        return args, {name: _incoming(self._called(name), self._read(value, f"$.{name}"), f"$.{name}") for name, value in named.items()}
+        return tuple(args), {name: _incoming(self._called(name), self._read(value, f"$.{name}"), f"$.{name}") for name, value in named.items()}
 
     def _check(self, count: int, named: Collection[str]) -> None:
         """Compare a call with the signature by count and by name."""
