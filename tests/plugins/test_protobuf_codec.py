@@ -450,11 +450,11 @@ def test_a_number_that_an_enum_does_not_know_is_refused():
     ("value", "path", "problem"),
     [
         ([1, 2**64], "$.a[1]", "an integer that does not fit into 64 bits"),
-        ({"b c": [object()]}, "$.a['b c'][0]", "a value of type object cannot be sent"),
+        ({"b c": [object()]}, "$.a['b c'][0]", "a value of type object cannot be encoded"),
         ([{(1, 2): 3}], "$.a[0]", "the key (1, 2) cannot be encoded: a key is text"),
         ("\ud800", "$.a", "lone surrogate"),
         ([Parcel()], "$.a[0]", ".id: required in a tests.old.Parcel, and missing"),
-        ({"x": Box(NotData())}, "$.a.x.content", "a value of type NotData cannot be sent"),
+        ({"x": Box(NotData())}, "$.a.x.content", "a value of type NotData cannot be encoded"),
     ],
     ids=["integer", "object", "key", "surrogate", "message", "record"],
 )

@@ -102,7 +102,9 @@ def _with_places(hint: Any, places: dict[type, type]) -> Any:
         others = tuple(_with_places(part, places) for part in args if part not in messages)
         if messages and any(part is not type(None) for part in others):
             raise TypeError("only messages and None can be in a union with a message")
-        return typing.Union[(_place(_any_of(messages), places), *others) if messages else others]
+        if messages:
+            return typing.Union[(_place(_any_of(messages), places), *others)]
+        return hint if others == args else typing.Union[others]
     if origin is None or not args or origin is typing.Literal:
         return hint
     replaced = tuple(_with_places(part, places) for part in args)

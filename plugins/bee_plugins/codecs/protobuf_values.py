@@ -183,7 +183,7 @@ def _at_heart(value: Any) -> Any:
             return getattr(kind, f"__{kind.__name__}__")(value)
     if isinstance(value, bytes):
         return bytes(value)
-    raise TypeError(f"a value of type {type(value).__qualname__} cannot be sent; protobuf takes plain values, records and messages")
+    raise TypeError(f"a value of type {type(value).__qualname__} cannot be encoded")
 
 
 def _plain_around_messages(value: Any) -> Any:
