@@ -190,7 +190,7 @@ def test_a_lone_surrogate_is_refused(value):
 
 @pytest.mark.parametrize("value", [NotData(), NotData, [NotData()], complex(1, 2), print])
 def test_what_is_no_data_is_refused(value):
-    with pytest.raises(TypeError, match="a value of type .* cannot be encoded"):
+    with pytest.raises(TypeError, match=r"a value of type .* cannot be encoded"):
         written(value)
 
 

@@ -103,7 +103,8 @@ def _with_places(hint: Any, places: dict[type, type]) -> Any:
         if messages and any(part is not type(None) for part in others):
             raise TypeError("only messages and None can be in a union with a message")
         if messages:
-            return typing.Union[(_place(_any_of(messages), places), *others)]
+            members = (_place(_any_of(messages), places), *others)
+            return typing.Union[members]
         return hint if others == args else typing.Union[others]
     if origin is None or not args or origin is typing.Literal:
         return hint
