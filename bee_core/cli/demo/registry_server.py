@@ -15,8 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections import deque
 from pathlib import Path
@@ -138,11 +136,13 @@ class RegistryServer(ABC):
 
     def _get(self, path: str) -> bytes:
         """What it answers over HTTP; nothing while it does not."""
+        import urllib.request  # `bee --help` imports this module
+
         try:
             with urllib.request.urlopen(f"http://{self.address}{path}", timeout=1) as answer:  # our own address
                 body: bytes = answer.read()
                 return body
-        except (OSError, urllib.error.URLError):
+        except OSError:  # URLError is one
             return b""
 
 
