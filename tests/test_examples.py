@@ -50,6 +50,37 @@ def test_the_calculator_serves_its_clients() -> None:
             server.communicate(timeout=20)
 
 
+def test_the_greeter_serves_its_clients() -> None:
+    folder = EXAMPLES / "greeter"
+    (expected,) = re.findall(r"^```text\n(.*?)^```$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        environment = {**os.environ, "GREETER_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}"}
+    program = "import logging, runpy; logging.basicConfig(level=logging.INFO); runpy.run_path('server.py')"  # so that it says when it listens
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            assert "listening on tcp://" in line, line
+            assert run(folder, sys.executable, "client.py", GREETER_ADDRESS=environment["GREETER_ADDRESS"]) == expected
+        finally:
+            server.terminate()
+            server.communicate(timeout=20)
+
+
+def test_the_greeter_s_module_agrees_with_its_proto(tmp_path: Path) -> None:
+    protoc = pytest.importorskip("grpc_tools.protoc")
+    folder = EXAMPLES / "greeter"
+    assert protoc.main(["protoc", f"-I{folder}", f"--descriptor_set_out={tmp_path / 'made'}", "greeter.proto"]) == 0
+    program = (
+        "import sys, greeter_pb2; from google.protobuf import descriptor_pb2 as d; ours = d.FileDescriptorProto(); greeter_pb2.DESCRIPTOR.CopyToProto(ours); "
+        "made, = d.FileDescriptorSet.FromString(open(sys.argv[1], 'rb').read()).file; "
+        "[field.ClearField('json_name') for message in made.message_type for part in [message, *message.nested_type] for field in part.field]; print(made == ours)"
+    )
+    assert run(folder, sys.executable, "-c", program, str(tmp_path / "made")) == "True\n"
+
+
 def test_the_example_plugin_passes_its_own_tests() -> None:
     folder = EXAMPLES / "plugin"
     said = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "-c", os.devnull)
