@@ -48,13 +48,14 @@ class TlsEtcd(Etcd):
     """
 
     asks = False
+    names = ("127.0.0.1", "localhost")
 
     def command(self, found):
         self.authority = trustme.CA()
         self.url = f"https://127.0.0.1:{free_port()}"
         ca, cert, key = self.folder / "ca.pem", self.folder / "cert.pem", self.folder / "key.pem"
         self.authority.cert_pem.write_to_path(ca)
-        issued = self.authority.issue_cert("127.0.0.1", "localhost")
+        issued = self.authority.issue_cert(*self.names)
         issued.cert_chain_pems[0].write_to_path(cert)
         issued.private_key_pem.write_to_path(key)
         tls = [f"--cert-file={cert}", f"--key-file={key}"]
@@ -77,6 +78,10 @@ class TlsEtcd(Etcd):
 
 class AskingTlsEtcd(TlsEtcd):
     asks = True
+
+
+class MisnamedTlsEtcd(TlsEtcd):
+    names = ("etcd.test",)
 
 
 class Member(Etcd):

@@ -7,6 +7,8 @@ httpx's transport is used and not its client, which would log each request, foll
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -185,8 +187,12 @@ def _unreachable(address: str, error: httpx.TransportError) -> OSError:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
             return HandshakeError(f"TLS with {address} failed: {_tls_advice(cause)}")
-        if isinstance(cause, OSError) and cause.strerror:
+        if isinstance(cause, socket.gaierror) and cause.strerror:
             reason = cause.strerror.lower()
+        elif isinstance(cause, OSError) and cause.errno:
+            reason = os.strerror(cause.errno).lower()  # asyncio puts words of its own in strerror
+    if isinstance(error, httpx.RemoteProtocolError) and address.startswith("http:"):
+        reason = f"{error} (if etcd wants TLS, write https://)"
     if isinstance(error, httpx.TimeoutException):
         return TimeoutError(f"{address} did not answer in time")
     return ConnectionError(f"{address}: {reason or str(error) or 'the connection was lost'}")
@@ -200,7 +206,7 @@ def _tls_advice(error: ssl.SSLError) -> str:
     reason = (error.reason or str(error)).replace("_", " ").lower()
     if "certificate" in reason:
         return f"it does not take this client's certificate ({reason}); set bee.rpc.registry.options.cert and key"
-    return f"{reason}; is http:// meant?" if "wrong version" in reason else reason
+    return f"{reason}; is http:// meant?" if "wrong version" in reason or "eof" in reason else reason
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
