@@ -251,13 +251,13 @@ def test_a_name_that_does_not_resolve_is_said_so():
 def test_silence_is_a_timeout(start_registry):
     frozen = start_registry(Etcd)
     frozen.freeze()
-    with pytest.raises(TimeoutError, match="did not answer within 0.3 s"):
+    with pytest.raises(TimeoutError, match=r"did not answer within 0\.3 s"):
         ask(get, url(frozen), timeout=0.3)
 
     async def watch(gateway):
         await gateway.watch(PREFIX, 1, 0.3)
 
-    with pytest.raises(TimeoutError, match="did not answer within 0.3 s"):
+    with pytest.raises(TimeoutError, match=r"did not answer within 0\.3 s"):
         ask(watch, url(frozen))
     frozen.thaw()
 
@@ -277,7 +277,7 @@ def answered(*answers):
 
     async def scenario():
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            gateway = Gateway(["http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])], 5.0)
+            gateway = Gateway([f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"], 5.0)
             try:
                 await gateway.get(KEY)
             finally:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ EVENTS = b'{"result":{"header":{"revision":"4"},"events":[{"kv":{"key":"YQ==","m
 def test_lines_are_the_same_however_they_are_cut(data, cuts):
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     lines = Lines()
-    found = [line for start, end in zip(places, places[1:], strict=False) for line in lines.feed(data[start:end])]
+    found = [line for start, end in itertools.pairwise(places) for line in lines.feed(data[start:end])]
     assert found == [line for line in data.split(b"\n")[:-1] if line.strip()]
 
 

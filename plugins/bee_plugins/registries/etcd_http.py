@@ -179,7 +179,7 @@ def classed(address: str, code: int, reason: str) -> EtcdError | OSError:
 
 def lost(address: str, error: httpx.TransportError) -> OSError:
     """The exception for a stream that broke."""
-    return _unreachable(address, error)
+    return ConnectionError(f"the watch of {address} broke: {error or 'the connection was lost'}")
 
 
 def _unreachable(address: str, error: httpx.TransportError) -> OSError:
@@ -191,11 +191,10 @@ def _unreachable(address: str, error: httpx.TransportError) -> OSError:
             reason = cause.strerror.lower()
         elif isinstance(cause, OSError) and cause.errno:
             reason = os.strerror(cause.errno).lower()  # asyncio puts words of its own in strerror
-    if isinstance(error, httpx.RemoteProtocolError) and address.startswith("http:"):
-        reason = f"{error} (if etcd wants TLS, write https://)"
     if isinstance(error, httpx.TimeoutException):
         return TimeoutError(f"{address} did not answer in time")
-    return ConnectionError(f"{address}: {reason or str(error) or 'the connection was lost'}")
+    advice = " (if etcd wants TLS, write https://)" if address.startswith("http:") and isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)) else ""
+    return ConnectionError(f"{address}: {reason or str(error) or 'the connection was lost'}{advice}")
 
 
 def _tls_advice(error: ssl.SSLError) -> str:
