@@ -251,13 +251,13 @@ def test_a_name_that_does_not_resolve_is_said_so():
 def test_silence_is_a_timeout(start_registry):
     frozen = start_registry(Etcd)
     frozen.freeze()
-    with pytest.raises(TimeoutError, match=r"did not answer within 0\.3 s"):
+    with pytest.raises(TimeoutError, match=r"did not answer within 0\.[23]"):
         ask(get, url(frozen), timeout=0.3)
 
     async def watch(gateway):
         await gateway.watch(PREFIX, 1, 0.3)
 
-    with pytest.raises(TimeoutError, match=r"did not answer within 0\.3 s"):
+    with pytest.raises(TimeoutError, match=r"did not answer within 0\.[23]"):
         ask(watch, url(frozen))
     frozen.thaw()
 
