@@ -123,3 +123,12 @@ def start_members(make, count=3):
     with ThreadPoolExecutor(count) as threads:
         list(threads.map(lambda member: member.start(), members))
     return members
+
+
+def leader(members):
+    """The member that leads at present."""
+    for member in members:
+        (told,) = json.loads(etcdctl(member, "endpoint", "status", "-w", "json"))
+        if told["Status"]["header"]["member_id"] == told["Status"]["leader"]:
+            return member
+    raise AssertionError("nobody leads")

@@ -21,6 +21,7 @@ class TcpRelay:
         self._pairs = {}
         self.address = ""
         self.requests = []
+        self._news = asyncio.Event()
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -51,6 +52,12 @@ class TcpRelay:
             for writer in writers:
                 writer.transport.abort()
 
+    async def until_asked(self, request, times):
+        """Wait until something was asked so many times in all."""
+        while self.requests.count(request) < times:
+            self._news.clear()
+            await self._news.wait()
+
     async def _serve(self, reader, writer):
         passing = asyncio.Event()
         passing.set()
@@ -76,6 +83,7 @@ class TcpRelay:
                     continue  # lost
                 if heard and data.startswith(b"POST "):
                     self.requests.append(" ".join(data.split(b" ", 2)[i].decode() for i in (0, 1)))
+                    self._news.set()
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()

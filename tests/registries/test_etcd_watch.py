@@ -16,11 +16,12 @@ from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries import etcd_http
 from bee_plugins.registries.etcd3 import EtcdRegistry
 from bee_plugins.registries.etcd_options import EtcdOptions
-from etcd_servers import etcdctl, put, put_many, start_members
+from etcd_servers import etcdctl, leader, put, put_many, start_members
 from registry_processes import Etcd, made
 from tcp_relay import TcpRelay
 
 BOUND = 20.0
+RANGE, WATCH = "POST /v3/kv/range", "POST /v3/watch"
 NEVER = 1000.0
 """A heartbeat that no test waits for."""
 _services = (f"watched-{number}" for number in itertools.count())
@@ -63,15 +64,7 @@ async def ctl(server, *arguments):
 
 
 def watches(relay):
-    return relay.requests.count("POST /v3/watch")
-
-
-async def until(condition):
-    async def hold():
-        while not condition():
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(hold(), BOUND)
+    return relay.requests.count(WATCH)
 
 
 # Alive.
@@ -81,7 +74,7 @@ def test_a_watch_that_is_idle_is_compared_and_not_begun_anew(etcd, service):
     async def scenario():
         async with TcpRelay(etcd.port) as relay, watching(registry_at(relay.address), service) as watcher:
             await watcher.until_ids([])
-            await until(lambda: relay.requests.count("POST /v3/kv/range") >= 6)
+            await relay.until_asked(RANGE, 6)
             assert watches(relay) == 1
             assert len(watcher.seen) == 1
 
@@ -96,7 +89,7 @@ def test_a_change_elsewhere_in_the_store_is_none_of_the_watch(etcd, service, key
                 await ctl(etcd, "put", f"/elsewhere/{number}", "x")
             await ctl(etcd, "put", key + "a", record())
             await watcher.until_ids(["a"])
-            await until(lambda: relay.requests.count("POST /v3/kv/range") >= 8)
+            await relay.until_asked(RANGE, 8)
             assert watches(relay) == 1
             assert len(watcher.seen) == 2
 
@@ -109,13 +102,13 @@ def test_one_change_in_a_long_list_is_told_as_one(etcd, service, key):
     async def scenario():
         async with TcpRelay(etcd.port) as relay, watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher:
             await watcher.until(lambda snapshot: len(snapshot.nodes) == 1200)
-            pages = relay.requests.count("POST /v3/kv/range")
+            pages = relay.requests.count(RANGE)
             assert pages == 3
             await ctl(etcd, "del", f"{key}n0007")
             snapshot = await watcher.until(lambda snapshot: len(snapshot.nodes) == 1199)
             assert (snapshot.changes.gone, snapshot.changes.put) == ({"n0007"}, ())
             assert snapshot.changes.since == watcher.seen[0].revision
-            assert relay.requests.count("POST /v3/kv/range") == pages
+            assert relay.requests.count(RANGE) == pages
 
     run(scenario)
     etcdctl(etcd, "del", "--prefix", key)
@@ -160,11 +153,11 @@ def test_a_connection_that_breaks_is_replaced_and_nothing_between_is_missed(etcd
             relay.cut()
             await ctl(etcd, "put", key + "b", record(2))
             await ctl(etcd, "del", key + "a")
-            ranges = relay.requests.count("POST /v3/kv/range")
+            ranges = relay.requests.count(RANGE)
             relay.release()
             snapshot = await watcher.until_ids(["b"])
             assert snapshot.changes is not None
-            assert relay.requests.count("POST /v3/kv/range") - ranges <= 1, "compared, and not read anew"
+            assert relay.requests.count(RANGE) - ranges <= 1, "compared, and not read anew"
 
     run(scenario)
 
@@ -173,7 +166,7 @@ def test_a_connection_that_is_open_and_dead_is_noticed_when_something_has_happen
     async def scenario():
         async with TcpRelay(etcd.port) as relay, watching(registry_at(relay.address), service) as watcher:
             await watcher.until_ids([])
-            await until(lambda: watches(relay) == 1)
+            await relay.until_asked(WATCH, 1)
             relay.lose()
             await ctl(etcd, "put", key + "a", record())
             await watcher.until_ids(["a"])
@@ -262,7 +255,7 @@ def test_a_compaction_beside_a_living_watch_is_none_of_its_business(start_regist
     async def scenario():
         async with TcpRelay(server.port) as relay, watching(registry_at(relay.address), service) as watcher:
             await watcher.until_ids([])
-            await until(lambda: watches(relay) == 1)
+            await relay.until_asked(WATCH, 1)
             for number in range(5):
                 await ctl(server, "put", "/elsewhere", str(number))
             await ctl(server, "compaction", "5")
@@ -374,27 +367,19 @@ def test_watches_and_leases_go_on_through_another_member_when_theirs_is_killed(m
 
 
 def test_a_member_that_stands_still_is_left_for_another(members, service, key):
+    # One that is not the leader: the others go on at once, and only the watch has to move.
+    still = next(member for member in members if member is not leader(members))
+    others = [member for member in members if member is not still]
+
     async def scenario():
-        addresses = [member.address for member in members]
-        async with watching(registry_at(*addresses, heartbeat=3.0), service) as watcher:
+        async with watching(registry_at(still.address, *(member.address for member in others), heartbeat=3.0), service) as watcher:
             await watcher.until_ids([])
-            members[0].freeze()
-            await asyncio.to_thread(_put_somewhere, members[1:], key + "b")
+            still.freeze()
+            await ctl(others[0], "put", key + "b", record(2))
             await watcher.until_ids("b", BOUND)
 
     run(scenario)
-    members[0].thaw()
-
-
-def _put_somewhere(members, key):
-    # Where the one that stands still was the leader, the others elect a new one first.
-    for attempt in range(10):
-        try:
-            return etcdctl(members[attempt % len(members)], "--command-timeout=3s", "put", key, record(2))
-        except Exception:
-            if attempt == 9:
-                raise
-    return None
+    still.thaw()
 
 
 def test_a_member_without_its_quorum_is_not_taken_for_healthy(members, service):
