@@ -17,6 +17,7 @@ from anyio import move_on_after
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
+from bee_plugins.registries.complaints import Complaints
 from bee_plugins.registries.etcd_gateway import Gateway
 from bee_plugins.registries.etcd_options import EtcdOptions, read_addresses, tls_context
 from bee_plugins.registries.etcd_view import View
@@ -108,6 +109,7 @@ class EtcdRegistry:
         self._ours: dict[bytes, set[int]] = {}  # numbers of leases by which this object has, or may have, put a key
         self._leases: dict[bytes, EtcdLease] = {}
         self._revisions = itertools.count(1)
+        self._complaints: dict[str, Complaints] = {}  # by service: a watch that begins anew has nothing new to say
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> Snapshot | None:
         """See :meth:`bee_core.interfaces.Registry.known`. Nothing without asking etcd."""
@@ -155,7 +157,8 @@ class EtcdRegistry:
             OSError: etcd is out of reach; TimeoutError where it is silent.
         """
         prefix = self._prefix(service)
-        listing = Listing(lambda name: prefix.decode() + name, self._revisions, log)
+        complaints = self._complaints.setdefault(service, Complaints(log))
+        listing = Listing(lambda name: prefix.decode() + name, self._revisions, log, complaints=complaints)
         return EtcdWatch(self._gateway, View(prefix, listing), self._heartbeat, self._timeout).snapshots()
 
     async def close(self) -> None:
