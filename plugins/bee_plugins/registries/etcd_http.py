@@ -179,7 +179,7 @@ def classed(address: str, code: int, reason: str) -> EtcdError | OSError:
 
 def lost(address: str, error: httpx.TransportError) -> OSError:
     """The exception for a stream that broke."""
-    return ConnectionError(f"the watch of {address} broke: {error or 'the connection was lost'}")
+    return ConnectionError(f"the watch of {address} broke: {str(error) or 'the connection was lost'}")
 
 
 def _unreachable(address: str, error: httpx.TransportError) -> OSError:
