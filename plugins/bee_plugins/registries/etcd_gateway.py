@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from bee_core.errors import RegistryError
-from bee_plugins.registries.etcd_http import EtcdError, EtcdHttp, HandshakeError
+from bee_plugins.registries.etcd_http import EtcdError, EtcdHttp, HandshakeError, classed
 from bee_plugins.registries.etcd_messages import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -130,12 +130,12 @@ class Gateway:
         Returns:
             Seconds that it lasts from now; 0 where it has gone.
         """
-        reply = await self._call("/v3/lease/keepalive", {"ID": str(lease)}, KeptAlive)
-        if reply.error is not None:
-            code, reason = read_stream_error(reply.error)
-            if code == NOT_FOUND:
-                return 0
-            raise ConnectionError(reason)
+        try:
+            reply = await self._call("/v3/lease/keepalive", {"ID": str(lease)}, KeptAlive)
+        except EtcdError as error:
+            if error.code != NOT_FOUND:
+                raise
+            return 0
         return reply.result.ttl
 
     async def revoke(self, lease: int) -> None:
@@ -171,7 +171,10 @@ class Gateway:
         content = msgspec.json.encode(request)
 
         async def ask(address: str, token: str, seconds: float) -> T:
-            return _decoded(address, await self._http.post(address, path, content, token, seconds), kind)
+            reply = _decoded(address, await self._http.post(address, path, content, token, seconds), kind)
+            if isinstance(reply, KeptAlive) and reply.error is not None:
+                raise classed(address, *read_stream_error(reply.error))
+            return reply
 
         result: T = await self._in_turn(ask, at, self._timeout if timeout is None else timeout)
         return result
