@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -12,7 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 import pytest
 
@@ -26,28 +32,76 @@ def run(folder: Path, *command: str, **environment: str) -> str:
     return done.stdout
 
 
-def test_the_calculator_serves_its_clients() -> None:
-    folder = EXAMPLES / "calculator"
-    command = [*BEE, "serve", "calculator.py:Calculator", "Stats=calculator.py:Stats"]
+@contextmanager
+def serving(folder: Path, variable: str, *targets: str) -> Iterator[dict[str, str]]:
+    """``bee serve`` in an example's folder, on a free port: the environment in which its clients find it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        environment = {**os.environ, "CALC_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}"}
+        environment = {**os.environ, variable: f"127.0.0.1:{probe.getsockname()[1]}"}
+    with subprocess.Popen([*BEE, "serve", *targets], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            yield {variable: line[line.index("tcp://") :].split()[0]}
+        finally:
+            server.terminate()
+            server.communicate(timeout=20)
+
+
+def test_the_greeter_serves_its_clients() -> None:
+    folder = EXAMPLES / "greeter"
+    (expected,) = re.findall(r"^```text\n(.*?)^```$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        environment = {**os.environ, "GREETER_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}"}
+    program = "import logging, runpy; logging.basicConfig(level=logging.INFO); runpy.run_path('server.py')"  # so that it says when it listens
+    command = [sys.executable, "-c", program]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         try:
             assert server.stdout is not None
             line = server.stdout.readline()
-            address = line[line.index("tcp://") :].split()[0]
-            said = run(folder, sys.executable, "client.py", CALC_ADDRESS=address)
-            assert "1 + 2 = 3" in said
-            assert "summary: Summary(count=3, mean=2.0, largest=3.0)" in said
-            assert "20 + 22 = 42 after 1 attempt" in said
-            assert "the handler raised ZeroDivisionError - executed: yes" in said
-            assert "refused before anything was sent: $.b: expected int, got str" in said
-            assert run(folder, sys.executable, "async_client.py", CALC_ADDRESS=address) == "a hundred sums: 9900\n"
-            assert run(folder, *BEE, "call", "calc", "Stats.mean", "[1, 2, 3]", CALC_ADDRESS=address) == "2.0\n"
+            assert "listening on tcp://" in line, line
+            assert run(folder, sys.executable, "client.py", GREETER_ADDRESS=environment["GREETER_ADDRESS"]) == expected
         finally:
             server.terminate()
             server.communicate(timeout=20)
+
+
+def test_the_greeter_s_module_agrees_with_its_proto(tmp_path: Path) -> None:
+    protoc = pytest.importorskip("grpc_tools.protoc")
+    folder = EXAMPLES / "greeter"
+    assert protoc.main(["protoc", f"-I{folder}", f"--descriptor_set_out={tmp_path / 'made'}", "greeter.proto"]) == 0
+    program = (
+        "import sys, greeter_pb2; from google.protobuf import descriptor_pb2 as d; ours = d.FileDescriptorProto(); greeter_pb2.DESCRIPTOR.CopyToProto(ours); "
+        "made, = d.FileDescriptorSet.FromString(open(sys.argv[1], 'rb').read()).file; "
+        "[field.ClearField('json_name') for message in made.message_type for part in [message, *message.nested_type] for field in part.field]; print(made == ours)"
+    )
+    assert run(folder, sys.executable, "-c", program, str(tmp_path / "made")) == "True\n"
+
+
+def test_the_calculator_serves_its_clients() -> None:
+    folder = EXAMPLES / "calculator"
+    with serving(folder, "CALC_ADDRESS", "calculator.py:Calculator", "Stats=calculator.py:Stats") as environment:
+        said = run(folder, sys.executable, "client.py", **environment)
+        assert "1 + 2 = 3" in said
+        assert "summary: Summary(count=3, mean=2.0, largest=3.0)" in said
+        assert "20 + 22 = 42 after 1 attempt" in said
+        assert "the handler raised ZeroDivisionError - executed: yes" in said
+        assert "refused before anything was sent: $.b: expected int, got str" in said
+        assert run(folder, sys.executable, "async_client.py", **environment) == "a hundred sums: 9900\n"
+        assert run(folder, *BEE, "call", "calc", "Stats.mean", "[1, 2, 3]", **environment) == "2.0\n"
+
+
+def test_typed_records_are_told_apart_and_checked_as_the_readme_says() -> None:
+    folder = EXAMPLES / "typed"
+    commands = re.findall(r"^\$ (.*)\n((?:(?!```).*\n)*)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(commands) == 2
+    with serving(folder, "ORDERS_ADDRESS", "orders.py:Orders") as environment:
+        for codec in ("json", "msgpack"):
+            for command, answer in commands:
+                program = shlex.split(command)
+                words = [sys.executable, *program[1:]] if program[0] == "python" else [*BEE, *program[1:]]
+                assert run(folder, *words, **environment, ORDERS_CODEC=codec) == answer
 
 
 def test_the_example_plugin_passes_its_own_tests() -> None:
