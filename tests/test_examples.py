@@ -6,6 +6,7 @@ import os
 import queue
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BEE = [sys.executable, "-m", "bee_core"]
@@ -43,6 +46,37 @@ def serving(folder: Path, variable: str, *targets: str) -> Iterator[dict[str, st
         finally:
             server.terminate()
             server.communicate(timeout=20)
+
+
+def test_the_greeter_serves_its_clients() -> None:
+    folder = EXAMPLES / "greeter"
+    (expected,) = re.findall(r"^```text\n(.*?)^```$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        environment = {**os.environ, "GREETER_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}"}
+    program = "import logging, runpy; logging.basicConfig(level=logging.INFO); runpy.run_path('server.py')"  # so that it says when it listens
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            assert "listening on tcp://" in line, line
+            assert run(folder, sys.executable, "client.py", GREETER_ADDRESS=environment["GREETER_ADDRESS"]) == expected
+        finally:
+            server.terminate()
+            server.communicate(timeout=20)
+
+
+def test_the_greeter_s_module_agrees_with_its_proto(tmp_path: Path) -> None:
+    protoc = pytest.importorskip("grpc_tools.protoc")
+    folder = EXAMPLES / "greeter"
+    assert protoc.main(["protoc", f"-I{folder}", f"--descriptor_set_out={tmp_path / 'made'}", "greeter.proto"]) == 0
+    program = (
+        "import sys, greeter_pb2; from google.protobuf import descriptor_pb2 as d; ours = d.FileDescriptorProto(); greeter_pb2.DESCRIPTOR.CopyToProto(ours); "
+        "made, = d.FileDescriptorSet.FromString(open(sys.argv[1], 'rb').read()).file; "
+        "[field.ClearField('json_name') for message in made.message_type for part in [message, *message.nested_type] for field in part.field]; print(made == ours)"
+    )
+    assert run(folder, sys.executable, "-c", program, str(tmp_path / "made")) == "True\n"
 
 
 def test_the_calculator_serves_its_clients() -> None:
@@ -164,3 +198,48 @@ def test_the_shop_does_what_its_readme_says(tmp_path: Path) -> None:
         assert "".join(answer for _, answer in said).count("gone") == 3
     finally:
         shell.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the example makes its certificates with openssl")
+def test_the_vault_lets_in_whom_its_readme_says(tmp_path: Path) -> None:
+    folder = tmp_path / "tls"
+    shutil.copytree(EXAMPLES / "tls", folder, ignore=shutil.ignore_patterns("certificates"))
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    make, call, refused = [block.splitlines() for kind, block in blocks if kind == "sh"]
+    welcome, unwelcome = [block for kind, block in blocks if kind == "text"]
+    assert make[-1] == "bee serve vault.py:Vault --config server.yml"
+    probe = socket.create_server(("127.0.0.1", 0))
+    environment = {"VAULT_ADDRESS": f"tls://127.0.0.1:{probe.getsockname()[1]}", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    probe.close()
+    tokens = folder / "certificates" / "tokens"
+
+    def shell(*commands: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", "\n".join(commands)], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stdout + done.stderr
+
+    shell(*make[:-1])
+    assert shell("bee check server.yml", 'BEE_TOKEN=x bee check "client.yml"') == "server.yml can be used\nclient.yml can be used\n"
+    serve = [*BEE, *make[-1].split()[1:]]
+    with subprocess.Popen(serve, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert "listening on tls://127.0.0.1:" in server.stdout.readline()
+            assert shell(*call) == welcome
+            said = [shell(call[0], command) for command in refused]
+            assert "".join(said) == unwelcome
+            old = tokens.read_text()
+            tokens.write_text(old + "another token\n")
+            assert shell("export BEE_TOKEN=$(head -n 1 certificates/tokens)", call[1]) == shell(*call) == welcome
+            tokens.write_text("another token\n")
+            assert "Unauthenticated" in shell(f"BEE_TOKEN={old.strip()} {call[1]}")
+            shell(make[0])
+            assert shell(*call) == welcome
+        finally:
+            server.terminate()
+            said_by_server = server.communicate(timeout=20)[0]
+    assert old.strip() not in said_by_server
+    assert "another token" not in said_by_server
+    assert "the certificate files have changed: new connections use the new ones" in said_by_server

@@ -83,6 +83,11 @@ def place(order: Order) -> Order:
     return order
 
 
+def digest(data: bytes) -> bytes:
+    """A handler of bytes."""
+    return data[::-1]
+
+
 def settle(case: Order | Refund | None, cases: list[Order | Refund]) -> dict[str, Order | Refund]:
     """A handler that takes one class or another."""
     return {str(one.id): one for one in (case, *cases) if one is not None}
@@ -141,6 +146,12 @@ class CodecContract(ABC):
     def test_plain_values_keep_their_class(self, value: Any) -> None:
         method = self.bind()
         assert type(method.decode_result(method.encode_result(value))) is type(value)
+
+    def test_bytes_come_back_where_the_type_says_bytes(self) -> None:
+        method = self.bind(digest)
+        got, named = carry(method, b"\x00\xff")
+        assert digest(*got, **named) == b"\xff\x00"
+        assert method.decode_result(method.encode_result(b"\x00\xff")) == b"\x00\xff"
 
     def test_no_argument_is_a_body_too(self) -> None:
         assert carry(self.bind()) == ([], {})
