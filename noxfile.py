@@ -1,4 +1,4 @@
-"""Sessions: tests, lint, typing, wheel; slow and bench on demand. ``nox -s tests`` needs nothing but nox.
+"""Sessions: tests, registries, lint, typing, wheel; slow and bench on demand. ``nox -s tests`` needs nothing but nox.
 
 The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` … ``tests-3.13`` take another one.
 """
@@ -15,11 +15,12 @@ import nox
 ROOT = Path(__file__).parent
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 SOURCES = ["bee_core", "plugins"]
+USUAL = "not slow and not registries"
 PROGRAMS = ["tests", "examples", "benchmarks", "noxfile.py"]
 BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md"]
 
 nox.needs_version = ">=2024.10"
-nox.options.sessions = ["tests", "lint", "typing", "wheel"]
+nox.options.sessions = ["tests", "registries", "lint", "typing", "wheel"]
 nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 
@@ -27,7 +28,7 @@ nox.options.error_on_external_run = True
 def run_tests(session: nox.Session) -> None:
     # Installed, and not editable: a file that the wheel forgets is missed here already.
     session.install(".[all,test]")
-    session.run("pytest", *(session.posargs or ["-m", "not slow"]))
+    session.run("pytest", *(session.posargs or ["-m", USUAL]))
 
 
 @nox.session(default=False)
@@ -35,6 +36,13 @@ def slow(session: nox.Session) -> None:
     """Run the tests that take minutes: long fuzzing, long ledgers."""
     session.install(".[all,test]")
     session.run("pytest", "-m", "slow", "--timeout=600", *session.posargs)
+
+
+@nox.session
+def registries(session: nox.Session) -> None:
+    """Break etcd, Consul and ZooKeeper under load, as far as they are installed: minutes of waiting for leases, so not among the tests."""
+    session.install(".[all,test]")
+    session.run("pytest", "-m", "registries", *session.posargs)
 
 
 @nox.session
@@ -84,7 +92,7 @@ def wheel(session: nox.Session) -> None:
         copy(ROOT / name, away / name)
     session.chdir(away)
     # By its script, pytest leaves the working directory off the path: bee comes from the wheel or not at all.
-    session.run(str(programs / "pytest"), *(session.posargs or ["-m", "not slow"]), external=True, env={"PYTHONPATH": None})
+    session.run(str(programs / "pytest"), *(session.posargs or ["-m", USUAL]), external=True, env={"PYTHONPATH": None})
 
 
 def check_top_level(session: nox.Session, file: Path) -> None:

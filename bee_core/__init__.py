@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .config.model import Config
     from .hookspecs import hookimpl
     from .nodes import Node
+    from .proto_interfaces import interface_of
     from .proxies import Reply, ServiceProxy, detailed, with_options
     from .server.server import Server
     from .sync.client import Client
@@ -43,6 +44,7 @@ __all__ = [
     "errors",
     "hookimpl",
     "idempotent",
+    "interface_of",
     "load_config",
     "nonblocking",
     "with_options",
@@ -58,6 +60,7 @@ _LAZY = {
     "ServiceProxy": "proxies",
     "detailed": "proxies",
     "hookimpl": "hookspecs",
+    "interface_of": "proto_interfaces",
     "load_config": "config",
     "with_options": "proxies",
 }

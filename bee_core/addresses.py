@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 import attrs
 
@@ -50,6 +51,7 @@ class Address:
         return self.url
 
 
+@lru_cache(maxsize=16384)  # a node's is read when it is listed and when it is first called
 def parse(text: str) -> Address:
     """Read a url; one without a scheme is ``tcp``.
 

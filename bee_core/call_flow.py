@@ -15,6 +15,7 @@ from .effects import Pause, Queue
 from .errors import InvalidArgument
 from .failures import Failure, cancelled, local, to_error, undecodable
 from .interfaces import CallRecord, Request, Tried
+from .node_set import UNUSED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .interfaces import Again, Fallback, Form, Outcome, Permit, Ticket
     from .node_set import NodeState
     from .nodes import Node
+    from .service import Service
 
 FREE_REDIALS = 3
 """How often one call may be sent anew without an attempt being counted, when it is proven that the server did not see it. Each needs a connection that went away in that very moment; more than a few are a fault."""
@@ -222,7 +224,7 @@ def _attempts(call: Call) -> Generator[Effect, Any, Failure | None]:
         call.attempts += 1
         outcome: Outcome | None = None
         try:
-            outcome = yield state.attempt
+            outcome = yield state.attempt or nodes.connect(state)
         finally:
             # In a finally: a call that is given up in the middle gives its permit back without a verdict.
             if permit is not None:
@@ -278,10 +280,17 @@ def _same(call: Call, state: NodeState[Any]) -> tuple[NodeState[Any] | None, Per
     service = call.plan.service
     # The node's current state: a snapshot may have replaced it meanwhile. Gone from the list means that it is not asked again.
     current = service.nodes.states.get(state.node.id)
-    if current is None or current.breaker is None:
-        return current, None
-    permit = current.breaker.admit(service.clock())
-    return (None, None) if permit is None else (current, permit)
+    return (None, None) if current is None else _admitted(service, current) or (None, None)
+
+
+def _admitted(service: Service[Any], state: NodeState[Any]) -> tuple[NodeState[Any], Permit | None] | None:
+    """The node with its breaker's permit, where it has a breaker; None when that gives none."""
+    if state.breaker is UNUSED:
+        service.nodes.connect(state)
+    if state.breaker is None:
+        return state, None
+    permit = state.breaker.admit(service.clock())
+    return None if permit is None else (state, permit)
 
 
 def _search(call: Call, node: Node | None, tried: Collection[str]) -> tuple[NodeState[Any] | None, Permit | None]:
@@ -290,12 +299,9 @@ def _search(call: Call, node: Node | None, tried: Collection[str]) -> tuple[Node
     passed: Sequence[str] = tuple(tried)
     while node is not None:
         state = service.nodes.states.get(node.id)
-        if state is not None:
-            if state.breaker is None:
-                return state, None
-            permit = state.breaker.admit(service.clock())
-            if permit is not None:
-                return state, permit
+        admitted = None if state is None else _admitted(service, state)
+        if admitted is not None:
+            return admitted
         # What was picked and not used is settled too, without a verdict.
         if service.balancer.settle is not None:
             service.balancer.settle(node, None, service.clock())

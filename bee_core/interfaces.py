@@ -262,7 +262,7 @@ class ChannelSettings:
         service: The service asked for; travels in the hello.
         codec: Name of the codec.
         compressor: Name of the compressor, or None.
-        token: Shared secret, or None.
+        token: Gives the shared secret of the moment for a connection that is made, or None.
         max_body: Bytes that a body of a reply may have on the wire.
         clock: Seconds, monotonic.
         decompress: Inflates a reply within the client's bound, or None without a compressor.
@@ -274,7 +274,7 @@ class ChannelSettings:
     max_body: int
     clock: Callable[[], float]
     decompress: Callable[[bytes], bytes] | None = None
-    token: str | None = attrs.field(default=None, repr=False)
+    token: Callable[[], str] | None = attrs.field(default=None, repr=False)
 
 
 class Listener(Protocol):
@@ -350,12 +350,14 @@ class Peer:
         codec: Name of the codec of all its bodies.
         compressor: Name of the compressor of bodies flagged as compressed, or None.
         max_body: Bytes that it takes in a reply, or None when it did not say.
+        certificate: The certificate that it showed and the server verified, in the form of ``ssl.SSLSocket.getpeercert()``; None without one.
     """
 
     address: str
     codec: str
     compressor: str | None
     max_body: int | None = None
+    certificate: Mapping[str, Any] | None = None
 
 
 class InboundCall(CurrentCall):
@@ -376,6 +378,11 @@ class InboundCall(CurrentCall):
     compressed: bool
     granted: float | None
     caller: Peer
+
+    @property
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """See :attr:`bee_core.call_context.CurrentCall.peer_certificate`."""
+        return self.caller.certificate
 
     def reply(self, body: bytes, compressed: bool) -> None:
         """Send the result. On the loop's thread only; ignored when the peer has gone or given up."""

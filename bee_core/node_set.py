@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .directory import Selection, explain_none
 from .effects import Attempt
 from .nodes import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from .directory import Directory
     from .interfaces import Balancer, Breaker, BreakerState, Outcome, Permit
-    from .nodes import Node
+    from .nodes import Changes, Node
 
 C = TypeVar("C")
 
 
+class _Unused:
+    """Stands for the breaker of a node that no call has been to. Such nodes may be thousands, so theirs are not made before they are needed."""
+
+    __slots__ = ()
+    state: ClassVar[BreakerState] = "closed"
+
+
+UNUSED: Any = _Unused()
+"""See :class:`NodeState`."""
+
+
 class NodeState(Generic[C]):
-    """One node with what outlives a call: its channel and its breaker."""
+    """One node with what outlives a call: its channel and its breaker, both made by :meth:`NodeSet.connect` when a call goes there for the first time.
 
-    __slots__ = ("attempt", "breaker", "channel", "node", "reported")
+    Attributes:
+        node: The node.
+        attempt: What the flow yields to send a call there; None until then.
+        breaker: The breaker, ``UNUSED`` until then; None where none is configured.
+    """
 
-    def __init__(self, node: Node, channel: C, breaker: Breaker | None, reported: BreakerState = "closed") -> None:
+    __slots__ = ("attempt", "breaker", "node", "reported")
+
+    def __init__(self, node: Node, attempt: Attempt | None, breaker: Breaker | None, reported: BreakerState = "closed") -> None:
         self.node = node
-        self.channel = channel
-        self.attempt = Attempt(channel)
+        self.attempt = attempt
         self.breaker = breaker
         self.reported = reported  # the breaker's state as of the last report; changed under the set's lock
 
@@ -67,31 +83,92 @@ class NodeSet(Generic[C]):
         self.on_breaker_change: Callable[[Node, BreakerState, BreakerState], None] | None = None
         self.explain_unknown: Callable[[], str] | None = None
         self.snapshot = Snapshot(-1, "address")
-        self.selection: Selection = directory.select(self.snapshot)
+        self._selection: Selection | None = None
+        self._ready: dict[str, Node] = {}  # in the order of the snapshot
         self.states: dict[str, NodeState[C]] = {}
         """By node id. Replaced whole on change, so that a call may read it without a lock."""
 
+    @property
+    def selection(self) -> Selection:
+        """Which nodes of the snapshot fit, and why the others do not; for reports and messages."""
+        with self._lock:
+            if self._selection is None:
+                self._selection = self._directory.select(self.snapshot)
+            return self._selection
+
     def apply(self, snapshot: Snapshot) -> None:
-        """Take a snapshot: nodes that stay keep their channel and breaker."""
+        """Take a snapshot: nodes that stay keep their channel and breaker. Where it says what changed since the one before, only that is looked at."""
+        changes = snapshot.changes
         with self._lock:
             if snapshot.revision <= self.snapshot.revision:
                 return
-            selection = self._directory.select(snapshot)
-            before = self.states
-            after: dict[str, NodeState[C]] = {}
-            for node in selection.fitting:
-                state = before.get(node.id)
-                if state is None or state.node.url != node.url:
-                    state = NodeState(node, self._make_channel(node), self._make_breaker() if self._make_breaker else None)
-                elif state.node != node:
-                    state = NodeState(node, state.channel, state.breaker, state.reported)
-                after[node.id] = state
-            self.snapshot, self.selection, self.states = snapshot, selection, after
-            self._refresh()
-            kept = {id(state.channel) for state in after.values()}
-            gone = [state.channel for state in before.values() if id(state.channel) not in kept]
+            if changes is not None and changes.since == self.snapshot.revision:  # noqa: SIM108  # too long for one line
+                before = self._take_changes(snapshot, changes)
+            else:
+                before = self._take_all(snapshot)
+            self.snapshot = snapshot
+            self._balancer.update(tuple(self._ready.values()))
+            after = self.states
+            gone = [state.attempt.channel for state in before if state.attempt is not None and not _stays(state, after)]
         for channel in gone:
             self._drop_channel(channel)
+
+    def _take_all(self, snapshot: Snapshot) -> Collection[NodeState[C]]:
+        """Go through the whole list. Returns the states that there were."""
+        self._selection = selection = self._directory.select(snapshot)
+        before = self.states
+        self.states = {node.id: self._state(node, before.get(node.id)) for node in selection.fitting}
+        self._ready = self._find_ready()
+        return before.values()
+
+    def _take_changes(self, snapshot: Snapshot, changes: Changes) -> Collection[NodeState[C]]:
+        """Go through what changed. Returns the states of before that may have been replaced."""
+        self._selection = None
+        states = dict(self.states)
+        before = [states[id_] for id_ in changes.gone if id_ in states]
+        for id_ in changes.gone:
+            states.pop(id_, None)
+            self._ready.pop(id_, None)
+        for node in self._directory.select(Snapshot(snapshot.revision, snapshot.source, changes.put)).fitting:
+            old = states.get(node.id)
+            state = states[node.id] = self._state(node, old)
+            if old is not None:
+                before.append(old)
+            if _is_ready(state):
+                self._ready[node.id] = node
+            else:
+                self._ready.pop(node.id, None)
+        for node in changes.put:
+            old = states.get(node.id)
+            if old is not None and old.node is not node and old.node != node:
+                # It said something of itself that fitted, and says now what does not.
+                before.append(states.pop(node.id))
+                self._ready.pop(node.id, None)
+        self.states = states
+        return before
+
+    def _state(self, node: Node, old: NodeState[C] | None) -> NodeState[C]:
+        if old is None or old.node.url != node.url:
+            return NodeState(node, None, None if self._make_breaker is None else UNUSED)
+        return old if old.node == node else NodeState(node, old.attempt, old.breaker, old.reported)
+
+    def connect(self, state: NodeState[C]) -> Attempt:
+        """Make the channel and the breaker of a node that a call goes to for the first time. No I/O. Thread-safe: of two threads one makes them."""
+        with self._lock:
+            current = self.states.get(state.node.id)
+            if current is None or current.node.url != state.node.url:
+                current = state  # it has left in this moment: the call goes on, and the channel goes with it
+            if current.attempt is None:
+                if current.breaker is UNUSED and self._make_breaker is not None:
+                    current.breaker = self._make_breaker()
+                current.attempt = Attempt(self._make_channel(current.node))
+            if state is not current:
+                state.attempt, state.breaker = current.attempt, current.breaker
+            attempt = current.attempt
+            left = self.states.get(state.node.id) is not current
+        if left:
+            self._drop_channel(attempt.channel)
+        return attempt
 
     def settle(self, state: NodeState[C], permit: Permit, outcome: Outcome | None, now: float) -> None:
         """Hand an attempt's verdict to the node's breaker, and take the node out or back where that changed its state."""
@@ -120,14 +197,12 @@ class NodeSet(Generic[C]):
         if before != after and self.on_breaker_change is not None:
             self.on_breaker_change(state.node, before, after)
 
-    def refresh(self) -> None:
-        """Rebuild the ready set, for what changed beside the verdicts of calls and pings."""
-        with self._lock:
-            self._refresh()
-
     def _refresh(self) -> None:
-        ready = [state.node for state in self.states.values() if state.breaker is None or state.breaker.state != "open"]
-        self._balancer.update(ready)
+        self._ready = self._find_ready()
+        self._balancer.update(tuple(self._ready.values()))
+
+    def _find_ready(self) -> dict[str, Node]:
+        return {id_: state.node for id_, state in self.states.items() if _is_ready(state)}
 
     def explain_none(self) -> tuple[str, str]:
         """Why no node can be picked: the kind of the failure and its message."""
@@ -153,6 +228,15 @@ class NodeSet(Generic[C]):
         for state in self.states.values():
             renew_after_fork(state.breaker)
         self._refresh()  # the fork may have come between a change and its refresh
+
+
+def _is_ready(state: NodeState[Any]) -> bool:
+    return state.breaker is None or state.breaker.state != "open"
+
+
+def _stays(state: NodeState[Any], after: Mapping[str, NodeState[Any]]) -> bool:
+    current = after.get(state.node.id)
+    return current is not None and current.attempt is state.attempt
 
 
 def renew_after_fork(plugin: object) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from . import frames, messages
-from .errors import ProtocolError
+from .errors import MessageTooLarge, ProtocolError
 from .frames import CANCEL, COMPRESSED, ERROR, GOAWAY, HELLO, HELLO_ACK, KIND_NAMES, MAX_ID, PING, PONG, REQUEST, RESPONSE, Frame, FrameDecoder, encode_head
 from .messages import time_left_field
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from .interfaces import Request
     from .messages import Goaway, Hello, HelloAck
 
+MAX_HELLO = 64 * 1024
+"""Bytes of a hello, from its length to its end: nobody who is not known yet makes a server keep more."""
 _NO_LIMIT = 1 << 62
+_LENGTH = 4  # bytes of a frame's length
 _LARGE = 64 * 1024  # bytes from which a body is handed over separately instead of being copied behind its header
 
 
@@ -142,10 +145,11 @@ class ServerProtocol:
         error: Why the connection is unusable.
     """
 
-    __slots__ = ("_decoder", "error", "hello", "last_id", "state")
+    __slots__ = ("_decoder", "_start", "error", "hello", "last_id", "state")
 
     def __init__(self, max_body: int) -> None:
         self._decoder = FrameDecoder(max_body)
+        self._start = b""
         self.state: Literal["hello", "open", "going", "refused"] = "hello"
         self.hello: Hello | None = None
         self.last_id = 0
@@ -158,9 +162,23 @@ class ServerProtocol:
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take a chunk; return the frames in it in order. The caller passes each to :meth:`check` as its turn comes."""
-        if self.error is not None or self.state == "refused":
+        if self.state != "open":
+            if self.error is not None or self.state == "refused":
+                return []
+            if len(self._start) < _LENGTH and not self._is_small(data):
+                return []
+        elif self.error is not None:
             return []
         return self._decoder.feed(data)
+
+    def _is_small(self, data: bytes) -> bool:
+        """Whether the first frame, as far as it is known, is no longer than a hello may be."""
+        self._start = start = (self._start + data[:_LENGTH])[:_LENGTH]
+        if len(start) == _LENGTH and (length := int.from_bytes(start, "big")) > MAX_HELLO - _LENGTH:
+            message = f"a hello of {length + _LENGTH} bytes, with at most {MAX_HELLO} allowed; nothing of it was read"
+            self.error = frames.foreign(start) or MessageTooLarge(message)
+            return False
+        return True
 
     @property
     def stream_error(self) -> CallError | None:

@@ -1,13 +1,17 @@
-"""For every test: lists of nodes are kept in a folder of the test's own, never in the user's."""
+"""For every test: lists of nodes are kept in a folder of the test's own, never in the user's. And the table of faults, which tests of several folders fill."""
 
 from __future__ import annotations
 
 import os
 from itertools import count
+from pathlib import Path
 
 import pytest
 
+from fault_table import Row, lines, save
+
 _numbers = count(1)
+_ROWS = pytest.StashKey[list]()
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +29,29 @@ def own_cache_folder(cache_folders):
     folder = cache_folders / str(next(_numbers))  # made by whoever saves a list
     os.environ["BEE_CACHE_DIR"] = str(folder)
     return folder
+
+
+@pytest.fixture
+def record(request):
+    """Enters a row into the table of faults."""
+    rows = request.config.stash.setdefault(_ROWS, [])
+
+    def record(fault, load=None, **figures):
+        if load is not None:
+            figures = {"calls": len(load.calls), "failed": len(load.failed), **figures}
+        rows.append(Row(fault, **figures))
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash.get(_ROWS, [])
+    if not rows:
+        return
+    stated, cache = os.environ.get("BEE_FAULT_TABLE"), getattr(config, "cache", None)
+    path = Path(stated) if stated else cache.mkdir("bee") / "fault-table.json" if cache is not None else None
+    if path is not None:
+        save(rows, path)
+    terminalreporter.section(f"faults (also in {path})" if path is not None else "faults")
+    for line in lines(rows):
+        terminalreporter.line(line)

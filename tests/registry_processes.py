@@ -66,10 +66,10 @@ class ZooKeeper(Faulty, ZooKeeperServer):
     """ZooKeeper."""
 
 
-def made(kind: type[Faulty], folder: Path, *arguments: str) -> Faulty:
+def made(kind: type[Faulty], folder: Path, *arguments: str, host: str = "127.0.0.1") -> Faulty:
     """A server that is not yet started; skips or fails where its binary is missing."""
     require(kind)
-    return kind(folder, arguments=arguments)
+    return kind(folder, arguments=arguments, host=host)
 
 
 def require(kind: type[RegistryServer]) -> None:

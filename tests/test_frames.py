@@ -155,6 +155,8 @@ def header(length, *, version=1, kind=3, flags=0, form=0, fields_size=0):
         (header(0xFFFF_FFFF), 4, MessageTooLarge, "a frame of 4294967295 bytes, with at most 200 bytes of body"),
         (header(MAX_OVERHEAD + MAX_BODY + 1), 4, MessageTooLarge, "max_size"),
         (header(9), 4, ProtocolError, "a frame of 9 bytes cannot hold its header"),
+        (bytes.fromhex("160301020001"), 4, MessageTooLarge, "these bytes are TLS"),
+        (bytes.fromhex("15030300020246"), 4, ProtocolError, "these bytes are TLS"),
         (b"SSH-2.0-OpenSSH", 4, ProtocolError, "they begin with the text 'SSH-'"),
         (header(10, version=2), 5, ProtocolError, "protocol version 2; this side speaks version 1"),
         (header(10, flags=2), 14, ProtocolError, "unknown flags 0x02"),

@@ -140,16 +140,9 @@ class AsyncClient:
             raise CallCancelled(msg, service=service.name, method=method)
 
     def _deliver(self, service: Service[AsyncChannel], snapshot: Snapshot) -> None:
-        """Channels belong to the client's loop, so that is where a list of nodes is taken over."""
-
-        def learn() -> None:
-            if not self._closing.is_set():
-                service.learn(snapshot)
-
-        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001  # documented for this use: returns None instead of raising
-            learn()
-        elif self._loop is not None:
-            _on(self._loop, learn)
+        """On the control plane's thread, so that a long list does not hold up the loop; only channels, which are the loop's, are made and dropped there."""
+        if not self._closing.is_set():
+            service.learn(snapshot)
 
     async def nodes(self, service: str) -> NodesReport:
         """What is known of a service's nodes, as :meth:`bee_core.sync.client.Client.nodes`."""
@@ -169,7 +162,7 @@ class AsyncClient:
 
         known = await self.nodes(service)
         found = self._assembly.services[service]
-        health = await ask_health(found.nodes.states) if ask else {}
+        health = await ask_health(found.nodes) if ask else {}
         return explain(
             found, self.config, known, method, key=key, make_balancer=lambda: self._assembly.make_balancer(found), make_rng=random.Random, health=health
         )
@@ -199,8 +192,14 @@ class AsyncClient:
         return channel
 
     def _drop_channel(self, channel: AsyncChannel) -> None:
-        self._channels.discard(channel)
-        channel.retire()
+        def drop() -> None:
+            self._channels.discard(channel)
+            channel.retire()
+
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001  # documented for this use: returns None instead of raising
+            drop()
+        elif self._loop is not None:
+            _on(self._loop, drop)
 
     async def close(self) -> None:
         """Close all connections; calls in flight end with CallCancelled. Idempotent."""

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING
 from ..explain import MOST_PINGED, PING_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..interfaces import AsyncChannel
-    from ..node_set import NodeState
+    from ..node_set import NodeSet, NodeState
 
 
-async def ask_health(states: Mapping[str, NodeState[AsyncChannel]]) -> dict[str, str]:
+async def ask_health(nodes: NodeSet[AsyncChannel]) -> dict[str, str]:
     """Ping nodes, all at a time: ``serving``, ``draining``, or why a node did not answer, by its id."""
 
     async def ask(state: NodeState[AsyncChannel]) -> str:
         try:
-            answer = await state.channel.ping(PING_TIMEOUT)
+            answer = await (state.attempt or nodes.connect(state)).channel.ping(PING_TIMEOUT)
         except Exception as error:  # a transport's
             return f"no answer: {error}"
         return answer if isinstance(answer, str) else answer.message
 
-    asked = dict(islice(states.items(), MOST_PINGED))
+    asked = dict(islice(nodes.states.items(), MOST_PINGED))
     return dict(zip(asked, await asyncio.gather(*map(ask, asked.values())), strict=True))

@@ -26,6 +26,7 @@ from .field_rules import (
     written_at,
 )
 from .scalars import COMMAS, DIAL, OPTIONS, RANGE, SEVERAL, VERSION, Bytes, Seconds
+from .secret import Secret  # noqa: TC001  cattrs reads the annotations
 from .server_model import ServerConfig  # noqa: TC001  cattrs reads the annotations
 from .settings import MAX_INFLATED, MAX_SIZE, PluginRef
 
@@ -199,6 +200,14 @@ class ClientConfig(CallConfig):
     )
     tags: Annotated[frozenset[str], COMMAS] = attrs.field(
         default=frozenset(), validator=names_not_empty, metadata=about("Only nodes that have all of these labels.", "Any node.")
+    )
+    token: Secret | None = attrs.field(
+        default=None,
+        repr=False,
+        metadata=about(
+            "A secret that the server knows as well: a text such as `${BEE_TOKEN}`, or `{file: /path}`, of which the first line counts and which is read again when it has changed.",
+            "None: a server that states no `tokens` asks for none.",
+        ),
     )
     zone: str | None = attrs.field(
         default=None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..backoff import Backoff
 from ..errors import RegistryError
-from ..nodes import Snapshot
+from ..nodes import Changes, Snapshot
 from .empty_list import EmptyListGuard
 from .next_snapshot import next_snapshot
 
@@ -38,6 +38,12 @@ RETRY_FIRST = 0.2
 
 FIRST_ANSWER = 5.0
 """Seconds after which a watch that has said nothing at all is given up and begun anew: a connection that hangs looks like this."""
+
+
+SAVE_EVERY = 2.0
+"""Seconds between two writes of a list that keeps changing. A write costs in proportion to the whole list; a client that dies meanwhile starts from one that is so much older."""
+
+_LAST_SAVE = 1.0  # seconds that a client which closes grants to a write under way
 
 
 class Discovery:
@@ -99,10 +105,14 @@ class Discovery:
         self._callbacks: list[Callable[[], None]] = []
         self._handle: Handle | None = None
         self._begun = 0.0
+        self._heard_revision: int | None = None
+        self._left_out = False
         self._remembered: tuple[Node, ...] = ()
         self._saved: tuple[Node, ...] = ()
         self._saving: asyncio.Future[bool] | None = None
         self._to_save: tuple[Node, ...] | None = None
+        self._save_timer: asyncio.TimerHandle | None = None
+        self._saved_at = -SAVE_EVERY
         self._guard = EmptyListGuard(
             self.service,
             self._registry_name,
@@ -197,6 +207,9 @@ class Discovery:
                 failures += 1
         finally:
             self._guard.stop()
+            if self._saving is not None:
+                await asyncio.wait((self._saving,), timeout=_LAST_SAVE)
+            self._save()  # what waited for its turn
 
     async def _recall(self) -> None:
         loop = asyncio.get_running_loop()
@@ -227,19 +240,31 @@ class Discovery:
                     await close()
 
     def _heard(self, snapshot: Snapshot) -> None:
-        nodes = self._sound(snapshot.nodes)
-        current = self._current
         if self._trouble is not None:
             self._trouble = None
-            log.info("the registry %s is back: it lists %s of %s", self._registry_name, _count(nodes), self.service)
+            log.info("the registry %s is back: it lists %s of %s", self._registry_name, _count(snapshot.nodes), self.service)
+        changes = self._own_changes(snapshot)
+        self._heard_revision = snapshot.revision
+        nodes = snapshot.nodes if changes is not None else self._sound(snapshot.nodes)
+        self._left_out = len(nodes) < len(snapshot.nodes)
+        current = self._current
         if nodes:
             self._guard.stop()
-            self._publish(nodes)
+            self._publish(nodes, changes)
             self._save_soon(nodes)
         elif current is None or not current.nodes:
             self._publish(())
         else:
             self._guard.hold(current.nodes)
+
+    def _own_changes(self, snapshot: Snapshot) -> Changes | None:
+        """What changed, told by this object's own revisions; None where the whole list must be looked at."""
+        changes, current = snapshot.changes, self._current
+        if changes is None or changes.since != self._heard_revision or self._left_out or self._guard.holding:
+            return None
+        if current is None or current.source != "registry" or not snapshot.nodes or len(self._sound(changes.put)) < len(changes.put):
+            return None
+        return Changes(current.revision, changes.put, changes.gone)
 
     def _lost(self, error: Exception) -> None:
         first = self._trouble is None
@@ -262,17 +287,17 @@ class Discovery:
                 log.warning("a node of %s is left out: %s (said once; bee nodes lists the others)", self.service, reason)
         return tuple(sound)
 
-    def _publish(self, nodes: tuple[Node, ...]) -> None:
+    def _publish(self, nodes: tuple[Node, ...], changes: Changes | None = None) -> None:
         with self._lock:
             current = self._current
             if current is not None and current.source == "registry" and current.nodes == nodes:
                 return  # nothing new: the watch began again
-            snapshot = self._next("registry", nodes)
+            snapshot = self._next("registry", nodes, changes)
         self._hand_on(snapshot)
 
-    def _next(self, source: Source, nodes: tuple[Node, ...]) -> Snapshot:
+    def _next(self, source: Source, nodes: tuple[Node, ...], changes: Changes | None = None) -> Snapshot:
         self._revision += 1
-        self._current = Snapshot(self._revision, source, nodes)
+        self._current = Snapshot(self._revision, source, nodes, changes)
         return self._current
 
     def _hand_on(self, snapshot: Snapshot) -> None:
@@ -290,28 +315,40 @@ class Discovery:
             callback()
 
     def _save_soon(self, nodes: tuple[Node, ...]) -> None:
-        """Write the newest list, one write at a time; what changes meanwhile is written once, in the end."""
+        """Write the newest list: at once, or where one was written a moment ago, when that is :data:`SAVE_EVERY` ago. One write at a time."""
         self._to_save = nodes
-        if self._saving is None:
+        if self._saving is not None or self._save_timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        pause = self._saved_at + SAVE_EVERY - loop.time()
+        if pause > 0:
+            self._save_timer = loop.call_later(pause, self._save)
+        else:
             self._save()
 
     def _save(self) -> None:
+        if self._save_timer is not None:
+            self._save_timer.cancel()
+            self._save_timer = None
         nodes, self._to_save = self._to_save, None
         if nodes is None or nodes == self._saved:
             return
+        loop = asyncio.get_running_loop()
         try:
             # Handed over here and now and not by a task, so that a client which closes the next moment has kept its list.
-            self._saving = asyncio.get_running_loop().run_in_executor(None, self._cache.save, self.service, nodes)
+            self._saving = loop.run_in_executor(None, self._cache.save, self.service, nodes)
         except RuntimeError as error:  # the interpreter leaves, and starts no threads any more
             log.debug("the nodes of %s were not kept: %s", self.service, error)
             return
+        self._saved_at = loop.time()
         self._saving.add_done_callback(partial(self._was_saved, nodes))
 
     def _was_saved(self, nodes: tuple[Node, ...], saving: asyncio.Future[bool]) -> None:
         self._saving = None
         if not saving.cancelled() and saving.exception() is None and saving.result():
             self._saved = nodes
-        self._save()
+        if self._to_save is not None:
+            self._save_soon(self._to_save)
 
 
 def _count(nodes: tuple[Node, ...]) -> str:

@@ -67,8 +67,11 @@ class Handle:
             return
         self._task = asyncio.get_running_loop().create_task(_made(make_coroutine))
         self._task.add_done_callback(self._ended)
+        # asyncio itself knows its tasks weakly: one that waits for what nobody else holds would be collected in the middle.
+        self._plane._tasks.add(self._task)  # noqa: SLF001  # two halves of one thing
 
     def _ended(self, task: asyncio.Task[object]) -> None:
+        self._plane._tasks.discard(task)  # noqa: SLF001  # two halves of one thing
         if not task.cancelled() and (error := task.exception()) is not None:
             self.error = error
             log.error("a task of the control plane %s ended with %s: %s", self._plane.name, type(error).__name__, error, exc_info=error)
@@ -102,6 +105,7 @@ class ControlPlane:
         self._selector: selectors.BaseSelector | None = None
         self._thread: Thread | None = None
         self._gone = Event()
+        self._tasks: set[asyncio.Task[object]] = set()  # on the plane's thread only
 
     @property
     def running(self) -> bool:
@@ -175,6 +179,7 @@ class ControlPlane:
     def after_fork_in_child(self) -> None:
         """Forget the parent's thread and loop; see :class:`bee_core.fork.Forkable`. The next task starts new ones."""
         loop, selector = self._loop, self._selector
+        _inherited.append(self._tasks)
         self._forget()
         if loop is None or loop.is_closed():
             return

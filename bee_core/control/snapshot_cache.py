@@ -1,6 +1,6 @@
 """The last list of nodes of each service, kept on disk: a client starts from it while its registry is out of reach.
 
-A file is JSON: ``{"format": 1, "sha256": …, "content": {"registry", "service", "written", "nodes"}}``, the checksum being that of ``content`` as canonical JSON. It is
+A file is JSON: ``{"format": 1, "sha256": …, "content": {"registry", "service", "written", "nodes"}}``, the checksum being that of the bytes of ``content``. It is
 written to a temporary file, flushed to the disk and moved into place, so a reader sees the old list or the new one and never a part. Whatever is wrong with a file is a
 warning: the cache helps, and must never be the reason for a failure.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import math
 import os
@@ -19,7 +18,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..nodes import Node
+import msgspec
+
+from ..nodes import Node  # noqa: TC001  # msgspec reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,9 +92,10 @@ class SnapshotCache:
     def save(self, service: str, nodes: tuple[Node, ...]) -> bool:
         """Replace the file of a service; on failure warn once and say False."""
         path = self.path(service)
-        content = {"registry": self._registry, "service": service, "written": time.time(), "nodes": [_as_object(node) for node in nodes]}
         try:
-            raw = json.dumps({"format": FORMAT, "sha256": _checksum(content), "content": content}, allow_nan=False).encode()
+            _check(nodes)
+            content = msgspec.json.encode(_Content(self._registry, service, time.time(), nodes))
+            raw = msgspec.json.encode(_Document(FORMAT, _checksum(content), msgspec.Raw(content)))
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _replace(path, raw)
         except Exception as error:  # a full disk, no permission, no home: the client only loses its list for the next start
@@ -104,17 +106,17 @@ class SnapshotCache:
     def _parse(self, raw: bytes, service: str) -> tuple[Node, ...]:
         if len(raw) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        document = json.loads(raw)
-        if not isinstance(document, dict):
-            raise ValueError("it is not an object")  # noqa: TRY004  # wrong bytes, not a wrong argument
-        if document.get("format") != FORMAT:
-            raise ValueError(f"it has format {str(document.get('format'))[:20]}, and this bee reads format {FORMAT}")
-        content = document["content"]
-        if document["sha256"] != _checksum(content):
+        written = msgspec.json.decode(raw, type=_Format).format
+        if written != FORMAT:
+            raise ValueError(f"it has format {str(written)[:20]}, and this bee reads format {FORMAT}")
+        document = msgspec.json.decode(raw, type=_Document)
+        if document.sha256 != _checksum(bytes(document.content)):
             raise ValueError("its checksum does not fit, so it is damaged")
-        if content["service"] != service or content["registry"] != self._registry:
+        content = msgspec.json.decode(document.content, type=_Content)
+        if content.service != service or content.registry != self._registry:
             raise ValueError("it is of another service or registry")
-        return tuple(_as_node(entry) for entry in content["nodes"])
+        _check(content.nodes)
+        return content.nodes
 
     def _warn(self, kind: str, text: str) -> None:
         if kind not in self._warned:
@@ -142,34 +144,33 @@ def _replace(path: Path, raw: bytes) -> None:
         raise
 
 
-def _checksum(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+class _Content(msgspec.Struct):
+    registry: str
+    service: str
+    written: float
+    nodes: tuple[Node, ...]
 
 
-def _as_object(node: Node) -> dict[str, Any]:
-    return {
-        "id": node.id,
-        "url": node.url,
-        "version": node.version,
-        "weight": node.weight,
-        "zone": node.zone,
-        "tags": sorted(node.tags),
-        "workers": node.workers,
-    }
+class _Format(msgspec.Struct):
+    format: Any = None
 
 
-def _as_node(entry: dict[str, Any]) -> Node:
-    texts = (entry["id"], entry["url"], *entry["tags"])
-    maybe = (entry["version"], entry["zone"])
-    weight, workers = float(entry["weight"]), int(entry["workers"])
-    if not all(isinstance(text, str) for text in texts) or not all(text is None or isinstance(text, str) for text in maybe):
-        raise ValueError("a node in it has a value of a wrong type")
-    if not math.isfinite(weight) or weight < 0 or workers < 1:
+class _Document(msgspec.Struct):
+    format: int
+    sha256: str
+    content: msgspec.Raw
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check(nodes: tuple[Node, ...]) -> None:
+    if not all(math.isfinite(node.weight) and node.weight >= 0 and node.workers >= 1 for node in nodes):
         raise ValueError("a node in it has an impossible number")
-    return Node(entry["id"], entry["url"], entry["version"], weight, entry["zone"], frozenset(entry["tags"]), workers)
 
 
 def _said(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return f"{type(error).__name__}: {error}"[:200] if not isinstance(error, ValueError) or isinstance(error, json.JSONDecodeError) else str(error)[:200]
+    return f"{type(error).__name__}: {error}"[:200] if not isinstance(error, ValueError) or isinstance(error, msgspec.MsgspecError) else str(error)[:200]

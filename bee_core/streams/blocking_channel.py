@@ -10,13 +10,12 @@ from ..failures import (
     connect_timed_out,
     refused,
 )
-from .blocking_connection import BlockingConnection
 from .pool import IdlePool
-from .replies import encode_hello
 
 if TYPE_CHECKING:
     from ..interfaces import ChannelSettings, Request
     from ..nodes import Node
+    from .blocking_connection import BlockingConnection
     from .transport import StreamTransport
 
 
@@ -31,7 +30,6 @@ class BlockingChannel:
         self._node = node
         self._idle = IdlePool()
         self._active: set[BlockingConnection] = set()
-        self.hello = encode_hello(settings)
 
     def start(self, request: Request) -> BlockingConnection | Failure:
         """See :meth:`bee_core.interfaces.Channel.start`. A pooled connection that turns out to be broken while sending costs nothing: the next one is taken."""
@@ -63,7 +61,7 @@ class BlockingChannel:
         if seconds <= 0:
             return connect_timed_out(0.0, full=False)
         try:
-            return BlockingConnection(self, self._transport.dial(self._node.url, seconds))
+            return self._transport.connection(self, self._transport.dial(self._node.url, seconds))
         except TimeoutError:
             return connect_timed_out(configured, full=seconds >= configured)
         except (OSError, ValueError) as error:

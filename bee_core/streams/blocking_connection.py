@@ -12,19 +12,21 @@ from .. import frames
 from ..errors import ProtocolError
 from ..failures import (
     Failure,
+    HandshakeError,
     broken_peer,
     cancelled,
     lost,
     not_sent,
     passed_over,
     read_timed_out,
+    refused,
     write_timed_out,
 )
 from ..frames import Frame
 from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..protocol import ClientProtocol
-from .replies import inflate, too_large, unreadable
+from .replies import encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     import socket
@@ -51,7 +53,7 @@ class BlockingConnection:
         self._sock = sock
         self._channel = channel
         self._clock = channel.settings.clock
-        self._protocol = ClientProtocol(channel.hello, channel.settings.max_body)
+        self._protocol = ClientProtocol(encode_hello(channel.settings), channel.settings.max_body)
         self._pollin = select.poll()
         self._pollin.register(sock.fileno(), _POLLIN)
         self._served = False
@@ -115,6 +117,8 @@ class BlockingConnection:
         """A server that refuses the rest of a request may have said why before it hung up."""
         try:
             self._protocol.receive(self._sock.recv(_CHUNK))
+        except HandshakeError as told:
+            return refused(told)
         except OSError:
             return not_sent(error, reused=self._served)
         goaway = self._protocol.goaway
@@ -181,7 +185,7 @@ class BlockingConnection:
         goaway = self._protocol.goaway
         if goaway is not None and id_ > goaway.last_id:
             return passed_over(goaway.message, kind=goaway.kind)
-        return lost(error)
+        return lost(error, greeted=self._protocol.ack is not None)
 
     def _outcome(self, frame: Frame) -> Outcome:
         if frame.kind == _RESPONSE:

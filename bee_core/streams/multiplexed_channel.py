@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from ..failures import Failure, cancelled, connect_timed_out, refused
 from .deadline_timer import DeadlineTimer
 from .multiplexed_connection import MultiplexedConnection, PendingReply
-from .replies import encode_hello
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +24,6 @@ class MultiplexedChannel:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.closed = False
-        self.hello = encode_hello(settings)
         self._transport = transport
         self._node = node
         self._connection: MultiplexedConnection | None = None
@@ -146,6 +144,10 @@ class MultiplexedChannel:
         finally:
             for connection in made:
                 connection.close()
+
+    def explained(self, error: Exception) -> Exception:
+        """See :meth:`StreamTransport.explained`."""
+        return self._transport.explained(error)
 
     def retire(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.retire`."""

@@ -15,7 +15,7 @@ from ..payloads import HEAVY
 from ..protocol import ClientProtocol
 from .batched_writer import BatchedWriter
 from .deadline_timer import DeadlineTimer
-from .replies import inflate, too_large, unreadable
+from .replies import encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     from ..interfaces import Outcome, Request
@@ -57,7 +57,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def __init__(self, channel: MultiplexedChannel) -> None:
         self._channel = channel
-        self._protocol = ClientProtocol(channel.hello, channel.settings.max_body)
+        self._protocol = ClientProtocol(encode_hello(channel.settings), channel.settings.max_body)
         self._loop = channel.loop
         self._clock = channel.settings.clock
         self._transport: Any = None
@@ -118,7 +118,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
-        self._end(cancelled("the client was closed", sent=True) if self._channel.closed else lost(error or "the server closed it"))
+        self._end(cancelled("the client was closed", sent=True) if self._channel.closed else self._lost(error))
         self._channel.forget(self)
         if not self.closed.done():
             self.closed.set_result(None)
@@ -248,6 +248,10 @@ class MultiplexedConnection(asyncio.Protocol):
                 if not ping.done():
                     ping.set_result(passed_over(goaway.message, kind=goaway.kind))
             self._transport.close()
+
+    def _lost(self, error: Exception | None) -> Failure:
+        reason = "the server closed it" if error is None else self._channel.explained(error)
+        return lost(reason, greeted=self._protocol.ack is not None)
 
     def _end(self, failure: Failure) -> None:
         waiting, self._waiting = self._waiting, {}

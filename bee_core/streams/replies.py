@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 def encode_hello(settings: ChannelSettings) -> bytes:
-    """The hello frame of a channel's connections."""
-    hello = Hello(settings.service, settings.codec, settings.compressor, settings.token, settings.max_body)
+    """The hello frame of a connection that is made now: the token may have changed since the one before."""
+    token = None if settings.token is None else settings.token()
+    hello = Hello(settings.service, settings.codec, settings.compressor, token, settings.max_body)
     return frames.encode(frames.HELLO, 0, hello.encode())
 
 

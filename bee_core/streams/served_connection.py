@@ -160,9 +160,10 @@ class ServedConnection(asyncio.Protocol):
         assert hello is not None  # noqa: S101  # check() accepted a hello; narrows the type
         failure = self._endpoint.admit(hello)
         if failure is not None:
+            log.info("refused %s: %s", self._address, failure.message)
             self._refuse(failure.kind, failure.message)
             return
-        self._peer = Peer(self._address, hello.codec, hello.compressor, hello.max_body)
+        self._peer = Peer(self._address, hello.codec, hello.compressor, hello.max_body, self._transport.get_extra_info("peercert") or None)
         self.write(self._protocol.accept(self._endpoint.ack))
         if self._listener.draining:
             self.write(self._protocol.leave())
@@ -228,9 +229,9 @@ class ServedConnection(asyncio.Protocol):
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
-            self._listener.sweep_soon()
-        else:
-            self._transport.close()
+        # Where a stream has no halves (the loops' TLS), the goaway alone is the end, and the rest comes with the listener's sweep: closing now would meet what the client
+        # is still sending with a reset.
+        self._listener.sweep_soon()
 
     def time_out(self, seconds: float) -> None:
         """The client began a frame, or a connection, and did not go on."""

@@ -184,7 +184,7 @@ class Client:
 
         known = self.nodes(service)
         found = self._assembly.services[service]
-        health = ask_health(found.nodes.states) if ask else {}
+        health = ask_health(found.nodes) if ask else {}
         return explain(
             found, self.config, known, method, key=key, make_balancer=lambda: self._assembly.make_balancer(found), make_rng=random.Random, health=health
         )

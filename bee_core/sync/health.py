@@ -9,23 +9,21 @@ from typing import TYPE_CHECKING
 from ..explain import MOST_PINGED, PING_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..interfaces import Channel
-    from ..node_set import NodeState
+    from ..node_set import NodeSet, NodeState
 
 
-def ask_health(states: Mapping[str, NodeState[Channel]]) -> dict[str, str]:
+def ask_health(nodes: NodeSet[Channel]) -> dict[str, str]:
     """Ping nodes, all at a time: ``serving``, ``draining``, or why a node did not answer, by its id. Waits a little over :data:`PING_TIMEOUT` at most."""
 
     def ask(state: NodeState[Channel]) -> str:
         try:
-            answer = state.channel.ping(PING_TIMEOUT)
+            answer = (state.attempt or nodes.connect(state)).channel.ping(PING_TIMEOUT)
         except Exception as error:  # a transport's
             return f"no answer: {error}"
         return answer if isinstance(answer, str) else answer.message
 
-    asked = dict(islice(states.items(), MOST_PINGED))
+    asked = dict(islice(nodes.states.items(), MOST_PINGED))
     if not asked:
         return {}
     with ThreadPoolExecutor(len(asked), "bee-health") as threads:

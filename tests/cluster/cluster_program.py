@@ -1,4 +1,7 @@
-"""A server of a cluster: ``cluster_program.py CONFIG-AS-JSON LOG``. Orders come on standard input, a line each: ``hang`` and ``work``."""
+"""A server of a cluster: ``cluster_program.py CONFIG-AS-JSON LOG``. Orders come on standard input, a line each: ``hang`` and ``work``.
+
+``--clock=SECONDS`` moves the clock of the whole process, ``--id=ID`` gives it an id that others may have too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import time
 
 import bee_core
 
@@ -52,12 +56,32 @@ class Work:
         self._working.wait()
 
 
+def move_clock(seconds: float) -> None:
+    """The wall clock is wrong, as every module of this process reads it; the monotonic clock is not."""
+    real = time.time
+    time.time = lambda: real() + seconds
+    time.time_ns = lambda: int(time.time() * 1e9)
+
+
+def take_id(id_: str) -> None:
+    """Ids are random; this one is not."""
+    from bee_core.server import server
+
+    server.instance_id = lambda service: id_
+
+
 def say(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
+    for option in sys.argv[3:]:
+        name, _, value = option.partition("=")
+        if name == "--clock":
+            move_clock(float(value))
+        elif name == "--id":
+            take_id(value)
     server = bee_core.build_server(json.loads(sys.argv[1]))
     work = Work(sys.argv[2])
     threading.Thread(target=work.take_orders, daemon=True).start()

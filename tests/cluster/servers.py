@@ -22,7 +22,7 @@ HEARTBEAT = 0.5
 """Seconds; a lease lasts three of them. Long enough for a machine that is busy with other tests."""
 
 
-def registry(folder: Path, heartbeat: float = HEARTBEAT) -> dict[str, Any]:
+def local(folder: Path, heartbeat: float = HEARTBEAT) -> dict[str, Any]:
     return {"protocol": "local", "address": str(folder), "heartbeat_interval": heartbeat}
 
 
@@ -30,23 +30,25 @@ class ClusterServer(ServingProcess):
     """Runs ``cluster_program.py``.
 
     Args:
-        folder: Of the registry.
+        registry: What stands under ``bee.rpc.registry``.
         log: Where ``write`` appends its keys.
-        heartbeat: Seconds.
+        wait: Whether to wait until it is registered; it serves in any case.
         settings: Of the server.
     """
 
     PROGRAM = Path(__file__).with_name("cluster_program.py")
 
-    def __init__(self, folder: Path, *, log: Path | None = None, heartbeat: float = HEARTBEAT, **settings: Any) -> None:
+    def __init__(self, registry: dict[str, Any], *, log: Path | None = None, wait: bool = True, **settings: Any) -> None:
         server = {"name": "calc", "version": "1.0.0", "register": True, "address": "127.0.0.1:0", **settings}
-        self._arguments = [json.dumps({"bee": {"rpc": {"registry": registry(folder, heartbeat), "server": server}}}), str(log or os.devnull)]
+        self._arguments = [json.dumps({"bee": {"rpc": {"registry": registry, "server": server}}}), str(log or os.devnull)]
+        self._wait = wait
         self.start()
 
     def start(self) -> None:
         """Start the process, and wait until it serves and is registered."""
         super().start()
-        self.expect("registered ")
+        if self._wait:
+            self.expect("registered ")
 
     def order(self, order: str) -> None:
         """Tell it to ``hang`` or to ``work``, and wait until it does."""
@@ -65,8 +67,8 @@ class ClusterServer(ServingProcess):
         self.signal(signal.SIGCONT)
 
 
-def client_config(folder: Path, *, services: Iterable[str] = ("calc",), **settings: Any) -> dict[str, Any]:
-    return {"bee": {"rpc": {"registry": registry(folder), "client": dict.fromkeys(services, settings)}}}
+def client_config(registry: dict[str, Any], *, services: Iterable[str] = ("calc",), **settings: Any) -> dict[str, Any]:
+    return {"bee": {"rpc": {"registry": registry, "client": dict.fromkeys(services, settings)}}}
 
 
 def listed(client: Any, service: str = "calc") -> set[str]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from cluster.client_program import CHILDREN, HANGING
-from cluster.servers import client_config
+from cluster.servers import client_config, local
 from faults.services import PATIENCE
 
 _PROGRAM = Path(__file__).with_name("client_program.py")
 
 
 def run(folder, act, **settings):
-    config = json.dumps(client_config(folder, **settings))
+    config = json.dumps(client_config(local(folder), **settings))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([sys.executable, "-W", "ignore::DeprecationWarning", str(_PROGRAM), config, act], text=True, **pipes)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import bee_core
-from cluster.servers import client_config, when
+from cluster.servers import client_config, local, when
 from faults.services import PATIENCE
 
 
@@ -45,7 +45,7 @@ DAMAGES = [corrupt, truncate, empty, from_a_newer_version, unwritable]
 def kept(start, folder, own_cache_folder):
     """The server, and the file in which a client has kept its list of it."""
     (server,) = start(1)
-    with bee_core.build_client(client_config(folder)) as client:
+    with bee_core.build_client(client_config(local(folder))) as client:
         assert client.service("calc").echo(1) == 1
         when(lambda: list(own_cache_folder.glob("*.json")), "no list was kept")
     (path,) = Path(own_cache_folder).glob("*.json")
@@ -56,7 +56,7 @@ def kept(start, folder, own_cache_folder):
 def test_with_its_registry_a_client_does_not_need_the_damaged_list_and_replaces_it(kept, folder, record, caplog, damage):
     server, path = kept
     damage(path)
-    with caplog.at_level(logging.WARNING, "bee.client"), bee_core.build_client(client_config(folder)) as client:
+    with caplog.at_level(logging.WARNING, "bee.client"), bee_core.build_client(client_config(local(folder))) as client:
         assert client.service("calc").echo(2) == 2
         assert client.nodes("calc").source == "registry"
         if damage is unwritable:
@@ -80,7 +80,7 @@ def test_without_its_registry_a_client_calls_the_configured_address_and_never_wh
     server, path = kept
     damage(path)
     folder.chmod(0o777)  # others could write there, so nobody believes what it says: the registry is out of reach
-    with bee_core.build_client(client_config(folder, address=server.url)) as client:
+    with bee_core.build_client(client_config(local(folder), address=server.url)) as client:
         reply = bee_core.detailed(client.service("calc").echo, 3)
         assert (reply.value, client.nodes("calc").source) == (3, "address")
     assert reply.seconds < PATIENCE / 2
@@ -89,7 +89,7 @@ def test_without_its_registry_a_client_calls_the_configured_address_and_never_wh
 
 def test_without_its_registry_a_client_starts_from_its_sound_list(kept, folder, record):
     folder.chmod(0o777)
-    with bee_core.build_client(client_config(folder)) as client:
+    with bee_core.build_client(client_config(local(folder))) as client:
         reply = bee_core.detailed(client.service("calc").echo, 3)
         assert (reply.value, client.nodes("calc").source) == (3, "cache")
     record("registry out of reach at start, sound cache", calls=1, failed=0, recover=reply.seconds, note="first call")

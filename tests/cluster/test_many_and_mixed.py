@@ -12,7 +12,7 @@ import bee_core
 from bee_core import frames
 from bee_core.errors import CallError
 from cluster.load import Load, percentile
-from cluster.servers import client_config
+from cluster.servers import client_config, local
 from faults.rawpeer import RawClient, hello, request
 from faults.services import PATIENCE
 
@@ -92,7 +92,7 @@ def test_a_server_with_two_thousand_connections_answers_on_each_and_serves_other
 def test_a_service_that_hangs_leaves_the_one_beside_it_alone(start, folder, record):
     (hanging,) = start(1, name="slow")
     start(1)
-    config = client_config(folder, services=("calc", "slow"), timeout=60, read_timeout=60)
+    config = client_config(local(folder), services=("calc", "slow"), timeout=60, read_timeout=60)
     with bee_core.build_client(config) as client:
         slow = client.service("slow")
         assert slow.echo(1) == 1

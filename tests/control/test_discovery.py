@@ -15,7 +15,7 @@ from bee_core.control.discovery import Discovery
 from bee_core.control.plane import ControlPlane
 from bee_core.control.snapshot_cache import SnapshotCache
 from bee_core.interfaces import RegistrySettings
-from bee_core.nodes import Node, Snapshot
+from bee_core.nodes import Changes, Node, Snapshot
 from bee_core.testing import MemoryRegistry
 from bee_core.testing.memory_registry import _Session
 
@@ -441,3 +441,106 @@ def test_after_a_fork_the_list_stays_and_the_watch_begins_again(registry, watche
     tested.start()
     assert tested.wait_for(ONE, TWO).revision > revision
     assert registry.watches_begun == 2
+
+
+# ── changes instead of lists ──
+
+
+class Told:
+    """A registry whose watch says what the test tells it to."""
+
+    def __init__(self):
+        self.loop = None
+        self.queue = asyncio.Queue()
+        self.began = threading.Event()
+
+    async def watch(self, service):
+        self.loop = asyncio.get_running_loop()
+        self.began.set()
+        while True:
+            yield await self.queue.get()
+
+    def tell(self, snapshot):
+        assert self.began.wait(BOUND)
+        self.loop.call_soon_threadsafe(self.queue.put_nowait, snapshot)
+
+
+def at(*urls):
+    return tuple(Node(url, url, "1.0.0") for url in urls)
+
+
+def told(watched):
+    registry = Told()
+    one = watched(wraps=lambda session: registry).start()
+    registry.tell(Snapshot(40, "registry", at(ONE)))
+    return registry, one, one.wait_for(ONE)
+
+
+def test_what_a_registry_says_of_changes_is_handed_on_by_revisions_of_its_own(watched):
+    registry, one, first = told(watched)
+    registry.tell(Snapshot(57, "registry", at(ONE, TWO), Changes(40, at(TWO))))
+    second = one.wait_for(ONE, TWO)
+    assert second.changes == Changes(first.revision, at(TWO))
+    registry.tell(Snapshot(58, "registry", at(TWO), Changes(57, gone=frozenset({ONE}))))
+    assert one.wait_for(TWO).changes == Changes(second.revision, gone=frozenset({ONE}))
+
+
+def test_changes_since_another_list_than_the_last_are_not_handed_on(watched):
+    registry, one, _ = told(watched)
+    registry.tell(Snapshot(59, "registry", at(ONE, TWO), Changes(58, at(TWO))))
+    assert one.wait_for(ONE, TWO).changes is None
+
+
+def test_after_a_node_that_cannot_be_called_the_whole_list_is_looked_at(watched):
+    registry, one, _ = told(watched)
+    bad = (Node("bad", "no url"),)
+    registry.tell(Snapshot(41, "registry", at(ONE, TWO) + bad, Changes(40, at(TWO) + bad)))
+    assert one.wait_for(ONE, TWO).changes is None
+    registry.tell(Snapshot(42, "registry", at(TWO) + bad, Changes(41, gone=frozenset({ONE}))))
+    assert one.wait_for(TWO).changes is None
+
+
+def test_nodes_that_are_kept_through_an_empty_list_are_not_changed_by_what_the_registry_lacks(watched):
+    registry, one, _ = told(watched)
+    one.serving = {ONE}
+    registry.tell(Snapshot(41, "registry", (), Changes(40, gone=frozenset({ONE}))))
+    eventually(lambda: one.pinged == [ONE])
+    registry.tell(Snapshot(42, "registry", at(TWO), Changes(41, at(TWO))))
+    assert one.wait_for(TWO).changes is None
+
+
+# ── how often the list is kept ──
+
+
+class CountingCache(SnapshotCache):
+    def __init__(self, folder):
+        super().__init__("memory", folder)
+        self.saves = []
+
+    def save(self, service, nodes):
+        self.saves.append(len(nodes))
+        return super().save(service, nodes)
+
+
+def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the_end(watched, tmp_path, monkeypatch):
+    monkeypatch.setattr(discovery_module, "SAVE_EVERY", 1000.0)
+    cache = CountingCache(tmp_path / "cache")
+    registry = Told()
+    one = watched(cache=cache, wraps=lambda session: registry).start()
+    many = [f"tcp://10.0.1.{number}:9000" for number in range(20)]
+    for count in range(1, 21):
+        registry.tell(Snapshot(count, "registry", at(*many[:count])))
+    one.wait_for(*many)
+    assert one.plane.stop()
+    assert cache.saves == [1, 20]
+    assert len(cache.load("calc")) == 20
+
+
+def test_a_list_that_changed_a_moment_after_a_write_is_written_a_moment_later(watched, tmp_path, monkeypatch):
+    monkeypatch.setattr(discovery_module, "SAVE_EVERY", 0.05)
+    cache = CountingCache(tmp_path / "cache")
+    registry = Told()
+    watched(cache=cache, wraps=lambda session: registry).start()
+    registry.tell(Snapshot(1, "registry", at(ONE)))
+    registry.tell(Snapshot(2, "registry", at(ONE, TWO)))
+    eventually(lambda: cache.saves == [1, 2])

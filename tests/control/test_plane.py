@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import threading
@@ -138,6 +139,23 @@ def test_a_cancelled_task_ends_without_an_error(plane):
     handle.cancel()
     assert handle.wait(BOUND)
     assert handle.error is None
+
+
+def test_a_task_that_nobody_holds_is_not_collected(plane):
+    ended = threading.Event()
+
+    async def waits_for_what_only_it_holds():
+        try:
+            await forever()
+        finally:
+            ended.set()
+
+    plane.spawn(waits_for_what_only_it_holds)
+    ask(plane, int)
+    ask(plane, gc.collect)
+    assert not ended.is_set()
+    assert plane.stop()
+    assert ended.is_set()
 
 
 def test_a_task_that_ignores_its_cancellation_does_not_hold_up_the_stop(plane, caplog):

@@ -69,7 +69,8 @@ def test_nothing_is_left_beside_the_file(cache):
 
 
 def resealed(content, **fields):
-    return json.dumps({"format": 1, "sha256": snapshot_cache._checksum(content), "content": content} | fields)
+    document = {"format": 1, "sha256": snapshot_cache._checksum(json.dumps(content).encode()), "content": content} | fields
+    return json.dumps(document)
 
 
 def changed(change):

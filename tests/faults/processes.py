@@ -41,6 +41,8 @@ class ServingProcess:
     """
 
     PROGRAM = Path(__file__).with_name("serving_program.py")
+    PREFIX: tuple[str, ...] = (sys.executable,)
+    """The command line up to the program."""
 
     def __init__(self, *, log: Path | None = None, **settings: Any) -> None:
         self._arguments = [json.dumps(server_config(**settings)), str(log or os.devnull)]
@@ -52,7 +54,7 @@ class ServingProcess:
         self._buffer = b""
         # Buffered output, as servers have it: the buffer's lock is among what can go wrong.
         environment = {**os.environ, "PYTHONUNBUFFERED": ""}
-        self.process = subprocess.Popen([sys.executable, str(self.PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self.process = subprocess.Popen([*self.PREFIX, str(self.PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self.url = self.expect("listening on ").split()[2]
 
     def restart(self) -> None:

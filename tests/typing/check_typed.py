@@ -105,3 +105,11 @@ def handlers() -> None:
     assert_type(quick(1), int)
     assert_type(bee_core.current_call(), bee_core.CurrentCall)
     assert_type(bee_core.current_call(None), bee_core.CurrentCall | None)
+
+
+def interfaces_of_protos_are_of_any_type(client: bee_core.Client, server: bee_core.Server, service: Any) -> None:
+    interface = bee_core.interface_of(service)
+    assert_type(interface, type[Any])
+    greeter = client.service("greeter", interface)
+    greeter.SayHello(None)
+    server.add(object(), interface=interface)

@@ -29,10 +29,12 @@ _STOP_SECONDS = 5.0
 
 _REGISTRY_YAML = """\
     registry:
-      protocol: local             # a folder in which the processes of one machine find each other
-      address: {registry}
-      heartbeat_interval: 2       # a server that is silent for three of these is gone; a killed one is seen at once
+      protocol: {protocol}
+      address: {address}
+      heartbeat_interval: {heartbeat}       # a server that is silent for three of these is gone
 """
+_HEARTBEAT = 1
+"""Seconds, short for a demo: a killed server leaves the list after three. The registry local sees it at once."""
 
 _SERVER_YAML = """\
 bee:
@@ -160,10 +162,16 @@ class NodeProcess:
 
 
 class Cluster:
-    """Three servers. As a context manager it starts them and ends them, whatever happens in between."""
+    """Three servers. As a context manager it starts them and ends them, whatever happens in between.
 
-    def __init__(self, folder: Path) -> None:
-        registry = _REGISTRY_YAML.format(registry=json.dumps(str(folder / "registry")))
+    Args:
+        folder: For the configurations.
+        protocol: The registry plugin.
+        address: Of the registry.
+    """
+
+    def __init__(self, folder: Path, protocol: str, address: str) -> None:
+        registry = _REGISTRY_YAML.format(protocol=protocol, address=json.dumps(address), heartbeat=_HEARTBEAT)
         self.nodes = [NodeProcess(folder, number, version, registry) for number, version in enumerate(VERSIONS, 1)]
         self.client_config = folder / "client.yml"
         self.client_config.write_text(_CLIENT_YAML.format(service=SERVICE, registry=registry), encoding="utf-8")

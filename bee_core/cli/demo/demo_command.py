@@ -14,6 +14,7 @@ import click
 
 from ..command_group import FAILED
 from ..shared_options import debug_option, json_option
+from .registry_server import SERVERS
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from .screen import Screen
 
 _EXPLANATION = """\
-Three servers of one service, of the versions 1.0.0, 1.1.0 and 2.0.0, run in processes of their own and announce themselves in a registry: a folder.
+Three servers of one service, of the versions 1.0.0, 1.1.0 and 2.0.0, run in processes of their own and announce themselves in a registry: {registry}.
 One client finds them there. It asks for ">=1.0, <2", so the third gets no calls; on the others it calls an idempotent method in turn, from four threads.
 Then one of these is killed, and started again. A call that meets the dead server goes on to the other one (fail: failover), three failures in a row cut
-it off (breaker: consecutive), and the registry takes it off the list at once, so that no call fails.
+it off (breaker: consecutive), and the registry takes it off the list {when}, so that no call fails.
 All of this is said by the YAML files in {folder}; the code is only calc.add(1, 2).
 """
 
@@ -33,10 +34,18 @@ All of this is said by the YAML files in {folder}; the code is only calc.add(1, 
 @click.command()
 @json_option("Print one object and nothing else.")
 @click.option("--seconds", type=click.FloatRange(2, 600), default=10.0, show_default=True, help="How long it takes in all.")
+@click.option(
+    "--registry",
+    type=click.Choice(["local", *SERVERS]),
+    default="local",
+    show_default=True,
+    help="Who knows the servers. Other than local, its server is started too.",
+)
+@click.option("--registry-address", help="Use a registry that runs already, at this address.")
 @click.option("--keep", is_flag=True, help="Keep the folder with the YAML files.")
 @debug_option
 @click.pass_context
-def demo(ctx: click.Context, as_json: bool, seconds: float, keep: bool) -> None:
+def demo(ctx: click.Context, as_json: bool, seconds: float, registry: str, registry_address: str | None, keep: bool) -> None:
     """Kill one of three servers while calls go on, and see that none fails."""
     from .scenario import play
 
@@ -45,9 +54,15 @@ def demo(ctx: click.Context, as_json: bool, seconds: float, keep: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="bee-demo-"))
     try:
         if not as_json:
-            click.echo(_EXPLANATION.format(folder=folder if keep else f"{folder} (gone afterwards; --keep keeps them)"))
+            click.echo(
+                _EXPLANATION.format(
+                    folder=folder if keep else f"{folder} (gone afterwards; --keep keeps them)",
+                    registry="a folder" if registry == "local" else registry,
+                    when="at once" if registry == "local" else "when its lease has run out",
+                )
+            )
         with _screen(as_json) as screen:
-            report = play(folder, seconds, screen)
+            report = play(folder, seconds, screen, registry, registry_address)
     finally:
         signal.signal(signal.SIGTERM, before)
         if not keep:

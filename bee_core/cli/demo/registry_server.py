@@ -5,15 +5,16 @@ For ``bee demo --registry`` and for tests; nothing here is for production.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections import deque
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _START_SECONDS = 60.0
 """A JVM on a machine under load takes its time."""
@@ -38,6 +39,7 @@ class RegistryServer(ABC):
         folder: Its own, for its data; made when it is missing.
         port: Where it listens, or None for a free port. It keeps the port when it is started again.
         arguments: More arguments for its command line.
+        host: The address of this machine that it listens on.
 
     Attributes:
         address: ``127.0.0.1:2379``, as ``bee.rpc.registry.address`` takes it.
@@ -49,11 +51,12 @@ class RegistryServer(ABC):
     install_hint: ClassVar[str]
     """How to get the binary, for the message that it is missing."""
 
-    def __init__(self, folder: Path, port: int | None = None, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, port: int | None = None, arguments: Sequence[str] = (), host: str = "127.0.0.1") -> None:
         self.folder = folder
+        self.host = host
         self.port = port or free_port()
         self.arguments = list(arguments)
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._lines: deque[str] = deque(maxlen=_LAST_WORDS)
         self._reader: threading.Thread | None = None
@@ -71,8 +74,11 @@ class RegistryServer(ABC):
     def ready(self) -> bool:
         """Whether it answers by now."""
 
-    def start(self) -> None:
+    def start(self, *, tied: bool = False) -> None:
         """Start it, and wait until it answers.
+
+        Args:
+            tied: It ends with the calling thread, however that ends. On Linux; elsewhere only :meth:`stop` ends it.
 
         Raises:
             ClickException: It is not installed (the message says how to get it), or it does not come up.
@@ -88,6 +94,7 @@ class RegistryServer(ABC):
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is ours to answer
             cwd=self.folder,
+            preexec_fn=_tie() if tied else None,  # noqa: PLW1509  # one call to the system, made ready before
         )
         self._lines.clear()
         self._reader = threading.Thread(target=self._read, args=(process,), name=f"{self.protocol}-log", daemon=True)
@@ -129,11 +136,13 @@ class RegistryServer(ABC):
 
     def _get(self, path: str) -> bytes:
         """What it answers over HTTP; nothing while it does not."""
+        import urllib.request  # `bee --help` imports this module
+
         try:
             with urllib.request.urlopen(f"http://{self.address}{path}", timeout=1) as answer:  # our own address
                 body: bytes = answer.read()
                 return body
-        except (OSError, urllib.error.URLError):
+        except OSError:  # URLError is one
             return b""
 
 
@@ -196,7 +205,7 @@ class ConsulServer(RegistryServer):
     def ports(self) -> list[str]:
         """The arguments for ports of its own, of which none is the usual one."""
         lan, server = free_port(), free_port()
-        bound = ["-bind=127.0.0.1", "-client=127.0.0.1", f"-http-port={self.port}"]
+        bound = ["-bind=127.0.0.1", f"-client={self.host}", f"-http-port={self.port}"]
         return [*bound, "-dns-port=-1", "-grpc-port=-1", "-serf-wan-port=-1", f"-serf-lan-port={lan}", f"-server-port={server}", "-log-level=warn"]
 
     def ready(self) -> bool:
@@ -237,7 +246,7 @@ class ZooKeeperServer(RegistryServer):
             "tickTime": self.TICK_MILLISECONDS,
             "dataDir": self.folder / "zookeeper",
             "clientPort": self.port,
-            "clientPortAddress": "127.0.0.1",
+            "clientPortAddress": self.host,
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "*",
             "maxClientCnxns": 0,
@@ -255,7 +264,7 @@ class ZooKeeperServer(RegistryServer):
     def ask(self, word: str) -> str:
         """One of the four-letter words of its administrators; empty while it does not answer."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+            with socket.create_connection((self.host, self.port), timeout=1) as sock:
                 sock.sendall(word.encode())
                 answer = b""
                 while data := sock.recv(65536):
@@ -267,6 +276,17 @@ class ZooKeeperServer(RegistryServer):
 
 SERVERS: dict[str, type[RegistryServer]] = {server.protocol: server for server in (EtcdServer, ConsulServer, ZooKeeperServer)}
 """By the name of the plugin."""
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _tie() -> Callable[[], object] | None:
+    """What a new process does to be killed when the thread that made it ends."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ import attrs
 
 from ... import build_client
 from .cluster import SERVICE, Cluster
+from .registry_server import SERVERS
 from .screen import Row
 from .steady_calls import CALLS_PER_SECOND, SteadyCalls, Tally
 
@@ -81,17 +82,44 @@ class Report:
         return self.failures == 0 and self.seconds_to_detect is not None and self.seconds_to_recover is not None
 
 
-def play(folder: Path, seconds: float, screen: Screen) -> Report:
+def play(folder: Path, seconds: float, screen: Screen, protocol: str = "local", address: str | None = None) -> Report:
     """Run the demo.
 
     Args:
         folder: Where the configurations are written.
         seconds: How long it takes in all, if the machine is not too busy.
         screen: Where to show it.
+        protocol: The registry plugin.
+        address: Of a registry that runs already; None for one of the demo's own.
+
+    Raises:
+        ClickException: The registry's own server is not installed, or something does not start.
     """
     began = time.monotonic()
-    with _own_cache(folder / "cache"), _log_on(screen, began), Cluster(folder) as cluster, build_client(cluster.client_config) as client:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_own_cache(folder / "cache"))
+        stack.enter_context(_log_on(screen, began))
+        if address is None:
+            address = stack.enter_context(_own_registry(folder / "registry", protocol, screen, began))
+        cluster = stack.enter_context(Cluster(folder, protocol, address))
+        client = stack.enter_context(build_client(cluster.client_config))
         return _Play(cluster, client, began, seconds, screen).run()
+
+
+@contextlib.contextmanager
+def _own_registry(folder: Path, protocol: str, screen: Screen, began: float) -> Iterator[str]:
+    """A registry for the time of the demo: its address."""
+    kind = SERVERS.get(protocol)
+    if kind is None:
+        yield str(folder)  # local needs no server
+        return
+    server = kind(folder)
+    try:
+        server.start(tied=True)
+        screen.event(f"{time.monotonic() - began:5.1f} s  started a server of {protocol} at {server.address}")
+        yield server.address
+    finally:
+        server.stop()
 
 
 @contextlib.contextmanager

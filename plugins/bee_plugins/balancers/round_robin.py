@@ -72,6 +72,8 @@ class RoundRobin:
 
 def _rotation(nodes: list[Node]) -> tuple[Node, ...]:
     """Lay out a rotation in which each node stands as often as its weight says, at even distances."""
+    if len({node.weight for node in nodes}) <= 1:
+        return tuple(nodes)
     slots: list[tuple[float, int]] = []
     for index, times in enumerate(_times([node.weight for node in nodes])):
         # A node's slots lie at even distances on a circle of length 1; the phase sets nodes of equal weight apart.

@@ -16,16 +16,16 @@ from kazoo.exceptions import (  # type: ignore[import-untyped]
     BadVersionError,
     NodeExistsError,
     NoNodeError,
-    SessionExpiredError,
-    UnknownSessionError,
 )
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE  # type: ignore[import-untyped]
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
+from bee_plugins.registries.complaints import Complaints
 from bee_plugins.registries.listing import Listing
 from bee_plugins.registries.records import decode_record, encode_record
 from bee_plugins.registries.safe_names import safe_name
+from bee_plugins.registries.zookeeper_errors import GONE
 from bee_plugins.registries.zookeeper_leases import Keeper, Kept, ZooKeeperLease
 from bee_plugins.registries.zookeeper_options import ZooKeeperOptions, server_addresses, tls_context
 from bee_plugins.registries.zookeeper_session import Session
@@ -64,6 +64,7 @@ class ZooKeeperRegistry:
         self._before: list[Session] = []
         self._own: set[int] = set()
         self._unfinished: dict[str, ServiceView] = {}
+        self._complaints: dict[str, Complaints] = {}
         self._revisions = itertools.count(1)
         self._closed = False
 
@@ -96,7 +97,7 @@ class ZooKeeperRegistry:
             for _ in range(_TRIES):
                 if await self._try(session, path, data, name, node.id):
                     return ZooKeeperLease(kept, self._keeper, session.timeout, name)
-        except (SessionExpiredError, UnknownSessionError) as error:
+        except GONE as error:
             raise ConnectionError(f"{name} was not registered: the session has expired meanwhile") from error
         except RegistryError:
             self._keeper.forget(kept)
@@ -154,7 +155,11 @@ class ZooKeeperRegistry:
         view = self._unfinished.pop(service, None)
         if view is None or view.session is not session:
             folder = self._folder(service)
-            view = ServiceView(session, folder, Listing(lambda name: f"{folder}/{name}", self._revisions, log))
+            view = ServiceView(
+                session,
+                folder,
+                Listing(lambda name: f"{folder}/{name}", self._revisions, log, complaints=self._complaints.setdefault(service, Complaints(log))),
+            )
         finished = False
         try:
             while True:

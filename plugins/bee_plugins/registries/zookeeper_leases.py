@@ -15,11 +15,10 @@ import attrs
 from kazoo.exceptions import (  # type: ignore[import-untyped]
     BadVersionError,
     NoNodeError,
-    SessionExpiredError,
-    UnknownSessionError,
 )
 
 from bee_core.errors import RegistryError
+from bee_plugins.registries.zookeeper_errors import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +135,7 @@ def _remove(kept: Kept) -> bool:
             return True
         # Not if it was written meanwhile: then it has been registered again.
         client.delete_async(kept.path, stat.version).get(timeout=_ANSWER_SECONDS)
-    except (BadVersionError, NoNodeError, SessionExpiredError, UnknownSessionError):
+    except (BadVersionError, NoNodeError, *GONE):
         return True
     except Exception:  # the connection is lost, or slow
         return False
@@ -174,7 +173,7 @@ class ZooKeeperLease:
         if not self._gone:
             try:
                 stat = await self._exists()
-            except (SessionExpiredError, UnknownSessionError):
+            except GONE:
                 self._lose("its session has expired")
             else:
                 if stat is None:
@@ -198,7 +197,7 @@ class ZooKeeperLease:
         self._gone = "it was revoked"
         if not self._keeper.prolong(self._kept, time.monotonic()):
             return  # the keeper is at it, or the znode is a later lease's
-        with contextlib.suppress(BadVersionError, NoNodeError, SessionExpiredError, UnknownSessionError):
+        with contextlib.suppress(BadVersionError, NoNodeError, *GONE):
             stat = await self._exists()
             if stat is not None and stat.ephemeralOwner == self._kept.session_id:
                 await self._request(lambda client: client.delete_async(self._kept.path, stat.version))

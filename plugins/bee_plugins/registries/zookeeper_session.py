@@ -8,26 +8,10 @@ from collections import deque
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kazoo.exceptions import (  # type: ignore[import-untyped]
-    AuthFailedError,
-    BadVersionError,
-    ConnectionLoss,
-    NewConfigNoQuorumError,
-    NoAuthError,
-    NodeExistsError,
-    NoNodeError,
-    OperationTimeoutError,
-    RequestTimeoutError,
-    SessionClosedRequireSaslError,
-    SessionExpiredError,
-    SessionMovedError,
-    ThrottledOpError,
-    UnknownSessionError,
-)
 from kazoo.protocol.states import EventType, WatchedEvent  # type: ignore[import-untyped]
 
-from bee_core.errors import RegistryError
 from bee_plugins.registries.zookeeper_client import Handler, make_client
+from bee_plugins.registries.zookeeper_errors import raised, why_ended
 
 if TYPE_CHECKING:
     import ssl
@@ -43,12 +27,6 @@ WINDOW = 128
 """Requests under way at a time: enough to fill a connection, and fewer than the pipe that wakes kazoo's thread can hold."""
 _FAREWELL = 0.7
 # For the server's answer to the end of a session; then the connection is cut, and threads get so much again.
-
-# What a request may answer, and the caller deals with.
-_ANSWERS = (BadVersionError, NoNodeError, NodeExistsError)
-_GONE = (SessionExpiredError, UnknownSessionError)
-_OUT_OF_REACH = (ConnectionLoss, NewConfigNoQuorumError, OperationTimeoutError, RequestTimeoutError, SessionMovedError, ThrottledOpError)
-_REFUSED = (AuthFailedError, NoAuthError, SessionClosedRequireSaslError)
 
 
 class Subscriber(Protocol):
@@ -130,11 +108,7 @@ class Session:
             OSError: kazoo could not go on.
         """
         if self.ended:
-            if isinstance(self._refusal, _REFUSED):
-                raise RegistryError(f"ZooKeeper at {self._names} refuses the credentials; correct username and password in bee.rpc.registry.options")
-            if self._refusal is None:
-                raise RegistryError(f"the session with ZooKeeper at {self._names} was closed")
-            raise ConnectionError(f"the session with ZooKeeper at {self._names} broke off: {type(self._refusal).__name__}: {self._refusal}")
+            raise why_ended(self._refusal, self._names)
 
     def out_of_reach(self) -> OSError:
         """The error that says so, and why."""
@@ -177,17 +151,9 @@ class Session:
             finally:
                 timer.cancel()
         # An exception is a value here: a future that nobody waits for any longer would complain of one.
-        if not isinstance(answer, Exception):
-            return answer
-        if isinstance(answer, (*_ANSWERS, *_GONE, TimeoutError)):
-            raise answer
-        if isinstance(answer, _OUT_OF_REACH):
-            raise ConnectionError(f"the connection to ZooKeeper at {self._names} was lost ({type(answer).__name__})") from answer
-        if isinstance(answer, _REFUSED):
-            raise RegistryError(
-                f"ZooKeeper at {self._names} does not permit it ({type(answer).__name__}); see username and password in bee.rpc.registry.options"
-            ) from answer
-        raise RegistryError(f"ZooKeeper at {self._names} refuses: {type(answer).__name__} {answer}".rstrip()) from answer
+        if isinstance(answer, Exception):
+            raise raised(answer, self._names)
+        return answer
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Tell it from now on."""

@@ -10,9 +10,10 @@ import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from kazoo.exceptions import NoNodeError, SessionExpiredError, UnknownSessionError  # type: ignore[import-untyped]
+from kazoo.exceptions import NoNodeError  # type: ignore[import-untyped]
 
 from bee_core.errors import RegistryError
+from bee_plugins.registries.zookeeper_errors import GONE
 from bee_plugins.registries.zookeeper_session import WINDOW
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class ServiceView:
                 if self._to_list:
                     await self._list()
                 await self._read()
-            except (ConnectionError, SessionExpiredError, UnknownSessionError):
+            except (ConnectionError, *GONE):
                 self._connects = 0  # the next connection finds everything unread
                 if self.session.connected:
                     await self.session.change(_SETTLE_SECONDS)
