@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .call_context import CurrentCall, current_call
-from .marks import idempotent, nonblocking
+from .marks import idempotent, nonblocking, oneway
 
 if TYPE_CHECKING:
     import os
@@ -45,6 +45,7 @@ __all__ = [
     "idempotent",
     "load_config",
     "nonblocking",
+    "oneway",
     "with_options",
 ]
 

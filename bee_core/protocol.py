@@ -82,10 +82,14 @@ class ClientProtocol:
             head, self._hello = self._hello + head, b""
         return (head + body, None) if size < _LARGE else (head, body)
 
+    def greet(self) -> bytes:
+        """The bytes of the hello alone; none where it is out already."""
+        head, self._hello = self._hello, b""
+        return head
+
     def ping(self, id_: int) -> bytes:
         """The bytes of a ping."""
-        head, self._hello = self._hello, b""
-        return head + frames.encode(PING, id_)
+        return self.greet() + frames.encode(PING, id_)
 
     def cancel(self, id_: int) -> bytes:
         """The bytes that give a request up."""

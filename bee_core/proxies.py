@@ -79,7 +79,7 @@ class Binding:
         declared = None if self.methods is None else self.methods.get(method)
         if declared is None:
             return self.service.plan(method, options=self.options)
-        return self.service.plan(method, declared.signature, marked_idempotent=declared.idempotent, options=self.options)
+        return self.service.plan(method, declared.signature, marked_idempotent=declared.idempotent, marked_oneway=declared.oneway, options=self.options)
 
 
 class Method:

@@ -14,17 +14,19 @@ from ..failures import (
     Failure,
     broken_peer,
     cancelled,
+    connect_timed_out,
     lost,
     not_sent,
     passed_over,
     read_timed_out,
+    refused,
     write_timed_out,
 )
 from ..frames import Frame
 from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..protocol import ClientProtocol
-from .replies import inflate, too_large, unreadable
+from .replies import SENT, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     import socket
@@ -63,6 +65,40 @@ class BlockingConnection:
     def stale(self) -> bool:
         """Whether something shows up on an idle connection: the end of the stream or a goaway. Either way it is of no use."""
         return bool(self._pollin.poll(0))
+
+    def greet(self, until: float, seconds: float, *, full: bool) -> Failure | None:
+        """Say hello, and wait for the server's answer to it. A failure means that this connection is of no use; nothing ran on it.
+
+        Args:
+            until: How long, a moment of the clock.
+            seconds: The connect_timeout.
+            full: Whether ``until`` is the end of the connect_timeout, and not the call's deadline.
+        """
+        protocol, sock = self._protocol, self._sock
+        now = self._clock()
+        failure = self._write(protocol.greet(), None, now, until - now, until)
+        if failure is not None:
+            return failure
+        while protocol.ack is None:
+            left = until - self._clock()
+            if left <= 0:
+                return connect_timed_out(seconds, full=full)
+            if not self._pollin.poll(ceil(min(left, _LONG) * 1000)):
+                continue
+            try:
+                data = sock.recv(_CHUNK)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                return refused(error)
+            if not data:
+                return refused(ConnectionResetError("the server closed the connection before it answered the hello"))
+            protocol.receive(data)
+            if protocol.error is not None:
+                return unreadable(protocol.error).copy(executed="no")
+            if protocol.goaway is not None:
+                return passed_over(protocol.goaway.message, kind=protocol.goaway.kind)
+        return None
 
     def send(self, request: Request) -> Failure | None:
         """Write a request. A failure means that the server cannot have seen the whole of it."""
@@ -126,6 +162,10 @@ class BlockingConnection:
         """See :meth:`bee_core.interfaces.Pending.wait`."""
         request = self._request
         assert request is not None  # noqa: S101  # start() came before; narrows the type
+        if request.oneway:
+            self._served = True
+            self._channel.release(self, self._protocol.usable)
+            return SENT
         try:
             until = self._clock() + request.read_timeout
             full = until <= request.deadline

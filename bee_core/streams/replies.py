@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..interfaces import ChannelSettings, Outcome, Request
 
 
+SENT = Success(b"")
+"""How a oneway request ends once it has been written."""
+
+
 def encode_hello(settings: ChannelSettings) -> bytes:
     """The hello frame of a channel's connections."""
     hello = Hello(settings.service, settings.codec, settings.compressor, settings.token, settings.max_body)
