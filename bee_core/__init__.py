@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .config.model import Config
     from .hookspecs import hookimpl
     from .nodes import Node
-    from .proxies import Reply, ServiceProxy, detailed, with_options
+    from .proxies import Reply, ServiceProxy, detailed, future, with_options
     from .server.server import Server
     from .sync.client import Client
 
@@ -41,6 +41,7 @@ __all__ = [
     "current_call",
     "detailed",
     "errors",
+    "future",
     "hookimpl",
     "idempotent",
     "load_config",
@@ -58,6 +59,7 @@ _LAZY = {
     "Server": "server.server",
     "ServiceProxy": "proxies",
     "detailed": "proxies",
+    "future": "proxies",
     "hookimpl": "hookspecs",
     "load_config": "config",
     "with_options": "proxies",

@@ -239,7 +239,10 @@ class AsyncPending(Protocol):
 
 
 class AsyncChannel(Protocol):
-    """The way to one node on one event loop. Made without I/O; connects when first used."""
+    """The way to one node on one event loop. Made without I/O; connects when first used.
+
+    One that holds descriptors may define ``discard_after_fork()``, like :meth:`Channel.discard_after_fork`: called in a forked child whose parent's loop used it.
+    """
 
     def start(self, request: Request) -> AsyncPending:
         """Send a request, or take it to be sent as soon as there is a connection. Does not wait."""

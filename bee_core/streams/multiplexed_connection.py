@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -251,6 +252,13 @@ class MultiplexedConnection(asyncio.Protocol):
             self._lingering = self._loop.call_later(_LINGER, self._transport.abort)
         else:
             self._transport.abort()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the descriptor, without a word to the transport, whose loop is the parent's."""
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        sock = getattr(sock, "_sock", sock)  # asyncio's wrapper has no detach()
+        if sock is not None and (fd := sock.detach()) >= 0:
+            os.close(fd)
 
     # Inside.
 
