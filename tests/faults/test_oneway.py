@@ -18,7 +18,7 @@ from bee_core.errors import InvalidArgument, MessageTooLarge, ProtocolError, Una
 from faults.processes import ServingProcess, fixed_port
 from faults.services import PATIENCE, serving
 from faults.test_drain import Stopping
-from faults.users import BOTH, client_config, make_user
+from faults.users import AsyncUser, BlockingUser, FutureUser, client_config, make_user
 
 ONEWAY = {"oneway": True}
 
@@ -236,9 +236,10 @@ def runs(tmp_path):
 
 
 def ledger(tmp_path, *, seed, kills, writes):
-    """Write oneway through both clients while a server is killed again and again; how each write ended, and how often each ran."""
+    """Write oneway through both clients, and by futures, while a server is killed again and again; how each write ended, and how often each ran."""
     servers = [ServingProcess(log=tmp_path / f"{number}.log", address=f"127.0.0.1:{fixed_port()}") for number in range(2)]
-    users = [make_user(kind, client_config(*[server.url for server in servers], fail="failover", retries=4, idempotent=True)) for kind in BOTH]
+    config = client_config(*[server.url for server in servers], fail="failover", retries=4, idempotent=True)
+    users = [BlockingUser(config), AsyncUser(config), FutureUser(config)]
     outcomes = {}
     progress = threading.Condition()
     stop = threading.Event()
@@ -261,7 +262,7 @@ def ledger(tmp_path, *, seed, kills, writes):
             goal = len(outcomes) + count
             assert progress.wait_for(lambda: len(outcomes) >= goal, PATIENCE), "the writers stand still"
 
-    threads = [threading.Thread(target=write, args=(user, f"{kind}{number}")) for user, kind in zip(users, BOTH, strict=True) for number in range(2)]
+    threads = [threading.Thread(target=write, args=(user, f"{type(user).__name__}{number}")) for user in users for number in range(2)]
     rng = random.Random(seed)
     try:
         for thread in threads:
