@@ -43,11 +43,15 @@ _HEADER: Final = struct.Struct(">IBBBBIH")
 HEADER_SIZE: Final = _HEADER.size
 _LENGTH_SIZE: Final = 4
 _REST: Final = HEADER_SIZE - _LENGTH_SIZE
+UNCOUNTED: Final = _LENGTH_SIZE
+"""Bytes at the start of a frame that its length does not count."""
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F))
 MAX_OVERHEAD: Final = _REST + 0xFFFF
 """Bytes of a frame that are not its body: the most that there can be."""
 
-_pack = _HEADER.pack
+pack_header: Final = _HEADER.pack
+"""Packs a header: length, version, kind, flags, form, id, size of the fields."""
+_pack = pack_header
 _unpack_from = _HEADER.unpack_from
 
 

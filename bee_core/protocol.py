@@ -19,7 +19,26 @@ from typing import TYPE_CHECKING, Literal
 
 from . import frames, messages
 from .errors import ProtocolError
-from .frames import CANCEL, COMPRESSED, ERROR, GOAWAY, HELLO, HELLO_ACK, KIND_NAMES, MAX_ID, PING, PONG, REQUEST, RESPONSE, Frame, FrameDecoder, encode_head
+from .frames import (
+    CANCEL,
+    COMPRESSED,
+    ERROR,
+    GOAWAY,
+    HEADER_SIZE,
+    HELLO,
+    HELLO_ACK,
+    KIND_NAMES,
+    MAX_ID,
+    PING,
+    PONG,
+    REQUEST,
+    RESPONSE,
+    UNCOUNTED,
+    VERSION,
+    Frame,
+    FrameDecoder,
+    pack_header,
+)
 from .messages import time_left_field
 
 if TYPE_CHECKING:
@@ -28,6 +47,7 @@ if TYPE_CHECKING:
     from .messages import Goaway, Hello, HelloAck
 
 _NO_LIMIT = 1 << 62
+_HEADER_REST = HEADER_SIZE - UNCOUNTED
 _LARGE = 64 * 1024  # bytes from which a body is handed over separately instead of being copied behind its header
 
 
@@ -72,15 +92,16 @@ class ClientProtocol:
         Returns:
             What to send; and then, for a large body, the body itself, so that it is not copied.
         """
-        fields = request.fields + time_left_field(request.deadline - now)
+        fields, body = request.fields, request.body
+        left = time_left_field(request.deadline - now)
         if request.dedupe_key is not None:
-            fields += messages.dedupe_field(request.dedupe_key)
-        body = request.body
-        size = len(body)
-        head = encode_head(REQUEST, id_, fields, size, COMPRESSED if request.compressed else 0, request.form)
+            left += messages.dedupe_field(request.dedupe_key)
+        # Written out, and joined once: this is on the way of every call. The fields were bounded when they were made, so that what is added here has its room.
+        size, fields_size = len(body), len(fields) + len(left)
+        head = pack_header(_HEADER_REST + fields_size + size, VERSION, REQUEST, COMPRESSED if request.compressed else 0, request.form, id_, fields_size)
         if self._hello:
             head, self._hello = self._hello + head, b""
-        return (head + body, None) if size < _LARGE else (head, body)
+        return (b"".join((head, fields, left, body)), None) if size < _LARGE else (head + fields + left, body)
 
     def greet(self) -> bytes:
         """The bytes of the hello alone; none where it is out already."""
