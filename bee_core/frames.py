@@ -163,6 +163,13 @@ class FrameDecoder:
             buffer += data[position:] if position else data
         return frames
 
+    def sole_response(self, id_: int, data: bytes) -> bytes | None:
+        """The body, where a chunk is the plain response to this request, whole, and nothing else: so is nearly every chunk where one request is under way. Else None: then it is for ``feed``."""
+        size = len(data) - HEADER_SIZE
+        if self._buffer or self.error is not None or not 0 <= size <= self._max_body:
+            return None
+        return data[HEADER_SIZE:] if data.startswith(_pack(_REST + size, VERSION, RESPONSE, 0, 0, id_, 0)) else None
+
     def _judge_start(self, start: bytes) -> CallError | None:
         if len(start) >= _LENGTH_SIZE:
             length = int.from_bytes(start[:_LENGTH_SIZE], "big")

@@ -63,13 +63,15 @@ class ClientProtocol:
         peer_limit: Bytes that the body of a request may have there: what is longer would cost the connection and all that is on it.
         goaway: The server's goaway, once it came: no new requests.
         error: Why the connection is unusable.
+        sole_response: See :meth:`bee_core.frames.FrameDecoder.sole_response`; once ``ack`` is there, a shorter way than :meth:`receive`.
     """
 
-    __slots__ = ("_decoder", "_hello", "_last_id", "ack", "error", "goaway", "peer_limit")
+    __slots__ = ("_decoder", "_hello", "_last_id", "ack", "error", "goaway", "peer_limit", "sole_response")
 
     def __init__(self, hello: bytes, max_body: int) -> None:
         self._hello = hello
         self._decoder = FrameDecoder(max_body)
+        self.sole_response = self._decoder.sole_response
         self._last_id = 0
         self.ack: HelloAck | None = None
         self.peer_limit = _NO_LIMIT
