@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -132,13 +133,20 @@ def test_a_client_takes_the_new_token_for_its_next_connection(calculator, users,
 
 
 def test_pings_carry_the_token(calculator):
-    config = client_config("127.0.0.1:1", token=HONEY)
+    async def ping(client):
+        """As the control plane does."""
+        service = client._assembly.services["calc"]
+        (state,) = service.nodes.states.values()
+        channel = client._assembly.async_channel(service, state.node)
+        try:
+            return await channel.ping(5.0)
+        finally:
+            await channel.close()
+
     with serving(calculator, tokens=HONEY) as server:
         for token, answer in ((HONEY, "serving"), ("wrong", "unauthenticated")):
-            config = client_config(server.address, token=token)
-            with bee_core.build_client(config) as client:
-                (state,) = client._assembly.services["calc"].nodes.states.values()
-                said = state.attempt.channel.ping(5.0)
+            with bee_core.build_client(client_config(server.address, token=token)) as client:
+                said = asyncio.run(ping(client))
                 assert (said if isinstance(said, str) else said.kind) == answer
 
 

@@ -110,10 +110,12 @@ class PetHolder(Holder[Union[Cat, Dog]], Generic[T]):
     note: T | None = None
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(init=False)
 class Derived:
     pet: Cat | Dog
-    seed: dataclasses.InitVar[int]
+
+    def __init__(self, pet: Cat | Dog, seed: int) -> None:
+        self.pet = pet
 
 
 @dataclasses.dataclass(frozen=True)
