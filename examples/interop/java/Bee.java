@@ -1653,6 +1653,9 @@ public final class Bee {
                 CompletableFuture<Settled> answer = new CompletableFuture<>();
                 long id;
                 synchronized (this) {
+                    if (protocol.goaway != null) { // it may refuse before it reads the hello, and say why
+                        throw new BeeException(protocol.goaway.code(), protocol.goaway.message(), Executed.NO);
+                    }
                     if (!usable() || wire.queued() > MAX_QUEUED) {
                         String why = usable() ? "the server does not read what is sent" : "the connection has just ended";
                         throw new BeeException(Code.UNAVAILABLE, why, Executed.NO);
@@ -2335,6 +2338,7 @@ public final class Bee {
 
     /** What `java Bee.java serve` serves. */
     static void addExamples(Server server, String name) {
+        AtomicInteger holding = new AtomicInteger();
         AtomicInteger cancelled = new AtomicInteger();
         server.handle("add", call -> {
             Arguments args = call.arguments("a", "b");
@@ -2360,13 +2364,16 @@ public final class Bee {
         });
         server.handle("hold", call -> {
             call.arguments();
+            holding.incrementAndGet();
             try {
                 new CountDownLatch(1).await();
             } finally {
+                holding.decrementAndGet();
                 cancelled.incrementAndGet();
             }
             return null;
         });
+        server.handle("holding", call -> holding.get());
         server.handle("cancelled", call -> cancelled.get());
         server.handle("who", call -> name);
     }

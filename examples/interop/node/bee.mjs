@@ -586,6 +586,8 @@ class Connection {
 
   /** Sends; `answer` is a promise, `cancel` gives the call up. Nothing was sent if this throws. */
   start(request) {
+    const { goaway } = this.#protocol;
+    if (goaway !== null) throw new BeeError(goaway.code, goaway.message, 'no'); // a server may refuse before it reads the hello, and says why
     if (!this.usable) throw new BeeError('unavailable', 'the connection has just ended', 'no');
     const { id, bytes } = request === 'ping' ? this.#protocol.ping() : this.#protocol.request(request);
     const answer = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
