@@ -128,7 +128,7 @@ def fuzz(session: nox.Session) -> None:
         session.run(find_python_for_atheris(session), "-m", "venv", "--clear", str(folder / "venv"), external=True)
     session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", "atheris>=3.0", f"{ROOT}[all]", external=True)
     run = [str(programs / "python"), str(ROOT / "tests" / "fuzz" / "run.py")]
-    known = str(session.run(*run, external=True, silent=True)).split()
+    known = str(session.run(*run, external=True, silent=True)).splitlines()[-1].split()  # atheris reports on other lines
     if unknown := set(names) - set(known):
         session.error(f"there is no harness {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     for name in names or known:
@@ -142,9 +142,10 @@ def find_python_for_atheris(session: nox.Session) -> str:
         return sys.executable
     for name in ("python3.13", "python3.12", "python3.11"):
         path = shutil.which(name)
-        if path and session.run(path, "--version", external=True, silent=True, success_codes=range(256)):
+        # One that is found may still be a shim for a Python that is not there.
+        if path and str(session.run(path, "--version", external=True, silent=True, success_codes=range(256))).startswith("Python 3."):
             return path
-    session.error(
+    return session.error(
         "atheris, which guides the fuzzing, has wheels for CPython 3.11 to 3.13 on Linux: install one of them, so that python3.12, say, is on the PATH"
     )
 

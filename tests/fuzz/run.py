@@ -1,4 +1,4 @@
-"""One harness under atheris: ``python run.py HARNESS CORPUS [option of libFuzzer …]``; without arguments the names of the harnesses.
+"""One harness under atheris: ``python run.py HARNESS CORPUS [option of libFuzzer …]``; without arguments it tells the harnesses' names, on the last line.
 
 The corpus is a folder; it is filled with the seeds at first, and keeps what was found from one run to the next.
 """
@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["bee_core", "bee_plugins", "harnesses"]
 def main() -> None:
     harnesses = all_harnesses()
     if len(sys.argv) < 3:
-        print("\n".join(harnesses))
+        sys.stdout.write(f"{' '.join(harnesses)}\n")
         return
     name, corpus, *options = sys.argv[1:]
     folder = Path(corpus)
