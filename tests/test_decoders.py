@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import random
 import tracemalloc
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from bee_core import frames, protocol, versions
 from bee_core.config import source
+from bee_core.control.snapshot_cache import FORMAT, SnapshotCache
 from bee_core.errors import ConfigError
 from fuzz.harnesses import MAX_BODY, MAX_INFLATED, all_harnesses, chunks, seeds
 from wire_vectors import FOLDER
@@ -77,6 +79,14 @@ def test_the_seeds_of_the_wire_are_the_vectors():
     assert {vector["hex"] for vector in json.loads((FOLDER / "valid.json").read_text("utf-8")) if "[" not in vector["hex"]} <= streams
 
 
+def test_the_seed_of_the_cache_is_a_list_that_is_believed(tmp_path):
+    (content,) = seeds("cache")
+    cache = SnapshotCache("local", tmp_path)
+    raw = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), "content": "X"}
+    cache.path("calc").write_text(json.dumps(raw).replace('"X"', content.decode()))
+    assert [node.id for node in cache.load("calc")] == ["a"]
+
+
 def test_chunks_are_the_input_again():
     raw, parts = chunks(bytes(range(100)))
     assert b"".join(parts) == raw == bytes(range(1, 100))
@@ -123,6 +133,8 @@ def fields_of(kind, count):
         ("config", b"a: " + b"[" * 50_000, 5_000_000),
         ("config", b"a: &a [x]\n" + b"b: *a\n" * 1000, 5_000_000),
         ("cache", b"[" * 100_000, 3_000_000),
+        ("local-record", b"{" + b'"a":' * 20_000, 3_000_000),
+        ("local-record", b" " * (1 << 20), 3_000_000),
         ("record", b"{" + b'"a":' * 20_000, 3_000_000),
         ("record", b" " * (1 << 20), 3_000_000),
     ],

@@ -6,6 +6,7 @@ as soon as it is installed.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -22,7 +23,7 @@ from bee_core.control import snapshot_cache
 from bee_core.errors import ConfigError, InvalidArgument, MessageTooLarge, ProtocolError
 from bee_core.nodes import Node
 from bee_core.signatures import Signature
-from bee_plugins.registries import local_records
+from bee_plugins.registries import local_records, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -213,17 +214,14 @@ def read_config(data: bytes) -> None:
 
 
 def read_cache(data: bytes) -> None:
-    """Whatever lies in the file, there are nodes or none, and no error. Content that is JSON is given the checksum that fits, so that it is looked at."""
+    """Whatever lies in the file, there are nodes or none, and no error: the bytes as the file, and as content with the checksum that fits, so that it is looked at."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         cache = snapshot_cache.SnapshotCache("local", Path(folder))
         path = cache.path("calc")
-        with suppress(ValueError, RecursionError):
-            content = json.loads(data)
-            document = {"format": snapshot_cache.FORMAT, "sha256": snapshot_cache._checksum(content), "content": content}
-            path.write_text(json.dumps(document), "utf-8")
+        sha256 = hashlib.sha256(data).hexdigest().encode()
+        for raw in (data, b'{"format":%d,"sha256":"%s","content":%s}' % (snapshot_cache.FORMAT, sha256, data)):
+            path.write_bytes(raw)
             assert all(type(node) is Node for node in cache.load("calc"))
-        path.write_bytes(data)
-        assert all(type(node) is Node for node in cache.load("calc"))
 
 
 def read_record(data: bytes) -> None:
@@ -231,6 +229,13 @@ def read_record(data: bytes) -> None:
     with suppress(ValueError):
         record, node = local_records.decode(data, "a.json")
         assert (record.id, node.id) == ("a", "a")
+
+
+def read_shared_record(data: bytes) -> None:
+    """A record of a registry that many machines share, or ValueError."""
+    with suppress(ValueError):
+        node = records.decode_record(data, "a")
+        assert records.decode_record(records.encode_record(node), node.id) == node
 
 
 # ── which there are ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -272,7 +277,8 @@ def all_harnesses() -> dict[str, Callable[[bytes], None]]:
         "address": read_address,
         "config": read_config,
         "cache": read_cache,
-        "record": read_record,
+        "local-record": read_record,
+        "record": read_shared_record,
     }
 
 
@@ -308,6 +314,7 @@ _BODIES = [b"", b"[1,2]", b'{"a":1,"b":"x"}', b'[[1],{"b":"x"}]', b'[[{"name":"a
 _GZIP = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _NODE = {"id": "a", "url": "tcp://h:1", "version": "1.2.0", "weight": 1.0, "zone": None, "tags": ["x"], "workers": 1}
 _CONTENT = {"registry": "local", "service": "calc", "written": 1.0, "nodes": [_NODE]}
+_SHARED = Node("a", "tcp://10.0.0.1:9000", "1.0", 2.0, "west", frozenset({"x"}), 4)
 _RECORD = local_records.Record(renewed=1.0, ttl=30.0, boot="b", pid=1, service="calc", id="a", address="tcp://127.0.0.1:9000", version="1.0", tags=("x",))
 _CONFIG = (
     b"bee:\n  application: {name: shop}\n  rpc:\n    client:\n      default: &d {timeout: 5}\n      calc:\n        <<: *d\n        address: ${HOST:-h}:1\n"
@@ -331,5 +338,6 @@ def seeds(name: str) -> list[bytes]:
         "address": [b"tcp://127.0.0.1:9000", b"unix:///run/calc.sock", b"[::1]:9000", b"tls://h:1", b"memory://x"],
         "config": [_CONFIG],
         "cache": [json.dumps(_CONTENT).encode()],
-        "record": [local_records.encode(_RECORD)],
+        "local-record": [local_records.encode(_RECORD)],
+        "record": [records.encode_record(_SHARED), b'{"address":"h:1","version":"1"}'],
     }[name]
