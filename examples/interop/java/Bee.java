@@ -57,13 +57,14 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -741,8 +742,8 @@ public final class Bee {
     // ── JSON: § Requests and bodies ──────────────────────────────────────────────────────────────────────────────────
 
     /**
-     * Strict JSON (RFC 8259): Map, List, String, Boolean, null; integers are Long or BigInteger, other numbers Double, or BigDecimal where a double would lose digits. Of a key that
-     * stands twice the last one counts.
+     * Strict JSON (RFC 8259): Map, List, String, Boolean, null; integers are Long or BigInteger, other numbers Double, or BigDecimal where a double would
+     * lose digits. Of a key that stands twice the last one counts.
      */
     static final class Json {
         private static final int MAX_DEPTH = 500;
@@ -1589,11 +1590,9 @@ public final class Bee {
             }
         }
 
-        /** New calls take the next node; calls that wait on this connection stay there. Null: it could not even be made. */
+        /** New calls take the next node; calls that wait on this connection stay there. Null: none could be made, and {@link #dial} has turned away already. */
         private synchronized void turnFrom(Connection connection) {
-            if (connection == null) {
-                next++;
-            } else if (connection == current && !(connection.usable() && settings.addresses.size() == 1)) {
+            if (connection != null && connection == current && !(connection.usable() && settings.addresses.size() == 1)) {
                 next++;
                 current = null;
                 connection.retire();
@@ -1601,10 +1600,11 @@ public final class Bee {
         }
 
         private Connection dial(Deadline deadline) {
-            String address;
+            int tried;
             synchronized (this) {
-                address = settings.addresses.get(next % settings.addresses.size());
+                tried = next;
             }
+            String address = settings.addresses.get(tried % settings.addresses.size());
             int colon = address.lastIndexOf(':');
             Socket socket = new Socket();
             try {
@@ -1622,6 +1622,9 @@ public final class Bee {
                     socket.close();
                 } catch (IOException again) {
                     // nothing was sent on it
+                }
+                synchronized (this) {
+                    next += next == tried ? 1 : 0; // once, however many callers have met this node
                 }
                 throw new BeeException(Code.UNAVAILABLE, "cannot connect to " + address + ": " + error.getMessage(), Executed.NO);
             }
@@ -1916,7 +1919,7 @@ public final class Bee {
         private final Set<ServedConnection> connections = ConcurrentHashMap.newKeySet();
         private final byte[] epoch = new byte[8];
         private final ExecutorService threads = Executors.newCachedThreadPool(daemons("handler"));
-        private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor(daemons("timer"));
+        private final ScheduledThreadPoolExecutor timer = new ScheduledThreadPoolExecutor(1, daemons("timer"));
         private final Object quiet = new Object();
         private int inFlight;
         private volatile boolean draining;
@@ -1925,6 +1928,7 @@ public final class Bee {
         public Server(String service) {
             this.service = service;
             new SecureRandom().nextBytes(epoch);
+            timer.setRemoveOnCancelPolicy(true); // or each call's deadline would stay until it passes
         }
 
         public Server handle(String method, Handler handler) {
@@ -1976,7 +1980,7 @@ public final class Bee {
                     connections.add(connection);
                     connection.open();
                 } catch (IOException error) {
-                    // the client has gone already, or the door is closed
+                    LockSupport.parkNanos(10_000_000); // the client has gone already, the door is closed, or no descriptor is left for a while
                 }
             }
         }

@@ -812,6 +812,7 @@ export class Client {
         }
         this.#turnFrom(connection);
         await pause(error.retryAfter ?? this.#backOff(tries));
+        if (state.over) throw error; // nobody waits any more
       }
     }
   }
