@@ -14,18 +14,19 @@ import atheris
 with atheris.instrument_imports(include=["bee_core", "bee_plugins", "harnesses"]):
     from harnesses import all_harnesses, seeds
 
+    HARNESSES = all_harnesses()  # here, since it imports the plugins
+
 
 def main() -> None:
-    harnesses = all_harnesses()
     if len(sys.argv) < 3:
-        sys.stdout.write(f"{' '.join(harnesses)}\n")
+        sys.stdout.write(f"{' '.join(HARNESSES)}\n")
         return
     name, corpus, *options = sys.argv[1:]
     folder = Path(corpus)
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds(name):
         (folder / hashlib.sha256(seed).hexdigest()[:32]).write_bytes(seed)
-    atheris.Setup([sys.argv[0], *options, corpus], harnesses[name])
+    atheris.Setup([sys.argv[0], *options, corpus], HARNESSES[name])
     atheris.Fuzz()
 
 
