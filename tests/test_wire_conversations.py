@@ -131,8 +131,11 @@ class ClientDriver:
             call = self.waiting.pop(frame.id, None)
             if call is None:
                 continue
-            if frame.kind == frames.PONG and frame.id in settings["pings"]:
-                self.settled.append({"call": call, "status": messages.parse_pong(frame.fields)})
+            if frame.id in settings["pings"]:
+                try:
+                    self.settled.append({"call": call, "status": messages.parse_pong(frame.fields)})
+                except ProtocolError:
+                    self.settle_call(call, "protocol_error", "maybe")
             elif frame.kind == frames.RESPONSE:
                 outcome = inflate(settings["channel"], frame.body) if frame.flags else frame.body
                 if isinstance(outcome, Failure):
