@@ -97,7 +97,7 @@ class MultiplexedConnection(asyncio.Protocol):
                         reply.set_result(Success(frame.body))
                 else:
                     self._settle(pending, frame)
-            elif frame.kind == frames.PONG and (ping := self._pings.pop(frame.id, None)) is not None and not ping.done():
+            elif (ping := self._pings.pop(frame.id, None)) is not None and not ping.done():
                 ping.set_result(frame)
         if protocol.error is not None:
             self._end(unreadable(protocol.error))

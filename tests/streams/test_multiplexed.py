@@ -423,7 +423,13 @@ async def test_a_ping_goes_out_on_a_connection_of_its_own(status):
 
 @run
 @pytest.mark.parametrize(
-    ("said", "kind"), [(goaway(0, "overloaded"), "overloaded"), (b"\0\0\0\0", "protocol_error"), (frames.encode(frames.PONG, 1), "protocol_error")]
+    ("said", "kind"),
+    [
+        (goaway(0, "overloaded"), "overloaded"),
+        (b"\0\0\0\0", "protocol_error"),
+        (frames.encode(frames.PONG, 1), "protocol_error"),
+        (response(1), "protocol_error"),
+    ],
 )
 async def test_a_ping_that_gets_something_else_fails_at_once(said, kind):
     assert (await pinged(said)).kind == kind
