@@ -158,7 +158,14 @@ class AgentClient(base.Consul):  # type: ignore[misc]
 
     async def registered_here(self, id_: str) -> bytes | None:
         """An instance that is registered with this very agent and passes its checks, as Consul wrote it; None where there is none."""
-        response = await self.http.get(_as_it_is, f"/v1/agent/health/service/id/{id_}", params=[("format", "json")], headers=self.prepare_headers(), raw=True)
+        try:
+            response = await self.http.get(
+                _as_it_is, f"/v1/agent/health/service/id/{id_}", params=[("format", "json")], headers=self.prepare_headers(), raw=True
+            )
+        except AgentTroubleError as error:
+            if "AggregatedStatus" in error.said:  # 429 and 503 are how it says warning and critical
+                return None
+            raise
         return response.body if response.code == 200 else None
 
     async def owner(self, id_: str) -> dict[str, Any] | None:

@@ -45,8 +45,8 @@ class _Service(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct):
-    machine: _Machine = msgspec.field(name="Node")
     service: _Service = msgspec.field(name="Service")
+    machine: _Machine = msgspec.field(name="Node", default_factory=_Machine)  # an agent that speaks of its own services leaves itself out
 
     @property
     def id(self) -> str:
@@ -59,7 +59,10 @@ _decoder = msgspec.json.Decoder(_Entry)
 
 def owner_of(entry: bytes) -> str | None:
     """Who registered an instance, or None for one that was not registered by bee."""
-    return (_decoder.decode(entry).service.meta or {}).get(OWNER)
+    try:
+        return (_decoder.decode(entry).service.meta or {}).get(OWNER)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def registration(name: str, id_: str, node: Node, owner: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def _agent_address(text: str) -> Address:
     try:
         address = parse(text if "://" in text else f"http://{text}")
     except ValueError as error:
-        raise ValueError(f"address {text!r}: {error}") from None
+        raise ValueError(f"address: {error}" if "@" in text else f"address {text!r}: {error}") from None  # what stands before an @ is a secret
     if address.scheme not in PORTS or not address.host or address.path not in {"", "/"} or address.port == 0:
         raise ValueError(f"address {text!r} is not one of a Consul agent; write host:port, http://host:port or https://host:port")
     return Address(address.scheme, address.host, address.port or PORTS[address.scheme])
