@@ -23,12 +23,17 @@ def registry_at(*addresses, heartbeat=0.5, **options):
 
 def ask(server, path, body=None, method=None, token=None):
     """A request as anybody else would make it."""
+    return ask_with_index(server, path, body, method, token)[1]
+
+
+def ask_with_index(server, path, body=None, method=None, token=None):
+    """The same; gives the index as well."""
     data = None if body is None else json.dumps(body).encode()
     headers = {} if token is None else {"X-Consul-Token": token}
     request = urllib.request.Request(f"http://{server.address}{path}", data, headers, method=method or ("GET" if body is None else "PUT"))
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=5 if "wait=" not in path else 90) as answer:
         said = answer.read()
-        return json.loads(said) if said.strip() else None
+        return int(answer.headers.get("X-Consul-Index") or 0), json.loads(said) if said.strip() else None
 
 
 def register_by_hand(server, service, **fields):
@@ -101,12 +106,34 @@ async def following(registry, service="calc"):
         await registry.close()
 
 
+class Events(list):
+    """Names of what has happened to a registration."""
+
+    def __init__(self):
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def report(self, event):
+        self.append(event.name)
+        self._more.set()
+
+    async def until(self, *names):
+        """Wait until one of them has happened."""
+
+        async def wait():
+            while not set(names) & set(self):
+                self._more.clear()
+                await self._more.wait()
+
+        await asyncio.wait_for(wait(), BOUND)
+
+
 @contextlib.asynccontextmanager
 async def kept(registry, node, service="calc", heartbeat=0.5):
-    """A server's registration as a server keeps it; gives the names of its events."""
-    events = []
+    """A server's registration as a server keeps it."""
+    events = Events()
     ticks = itertools.count()
-    registration = Registration(registry, Instance(service, node), heartbeat, lambda: next(ticks), lambda event: events.append(event.name))
+    registration = Registration(registry, Instance(service, node), heartbeat, lambda: next(ticks), events.report)
     task = asyncio.ensure_future(registration.keep())
     try:
         yield events

@@ -18,7 +18,8 @@ from bee_core.nodes import Node
 from bee_core.plugin_hub import PluginHub
 from bee_core.testing import RegistryContract
 from bee_core.testing.registry_contract import FULL, Watching
-from consul_parts import BOUND, ask, following, register_by_hand, registry_at
+from consul_parts import BOUND, ask, ask_with_index, following, register_by_hand, registry_at
+from registry_processes import Consul
 
 OTHER = attrs.evolve(FULL, id="other", url="tcp://10.0.0.8:9000")
 
@@ -69,11 +70,9 @@ def test_others_find_a_server_as_an_ordinary_service(consul, service):
         async with following(registry_at(consul.address), service) as follower:
             await follower.until_ids(FULL.id)
         (found,) = ask(consul, f"/v1/health/service/{service}?passing=1&tag=gpu")
-        (check,) = (check for check in found["Checks"] if check["ServiceID"])
         assert (found["Service"]["Address"], found["Service"]["Port"]) == ("10.0.0.7", 9000)
         assert found["Service"]["Meta"]["version"] == "1.10.0-rc.1"
         assert found["Service"]["ID"].startswith(f"{service}:")
-        assert check["Definition"]["DeregisterCriticalServiceAfter"] == "1m0s"
         await lease.revoke()
         await registry.close()
 
@@ -148,6 +147,22 @@ def test_names_that_differ_in_case_alone_are_two_services(consul, service, caplo
 
     run(scenario)
     assert "told apart by case" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_consul_forgets_a_dead_server_after_a_while(start_registry, service):
+    server = start_registry(Consul)
+
+    async def scenario():
+        registry = registry_at(server.address)
+        await registry.register(Instance(service, FULL))
+        await registry.close()
+        index = 1
+        while (answer := await asyncio.to_thread(ask_with_index, server, f"/v1/health/service/{service}?index={index}&wait=60s"))[1]:
+            index = answer[0]
+
+    asyncio.run(scenario())
 
 
 # Two servers with one id.

@@ -12,6 +12,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
+import msgspec
 from consul import Check
 
 from bee_core.errors import RegistryError
@@ -42,6 +43,8 @@ _PATIENCE = 4.5
 """Seconds for one answer at most: less than the five after which a watch that says nothing is given up by who reads it."""
 _SHARE = 0.9
 """Of a heartbeat, which a registration may take, for all agents together."""
+_FOR_PASS = 2 / 3
+"""Of the time for a renewal, for the renewal itself; the rest is for a look at whether the servers list it."""
 _SHORTEST = 0.3
 """Seconds that any agent gets: a round trip on a loaded machine."""
 _WAIT_BEATS = 2
@@ -71,9 +74,12 @@ class ConsulLease:
         self._name = name
 
     async def renew(self) -> None:
-        """See :meth:`bee_core.interfaces.Lease.renew`. Where its agent is out of reach and another is not, the lease counts as lost: the agent's machine is taken for dead by Consul too."""
+        """See :meth:`bee_core.interfaces.Lease.renew`.
+
+        Where its agent is out of reach and another is not, the lease counts as lost: Consul takes the agent's machine for dead, too.
+        """
         try:
-            known = await self._agents.ask_one(self._agent, lambda agent: agent.agent.check.ttl_pass(self._check), self._agents.seconds)
+            known = await self._agents.ask_one(self._agent, lambda agent: agent.agent.check.ttl_pass(self._check), _FOR_PASS * self._agents.seconds)
         except AgentTroubleError as error:
             if not _says_gone(error):
                 raise
@@ -87,6 +93,17 @@ class ConsulLease:
             raise RegistryError(
                 f"the registration of {self._name} has gone: Consul at {self._agent.where} does not know its check, or another server has taken its id"
             )
+        if not await self._listed():
+            raise RegistryError(
+                f"the registration of {self._name} has gone: Consul's servers do not list it any more, though their agent at {self._agent.where} has it"
+            )
+
+    async def _listed(self) -> bool:
+        """Whether clients can see it. Servers that lost their data are told again by their agents, but after a minute or two, and clients do not wait so long."""
+        try:
+            return await self._agents.ask_one(self._agent, lambda agent: agent.listed(self._id), (1 - _FOR_PASS) * self._agents.seconds)
+        except (RegistryError, OSError, msgspec.MsgspecError, LookupError):
+            return True  # no answer is no reason to give up what the agent has
 
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`. Leaves alone what another registration has put in its place."""
@@ -214,7 +231,7 @@ class ConsulRegistry:
             await asyncio.sleep(max(0.0, min(1.0, self._wait / 2 - (clock() - since))))
 
     async def _require_rights(self, agent: AgentClient, name: str) -> None:
-        if not await agent.may_read(name):
+        if await agent.may_read("service", name) is False:
             raise self._no_rights(agent, name)
 
     def _no_rights(self, agent: AgentClient, name: str) -> RegistryError:

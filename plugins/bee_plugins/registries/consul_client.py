@@ -64,7 +64,7 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
                 body = await response.aread()
             finally:
                 await response.aclose()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:  # an alert of TLS after the handshake comes as it is
             raise ConnectionError(f"Consul at {self.base_uri} is out of reach: {str(error) or type(error).__name__}") from error
         code = response.status_code
         if code != 404 and not 200 <= code < 300:
@@ -105,6 +105,9 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
 class AgentClient(base.Consul):  # type: ignore[misc]
     """py-consul's client of one agent, and the questions that it has no words for. Methods are to be awaited.
 
+    Attributes:
+        where: Its url, for messages.
+
     Raises:
         RegistryError: From every request: the agent refuses it. The message says what to do.
         ConnectionError: The agent is out of reach, or cannot answer (:class:`AgentTroubleError`).
@@ -117,6 +120,8 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         if options.token is not None:
             self.token = options.token  # handed to py-consul, it would count less than the environment
         self.where = address.url
+        self._sees_machine = False
+        self._machine: str | None = None
 
     def http_connect(self, host: str, port: int, scheme: str, verify: bool | str = True, cert: Any = None) -> HttpxClient:
         """See ``consul.base.Consul``."""
@@ -171,16 +176,32 @@ class AgentClient(base.Consul):  # type: ignore[misc]
     async def owner(self, id_: str) -> dict[str, Any] | None:
         """The Meta of an instance that is registered with this very agent, whatever its checks say."""
         response = await self.http.get(_as_it_is, f"/v1/agent/service/{id_}", headers=self.prepare_headers(), raw=True)
-        return None if response.code == 404 else dict(msgspec.json.decode(response.body).get("Meta") or {})
+        return None if response.code == 404 else _object(_object(msgspec.json.decode(response.body)).get("Meta"))
 
-    async def may_read(self, name: str) -> bool:
-        """Whether the token may see a service; True where the agent does not say. Consul shows an empty list to those who may not."""
-        question = msgspec.json.encode([{"Resource": "service", "Access": "read", "Segment": name}])
+    async def listed(self, id_: str) -> bool:
+        """Whether Consul's servers list an instance that passes its check at this agent; also True where the token may not see the agent's machine."""
+        if self._machine is None:
+            here = await self.registered_here(id_)
+            if here is None:
+                return True  # it does not pass at this moment, or has gone: no matter of the servers
+            self._machine = str(msgspec.json.decode(here)["Checks"][0]["Node"])
+        response = await self.http.get(
+            _as_it_is, f"/v1/catalog/node/{self._machine}", params=[("filter", f'ID == "{id_}"')], headers=self.prepare_headers(), raw=True
+        )
+        listed = id_ in _object(_object(msgspec.json.decode(response.body)).get("Services"))
+        self._sees_machine = self._sees_machine or listed or await self.may_read("node", self._machine) is True
+        return listed or not self._sees_machine
+
+    async def may_read(self, resource: str, name: str) -> bool | None:
+        """Whether the token may see a service or a node; None where the agent does not say. Consul leaves out without a word what one may not see."""
+        question = msgspec.json.encode([{"Resource": resource, "Access": "read", "Segment": name}])
         try:
             response = await self.http.post(_as_it_is, "/v1/internal/acl/authorize", data=question, headers=self.prepare_headers())
-            return response.code != 200 or all(answer["Allow"] for answer in msgspec.json.decode(response.body))
-        except (RegistryError, OSError, msgspec.MsgspecError, LookupError, TypeError):
-            return True  # no access control, or an agent that has no such question
+            return None if response.code == 404 else all(answer["Allow"] for answer in msgspec.json.decode(response.body))
+        except RegistryError as error:
+            return True if "ACL support disabled" in str(error) else None
+        except (OSError, msgspec.MsgspecError, LookupError, TypeError):
+            return None
 
     async def _service(self, name: str, params: list[tuple[str, str]]) -> base.Response:
         return await self.http.get(_as_it_is, f"/v1/health/service/{name}", params=params, headers=self.prepare_headers(), raw=True)
@@ -191,6 +212,10 @@ class AgentClient(base.Consul):  # type: ignore[misc]
             return max(1, int(response.headers["X-Consul-Index"]))
         except (KeyError, ValueError):
             raise ConnectionError(f"{self.where} does not answer as Consul does: it states no index") from None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _as_it_is(response: base.Response) -> base.Response:
