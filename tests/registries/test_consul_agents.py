@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bee_core.cli.demo.registry_server import free_port
+from bee_core.cli.demo.registry_server import free_port, free_ports
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
 from bee_core.nodes import Node
@@ -20,7 +20,7 @@ class Server(Consul):
 
     def __init__(self, folder, port=None, arguments=()):
         super().__init__(folder, port, arguments)
-        self.lan, self.rpc = free_port(), free_port()
+        self.lan, self.rpc = free_ports(2)
 
     def command(self, found):
         own = [word for word in super().command(found) if not word.startswith(("-serf-lan-port", "-server-port"))]

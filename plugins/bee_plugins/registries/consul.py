@@ -42,9 +42,7 @@ _GONE = ("does not have associated TTL", "Unknown check", "Unknown service", "un
 _PATIENCE = 4.5
 """Seconds for one answer at most: less than the five after which a watch that says nothing is given up by who reads it."""
 _SHARE = 0.9
-"""Of a heartbeat, which a registration may take, for all agents together."""
-_FOR_PASS = 2 / 3
-"""Of the time for a renewal, for the renewal itself; the rest is for a look at whether the servers list it."""
+"""Of the time that a renewal is granted (a heartbeat, and a second at least): within it all agents are asked, and the look at the servers is over."""
 _SHORTEST = 0.3
 """Seconds that any agent gets: a round trip on a loaded machine."""
 _WAIT_BEATS = 2
@@ -64,8 +62,8 @@ class ConsulLease:
     The check's name is new with each registration. So a registration that replaces another takes its check away, and the other's server hears of it at its next heartbeat.
     """
 
-    def __init__(self, agents: Agents, agent: AgentClient, ttl: float, ids: tuple[str, str], owner: str, name: str) -> None:
-        self.ttl = ttl
+    def __init__(self, agents: Agents, agent: AgentClient, times: tuple[float, float], ids: tuple[str, str], owner: str, name: str) -> None:
+        self.ttl, self._beat = times
         self.replaced = False
         self._agents = agents
         self._agent = agent
@@ -78,8 +76,10 @@ class ConsulLease:
 
         Where its agent is out of reach and another is not, the lease counts as lost: Consul takes the agent's machine for dead, too.
         """
+        clock = asyncio.get_running_loop().time
+        since = clock()
         try:
-            known = await self._agents.ask_one(self._agent, lambda agent: agent.agent.check.ttl_pass(self._check), _FOR_PASS * self._agents.seconds)
+            known = await self._agents.ask_one(self._agent, lambda agent: agent.agent.check.ttl_pass(self._check), self._agents.seconds)
         except AgentTroubleError as error:
             if not _says_gone(error):
                 raise
@@ -93,15 +93,17 @@ class ConsulLease:
             raise RegistryError(
                 f"the registration of {self._name} has gone: Consul at {self._agent.where} does not know its check, or another server has taken its id"
             )
-        if not await self._listed():
+        if not await self._listed(self._beat - (clock() - since)):
             raise RegistryError(
                 f"the registration of {self._name} has gone: Consul's servers do not list it any more, though their agent at {self._agent.where} has it"
             )
 
-    async def _listed(self) -> bool:
+    async def _listed(self, seconds: float) -> bool:
         """Whether clients can see it. Servers that lost their data are told again by their agents, but after a minute or two, and clients do not wait so long."""
+        if seconds <= 0:
+            return True  # the renewal itself has taken all the time; there is a look at the next one
         try:
-            return await self._agents.ask_one(self._agent, lambda agent: agent.listed(self._id), (1 - _FOR_PASS) * self._agents.seconds)
+            return await self._agents.ask_one(self._agent, lambda agent: agent.listed(self._id), seconds)
         except (RegistryError, OSError, msgspec.MsgspecError, LookupError):
             return True  # no answer is no reason to give up what the agent has
 
@@ -128,7 +130,8 @@ class ConsulRegistry:
     def __init__(self, settings: RegistrySettings, options: ConsulOptions) -> None:
         addresses = agent_addresses(settings.addresses)
         heartbeat = settings.heartbeat_interval
-        seconds = max(_SHORTEST, min(_PATIENCE, _SHARE * max(1.0, heartbeat)) / len(addresses))
+        self._beat = _SHARE * max(1.0, heartbeat)
+        seconds = _PATIENCE if len(addresses) == 1 else max(_SHORTEST, min(_PATIENCE, self._beat) / len(addresses))
         self._agents = Agents(addresses, options, tls_context(options, addresses), seconds)
         self._where = "Consul at " + ", ".join(address.url for address in addresses)
         self._prefix = options.prefix
@@ -176,7 +179,7 @@ class ConsulRegistry:
         before = self._leases.get(id_)
         if before is not None:
             before.replaced = True
-        lease = self._leases[id_] = ConsulLease(self._agents, agent, self._ttl, (id_, check_id), self._owner, what)
+        lease = self._leases[id_] = ConsulLease(self._agents, agent, (self._ttl, self._beat), (id_, check_id), self._owner, what)
         return lease
 
     async def _other_holder(self, agent: AgentClient, name: str, id_: str) -> str:
