@@ -18,8 +18,8 @@ from registry_processes import Consul
 class Server(Consul):
     """A server that others can join, and whose data are lost with it."""
 
-    def __init__(self, folder, port=None, arguments=()):
-        super().__init__(folder, port, arguments)
+    def __init__(self, folder, *arguments, **settings):
+        super().__init__(folder, *arguments, **settings)
         self.lan, self.rpc = free_ports(2)
 
     def command(self, found):

@@ -49,8 +49,8 @@ class GuardedConsul(Consul):
 class SecureConsul(Consul):
     """Only https, and only for those who show a certificate. Its third argument from the end is the folder of certificates."""
 
-    def __init__(self, folder, port=None, arguments=()):
-        super().__init__(folder, port, arguments)
+    def __init__(self, folder, *arguments, **settings):
+        super().__init__(folder, *arguments, **settings)
         folder.mkdir(parents=True)
         self.authority = trustme.CA()
         self.certificates = folder.parent

@@ -55,6 +55,17 @@ def test_a_prefix_is_what_stands_in_a_url_as_it_is(prefix):
         PluginHub().create(Ref(), "registry", bee_core.interfaces.RegistrySettings(("a:1",)))
 
 
+def test_a_file_that_cannot_be_used_is_an_error_of_the_configuration_with_its_path():
+    registry = {"protocol": "consul", "address": "https://10.0.0.1", "options": {"ca": "/nowhere.pem"}}
+    with pytest.raises(ConfigError, match=r"/nowhere.pem") as caught:
+        bee_core.build_client({"bee": {"rpc": {"registry": registry, "client": {"calc": {}}}}})
+    assert caught.value.path == "bee.rpc.registry.options.ca"
+
+
+def test_the_same_address_twice_is_one_agent():
+    assert len(agent_addresses(["a:8500", "http://a", "b"])) == 2
+
+
 def test_the_token_is_never_shown():
     assert "secret" not in repr(ConsulOptions(token="secret"))
 
@@ -62,9 +73,9 @@ def test_the_token_is_never_shown():
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"ca": "/nowhere.pem"}, "ca: /nowhere.pem cannot be used: No such file"),
-        ({"key": "/nowhere.pem"}, "key needs the option cert"),
-        ({"cert": "/nowhere.pem"}, "/nowhere.pem cannot be used: No such file"),
+        ({"ca": "/nowhere.pem"}, "ca is '/nowhere.pem', which cannot be used: No such file"),
+        ({"key": "/nowhere.pem"}, "state cert as well"),
+        ({"cert": "/nowhere.pem"}, "'/nowhere.pem', which cannot be used: No such file"),
     ],
 )
 def test_files_that_cannot_be_used_are_named(options, complaint):
@@ -75,7 +86,7 @@ def test_files_that_cannot_be_used_are_named(options, complaint):
 def test_a_file_without_certificates_is_named(tmp_path):
     path = tmp_path / "empty.pem"
     path.touch()
-    with pytest.raises(ValueError, match=r"ca: .*empty.pem cannot be used"):
+    with pytest.raises(ValueError, match=r"ca is .*empty.pem', which cannot be used"):
         tls_context(ConsulOptions(ca=str(path)), agent_addresses(["https://a"]))
 
 
@@ -86,7 +97,7 @@ def test_an_encrypted_key_is_refused_and_not_asked_about_at_the_terminal(tmp_pat
     key = load_pem_private_key(issued.private_key_pem.bytes(), None)
     (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")))
     issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-    with pytest.raises(ValueError, match="cert and key"):
+    with pytest.raises(ValueError, match=r"cert is .* and key .* cannot be used"):
         tls_context(ConsulOptions(cert=str(tmp_path / "cert.pem"), key=str(tmp_path / "key.pem")), agent_addresses(["https://a"]))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
 from bee_core.addresses import Address, parse
+from bee_core.hookspecs import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +57,7 @@ def agent_addresses(addresses: Sequence[str]) -> tuple[Address, ...]:
     Raises:
         ValueError: One is malformed; the message says what to write.
     """
-    return tuple(_agent_address(text) for text in addresses) or (Address("http", LOCAL_AGENT, PORTS["http"]),)
+    return tuple(dict.fromkeys(map(_agent_address, addresses))) or (Address("http", LOCAL_AGENT, PORTS["http"]),)
 
 
 def _agent_address(text: str) -> Address:
@@ -72,15 +74,15 @@ def tls_context(options: ConsulOptions, addresses: Sequence[Address]) -> ssl.SSL
     """What https connections are made with. Reads the files that the options name.
 
     Raises:
-        ValueError: A file cannot be used, or the options contradict each other or the addresses.
+        OptionError: A file cannot be used, or the options contradict each other or the addresses.
     """
     if all(address.scheme != "https" for address in addresses):
         stated = [name for name in ("ca", "cert", "key") if getattr(options, name) is not None] + ["verify"] * (not options.verify)
         if stated:
-            raise ValueError(f"the option {stated[0]} is for https, and no address begins with https://")
+            raise OptionError(stated[0], f"{stated[0]} is for https, and no address begins with https://")
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and cheap without certificates
     if options.key is not None and options.cert is None:
-        raise ValueError("the option key needs the option cert")
+        raise OptionError("key", "key is the key of a certificate: state cert as well")
     context = ssl.create_default_context()
     if options.ca is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nobody else's signature counts
@@ -93,18 +95,21 @@ def tls_context(options: ConsulOptions, addresses: Sequence[Address]) -> ssl.SSL
         try:
             context.load_cert_chain(options.cert, options.key, password="")  # an empty password: OpenSSL would ask for one at the terminal
         except (OSError, ValueError) as error:
-            raise ValueError(f"the options cert and key: {options.cert} cannot be used: {_reason(error)}") from error
+            raise OptionError("cert", f"cert is {options.cert!r} and key {options.key or options.cert!r}, which cannot be used: {_reason(error)}") from error
     return context
 
 
 def _load_authorities(context: ssl.SSLContext, path: str) -> None:
     try:
-        context.load_verify_locations(cafile=path)
-    except IsADirectoryError:
-        context.load_verify_locations(capath=path)
+        if Path(path).is_dir():
+            context.load_verify_locations(capath=path)
+        else:
+            context.load_verify_locations(cafile=path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"the option ca: {path} cannot be used: {_reason(error)}") from error
+        raise OptionError("ca", f"ca is {path!r}, which cannot be used: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"no certificate or key in the form PEM that fits ({error.reason or error})"
     return str(getattr(error, "strerror", None) or error)
