@@ -101,6 +101,7 @@ class Assembly(Generic[C]):
             max_body=client.max_size,
             clock=self._clock,
             decompress=None if compressor is None else rule.unpack,
+            token=None if client.token is None else client.token.first,
         )
         balancer = self._create(client.balancer, "balancer")
         nodes: NodeSet[C] = NodeSet(

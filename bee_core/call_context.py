@@ -55,6 +55,11 @@ class CurrentCall:
         return {**self._metadata, **self.baggage} if self.baggage else self._metadata
 
     @property
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """The caller's verified TLS certificate, in the form of ``ssl.SSLSocket.getpeercert()`` (``subject``, ``subjectAltName``, …), or None where it showed none."""
+        return None
+
+    @property
     def time_left(self) -> float | None:
         """Seconds until the deadline, not below 0, or None when the caller set no bound."""
         return None if self.deadline is None else max(0.0, self.deadline - self._clock())

@@ -16,7 +16,7 @@ The tree::
         ├── Overloaded         a limit was reached, here or at the server
         ├── MessageTooLarge    a body over max_size, also when compressed
         ├── CallCancelled      the call was given up, or its client was closed
-        ├── Unauthenticated    the server did not accept the token
+        ├── Unauthenticated    the server did not accept the token or the certificate
         └── ProtocolError      bytes that are not bee's protocol, or a peer that breaks its rules
 
 Every ``CallError`` says whether the handler ran: ``executed`` is ``"no"``, ``"maybe"`` or ``"yes"``. Only after a ``"no"`` is it safe to repeat a write by hand.
@@ -229,7 +229,7 @@ class CallCancelled(CallError):
 
 
 class Unauthenticated(CallError):
-    """The server did not accept the token."""
+    """The server did not accept the token, or the client's TLS certificate: it stays so until the configuration changes, so nothing tries again."""
 
     kind = "unauthenticated"
 

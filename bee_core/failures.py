@@ -95,6 +95,19 @@ class Failure:
         return f"Failure({self.kind}: {self.message!r}, executed={self.executed}, retry={self.retry}, blame={self.blame})"
 
 
+class HandshakeError(ConnectionError):
+    """Raised by transports: a server was reached, and what has to be agreed before the first byte of bee's own (TLS) failed, so that nothing ran.
+
+    Args:
+        message: One sentence: what failed, and what to do.
+        rejected: The server turned this client away for what it is, its certificate: no node would do otherwise.
+    """
+
+    def __init__(self, message: str, *, rejected: bool = False) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
 class FailureClass(NamedTuple):
     """What a kind of error frame means when the frame does not say more."""
 
@@ -164,7 +177,17 @@ def reported(
 
 def refused(error: BaseException) -> Failure:
     """No connection came about: nothing was sent. Trying again elsewhere, or here later, is safe."""
+    if isinstance(error, HandshakeError):
+        return handshake_failed(error)
     return Failure("unavailable", f"cannot connect: {describe(error)}", "no", "same", "node", reached=False)
+
+
+def handshake_failed(error: HandshakeError) -> Failure:
+    """A server was reached that this client must not trust or that does not want this client. It stays so until somebody changes a file: the same node is not asked again."""
+    if error.rejected:
+        row = REPORTED["unauthenticated"]
+        return Failure("unauthenticated", str(error), row.executed, row.retry, row.blame)
+    return Failure("unavailable", f"cannot connect: {error}", "no", "other", "node")
 
 
 def connect_timed_out(seconds: float, *, full: bool) -> Failure:
@@ -191,8 +214,16 @@ def write_timed_out(seconds: float, *, full: bool) -> Failure:
     return Failure("deadline_exceeded", "the deadline came while writing the request", "no", "never", "none")
 
 
-def lost(error: BaseException | str) -> Failure:
-    """The connection was lost after the request went out: nobody knows whether it ran."""
+def lost(error: BaseException | str, *, greeted: bool = True) -> Failure:
+    """The connection was lost after the request went out: nobody knows whether it ran.
+
+    Args:
+        error: What ended it.
+        greeted: The server had answered the hello. Until then it can show as late as this that it turned the client away (a TLS 1.3 server looks at the client's certificate when the
+            client is done already), and then nothing ran.
+    """
+    if isinstance(error, HandshakeError) and error.rejected and not greeted:
+        return handshake_failed(error)
     return Failure("unavailable", f"connection lost before the reply: {describe(error)}", "maybe", "same", "node")
 
 

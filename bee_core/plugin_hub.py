@@ -15,9 +15,9 @@ import pluggy
 
 from . import hookspecs
 from .entry_points import Offer, Origin, missing_import, read_offers
-from .errors import BeeError, ConfigError, PluginError
+from .errors import BeeError, PluginError
 from .hookspecs import REGISTER_HOOKS
-from .registrations import Installed, Registered, Registrations
+from .registrations import Installed, Registered, Registrations, option_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -139,7 +139,7 @@ class PluginHub:
             problem = missing_import(error, self._origins[kind, ref.name])
             raise PluginError(f"{where}{kind} {ref.name!r} cannot be used: {problem}") from error
         except ValueError as error:
-            raise ConfigError(f"{kind} {ref.name!r}: {error}", path=ref.path, value=dict(ref.options)) from error
+            raise option_error(f"{kind} {ref.name!r}: {error}", error, ref.path, tuple(ref.options), origin) from error
         except Exception as error:
             message = f"{where}{kind} {ref.name!r} ({self._origins[kind, ref.name].label}) could not be made: {type(error).__name__}: {error}"
             raise PluginError(message) from error

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .errors import PluginError
+from .errors import ConfigError, PluginError
+from .hookspecs import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from .entry_points import Origin
     from .hookspecs import Kind
@@ -68,3 +69,23 @@ class Registrations:
         if name in self.added:
             raise PluginError(f"{self._origin.label} adds the {self._kind} {name!r} twice")
         self.added[name] = Registered(self._kind, name, factory, options, self._origin.distribution, self._origin.version)
+
+
+def option_error(message: str, error: ValueError, path: str, options: Collection[str], origin: Callable[[str], int | None] | Any = None) -> ConfigError:
+    """What a user sees when a plugin refuses its options. The options' values are not in it: they may hold secrets.
+
+    Args:
+        message: The whole sentence.
+        error: What the plugin raised; an :class:`~bee_core.hookspecs.OptionError` names the option.
+        path: The key that names the plugin.
+        options: Names of the options that are stated.
+        origin: Finds the line of a path, or a configuration that does, or None.
+    """
+    where = f"{path}.options.{error.option}" if isinstance(error, OptionError) and path else path
+    find = getattr(origin, "origin", origin)
+    line, place = None, where
+    while find is not None and place and line is None:
+        # Of the option, or of the section that it is missing from.
+        line = find(place)
+        place = place[: max(place.rfind("."), place.rfind("["), 0)]
+    return ConfigError(message, path=where, value=sorted(options), line=line)

@@ -70,6 +70,7 @@ def hint_text(hint: Any) -> str:
     if hint is None or hint is type(None):
         return "None"
     text = hint.__qualname__ if isinstance(hint, type) and not typing.get_args(hint) else repr(hint)
+    text = re.sub(r"<class '([^']*)'>", r"\1", text)  # a class of another metaclass inside a union, on some versions
     return re.sub(r"(?:\w+\.|<locals>\.)+", "", text).replace("NoneType", "None")
 
 

@@ -10,8 +10,9 @@ import attrs
 import pytest
 
 from bee_core.errors import BeeError, ConfigError, PluginError
-from bee_core.hookspecs import REGISTER_HOOKS, hookimpl
+from bee_core.hookspecs import REGISTER_HOOKS, OptionError, hookimpl
 from bee_core.plugin_hub import OBJECT, PluginHub, parse_disabled
+from bee_core.registrations import option_error
 
 CODEC = """
     from bee_core.hookspecs import hookimpl
@@ -460,6 +461,19 @@ def test_a_factory_that_refuses_a_value_is_a_config_error_with_the_path():
     with pytest.raises(ConfigError, match="codec 'made': no such thing") as caught:
         failing(ValueError("no such thing")).create(Ref("made"), "codec")
     assert caught.value.path == "bee.rpc.client.calc.codec"
+
+
+def test_a_factory_that_names_the_option_gives_its_path_and_the_nearest_line():
+    lines = {"bee.rpc.client.calc.codec": 7}
+    with pytest.raises(ConfigError, match="codec 'made': no such file") as caught:
+        failing(OptionError("cert", "no such file")).create(Ref("made"), "codec", origin=lines.get)
+    assert (caught.value.path, caught.value.line) == ("bee.rpc.client.calc.codec.options.cert", 7)
+
+
+def test_the_error_of_a_factory_holds_the_names_of_the_options_and_not_what_they_say():
+    error = option_error("no", ValueError("no"), "bee.rpc.server.transport", {"key_password": "s3cret"})
+    assert error.value == ["key_password"]
+    assert "s3cret" not in repr(vars(error))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), TypeError("boom"), ImportError("boom"), OSError("boom")], ids=repr)

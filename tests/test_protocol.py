@@ -254,6 +254,49 @@ def test_a_hello_is_kept():
     assert server_in("open").hello == Hello("calc", "json")
 
 
+def hello_of(size):
+    fields = Hello("calc", "json").encode()
+    rest = size - frames.HEADER_SIZE - len(fields)
+    return frames.encode(frames.HELLO, 0, fields, bytes(rest))
+
+
+@given(st.lists(st.integers(1, 5), max_size=4))
+def test_a_hello_longer_than_64_kib_is_an_error_once_its_length_is_there_and_nothing_is_kept(cuts):
+    server = ServerProtocol(1 << 20)
+    start, position = hello_of(protocol.MAX_HELLO + 1), 0
+    for cut in [*cuts, 100]:
+        assert server.receive(start[position : position + cut]) == []
+        position += cut
+        assert (server.error is not None) == (position >= 4)
+    assert isinstance(server.error, MessageTooLarge)
+    assert server.receive(start) == []
+
+
+@given(st.lists(st.integers(1, 70_000), max_size=4))
+def test_a_hello_of_64_kib_is_read_and_what_follows_it_may_be_larger(cuts):
+    server = ServerProtocol(1 << 20)
+    large = frames.encode(frames.REQUEST, 1, FIELDS, bytes(200_000))
+    stream, position, kinds = hello_of(protocol.MAX_HELLO) + large, 0, []
+    for cut in [*cuts, len(stream)]:
+        for frame in server.receive(stream[position : position + cut]):
+            assert server.check(frame)
+            kinds.append(frame.kind)
+            if frame.kind == frames.HELLO:
+                server.accept(ACK)
+        position += cut
+    assert kinds == [frames.HELLO, frames.REQUEST]
+    assert server.error is None
+    assert server.stream_error is None
+
+
+def test_a_hello_of_another_protocol_is_called_that_whatever_the_size_of_bodies():
+    for start, says in ((b"GET / HTTP/1.1", "'GET '"), (b"\x16\x03\x01\x02\x00\x01", "these bytes are TLS")):
+        for max_body in (1024, 1 << 30):
+            server = ServerProtocol(max_body)
+            server.receive(start)
+            assert says in str(server.error or server.stream_error)
+
+
 def test_a_hello_without_a_service_is_an_error():
     server = ServerProtocol(MAX_BODY)
     assert take(server, frames.encode(frames.HELLO, 0)) == [False]

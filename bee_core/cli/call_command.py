@@ -136,8 +136,18 @@ def _describe(error: CallError) -> dict[str, Any]:
 
 
 def encode(value: Any) -> str:
-    """A value as JSON."""
+    """A value as JSON. A NaN, which codecs other than ``json`` bring, is written as ``NaN``.
+
+    Raises:
+        click.ClickException: It has keys that JSON cannot have.
+    """
     import msgspec
 
-    # msgspec, since a codec may have made what the json module cannot write: dates, bytes, UUIDs.
-    return msgspec.json.encode(value).decode()
+    try:
+        # msgspec, since a codec may have made what the json module cannot write: dates, bytes, UUIDs.
+        text = msgspec.json.encode(value).decode()
+        if "null" in text:  # msgspec writes it for a NaN, too
+            text = json.dumps(msgspec.to_builtins(value, str_keys=True), ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, UnicodeError) as error:
+        raise click.ClickException(f"the result cannot be written as JSON: {error}") from error
+    return text

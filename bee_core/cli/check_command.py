@@ -74,7 +74,8 @@ def findings(file: str) -> tuple[list[Finding], list[Finding]]:
         config = load_config(file)
     except ConfigError as error:
         return [_of_problem(problem) for problem in error.problems], []
-    return list(_of_plugins(config)), [_of_contradiction(warning) for warning in warnings(config)]
+    problems = list(_of_plugins(config))
+    return problems or list(_of_doors(config)), [_of_contradiction(warning) for warning in warnings(config)]
 
 
 def _of_problem(problem: ConfigError) -> Finding:
@@ -104,6 +105,19 @@ def _of_plugins(config: Config) -> Iterator[Finding]:
         except ConfigError as error:
             for problem in error.problems:
                 yield Finding(problem.path or key, problem.line or line, problem.message)
+
+
+def _of_doors(config: Config) -> Iterator[Finding]:
+    """What else the transports want of a server that is to listen. Called once each of them can be made."""
+    from ..errors import ConfigError
+    from ..plugin_hub import PluginHub
+    from ..server.doors import make_transports
+
+    if config.server is not None:
+        try:
+            make_transports(config, config.server, PluginHub())
+        except ConfigError as error:
+            yield from (Finding(problem.path, problem.line, problem.message) for problem in error.problems)
 
 
 def _named_plugins(config: Config) -> Iterator[tuple[PluginRef, Kind, str, tuple[Any, ...]]]:

@@ -66,6 +66,11 @@ def warnings(config: Config) -> list[Contradiction]:
     return found
 
 
+def _in_clear(url: str) -> bool:
+    address = parse(url)
+    return address.scheme == "tcp" and not (address.host in {"localhost", "::1"} or address.host.startswith("127."))
+
+
 _KEYS = {"max_size": "codec.options.max_size", "max_inflated": "codec.options.max_inflated"}
 
 
@@ -76,7 +81,7 @@ def _of_call(config: Config, client: ClientConfig, call: CallConfig, method: str
             "timeout",
             f"a reply may take {call.read_timeout:g} s and the whole call {call.timeout:g} s: a node that hangs leaves no time for a retry; raise timeout or lower read_timeout",
         )
-    if retries and not call.idempotent and not (method is None and any(own.idempotent for own in client.methods.values())):
+    if retries and not call.idempotent and not call.oneway and not (method is None and any(own.idempotent for own in client.methods.values())):
         which = "is marked false" if call.idempotent is False else "is not stated"
         stated = config.stated(client.name, "retries", method) or config.stated(client.name, "fail", method)
         if stated is not None:
@@ -84,6 +89,8 @@ def _of_call(config: Config, client: ClientConfig, call: CallConfig, method: str
                 "idempotent",
                 f"{call.fail.name}, and idempotent {which}: only calls that provably did not run are retried; state idempotent: true where a method may run twice",
             )
+    if call.oneway and call.idempotent and config.stated(client.name, "idempotent", method) is not None:
+        yield "idempotent", "a oneway call is sent once and never again, so idempotent: true has no effect; remove it, or oneway"
     if call.connect_timeout > call.timeout:
         yield "connect_timeout", f"connecting may take {call.connect_timeout:g} s, and the whole call ends after {call.timeout:g} s; lower connect_timeout"
     if call.fail.name == "failfast" and call.retries and config.stated(client.name, "retries", method) is not None:
@@ -95,6 +102,11 @@ def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str
         yield "address", "no registry is configured and no address is stated, so this service has no node; state one of them"
     if client.address and all(address.weight == 0 for address in client.address):
         yield "address", "every address has weight 0, so none gets calls"
+    if client.token is not None:
+        for address in client.address:
+            if _in_clear(address.url):
+                yield "token", f"the token goes to {address.url} in clear, where others on the network can read it; use tls:// there"
+                break
     if client.compress is None and client.compress_above is not None:
         yield "compress_above", "no compressor is configured, so compress_above has no effect; name one under compress"
 
@@ -117,6 +129,11 @@ def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]
     codec = server.codecs[0].path or "bee.rpc.server.macher"
     for _, message in _of_sizes(server.max_size, server.max_inflated, None):
         yield f"{codec.removeprefix('bee.rpc.server.').partition('[')[0]}.options.max_inflated", message
+    if server.tokens:
+        for url in server.address:
+            if _in_clear(url):
+                yield "tokens", f"clients send their tokens to {url} in clear, where others on the network can read them; use tls:// there"
+                break
     if server.register and server.advertise is None and any(address.is_wildcard for address in addresses):
         yield "advertise", "the server listens on every interface and is announced under an address that is guessed; state the one that clients reach"
     if server.register and config.registry is None:

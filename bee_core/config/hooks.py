@@ -31,6 +31,7 @@ from .scalars import (
     resolve,
     show,
 )
+from .secret import Secret, read_secret
 from .settings import PluginRef
 
 Hook = Callable[[Any, Any], Any]
@@ -69,6 +70,7 @@ def make_converter() -> Converter:
     add(lambda type_: type_ is Any or type_ is object, lambda _, __: _reader_hook(resolve))
     add(lambda type_: type_ is PluginRef, _plugin_hook)
     add(lambda type_: type_ is AddressConfig, _address_hook)
+    add(lambda type_: type_ is Secret, lambda _, __: _reader_hook(read_secret))
     # cattrs has hooks for these classes and their subclasses, which it asks before any other.
     for cls, read_scalar in SCALARS.items():
         made.register_structure_hook(cls, _scalar_hook(read_scalar, made))

@@ -26,6 +26,7 @@ from .field_rules import (
     written_at,
 )
 from .scalars import COMMAS, DIAL, OPTIONS, RANGE, SEVERAL, VERSION, Bytes, Seconds
+from .secret import Secret  # noqa: TC001  cattrs reads the annotations
 from .server_model import ServerConfig  # noqa: TC001  cattrs reads the annotations
 from .settings import MAX_INFLATED, MAX_SIZE, PluginRef
 
@@ -124,6 +125,13 @@ class CallConfig:
             "The mark on the interface's method decides; without a mark, no.",
         ),
     )
+    oneway: bool | None = attrs.field(
+        default=None,
+        metadata=about(
+            "Whether a call is sent and not waited for: it returns None once it is on its way, and nobody hears what became of it.",
+            "The mark on the interface's method decides; without a mark, no.",
+        ),
+    )
     fallback: PluginRef | None = attrs.field(
         default=None, metadata=about("Answers when the call could not. `none` for none.", "An invented answer must be asked for.")
     )
@@ -199,6 +207,14 @@ class ClientConfig(CallConfig):
     )
     tags: Annotated[frozenset[str], COMMAS] = attrs.field(
         default=frozenset(), validator=names_not_empty, metadata=about("Only nodes that have all of these labels.", "Any node.")
+    )
+    token: Secret | None = attrs.field(
+        default=None,
+        repr=False,
+        metadata=about(
+            "A secret that the server knows as well: a text such as `${BEE_TOKEN}`, or `{file: /path}`, of which the first line counts and which is read again when it has changed.",
+            "None: a server that states no `tokens` asks for none.",
+        ),
     )
     zone: str | None = attrs.field(
         default=None,

@@ -11,6 +11,7 @@ import attrs
 from .field_rules import NOT_WRITTEN, remarks, written_at
 from .model import CALL_FIELDS, AddressConfig, ClientConfig, RegistryConfig
 from .scalars import BYTES, COMMAS, DIAL, LISTEN, OPTIONS, RANGE, SECONDS, SEVERAL, VERSION, Kind
+from .secret import Secret
 from .server_model import ServerConfig
 from .settings import PluginRef
 
@@ -68,7 +69,7 @@ _KINDS = {
     LISTEN: "url",
     OPTIONS: "mapping",
 }
-_NAMES = {str: "text", bool: "yes or no", int: "whole number", float: "number", PluginRef: "plugin", AddressConfig: "address"}
+_NAMES = {str: "text", bool: "yes or no", int: "whole number", float: "number", PluginRef: "plugin", AddressConfig: "address", Secret: "secret"}
 
 
 def page() -> str:

@@ -177,7 +177,9 @@ def _server_hook(cls: Any, made: Converter) -> Any:
                 if name == "codecs":
                     item = _take_all_sizes(item, key, gathering, sizes, found)
                 refs = gathering.part(key, read_field, item, None)
-                if refs is not None:
+                if name == "tokens" and refs == ():
+                    gathering.part(key, _no_token)
+                elif refs is not None:
                     found[name] = _placed(refs, f"{_SERVER}.{key}", item)
         server = gathering.whole(read_rest, raw, cls)
         gathering.finish()
@@ -186,6 +188,12 @@ def _server_hook(cls: Any, made: Converter) -> Any:
         return attrs.evolve(server, **found)
 
     return read
+
+
+def _no_token() -> None:
+    raise MisfitError(
+        "this list is empty, and an empty list lets nobody in; state a token, or remove the key to let everybody in", value=None, expected="a token"
+    )
 
 
 def _twice(keys: list[str]) -> None:
@@ -210,9 +218,11 @@ def _different(name: str, value: Any) -> None:
     raise MisfitError(f"{name} holds for the whole server, and another codec states another one; state it once", value=value, expected=f"one {name}")
 
 
-def _placed(refs: tuple[PluginRef, ...], path: str, item: Any) -> tuple[PluginRef, ...]:
+def _placed(entries: tuple[Any, ...], path: str, item: Any) -> tuple[Any, ...]:
     listed = isinstance(item, list)
-    return tuple(attrs.evolve(ref, path=f"{path}[{index}]" if listed else path) for index, ref in enumerate(refs))
+    return tuple(
+        attrs.evolve(entry, path=f"{path}[{index}]" if listed else path) if isinstance(entry, PluginRef) else entry for index, entry in enumerate(entries)
+    )
 
 
 # ── inheritance ──────────────────────────────────────────────────────────────────────────────────────────────────────

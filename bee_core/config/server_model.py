@@ -8,6 +8,7 @@ import attrs
 
 from .field_rules import about, at_least, canonical_url, canonical_urls, names_not_empty, not_wildcard, positive, some, some_text, version
 from .scalars import COMMAS, LISTEN, SEVERAL, VERSION, Bytes, Seconds
+from .secret import Secret  # noqa: TC001  cattrs reads the annotations
 from .settings import MAX_INFLATED, MAX_SIZE, PluginRef
 
 
@@ -127,6 +128,15 @@ class ServerConfig:
     zone: str | None = attrs.field(default=None, validator=some_text, metadata=about("The place it runs in, for balancers that prefer near nodes.", "Unknown."))
     tags: Annotated[frozenset[str], COMMAS] = attrs.field(
         default=frozenset(), validator=names_not_empty, metadata=about("Labels that a client can ask for.", "None.")
+    )
+    tokens: Annotated[tuple[Secret, ...], SEVERAL] = attrs.field(
+        default=(),
+        repr=False,
+        metadata=about(
+            "Who shows one of these secrets may call: a text such as `${BEE_TOKEN}`, `{file: /path}`, or a list. A file has one a line, and is read again when it has changed.",
+            "Anybody who can connect may call.",
+            aliases=("token",),
+        ),
     )
     send_tracebacks: bool = attrs.field(
         default=False, metadata=about("Send the traceback of a handler's exception to the client.", "Tracebacks tell outsiders about the inside.")

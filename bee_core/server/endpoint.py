@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from ..interfaces import InboundCall, Limiter, MethodCodec, Running
     from ..messages import Hello, HelloAck
     from ..payloads import SizeRule
+    from ..tokens import Tokens
     from .handlers import Handler
     from .threads import HandlerThreads
+
+
+_NO_TOKEN = "this server wants a token and the client shows none; state token under bee.rpc.client.<service>"  # noqa: S105  # words about it
+_WRONG_TOKEN = "the client's token is not accepted here; compare its token with tokens under bee.rpc.server"  # noqa: S105  # words about it
 
 
 class BoundHandler:
@@ -47,6 +52,7 @@ class ServiceEndpoint:
         limiter: Bounds the requests that run at a time, or None.
         send_tracebacks: Whether errors carry the server's traceback.
         clock: Seconds, monotonic.
+        tokens: What a client must show one of, or None where anybody may call.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class ServiceEndpoint:
         limiter: Limiter | None,
         send_tracebacks: bool,
         clock: Callable[[], float],
+        tokens: Tokens | None = None,
     ) -> None:
         self.ack = ack
         self.draining = False
@@ -72,13 +79,17 @@ class ServiceEndpoint:
         self.limiter = limiter
         self._send_tracebacks = send_tracebacks
         self.clock = clock
+        self._tokens = tokens
         self.loop = asyncio.get_running_loop()
         self._running: dict[RunningCall, None] = {}
         self._timer = DeadlineTimer(self.loop, clock, self._sweep)
         self._quiet: asyncio.Event = asyncio.Event()
 
     def admit(self, hello: Hello) -> Failure | None:
-        """Decide about a peer: it must want this service, in a codec and with a compressor that are there."""
+        """Decide about a peer: it must be one of ours, and want this service, in a codec and with a compressor that are there."""
+        # The token first: a stranger does not learn what is offered here.
+        if self._tokens is not None and not self._tokens.accept(hello.token):
+            return local("unauthenticated", _NO_TOKEN if hello.token is None else _WRONG_TOKEN)
         if hello.service != self._service:
             return local("protocol_error", f"this is the service {self._service!r}, not {hello.service!r}: the address belongs to another service")
         if hello.codec not in self._tables:
@@ -191,7 +202,7 @@ class ServiceEndpoint:
 
     def failure_of(self, error: BaseException, call: InboundCall) -> Failure:
         """What a handler's exception is to the caller."""
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__)) if self._send_tracebacks else None
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__)) if self._send_tracebacks or call.oneway else None
         if call.cancelled and isinstance(error, (asyncio.CancelledError, CallCancelled)):
             return Failure("cancelled", "the handler was cancelled", "maybe", "never", "none")
         return Failure("remote_error", str(error) or type(error).__name__, "yes", "never", "none", error_type=type(error).__name__, traceback=text)
@@ -215,7 +226,10 @@ class ServiceEndpoint:
         self.answer(call, codec, value)
 
     def answer(self, call: InboundCall, codec: MethodCodec, value: Any) -> None:
-        """Encode a handler's result and send it."""
+        """Encode a handler's result and send it; of a oneway call it is thrown away."""
+        if call.oneway:
+            call.reply(b"", False)
+            return
         encoded = self.encode(call, codec, value)
         if isinstance(encoded, Failure):
             call.fail(encoded)

@@ -19,8 +19,10 @@ from ..interfaces import ListenSettings, RegistrySettings
 from ..messages import HelloAck
 from ..payloads import SizeRule
 from ..plugin_hub import PluginHub
+from ..tokens import Tokens
 from .announced import announce, instance_id
 from .announcer import DEREGISTER_TIMEOUT, TICKS_A_BEAT, WATCH_GRACE, Announcer, LoopTicks, at_once
+from .doors import make_transports
 from .endpoint import BoundHandler, ServiceEndpoint
 from .event_loop import close_loop, new_event_loop
 from .handlers import collect
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # type checkers bring it
 
     from ..config.model import Config
-    from ..interfaces import Codec, Compressor, Limiter, Listener, Registry, Transport
+    from ..interfaces import Codec, Compressor, Limiter, Listener, Registry
     from .announcer import Run
     from .handlers import Handler
 
@@ -67,9 +69,8 @@ class Server:
             name: SizeRule(compressors.get(name), max_size=settings.max_size, max_inflated=settings.max_inflated, name=name) for name in ("", *compressors)
         }
         self._rules[None] = self._rules.pop("")
-        self._transports: dict[str, Transport] = {
-            scheme: hub.create(settings.transport(scheme), "transport", origin=origin) for scheme in {parse(url).scheme for url in settings.address}
-        }
+        self._transports = make_transports(self.config, settings, hub)
+        self._tokens = Tokens([token.values for token in settings.tokens]) if settings.tokens else None
         limiter = settings.limiter
         self._make_limiter: Callable[[], Limiter | None] = lambda: None if limiter is None else hub.create(limiter, "limiter", origin=origin)
         self._make_limiter()  # wrong options are found now
@@ -205,6 +206,7 @@ class Server:
             limiter=self._make_limiter(),  # a new one for each start: hung threads of the run before never give their permits back
             send_tracebacks=settings.send_tracebacks,
             clock=time.monotonic,
+            tokens=self._tokens,
         )
         bounds = ListenSettings(settings.backlog, settings.max_conn_size, settings.read_timeout, settings.write_timeout, settings.max_size)
         try:

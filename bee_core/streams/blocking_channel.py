@@ -10,13 +10,12 @@ from ..failures import (
     connect_timed_out,
     refused,
 )
-from .blocking_connection import BlockingConnection
 from .pool import IdlePool
-from .replies import encode_hello
 
 if TYPE_CHECKING:
     from ..interfaces import ChannelSettings, Request
     from ..nodes import Node
+    from .blocking_connection import BlockingConnection
     from .transport import StreamTransport
 
 
@@ -31,17 +30,20 @@ class BlockingChannel:
         self._node = node
         self._idle = IdlePool()
         self._active: set[BlockingConnection] = set()
-        self.hello = encode_hello(settings)
 
     def start(self, request: Request) -> BlockingConnection | Failure:
         """See :meth:`bee_core.interfaces.Channel.start`. A pooled connection that turns out to be broken while sending costs nothing: the next one is taken."""
         while True:
             connection = self._idle.take()
             if connection is None:
-                dialed = self._dial(min(request.connect_timeout, request.deadline - self.settings.clock()), request.connect_timeout)
+                now = self.settings.clock()
+                seconds = min(request.connect_timeout, request.deadline - now)
+                dialed = self._dial(seconds, request.connect_timeout)
                 if isinstance(dialed, Failure):
                     return dialed
                 connection = dialed
+                if request.oneway and (failure := self._greet(connection, now + seconds, request)) is not None:
+                    return failure
             elif connection.stale():
                 connection.close()
                 continue
@@ -63,11 +65,24 @@ class BlockingChannel:
         if seconds <= 0:
             return connect_timed_out(0.0, full=False)
         try:
-            return BlockingConnection(self, self._transport.dial(self._node.url, seconds))
+            return self._transport.connection(self, self._transport.dial(self._node.url, seconds))
         except TimeoutError:
             return connect_timed_out(configured, full=seconds >= configured)
         except (OSError, ValueError) as error:
             return refused(error)
+
+    def _greet(self, connection: BlockingConnection, until: float, request: Request) -> Failure | None:
+        """Wait until the server has accepted a new connection: nobody hears of a refusal that comes behind a oneway request."""
+        self._active.add(connection)
+        if self.closed:
+            failure: Failure | None = cancelled("the client was closed", sent=False)
+        else:
+            failure = connection.greet(until, request.connect_timeout, full=until < request.deadline)
+            if failure is not None and self._closed_meanwhile():
+                failure = cancelled("the client was closed", sent=False)
+        if failure is not None:
+            self.release(connection, False)
+        return failure
 
     def release(self, connection: BlockingConnection, usable: bool) -> None:
         """Take a connection back from a call."""

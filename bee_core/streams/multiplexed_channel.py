@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from ..failures import Failure, cancelled, connect_timed_out, refused
 from .deadline_timer import DeadlineTimer
 from .multiplexed_connection import MultiplexedConnection, PendingReply
-from .replies import encode_hello
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +24,6 @@ class MultiplexedChannel:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.closed = False
-        self.hello = encode_hello(settings)
         self._transport = transport
         self._node = node
         self._connection: MultiplexedConnection | None = None
@@ -147,12 +145,22 @@ class MultiplexedChannel:
             for connection in made:
                 connection.close()
 
+    def explained(self, error: Exception) -> Exception:
+        """See :meth:`StreamTransport.explained`."""
+        return self._transport.explained(error)
+
     def retire(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.retire`."""
         self._retired = True
         if self._connection is not None:
             self._connection.leaving = True
             self.forget_if_done(self._connection)
+
+    def discard_after_fork(self) -> None:
+        """In a forked child: let go of the descriptors; the parent's connections are not touched. Nothing else may be done with the channel."""
+        for connection in (self._connection, *self._leaving):
+            if connection is not None:
+                connection.abandon()
 
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.close`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .. import frames
@@ -20,10 +19,14 @@ if TYPE_CHECKING:
     from ..interfaces import ChannelSettings, Outcome, Request
 
 
-@lru_cache(maxsize=256)  # the same for all nodes of a service
+SENT = Success(b"")
+"""How a oneway request ends once it has been written."""
+
+
 def encode_hello(settings: ChannelSettings) -> bytes:
-    """The hello frame of a channel's connections."""
-    hello = Hello(settings.service, settings.codec, settings.compressor, settings.token, settings.max_body)
+    """The hello frame of a connection that is made now: the token may have changed since the one before."""
+    token = None if settings.token is None else settings.token()
+    hello = Hello(settings.service, settings.codec, settings.compressor, token, settings.max_body)
     return frames.encode(frames.HELLO, 0, hello.encode())
 
 

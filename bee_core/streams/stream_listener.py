@@ -44,8 +44,15 @@ class StreamListener:
     async def open(self, transport: StreamTransport, url: str, sock: socket.socket | None = None) -> None:
         """Begin to accept, on a socket that is there already or on a new one."""
         shared = {} if sock is None else {"sock": sock}
-        self._acceptor = await transport.accept(url, lambda: ServedConnection(self), self.settings.backlog, **shared)
-        self.url = self._acceptor.url
+        self._opened(await transport.accept(url, self.connection, self.settings.backlog, **shared))
+
+    def connection(self) -> ServedConnection:
+        """The protocol of a new connection."""
+        return ServedConnection(self)
+
+    def _opened(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
+        self.url = acceptor.url
 
     def add(self, connection: ServedConnection) -> tuple[str, str] | None:
         """Count a connection in; returns why it is refused, where it is."""

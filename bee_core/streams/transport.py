@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from ..interfaces import AsyncChannel, Channel, ChannelSettings, Endpoint, Listener, ListenSettings
     from ..nodes import Node
+    from .blocking_channel import BlockingChannel
+    from .blocking_connection import BlockingConnection
 
 
 class Acceptor(Protocol):
@@ -67,11 +69,28 @@ class StreamTransport(ABC):
         Raises:
             OSError: The address is in use, not of this machine, or cannot be shared by processes.
         """
-        raise OSError(errno.EOPNOTSUPP, f"{url} cannot be shared by several processes; set workers: 1, or listen on tcp:// or unix://")
+        raise OSError(errno.EOPNOTSUPP, f"{url} cannot be shared by several processes; set workers: 1, or listen on tcp://, tls:// or unix://")
 
     def release(self, sock: socket.socket) -> None:
         """Close what ``bind`` made, in the process that made it, and take its address away; other processes may still serve who is connected."""
         sock.close()
+
+    def check_listening(self, url: str) -> None:  # noqa: B027  # optional
+        """Whether a server could listen on a url with these options, looked at while the server is built.
+
+        Raises:
+            ValueError: It could not; the message says what to state.
+        """
+
+    def connection(self, channel: BlockingChannel, sock: socket.socket) -> BlockingConnection:
+        """The blocking connection around what ``dial`` made. For transports whose sockets need more than to be polled."""
+        from .blocking_connection import BlockingConnection
+
+        return BlockingConnection(channel, sock)
+
+    def explained(self, error: Exception) -> Exception:
+        """What ended an asyncio connection, as the core knows it: a :class:`~bee_core.failures.HandshakeError` where the server turned this client away."""
+        return error
 
     def channel(self, node: Node, settings: ChannelSettings) -> Channel:
         """See :meth:`bee_core.interfaces.Transport.channel`."""

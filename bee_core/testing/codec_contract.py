@@ -8,13 +8,18 @@ A plugin's own tests inherit them::
         def make_codec(self):
             return TomlCodec()
 
+A codec may refuse what it cannot carry and may not change it in silence: where the suite asks for a NaN, an integer of any size or a union of classes, it accepts a refusal
+(``InvalidArgument`` for a value, ``TypeError`` from ``bind`` for a type) and nothing else but the same value.
+
 The suite uses pytest. A codec that is made for one kind of type only (messages of its own) is tested by its own tests instead.
 """
 
 from __future__ import annotations
 
 import enum
+import math
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -52,6 +57,22 @@ class Order:
     note: str | None = None
 
 
+@attrs.frozen
+class Refund:
+    """A record with the fields of another one, for unions."""
+
+    id: int
+    lines: list[Line]
+    reason: str = ""
+
+
+@attrs.frozen
+class Reading:
+    """A record that holds a number."""
+
+    value: float | None
+
+
 def add(a: int, b: int = 2, *, scale: float = 1.0) -> float:
     """A handler with plain types."""
     return (a + b) * scale
@@ -60,6 +81,21 @@ def add(a: int, b: int = 2, *, scale: float = 1.0) -> float:
 def place(order: Order) -> Order:
     """A handler with records."""
     return order
+
+
+def digest(data: bytes) -> bytes:
+    """A handler of bytes."""
+    return data[::-1]
+
+
+def settle(case: Order | Refund | None, cases: list[Order | Refund]) -> dict[str, Order | Refund]:
+    """A handler that takes one class or another."""
+    return {str(one.id): one for one in (case, *cases) if one is not None}
+
+
+def measure(reading: Reading, readings: dict[str, Reading]) -> list[Reading]:
+    """A handler with records that hold numbers."""
+    return [reading, *readings.values()]
 
 
 def collect(*items: int, **named: str) -> None:
@@ -110,6 +146,12 @@ class CodecContract(ABC):
     def test_plain_values_keep_their_class(self, value: Any) -> None:
         method = self.bind()
         assert type(method.decode_result(method.encode_result(value))) is type(value)
+
+    def test_bytes_come_back_where_the_type_says_bytes(self) -> None:
+        method = self.bind(digest)
+        got, named = carry(method, b"\x00\xff")
+        assert digest(*got, **named) == b"\xff\x00"
+        assert method.decode_result(method.encode_result(b"\x00\xff")) == b"\x00\xff"
 
     def test_no_argument_is_a_body_too(self) -> None:
         assert carry(self.bind()) == ([], {})
@@ -187,6 +229,56 @@ class CodecContract(ABC):
             self.bind().encode_args((), {"a": {"b": [1, object()]}})
         assert caught.value.path == "$.a.b[1]"
 
+    def test_a_class_in_a_union_arrives_as_itself_or_the_union_is_refused_when_bound(self) -> None:
+        try:
+            method = self.bind(settle)
+        except TypeError as error:
+            assert "settle" in str(error)  # noqa: PT017 - one of two outcomes
+            return
+        refund = Refund(7, [Line("tea", 1)])
+        args, kwargs = carry(method, refund, [ORDER, refund])
+        assert (args, kwargs) == ([refund, [ORDER, refund]], {})
+        assert carry(method, case=None, cases=[]) == ([], {"case": None, "cases": []})
+        result = {"a": refund, "b": ORDER}
+        assert method.decode_result(method.encode_result(result)) == result
+        with pytest.raises(InvalidArgument) as caught:
+            method.encode_args((None, [refund, "no order"]), {})
+        assert caught.value.path == "$.cases[1]"
+
+    @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+    def test_a_number_that_is_not_finite_arrives_as_it_is_or_is_refused_wherever_it_stands(self, number: float) -> None:
+        for value in (number, [None, number], {"a": {"b": number}}):
+            same_or_refused(self.bind(), value)
+        method = self.bind(measure)
+        same_or_refused(method, Reading(number), {})
+        same_or_refused(method, Reading(None), {"a": Reading(1.0), "b": Reading(number)})
+        same_or_refused(method, result=[Reading(None), Reading(number)])
+
+    @pytest.mark.parametrize("value", [2**63, 2**64, -(2**63) - 1, 10**100, 10**5000], ids=lambda value: f"{value.bit_length()} bits")
+    def test_an_integer_of_any_size_arrives_as_it_is_or_is_refused(self, value: int) -> None:
+        same_or_refused(self.bind(), value, {"a": [value]})
+        same_or_refused(self.bind(), result={"a": [value]})
+        same_or_refused(self.bind(add), value)
+
+    def test_text_that_is_no_unicode_is_refused(self) -> None:
+        for value in ("\ud800", ["\udfff"], {"a": {"\ud800": 1}}):
+            with pytest.raises(InvalidArgument):
+                self.bind().encode_args((value,), {})
+            with pytest.raises(InvalidArgument):
+                self.bind().encode_result(value)
+
+    def test_a_value_without_end_is_refused(self) -> None:
+        loop: list[Any] = []
+        loop.append(loop)
+        deep: Any = 1
+        for _ in range(100_000):
+            deep = [deep]
+        for value in (loop, deep):
+            with pytest.raises(InvalidArgument):
+                self.bind().encode_args((value,), {})
+            with pytest.raises(InvalidArgument):
+                self.bind().encode_result(value)
+
     @pytest.mark.parametrize("body", [b"", b"\xff\xfe\x00", b"[" * 100_000, b"\x91" * 100_000, b'{"a":', b"\x00" * 20])
     def test_any_bytes_give_a_value_or_invalid_argument(self, body: bytes) -> None:
         for method in (self.bind(), self.bind(add), self.bind(place), self.bind(collect)):
@@ -198,6 +290,18 @@ class CodecContract(ABC):
         for method in (self.bind(), self.bind(add)):
             with pytest.raises(InvalidArgument):
                 method.decode_args(200, method.encode_args((1,), {})[1])
+
+
+def same_or_refused(method: MethodCodec, *args: Any, result: Any = None) -> None:
+    """Carry arguments and a result. Either may be refused with InvalidArgument; what arrives must be what was sent."""
+    with suppress(InvalidArgument):
+        assert _same(carry(method, *args), (list(args), {}))
+    with suppress(InvalidArgument):
+        assert _same(method.decode_result(method.encode_result(result)), result)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one == other or repr(one) == repr(other)  # a NaN equals nothing, and looks like itself
 
 
 def carry(method: MethodCodec, *args: Any, **kwargs: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -52,6 +52,35 @@ class CompressorContract:
             tracemalloc.stop()
         assert peak < 4 * limit + len(bomb)
 
+    def test_a_bomb_of_several_parts_costs_no_more_memory_than_the_limit(self) -> None:
+        compressor = self.make_compressor()
+        limit = 1024 * 1024
+        bomb = compressor.compress(bytes(limit // 2)) * 64
+        tracemalloc.start()
+        try:
+            with pytest.raises((MessageTooLarge, ProtocolError)):
+                compressor.decompress(bomb, limit)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 * limit + len(bomb)
+
+    def test_a_bomb_that_is_cut_short_is_refused_as_well(self) -> None:
+        compressor = self.make_compressor()
+        bomb = compressor.compress(bytes(8 * 1024 * 1024))
+        with pytest.raises((MessageTooLarge, ProtocolError)):
+            compressor.decompress(bomb[: len(bomb) // 2], 1000)
+
+    def test_two_bodies_in_one_are_both_or_a_protocol_error(self) -> None:
+        compressor = self.make_compressor()
+        two = compressor.compress(b"honey") + compressor.compress(b"comb")
+        try:
+            assert compressor.decompress(two, 9) == b"honeycomb"
+        except ProtocolError:
+            return
+        with pytest.raises(MessageTooLarge):
+            compressor.decompress(two, 8)
+
     def test_a_body_that_is_cut_short_is_a_protocol_error_wherever_it_is_cut(self) -> None:
         compressor = self.make_compressor()
         whole = compressor.compress(b"honey" * 20)
@@ -59,10 +88,11 @@ class CompressorContract:
             with pytest.raises(ProtocolError):
                 compressor.decompress(whole[:length], 1000)
 
-    def test_what_follows_the_end_is_a_protocol_error(self) -> None:
+    @pytest.mark.parametrize("garbage", [b"garbage", b"\x00", bytes(100)], ids=["text", "a zero", "zeros"])
+    def test_what_follows_the_end_is_a_protocol_error(self, garbage: bytes) -> None:
         compressor = self.make_compressor()
         with pytest.raises(ProtocolError):
-            compressor.decompress(compressor.compress(b"honey") + b"garbage", 1000)
+            compressor.decompress(compressor.compress(b"honey") + garbage, 1000)
 
     @pytest.mark.parametrize("body", [b"{}", b"\x00" * 100, b"not compressed at all", bytes(range(256))])
     def test_foreign_bytes_are_a_protocol_error(self, body: bytes) -> None:

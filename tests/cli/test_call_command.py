@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
+import math
 import signal
 import sys
 import threading
@@ -9,7 +11,7 @@ import click
 import pytest
 
 import bee_core
-from bee_core.cli.call_command import read_arguments
+from bee_core.cli.call_command import encode, read_arguments
 
 
 @pytest.fixture
@@ -156,3 +158,20 @@ def test_ctrl_c_ends_a_call_with_130_and_no_word(start, folder):
         assert process.exit_code() == 130
         leave.set()
     assert process.lines == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": [None, 1]}, '{"a":[null,1]}'),
+        ([None, math.nan, -math.inf], "[null,NaN,-Infinity]"),
+        ({1: None, "é": b"x", "day": dt.date(2024, 1, 1)}, '{"1":null,"é":"eA==","day":"2024-01-01"}'),
+    ],
+)
+def test_what_json_has_no_word_for_is_not_printed_as_null(value, text):
+    assert encode(value) == text
+
+
+def test_keys_that_json_cannot_have_are_an_error_in_one_line():
+    with pytest.raises(click.ClickException, match="cannot be written as JSON: "):
+        encode({None: 1})

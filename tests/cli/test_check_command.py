@@ -130,3 +130,55 @@ def test_a_file_that_is_not_there_or_no_configuration_is_a_problem(run, folder, 
     assert result.code == 1
     assert message in result.out
     assert result.out.endswith("bad.yml cannot be used: 1 problem\n")
+
+
+TLS = """\
+bee:
+  rpc:
+    server:
+      name: calc
+      address: [tls://127.0.0.1:0, tcp://127.0.0.1:0]
+      transport:
+        name: tls
+        options:
+          {options}
+    client:
+      calc:
+        address: tls://127.0.0.1:9443
+        transport:
+          name: tls
+          options:
+            ca: /does/not/exist.pem
+"""
+
+
+def test_files_of_tls_that_are_missing_are_problems_at_their_options(run, folder, write):
+    write("tls.yml", TLS.format(options="cert: /nor/this.pem"))
+    result = run("check", "tls.yml")
+    assert result.code == 1
+    assert result.out.splitlines() == [
+        "tls.yml:9: bee.rpc.server.transport.options.cert: transport 'tls': the file /nor/this.pem cannot be read: no such file or directory",
+        "tls.yml:16: bee.rpc.client.calc.transport.options.ca: transport 'tls': the file /does/not/exist.pem cannot be read: no such file or directory",
+        "tls.yml cannot be used: 2 problems",
+    ]
+
+
+def test_a_server_on_tls_without_a_certificate_is_a_problem(run, folder, write):
+    write("tls.yml", TLS.format(options="min_version: 1.3").partition("    client:")[0])
+    result = run("check", "tls.yml", "--json")
+    (problem,) = json.loads(result.out)["problems"]
+    assert problem["path"] == "bee.rpc.server.transport.options.cert"
+    assert problem["line"] == 8
+    assert "needs a certificate" in problem["message"]
+    write("bare.yml", "bee: {rpc: {server: {name: calc, address: tls://127.0.0.1:0}}}")
+    (problem,) = json.loads(run("check", "bare.yml", "--json").out)["problems"]
+    assert (problem["path"], problem["line"]) == ("bee.rpc.server.transport.options.cert", 1)
+
+
+def test_a_token_in_clear_over_a_network_is_a_warning_and_is_not_shown(run, folder, write):
+    write("clear.yml", "bee:\n  rpc:\n    client:\n      calc:\n        address: 10.0.0.7:9000\n        token: s3cret\n")
+    result = run("check", "clear.yml", "--json")
+    assert result.code == 0
+    (warning,) = json.loads(result.out)["warnings"]
+    assert (warning["path"], warning["line"]) == ("bee.rpc.client.calc.token", 6)
+    assert "s3cret" not in result.out + result.err

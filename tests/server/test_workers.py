@@ -16,6 +16,7 @@ import bee_core
 from bee_core.errors import BeeError, CallError
 from bee_core.streams import spread
 from bee_core.testing import MemoryRegistry
+from certificates import Authority, tls
 from serve_process import PATIENCE, ServeProcess, children, wait_until_gone
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found through /proc")
@@ -204,6 +205,28 @@ def test_workers_share_a_unix_socket_whose_file_goes_with_the_parent(serve, conn
     server.signal(signal.SIGTERM)
     assert server.exit_code() == 0
     assert not path.exists()
+
+
+def test_workers_share_a_tls_port_and_each_takes_a_new_certificate(serve, connect, tmp_path):
+    ca = Authority(tmp_path)
+    server = serve(workers=2, address="tls://127.0.0.1:0", transport=tls(ca.issue("server")))
+    url = server.url()
+    assert url.startswith("tls://127.0.0.1:")
+    config = client_config(url, transport=tls(ca=ca.file))
+    found = set()
+    until = time.monotonic() + PATIENCE
+    while len(found) < 2:
+        assert time.monotonic() < until, "one worker takes every connection"
+        with bee_core.build_client(config) as client:
+            found.add(client.service("calc").pid())
+    assert found == set(children(server.process.pid))
+    newer = Authority(tmp_path, "newer")
+    newer.issue("server")
+    for _ in range(8):
+        with bee_core.build_client(client_config(url, transport=tls(ca=newer.file))) as client:
+            assert client.service("calc").add(1, 2) == 3
+    server.signal(signal.SIGTERM)
+    assert server.exit_code() == 0
 
 
 def test_a_port_in_use_is_said_by_the_parent_and_starts_no_worker(serve):

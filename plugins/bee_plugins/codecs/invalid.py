@@ -23,6 +23,20 @@ _NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 TOO_DEEP = "nested too deeply"
 
 
+class Misfit(ValueError):
+    """A value that does not fit, found while reading what msgspec does not read by itself.
+
+    Attributes:
+        path: From that value on, without ``$``: ``.lines[2].qty``.
+        message: What is wrong.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.message = message
+
+
 def invalid(path: str, message: str, executed: Executed = "no") -> InvalidArgument:
     """The error for a value at a path."""
     error = InvalidArgument(f"{path}: {message}", executed=executed)
@@ -51,13 +65,21 @@ def undecodable(error: Exception, path: str, executed: Executed = "no") -> Inval
         return invalid(path, "text that is not UTF-8", executed)
     if not isinstance(error, msgspec.DecodeError):  # a record's own validation
         return invalid(path, f"{type(error).__name__}: {error}", executed)
-    message = str(error)
+    inner, message = located(error)
+    return invalid(path + inner, message, executed)
+
+
+def located(error: msgspec.DecodeError) -> tuple[str, str]:
+    """The path in what was decoded, without ``$``, and what is wrong there, from the text of an error of msgspec."""
+    message, cause = str(error), error.__cause__
+    if isinstance(cause, Misfit):
+        outer = _PLACE.fullmatch(message[len(str(cause)) :])
+        return (outer[3] if outer else "") + cause.path, cause.message
     place = _PLACE.fullmatch(message)
-    if place:
-        message, path = place[1], path + place[3]
-    message = message.replace("`", "")
+    path = place[3] if place else ""
+    message = (place[1] if place else message).replace("`", "")
     message = message[:1].lower() + message[1:] if message[1:2].islower() else message
-    return invalid(path, f"a key of the object: {message}" if place and place[2] else message, executed)
+    return path, f"a key of the object: {message}" if place and place[2] else message
 
 
 def unencodable(error: Exception, named: Iterable[tuple[str, Any]], encode: Callable[[Any], bytes], executed: Executed = "no") -> InvalidArgument:
@@ -71,6 +93,7 @@ def unencodable(error: Exception, named: Iterable[tuple[str, Any]], encode: Call
     """
     if isinstance(error, MemoryError):
         raise error
+    named = list(named)
     for start, value in named:
         if isinstance(error, RecursionError):  # no walk: it would be as long as the value is deep, and may be as endless
             if _problem(value, encode):
@@ -80,7 +103,8 @@ def unencodable(error: Exception, named: Iterable[tuple[str, Any]], encode: Call
             problem = _unencodable_part(part, encode)
             if problem:
                 return invalid(path, problem, executed)
-    return invalid("$", str(error), executed)
+    path = named[0][0] if len(named) == 1 else "$"
+    return invalid(path, f"{TOO_DEEP}, or refers to itself" if isinstance(error, RecursionError) else str(error), executed)
 
 
 def refuse_non_finite(value: Any, named: Callable[[], Iterable[tuple[str, Any]]], pack: Callable[[Any], bytes], executed: Executed = "no") -> None:
@@ -106,6 +130,11 @@ def refuse_non_finite(value: Any, named: Callable[[], Iterable[tuple[str, Any]]]
                 raise invalid(path, f"JSON has no number for {leaf}", executed)
 
 
+def place_of(part: Any, value: Any, path: str) -> str:
+    """The path of an object inside a value that lies at ``path``."""
+    return next((found for found, inner in _parts(value, path) if inner is part), path)
+
+
 def _parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Every value inside a value with its path, outer ones first. Each container once, so one that holds itself is no trap."""
     seen: set[int] = set()
@@ -127,16 +156,17 @@ def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         for index, item in enumerate(value):
             yield f"{path}[{index}]", item
     else:
-        for name in _fields(type(value)):
-            yield f"{path}.{name}", getattr(value, name, None)
+        for attribute, name in _fields(type(value)):
+            yield f"{path}.{name}", getattr(value, attribute, None)
 
 
-def _fields(cls: type) -> Iterator[str]:
-    """The names of a record's fields: msgspec.Struct, dataclass, attrs."""
-    yield from getattr(cls, "__struct_fields__", ())
-    yield from getattr(cls, "__dataclass_fields__", ())
+def _fields(cls: type) -> Iterator[tuple[str, str]]:
+    """The fields of a record (msgspec.Struct, dataclass, attrs): the attribute, and the name on the wire."""
+    yield from zip(getattr(cls, "__struct_fields__", ()), getattr(cls, "__struct_encode_fields__", ()), strict=True)
+    for name in getattr(cls, "__dataclass_fields__", ()):
+        yield name, name
     for field in getattr(cls, "__attrs_attrs__", ()):
-        yield field.name
+        yield field.name, field.name
 
 
 def _unencodable_part(value: Any, encode: Callable[[Any], bytes]) -> str:

@@ -1,15 +1,4 @@
-"""Codec ``json``, on msgspec.
-
-What lies in a body, for whoever speaks bee in another language:
-
-========== ================================================================
-form       body
-========== ================================================================
-POSITIONAL ``[1, 2]``                an array of values
-NAMED      ``{"a": 1, "b": 2}``      an object by parameter name
-MIXED      ``[[1], {"b": 2}]``       the positional values, the named ones
-(result)   ``3``                     the value itself
-========== ================================================================
+"""Codec ``json``, on msgspec. How arguments lie in a body stands in :mod:`bee_plugins.codecs.method_codecs`.
 
 Where the type is known, dates are RFC 3339 text, bytes are base64 text, ``Decimal`` and ``UUID`` are text, ``timedelta`` is an ISO 8601 duration, enums are their values, sets
 and tuples are arrays, records are objects. Without a type they arrive as what JSON holds: bytes as base64 text, a date as text, a tuple as a list, the keys of a dict as text.
@@ -18,275 +7,45 @@ Of a key that stands twice in an object the last one counts. NaN and infinities 
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import MIXED, NAMED, POSITIONAL
 
-from .hints import carried, exact_calls, exact_types
-from .invalid import invalid, misfit, refuse_non_finite, undecodable, unencodable
+from .formats import Format, plain_subclass
+from .invalid import refuse_non_finite
+from .method_codecs import MsgspecCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
+    from bee_core.errors import Executed
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Codec, Form, MethodCodec
-    from bee_core.signatures import Parameter, Signature
+    from bee_core.interfaces import Codec
 
-_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_pack = msgspec.msgpack.Encoder(enc_hook=plain_subclass).encode
 
 
-def _plain(value: Any) -> Any:
-    """A subclass of text or of a number goes as what it is at heart; msgspec asks only about what it does not know."""
-    for kind in (str, int, float):
-        if isinstance(value, kind) and not isinstance(value, bool):  # a bool comes here as a key only; it is no 1
-            return getattr(kind, f"__{kind.__name__}__")(value)
-    raise TypeError(f"a value of type {type(value).__qualname__} cannot be encoded as JSON")
+def _refuse_non_finite(value: Any, named: Iterable[tuple[str, Any]], executed: Executed) -> None:
+    refuse_non_finite(value, lambda: named, _pack, executed)
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
-_pack = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-_unset = msgspec.UNSET
+JSON = Format(
+    name="json",
+    encode=msgspec.json.Encoder(enc_hook=plain_subclass).encode,
+    new_decoder=lambda hint, dec_hook: msgspec.json.Decoder(hint, dec_hook=dec_hook).decode,
+    conversion={"str_keys": True},
+    loss=b"null",  # msgspec writes it for None, and for NaN
+    refuse_loss=_refuse_non_finite,
+    text_keys=True,
+)
 
 
-class JsonCodec:
-    """The codec. Stateless, so one object serves all methods and threads."""
+class JsonCodec(MsgspecCodec):
+    """The codec."""
 
-    def bind(self, signature: Signature) -> MethodCodec:
-        """Compile a method's decoders.
-
-        Raises:
-            TypeError: The signature has a type that JSON cannot carry; the message names method, parameter and type.
-        """
-        return _DynamicMethod(signature) if signature.params is None else _TypedMethod(signature)
-
-
-class _Method:
-    """The result's half, and what both kinds of methods share."""
-
-    __slots__ = ("_any_result", "_decode_result", "_exact_results", "_signature")
-
-    def __init__(self, signature: Signature) -> None:
-        hint = carried(signature.result, signature, "result")
-        self._signature = signature
-        self._any_result = hint is Any
-        self._exact_results = exact_types(hint)
-        self._decode_result = msgspec.json.Decoder(hint).decode
-
-    def encode_result(self, value: Any) -> bytes:
-        """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
-        try:
-            body = _encode(value)
-        except Exception as error:
-            raise unencodable(error, [("$", value)], _encode, "yes") from error
-        if b"null" in body and value is not None:
-            refuse_non_finite(value, lambda: [("$", value)], _pack, "yes")
-        if not self._any_result and type(value) not in self._exact_results:
-            self.decode_result(body)
-        return body
-
-    def decode_result(self, body: bytes) -> Any:
-        """See :meth:`bee_core.interfaces.MethodCodec.decode_result`."""
-        try:
-            return self._decode_result(body)
-        except Exception as error:
-            raise undecodable(error, "$", "yes") from error
-
-    def _labels(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-        """Each argument with its path."""
-        names = [parameter.name for parameter in self._signature.params or () if parameter.kind in _BY_POSITION]
-        for index, value in enumerate(args):
-            yield (f"$.{names[index]}" if index < len(names) else f"$[{index}]"), value
-        for name, value in kwargs.items():
-            yield f"$.{name}", value
-
-    def _written(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """Encode arguments laid out as ``value``."""
-        try:
-            body = _encode(value)
-        except Exception as error:
-            raise unencodable(error, self._labels(args, kwargs), _encode) from error
-        if b"null" in body:
-            refuse_non_finite(value, lambda: self._labels(args, kwargs), _pack)
-        return body
-
-
-class _DynamicMethod(_Method):
-    """A method of which nothing is known: whatever JSON holds goes."""
-
-    __slots__ = ()
-
-    def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
-        """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
-        if not kwargs:
-            return POSITIONAL, self._written(args, args, kwargs)
-        if not args:
-            return NAMED, self._written(kwargs, args, kwargs)
-        return MIXED, self._written((args, kwargs), args, kwargs)
-
-    def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
-        return _split(form, body, _SPLIT_VALUES)
-
-
-class _TypedMethod(_Method):
-    """A method with a signature.
-
-    The common shapes are decoded by one compiled decoder. Whatever that one refuses, and the shapes that it has none for (``*args``, MIXED), goes through the general path: it
-    splits the body into one piece of JSON an argument, and so knows where the fault is.
-    """
-
-    __slots__ = (
-        "_by_name",
-        "_by_position",
-        "_decode_named",
-        "_decode_positional",
-        "_exact",
-        "_free_counts",
-        "_mergeable",
-        "_names",
-        "_optional_names",
-        "_rest",
-        "_strip",
-    )
-
-    def __init__(self, signature: Signature) -> None:
-        super().__init__(signature)
-        params = signature.params or ()
-        hints = {parameter.name: carried(parameter.hint, signature, f"parameter {parameter.name}") for parameter in params}
-        decoders = {name: msgspec.json.Decoder(hint).decode for name, hint in hints.items()}
-        positional = [parameter for parameter in params if parameter.kind in _BY_POSITION]
-        named = [parameter for parameter in params if parameter.kind in _BY_NAME]
-        kinds = {parameter.kind: decoders[parameter.name] for parameter in params}
-        self._by_position = [(parameter.name, decoders[parameter.name]) for parameter in positional]
-        self._by_name = {parameter.name: decoders[parameter.name] for parameter in named}
-        self._rest = kinds.get(inspect.Parameter.VAR_POSITIONAL), kinds.get(inspect.Parameter.VAR_KEYWORD)
-        self._names = tuple(parameter.name for parameter in named)
-        self._mergeable = positional == named[: len(positional)] and not any(self._rest)
-        self._optional_names = any(not parameter.required for parameter in named)
-        self._strip = any(not parameter.required for parameter in positional)
-        self._decode_positional = self._decode_named = None
-        self._exact: frozenset[tuple[type, ...]] = frozenset()
-        self._free_counts: frozenset[int] = frozenset()
-        if not any(self._rest):
-            if not any(parameter.required for parameter in params if parameter.kind == inspect.Parameter.KEYWORD_ONLY):
-                self._decode_positional = _array_decoder(positional, hints)
-                least = sum(parameter.required for parameter in positional)
-                counts = range(least, len(positional) + 1)
-                self._exact = exact_calls([hints[parameter.name] for parameter in positional], counts)
-                self._free_counts = frozenset(count for count in counts if all(hints[parameter.name] is Any for parameter in positional[:count]))
-            if not any(parameter.required for parameter in params if parameter.kind == inspect.Parameter.POSITIONAL_ONLY):
-                self._decode_named = _object_decoder(named, hints)
-
-    def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
-        """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
-        if not kwargs:
-            try:  # the hot path: what `_written` does, without the call
-                body = _encode(args)
-            except Exception as error:
-                raise unencodable(error, self._labels(args, kwargs), _encode) from error
-            if b"null" in body:
-                refuse_non_finite(args, lambda: self._labels(args, kwargs), _pack)
-            if tuple(map(type, args)) not in self._exact and len(args) not in self._free_counts:
-                self.decode_args(POSITIONAL, body)  # checks what goes out with the server's own eyes
-            return POSITIONAL, body
-        form: Form = NAMED
-        value: Any = kwargs
-        if args:
-            if self._mergeable and len(args) <= len(self._names):
-                value = {**dict(zip(self._names, args, strict=False)), **kwargs}
-            else:
-                form, value = MIXED, (args, kwargs)
-            if form == MIXED or len(value) < len(args) + len(kwargs):
-                mismatch = self._signature.mismatch(len(args), kwargs)
-                if mismatch:
-                    raise misfit(mismatch)
-        body = self._written(value, args, kwargs)
-        try:
-            if form == NAMED and self._decode_named is not None:
-                self._decode_named(body)
-                return form, body
-        except Exception:  # noqa: S110 - the general path finds out where and why
-            pass
-        self.decode_args(form, body)
-        return form, body
-
-    def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
-        try:
-            if form == POSITIONAL and self._decode_positional is not None:
-                values = self._decode_positional(body)
-                if self._strip:
-                    values = msgspec.structs.astuple(values)
-                    while values and values[-1] is _unset:
-                        values = values[:-1]
-                return values, {}
-            if form == NAMED and self._decode_named is not None:
-                named = dict(zip(self._names, msgspec.structs.astuple(self._decode_named(body)), strict=True))
-                return (), {name: value for name, value in named.items() if value is not _unset} if self._optional_names else named
-        except MemoryError:
-            raise
-        except Exception:  # noqa: S110 - the general path finds out where and why
-            pass
-        return self._decode_one_by_one(form, body)
-
-    def _decode_one_by_one(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        positional, named = _split(form, body, _SPLIT_RAW)
-        mismatch = self._signature.mismatch(len(positional), named)
-        if mismatch:
-            raise misfit(mismatch)
-        rest, named_rest = self._rest
-        args = []
-        for index, raw in enumerate(positional):
-            name, decode = self._by_position[index] if index < len(self._by_position) else (f"[{index}]", rest)
-            args.append(_value(decode, raw, f"${name}" if name.startswith("[") else f"$.{name}"))
-        return args, {name: _value(self._by_name.get(name, named_rest), raw, f"$.{name}") for name, raw in named.items()}
-
-
-def _value(decode: Any, raw: msgspec.Raw, path: str) -> Any:
-    try:
-        return decode(raw)
-    except Exception as error:
-        raise undecodable(error, path) from error
-
-
-_SPLIT_VALUES = tuple(msgspec.json.Decoder(kind).decode for kind in (list[Any], dict[str, Any], tuple[list[Any], dict[str, Any]]))
-_SPLIT_RAW = tuple(msgspec.json.Decoder(kind).decode for kind in (list[msgspec.Raw], dict[str, msgspec.Raw], tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]))
-
-
-def _split(form: Form, body: bytes, decoders: tuple[Any, ...]) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """A body of any signature into positional and named arguments."""
-    if form not in {POSITIONAL, NAMED, MIXED}:
-        raise invalid("$", "the codec json has arguments by position, by name or both, and no form of one message")
-    try:
-        parts = decoders[form](body)
-    except Exception as error:
-        raise undecodable(error, "$") from error
-    if form == POSITIONAL:
-        return parts, {}
-    if form == NAMED:
-        return (), parts
-    return parts[0], parts[1]
-
-
-def _array_decoder(params: list[Parameter], hints: Mapping[str, Any]) -> Any:
-    if all(parameter.required for parameter in params):
-        return msgspec.json.Decoder(tuple[tuple(hints[parameter.name] for parameter in params)]).decode  # type: ignore[misc]
-    return _record_decoder(params, hints, array_like=True)
-
-
-def _object_decoder(params: list[Parameter], hints: Mapping[str, Any]) -> Any:
-    return _record_decoder(params, hints, kw_only=True, rename={f"p{index}": parameter.name for index, parameter in enumerate(params)})
-
-
-def _record_decoder(params: list[Parameter], hints: Mapping[str, Any], **options: Any) -> Any:
-    # Fields are numbered, since a parameter may have a name that a class cannot give to a field. A default is the function's own to fill in: here it is only seen to be absent.
-    fields = [(f"p{index}", hints[p.name]) if p.required else (f"p{index}", hints[p.name], _unset) for index, p in enumerate(params)]
-    return msgspec.json.Decoder(msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, **options)).decode
+    format = JSON
 
 
 @hookimpl

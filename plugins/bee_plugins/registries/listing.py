@@ -29,12 +29,20 @@ class Listing:
         revisions: Numbers for snapshots, shared by all listings of a registry object.
         log: Takes the warnings.
         parse: Makes a node of a record and the id that its name says; raises ValueError.
+        complaints: What was warned of already, by name, where a list outlives its watches; for ``log``.
     """
 
-    def __init__(self, where: Callable[[str], str], revisions: Iterator[int], log: logging.Logger, parse: Callable[[bytes, str], Node] = decode_record) -> None:
+    def __init__(
+        self,
+        where: Callable[[str], str],
+        revisions: Iterator[int],
+        log: logging.Logger,
+        parse: Callable[[bytes, str], Node] = decode_record,
+        complaints: Complaints | None = None,
+    ) -> None:
         self._where = where
         self._revisions = revisions
-        self._complaints = Complaints(log)
+        self._complaints = complaints or Complaints(log)
         self._parse = parse
         self._records: dict[str, bytes] = {}
         self._ids: dict[str, str] = {}  # by name

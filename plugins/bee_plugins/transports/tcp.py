@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Transport
+    from bee_core.streams.transport import Acceptor
 
 
 class TcpTransport(StreamTransport):
@@ -52,8 +53,12 @@ class TcpTransport(StreamTransport):
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
         """See :meth:`StreamTransport.dial_async`. asyncio sets ``TCP_NODELAY`` by itself."""
+        await self.connect(url, factory)
+
+    async def connect(self, url: str, factory: Callable[[], asyncio.Protocol], **tls: Any) -> None:
+        """Connect on the running loop, with what else the loop's ``create_connection`` is to be told."""
         address = parse(url)
-        transport, _ = await asyncio.get_running_loop().create_connection(factory, address.host, address.port or 0)
+        transport, _ = await asyncio.get_running_loop().create_connection(factory, address.host, address.port or 0, **tls)
         sock = transport.get_extra_info("socket")
         try:
             refuse_itself(sock)
@@ -70,13 +75,17 @@ class TcpTransport(StreamTransport):
         except OSError as error:
             raise _explained(error, url) from error
 
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> SocketAcceptor:
+    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> Acceptor:
         """See :meth:`StreamTransport.accept`."""
-        host = parse(url).host or "127.0.0.1"
         sock = sock or self.bind(url, backlog)
         server = await asyncio.get_running_loop().create_server(factory, sock=sock, backlog=backlog)
-        port = sock.getsockname()[1]
-        return SocketAcceptor(server, f"tcp://{f'[{host}]' if ':' in host else host}:{port}")
+        return SocketAcceptor(server, self.url_of(url, sock))
+
+    def url_of(self, url: str, sock: socket.socket) -> str:
+        """The url of a socket that listens, with the real port."""
+        address = parse(url)
+        host = address.host or "127.0.0.1"
+        return f"{address.scheme}://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
 
 
 def resolve(host: str, port: int, timeout: float) -> list[Any]:

@@ -1,0 +1,36 @@
+"""The transports of a server's addresses, made while the server is built, so that what is wrong with them comes to light then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..addresses import parse
+from ..registrations import option_error
+
+if TYPE_CHECKING:
+    from ..config.model import Config
+    from ..config.server_model import ServerConfig
+    from ..interfaces import Transport
+    from ..plugin_hub import PluginHub
+
+
+def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> dict[str, Transport]:
+    """The transport of each scheme that the server listens on.
+
+    Raises:
+        PluginError: There is none for a scheme.
+        ConfigError: Its options are wrong, or do not do for a server.
+    """
+    made: dict[str, Transport] = {}
+    for url in settings.address:
+        scheme = parse(url).scheme
+        ref = settings.transport(scheme)
+        if scheme not in made:
+            made[scheme] = hub.create(ref, "transport", origin=config.origin)
+        check: Any = getattr(made[scheme], "check_listening", None)
+        if check is not None:
+            try:
+                check(url)
+            except ValueError as error:
+                raise option_error(f"{url}: {error}", error, ref.path or "bee.rpc.server.transport", tuple(ref.options), config.origin) from error
+    return made

@@ -1,0 +1,171 @@
+"""Protobuf messages and their bytes: what protobuf itself lets pass in silence is found here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from .bee.v1.value_pb2 import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VARINT = 0
+"""The wire type of an enum's number."""
+
+NOT_UTF8 = "text that is not UTF-8"
+
+
+class Fault(Exception):
+    """Bytes that are not what they should be.
+
+    Attributes:
+        path: Where inside what was being read, ``.lines[2].qty``; empty for the whole. Who reads the outer value puts its own part in front.
+        message: What is wrong.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(path, message)
+        self.path = path
+        self.message = message
+
+
+class MessageType:
+    """A message class, prepared to be read and written. Immutable; for any thread.
+
+    Protobuf keeps what it does not know, so that programs of different age understand each other: fields that a class does not declare are no fault. A field that it does
+    declare, in another shape on the wire, is one: the bytes are of another message. So is a number that is not in a closed enum, which protobuf would read as the default, and text
+    that is not UTF-8, which it finds only when the text is looked at; both are of proto2.
+    """
+
+    __slots__ = ("_declared", "_lenient", "cls", "name")
+
+    def __init__(self, cls: type[Message]) -> None:
+        self.cls = cls
+        self.name: str = cls.DESCRIPTOR.full_name
+        self._declared = cls.DESCRIPTOR.fields_by_number
+        self._lenient = _is_lenient(cls.DESCRIPTOR, set())
+
+    def read(self, body: bytes) -> Message:
+        """The message in a body.
+
+        Raises:
+            Fault: It is of another type, cut short, not UTF-8, nested too deeply, has a number that a closed enum does not know, or lacks a required field.
+        """
+        try:
+            message = self.cls.FromString(body)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise Fault("", f"not the bytes of a {self.name}: of another type, cut short, with text that is not UTF-8, or nested more than 100 deep") from error
+        unknown = UnknownFieldSet(message)
+        if len(unknown) == 1 and unknown[0].field_number == Result.VALUE_FIELD_NUMBER not in self._declared:
+            raise Fault("", f"a plain value (bee.v1.Result) instead of a {self.name}: the other side has no such type for its result")
+        for path, problem in _misread_deeply(message, "") if self._lenient else _misread(message, unknown, ""):
+            raise Fault(path, problem)
+        if not message.IsInitialized():
+            raise Fault(*missing(message))
+        return message
+
+    def write(self, message: Any) -> bytes:
+        """The bytes of a message.
+
+        Raises:
+            Fault: It is of another class, lacks a required field, or has text that is not Unicode.
+        """
+        if not isinstance(message, self.cls):
+            raise Fault("", f"expected {self.cls.__name__}, got {type(message).__name__}")
+        try:
+            return message.SerializeToString()
+        except MemoryError:
+            raise
+        except Exception as error:
+            if not message.IsInitialized():
+                raise Fault(*missing(message)) from error
+            raise Fault("", f"a {self.name} that cannot be written: {error}") from error
+
+
+def missing(message: Message) -> tuple[str, str]:
+    """Path and text about the first required field that a message lacks."""
+    known: Any = message
+    path = next(iter(known.FindInitializationErrors()), "")
+    return f".{path}", f"required in a {message.DESCRIPTOR.full_name}, and missing"
+
+
+def _misread(message: Message, unknown: Any, path: str) -> Iterator[tuple[str, str]]:
+    """The fields of a message that came in another shape than it declares."""
+    declared = message.DESCRIPTOR.fields_by_number
+    for field in unknown:
+        expected: Any = declared.get(field.field_number)
+        if expected is None:
+            continue
+        enum = expected.enum_type
+        if enum is not None and enum.is_closed and field.wire_type == VARINT:
+            yield f"{path}.{expected.name}", f"{field.data} is not in the enum {enum.full_name}"
+        else:
+            yield f"{path}.{expected.name}", f"not as a {message.DESCRIPTOR.full_name} has it on the wire: these are the bytes of another message"
+
+
+def _misread_deeply(message: Message, path: str) -> Iterator[tuple[str, str]]:
+    """The same for a message and all that is inside, and all text that is not UTF-8."""
+    yield from _misread(message, UnknownFieldSet(message), path)
+    for field in message.DESCRIPTOR.fields:
+        here = f"{path}.{field.name}"
+        try:
+            parts = list(_parts(message, field, here))
+        except UnicodeError:  # the keys of a map
+            yield here, NOT_UTF8
+            continue
+        for place, part in parts:
+            if isinstance(part, Message):
+                yield from _misread_deeply(part, place)
+            elif isinstance(part, bytes):  # what protobuf gives for text that is none
+                yield place, NOT_UTF8
+
+
+def _parts(message: Message, field: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The messages and the texts in a field, with their paths."""
+    value = getattr(message, field.name)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        entry = field.message_type.fields_by_name
+        for key, item in value.items():
+            if entry["key"].type == field.TYPE_STRING:
+                yield path, key
+            if entry["value"].type in {field.TYPE_STRING, field.TYPE_MESSAGE}:
+                yield f"{path}[{key!r}]", item
+    elif field.message_type is None and field.type != field.TYPE_STRING:
+        return
+    elif isinstance(value, (str, bytes)) or (isinstance(value, Message) and message.HasField(field.name)):
+        yield path, value
+    elif not isinstance(value, Message):
+        yield from ((f"{path}[{index}]", item) for index, item in enumerate(value))
+
+
+def _is_lenient(descriptor: Any, seen: set[str]) -> bool:
+    """Whether protobuf lets something pass in a message or in one inside it, a number of a closed enum or text: only then all of it must be looked through."""
+    if descriptor.full_name in seen:
+        return False
+    seen.add(descriptor.full_name)
+    for field in descriptor.fields:
+        if (field.enum_type is not None and field.enum_type.is_closed) or (field.type == field.TYPE_STRING and _takes_any_bytes(descriptor, field.number)):
+            return True
+        if field.message_type is not None and _is_lenient(field.message_type, seen):
+            return True
+    return False
+
+
+def _takes_any_bytes(descriptor: Any, number: int) -> bool:
+    """Whether text of a field may be no text. Tried out, since what says so in a descriptor differs from release to release."""
+    tag = number << 3 | 2
+    body = bytearray()
+    while tag > 127:
+        body.append(tag & 127 | 128)
+        tag >>= 7
+    try:
+        GetMessageClass(descriptor).FromString(bytes([*body, tag, 1, 0xFF]))
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,192 @@
+"""TLS contexts from files, made anew when the files change."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from bee_core.hookspecs import OptionError
+from bee_plugins.transports.tls_socket import TlsSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bee_plugins.transports.tls_options import TlsOptions
+
+log = logging.getLogger("bee.tls")
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class ReloadedContext:
+    """A context that follows its files: each new connection asks for the current one. From any thread; takes no lock, as two threads that reload at a time only do it twice.
+
+    When a file has changed and cannot be used (half written, a key that does not belong to the certificate), the last good context stays, and one warning is logged for
+    that state of the files.
+
+    Args:
+        options: Names the files.
+        make: Makes a context of them.
+    """
+
+    def __init__(self, options: TlsOptions, make: Callable[[TlsOptions], ssl.SSLContext]) -> None:
+        self._options = options
+        self._make = make
+        self._files = [path for path in (options.cert, options.key, options.ca) if path is not None]
+        self._context: ssl.SSLContext | None = None
+        self._stamps: list[tuple[int, int, int] | None] = []
+
+    def current(self) -> ssl.SSLContext:
+        """The context for a new connection.
+
+        Raises:
+            ValueError: There has not been a good one yet, and the files cannot be used.
+        """
+        # Looked at before they are read: a change while they are read shows up the next time.
+        stamps = [_stamp(path) for path in self._files]
+        context = self._context
+        if context is None:
+            context = self._make(self._options)
+        elif stamps == self._stamps:
+            return context
+        else:
+            try:
+                context = self._make(self._options)
+            except ValueError as error:
+                log.warning("the certificate files have changed and cannot be used, so those read before stay in use: %s", error)
+            else:
+                log.info("the certificate files have changed: new connections use the new ones")
+        self._context, self._stamps = context, stamps
+        return context
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def check_files(options: TlsOptions) -> None:
+    """Read the files without using them.
+
+    Raises:
+        OptionError: They cannot be used, or options do not go together.
+    """
+    for name in ("key", "key_password"):
+        if getattr(options, name) is not None and options.cert is None:
+            raise OptionError(name, f"{name} is stated without cert; state the certificate that it belongs to, or remove it")
+    for name in ("cert", "key", "ca"):
+        path = getattr(options, name)
+        try:
+            if path is not None:
+                path.open("rb").close()
+        except OSError as error:
+            raise OptionError(name, f"the file {path} cannot be read: {_words(error)}") from None
+    _configure(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), options)
+
+
+def client_context(options: TlsOptions) -> ssl.SSLContext:
+    """What a client connects with.
+
+    Raises:
+        ValueError: The files cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif options.ca is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    context.sslsocket_class = TlsSocket
+    _configure(context, options)
+    return context
+
+
+def server_context(options: TlsOptions) -> ssl.SSLContext:
+    """What a server accepts connections with.
+
+    Raises:
+        ValueError: The files cannot be used, or there is no certificate.
+    """
+    if options.cert is None:
+        raise OptionError("cert", NO_CERTIFICATE)
+    context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    if options.ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    # No resumption: bee's connections live long, and a resumed one would go by the certificates and authorities of before a reload.
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
+    _configure(context, options)
+    return context
+
+
+NO_CERTIFICATE = "a server on tls:// needs a certificate; state transport: {name: tls, options: {cert: …, key: …}} under bee.rpc.server"
+
+
+def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
+    context.minimum_version = _VERSIONS[options.min_version]
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if options.cert is not None:
+        _load_certificate(context, options)
+    if options.ca is not None:
+        try:
+            context.load_verify_locations(options.ca)
+        except OSError as error:
+            raise OptionError("ca", f"{options.ca} has no certificates in PEM form: {_words(error)}") from None
+
+
+def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
+    cert, key = options.cert, options.key or options.cert
+    assert cert is not None  # noqa: S101  # the caller looked; narrows the type
+
+    def password() -> str:
+        # Called for an encrypted key only. Without this OpenSSL would ask whoever sits at the terminal.
+        if options.key_password is None:
+            raise OptionError("key_password", f"{key} is encrypted; state its password, such as ${{BEE_TLS_KEY_PASSWORD}}")
+        return options.key_password
+
+    try:
+        context.load_cert_chain(cert, options.key, password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise OptionError("key", f"{key} does not belong to the certificate in {cert}") from None
+        if options.key_password is not None and error.reason in {"BAD_DECRYPT", "BAD_PASSWORD_READ", None}:
+            raise OptionError("key_password", f"it does not open {key}") from None
+        raise OptionError("cert", f"{cert} and {key} are not a certificate and its private key in PEM form: {_words(error)}") from None
+    except OSError as error:
+        raise OptionError("cert", f"{cert} or {key} cannot be read: {_words(error)}") from None
+
+
+def _words(error: OSError) -> str:
+    reason = getattr(error, "reason", None)
+    return str(reason).lower().replace("_", " ") if reason else (error.strerror or str(error)).lower()
+
+
+class _ServerObject(ssl.SSLObject):
+    """Keeps the alert that tells a peer why its handshake failed. The event loops drop it, and the peer would see a connection that just ends."""
+
+    outgoing: ssl.MemoryBIO
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake; an error has the alert as ``alert``, empty when the peer does not speak TLS at all."""
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            error.alert = self.outgoing.read()  # type: ignore[attr-defined]
+            raise
+
+
+class _ServerContext(ssl.SSLContext):
+    sslobject_class = _ServerObject
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *arguments: Any, **keywords: Any) -> ssl.SSLObject:
+        """As the base class does, for :class:`_ServerObject`."""
+        made: Any = super().wrap_bio(incoming, outgoing, *arguments, **keywords)
+        made.outgoing = outgoing
+        return made  # type: ignore[no-any-return]

@@ -1,0 +1,157 @@
+"""A server's door for TLS: handshakes beside one another, each within a time, and not more than so many."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any
+
+from bee_core.streams.refusals import refusal
+from bee_core.streams.stream_listener import StreamListener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bee_core.interfaces import Endpoint, ListenSettings
+    from bee_core.streams.transport import StreamTransport
+    from bee_plugins.transports.tls_contexts import ReloadedContext
+
+log = logging.getLogger("bee.tls")
+
+SHUTDOWN: dict[str, Any] = {"ssl_shutdown_timeout": 1.0} if sys.version_info >= (3, 11) else {}
+"""How long a loop waits for the peer's goodbye. Its default of 30 s would keep the sockets of peers that vanished."""
+
+_ACCEPTED_AT_ONCE = 16
+"""Connections taken in one turn of the loop: each handshake costs about a millisecond, and the calls of others wait meanwhile."""
+_LINGER_SECONDS = 1.0
+"""How long the input of a failed handshake is read and thrown away. Closing at once would send a reset, and a reset destroys the alert in the peer's buffer."""
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PLAIN = "this port speaks TLS and the client does not; write tls:// in the client's address"
+
+
+class TlsAcceptor:
+    """Accepts connections on the running loop and hands them over once their handshake is done.
+
+    Args:
+        sock: Listens; closed here.
+        url: With the real port.
+        factory: Makes the protocol of a connection.
+        contexts: Give the context of each new connection.
+        seconds: A handshake may take.
+        most: Handshakes at a time. One more is closed, which costs a flood of silent peers no more than that many places.
+    """
+
+    def __init__(self, sock: socket.socket, url: str, factory: Callable[[], asyncio.Protocol], contexts: ReloadedContext, *, seconds: float, most: int) -> None:
+        self.url = url
+        self._sock = sock
+        self._factory = factory
+        self._contexts = contexts
+        self._seconds = seconds
+        self._most = most
+        self._loop = asyncio.get_running_loop()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._resting: asyncio.TimerHandle | None = None
+        sock.setblocking(False)
+        self._loop.add_reader(sock.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Close the door; open connections and handshakes go on. Idempotent."""
+        if self._resting is not None:
+            self._resting.cancel()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
+
+    async def end_handshakes(self) -> None:
+        """Give up the handshakes that are not done."""
+        while self._handshakes:
+            tasks = list(self._handshakes)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            self._handshakes.difference_update(tasks)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                sock, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTORS:
+                    raise
+                # The listening socket stays readable, so without a rest the loop would do nothing else.
+                log.warning("no connection can be accepted on %s: %s", self.url, error.strerror)
+                self._loop.remove_reader(self._sock.fileno())
+                self._resting = self._loop.call_later(1.0, self._loop.add_reader, self._sock.fileno(), self._accept)
+                return
+            if len(self._handshakes) >= self._most:
+                log.debug("%d handshakes are under way on %s, so %s is turned away", self._most, self.url, address)
+                sock.close()
+                continue
+            task = self._loop.create_task(self._shake_hands(sock, address))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, sock: socket.socket, address: object) -> None:
+        # A second descriptor: the loop closes its own when the handshake fails, and what the peer is told goes out after that.
+        with sock.dup() as spare:
+            spare.setblocking(False)
+            spare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                await self._connect(sock)
+            except ssl.SSLError as error:
+                log.info("the TLS handshake with %s failed: %s", address, (error.reason or str(error)).lower().replace("_", " "))
+                alert: bytes | None = getattr(error, "alert", None)
+                if alert is not None:
+                    await self._tell(spare, alert or refusal("protocol_error", _PLAIN))
+            except (OSError, ValueError) as error:  # it went away, or took too long; or the very first certificate cannot be read
+                log.debug("no TLS connection with %s: %s", address, error)
+
+    async def _connect(self, sock: socket.socket) -> None:
+        connect: Any = self._loop.connect_accepted_socket
+        try:
+            await connect(self._factory, sock, ssl=self._contexts.current(), ssl_handshake_timeout=self._seconds, **SHUTDOWN)
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _tell(self, sock: socket.socket, last_words: bytes) -> None:
+        try:
+            sock.send(last_words)
+            sock.shutdown(socket.SHUT_WR)
+            await asyncio.wait_for(self._discard(sock), _LINGER_SECONDS)
+        except (OSError, asyncio.TimeoutError):
+            return
+
+    async def _discard(self, sock: socket.socket) -> None:
+        while await self._loop.sock_recv(sock, 64 * 1024):
+            pass
+
+
+class TlsListener(StreamListener):
+    """See :class:`StreamListener`. A peer that has not finished its handshake is no connection yet."""
+
+    def __init__(self, endpoint: Endpoint, settings: ListenSettings) -> None:
+        super().__init__(endpoint, settings)
+        self.acceptor: TlsAcceptor | None = None
+
+    async def open(self, transport: StreamTransport, url: str, sock: socket.socket | None = None) -> None:
+        """Begin to accept, with this listener's bounds for handshakes."""
+        settings = self.settings
+        accept: Any = transport.accept
+        self.acceptor = await accept(
+            url, self.connection, settings.backlog, sock, handshake_timeout=settings.read_timeout, most_handshakes=settings.max_connections
+        )
+        self._opened(self.acceptor)
+
+    async def close(self) -> None:
+        """See :meth:`bee_core.interfaces.Listener.close`."""
+        self.stop_accepting()
+        if self.acceptor is not None:
+            await self.acceptor.end_handshakes()
+        await super().close()
