@@ -1,4 +1,4 @@
-"""Sessions: tests, registries, lint, typing, wheel; slow and bench on demand. ``nox -s tests`` needs nothing but nox.
+"""Sessions: tests, registries, lint, typing, wheel; slow, fuzz and bench on demand. ``nox -s tests`` needs nothing but nox.
 
 The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` … ``tests-3.13`` take another one.
 """
@@ -113,6 +113,41 @@ def copy(source: Path, target: Path) -> None:
     elif source.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
+
+
+@nox.session(default=False, python=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzz every decoder, guided by coverage: ``nox -s fuzz -- [SECONDS [HARNESS ...]]``; a minute each when nothing is said. What is found stays in .nox/fuzz.
+
+    It needs CPython 3.11 to 3.13 on Linux: for these, atheris comes as a wheel.
+    """
+    seconds, *names = session.posargs or ["60"]
+    folder = ROOT / ".nox" / "fuzz"
+    programs = folder / "venv" / "bin"
+    if not (programs / "python").exists():
+        session.run(find_python_for_atheris(session), "-m", "venv", "--clear", str(folder / "venv"), external=True)
+    session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", "atheris>=3.0", f"{ROOT}[all]", external=True)
+    run = [str(programs / "python"), str(ROOT / "tests" / "fuzz" / "run.py")]
+    known = str(session.run(*run, external=True, silent=True)).splitlines()[-1].split()  # atheris reports on other lines
+    if unknown := set(names) - set(known):
+        session.error(f"there is no harness {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    for name in names or known:
+        bounds = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096", "-print_final_stats=1"]
+        session.log(f"{name}: {seconds} s")
+        session.run(*run, name, str(folder / "corpus" / name), f"-artifact_prefix={folder}/{name}-", *bounds, external=True)
+
+
+def find_python_for_atheris(session: nox.Session) -> str:
+    if sys.platform == "linux" and sys.implementation.name == "cpython" and (3, 11) <= sys.version_info < (3, 14):
+        return sys.executable
+    for name in ("python3.13", "python3.12", "python3.11"):
+        path = shutil.which(name)
+        # One that is found may still be a shim for a Python that is not there.
+        if path and str(session.run(path, "--version", external=True, silent=True, success_codes=range(256))).startswith("Python 3."):
+            return path
+    return session.error(
+        "atheris, which guides the fuzzing, has wheels for CPython 3.11 to 3.13 on Linux: install one of them, so that python3.12, say, is on the PATH"
+    )
 
 
 @nox.session(default=False)

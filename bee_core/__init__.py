@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .call_context import CurrentCall, current_call
-from .marks import idempotent, nonblocking
+from .marks import idempotent, nonblocking, oneway
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .hookspecs import hookimpl
     from .nodes import Node
     from .proto_interfaces import interface_of
-    from .proxies import Reply, ServiceProxy, detailed, with_options
+    from .proxies import Reply, ServiceProxy, detailed, future, with_options
     from .server.server import Server
     from .sync.client import Client
 
@@ -42,11 +42,13 @@ __all__ = [
     "current_call",
     "detailed",
     "errors",
+    "future",
     "hookimpl",
     "idempotent",
     "interface_of",
     "load_config",
     "nonblocking",
+    "oneway",
     "with_options",
 ]
 
@@ -59,6 +61,7 @@ _LAZY = {
     "Server": "server.server",
     "ServiceProxy": "proxies",
     "detailed": "proxies",
+    "future": "proxies",
     "hookimpl": "hookspecs",
     "interface_of": "proto_interfaces",
     "load_config": "config",

@@ -74,6 +74,7 @@ class Call(Request):
         self.write_timeout = plan.write_timeout
         self.read_timeout = plan.read_timeout
         self.dedupe_key = dedupe_key
+        self.oneway = plan.oneway
         self.plan = plan
         self.args = args
         self.kwargs = kwargs
@@ -138,7 +139,8 @@ def _degrade(call: Call, fallback: Fallback, error: CallError) -> Exception | No
 
 
 def _limited(call: Call) -> Generator[Effect, Any, Failure | None]:
-    service = call.plan.service
+    plan = call.plan
+    service = plan.service
     limiter = service.limiter
     assert limiter is not None  # noqa: S101  # the caller checked; narrows the type
     admitted: Any = limiter.admit(service.clock())
@@ -168,7 +170,7 @@ def _limited(call: Call) -> Generator[Effect, Any, Failure | None]:
             failure = yield from _attempts(call)
         else:
             failure = local("deadline_exceeded", "the deadline came just as the call had its turn at the client's limiter")
-        verdict = failure or _SUCCESS
+        verdict = failure or (None if plan.oneway else _SUCCESS)  # how long a oneway takes to be sent says nothing of the service
     finally:
         limiter.release(verdict, service.clock() - since)
     return failure
@@ -228,11 +230,11 @@ def _attempts(call: Call) -> Generator[Effect, Any, Failure | None]:
         finally:
             # In a finally: a call that is given up in the middle gives its permit back without a verdict.
             if permit is not None:
-                nodes.settle(state, permit, outcome, clock())
+                nodes.settle(state, permit, _seen(state, outcome) if plan.oneway else outcome, clock())
                 permit = None
             # A balancer hears of what it picked, so that its counts come out even; a retry on the same node was not its choice.
             if picked and balancer.settle is not None:
-                balancer.settle(node, outcome, clock())
+                balancer.settle(node, None if plan.oneway and outcome is not None and outcome.ok else outcome, clock())
         if outcome.ok:
             try:
                 call.value = plan.codec.decode_result(outcome.body)  # type: ignore[union-attr]  # ok is True: a Success
@@ -269,6 +271,17 @@ def _attempts(call: Call) -> Generator[Effect, Any, Failure | None]:
             interrupted = yield Pause(again.delay)
             if interrupted is not None:
                 return interrupted  # type: ignore[no-any-return]
+
+
+def _seen(state: NodeState[Any], outcome: Outcome | None) -> Outcome | None:
+    """What a oneway call shows of its node.
+
+    That it was sent is no verdict: beside oneway calls, calls that hang would never make a row of failures. Only a node that is half-open, and so answers pings, is taken
+    back for it: that is all the trial there can be, and without it a service of oneway calls would stay half-open.
+    """
+    if outcome is None or not outcome.ok or (state.breaker is not None and state.breaker.state == "half-open"):
+        return outcome
+    return None
 
 
 def may_retry(failure: Failure, *, idempotent: bool) -> bool:

@@ -58,6 +58,7 @@ class CallOptionsDict(TypedDict, total=False):
     key: str | None
     metadata: Mapping[str, str] | None
     baggage: Mapping[str, str] | None
+    oneway: bool | None
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +75,7 @@ class CallOptions:
         key: Routing key: balancers that look at it send equal keys to the same node.
         metadata: Texts that the handler sees; added to the configuration's.
         baggage: Metadata that also travels on with the calls that the handler makes.
+        oneway: Send the call and do not wait: it returns None once the request has been handed to the system, and nobody hears what became of it.
     """
 
     timeout: float | None = attrs.field(default=None, validator=_positive)
@@ -85,6 +87,7 @@ class CallOptions:
     key: str | None = attrs.field(default=None, validator=_text)
     metadata: Mapping[str, str] | None = attrs.field(default=None, validator=_texts)
     baggage: Mapping[str, str] | None = attrs.field(default=None, validator=_texts)
+    oneway: bool | None = attrs.field(default=None, validator=_flag)
 
     def merged(self, newer: CallOptions) -> CallOptions:
         """These options with the newer ones over them; texts are joined by key."""
@@ -103,6 +106,20 @@ def _or(value: Any, other: Any) -> Any:
     return other if value is None else value
 
 
+class _SendOnly:
+    """The codec of a oneway method: arguments as ever, and no result."""
+
+    __slots__ = ("decode_args", "encode_args", "encode_result")
+
+    def __init__(self, codec: MethodCodec) -> None:
+        self.encode_args = codec.encode_args
+        self.decode_args = codec.decode_args
+        self.encode_result = codec.encode_result
+
+    def decode_result(self, body: bytes) -> None:
+        """None, whatever the method is declared to return."""
+
+
 class CallPlan:
     """Everything about the calls of one method that can be known before. Immutable; shared by all threads.
 
@@ -114,7 +131,8 @@ class CallPlan:
         key: The routing key, or None.
         timeout, connect_timeout, write_timeout, read_timeout: Seconds.
         retries: Attempts after the first.
-        idempotent: Whether an attempt of unknown end may be repeated.
+        idempotent: Whether an attempt of unknown end may be repeated. Never for a oneway call: nobody knows how any of them ends, and none is sent a second time.
+        oneway: Whether the call ends as soon as it is sent.
         fault_tolerance, fallback: The policies.
         rule: The size rule.
     """
@@ -130,6 +148,7 @@ class CallPlan:
         "key",
         "metadata",
         "method",
+        "oneway",
         "read_timeout",
         "retries",
         "rule",
@@ -148,18 +167,20 @@ class CallPlan:
         fallback: Fallback | None,
         *,
         marked_idempotent: bool,
+        marked_oneway: bool = False,
         options: CallOptions,
     ) -> None:
         self.service = service
         self.method = method
-        self.codec = codec
+        self.oneway: bool = _or(options.oneway, _or(config.oneway, marked_oneway))
+        self.codec: MethodCodec = _SendOnly(codec) if self.oneway else codec
         self.key = options.key
         self.timeout = float(_or(options.timeout, config.timeout))
         self.connect_timeout = float(_or(options.connect_timeout, config.connect_timeout))
         self.write_timeout = float(_or(options.write_timeout, config.write_timeout))
         self.read_timeout = float(_or(options.read_timeout, config.read_timeout))
         self.retries: int = _or(options.retries, config.retries)
-        self.idempotent: bool = _or(options.idempotent, _or(config.idempotent, marked_idempotent))
+        self.idempotent: bool = not self.oneway and _or(options.idempotent, _or(config.idempotent, marked_idempotent))
         self.fault_tolerance = fault_tolerance
         self.fallback = fallback
         self.rule = service.rule.with_threshold(config.compress_above)
@@ -173,6 +194,6 @@ class CallPlan:
 
     def _encode_fields(self, baggage: Mapping[str, str]) -> bytes:
         try:
-            return request_fields(self.method, self.metadata, baggage)
+            return request_fields(self.method, self.metadata, baggage, oneway=self.oneway)
         except ValueError as error:
             raise InvalidArgument(str(error), service=self.service.name, method=self.method) from None

@@ -107,7 +107,9 @@ class CallRecorder:
             failed = next((one.failure for one in reversed(self._steps) if one.kind == "attempt" and one.failure is not None), None)
             return f"give up: {self._note(failed) or 'no node is left to try'}" if step.failure is None else f"give up: {step.failure.message}"
         if step.failure is None:
-            return "return the result" if self._end is None else "give up: the result cannot be decoded"
+            if self._end is not None:
+                return "give up: the result cannot be decoded"
+            return "sent, and that is all of a oneway call" if call.oneway else "return the result"
         if following is None:
             return f"give up: {self._why_given_up(call, step.failure)}"
         target = next((later.node for later in self._steps[index + 1 :] if later.kind == "attempt"), None)

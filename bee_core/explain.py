@@ -224,7 +224,7 @@ def _registry(config: Config) -> Setting:
     return Setting("registry", section.protocol, path, config.origin(path), options=tuple(section.options))
 
 
-_PLANNED = ("timeout", "connect_timeout", "write_timeout", "read_timeout", "retries", "idempotent")  # what a plan has worked out
+_PLANNED = ("timeout", "connect_timeout", "write_timeout", "read_timeout", "retries", "idempotent", "oneway")  # what a plan has worked out
 _OF_METHOD = ("fail", "fallback", "compress_above")
 _OF_SERVICE = ("version", "tags", "zone", "balancer", "breaker", "limiter", "codec", "compress", "max_size", "max_inflated")
 

@@ -43,6 +43,8 @@ _HEADER: Final = struct.Struct(">IBBBBIH")
 HEADER_SIZE: Final = _HEADER.size
 _LENGTH_SIZE: Final = 4
 _REST: Final = HEADER_SIZE - _LENGTH_SIZE
+UNCOUNTED: Final = _LENGTH_SIZE
+"""Bytes at the start of a frame that its length does not count."""
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F))
 # An alert, which a client gets that calls a TLS server; a handshake, whose error was a frame that is too large before there was a word about TLS, and which the vectors hold.
 _TLS_RECORDS: Final[dict[int, type[CallError]]] = {0x15: ProtocolError, 0x16: MessageTooLarge}
@@ -50,7 +52,9 @@ _TLS_MAJOR: Final = 3  # of every version of TLS
 MAX_OVERHEAD: Final = _REST + 0xFFFF
 """Bytes of a frame that are not its body: the most that there can be."""
 
-_pack = _HEADER.pack
+pack_header: Final = _HEADER.pack
+"""Packs a header: length, version, kind, flags, form, id, size of the fields."""
+_pack = pack_header
 _unpack_from = _HEADER.unpack_from
 
 
@@ -170,6 +174,13 @@ class FrameDecoder:
         if position < end:
             buffer += data[position:] if position else data
         return frames
+
+    def sole_response(self, id_: int, data: bytes) -> bytes | None:
+        """The body, where a chunk is the plain response to this request, whole, and nothing else: so is nearly every chunk where one request is under way. Else None: then it is for ``feed``."""
+        size = len(data) - HEADER_SIZE
+        if self._buffer or self.error is not None or not 0 <= size <= self._max_body:
+            return None
+        return data[HEADER_SIZE:] if data.startswith(_pack(_REST + size, VERSION, RESPONSE, 0, 0, id_, 0)) else None
 
     def _judge_start(self, start: bytes) -> CallError | None:
         if len(start) >= _LENGTH_SIZE:

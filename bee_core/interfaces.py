@@ -127,6 +127,7 @@ class Request:
         deadline: When the whole call ends, seconds on the client's monotonic clock.
         dedupe_key: The same bytes for every attempt of a call, or None.
         connect_timeout, write_timeout, read_timeout: Seconds, bounds of this attempt; none reaches beyond the deadline.
+        oneway: No answer will come; ``fields`` say so to the server. The attempt is a success as soon as the request has been handed to the system.
     """
 
     __slots__ = (
@@ -138,6 +139,7 @@ class Request:
         "fields",
         "form",
         "method",
+        "oneway",
         "read_timeout",
         "write_timeout",
     )
@@ -154,6 +156,7 @@ class Request:
         write_timeout: float,
         read_timeout: float,
         dedupe_key: bytes | None = None,
+        oneway: bool = False,
     ) -> None:
         self.method = method
         self.form = form
@@ -165,6 +168,7 @@ class Request:
         self.write_timeout = write_timeout
         self.read_timeout = read_timeout
         self.dedupe_key = dedupe_key
+        self.oneway = oneway
 
 
 @final
@@ -187,7 +191,7 @@ class Pending(Protocol):
     """A request that was started on a blocking channel. Belongs to the thread that started it."""
 
     def wait(self) -> Outcome:
-        """Block until the reply is complete or a bound of the request is reached. Never raises for a failed attempt."""
+        """Block until the reply is complete or a bound of the request is reached; for a oneway request not at all. Never raises for a failed attempt."""
         ...
 
     def cancel(self) -> None:
@@ -199,7 +203,7 @@ class Channel(Protocol):
     """The blocking way to one node. Made without I/O; connects when first used. Thread-safe."""
 
     def start(self, request: Request) -> Pending | Failure:
-        """Send a request within its connect and write timeouts.
+        """Send a request within its connect and write timeouts. A oneway request only goes to a server that has accepted the connection, since nobody would hear of a refusal later.
 
         Returns:
             The pending reply, or the failure where nothing went out.
@@ -235,7 +239,10 @@ class AsyncPending(Protocol):
 
 
 class AsyncChannel(Protocol):
-    """The way to one node on one event loop. Made without I/O; connects when first used."""
+    """The way to one node on one event loop. Made without I/O; connects when first used.
+
+    One that holds descriptors may define ``discard_after_fork()``, like :meth:`Channel.discard_after_fork`: called in a forked child whose parent's loop used it.
+    """
 
     def start(self, request: Request) -> AsyncPending:
         """Send a request, or take it to be sent as soon as there is a connection. Does not wait."""
@@ -369,9 +376,12 @@ class InboundCall(CurrentCall):
         compressed: Whether ``body`` went through the caller's compressor.
         granted: Seconds that the caller granted as the request was sent, or None. The endpoint makes ``deadline`` of it.
         caller: What was agreed with the caller.
+        oneway: Nobody waits for an answer: ``reply`` sends nothing, ``fail`` writes the log.
     """
 
     __slots__ = ("body", "caller", "compressed", "form", "granted")
+
+    oneway: bool = False
 
     form: Form
     body: bytes

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NONBLOCKING = "__bee_nonblocking__"
 IDEMPOTENT = "__bee_idempotent__"
+ONEWAY = "__bee_oneway__"
 
 
 def nonblocking(function: F) -> F:
@@ -28,4 +29,14 @@ def idempotent(function: F) -> F:
     The configuration can override the mark for a method (``methods: {name: {idempotent: false}}``).
     """
     setattr(function, IDEMPOTENT, True)
+    return function
+
+
+def oneway(function: F) -> F:
+    """Mark a method of an interface whose calls are sent and not waited for: they return None once the request has been handed to the system. It must declare no result.
+
+    The configuration can override the mark for a method (``methods: {name: {oneway: false}}``), and ``with_options(oneway=False)`` for a call. On a handler it has no effect: the
+    caller decides.
+    """
+    setattr(function, ONEWAY, True)
     return function

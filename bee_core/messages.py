@@ -122,7 +122,7 @@ class HelloAck:
 
 # ── request ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_REQUEST = frozenset({f.METHOD, f.TIME_LEFT, f.METADATA, f.BAGGAGE, f.DEDUPE_KEY})
+_REQUEST = frozenset({f.METHOD, f.TIME_LEFT, f.METADATA, f.BAGGAGE, f.DEDUPE_KEY, f.ONEWAY})
 _CACHED_BLOCK = 256
 _CACHED_BLOCKS = 1024
 
@@ -130,23 +130,32 @@ _CACHED_BLOCKS = 1024
 class RequestFields:
     """The fields of a request. Shared between requests that have the same ones: immutable."""
 
-    __slots__ = ("baggage", "dedupe_key", "metadata", "method", "time_left")
+    __slots__ = ("baggage", "dedupe_key", "metadata", "method", "oneway", "time_left")
 
-    def __init__(self, method: str, time_left: float | None, metadata: Mapping[str, str], baggage: Mapping[str, str], dedupe_key: bytes | None) -> None:
+    def __init__(
+        self,
+        method: str,
+        time_left: float | None,
+        metadata: Mapping[str, str],
+        baggage: Mapping[str, str],
+        dedupe_key: bytes | None,
+        oneway: bool = False,
+    ) -> None:
         self.method = method
         self.time_left = time_left
         self.metadata = metadata
         self.baggage = baggage
         self.dedupe_key = dedupe_key
+        self.oneway = oneway
 
 
-def request_fields(method: str, metadata: Mapping[str, str] = _NONE, baggage: Mapping[str, str] = _NONE) -> bytes:
+def request_fields(method: str, metadata: Mapping[str, str] = _NONE, baggage: Mapping[str, str] = _NONE, *, oneway: bool = False) -> bytes:
     """The fields of a request that are the same for all calls of a method.
 
     Raises:
         ValueError: A name, key or value is too long.
     """
-    block = f.text(f.METHOD, method) + f.pairs(f.METADATA, metadata) + f.pairs(f.BAGGAGE, baggage)
+    block = f.text(f.METHOD, method) + f.pairs(f.METADATA, metadata) + f.pairs(f.BAGGAGE, baggage) + (f.field(f.ONEWAY, b"") if oneway else b"")
     if len(block) > f.MAX_FIELDS - 128:
         msg = f"method name and metadata have {len(block)} bytes; a frame has room for {f.MAX_FIELDS - 128}"
         raise ValueError(msg)
@@ -206,7 +215,11 @@ def _parse_request(block: bytes) -> RequestFields:
     left = f.get_number(found, f.TIME_LEFT)
     metadata = MappingProxyType(f.get_pairs(found[f.METADATA], f.METADATA)) if f.METADATA in found else _NONE
     baggage = MappingProxyType(f.get_pairs(found[f.BAGGAGE], f.BAGGAGE)) if f.BAGGAGE in found else _NONE
-    return RequestFields(f.get_text(found, f.METHOD), None if left is None else left / 1000, metadata, baggage, found.get(f.DEDUPE_KEY, [None])[0])
+    oneway = f.ONEWAY in found
+    if oneway and found[f.ONEWAY] != [b""]:
+        msg = "the field oneway must be empty"
+        raise ProtocolError(msg)
+    return RequestFields(f.get_text(found, f.METHOD), None if left is None else left / 1000, metadata, baggage, found.get(f.DEDUPE_KEY, [None])[0], oneway)
 
 
 # ── error, goaway, pong ──────────────────────────────────────────────────────────────────────────────────────────────

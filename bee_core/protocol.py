@@ -19,7 +19,26 @@ from typing import TYPE_CHECKING, Literal
 
 from . import frames, messages
 from .errors import MessageTooLarge, ProtocolError
-from .frames import CANCEL, COMPRESSED, ERROR, GOAWAY, HELLO, HELLO_ACK, KIND_NAMES, MAX_ID, PING, PONG, REQUEST, RESPONSE, Frame, FrameDecoder, encode_head
+from .frames import (
+    CANCEL,
+    COMPRESSED,
+    ERROR,
+    GOAWAY,
+    HEADER_SIZE,
+    HELLO,
+    HELLO_ACK,
+    KIND_NAMES,
+    MAX_ID,
+    PING,
+    PONG,
+    REQUEST,
+    RESPONSE,
+    UNCOUNTED,
+    VERSION,
+    Frame,
+    FrameDecoder,
+    pack_header,
+)
 from .messages import time_left_field
 
 if TYPE_CHECKING:
@@ -31,6 +50,7 @@ MAX_HELLO = 64 * 1024
 """Bytes of a hello, from its length to its end: nobody who is not known yet makes a server keep more."""
 _NO_LIMIT = 1 << 62
 _LENGTH = 4  # bytes of a frame's length
+_HEADER_REST = HEADER_SIZE - UNCOUNTED
 _LARGE = 64 * 1024  # bytes from which a body is handed over separately instead of being copied behind its header
 
 
@@ -46,13 +66,15 @@ class ClientProtocol:
         peer_limit: Bytes that the body of a request may have there: what is longer would cost the connection and all that is on it.
         goaway: The server's goaway, once it came: no new requests.
         error: Why the connection is unusable.
+        sole_response: See :meth:`bee_core.frames.FrameDecoder.sole_response`; once ``ack`` is there, a shorter way than :meth:`receive`.
     """
 
-    __slots__ = ("_decoder", "_hello", "_last_id", "ack", "error", "goaway", "peer_limit")
+    __slots__ = ("_decoder", "_hello", "_last_id", "ack", "error", "goaway", "peer_limit", "sole_response")
 
     def __init__(self, hello: bytes, max_body: int) -> None:
         self._hello = hello
         self._decoder = FrameDecoder(max_body)
+        self.sole_response = self._decoder.sole_response
         self._last_id = 0
         self.ack: HelloAck | None = None
         self.peer_limit = _NO_LIMIT
@@ -75,20 +97,25 @@ class ClientProtocol:
         Returns:
             What to send; and then, for a large body, the body itself, so that it is not copied.
         """
-        fields = request.fields + time_left_field(request.deadline - now)
+        fields, body = request.fields, request.body
+        left = time_left_field(request.deadline - now)
         if request.dedupe_key is not None:
-            fields += messages.dedupe_field(request.dedupe_key)
-        body = request.body
-        size = len(body)
-        head = encode_head(REQUEST, id_, fields, size, COMPRESSED if request.compressed else 0, request.form)
+            left += messages.dedupe_field(request.dedupe_key)
+        # Written out, and joined once: this is on the way of every call. The fields were bounded when they were made, so that what is added here has its room.
+        size, fields_size = len(body), len(fields) + len(left)
+        head = pack_header(_HEADER_REST + fields_size + size, VERSION, REQUEST, COMPRESSED if request.compressed else 0, request.form, id_, fields_size)
         if self._hello:
             head, self._hello = self._hello + head, b""
-        return (head + body, None) if size < _LARGE else (head, body)
+        return (b"".join((head, fields, left, body)), None) if size < _LARGE else (head + fields + left, body)
+
+    def greet(self) -> bytes:
+        """The bytes of the hello alone; none where it is out already."""
+        head, self._hello = self._hello, b""
+        return head
 
     def ping(self, id_: int) -> bytes:
         """The bytes of a ping."""
-        head, self._hello = self._hello, b""
-        return head + frames.encode(PING, id_)
+        return self.greet() + frames.encode(PING, id_)
 
     def cancel(self, id_: int) -> bytes:
         """The bytes that give a request up."""

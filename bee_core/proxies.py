@@ -11,6 +11,7 @@ from .signatures import interface_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from concurrent.futures import Future
     from typing import ParamSpec
 
     from typing_extensions import Unpack  # type checkers bring it; nothing imports it when bee runs
@@ -55,6 +56,14 @@ class Caller(Protocol):
         """The :class:`Reply`, or an awaitable of it."""
         ...
 
+    def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A future of the value.
+
+        Raises:
+            TypeError: The client has awaitables instead.
+        """
+        ...
+
 
 class Binding:
     """What a proxy hangs on: a service of a client, an interface or none, and options. Immutable."""
@@ -79,7 +88,7 @@ class Binding:
         declared = None if self.methods is None else self.methods.get(method)
         if declared is None:
             return self.service.plan(method, options=self.options)
-        return self.service.plan(method, declared.signature, marked_idempotent=declared.idempotent, options=self.options)
+        return self.service.plan(method, declared.signature, marked_idempotent=declared.idempotent, marked_oneway=declared.oneway, options=self.options)
 
 
 class Method:
@@ -103,6 +112,9 @@ class Method:
 
     def _detailed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._binding.caller.invoke_detailed(self._plan or self._prepare(), args, kwargs)
+
+    def _future(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._binding.caller.invoke_future(self._plan or self._prepare(), args, kwargs)
 
     def __getattr__(self, name: str) -> Method:
         """A method of the object of this name."""
@@ -255,12 +267,43 @@ def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
         TypeError: It is no method of a service.
         CallError: As the call itself would.
     """
-    if getattr(method, "__func__", None) is ServiceProxy.call and args:
-        method, args = Method(method.__self__._binding, args[0]), args[1:]  # noqa: SLF001  # the same module
-    if not isinstance(method, Method):
-        msg = f"detailed() wants a method of a service, such as calc.add, got {method!r}"
-        raise TypeError(msg)
+    method, args = _named_method("detailed", method, args)
     return method._detailed(args, kwargs)  # noqa: SLF001  # the same module
+
+
+@overload
+def future(method: Method, /, *args: Any, **kwargs: Any) -> Future[Any]: ...
+@overload
+def future(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+def future(method: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Begin a call of a blocking client and go on; the future brings its result.
+
+    Any number may be in flight. The deadline counts from here, and so does what a call made inside a handler inherits. ``concurrent.futures.wait`` and ``as_completed`` work with it;
+    ``cancel()`` gives the call up at any time before it has ended, see :class:`bee_core.sync.futures.CallFuture`.
+
+    Args:
+        method: A method of a service, ``calc.add``; or ``calc.call``, and then its name.
+        *args: Its arguments.
+        **kwargs: Its arguments by name.
+
+    Returns:
+        The future. Every error of the call, bad arguments too, is its exception.
+
+    Raises:
+        TypeError: It is no method of a service, or that of an asyncio client.
+    """
+    method, args = _named_method("future", method, args)
+    return method._future(args, kwargs)  # noqa: SLF001  # the same module
+
+
+def _named_method(what: str, method: Any, args: tuple[Any, ...]) -> tuple[Method, tuple[Any, ...]]:
+    """The method that is meant, and the arguments for it: of ``calc.call`` the first one is its name."""
+    if getattr(method, "__func__", None) is ServiceProxy.call and args:
+        return Method(method.__self__._binding, args[0]), args[1:]  # noqa: SLF001  # the same module
+    if not isinstance(method, Method):
+        msg = f"{what}() wants a method of a service, such as calc.add, got {method!r}"
+        raise TypeError(msg)
+    return method, args
 
 
 def _options(options: Mapping[str, Any]) -> CallOptions:

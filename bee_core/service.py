@@ -109,13 +109,22 @@ class Service(Generic[C]):
         self.budget.renew_lock()
         self.renew_keys()
 
-    def plan(self, method: str, signature: Signature | None = None, *, marked_idempotent: bool = False, options: CallOptions = NO_OPTIONS) -> CallPlan:
+    def plan(
+        self,
+        method: str,
+        signature: Signature | None = None,
+        *,
+        marked_idempotent: bool = False,
+        marked_oneway: bool = False,
+        options: CallOptions = NO_OPTIONS,
+    ) -> CallPlan:
         """Prepare the calls of a method.
 
         Args:
             method: Its name on the wire.
             signature: From a typed interface, or None.
             marked_idempotent: The interface's mark.
+            marked_oneway: Likewise.
             options: From ``with_options``.
 
         Raises:
@@ -140,6 +149,7 @@ class Service(Generic[C]):
             self._fault_tolerances.get(method) or self._fault_tolerances[""],
             self._fallbacks[method] if method in self._fallbacks else self._fallbacks[""],
             marked_idempotent=marked_idempotent,
+            marked_oneway=marked_oneway,
             options=options,
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
-from .marks import IDEMPOTENT
+from .marks import IDEMPOTENT, ONEWAY
 from .type_hints import attribute_hints, awaited, callable_hints, hint_text
 
 if TYPE_CHECKING:
@@ -161,12 +161,14 @@ class InterfaceMethod:
         signature: What it takes and gives.
         is_async: Whether it is declared ``async def``, or returns an awaitable.
         idempotent: Whether it is marked ``@bee_core.idempotent``.
+        oneway: Whether it is marked ``@bee_core.oneway``.
     """
 
     name: str
     signature: Signature
     is_async: bool = False
     idempotent: bool = False
+    oneway: bool = False
 
 
 def interface_methods(interface: type) -> dict[str, InterfaceMethod]:
@@ -176,7 +178,7 @@ def interface_methods(interface: type) -> dict[str, InterfaceMethod]:
     and other attributes are not part of it.
 
     Raises:
-        TypeError: Not a class, nothing public in it, or a hint cannot be resolved.
+        TypeError: Not a class, nothing public in it, a hint cannot be resolved, or a method is marked oneway and declares a result.
     """
     if not isinstance(interface, type):
         raise TypeError(f"an interface is a class, a Protocol or an ABC, not {interface!r}")
@@ -209,7 +211,10 @@ def _methods(interface: type, prefix: str) -> dict[str, InterfaceMethod]:
         function = raw.__get__(interface, interface)
         signature = Signature.of(function, prefix + name)
         is_async = inspect.iscoroutinefunction(function) or awaited(callable_hints(function, name).get("return"))[1]
-        found[prefix + name] = InterfaceMethod(prefix + name, signature, is_async, bool(getattr(function, IDEMPOTENT, False)))
+        oneway = bool(getattr(function, ONEWAY, False))
+        if oneway and signature.result not in (None, types.NoneType, Any):
+            raise TypeError(f"{prefix}{name} is marked oneway and declares a result, {hint_text(signature.result)}: nobody waits for one; declare None")
+        found[prefix + name] = InterfaceMethod(prefix + name, signature, is_async, bool(getattr(function, IDEMPOTENT, False)), oneway)
     return found
 
 

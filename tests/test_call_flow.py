@@ -660,3 +660,47 @@ def test_an_observer_hears_of_a_call_that_was_given_up():
 def test_every_error_of_a_call_is_a_call_error():
     for outcome in (REFUSED, LOST, RAISED, BUSY, DRAINING):
         assert isinstance(Harness("a").run(outcome).error, CallError)
+
+
+# ── oneway ──
+
+
+def test_a_oneway_call_has_no_value_whatever_the_answer_says():
+    result = Harness("a").run(Success(b""), oneway=True)
+    assert (result.value, result.call.node.id, result.call.attempts) == (None, "a", 1)
+
+
+def test_a_oneway_call_that_was_sent_is_no_verdict_on_its_node():
+    harness = Harness("a", gates={"a": {}}, limiter="at once")
+    assert harness.run(Success(b""), oneway=True).error is None
+    assert harness.gates["a"].verdicts == ["no verdict"]
+    assert harness.gates["a"].held == 0
+    assert harness.balancer.settled == [("a", "no verdict")]
+    assert [said for said, _ in harness.limiter.released] == ["no verdict"]
+
+
+def test_a_oneway_call_that_was_sent_takes_a_half_open_node_back():
+    harness = Harness("a", gates={"a": {}})
+    harness.gates["a"].state = "half-open"
+    harness.run(Success(b""), oneway=True)
+    assert harness.gates["a"].verdicts == ["ok"]
+
+
+def test_a_oneway_call_that_was_not_sent_counts_against_its_node_and_is_tried_elsewhere():
+    harness = Harness("ab", fail=failover(), gates={"a": {}, "b": {}})
+    result = harness.run(REFUSED, Success(b""), oneway=True)
+    assert (result.error, result.attempts) == (None, ["a", "b"])
+    assert (harness.gates["a"].verdicts, harness.gates["b"].verdicts) == (["unavailable"], ["no verdict"])
+
+
+def test_a_oneway_call_is_never_sent_a_second_time_even_when_it_is_marked_idempotent():
+    harness = Harness("ab", fail=failover(), idempotent=True)
+    result = harness.run(LOST, oneway=True, idempotent=True)
+    assert (result.error.executed, result.attempts) == ("maybe", ["a"])
+    assert result.call.dedupe_key is None
+
+
+def test_a_oneway_call_that_cannot_be_sent_raises_or_falls_back():
+    assert isinstance(Harness("a").run(REFUSED, oneway=True).error, Unavailable)
+    harness = Harness("a", fallback=7)
+    assert (harness.run(REFUSED, oneway=True).value, harness.fallback.asked[0][1]) == (7, "add")

@@ -66,6 +66,8 @@ SCENARIOS = [
     Scenario("a fallback answers", {"a": [REFUSED]}, {"fallback": 7}),
     Scenario("a fallback declines", {"a": [REFUSED]}, {"fallback": "declines"}),
     Scenario("a fallback raises its own", {"a": [REFUSED]}, {"fallback": LookupError("nothing cached")}),
+    Scenario("a oneway", {"a": [SUCCESS]}, {"gates": {"a": {}}, "limiter": "at once"}, {"oneway": True}),
+    Scenario("a oneway that cannot be sent", {"a": [REFUSED], "b": [REFUSED]}, {"fail": FAILOVER}, {"oneway": True}),
     Scenario("options of the call", {"a": [REFUSED], "b": []}, {"fail": FAILOVER}, {"retries": 0}),
     Scenario(
         "breakers and limiter are settled", {"a": [REFUSED], "b": [SUCCESS]}, {"fail": FAILOVER, "gates": {"a": {"opens": True}, "b": {}}, "limiter": "at once"}

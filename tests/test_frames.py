@@ -268,3 +268,27 @@ def test_the_text_of_a_frame_leaves_its_body_out():
 
 def test_the_header_has_14_bytes():
     assert len(encode(frames.PING, 1)) == HEADER_SIZE == 14
+
+
+SOLE = st.builds(lambda id_, body: encode(frames.RESPONSE, id_, b"", body), st.integers(0, 3), st.binary(max_size=MAX_BODY + 20))
+
+
+@given(SOLE | STREAMS | damaged_streams() | ANY_BYTES, st.integers(0, 3))
+@example(encode(frames.RESPONSE, 1, b"", b"3"), 1)
+@example(encode(frames.RESPONSE, 1, b"", b"3", frames.COMPRESSED), 1)
+@example(encode(frames.RESPONSE, 1, b"", b"3") + b"\x00", 1)
+@example(encode(frames.RESPONSE, 1, b"", b"x" * (MAX_BODY + 1)), 1)
+def test_the_short_way_takes_a_plain_response_alone_and_nothing_else(raw, id_):
+    body = FrameDecoder(MAX_BODY).sole_response(id_, raw)
+    found, decoder = fed([raw])
+    plain = len(found) == 1 and found[0] == Frame(frames.RESPONSE, id_, b"", found[0].body) and not decoder.partial and decoder.error is None
+    assert body == (found[0].body if plain else None)
+
+
+def test_the_short_way_takes_nothing_in_the_middle_of_a_frame_or_after_an_error():
+    response = encode(frames.RESPONSE, 1, b"", b"3")
+    _, middle = fed([response[:5]])
+    assert middle.sole_response(1, response) is None
+    assert middle.feed(response[5:]) == [Frame(frames.RESPONSE, 1, b"", b"3")]
+    _, broken = fed([b"GET / HTTP/1.1\r\n\r\n"])
+    assert broken.sole_response(1, response) is None

@@ -40,6 +40,7 @@ EXEMPT: dict[str, set[str]] = {
     "bee_core/assembly.py": {"bee_core.config"},  # turns the configuration into the parts of a client, and is imported only then
     "bee_core/explain.py": {"bee_core.config"},  # the configuration is what it explains; imported only then
     "bee_core/server/endpoint.py": {"bee_core.streams.deadline_timer"},  # one timer for many deadlines, whatever they are of
+    "bee_core/sync/futures.py": {"bee_core.aio.driver", "bee_core.aio.first_nodes"},  # calls of the blocking client that run on an event loop
     "bee_core/plugin_hub.py": {"bee_core.config"},  # inside a function: the options of a plugin are structured like the rest of the configuration
 }
 """Modules that are there to join layers, and what they may import beside."""

@@ -174,6 +174,21 @@ def test_a_method_that_the_interface_does_not_declare_is_an_attribute_error(call
         make_proxy(caller, service, Plain).subtract  # noqa: B018
 
 
+def test_the_mark_makes_a_method_oneway_and_options_have_the_last_word(caller, service):
+    class Log(Protocol):
+        @bee_core.oneway
+        def write(self, line: str) -> None: ...
+
+        def read(self) -> str: ...
+
+    log = make_proxy(caller, service, Log)
+    log.write("x")
+    with_options(log, oneway=False).write("x")
+    log.read()
+    with_options(log.read, oneway=True)()
+    assert [plan.oneway for plan, _, _ in caller.calls] == [True, False, False, True]
+
+
 def test_the_interfaces_mark_makes_a_method_idempotent(caller, service):
     proxy = make_proxy(caller, service, Plain)
     proxy.read()

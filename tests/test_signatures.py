@@ -352,3 +352,26 @@ def test_a_decorated_method_is_a_method_and_a_callable_attribute_is_not():
         helper = Deep()
 
     assert set(public_methods(Mixed)) == {"cached"}
+
+
+def test_oneway_is_read_and_must_declare_no_result():
+    class Log:
+        @marks.oneway
+        def write(self, line: str) -> None: ...
+
+        @marks.oneway
+        async def write_async(self, line: str) -> None: ...
+
+        @marks.oneway
+        def unhinted(self, line): ...
+
+        def read(self) -> str: ...
+
+    assert {name for name, method in interface_methods(Log).items() if method.oneway} == {"write", "write_async", "unhinted"}
+
+    class Wrong:
+        @marks.oneway
+        def count(self) -> int: ...
+
+    with pytest.raises(TypeError, match="count is marked oneway and declares a result, int"):
+        interface_methods(Wrong)

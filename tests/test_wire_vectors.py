@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -13,62 +12,18 @@ from bee_core.errors import CALL_ERRORS, ProtocolError
 from bee_core.failures import Failure
 from bee_core.frames import FrameDecoder
 from bee_core.interfaces import Request
+from bee_core.payloads import SizeRule
+from bee_plugins.compressors.gzip_compressor import GzipCompressor, GzipOptions
+from wire_vectors import FOLDER, FORMS, load, meaning_of, unhex, vectors, written_out
 
-FOLDER = Path(__file__).parent / "vectors"
 SPECIFICATION = Path(__file__).parent.parent / "docs" / "wire-protocol.md"
-FORMS = ["positional", "named", "mixed", "message"]
 KINDS = {name: number for number, name in frames.KIND_NAMES.items()}
-
-
-def vectors(name):
-    return [pytest.param(vector, id=vector["name"]) for vector in json.loads((FOLDER / f"{name}.json").read_text("utf-8"))]
 
 
 def decode(raw, max_body=1 << 20):
     decoder = FrameDecoder(max_body)
     found = decoder.feed(raw)
     return found, decoder.error
-
-
-def meaning_of(frame):
-    """What a frame says, in the words of the vectors."""
-    kind = frames.KIND_NAMES[frame.kind]
-    meaning = {"kind": kind, "id": frame.id}
-    if kind in {"request", "response"}:
-        meaning |= {"compressed": bool(frame.flags & frames.COMPRESSED), "body": frame.body.hex()}
-    if kind == "hello":
-        hello = messages.Hello.parse(frame.fields)
-        meaning |= {"service": hello.service, "codec": hello.codec, "compressor": hello.compressor, "token": hello.token, "max_body": hello.max_body}
-    elif kind == "hello-ack":
-        ack = messages.HelloAck.parse(frame.fields)
-        meaning |= {"service": ack.service, "version": ack.version, "epoch": ack.epoch.hex(), "max_body": ack.max_body}
-    elif kind == "request":
-        said = messages.RequestParser().parse(frame.fields)
-        meaning |= {
-            "form": FORMS[frame.form],
-            "method": said.method,
-            "time_left_ms": None if said.time_left is None else round(said.time_left * 1000),
-            "metadata": dict(said.metadata),
-            "baggage": dict(said.baggage),
-            "dedupe_key": None if said.dedupe_key is None else said.dedupe_key.hex(),
-        }
-    elif kind == "error":
-        failure = messages.parse_error(frame.fields)
-        meaning |= {
-            "code": failure.kind,
-            "executed": failure.executed,
-            "message": failure.message,
-            "retry_after_ms": None if failure.retry_after is None else round(failure.retry_after * 1000),
-            "type": failure.error_type,
-            "path": failure.path,
-            "traceback": failure.traceback,
-        }
-    elif kind == "pong":
-        meaning["status"] = messages.parse_pong(frame.fields)
-    elif kind == "goaway":
-        goaway = messages.Goaway.parse(frame.fields)
-        meaning |= {"last_id": goaway.last_id, "code": goaway.kind, "message": goaway.message}
-    return meaning
 
 
 def client_side():
@@ -87,12 +42,13 @@ def bytes_of(m):
     if kind == "request":
         block = messages.request_fields(m["method"], m["metadata"], m["baggage"])
         if m["time_left_ms"] is None:  # the client always sends the time left; others need not
-            return frames.encode(KINDS[kind], m["id"], block, bytes.fromhex(m["body"]), int(m["compressed"]), FORMS.index(m["form"]))
-        key = None if m["dedupe_key"] is None else bytes.fromhex(m["dedupe_key"])
-        request = Request(m["method"], FORMS.index(m["form"]), bytes.fromhex(m["body"]), m["compressed"], block, m["time_left_ms"] / 1000, 1, 1, 1, key)
-        return client_side().request(m["id"], request, 0.0)[0]
+            return frames.encode(KINDS[kind], m["id"], block, unhex(m["body"]), int(m["compressed"]), FORMS.index(m["form"]))
+        key = None if m["dedupe_key"] is None else unhex(m["dedupe_key"])
+        request = Request(m["method"], FORMS.index(m["form"]), unhex(m["body"]), m["compressed"], block, m["time_left_ms"] / 1000, 1, 1, 1, key)
+        head, body = client_side().request(m["id"], request, 0.0)
+        return head if body is None else head + body
     if kind == "response":
-        return protocol.response(m["id"], bytes.fromhex(m["body"]), compressed=m["compressed"])
+        return protocol.response(m["id"], unhex(m["body"]), compressed=m["compressed"])
     if kind == "error":
         after = None if m["retry_after_ms"] is None else m["retry_after_ms"] / 1000
         failure = Failure(
@@ -112,19 +68,30 @@ def bytes_of(m):
 
 @pytest.mark.parametrize("vector", vectors("valid") + vectors("tolerated"))
 def test_the_bytes_have_this_meaning(vector):
-    found, error = decode(bytes.fromhex(vector["hex"]))
+    found, error = decode(unhex(vector["hex"]))
     assert error is None
-    assert [meaning_of(frame) for frame in found] == [vector["meaning"]]
+    assert [meaning_of(frame) for frame in found] == [written_out(vector["meaning"])]
 
 
 @pytest.mark.parametrize("vector", vectors("valid"))
 def test_the_meaning_is_written_in_these_bytes(vector):
-    assert bytes_of(vector["meaning"]).hex() == vector["hex"]
+    assert bytes_of(vector["meaning"]) == unhex(vector["hex"])
+
+
+@pytest.mark.parametrize("vector", vectors("valid") + vectors("tolerated"))
+def test_what_is_cut_short_is_waited_for(vector):
+    raw = unhex(vector["hex"])
+    decoder = FrameDecoder(1 << 20)
+    for size in {*range(min(len(raw), 100)), len(raw) // 2, len(raw) - 1}:
+        assert decode(raw[:size]) == ([], None)
+    assert decoder.feed(raw[:-1]) == []
+    assert decoder.partial
+    assert len(decoder.feed(raw[-1:])) == 1
 
 
 @pytest.mark.parametrize("vector", vectors("invalid_streams"))
 def test_the_stream_is_refused(vector):
-    found, error = decode(bytes.fromhex(vector["hex"]), vector["max_body"])
+    found, error = decode(unhex(vector["hex"]), vector["max_body"])
     assert found == []
     assert type(error) is CALL_ERRORS[vector["error"]]
 
@@ -132,7 +99,7 @@ def test_the_stream_is_refused(vector):
 @pytest.mark.parametrize("vector", vectors("invalid_streams"))
 def test_the_stream_is_refused_with_the_same_words_when_it_comes_byte_by_byte(vector):
     decoder = FrameDecoder(vector["max_body"])
-    raw = bytes.fromhex(vector["hex"])
+    raw = unhex(vector["hex"])
     for index in range(len(raw)):
         decoder.feed(raw[index : index + 1])
     assert str(decoder.error) == str(decode(raw, vector["max_body"])[1])
@@ -140,9 +107,19 @@ def test_the_stream_is_refused_with_the_same_words_when_it_comes_byte_by_byte(ve
 
 @pytest.mark.parametrize("vector", vectors("invalid_fields"))
 def test_the_fields_are_refused(vector):
-    frame = frames.Frame(KINDS[vector["kind"]], 1, bytes.fromhex(vector["hex"]), b"")
+    frame = frames.Frame(KINDS[vector["kind"]], 1, unhex(vector["hex"]), b"")
     with pytest.raises(ProtocolError):
         meaning_of(frame)
+
+
+@pytest.mark.parametrize("vector", vectors("bodies"))
+def test_the_body_inflates_or_is_refused(vector):
+    rule = SizeRule(GzipCompressor(GzipOptions()), max_size=1 << 20, max_inflated=vector["limit"])
+    if "inflated" in vector:
+        assert rule.unpack(unhex(vector["hex"])) == unhex(vector["inflated"])
+    else:
+        with pytest.raises(CALL_ERRORS[vector["error"]]):
+            rule.unpack(unhex(vector["hex"]))
 
 
 def test_every_kind_of_frame_has_a_vector():
@@ -154,8 +131,23 @@ def test_every_error_code_has_a_vector():
     assert set(messages.ERROR_CODES) <= said
 
 
+def test_every_error_code_has_a_vector_with_each_value_of_executed_that_it_can_have():
+    said = {(step["code"], step["executed"]) for talk in load("client_conversations") for turn in talk["steps"] for step in turn["settled"] if "code" in step}
+    assert {(code, executed) for code in messages.ERROR_CODES for executed in ("no", "maybe", "yes")} <= said
+
+
+def test_every_field_has_a_vector():
+    seen = set()
+    for file in FOLDER.glob("*.json"):
+        for vector in load(file.stem):
+            if "meaning" in vector:
+                (frame,), _ = decode(unhex(vector["hex"]))
+                seen |= set(fields.parse(frame.fields, frozenset(fields.NAMES)))
+    assert seen >= set(fields.NAMES)
+
+
 def first_call():
-    return vectors("first_call")[0].values[0]
+    return load("first_call")[0]
 
 
 def test_the_first_call_goes_through_both_state_machines():
@@ -179,14 +171,44 @@ def test_the_first_call_goes_through_both_state_machines():
     assert client.ack.version == "1.2.0"
 
 
-def code_blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", SPECIFICATION.read_text("utf-8"), re.DOTALL)
+def hex_under(heading):
+    """What stands in the hex blocks of a section; in a line everything behind two blanks and a word of explanation is for people."""
+    section = SPECIFICATION.read_text("utf-8").split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for block in re.findall(r"```hex\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+    return "".join(line.split("  ")[0].replace(" ", "") for line in lines)
 
 
-def test_the_example_in_the_specification_is_the_vector():
-    # In a hex block everything behind two blanks and a word of explanation is for people.
-    lines = [line.split("  ")[0].replace(" ", "") for block in code_blocks("hex") for line in block.splitlines() if line.strip()]
-    assert "".join(lines) == "".join(first_call()["client"] + first_call()["server"])
+@pytest.mark.parametrize(
+    ("heading", "name"), [("## A first call, byte by byte", "first_call"), ("## A timeout and a drain, byte by byte", "timeout_and_drain")]
+)
+def test_the_examples_in_the_specification_are_vectors(heading, name):
+    (vector,) = load(name)
+    assert hex_under(heading) == "".join(vector["client"] + vector["server"])
+
+
+def test_the_second_example_goes_through_both_state_machines():
+    (vector,) = load("timeout_and_drain")
+    hello = frames.encode(frames.HELLO, 0, messages.Hello("calc", "json").encode())
+    client = protocol.ClientProtocol(hello, 1024)
+    server = protocol.ServerProtocol(1024)
+    for frame in server.receive(hello + frames.encode(frames.REQUEST, 1, messages.request_fields("add"), b"[1,2]")):
+        assert server.check(frame)
+        if frame.kind == frames.HELLO:
+            client.receive(server.accept(messages.HelloAck("calc", "1.2.0", b"")))
+
+    hold, cancel, add, ping = (server.receive(bytes.fromhex(raw))[0] for raw in vector["client"])
+    assert server.check(hold)
+    assert server.check(cancel)
+    goaway = server.leave()
+    assert not server.check(add)
+    assert server.check(ping)
+    said = [frames.encode(frames.ERROR, 2, bytes.fromhex("100002000512000101")), goaway, protocol.pong(4, "draining")]
+    assert [raw.hex() for raw in said] == vector["server"]
+
+    answers = client.receive(bytes.fromhex("".join(vector["server"])))
+    assert [(frame.kind, frame.id) for frame in answers] == [(frames.ERROR, 2), (frames.PONG, 4)]
+    assert client.goaway is not None
+    assert client.goaway.last_id == 2
 
 
 def rows(text, heading):

@@ -1,4 +1,4 @@
-"""One method of one parameter, bound by the codecs json and msgpack, for tests of types."""
+"""One method of one parameter, bound by the codecs json, msgpack and protobuf, for tests of types."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from bee_core.errors import InvalidArgument
 from bee_core.signatures import Parameter, Signature
 from bee_plugins.codecs.json_codec import JsonCodec
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec
+from bee_plugins.codecs.protobuf_codec import ProtobufCodec
 
-with_both_codecs = pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec()], ids=["json", "msgpack"])
+with_all_codecs = pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec(), ProtobufCodec()], ids=["json", "msgpack", "protobuf"])
 
 
 def taking(codec: Any, hint: Any, result: Any = Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import random
@@ -22,6 +21,7 @@ from ..payloads import HEAVY
 from ..plugin_hub import PluginHub
 from ..proxies import Reply, ServiceProxy, make_proxy
 from .driver import drive
+from .first_nodes import await_nodes, on_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +100,16 @@ class AsyncClient:
             raise error
         return Reply(call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started)
 
+    def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Refuse: an asyncio client has asyncio's own futures.
+
+        Raises:
+            TypeError: Always; it says what to use.
+        """
+        name = f"{plan.service.name}.{plan.method}"
+        msg = f"future() is for the blocking client; {name} is a method of an asyncio client: use asyncio.ensure_future({name}(...)) or create_task"
+        raise TypeError(msg)
+
     def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """A new call; None for one whose body must be compressed off the loop."""
         loop = _running_loop()
@@ -125,16 +135,7 @@ class AsyncClient:
 
     async def _discover(self, service: Service[AsyncChannel], patience: float, method: str) -> None:
         """Wait for the first nodes of a service, ``patience`` seconds at most; then go on with what is known."""
-        discovery = self._discovery.begin(service)
-        if discovery is None:
-            return
-        loop = asyncio.get_running_loop()
-        known = asyncio.Event()
-        discovery.when_known(lambda: _on(loop, known.set))
-        try:
-            await asyncio.wait_for(known.wait(), max(0.0, min(discovery.patience(), patience)))
-        except (TimeoutError, asyncio.TimeoutError):
-            discovery.fall_back()
+        await await_nodes(self._discovery, service, patience)
         if self._closing.is_set():
             msg = "the client was closed"
             raise CallCancelled(msg, service=service.name, method=method)
@@ -199,7 +200,7 @@ class AsyncClient:
         if asyncio._get_running_loop() is self._loop:  # noqa: SLF001  # documented for this use: returns None instead of raising
             drop()
         elif self._loop is not None:
-            _on(self._loop, drop)
+            on_loop(self._loop, drop)
 
     async def close(self) -> None:
         """Close all connections; calls in flight end with CallCancelled. Idempotent."""
@@ -217,8 +218,3 @@ class AsyncClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close it."""
         await self.close()
-
-
-def _on(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop was closed, and with it everything that could be told
-        loop.call_soon_threadsafe(function)

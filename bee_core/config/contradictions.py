@@ -81,7 +81,7 @@ def _of_call(config: Config, client: ClientConfig, call: CallConfig, method: str
             "timeout",
             f"a reply may take {call.read_timeout:g} s and the whole call {call.timeout:g} s: a node that hangs leaves no time for a retry; raise timeout or lower read_timeout",
         )
-    if retries and not call.idempotent and not (method is None and any(own.idempotent for own in client.methods.values())):
+    if retries and not call.idempotent and not call.oneway and not (method is None and any(own.idempotent for own in client.methods.values())):
         which = "is marked false" if call.idempotent is False else "is not stated"
         stated = config.stated(client.name, "retries", method) or config.stated(client.name, "fail", method)
         if stated is not None:
@@ -89,6 +89,8 @@ def _of_call(config: Config, client: ClientConfig, call: CallConfig, method: str
                 "idempotent",
                 f"{call.fail.name}, and idempotent {which}: only calls that provably did not run are retried; state idempotent: true where a method may run twice",
             )
+    if call.oneway and call.idempotent and config.stated(client.name, "idempotent", method) is not None:
+        yield "idempotent", "a oneway call is sent once and never again, so idempotent: true has no effect; remove it, or oneway"
     if call.connect_timeout > call.timeout:
         yield "connect_timeout", f"connecting may take {call.connect_timeout:g} s, and the whole call ends after {call.timeout:g} s; lower connect_timeout"
     if call.fail.name == "failfast" and call.retries and config.stated(client.name, "retries", method) is not None:

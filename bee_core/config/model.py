@@ -125,6 +125,13 @@ class CallConfig:
             "The mark on the interface's method decides; without a mark, no.",
         ),
     )
+    oneway: bool | None = attrs.field(
+        default=None,
+        metadata=about(
+            "Whether a call is sent and not waited for: it returns None once it is on its way, and nobody hears what became of it.",
+            "The mark on the interface's method decides; without a mark, no.",
+        ),
+    )
     fallback: PluginRef | None = attrs.field(
         default=None, metadata=about("Answers when the call could not. `none` for none.", "An invented answer must be asked for.")
     )

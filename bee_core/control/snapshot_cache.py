@@ -81,7 +81,8 @@ class SnapshotCache:
         try:
             _refuse_strangers(path)
             with path.open("rb") as file:
-                raw = file.read(MAX_BYTES + 1)
+                size = os.fstat(file.fileno()).st_size
+                raw = file.read(min(size, MAX_BYTES) + 1)  # read() makes room for what it is asked for, whether it is there or not
             return self._parse(raw, service)
         except FileNotFoundError:
             return ()

@@ -202,7 +202,7 @@ class ServiceEndpoint:
 
     def failure_of(self, error: BaseException, call: InboundCall) -> Failure:
         """What a handler's exception is to the caller."""
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__)) if self._send_tracebacks else None
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__)) if self._send_tracebacks or call.oneway else None
         if call.cancelled and isinstance(error, (asyncio.CancelledError, CallCancelled)):
             return Failure("cancelled", "the handler was cancelled", "maybe", "never", "none")
         return Failure("remote_error", str(error) or type(error).__name__, "yes", "never", "none", error_type=type(error).__name__, traceback=text)
@@ -226,7 +226,10 @@ class ServiceEndpoint:
         self.answer(call, codec, value)
 
     def answer(self, call: InboundCall, codec: MethodCodec, value: Any) -> None:
-        """Encode a handler's result and send it."""
+        """Encode a handler's result and send it; of a oneway call it is thrown away."""
+        if call.oneway:
+            call.reply(b"", False)
+            return
         encoded = self.encode(call, codec, value)
         if isinstance(encoded, Failure):
             call.fail(encoded)

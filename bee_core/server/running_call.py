@@ -171,7 +171,8 @@ class RunningCall:
         else:
             token = set_current(call)
             try:
-                encoded = endpoint.encode(call, self._bound.codec, self._bound.function(*args, **kwargs))
+                value = self._bound.function(*args, **kwargs)
+                encoded = b"" if call.oneway else endpoint.encode(call, self._bound.codec, value)
                 if isinstance(encoded, Failure):
                     answer = encoded
                 elif endpoint.fits(call, encoded):

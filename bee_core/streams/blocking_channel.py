@@ -36,10 +36,14 @@ class BlockingChannel:
         while True:
             connection = self._idle.take()
             if connection is None:
-                dialed = self._dial(min(request.connect_timeout, request.deadline - self.settings.clock()), request.connect_timeout)
+                now = self.settings.clock()
+                seconds = min(request.connect_timeout, request.deadline - now)
+                dialed = self._dial(seconds, request.connect_timeout)
                 if isinstance(dialed, Failure):
                     return dialed
                 connection = dialed
+                if request.oneway and (failure := self._greet(connection, now + seconds, request)) is not None:
+                    return failure
             elif connection.stale():
                 connection.close()
                 continue
@@ -66,6 +70,19 @@ class BlockingChannel:
             return connect_timed_out(configured, full=seconds >= configured)
         except (OSError, ValueError) as error:
             return refused(error)
+
+    def _greet(self, connection: BlockingConnection, until: float, request: Request) -> Failure | None:
+        """Wait until the server has accepted a new connection: nobody hears of a refusal that comes behind a oneway request."""
+        self._active.add(connection)
+        if self.closed:
+            failure: Failure | None = cancelled("the client was closed", sent=False)
+        else:
+            failure = connection.greet(until, request.connect_timeout, full=until < request.deadline)
+            if failure is not None and self._closed_meanwhile():
+                failure = cancelled("the client was closed", sent=False)
+        if failure is not None:
+            self.release(connection, False)
+        return failure
 
     def release(self, connection: BlockingConnection, usable: bool) -> None:
         """Take a connection back from a call."""

@@ -15,6 +15,7 @@ from ..failures import (
     HandshakeError,
     broken_peer,
     cancelled,
+    connect_timed_out,
     lost,
     not_sent,
     passed_over,
@@ -26,7 +27,7 @@ from ..frames import Frame
 from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..protocol import ClientProtocol
-from .replies import encode_hello, inflate, too_large, unreadable
+from .replies import SENT, encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     import socket
@@ -65,6 +66,40 @@ class BlockingConnection:
     def stale(self) -> bool:
         """Whether something shows up on an idle connection: the end of the stream or a goaway. Either way it is of no use."""
         return bool(self._pollin.poll(0))
+
+    def greet(self, until: float, seconds: float, *, full: bool) -> Failure | None:
+        """Say hello, and wait for the server's answer to it. A failure means that this connection is of no use; nothing ran on it.
+
+        Args:
+            until: How long, a moment of the clock.
+            seconds: The connect_timeout.
+            full: Whether ``until`` is the end of the connect_timeout, and not the call's deadline.
+        """
+        protocol, sock = self._protocol, self._sock
+        now = self._clock()
+        failure = self._write(protocol.greet(), None, now, until - now, until)
+        if failure is not None:
+            return failure
+        while protocol.ack is None:
+            left = until - self._clock()
+            if left <= 0:
+                return connect_timed_out(seconds, full=full)
+            if not self._pollin.poll(ceil(min(left, _LONG) * 1000)):
+                continue
+            try:
+                data = sock.recv(_CHUNK)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                return refused(error)
+            if not data:
+                return refused(ConnectionResetError("the server closed the connection before it answered the hello"))
+            protocol.receive(data)
+            if protocol.error is not None:
+                return unreadable(protocol.error).copy(executed="no")
+            if protocol.goaway is not None:
+                return passed_over(protocol.goaway.message, kind=protocol.goaway.kind)
+        return None
 
     def send(self, request: Request) -> Failure | None:
         """Write a request. A failure means that the server cannot have seen the whole of it."""
@@ -130,13 +165,18 @@ class BlockingConnection:
         """See :meth:`bee_core.interfaces.Pending.wait`."""
         request = self._request
         assert request is not None  # noqa: S101  # start() came before; narrows the type
+        if request.oneway:
+            self._served = True
+            self._channel.release(self, self._protocol.usable)
+            return SENT
         try:
-            until = self._clock() + request.read_timeout
-            full = until <= request.deadline
-            if not full:
-                until = request.deadline
-            answer = self._answer(self._id, until)
-            outcome = self._outcome(answer) if type(answer) is Frame else None
+            now = self._clock()
+            left = request.deadline - now
+            full = request.read_timeout <= left
+            if full:
+                left = request.read_timeout
+            answer = self._answer(self._id, now + left, left)
+            outcome = answer if type(answer) is Success else self._outcome(answer) if type(answer) is Frame else None
         except BaseException:
             # Ctrl-C, while it waits or while it inflates.
             self.cancel()
@@ -154,23 +194,26 @@ class BlockingConnection:
             self._channel.release(self, False)
         return answer  # type: ignore[return-value]  # a Failure
 
-    def _answer(self, id_: int, until: float) -> Frame | Failure | None:
-        """The frame that answers an id; None when the time is up."""
-        protocol, sock, poll, clock = self._protocol, self._sock, self._pollin.poll, self._clock
+    def _answer(self, id_: int, until: float, left: float) -> Frame | Success | Failure | None:
+        """The frame that answers an id, of a plain response what it comes to; None when the time is up: at ``until``, ``left`` seconds from now."""
+        protocol, sock, poll = self._protocol, self._sock, self._pollin.poll
         while True:
-            left = until - clock()
             if left <= 0 or not poll(ceil(left * 1000) if left < _LONG else _LONG_MILLISECONDS):
                 if left > _LONG:
+                    left = until - self._clock()
                     continue
                 return None
             try:
                 data = sock.recv(_CHUNK)
             except BlockingIOError:
+                left = until - self._clock()
                 continue
             except OSError as error:
                 return self._gone(id_, error)
             if not data:
                 return self._gone(id_, "the server closed it")
+            if protocol.ack is not None and (body := protocol.sole_response(id_, data)) is not None:
+                return Success(body)
             for frame in protocol.receive(data):
                 if frame.id == id_:  # only answers come this far
                     return frame
@@ -178,6 +221,7 @@ class BlockingConnection:
                 return unreadable(protocol.error)
             if protocol.goaway is not None and id_ > protocol.goaway.last_id:
                 return passed_over(protocol.goaway.message, kind=protocol.goaway.kind)
+            left = until - self._clock()
 
     def _gone(self, id_: int, error: OSError | str) -> Failure:
         if self._channel.closed:
@@ -206,11 +250,13 @@ class BlockingConnection:
         failure = self._write(self._protocol.ping(id_), None, now, timeout, until)
         if failure is not None:
             return failure
-        answer = self._answer(id_, until)
+        answer = self._answer(id_, until, until - self._clock())
         if answer is None:
             return read_timed_out(timeout, full=True)
         if isinstance(answer, Failure):
             return answer
+        if isinstance(answer, Success):
+            return broken_peer(ProtocolError("a response where a pong was due"))
         try:
             return parse_pong(answer.fields)
         except ProtocolError as error:

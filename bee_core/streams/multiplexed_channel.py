@@ -156,6 +156,12 @@ class MultiplexedChannel:
             self._connection.leaving = True
             self.forget_if_done(self._connection)
 
+    def discard_after_fork(self) -> None:
+        """In a forked child: let go of the descriptors; the parent's connections are not touched. Nothing else may be done with the channel."""
+        for connection in (self._connection, *self._leaving):
+            if connection is not None:
+                connection.abandon()
+
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.close`."""
         self.closed = True

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import frames
 from ..errors import ProtocolError
-from ..failures import Failure, broken_peer, cancelled, lost, passed_over, read_timed_out, refused, write_timed_out
+from ..failures import Failure, broken_peer, cancelled, connect_timed_out, lost, passed_over, read_timed_out, refused, write_timed_out
 from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..payloads import HEAVY
 from ..protocol import ClientProtocol
 from .batched_writer import BatchedWriter
 from .deadline_timer import DeadlineTimer
-from .replies import encode_hello, inflate, too_large, unreadable
+from .replies import SENT, encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     from ..interfaces import Outcome, Request
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _RDHUP: int = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere the end of a stream shows as POLLHUP, which is always reported
 _RESPONSE, _ERROR = frames.RESPONSE, frames.ERROR
+_LINGER = 0.5  # seconds that a closed connection gets to hand over what was written before
 
 
 class PendingReply:
@@ -68,6 +70,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._paused = False
         self._timer = DeadlineTimer(self._loop, self._clock, self._sweep)
         self._end_of_stream = select.poll()
+        self._lingering: asyncio.TimerHandle | None = None
         self.leaving = False
         self.closed = self._loop.create_future()
 
@@ -94,15 +97,18 @@ class MultiplexedConnection(asyncio.Protocol):
                         reply.set_result(Success(frame.body))
                 else:
                     self._settle(pending, frame)
-            elif frame.kind == frames.PONG and (ping := self._pings.pop(frame.id, None)) is not None and not ping.done():
+            elif (ping := self._pings.pop(frame.id, None)) is not None and not ping.done():
                 ping.set_result(frame)
         if protocol.error is not None:
             self._end(unreadable(protocol.error))
             self._transport.abort()
         elif protocol.goaway is not None:
             self._on_goaway()
-        elif self.leaving:
-            self._channel.forget_if_done(self)
+        else:
+            if self._backlog and not self._paused:
+                self._send_backlog()
+            if self.leaving:
+                self._channel.forget_if_done(self)
 
     def pause_writing(self) -> None:
         """The peer reads slower than we write: requests wait here, where they can still be taken back."""
@@ -111,6 +117,9 @@ class MultiplexedConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The peer has caught up."""
         self._paused = False
+        self._send_backlog()
+
+    def _send_backlog(self) -> None:
         backlog, self._backlog = self._backlog, []
         for pending in backlog:
             if not pending.reply.done():
@@ -120,6 +129,8 @@ class MultiplexedConnection(asyncio.Protocol):
         """The connection is gone."""
         self._end(cancelled("the client was closed", sent=True) if self._channel.closed else self._lost(error))
         self._channel.forget(self)
+        if self._lingering is not None:
+            self._lingering.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -160,12 +171,10 @@ class MultiplexedConnection(asyncio.Protocol):
         now = self._clock()
         pending.connection = self
         if self._paused:
-            pending.bound, pending.until = "write", now + request.write_timeout
-            pending.full = pending.until <= request.deadline
-            if not pending.full:
-                pending.until = request.deadline
-            self._backlog.append(pending)
-            self._timer.watch(pending.until)
+            self._hold(pending, "write", now + request.write_timeout)
+            return
+        if request.oneway:
+            self._send_oneway(pending, now)
             return
         pending.id = id_ = protocol.next_id()
         pending.bound = "read"
@@ -182,6 +191,28 @@ class MultiplexedConnection(asyncio.Protocol):
             self._writer.write(body)
         if until < self._timer.next:
             self._timer.watch(until)
+
+    def _hold(self, pending: PendingReply, bound: Literal["connect", "write"], until: float) -> None:
+        pending.bound = bound
+        pending.full = until <= pending.request.deadline
+        pending.until = until if pending.full else pending.request.deadline
+        self._backlog.append(pending)
+        self._timer.watch(pending.until)
+
+    def _send_oneway(self, pending: PendingReply, now: float) -> None:
+        """A oneway request is over once it is written, and waits until the server has accepted the connection: nobody would hear of a refusal later."""
+        request, protocol = pending.request, self._protocol
+        if protocol.ack is None:
+            if hello := protocol.greet():
+                self._writer.write(hello)
+            # The rest of the time for connecting, where the call has waited for the connection itself.
+            self._hold(pending, "connect", pending.until or now + request.connect_timeout)
+            return
+        head, body = protocol.request(protocol.next_id(), request, now)
+        self._writer.write(head)
+        if body is not None:
+            self._writer.write(body)
+        self._loop.call_soon(pending.settle, SENT)  # behind the flush of this turn's writes, which was scheduled before
 
     def give_up(self, pending: PendingReply) -> None:
         """Tell the server that nobody waits for this reply any more."""
@@ -215,7 +246,19 @@ class MultiplexedConnection(asyncio.Protocol):
                 self._writer.write(self._protocol.cancel(id_))
         self._writer.flush()
         self._end(cancelled("the client was closed", sent=True))
-        self._transport.abort()
+        if self._transport.get_write_buffer_size() and not self._transport.is_closing():
+            # What was handed over goes out first, as from a socket of the system: oneway calls among it have been said to be sent.
+            self._transport.close()
+            self._lingering = self._loop.call_later(_LINGER, self._transport.abort)
+        else:
+            self._transport.abort()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the descriptor, without a word to the transport, whose loop is the parent's."""
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        sock = getattr(sock, "_sock", sock)  # asyncio's wrapper has no detach()
+        if sock is not None and (fd := sock.detach()) >= 0:
+            os.close(fd)
 
     # Inside.
 
@@ -272,6 +315,9 @@ class MultiplexedConnection(asyncio.Protocol):
             if pending.bound == "write":
                 self._backlog.remove(pending)
                 pending.settle(write_timed_out(pending.request.write_timeout, full=pending.full))
+            elif pending.bound == "connect":
+                self._backlog.remove(pending)
+                pending.settle(connect_timed_out(pending.request.connect_timeout, full=pending.full))
             else:
                 self.give_up(pending)
                 pending.settle(read_timed_out(pending.request.read_timeout, full=pending.full))

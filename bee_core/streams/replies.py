@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..interfaces import ChannelSettings, Outcome, Request
 
 
+SENT = Success(b"")
+"""How a oneway request ends once it has been written."""
+
+
 def encode_hello(settings: ChannelSettings) -> bytes:
     """The hello frame of a connection that is made now: the token may have changed since the one before."""
     token = None if settings.token is None else settings.token()

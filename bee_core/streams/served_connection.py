@@ -9,53 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import frames, protocol
 from ..errors import MessageTooLarge, ProtocolError
 from ..failures import Failure, local
-from ..interfaces import InboundCall, Peer
+from ..interfaces import Peer
 from ..messages import error_fields
 from .batched_writer import BatchedWriter
+from .served_call import OnewayCall, ServedCall
 
 if TYPE_CHECKING:
-    from ..interfaces import Running
-    from ..messages import RequestFields
     from .stream_listener import StreamListener
 
 log = logging.getLogger("bee.server")
 
 _REQUEST, _CANCEL, _PING = frames.REQUEST, frames.CANCEL, frames.PING
-_COMPRESSED = frames.COMPRESSED
-
-
-class ServedCall(InboundCall):
-    """One request on a connection."""
-
-    __slots__ = ("_connection", "id", "running")
-
-    def __init__(self, connection: ServedConnection, caller: Peer, frame: frames.Frame, fields: RequestFields) -> None:
-        # All of the base class's attributes are set here: one constructor less on the hot path.
-        self._connection = connection
-        self.id = frame.id
-        self.form = frame.form
-        self.body = frame.body
-        self.compressed = bool(frame.flags & _COMPRESSED)
-        self.method = fields.method
-        self.granted = fields.time_left
-        self._metadata = fields.metadata
-        self.baggage = fields.baggage
-        self.dedupe_key = fields.dedupe_key
-        self.caller = caller
-        self.peer = caller.address
-        self.service = connection.service
-        self._clock = connection.clock
-        self.deadline = None
-        self.cancelled = False
-        self.running: Running | None = None
-
-    def reply(self, body: bytes, compressed: bool) -> None:  # as the protocol class has it
-        """Send the result."""
-        self._connection.finish(self.id, protocol.response(self.id, body, compressed=compressed))
-
-    def fail(self, failure: Failure) -> None:
-        """Send an error."""
-        self._connection.finish(self.id, frames.encode(frames.ERROR, self.id, error_fields(failure)))
 
 
 class ServedConnection(asyncio.Protocol):
@@ -176,8 +140,12 @@ class ServedConnection(asyncio.Protocol):
             self.write(frames.encode(frames.ERROR, frame.id, error_fields(local("protocol_error", error.message))))
             return
         assert self._peer is not None  # noqa: S101  # the hello came first; narrows the type
-        call = ServedCall(self, self._peer, frame, fields)
-        self._running[frame.id] = call
+        if fields.oneway:
+            call: ServedCall = OnewayCall(
+                self, self._peer, frame, fields
+            )  # not among what runs for this client: it cannot be given up, and goes on when the client has gone
+        else:
+            call = self._running[frame.id] = ServedCall(self, self._peer, frame, fields)
         try:
             call.running = self._endpoint.begin(call)
         except Exception as error:

@@ -46,6 +46,11 @@ class SpreadChannel:
         for channel in self._channels:
             channel.retire()
 
+    def discard_after_fork(self) -> None:
+        """See :meth:`bee_core.streams.multiplexed_channel.MultiplexedChannel.discard_after_fork`."""
+        for channel in self._channels:
+            channel.discard_after_fork()
+
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.close`."""
         for channel in self._channels:

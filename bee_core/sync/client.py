@@ -18,12 +18,13 @@ from ..control.client_discovery import ClientDiscovery
 from ..control.discovery import PATIENCE
 from ..control.plane import ControlPlane
 from ..control.prober import Prober
-from ..errors import BeeError, CallCancelled
+from ..errors import BeeError, CallCancelled, CallError
 from ..node_report import report_nodes
 from ..plugin_hub import PluginHub
 from ..proxies import Reply, ServiceProxy, make_proxy
 from ..serving_loops import is_serving
 from .driver import drive
+from .futures import FutureCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ..node_report import NodesReport
     from ..nodes import Snapshot
     from ..service import Service
+    from .futures import CallFuture
 
 T = TypeVar("T")
 log = logging.getLogger("bee.client")
@@ -73,6 +75,7 @@ class Client:
         self._prober = Prober(self._plane.spawn, self._assembly.async_channel, heartbeat_interval=self._assembly.heartbeat_interval, rng=self._rng)
         self._assembly.watch_breakers(self._prober.breaker_changed)
         self._discovery: ClientDiscovery[Channel] = ClientDiscovery(self._assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng)
+        self._futures = FutureCalls(f"{self.config.application or 'client'}-futures", self._assembly.async_channel, self._discovery, time.monotonic)
         self._assembly.apply_known_nodes()
         self._ready = True
         fork.watch(self)
@@ -111,9 +114,24 @@ class Client:
             raise error
         return Reply(call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started)
 
+    def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallFuture[Any]:
+        """Begin a call and return its future; for proxies. Does not wait, so it may be called on an event loop."""
+        try:
+            call = self._make(plan, args, kwargs)
+        except CallError as error:
+            return self._futures.failed(error)
+        return self._futures.start(call)
+
     def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if _running_loop() is not None:
             self._called_on_a_loop(plan)
+        call = self._make(plan, args, kwargs)
+        service: Service[Channel] = plan.service
+        if service.undiscovered is not None:
+            self._discover(service, (call.deadline - call.started) / 2, plan.method)
+        return call
+
+    def _make(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if not self._ready:
             self._prepare(plan)
         service: Service[Channel] = plan.service
@@ -121,10 +139,7 @@ class Client:
         compressed = False
         if len(body) > plan.rule.threshold:
             body, compressed = service.pack(plan, body)
-        call = service.begin(plan, args, kwargs, form, body, compressed)
-        if service.undiscovered is not None:
-            self._discover(service, (call.deadline - call.started) / 2, plan.method)
-        return call
+        return service.begin(plan, args, kwargs, form, body, compressed)
 
     def _prepare(self, plan: CallPlan) -> None:
         """What the first call after a fork has to do, and every call after close. One flag says both, so that other calls look at nothing else."""
@@ -228,6 +243,7 @@ class Client:
         with self._lock:
             self._channels.discard(channel)
         channel.retire()
+        self._futures.drop(channel)
 
     def close(self) -> None:
         """Close all connections; calls in flight end with CallCancelled. Idempotent, from any thread."""
@@ -235,6 +251,7 @@ class Client:
         self._ready = False
         self._discovery.release()
         self._close_channels()
+        self._futures.close()
         self._plane.stop()
         self._close_channels()  # those of a list that came in just now
 
@@ -255,6 +272,7 @@ class Client:
         self._rng.seed()
         for channel in self._channels:
             channel.discard_after_fork()
+        self._futures.after_fork()
         self._assembly.after_fork()
         self._discovery.after_fork()
 

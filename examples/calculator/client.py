@@ -32,6 +32,9 @@ with bee_core.build_client("bee.yml") as client:
     reply = bee_core.detailed(bee_core.with_options(calc, timeout=0.5).add, 20, 22)
     print("20 + 22 =", reply.value, "after", reply.attempts, "attempt")
 
+    doubles = [bee_core.future(calc.add, number, number) for number in range(4)]
+    print("all in flight at once:", [double.result() for double in doubles])
+
     try:
         calc.divide(1, 0)
     except bee_core.errors.RemoteError as error:

@@ -37,6 +37,7 @@ def test_the_defaults_do_not_contradict_each_other():
         ({"address": {"url": "calc:1", "weight": 0}}, "address", "none gets calls"),
         ({"methods": {"add": {"fail": "failover"}}}, "methods.add.idempotent", "provably did not run"),
         ({"methods": {"add": {"timeout": 1}}}, "methods.add.timeout", "leaves no time for a retry"),
+        ({"methods": {"log": {"oneway": True, "idempotent": True}}}, "methods.log.idempotent", "sent once and never again"),
     ],
 )
 def test_a_contradiction_in_a_service_is_named(section, path, sentence):
@@ -53,6 +54,7 @@ def test_a_contradiction_in_a_service_is_named(section, path, sentence):
         {"fail": "failover", "methods": {"get": {"idempotent": True}}},
         {"fail": "failfast", "retries": 0},
         {"methods": {"get": {"idempotent": True, "retries": 4}}},
+        {"methods": {"log": {"oneway": True, "retries": 4}}},
     ],
 )
 def test_what_goes_together_is_not_warned_of(section):

@@ -14,24 +14,24 @@ import pytest
 from bee_core.errors import CallError
 from faults.processes import ServingProcess, fixed_port
 from faults.services import PATIENCE
-from faults.users import AsyncUser, BlockingUser, client_config
+from faults.users import AsyncUser, BlockingUser, FutureUser, client_config
 
 METHODS = ("write", "write_async", "write_here")
 
 
 class Ledger:
-    """Writers on both clients, and what became of each write. Without tickets they write as fast as they can; else each write takes one."""
+    """Writers on both clients, and by futures, and what became of each write. Without tickets they write as fast as they can; else each write takes one."""
 
     def __init__(self, urls, *, tickets=None, **settings):
         config = client_config(*urls, fail="failover", retries=4, timeout=15, read_timeout=10, idempotent=False, **settings)
-        self.users = [BlockingUser(config), AsyncUser(config)]
+        self.users = [BlockingUser(config), AsyncUser(config), FutureUser(config)]
         self.outcomes = {}
         self.times = {}
         self._progress = threading.Condition()
         self._stop = threading.Event()
         self._tickets = None if tickets is None else threading.Semaphore(tickets)
         self._numbers = itertools.count(1)
-        self._threads = [threading.Thread(target=self._write, args=(user,)) for user in self.users for _ in range(3)]
+        self._threads = [threading.Thread(target=self._write, args=(user,)) for user in self.users for _ in range(2)]
 
     def _write(self, user):
         while not self._stop.is_set():

@@ -44,6 +44,16 @@ class BlockingUser:
         self._threads.shutdown()
 
 
+class FutureUser(BlockingUser):
+    """Calls by futures of the blocking client."""
+
+    def call(self, method: str, *args: Any, options: Any = None, **kwargs: Any) -> Any:
+        return self.start(method, *args, options=options, **kwargs).result()
+
+    def start(self, method: str, *args: Any, options: Any = None, **kwargs: Any) -> Future[Any]:
+        return bee_core.future(self._proxy(options).call, method, *args, **kwargs)
+
+
 class AsyncUser:
     """Calls on an event loop in a thread of its own."""
 

@@ -22,7 +22,7 @@ from bee_core.interfaces import POSITIONAL
 from bee_core.signatures import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec
-from typed_codecs import check_round_trip, taking, with_both_codecs
+from typed_codecs import check_round_trip, taking, with_all_codecs
 
 CODECS = {"json": JsonCodec(), "msgpack": MsgpackCodec()}
 
@@ -107,7 +107,7 @@ PLAIN = st.recursive(
 thoroughly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@with_both_codecs
+@with_all_codecs
 @thoroughly
 @given(data=st.data())
 def test_a_value_of_any_type_comes_back_exactly(codec, data):
@@ -115,7 +115,7 @@ def test_a_value_of_any_type_comes_back_exactly(codec, data):
     check_round_trip(codec, hint, data.draw(values))
 
 
-@with_both_codecs
+@with_all_codecs
 @thoroughly
 @given(data=st.data())
 def test_a_damaged_body_of_any_type_gives_a_value_or_invalid_argument(codec, data):

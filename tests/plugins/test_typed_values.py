@@ -23,7 +23,7 @@ from bee_core.interfaces import NAMED, POSITIONAL
 from bee_core.signatures import Parameter, Signature
 from bee_plugins.codecs.json_codec import JsonCodec
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec
-from typed_codecs import check_round_trip, refusal, sent, taking, with_both_codecs
+from typed_codecs import check_round_trip, refusal, sent, taking, with_all_codecs
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -210,7 +210,7 @@ VALUES: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("hint", "value"), VALUES, ids=lambda part: str(part)[:50])
-@with_both_codecs
+@with_all_codecs
 def test_values_of_every_kind_of_type_come_back_as_they_were(codec, hint, value):
     check_round_trip(codec, hint, value)
 
@@ -252,7 +252,7 @@ def test_values_of_every_kind_of_type_come_back_as_they_were(codec, hint, value)
     ],
     ids=lambda part: str(part)[:40],
 )
-@with_both_codecs
+@with_all_codecs
 def test_what_does_not_fit_is_refused_with_its_path(codec, hint, value, message):
     assert refusal(sent, codec, hint, value) == message
     assert refusal(taking(codec, hint).encode_args, (value,), {}) == message
@@ -260,14 +260,14 @@ def test_what_does_not_fit_is_refused_with_its_path(codec, hint, value, message)
     assert refusal(taking(codec, Any, hint).decode_result, result) == message.replace("$.p", "$")
 
 
-@with_both_codecs
+@with_all_codecs
 def test_a_field_that_is_not_known_is_passed_over(codec):
     assert sent(codec, Line, {"name": "tea", "qty": 1, "colour": "green"}) == Line("tea", 1)
     assert sent(codec, Secretive, {"_secret": 1, "colour": "green"}) == Secretive(1)
     assert sent(codec, Address, {"street": "Main", "colour": "green"}) == {"street": "Main"}
 
 
-@with_both_codecs
+@with_all_codecs
 def test_a_struct_may_forbid_fields_that_it_does_not_know(codec):
     class Strict(msgspec.Struct, forbid_unknown_fields=True):
         a: int
@@ -275,13 +275,13 @@ def test_a_struct_may_forbid_fields_that_it_does_not_know(codec):
     assert refusal(sent, codec, Strict, {"a": 1, "b": 2}) == "$.p: object contains unknown field b"
 
 
-@with_both_codecs
+@with_all_codecs
 def test_a_field_that_is_absent_has_its_default(codec):
     assert sent(codec, Order, {"lines": []}) == Order([])
     assert sent(codec, Secretive, {"_secret": 1}) == Secretive(1, "yes", 3)
 
 
-@with_both_codecs
+@with_all_codecs
 def test_a_private_field_of_an_attrs_class_is_not_lost(codec):
     method = taking(codec, dict[str, Secretive], Secretive)
     ((got,), _) = method.decode_args(*method.encode_args(({"a": Secretive(7, "no", 8)},), {}))
@@ -289,7 +289,7 @@ def test_a_private_field_of_an_attrs_class_is_not_lost(codec):
     assert method.decode_result(method.encode_result(Secretive(7)))._secret == 7
 
 
-@with_both_codecs
+@with_all_codecs
 def test_a_field_that_the_constructor_does_not_take_is_carried(codec):
     @attrs.define
     class Meter:
@@ -302,7 +302,7 @@ def test_a_field_that_the_constructor_does_not_take_is_carried(codec):
     assert method.decode_args(*method.encode_args((meter,), {})) == ((meter,), {})
 
 
-@with_both_codecs
+@with_all_codecs
 def test_a_record_s_own_check_is_an_invalid_argument_with_the_path(codec):
     @attrs.define
     class Percent:
@@ -311,13 +311,13 @@ def test_a_record_s_own_check_is_an_invalid_argument_with_the_path(codec):
     assert refusal(sent, codec, list[Percent], [{"_value": 7}, {"_value": 101}]).startswith("$.p[1]: ")
 
 
-@with_both_codecs
+@with_all_codecs
 def test_generic_classes_without_types_take_anything(codec):
     assert sent(codec, Box, {"content": [1, "x"]}) == Box([1, "x"])
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="a type statement needs Python 3.12")
-@with_both_codecs
+@with_all_codecs
 def test_the_name_of_a_type_statement_stands_for_its_type(codec):
     scope: dict[str, Any] = {"Line": Line, "Box": Box}
     exec("type Lines = list[Line]\ntype Boxed[T] = Box[T]\ntype Deep = Boxed[Lines]\ntype Endless = list[Endless]", scope)
@@ -341,7 +341,7 @@ def test_the_name_of_a_type_statement_stands_for_its_type(codec):
     ],
     ids=str,
 )
-@with_both_codecs
+@with_all_codecs
 def test_a_type_that_cannot_be_carried_is_refused_when_bound_and_says_what_to_do(codec, hint, problem):
     with pytest.raises(TypeError, match=f"^f: the type .* of its parameter p cannot be carried: .*{problem}"):
         taking(codec, hint)
@@ -349,7 +349,7 @@ def test_a_type_that_cannot_be_carried_is_refused_when_bound_and_says_what_to_do
         taking(codec, Any, hint)
 
 
-@with_both_codecs
+@with_all_codecs
 def test_a_result_of_the_wrong_type_is_found_at_the_server_and_says_that_the_handler_ran(codec):
     with pytest.raises(InvalidArgument) as caught:
         taking(codec, Any, Order).encode_result(Order([Line("a", "x")]))
@@ -409,7 +409,7 @@ def test_a_nan_is_refused_by_json_wherever_it_is_and_carried_by_msgpack_wherever
         assert "nan" in repr(method.decode_args(*method.encode_args((value,), {}))) or "inf" in repr(value)
 
 
-@with_both_codecs
+@with_all_codecs
 def test_a_nan_that_is_text_is_no_loss(codec):
     method = taking(codec, decimal.Decimal, dict[float, int])
     ((value,), _) = method.decode_args(*method.encode_args((decimal.Decimal("NaN"),), {}))

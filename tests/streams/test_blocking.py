@@ -430,3 +430,101 @@ def test_a_forked_child_lets_go_without_a_byte_and_without_ending_the_parents_co
     assert pending._sock.fileno() == -1
     os.close(parents)
     assert transport.peers[0].heard() == ["end"]
+
+
+# ── oneway ──
+
+ONEWAY_FIELDS = messages.request_fields("log", oneway=True)
+
+
+def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
+    return Request("log", 0, body, False, ONEWAY_FIELDS, time.monotonic() + timeout, connect_timeout, write_timeout, 5.0, oneway=True)
+
+
+def test_a_oneway_request_ends_when_it_is_written_and_its_connection_serves_the_next_call(channel, transport):
+    assert channel.start(oneway()).wait().ok
+    assert channel.start(oneway()).wait().ok
+    assert call(channel, transport, response(3)).body == b"3"
+    (peer,) = transport.peers
+    hello, *asked = peer.heard()
+    assert hello.kind == frames.HELLO
+    assert [messages.RequestParser().parse(frame.fields).oneway for frame in asked] == [True, True, False]
+
+
+def test_a_oneway_request_waits_until_a_new_server_has_accepted_the_connection():
+    transport = PairTransport()
+    channel = channel_on(transport)
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.append(channel.start(oneway()).wait()))
+    thread.start()
+    while not transport.peers or not (heard := transport.peers[0].heard()):
+        pass
+    assert [frame.kind for frame in heard] == [frames.HELLO]
+    transport.peers[0].say(ack())
+    thread.join(10)
+    assert outcomes[0].ok
+    assert [frame.kind for frame in transport.peers[0].heard()] == [frames.REQUEST]
+    channel.close()
+
+
+@pytest.mark.parametrize("kind", ["unauthenticated", "protocol_error", "overloaded", "unavailable"])
+def test_a_refused_connection_fails_a_oneway_request_which_did_not_run(kind):
+    transport = PairTransport(goaway(0, kind))
+    channel = channel_on(transport)
+    outcome = channel.start(oneway())
+    assert (outcome.kind, outcome.executed, outcome.message) == (kind, "no", "go away")
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [frames.HELLO, "end"]
+    assert len(transport.peers) == 1
+
+
+def test_a_peer_that_answers_no_hello_costs_a_oneway_request_its_connect_timeout():
+    transport = PairTransport()
+    channel = channel_on(transport)
+    outcome = channel.start(oneway(connect_timeout=0.01))
+    assert (outcome.kind, outcome.executed, outcome.blame, outcome.reached) == ("unavailable", "no", "node", False)
+    outcome = channel.start(oneway(timeout=0.01))
+    assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "no", "none")
+    assert [peer.heard()[-1] for peer in transport.peers] == ["end", "end"]
+
+
+def test_a_peer_that_hangs_up_or_speaks_something_else_fails_a_oneway_request_which_did_not_run():
+    channel = channel_on(PairTransport(b"HTTP/1.1 400 Bad Request"))
+    outcome = channel.start(oneway())
+    assert (outcome.kind, outcome.executed) == ("protocol_error", "no")
+
+    class HangingUp(PairTransport):
+        def dial(self, url, timeout):
+            sock = super().dial(url, timeout)
+            self.peers[-1].sock.close()
+            return sock
+
+    outcome = channel_on(HangingUp()).start(oneway())
+    assert (outcome.kind, outcome.executed, outcome.blame) == ("unavailable", "no", "node")
+
+
+def test_a_body_that_the_server_would_not_take_is_refused_on_a_new_connection_too():
+    transport = PairTransport(ack(max_body=10))
+    channel = channel_on(transport)
+    assert channel.start(oneway(body=b"x" * 11)).kind == "message_too_large"
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [frames.HELLO, "end"]
+
+
+def test_closing_ends_a_oneway_request_that_waits_for_the_hello_ack():
+    transport = PairTransport()
+    channel = channel_on(transport)
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.append(channel.start(oneway())))
+    thread.start()
+    while not transport.peers or not transport.peers[0].heard():
+        pass
+    channel.close()
+    thread.join(10)
+    assert (outcomes[0].kind, outcomes[0].executed) == ("cancelled", "no")
+
+
+def test_an_answer_that_an_older_server_gives_all_the_same_costs_the_connection_and_no_call(channel, transport):
+    channel.start(oneway()).wait()
+    transport.peers[0].say(error(1))
+    pending = channel.start(request())
+    transport.peers[1].say(response(1))
+    assert pending.wait().ok

@@ -423,7 +423,13 @@ async def test_a_ping_goes_out_on_a_connection_of_its_own(status):
 
 @run
 @pytest.mark.parametrize(
-    ("said", "kind"), [(goaway(0, "overloaded"), "overloaded"), (b"\0\0\0\0", "protocol_error"), (frames.encode(frames.PONG, 1), "protocol_error")]
+    ("said", "kind"),
+    [
+        (goaway(0, "overloaded"), "overloaded"),
+        (b"\0\0\0\0", "protocol_error"),
+        (frames.encode(frames.PONG, 1), "protocol_error"),
+        (response(1), "protocol_error"),
+    ],
 )
 async def test_a_ping_that_gets_something_else_fails_at_once(said, kind):
     assert (await pinged(said)).kind == kind
@@ -488,3 +494,123 @@ async def test_close_while_dialing_ends_the_dial_and_the_calls_that_wait_for_it(
     await channel.close()
     assert ((await pending.reply).kind, (await pending.reply).executed) == ("cancelled", "no")
     assert asyncio.all_tasks() == before
+
+
+# ── oneway ──
+
+ONEWAY_FIELDS = messages.request_fields("log", oneway=True)
+
+
+def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
+    return Request("log", 0, body, False, ONEWAY_FIELDS, time.monotonic() + timeout, connect_timeout, write_timeout, 5.0, oneway=True)
+
+
+@run
+async def test_a_oneway_request_ends_when_it_is_written():
+    channel, _, peer = await opened()
+    pending = channel.start(oneway())
+    assert not pending.reply.done()  # it is written with the others of this turn
+    assert (await pending.reply).ok
+    (asked,) = await peer.hear(1)
+    assert messages.RequestParser().parse(asked.fields).oneway
+    assert channel.waiting == 0
+    pending.cancel()
+    later = channel.start(request())
+    assert [frame.kind for frame in await peer.hear(1)] == [frames.REQUEST]  # no cancel before it
+    await peer.say(response(3))
+    assert (await later.reply).ok
+    await channel.close()
+
+
+@run
+async def test_a_oneway_request_waits_until_a_new_server_has_accepted_the_connection_and_other_requests_do_not():
+    transport = PairTransport()
+    channel = channel_on(transport)
+    sent, asked = channel.start(oneway()), channel.start(request())
+    await until(lambda: transport.peers)
+    peer = transport.peers[0]
+    assert await peer.hear_kinds(2) == ["hello", "request"]
+    assert not sent.reply.done()
+    await peer.say(ack())
+    assert (await sent.reply).ok
+    (frame,) = await peer.hear(1)
+    assert frame.id > 1
+    await peer.say(response(1))
+    assert (await asked.reply).ok
+    await channel.close()
+
+
+@pytest.mark.parametrize("kind", ["unauthenticated", "protocol_error", "unavailable"])
+@run
+async def test_a_refused_connection_fails_a_oneway_request_which_did_not_run(kind):
+    transport = PairTransport(goaway(0, kind))
+    channel = channel_on(transport)
+    outcome = await channel.start(oneway()).reply
+    assert (outcome.kind, outcome.executed, outcome.message) == (kind, "no", "go away")
+    await channel.close()
+
+
+@run
+async def test_a_peer_that_answers_no_hello_costs_a_oneway_request_its_connect_timeout():
+    transport = PairTransport()
+    channel = channel_on(transport)
+    outcome = await channel.start(oneway(connect_timeout=0.01)).reply
+    assert (outcome.kind, outcome.executed, outcome.blame) == ("unavailable", "no", "node")
+    outcome = await channel.start(oneway(timeout=0.01)).reply
+    assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "no", "none")
+    assert await transport.peers[0].hear_kinds(1) == ["hello"]
+    await channel.close()
+
+
+@run
+async def test_a_server_that_goes_before_it_accepts_fails_a_oneway_request_which_did_not_run():
+    transport = PairTransport()
+    channel = channel_on(transport)
+    pending = channel.start(oneway())
+    await until(lambda: transport.peers)
+    await transport.peers[0].hear(1)
+    transport.peers[0].sock.close()
+    outcome = await pending.reply
+    assert (outcome.kind, outcome.executed) == ("unavailable", "no")
+    await channel.close()
+
+
+@run
+async def test_a_oneway_request_that_is_given_up_before_the_connection_is_accepted_is_never_sent():
+    transport = PairTransport()
+    channel = channel_on(transport)
+    pending = channel.start(oneway())
+    await until(lambda: transport.peers)
+    peer = transport.peers[0]
+    await peer.hear(1)
+    pending.cancel()
+    await peer.say(ack())
+    asked = channel.start(request())
+    (frame,) = await peer.hear(1)
+    assert not messages.RequestParser().parse(frame.fields).oneway
+    await peer.say(response(frame.id))
+    assert (await asked.reply).ok
+    await channel.close()
+
+
+@run
+async def test_what_was_said_to_be_sent_still_leaves_when_the_channel_is_closed():
+    channel, _, peer = await opened()
+    size = 3 << 20  # more than a socket pair holds
+    assert (await channel.start(oneway(body=b"x" * (MAX_BODY - 1))).reply).ok
+    sent = [channel.start(oneway(body=b"x" * (MAX_BODY - 1))) for _ in range(size // MAX_BODY)]
+    done = [pending for pending in sent if pending.reply.done()]
+    closing = asyncio.ensure_future(channel.close())
+    heard = []
+    while "end" not in heard:
+        heard += await peer.hear(1)
+    assert len([frame for frame in heard if frame != "end" and frame.kind == frames.REQUEST]) >= 1 + len(done)
+    await closing
+
+
+@run
+async def test_a_closed_channel_does_not_wait_for_ever_for_a_peer_that_does_not_read():
+    channel, _, peer = await opened()
+    assert (await channel.start(oneway(body=b"x" * (MAX_BODY - 1))).reply).ok
+    await channel.close()
+    assert peer.sock.fileno() >= 0  # it has not read a byte

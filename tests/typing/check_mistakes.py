@@ -33,6 +33,14 @@ def wrong_details(client: bee_core.Client) -> None:
     assert text
 
 
+def wrong_futures(client: bee_core.Client) -> None:
+    calc = client.service("calc", Calculator)
+    bee_core.future(calc.add, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    bee_core.future(calc.add, "1", 2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    text: str = bee_core.future(calc.add, 1, 2).result()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    assert text
+
+
 async def wrong_awaits(client: bee_core.AsyncClient) -> None:
     calc = client.service("calc", AsyncCalculator)
     text: str = await calc.add(1, 2)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]

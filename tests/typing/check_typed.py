@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from concurrent.futures import Future, as_completed
 from typing import Any
 
 from interfaces import (
@@ -52,6 +53,7 @@ def with_options_keeps_the_type(client: bee_core.Client) -> None:
         key="user-42",
         metadata={"tenant": "a"},
         baggage={"trace": "b"},
+        oneway=False,
     )
     assert_type(every, Calculator)
 
@@ -65,6 +67,15 @@ def detailed_knows_the_value(client: bee_core.Client) -> None:
     assert_type(reply.attempts, int)
     assert_type(reply.degraded, bool)
     assert_type(reply.seconds, float)
+
+
+def a_future_knows_its_result(client: bee_core.Client) -> None:
+    calc = client.service("calc", CalculatorProtocol)
+    assert_type(bee_core.future(calc.add, 1, b=2), Future[int])
+    assert_type(bee_core.future(calc.add, 1, 2).result(), int)
+    assert_type(bee_core.future(bee_core.with_options(calc, timeout=1).add, 1, 2), Future[int])
+    assert_type([done.result() for done in as_completed([bee_core.future(calc.add, 1, 2)])], list[int])
+    assert_type(bee_core.future(client.service("calc").add, 1, 2), Future[Any])
 
 
 async def asynchronous(client: bee_core.AsyncClient) -> None:
@@ -103,6 +114,11 @@ def handlers() -> None:
         return x
 
     assert_type(quick(1), int)
+
+    @bee_core.oneway
+    def write(line: str) -> None: ...
+
+    write("x")
     assert_type(bee_core.current_call(), bee_core.CurrentCall)
     assert_type(bee_core.current_call(None), bee_core.CurrentCall | None)
 

@@ -64,7 +64,16 @@ class Format:
         return self.new_decoder(hint, dec_hook=read_place)
 
     def carried(self, hint: Any, signature: Signature, what: str) -> tuple[Any, Write | None]:
-        """Like :func:`hints.carried`: the hint for :meth:`decoder`, and what values are put through before they are encoded, or None."""
+        """The hint for :meth:`decoder`, and what values are put through before they are encoded, or None.
+
+        Args:
+            hint: A resolved type hint.
+            signature: The method, for the message.
+            what: ``parameter order`` or ``result``, for the message.
+
+        Raises:
+            TypeError: It holds a type that cannot be carried. The message names method, parameter and type.
+        """
         try:
             translated, write = Translator(self.conversion, self._check).translate(hint)
             self._check(translated)

@@ -36,25 +36,6 @@ _MOST_EXACT = 64  # combinations of argument types that a method keeps; a call b
 _EXACT = {int, str, bool, float, bytes, type(None)}
 
 
-def carried(hint: Any, signature: Signature, what: str) -> Any:
-    """The hint in the words of msgspec, checked.
-
-    Args:
-        hint: A resolved type hint.
-        signature: The method, for the message.
-        what: ``parameter order`` or ``result``, for the message.
-
-    Raises:
-        TypeError: It holds a type that cannot be carried. The message names method, parameter and type.
-    """
-    try:
-        translated = in_words_of_msgspec(hint)
-        check(translated)
-    except Exception as error:  # a forward reference inside a record, a union that msgspec cannot tell apart
-        raise refused(hint, signature, what, error) from error
-    return translated
-
-
 def check(hint: Any, decoder: Callable[[Any], Any] = msgspec.json.Decoder) -> None:
     """Whether msgspec can carry a hint that is in its words.
 
@@ -73,7 +54,7 @@ def check(hint: Any, decoder: Callable[[Any], Any] = msgspec.json.Decoder) -> No
 
 
 def refused(hint: Any, signature: Signature, what: str, error: Exception) -> TypeError:
-    """The error for a type that cannot be carried; ``what`` as in :func:`carried`."""
+    """The error for a type that cannot be carried; ``what`` is ``parameter order`` or ``result``."""
     problem = "it is defined by itself; put a class where it comes back" if isinstance(error, RecursionError) else str(error).rstrip(".")
     if problem.startswith("Type unions containing a custom type"):
         problem += f"; one of them is no type for data: {_DATA}"

@@ -30,7 +30,8 @@ from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
 
 from .bee.v1.value_pb2 import Arguments, Result, Value
-from .invalid import invalid, misfit, undecodable, unencodable
+from .class_unions import TagInDictError
+from .invalid import invalid, misfit, place_of, undecodable, unencodable
 from .protobuf_hints import CarriedType, is_message
 from .protobuf_messages import Fault, MessageType
 from .protobuf_values import read, write
@@ -252,6 +253,8 @@ def _outgoing(kind: CarriedType, value: Any, path: str, executed: Executed = "no
         return kind.outgoing(value)
     except msgspec.DecodeError as error:
         raise undecodable(error, path, executed) from error
+    except TagInDictError as error:
+        raise invalid(place_of(error.value, value, path), str(error), executed) from error
     except Exception as error:
         raise _unsendable(error, [(path, value)], executed) from error
 

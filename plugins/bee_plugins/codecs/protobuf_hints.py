@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from google.protobuf.message import Message
 
-from bee_core.type_hints import hint_text
-
-from .hints import carried, exact_types
+from .hints import check, exact_types, refused, without_alias
+from .places import read_place
 from .protobuf_values import BYTES, plain
+from .translator import Translator
 
 if TYPE_CHECKING:
     from bee_core.signatures import Signature
@@ -33,15 +33,15 @@ class CarriedType:
         TypeError: It cannot be carried. The message names method, parameter and type.
     """
 
-    __slots__ = ("_exact", "_hint")
+    __slots__ = ("_exact", "_hint", "_write")
 
     def __init__(self, hint: Any, signature: Signature, what: str) -> None:
         places: dict[type, type] = {}
         try:
-            with_places = _with_places(hint, places)
-        except TypeError as error:
-            raise TypeError(f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {error}") from error
-        translated = carried(with_places, signature, what)
+            translated, self._write = Translator({"builtin_types": BYTES}, check).translate(_with_places(hint, places))
+            check(translated)
+        except Exception as error:  # a forward reference inside a record, a union that cannot be told apart
+            raise refused(hint, signature, what, error) from error
         if places:
             translated = _with_messages(translated, places)
         self._hint = translated
@@ -56,9 +56,12 @@ class CarriedType:
         """
         if self._hint is Any or type(value) in self._exact:
             return value
-        value = plain(value)
-        msgspec.convert(value, self._hint, builtin_types=BYTES)
-        return value
+        if self._write is not None:
+            value = self._write(value)
+        result = plain(value)
+        # Who reads a place takes the tags out of the dicts that it is given.
+        msgspec.convert(result if self._write is None else plain(value), self._hint, builtin_types=BYTES, dec_hook=read_place)
+        return result
 
     def incoming(self, value: Any) -> Any:
         """A value that was read, as the type wants it.
@@ -69,7 +72,7 @@ class CarriedType:
         """
         if self._hint is Any or type(value) in self._exact:
             return value
-        return msgspec.convert(value, self._hint, builtin_types=BYTES)
+        return msgspec.convert(value, self._hint, builtin_types=BYTES, dec_hook=read_place)
 
 
 def is_message(hint: Any) -> bool:
@@ -91,6 +94,7 @@ def _with_places(hint: Any, places: dict[type, type]) -> Any:
     Raises:
         TypeError: A message is in a union with something else.
     """
+    hint = without_alias(hint)
     if isinstance(hint, type) and issubclass(hint, Message):
         return _place(hint, places)
     origin, args = typing.get_origin(hint), typing.get_args(hint)

@@ -1,0 +1,87 @@
+"""Requests as they stand on a server's connection: one that is answered, and one that nobody waits for."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from .. import frames, protocol
+from ..interfaces import InboundCall
+from ..messages import error_fields
+
+if TYPE_CHECKING:
+    from ..failures import Failure
+    from ..interfaces import Peer, Running
+    from ..messages import RequestFields
+    from .served_connection import ServedConnection
+
+log = logging.getLogger("bee.server")
+
+_COMPRESSED = frames.COMPRESSED
+
+
+class ServedCall(InboundCall):
+    """One request on a connection."""
+
+    __slots__ = ("_connection", "id", "running")
+
+    def __init__(self, connection: ServedConnection, caller: Peer, frame: frames.Frame, fields: RequestFields) -> None:
+        # All of the base class's attributes are set here: one constructor less on the hot path.
+        self._connection = connection
+        self.id = frame.id
+        self.form = frame.form
+        self.body = frame.body
+        self.compressed = bool(frame.flags & _COMPRESSED)
+        self.method = fields.method
+        self.granted = fields.time_left
+        self._metadata = fields.metadata
+        self.baggage = fields.baggage
+        self.dedupe_key = fields.dedupe_key
+        self.caller = caller
+        self.peer = caller.address
+        self.service = connection.service
+        self._clock = connection.clock
+        self.deadline = None
+        self.cancelled = False
+        self.running: Running | None = None
+
+    def reply(self, body: bytes, compressed: bool) -> None:  # as the protocol class has it
+        """Send the result."""
+        self._connection.finish(self.id, protocol.response(self.id, body, compressed=compressed))
+
+    def fail(self, failure: Failure) -> None:
+        """Send an error."""
+        self._connection.finish(self.id, frames.encode(frames.ERROR, self.id, error_fields(failure)))
+
+
+class OnewayCall(ServedCall):
+    """A request without an answer. Its caller has gone on, so the log is the only place where a failure can be told."""
+
+    __slots__ = ("_over",)
+
+    oneway = True
+
+    def __init__(self, connection: ServedConnection, caller: Peer, frame: frames.Frame, fields: RequestFields) -> None:
+        super().__init__(connection, caller, frame, fields)
+        self._over = False
+
+    def reply(self, body: bytes, compressed: bool) -> None:
+        """Nothing: nobody waits for a result."""
+        self._over = True
+
+    def fail(self, failure: Failure) -> None:
+        """Write the log: an error where the handler raised, with its traceback; a warning for what a caller or an operator must put right. Dropping load must cost nothing, so that is for who debugs."""
+        level = logging.ERROR if failure.kind == "remote_error" else logging.WARNING
+        if failure.executed == "no" and failure.kind in _DROPPED:
+            level = logging.DEBUG
+        over, self._over = self._over, True  # a handler that goes on after its deadline has failed once already
+        if not over and log.isEnabledFor(level):
+            what = f"{failure.error_type}: {failure.message}" if failure.error_type else failure.message
+            text = f"oneway {self.service}.{self.method} from {self.peer}: {what}"
+            fields = {"service": self.service, "method": self.method, "peer": self.peer, "kind": failure.kind, "executed": failure.executed}
+            log.log(
+                level, "%s", text if failure.traceback is None else f"{text}\n{failure.traceback}", extra={"bee_event": "oneway_failed", "bee_fields": fields}
+            )
+
+
+_DROPPED = frozenset({"overloaded", "deadline_exceeded"})  # turned away before the handler began
