@@ -5,6 +5,7 @@ For ``bee demo --registry`` and for tests; nothing here is for production.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -204,7 +205,7 @@ class ConsulServer(RegistryServer):
 
     def ports(self) -> list[str]:
         """The arguments for ports of its own, of which none is the usual one."""
-        lan, server = free_port(), free_port()
+        lan, server = free_ports(2)
         bound = ["-bind=127.0.0.1", f"-client={self.host}", f"-http-port={self.port}"]
         return [*bound, "-dns-port=-1", "-grpc-port=-1", "-serf-wan-port=-1", f"-serf-lan-port={lan}", f"-server-port={server}", "-log-level=warn"]
 
@@ -290,7 +291,13 @@ def _tie() -> Callable[[], object] | None:
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody has at present."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many of them, all different."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]

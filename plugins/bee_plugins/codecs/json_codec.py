@@ -15,7 +15,7 @@ from bee_core.hookspecs import hookimpl
 
 from .formats import Format, plain_subclass
 from .invalid import refuse_non_finite
-from .method_codecs import MsgspecCodec
+from .msgspec_codec import MsgspecCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

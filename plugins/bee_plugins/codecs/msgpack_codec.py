@@ -14,7 +14,7 @@ import msgspec
 from bee_core.hookspecs import hookimpl
 
 from .formats import Format, plain_subclass
-from .method_codecs import MsgspecCodec
+from .msgspec_codec import MsgspecCodec
 
 if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
