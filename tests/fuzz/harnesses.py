@@ -311,7 +311,6 @@ def _blocks() -> Iterator[bytes]:
 
 
 _BODIES = [b"", b"[1,2]", b'{"a":1,"b":"x"}', b'[[1],{"b":"x"}]', b'[[{"name":"a","qty":1,"price":null}]]', b"[1e400,NaN]", b"null", b'"\\ud800"']
-_GZIP = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _NODE = {"id": "a", "url": "tcp://h:1", "version": "1.2.0", "weight": 1.0, "zone": None, "tags": ["x"], "workers": 1}
 _CONTENT = {"registry": "local", "service": "calc", "written": 1.0, "nodes": [_NODE]}
 _SHARED = Node("a", "tcp://10.0.0.1:9000", "1.0", 2.0, "west", frozenset({"x"}), 4)
@@ -332,7 +331,8 @@ def seeds(name: str) -> list[bytes]:
         return [bytes([form]) + body for form in range(4) for body in _BODIES]
     if name.startswith("compressor-"):
         vectors = [bytes.fromhex(v["hex"]) for v in _load("bodies") if "[" not in v["hex"] and v["compressor"] == name.partition("-")[2]]
-        return [*vectors, _GZIP, b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"]
+        (compressor,) = [found for installed, found in _plugins("compressor") if installed == name.partition("-")[2]]
+        return [*vectors, *(compressor.compress(body) for body in (b"", b"[1,2]", b"[1,2]" * 50, bytes(2 * MAX_INFLATED)))]
     return {
         "range": [b">=1.0, <2", b"^1.2 || ~2.0.1", b"1.x - 2.3", b"1.2.3-rc.1+b", b"*"],
         "address": [b"tcp://127.0.0.1:9000", b"unix:///run/calc.sock", b"[::1]:9000", b"tls://h:1", b"memory://x"],

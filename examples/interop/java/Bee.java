@@ -199,6 +199,7 @@ public final class Bee {
     static final int LENGTH_SIZE = 4;
     static final int REST = HEADER_SIZE - LENGTH_SIZE; // what every length counts
     static final int MAX_FIELDS = 0xFFFF;
+    static final int MAX_HELLO = 65_536; // § Hello: a stranger may not make a server keep more
     static final long MAX_ID = 0x7FFF_FFFFL;
     static final byte[] NOTHING = {};
 
@@ -237,13 +238,20 @@ public final class Bee {
     /** Turns chunks of a stream into frames. Everything is judged as soon as its bytes are there, and before room is made for what they announce. */
     static final class FrameDecoder {
         private final int maxBody;
+        private long longest;
         private byte[] buffer = new byte[512];
         private int size;
         /** Why the stream cannot be read on, behind the frames that feed() returned. */
         BeeException error;
 
         FrameDecoder(int maxBody) {
+            this(maxBody, (long) maxBody + REST + MAX_FIELDS);
+        }
+
+        /** A decoder whose first frame may only have so many bytes behind its length: a server's, for a hello. */
+        FrameDecoder(int maxBody, long longestFirst) {
             this.maxBody = maxBody;
+            this.longest = longestFirst;
         }
 
         /** Whether a frame has begun and is not complete. */
@@ -284,6 +292,7 @@ public final class Bee {
                         head.get(6) == COMPRESSED,
                         head.get(7)));
                 position = end;
+                longest = (long) maxBody + REST + MAX_FIELDS;
             }
             System.arraycopy(buffer, position, buffer, 0, size - position);
             size -= position;
@@ -300,14 +309,14 @@ public final class Bee {
                 return null;
             }
             long length = Integer.toUnsignedLong(head.getInt(0));
-            if (length > (long) maxBody + REST + MAX_FIELDS) {
+            if (length > longest) {
                 byte[] start = new byte[LENGTH_SIZE];
                 head.get(0, start);
                 String text = new String(start, StandardCharsets.ISO_8859_1);
                 if (text.chars().allMatch(letter -> letter >= ' ' && letter <= '~')) {
                     return protocolError("not bee's protocol: the stream goes on with the text '" + text + "'");
                 }
-                String message = "a frame of " + length + " bytes, with at most " + maxBody + " bytes of body allowed here";
+                String message = "a frame of " + length + " bytes, with at most " + longest + " allowed here";
                 return new BeeException(Code.MESSAGE_TOO_LARGE, message, Executed.MAYBE);
             }
             if (length < REST) {
@@ -1145,7 +1154,7 @@ public final class Bee {
         BeeException error;
 
         ServerProtocol(int maxBody) {
-            decoder = new FrameDecoder(maxBody);
+            decoder = new FrameDecoder(maxBody, MAX_HELLO - LENGTH_SIZE);
         }
 
         boolean partial() {
