@@ -13,8 +13,8 @@ from bee_core.interfaces import Instance, RegistrySettings
 from bee_plugins.registries.consul import ConsulRegistry
 from bee_plugins.registries.consul_options import ConsulOptions
 
-BOUND = 20.0
-"""Seconds after which something has failed; a cluster of one takes some of them to elect itself."""
+BOUND = 45.0
+"""Seconds after which something has failed. An agent that starts before there is a leader tells the servers of what it knows after fifteen seconds to thirty, whatever happens meanwhile."""
 
 
 def registry_at(*addresses, heartbeat=0.5, **options):

@@ -42,7 +42,7 @@ def run(scenario):
     """Run a scenario; it leaves no task and no thread."""
 
     async def whole():
-        await asyncio.wait_for(scenario(), 2 * BOUND)
+        await asyncio.wait_for(scenario(), BOUND)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     threads = threading.active_count()

@@ -78,7 +78,7 @@ class SecureConsul(Consul):
 
 
 def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 2 * BOUND))
+    asyncio.run(asyncio.wait_for(scenario, BOUND))
 
 
 @contextlib.asynccontextmanager
