@@ -391,7 +391,7 @@ def test_one_object_twice_is_an_error():
         PluginHub(plugins=[plugin, plugin])
 
 
-@pytest.mark.parametrize("thing", [object(), types.ModuleType("empty"), "json", 7], ids=repr)
+@pytest.mark.parametrize("thing", [object(), types.ModuleType("empty"), "json", 7], ids=["object", "module", "text", "number"])
 def test_an_object_without_a_hook_is_an_error_that_lists_the_hooks(thing):
     with pytest.raises(PluginError, match=r"has no hook of bee; it must implement one of: bee_register_codecs, "):
         PluginHub(plugins=[thing])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,13 @@ from bee_plugins.codecs.msgpack_codec import MsgpackCodec
 from bee_plugins.codecs.protobuf_codec import ProtobufCodec
 
 with_all_codecs = pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec(), ProtobufCodec()], ids=["json", "msgpack", "protobuf"])
+
+
+def named(part: Any, length: int = 60) -> str:
+    """A name for a value in the id of a test, the same in every process: no addresses, and sets in order."""
+    if isinstance(part, (set, frozenset)):
+        part = sorted(part, key=str)
+    return re.sub(r" at 0x[0-9a-f]+", "", str(part))[:length]
 
 
 def taking(codec: Any, hint: Any, result: Any = Any) -> Any:

@@ -19,7 +19,7 @@ from bee_core.errors import InvalidArgument
 from bee_core.interfaces import POSITIONAL
 from bee_core.signatures import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
-from typed_codecs import check_round_trip, refusal, sent, taking, with_all_codecs
+from typed_codecs import check_round_trip, named, refusal, sent, taking, with_all_codecs
 
 T = TypeVar("T")
 
@@ -186,7 +186,7 @@ REX = Dog("Rex", ["sit"])
         (Cat | list[int], [1]),
         (Cat | Dog | Any, {"name": "x"}),
     ],
-    ids=lambda part: str(part)[:50],
+    ids=lambda part: named(part, 50),
 )
 @with_all_codecs
 def test_each_class_arrives_as_itself_on_both_ways(codec, hint, value):
@@ -307,7 +307,7 @@ def test_an_object_without_a_tag_beside_a_dict_is_the_dict(codec):
         (tuple[Cat | Dog, int], [{"$type": "Dog", "name": "x"}, "y"], "$.p[1]: expected int, got str"),
         (Sold | Lost, {"price": 1.0, "since": 1}, "$.p: expected Sold | Lost, got an object that could not be told to be one of them; it needs '$type'"),
     ],
-    ids=lambda part: str(part)[:40],
+    ids=lambda part: named(part, 40),
 )
 @with_all_codecs
 def test_what_does_not_fit_is_refused_with_its_path(codec, hint, value, message):
@@ -325,7 +325,7 @@ def test_what_does_not_fit_is_refused_with_its_path(codec, hint, value, message)
         (Cat | Dog, object(), "$.p: a value of type object cannot be encoded"),
         (Cat | Dog, Cat(object()), "$.p.name: a value of type object cannot be encoded"),  # type: ignore[arg-type]
     ],
-    ids=lambda part: str(part)[:40],
+    ids=lambda part: named(part, 40),
 )
 @with_all_codecs
 def test_what_does_not_fit_is_refused_before_it_is_sent(codec, hint, value, message):

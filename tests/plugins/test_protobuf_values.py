@@ -21,6 +21,7 @@ from bee_plugins.codecs.bee.v1.value_pb2 import Value
 from bee_plugins.codecs.protobuf_messages import Fault
 from bee_plugins.codecs.protobuf_values import DEEPEST, plain, read, write
 from proto_files import Order, Parcel, Receipt
+from typed_codecs import named
 
 
 class Level(enum.IntEnum):
@@ -147,7 +148,7 @@ def test_messages_stay_messages():
         ({dt.date(2024, 1, 1): 1}, {"2024-01-01": 1}),
         ({Level.LOW: 1}, {1: 1}),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_other_values_arrive_as_the_plain_value_they_are_at_heart(value, arrives):
     assert same(carried(value), arrives)

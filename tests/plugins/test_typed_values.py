@@ -23,7 +23,7 @@ from bee_core.interfaces import NAMED, POSITIONAL
 from bee_core.signatures import Parameter, Signature
 from bee_plugins.codecs.json_codec import JsonCodec
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec
-from typed_codecs import check_round_trip, refusal, sent, taking, with_all_codecs
+from typed_codecs import check_round_trip, named, refusal, sent, taking, with_all_codecs
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -209,7 +209,7 @@ VALUES: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("hint", "value"), VALUES, ids=lambda part: str(part)[:50])
+@pytest.mark.parametrize(("hint", "value"), VALUES, ids=lambda part: named(part, 50))
 @with_all_codecs
 def test_values_of_every_kind_of_type_come_back_as_they_were(codec, hint, value):
     check_round_trip(codec, hint, value)
