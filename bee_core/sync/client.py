@@ -117,7 +117,9 @@ class Client:
     def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallFuture[Any]:
         """Begin a call and return its future; for proxies. Does not wait, so it may be called on an event loop."""
         try:
-            call = self._make(plan, args, kwargs)
+            if not self._ready:
+                self._prepare(plan)
+            call = plan.service.make(plan, args, kwargs)
         except CallError as error:
             return self._futures.failed(error)
         return self._futures.start(call)
@@ -125,21 +127,13 @@ class Client:
     def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if _running_loop() is not None:
             self._called_on_a_loop(plan)
-        call = self._make(plan, args, kwargs)
-        service: Service[Channel] = plan.service
-        if service.undiscovered is not None:
-            self._discover(service, (call.deadline - call.started) / 2, plan.method)
-        return call
-
-    def _make(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if not self._ready:
             self._prepare(plan)
         service: Service[Channel] = plan.service
-        form, body = service.encode(plan, args, kwargs)
-        compressed = False
-        if len(body) > plan.rule.threshold:
-            body, compressed = service.pack(plan, body)
-        return service.begin(plan, args, kwargs, form, body, compressed)
+        call = service.make(plan, args, kwargs)
+        if service.undiscovered is not None:
+            self._discover(service, (call.deadline - call.started) / 2, plan.method)
+        return call
 
     def _prepare(self, plan: CallPlan) -> None:
         """What the first call after a fork has to do, and every call after close. One flag says both, so that other calls look at nothing else."""
