@@ -39,7 +39,8 @@ _LAST_FORM: Final = 3
 MAX_ID: Final = 0x7FFF_FFFF
 """Ids of requests grow from 1 to this; then the connection has to be replaced."""
 
-_HEADER: Final = struct.Struct(">IBBBBIH")
+HEADER_FORMAT: Final = ">IBBBBIH"
+_HEADER: Final = struct.Struct(HEADER_FORMAT)
 HEADER_SIZE: Final = _HEADER.size
 _LENGTH_SIZE: Final = 4
 _REST: Final = HEADER_SIZE - _LENGTH_SIZE

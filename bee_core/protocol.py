@@ -15,15 +15,18 @@ Anything else is an error of the peer: the state machine records it in ``error``
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Literal
 
 from . import frames, messages
 from .errors import MessageTooLarge, ProtocolError
+from .fields import TIME_LEFT
 from .frames import (
     CANCEL,
     COMPRESSED,
     ERROR,
     GOAWAY,
+    HEADER_FORMAT,
     HEADER_SIZE,
     HELLO,
     HELLO_ACK,
@@ -37,11 +40,14 @@ from .frames import (
     VERSION,
     Frame,
     FrameDecoder,
+    encode_head,
     pack_header,
 )
-from .messages import time_left_field
+from .messages import TIME_LEFT_FORMAT, TIME_LEFT_SIZE, time_left_field, whole_milliseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .errors import CallError
     from .interfaces import Request
     from .messages import Goaway, Hello, HelloAck
@@ -52,6 +58,15 @@ _NO_LIMIT = 1 << 62
 _LENGTH = 4  # bytes of a frame's length
 _HEADER_REST = HEADER_SIZE - UNCOUNTED
 _LARGE = 64 * 1024  # bytes from which a body is handed over separately instead of being copied behind its header
+
+
+_PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
+"""By the size of the fields, what packs header, fields and time left in one go. Bounded by what a size can be."""
+
+
+def _pack_request(fields_size: int) -> Callable[..., bytes]:
+    pack = _PACK_REQUEST[fields_size] = struct.Struct(f"{HEADER_FORMAT}{fields_size - TIME_LEFT_SIZE}s{TIME_LEFT_FORMAT}").pack
+    return pack
 
 
 class ClientProtocol:
@@ -98,15 +113,19 @@ class ClientProtocol:
             What to send; and then, for a large body, the body itself, so that it is not copied.
         """
         fields, body = request.fields, request.body
-        left = time_left_field(request.deadline - now)
-        if request.dedupe_key is not None:
-            left += messages.dedupe_field(request.dedupe_key)
-        # Written out, and joined once: this is on the way of every call. The fields were bounded when they were made, so that what is added here has its room.
-        size, fields_size = len(body), len(fields) + len(left)
-        head = pack_header(_HEADER_REST + fields_size + size, VERSION, REQUEST, COMPRESSED if request.compressed else 0, request.form, id_, fields_size)
+        # Written out, since this is on the way of every call. The fields were bounded when they were made, so that what is added here has its room.
+        size, fields_size = len(body), len(fields) + TIME_LEFT_SIZE
+        flags = COMPRESSED if request.compressed else 0
+        if request.dedupe_key is None:
+            pack = _PACK_REQUEST.get(fields_size) or _pack_request(fields_size)
+            length = _HEADER_REST + fields_size + size
+            head = pack(length, VERSION, REQUEST, flags, request.form, id_, fields_size, fields, TIME_LEFT, 4, whole_milliseconds(request.deadline - now))
+        else:
+            fields += time_left_field(request.deadline - now) + messages.dedupe_field(request.dedupe_key)
+            head = encode_head(REQUEST, id_, fields, size, flags, request.form)
         if self._hello:
             head, self._hello = self._hello + head, b""
-        return (b"".join((head, fields, left, body)), None) if size < _LARGE else (head + fields + left, body)
+        return (head + body, None) if size < _LARGE else (head, body)
 
     def greet(self) -> bytes:
         """The bytes of the hello alone; none where it is out already."""
@@ -255,8 +274,8 @@ class ServerProtocol:
 
 
 def response(id_: int, body: bytes, *, compressed: bool) -> bytes:
-    """The bytes of a response."""
-    return frames.encode(RESPONSE, id_, b"", body, COMPRESSED if compressed else 0)
+    """The bytes of a response. Written out, since each call has one."""
+    return pack_header(_HEADER_REST + len(body), VERSION, RESPONSE, COMPRESSED if compressed else 0, 0, id_, 0) + body
 
 
 def pong(id_: int, status: messages.Status) -> bytes:
