@@ -126,18 +126,14 @@ class FrameDecoder:
         partial: Whether a frame has begun and is not complete.
     """
 
-    __slots__ = ("_buffer", "_max_body", "_needed", "error")
+    __slots__ = ("_buffer", "_max_body", "_needed", "error", "partial")
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
         self._buffer = bytearray()
         self._needed = 0
+        self.partial = False
         self.error: CallError | None = None
-
-    @property
-    def partial(self) -> bool:
-        """Whether a frame has begun and is not complete."""
-        return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next chunk and return the frames that it completes."""
@@ -148,6 +144,7 @@ class FrameDecoder:
                 return []
             data = bytes(buffer)
             buffer.clear()
+            self.partial = False
         if self.error is not None:
             return []
         self._needed = 0
@@ -174,12 +171,13 @@ class FrameDecoder:
                 return frames
         if position < end:
             buffer += data[position:] if position else data
+            self.partial = True
         return frames
 
     def sole_response(self, id_: int, data: bytes) -> bytes | None:
         """The body, where a chunk is the plain response to this request, whole, and nothing else: so is nearly every chunk where one request is under way. Else None: then it is for ``feed``."""
         size = len(data) - HEADER_SIZE
-        if self._buffer or self.error is not None or not 0 <= size <= self._max_body:
+        if self.partial or self.error is not None or not 0 <= size <= self._max_body:
             return None
         return data[HEADER_SIZE:] if data.startswith(_pack(_REST + size, VERSION, RESPONSE, 0, 0, id_, 0)) else None
 

@@ -189,22 +189,18 @@ class ServerProtocol:
         hello: What the client said, once it did; the caller then calls ``accept`` or ``leave``, before it looks at later frames.
         last_id: The last request accepted.
         error: Why the connection is unusable.
+        decoder: Splits the input; ``decoder.error`` is what ended it, behind the frames that ``receive`` returned.
     """
 
-    __slots__ = ("_decoder", "_start", "error", "hello", "last_id", "state")
+    __slots__ = ("_start", "decoder", "error", "hello", "last_id", "state")
 
     def __init__(self, max_body: int) -> None:
-        self._decoder = FrameDecoder(max_body)
+        self.decoder = FrameDecoder(max_body)
         self._start = b""
         self.state: Literal["hello", "open", "going", "refused"] = "hello"
         self.hello: Hello | None = None
         self.last_id = 0
         self.error: CallError | None = None
-
-    @property
-    def partial(self) -> bool:
-        """Whether a frame has begun and is not complete."""
-        return self._decoder.partial
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take a chunk; return the frames in it in order. The caller passes each to :meth:`check` as its turn comes."""
@@ -215,7 +211,12 @@ class ServerProtocol:
                 return []
         elif self.error is not None:
             return []
-        return self._decoder.feed(data)
+        return self.decoder.feed(data)
+
+    @property
+    def partial(self) -> bool:
+        """Whether a frame has begun and is not complete."""
+        return self.decoder.partial
 
     def _is_small(self, data: bytes) -> bool:
         """Whether the first frame, as far as it is known, is no longer than a hello may be."""
@@ -229,7 +230,7 @@ class ServerProtocol:
     @property
     def stream_error(self) -> CallError | None:
         """The error that ended the input, behind the frames that ``receive`` returned."""
-        return self._decoder.error
+        return self.decoder.error
 
     def check(self, frame: Frame) -> bool:
         """Whether the frame is to be acted upon. False: it is to be dropped, or it was an error (then ``error`` is set)."""

@@ -230,9 +230,10 @@ class ServiceEndpoint:
         if call.oneway:
             call.reply(b"", False)
             return
-        encoded = self.encode(call, codec, value)
-        if isinstance(encoded, Failure):
-            call.fail(encoded)
+        try:  # what encode() does, without the call
+            encoded = codec.encode_result(value)
+        except InvalidArgument as error:
+            call.fail(_unfit(call, error))
             return
         if self.fits(call, encoded):
             call.reply(encoded, False)
@@ -263,7 +264,7 @@ class ServiceEndpoint:
         try:
             return codec.encode_result(value)
         except InvalidArgument as error:
-            return Failure("invalid_argument", f"the result of {call.method} does not fit: {error.message}", "yes", "never", "none", path=error.path)
+            return _unfit(call, error)
 
     def fits(self, call: InboundCall, body: bytes) -> bool:
         """Whether a result can go out as it is."""
@@ -283,3 +284,7 @@ class ServiceEndpoint:
             return self._rules[call.caller.compressor].unpack(call.body)
         except (MessageTooLarge, ProtocolError) as error:
             return local(error.kind, error.message)
+
+
+def _unfit(call: InboundCall, error: InvalidArgument) -> Failure:
+    return Failure("invalid_argument", f"the result of {call.method} does not fit: {error.message}", "yes", "never", "none", path=error.path)

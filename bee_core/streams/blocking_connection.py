@@ -110,10 +110,21 @@ class BlockingConnection:
         if len(request.body) > protocol.peer_limit:
             return too_large(request, protocol.peer_limit)
         head, body = protocol.request(id_, request, now)
+        if body is None:
+            # What _write does first, without the call: nearly always that is all.
+            try:
+                sent = self._sock.send(head)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                return not_sent(error, reused=self._served)
+            if sent == len(head):
+                return None
+            return self._write_rest(memoryview(head)[sent:], now, request.write_timeout, request.deadline)
         return self._write(head, body, now, request.write_timeout, request.deadline)
 
     def _write(self, head: bytes, body: bytes | None, now: float, seconds: float, deadline: float) -> Failure | None:
-        """Write within ``seconds`` from ``now``, and not beyond the deadline. Nearly always that is one system call and nothing else."""
+        """Write within ``seconds`` from ``now``, and not beyond the deadline."""
         try:
             if body is None:
                 sent = self._sock.send(head)
@@ -129,6 +140,10 @@ class BlockingConnection:
             rest = memoryview(head if body is None else head + body)
         except OSError as error:
             return not_sent(error, reused=self._served)
+        return self._write_rest(rest, now, seconds, deadline)
+
+    def _write_rest(self, rest: memoryview, now: float, seconds: float, deadline: float) -> Failure | None:
+        """Go on as the system takes more."""
         self._writing = True
         if self._channel.closed:  # looked at after `_writing` was set, which interrupt() reads after `closed` was
             return not_sent(ConnectionAbortedError("the client was closed"), reused=False)
@@ -176,7 +191,11 @@ class BlockingConnection:
             if full:
                 left = request.read_timeout
             answer = self._answer(self._id, now + left, left)
-            outcome = answer if type(answer) is Success else self._outcome(answer) if type(answer) is Frame else None
+            if type(answer) is Success:
+                self._served = True
+                self._channel.release(self, self._protocol.usable)
+                return answer
+            outcome = self._outcome(answer) if type(answer) is Frame else None
         except BaseException:
             # Ctrl-C, while it waits or while it inflates.
             self.cancel()

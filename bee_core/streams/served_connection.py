@@ -60,6 +60,7 @@ class ServedConnection(asyncio.Protocol):
         shut = self.refused_since is not None
         if shut:
             return
+        decoder = state.decoder
         self._writer.corked = True
         complete = state.receive(data)
         try:
@@ -79,14 +80,14 @@ class ServedConnection(asyncio.Protocol):
                     self._hello()
                 if self.refused_since is not None:
                     return
-            error = state.error or state.stream_error
+            error = state.error or decoder.error
             if error is not None:
                 self._refuse("message_too_large" if isinstance(error, MessageTooLarge) else "protocol_error", error.message)
                 return
         finally:
             self._writer.corked = False
             self._writer.flush()
-        if not state.partial:
+        if not decoder.partial:
             if self._peer is not None:
                 self.partial_since = None
         elif complete or self.partial_since is None:
