@@ -44,8 +44,6 @@ _HEADER: Final = struct.Struct(HEADER_FORMAT)
 HEADER_SIZE: Final = _HEADER.size
 _LENGTH_SIZE: Final = 4
 _REST: Final = HEADER_SIZE - _LENGTH_SIZE
-UNCOUNTED: Final = _LENGTH_SIZE
-"""Bytes at the start of a frame that its length does not count."""
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F))
 # An alert, which a client gets that calls a TLS server; a handshake, whose error was a frame that is too large before there was a word about TLS, and which the vectors hold.
 _TLS_RECORDS: Final[dict[int, type[CallError]]] = {0x15: ProtocolError, 0x16: MessageTooLarge}

@@ -36,7 +36,6 @@ from .frames import (
     PONG,
     REQUEST,
     RESPONSE,
-    UNCOUNTED,
     VERSION,
     Frame,
     FrameDecoder,
@@ -56,7 +55,7 @@ MAX_HELLO = 64 * 1024
 """Bytes of a hello, from its length to its end: nobody who is not known yet makes a server keep more."""
 _NO_LIMIT = 1 << 62
 _LENGTH = 4  # bytes of a frame's length
-_HEADER_REST = HEADER_SIZE - UNCOUNTED
+_HEADER_REST = HEADER_SIZE - _LENGTH
 _LARGE = 64 * 1024  # bytes from which a body is handed over separately instead of being copied behind its header
 
 
