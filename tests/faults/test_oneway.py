@@ -14,7 +14,8 @@ import pytest
 
 import bee_core
 from bee_core import fields, frames, messages
-from bee_core.errors import InvalidArgument, MessageTooLarge, ProtocolError, Unavailable
+from bee_core.errors import InvalidArgument, MessageTooLarge, ProtocolError, Unauthenticated, Unavailable
+from certificates import Authority, tls
 from faults.processes import ServingProcess, fixed_port
 from faults.services import PATIENCE, serving
 from faults.test_drain import Stopping
@@ -160,6 +161,32 @@ def test_a_service_that_is_not_there_refuses_the_first_oneway_call(kind, server)
         assert caught.value.executed == "no"
     finally:
         user.close()
+
+
+def test_a_wrong_token_is_told_with_the_first_oneway_call(users, calculator):
+    with serving(calculator, tokens=["a secret of sixteen"]) as server:
+        with pytest.raises(Unauthenticated) as caught:
+            users(server.address, token="another one of sixteen").call("add", 1, 2, options=ONEWAY)
+        assert caught.value.executed == "no"
+        users(server.address, token="a secret of sixteen").call("add", 1, 2, options=ONEWAY)
+        await_runs(calculator, 1)
+
+
+@pytest.mark.parametrize("transport", ["unix", "tls"])
+def test_the_other_transports_carry_oneway_calls_and_futures(users, calculator, tmp_path, transport):
+    served, called = {"address": f"unix://{tmp_path}/calc.sock"}, {}
+    if transport == "tls":
+        ca = Authority(tmp_path)
+        served, called = {"address": "tls://127.0.0.1:0", "transport": tls(ca.issue("server", "127.0.0.1"))}, {"transport": tls(ca=ca.file)}
+    with serving(calculator, **served) as server:
+        user = users(server.address, **called)
+        for _ in range(20):
+            user.call("add_here", 1, 2, options=ONEWAY)
+        await_runs(calculator, 20)
+        assert user.call("add", 1, 2) == 3
+        with bee_core.build_client(client_config(server.address, **called)) as client:
+            started = [bee_core.future(client.service("calc").add_async, number, 1) for number in range(100)]
+            assert [future.result(PATIENCE) for future in started] == list(range(1, 101))
 
 
 def test_a_body_over_the_servers_limit_is_refused_before_it_is_sent(users, calculator):
