@@ -13,8 +13,8 @@ from bee_core.interfaces import Instance, RegistrySettings
 from bee_plugins.registries.consul import ConsulRegistry
 from bee_plugins.registries.consul_options import ConsulOptions
 
-BOUND = 45.0
-"""Seconds after which something has failed. An agent that starts before there is a leader tells the servers of what it knows after fifteen seconds to thirty, whatever happens meanwhile."""
+BOUND = 30.0
+"""Seconds after which something has failed: many times what an agent takes to elect itself."""
 
 
 def registry_at(*addresses, heartbeat=0.5, **options):
