@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 SOURCES = ["bee_core", "plugins"]
 USUAL = "not slow and not registries"
+SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
+UNPACKED = ["tests/cli", "tests/config", "tests/control", "tests/plugins", "tests/server", "tests/streams"]
 PROGRAMS = ["tests", "examples", "benchmarks", "noxfile.py"]
 BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md"]
 
@@ -28,7 +30,7 @@ nox.options.error_on_external_run = True
 def run_tests(session: nox.Session) -> None:
     # Installed, and not editable: a file that the wheel forgets is missed here already.
     session.install(".[all,test]")
-    session.run("pytest", *(session.posargs or ["-m", USUAL]))
+    session.run("pytest", *(session.posargs or ["-m", USUAL, *SIDE_BY_SIDE]))
 
 
 @nox.session(default=False)

@@ -7,6 +7,16 @@ import pytest
 from registry_processes import Consul, Etcd, ZooKeeper, made
 
 
+LONG = ("agents", "faults", "watch", "session", "leases", "client", "gateway")
+"""Files whose names end so wait for leases to run out and for servers to come back, minutes in all."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "registries" in item.path.parts and item.path.stem.endswith(LONG):
+            item.add_marker(pytest.mark.registries)
+
+
 def _running(kind, tmp_path_factory):
     server = made(kind, tmp_path_factory.mktemp(kind.protocol))
     server.start()
