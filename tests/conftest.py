@@ -6,6 +6,7 @@ import os
 from itertools import count
 from pathlib import Path
 
+import attrs
 import pytest
 
 from fault_table import Row, lines, save
@@ -42,6 +43,19 @@ def record(request):
         rows.append(Row(fault, **figures))
 
     return record
+
+
+def pytest_sessionfinish(session):
+    """Where tests run side by side, each process hands its rows to the one that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["fault rows"] = [attrs.asdict(row) for row in session.config.stash.get(_ROWS, [])]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    rows = getattr(node, "workeroutput", {}).get("fault rows", [])
+    node.config.stash.setdefault(_ROWS, []).extend(Row(**row) for row in rows)
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -6,7 +6,6 @@ import pytest
 
 from registry_processes import Consul, Etcd, ZooKeeper, made
 
-
 LONG = ("agents", "faults", "watch", "session", "leases", "client", "gateway")
 """Files whose names end so wait for leases to run out and for servers to come back, minutes in all."""
 
