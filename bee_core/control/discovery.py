@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from functools import partial
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from ..backoff import Backoff
 from ..errors import RegistryError
 from ..nodes import Changes, Snapshot
+from .cache_writer import CacheWriter
 from .empty_list import EmptyListGuard
 from .next_snapshot import next_snapshot
 
@@ -38,12 +38,6 @@ RETRY_FIRST = 0.2
 
 FIRST_ANSWER = 5.0
 """Seconds after which a watch that has said nothing at all is given up and begun anew: a connection that hangs looks like this."""
-
-
-SAVE_EVERY = 2.0
-"""Seconds between two writes of a list that keeps changing. A write costs in proportion to the whole list; a client that dies meanwhile starts from one that is so much older."""
-
-_LAST_SAVE = 1.0  # seconds that a client which closes grants to a write under way
 
 
 class Discovery:
@@ -108,11 +102,7 @@ class Discovery:
         self._heard_revision: int | None = None
         self._left_out = False
         self._remembered: tuple[Node, ...] = ()
-        self._saved: tuple[Node, ...] = ()
-        self._saving: asyncio.Future[bool] | None = None
-        self._to_save: tuple[Node, ...] | None = None
-        self._save_timer: asyncio.TimerHandle | None = None
-        self._saved_at = -SAVE_EVERY
+        self._writer = CacheWriter(self._cache, self.service)
         self._guard = EmptyListGuard(
             self.service,
             self._registry_name,
@@ -207,15 +197,13 @@ class Discovery:
                 failures += 1
         finally:
             self._guard.stop()
-            if self._saving is not None:
-                await asyncio.wait((self._saving,), timeout=_LAST_SAVE)
-            self._save()  # what waited for its turn
+            await self._writer.finish()
 
     async def _recall(self) -> None:
         loop = asyncio.get_running_loop()
         nodes = self._sound(await loop.run_in_executor(None, self._cache.load, self.service))
         with self._lock:
-            self._remembered = self._saved = nodes
+            self._remembered = self._writer.saved = nodes
             # A very impatient first call may have taken the addresses already.
             if not nodes or self._current is None or self._current.source != "address":
                 return
@@ -251,7 +239,7 @@ class Discovery:
         if nodes:
             self._guard.stop()
             self._publish(nodes, changes)
-            self._save_soon(nodes)
+            self._writer.save(nodes)
         elif current is None or not current.nodes:
             self._publish(())
         else:
@@ -313,42 +301,6 @@ class Discovery:
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
-
-    def _save_soon(self, nodes: tuple[Node, ...]) -> None:
-        """Write the newest list: at once, or where one was written a moment ago, when that is :data:`SAVE_EVERY` ago. One write at a time."""
-        self._to_save = nodes
-        if self._saving is not None or self._save_timer is not None:
-            return
-        loop = asyncio.get_running_loop()
-        pause = self._saved_at + SAVE_EVERY - loop.time()
-        if pause > 0:
-            self._save_timer = loop.call_later(pause, self._save)
-        else:
-            self._save()
-
-    def _save(self) -> None:
-        if self._save_timer is not None:
-            self._save_timer.cancel()
-            self._save_timer = None
-        nodes, self._to_save = self._to_save, None
-        if nodes is None or nodes == self._saved:
-            return
-        loop = asyncio.get_running_loop()
-        try:
-            # Handed over here and now and not by a task, so that a client which closes the next moment has kept its list.
-            self._saving = loop.run_in_executor(None, self._cache.save, self.service, nodes)
-        except RuntimeError as error:  # the interpreter leaves, and starts no threads any more
-            log.debug("the nodes of %s were not kept: %s", self.service, error)
-            return
-        self._saved_at = loop.time()
-        self._saving.add_done_callback(partial(self._was_saved, nodes))
-
-    def _was_saved(self, nodes: tuple[Node, ...], saving: asyncio.Future[bool]) -> None:
-        self._saving = None
-        if not saving.cancelled() and saving.exception() is None and saving.result():
-            self._saved = nodes
-        if self._to_save is not None:
-            self._save_soon(self._to_save)
 
 
 def _count(nodes: tuple[Node, ...]) -> str:

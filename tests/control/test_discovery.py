@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from bee_core.control import cache_writer
 from bee_core.control import discovery as discovery_module
 from bee_core.control.discovery import Discovery
 from bee_core.control.plane import ControlPlane
@@ -523,7 +524,7 @@ class CountingCache(SnapshotCache):
 
 
 def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the_end(watched, tmp_path, monkeypatch):
-    monkeypatch.setattr(discovery_module, "SAVE_EVERY", 1000.0)
+    monkeypatch.setattr(cache_writer, "SAVE_EVERY", 1000.0)
     cache = CountingCache(tmp_path / "cache")
     registry = Told()
     one = watched(cache=cache, wraps=lambda session: registry).start()
@@ -537,7 +538,7 @@ def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the
 
 
 def test_a_list_that_changed_a_moment_after_a_write_is_written_a_moment_later(watched, tmp_path, monkeypatch):
-    monkeypatch.setattr(discovery_module, "SAVE_EVERY", 0.05)
+    monkeypatch.setattr(cache_writer, "SAVE_EVERY", 0.05)
     cache = CountingCache(tmp_path / "cache")
     registry = Told()
     watched(cache=cache, wraps=lambda session: registry).start()
