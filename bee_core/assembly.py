@@ -83,7 +83,7 @@ class Assembly(Generic[C]):
         self.services: dict[str, Service[C]] = {name: self._service(client) for name, client in config.clients.items()}
 
     def _create(self, ref: PluginRef, kind: Any) -> Any:
-        return self._hub.create(ref, kind, origin=self._config.origin)
+        return self._hub.create(ref, kind, origin=self._config)
 
     def _service(self, client: ClientConfig) -> Service[C]:
         compressor = None if client.compress is None else self._create(client.compress, "compressor")
@@ -155,7 +155,7 @@ class Assembly(Generic[C]):
         """The registry's plugin. A forked child makes one of its own, since what the parent's is connected to stays the parent's."""
         section = self.registry_config
         settings = RegistrySettings(section.address, section.heartbeat_interval)
-        registry: Registry = self._hub.create(section.plugin, "registry", settings, origin=self._config.origin)
+        registry: Registry = self._hub.create(section.plugin, "registry", settings, origin=self._config)
         return registry
 
     def make_balancer(self, service: Service[C]) -> Balancer:

@@ -17,7 +17,7 @@ from . import hookspecs
 from .entry_points import Offer, Origin, missing_import, read_offers
 from .errors import BeeError, PluginError
 from .hookspecs import REGISTER_HOOKS
-from .registrations import Installed, Registered, Registrations, option_error
+from .registrations import Installed, Registered, Registrations, option_error, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -88,13 +88,14 @@ class PluginHub:
             for kind in REGISTER_HOOKS:
                 self._collect(plugin, kind, origin)
 
-    def load(self, kind: Kind, name: str, *, path: str = "") -> Registered:
+    def load(self, kind: Kind, name: str, *, path: str = "", origin: Config | Callable[[str], int | None] | None = None) -> Registered:
         """Load one plugin, or find it loaded.
 
         Args:
             kind: Its kind.
             name: Its name.
             path: The key of the configuration that names it, for the message.
+            origin: The configuration, for its file and the line.
 
         Raises:
             PluginError: The name is unknown, blocked or offered twice, or the plugin cannot be loaded or breaks the rules.
@@ -104,7 +105,7 @@ class PluginHub:
         except PluginError as error:
             if not path:
                 raise
-            raise PluginError(f"{path}: {error}") from error.__cause__
+            raise PluginError(f"{place_of(path, origin)}{error}") from error.__cause__
 
     def create(self, ref: Reference, kind: Kind, *context: Any, origin: Config | Callable[[str], int | None] | None = None) -> Any:
         """Load a plugin and make an object of it.
@@ -113,7 +114,7 @@ class PluginHub:
             ref: The name, the raw options, and the path of the key.
             kind: The kind that the key wants.
             context: What the kind's factories get before the options: ``RegistrySettings`` for a registry, nothing for the others.
-            origin: The configuration, or its ``origin``: finds the line of a wrong option.
+            origin: The configuration, whose file and line then stand before the message; or its ``origin``, which only finds the line of a wrong option.
 
         Returns:
             What the factory made.
@@ -122,7 +123,7 @@ class PluginHub:
             PluginError: As :meth:`load`, or the factory failed.
             ConfigError: The options are wrong, or the factory refused them with a ValueError.
         """
-        registered = self.load(kind, ref.name, path=ref.path)
+        registered = self.load(kind, ref.name, path=ref.path, origin=origin)
         arguments = context
         if registered.options_class is not None or ref.options:
             # Imported here, since cattrs is slow to import and a hub without a configuration has no use for it.
@@ -130,7 +131,7 @@ class PluginHub:
 
             options = structure_options(registered.options_class, ref.options, f"{ref.path}.options" if ref.path else "options", origin)
             arguments = (*context, options)
-        where = f"{ref.path}: " if ref.path else ""
+        where = place_of(ref.path, origin)
         try:
             return registered.factory(*arguments)
         except BeeError:

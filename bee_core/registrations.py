@@ -79,13 +79,32 @@ def option_error(message: str, error: ValueError, path: str, options: Collection
         error: What the plugin raised; an :class:`~bee_core.hookspecs.OptionError` names the option.
         path: The key that names the plugin.
         options: Names of the options that are stated.
-        origin: Finds the line of a path, or a configuration that does, or None.
+        origin: Finds the line of a path; or a configuration, which also knows the file; or None.
     """
     where = f"{path}.options.{error.option}" if isinstance(error, OptionError) and path else path
+    # The line of the option, or of the section that it is missing from.
+    return ConfigError(message, path=where, value=sorted(options), line=_line(where, origin), source=getattr(origin, "source", None))
+
+
+def place_of(path: str, origin: Callable[[str], int | None] | Any = None) -> str:
+    """What stands before a message about a key: ``bee.yml:12: bee.rpc.client.calc.balancer: ``.
+
+    Args:
+        path: The key; empty for a default, which stands nowhere.
+        origin: A configuration, whose file and line are told; or anything else, and they are not.
+    """
+    if not path:
+        return ""
+    source = getattr(origin, "source", None)
+    line = None if source is None else _line(path, origin)
+    place = ":".join(str(part) for part in (source, line) if part)
+    return f"{place}: {path}: " if place else f"{path}: "
+
+
+def _line(path: str, origin: Callable[[str], int | None] | Any) -> int | None:
     find = getattr(origin, "origin", origin)
-    line, place = None, where
-    while find is not None and place and line is None:
-        # Of the option, or of the section that it is missing from.
-        line = find(place)
-        place = place[: max(place.rfind("."), place.rfind("["), 0)]
-    return ConfigError(message, path=where, value=sorted(options), line=line)
+    line = None
+    while find is not None and path and line is None:
+        line = find(path)
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return line

@@ -9,6 +9,7 @@ from textwrap import dedent
 import attrs
 import pytest
 
+import bee_core
 from bee_core.errors import BeeError, ConfigError, PluginError
 from bee_core.hookspecs import REGISTER_HOOKS, OptionError, hookimpl
 from bee_core.plugin_hub import OBJECT, PluginHub, parse_disabled
@@ -590,3 +591,28 @@ def test_what_bee_brings_comes_in_by_the_same_door(kind, name):
 def test_every_kind_has_a_hook():
     hub = PluginHub(entry_points=[])
     assert all(hasattr(hub.manager.hook, hook) for hook in REGISTER_HOOKS.values())
+
+
+@pytest.mark.parametrize(
+    ("codec", "error", "where"),
+    [
+        ("jsn", PluginError, ":6: bee.rpc.client.calc.codec: unknown codec 'jsn'"),
+        ("{name: msgpack, options: {x: 1}}", ConfigError, ":6: bee.rpc.client.calc.codec.options.x: "),
+    ],
+)
+def test_what_is_wrong_with_a_plugin_is_told_with_the_file_and_the_line(tmp_path, codec, error, where):
+    path = tmp_path / "bee.yml"
+    path.write_text(f"bee:\n  rpc:\n    client:\n      calc:\n        address: calc:1\n        codec: {codec}\n")
+    with pytest.raises(error) as caught:
+        bee_core.build_client(path)
+    assert str(caught.value).startswith(f"{path}{where}")
+
+
+def test_what_a_factory_refuses_is_told_with_the_file_and_the_line(tmp_path):
+    path = tmp_path / "bee.yml"
+    path.write_text(
+        "bee:\n  rpc:\n    server:\n      name: calc\n      address: tls://127.0.0.1:0\n      transport: {name: tls, options: {cert: missing.pem}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        bee_core.build_server(path)
+    assert str(caught.value).startswith(f"{path}:6: bee.rpc.server.transport.options.cert: ")

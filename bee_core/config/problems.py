@@ -75,14 +75,15 @@ def problems(error: Exception, path: str, origin: Origin | None, source: str | N
 
 
 def raise_all(found: list[ConfigError]) -> None:
-    """Raise one error that holds all problems, in the order of the lines; return when there is none."""
+    """Raise one error that holds all problems, in the order of the lines; return when there is none. The converter's own error, pages of it, is not shown with it."""
     if not found:
         return
     found.sort(key=lambda problem: problem.line or 0)
     if len(found) == 1:
-        raise found[0]
+        raise found[0] from None
     first = found[0]
-    raise ConfigError(first.message, path=first.path, value=first.value, expected=first.expected, line=first.line, source=first.source, problems=found)
+    whole = ConfigError(first.message, path=first.path, value=first.value, expected=first.expected, line=first.line, source=first.source, problems=found)
+    raise whole from None
 
 
 def _walk(error: Exception, path: str, *, keyed: bool = False) -> Iterator[ConfigError]:

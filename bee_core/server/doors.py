@@ -26,11 +26,11 @@ def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> d
         scheme = parse(url).scheme
         ref = settings.transport(scheme)
         if scheme not in made:
-            made[scheme] = hub.create(ref, "transport", origin=config.origin)
+            made[scheme] = hub.create(ref, "transport", origin=config)
         check: Any = getattr(made[scheme], "check_listening", None)
         if check is not None:
             try:
                 check(url)
             except ValueError as error:
-                raise option_error(f"{url}: {error}", error, ref.path or "bee.rpc.server.transport", tuple(ref.options), config.origin) from error
+                raise option_error(f"{url}: {error}", error, ref.path or "bee.rpc.server.transport", tuple(ref.options), config) from error
     return made

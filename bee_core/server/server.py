@@ -62,7 +62,7 @@ class Server:
             raise ConfigError(msg, path="bee.rpc.server", expected="name: <service>", source=self.config.source)
         self._settings = settings = self.config.server
         hub = PluginHub(plugins)
-        origin = self.config.origin
+        origin = self.config
         self._codecs: dict[str, Codec] = {ref.name: hub.create(ref, "codec", origin=origin) for ref in settings.codecs}
         compressors: dict[str, Compressor] = {ref.name: hub.create(ref, "compressor", origin=origin) for ref in settings.compressors}
         self._rules: dict[str | None, SizeRule] = {

@@ -218,3 +218,13 @@ def test_any_tree_is_a_configuration_or_a_config_error_whose_problems_have_paths
         assert isinstance(config, Config)
         problems = ()
     assert all(problem.path.startswith("bee.rpc") and problem.message and str(problem) for problem in problems)
+
+
+@pytest.mark.parametrize("client", ["{adress: a:1}", "{adress: a:1, retries: many}"])
+def test_a_traceback_shows_the_error_and_not_that_of_the_converter(tmp_path, client):
+    path = tmp_path / "bee.yml"
+    path.write_text(f"bee: {{rpc: {{client: {{calc: {client}}}}}}}")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
