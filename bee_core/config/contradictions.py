@@ -98,7 +98,8 @@ def _of_call(config: Config, client: ClientConfig, call: CallConfig, method: str
 
 
 def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str]]:
-    if not client.address and (config.registry is None or config.registry.protocol == "direct"):
+    without_registry = config.registry is None or config.registry.protocol == "direct"
+    if not client.address and without_registry:
         yield "address", "no registry is configured and no address is stated, so this service has no node; state one of them"
     if client.address and all(address.weight == 0 for address in client.address):
         yield "address", "every address has weight 0, so none gets calls"
@@ -107,6 +108,12 @@ def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str
             if _in_clear(address.url):
                 yield "token", f"the token goes to {address.url} in clear, where others on the network can read it; use tls:// there"
                 break
+    if without_registry and client.transport.path and client.address:
+        schemes = {parse(address.url).scheme for address in client.address}
+        # What a service takes over from default is meant for others too; then only tcp looks like a scheme that was forgotten.
+        here = client.transport.path.startswith(f"bee.rpc.client.{client.name}.")
+        if client.transport.name not in schemes and (here or "tcp" in schemes):
+            yield "transport", _unused_transport(client.transport.name, client.address[0].url)
     if client.compress is None and client.compress_above is not None:
         yield "compress_above", "no compressor is configured, so compress_above has no effect; name one under compress"
 
@@ -124,8 +131,18 @@ def _of_sizes(max_size: int, max_inflated: int, compress_above: int | None) -> I
         )
 
 
+def _unused_transport(name: str, url: str) -> str:
+    scheme = parse(url).scheme
+    return (
+        f"the scheme of an address decides its transport, and {url} has {scheme}://, so {name} is not used; write {name}:// in the address, or remove it here"
+    )
+
+
 def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]]:
     addresses = [parse(url) for url in server.address]
+    for ref in server.transports:
+        if all(address.scheme != ref.name for address in addresses):
+            yield ref.path.removeprefix("bee.rpc.server.") or "transports", _unused_transport(ref.name, server.address[0])
     codec = server.codecs[0].path or "bee.rpc.server.macher"
     for _, message in _of_sizes(server.max_size, server.max_inflated, None):
         yield f"{codec.removeprefix('bee.rpc.server.').partition('[')[0]}.options.max_inflated", message

@@ -93,3 +93,29 @@ def test_a_warning_names_file_and_line_of_the_value(tmp_path):
     file.write_text("bee:\n rpc:\n  client:\n   default:\n    connect_timeout: 40\n   calc: {address: 'calc:1'}\n", encoding="utf-8")
     (warning,) = warnings(load_config(file))
     assert str(warning).startswith(f"{file}:5: bee.rpc.client.calc.connect_timeout: ")
+
+
+@pytest.mark.parametrize(
+    "section", [{"transport": "tls"}, {"transport": {"name": "tls", "options": {"ca": "ca.pem"}}, "address": ["calc:1", "unix:///run/calc"]}]
+)
+def test_a_transport_that_no_address_of_a_client_has_is_not_used_in_silence(section):
+    ((path, message),) = of_client(section)
+    assert path == "client.calc.transport"
+    assert "tcp://calc:1 has tcp://, so tls is not used; write tls:// in the address" in message
+
+
+def test_a_transport_is_used_by_one_address_or_by_nodes_of_a_registry():
+    assert of_client({"transport": "tls", "address": ["calc:1", "tls://calc:2"]}) == []
+    assert found({"registry": {"protocol": "local"}, "client": {"calc": {"address": "calc:1", "transport": "tls"}}}) == []
+
+
+def test_a_transport_of_default_is_missed_where_the_scheme_may_have_been_forgotten():
+    client = {"default": {"transport": "tls"}, "tls": {"address": "tls://a:1"}, "here": {"address": "unix:///run/a"}, "forgotten": {"address": "a:1"}}
+    assert [path for path, _ in found({"client": client})] == ["client.forgotten.transport"]
+
+
+def test_a_server_is_told_of_transports_that_none_of_its_addresses_has():
+    ((path, message),) = of_server({"address": "127.0.0.1:9443", "transports": ["tcp", "tls"]})
+    assert path == "server.transports[1]"
+    assert "so tls is not used" in message
+    assert of_server({"address": "tls://127.0.0.1:9443", "transport": "tls"}) == []
