@@ -81,7 +81,9 @@ def explain(
 def _print(explanation: Explanation, verbose: bool) -> None:
     known = explanation.known
     name = explanation.service if explanation.method is None else f"{explanation.service}.{explanation.method}"
-    click.echo(f"{name}: asks for {known.asked}; {len(explanation.next.shares)} of {len(known.nodes)} nodes can be picked")
+    # Not those of next: a node may be left for calls that fail on others, or have so little weight that no pick met it.
+    able = 0 if explanation.obstacle else sum(one.standing in {"ready", "half-open"} for one in explanation.nodes)
+    click.echo(f"{name}: asks for {known.asked}; {able} of {len(known.nodes)} nodes can be picked")
     click.echo(f"source: {known.source or 'none has answered'}" + (f"; the registry is out of reach: {known.trouble}" if known.trouble else ""))
     if explanation.nodes:
         click.echo()

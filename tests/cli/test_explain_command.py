@@ -53,6 +53,13 @@ def test_nodes_next_pick_and_settings_are_told_with_their_lines(run, server):
     assert timeout.split() == ["timeout", "30", "s", "default"]
 
 
+def test_a_node_that_no_pick_met_can_be_picked_all_the_same(run, folder):
+    node = "{url: '127.0.0.1:%d', weight: %s}"
+    (folder / "bee.yml").write_text(f"bee: {{rpc: {{client: {{calc: {{address: [{node % (1, '1')}, {node % (2, '0.0000000001')}, {node % (3, '0')}]}}}}}}}}")
+    lines = run("explain", "calc", "--no-ping").out.splitlines()
+    assert lines[0] == "calc: asks for anything; 2 of 3 nodes can be picked"
+
+
 def test_verbose_says_why_a_default_is_what_it_is(run, server):
     assert "default: Every language has gzip." in run("explain", "calc", "--verbose").out
 
