@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NewTy
 import attrs
 import msgspec
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import NAMED, POSITIONAL
@@ -416,3 +417,9 @@ def test_a_nan_that_is_text_is_no_loss(codec):
     assert value.is_nan()
     ((key, one),) = method.decode_result(method.encode_result({math.inf: 1})).items()
     assert (key, one) == (math.inf, 1)
+
+
+@pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec()], ids=["json", "msgpack"])
+def test_a_protobuf_message_is_refused_with_the_codec_that_carries_it(codec):
+    with pytest.raises(TypeError, match=r"Duration is a protobuf message; the codec protobuf alone carries those, .* let it be the only one under codecs"):
+        taking(codec, Duration)

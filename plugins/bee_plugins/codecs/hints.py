@@ -32,6 +32,7 @@ _ANY_DICT = (dict, dict[str, Any], dict[Any, Any], typing.Dict, typing.Mapping[s
 _ANY_KEYS = (dict, dict[Any, Any], typing.Dict)  # noqa: UP006
 _ANY_LIST = (list, list[Any], typing.List, typing.Sequence[Any], collections.abc.Sequence[Any])  # noqa: UP006
 _DATA = "use a dataclass, an attrs class, a TypedDict, a msgspec.Struct, or one of the builtin types"
+_MESSAGE = "the codec protobuf alone carries those, as parameters and results and in lists, dicts and unions of these: let it be the only one under codecs, and no message a field of a record"
 _MOST_EXACT = 64  # combinations of argument types that a method keeps; a call beyond them is checked by decoding
 _EXACT = {int, str, bool, float, bytes, type(None)}
 
@@ -126,6 +127,8 @@ def _problem(info: Any, seen: set[int]) -> str:
         return ""
     seen.add(id(info))
     if isinstance(info, msgspec.inspect.CustomType) and info.cls is not object and not isinstance(info.cls, Place):
+        if hasattr(info.cls, "DESCRIPTOR"):
+            return f"{info.cls.__qualname__} is a protobuf message; {_MESSAGE}"
         return f"{info.cls.__qualname__} is no type for data; {_DATA}"
     if isinstance(info, msgspec.inspect.DictType) and type(info.key_type).__name__ in _NO_KEYS:
         return "keys of a dict must be text, numbers, enums, dates or UUIDs"
