@@ -55,6 +55,7 @@ class AsyncClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._channels: set[AsyncChannel] = set()
+        self._late: set[asyncio.Future[None]] = set()
         rng = random.Random()  # noqa: S311  # balancing and jitter, not secrets
         self._assembly: Assembly[AsyncChannel] = Assembly(
             self.config,
@@ -189,7 +190,13 @@ class AsyncClient:
 
     def _make_channel(self, transport: Any, node: Any, settings: Any) -> AsyncChannel:
         channel: AsyncChannel = transport.async_channel(node, settings)
-        self._channels.add(channel)
+        if self._closing.is_set():
+            # `close` has gone through them already. Closed when the call that made it has begun on it, which so ends as others did.
+            closing = asyncio.ensure_future(channel.close())
+            self._late.add(closing)
+            closing.add_done_callback(self._late.discard)
+        else:
+            self._channels.add(channel)
         return channel
 
     def _drop_channel(self, channel: AsyncChannel) -> None:

@@ -231,6 +231,8 @@ class Client:
         channel: Channel = transport.channel(node, settings)
         with self._lock:
             self._channels.add(channel)
+        if self._closing.is_set():
+            channel.close()  # `close` may have gone through them already
         return channel
 
     def _drop_channel(self, channel: Channel) -> None:
