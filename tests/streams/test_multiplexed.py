@@ -472,6 +472,28 @@ async def test_a_retired_channel_closes_when_its_last_call_ends():
 
 
 @run
+@pytest.mark.parametrize("oneway", [False, True])
+async def test_a_channel_that_was_retired_before_it_connected_closes_when_its_last_call_ends(oneway):
+    transport = PairTransport(b"" if oneway else ack())
+    channel = channel_on(transport)
+    channel.retire()
+    begun = request(connect_timeout=50.0, read_timeout=50.0)  # whose ends would close it as well
+    begun.oneway = oneway
+    pending = channel.start(begun)
+    await until(lambda: transport.peers)
+    peer = transport.peers[0]
+    if oneway:
+        assert await peer.hear_kinds(1) == ["hello"]
+        await peer.say(ack())
+        assert await peer.hear_kinds(1) == ["request"]
+    else:
+        assert await peer.hear_kinds(2) == ["hello", "request"]
+        await peer.say(response(1))
+    assert (await pending.reply).ok
+    assert await peer.hear_kinds(1) == ["end"]
+
+
+@run
 async def test_close_cancels_calls_and_afterwards_nothing_is_sent():
     channel, _, peer = await opened()
     pending = channel.start(request())
