@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from itertools import count
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import attrs
 import pytest
 
 from fault_table import Row, lines, save
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is in what a shell starts in the background, and every program that a test starts would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = count(1)
 _ROWS = pytest.StashKey[list]()

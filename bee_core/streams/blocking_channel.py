@@ -10,6 +10,7 @@ from ..failures import (
     connect_timed_out,
     refused,
 )
+from .busy_poll import BusyPoll, usable_window
 from .pool import IdlePool
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class BlockingChannel:
         self._node = node
         self._idle = IdlePool()
         self._active: set[BlockingConnection] = set()
+        window = usable_window(transport.busy_poll)
+        self.busy_poll = BusyPoll(window) if window > 0 else None
 
     def start(self, request: Request) -> BlockingConnection | Failure:
         """See :meth:`bee_core.interfaces.Channel.start`. A pooled connection that turns out to be broken while sending costs nothing: the next one is taken."""

@@ -27,6 +27,7 @@ from ..frames import Frame
 from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..protocol import ClientProtocol
+from .busy_poll import waiting
 from .replies import SENT, encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from ..interfaces import Outcome, Request
     from .blocking_channel import BlockingChannel
+    from .busy_poll import BusyPoll
 
 _CHUNK = 64 * 1024
 _RESPONSE, _ERROR, _PONG = frames.RESPONSE, frames.ERROR, frames.PONG
@@ -184,13 +186,21 @@ class BlockingConnection:
             self._served = True
             self._channel.release(self, self._protocol.usable)
             return SENT
+        busy_poll = self._channel.busy_poll
+        waiting.add(self)
         try:
             now = self._clock()
             left = request.deadline - now
             full = request.read_timeout <= left
             if full:
                 left = request.read_timeout
-            answer = self._answer(self._id, now + left, left)
+            ready = busy_poll is not None and busy_poll.worth_it and self._look(busy_poll, now + min(busy_poll.window, left))
+            answer = self._answer(self._id, now + left, left, ready=ready)
+            if busy_poll is not None and not busy_poll.worth_it:
+                if len(waiting) == 1:
+                    busy_poll.slept(self._clock() - now)
+                else:
+                    busy_poll.crowded()
             if type(answer) is Success:
                 self._served = True
                 self._channel.release(self, self._protocol.usable)
@@ -200,6 +210,8 @@ class BlockingConnection:
             # Ctrl-C, while it waits or while it inflates.
             self.cancel()
             raise
+        finally:
+            waiting.discard(self)
         if outcome is not None:
             self._served = True
             self._channel.release(self, self._protocol.usable and (type(outcome) is Success or outcome.kind != "protocol_error"))
@@ -213,11 +225,29 @@ class BlockingConnection:
             self._channel.release(self, False)
         return answer  # type: ignore[return-value]  # a Failure
 
-    def _answer(self, id_: int, until: float, left: float) -> Frame | Success | Failure | None:
-        """The frame that answers an id, of a plain response what it comes to; None when the time is up: at ``until``, ``left`` seconds from now."""
+    def _look(self, busy_poll: BusyPoll, until: float) -> bool:
+        """Look for the reply without sleeping, as long as no other thread waits for one; whether there is something to read."""
+        poll, clock = self._pollin.poll, self._clock
+        while len(waiting) == 1:
+            if poll(0):
+                busy_poll.found()
+                return True
+            if clock() >= until:
+                busy_poll.missed()
+                return False
+        busy_poll.crowded()
+        return False
+
+    def _answer(self, id_: int, until: float, left: float, *, ready: bool = False) -> Frame | Success | Failure | None:
+        """The frame that answers an id, of a plain response what it comes to; None when the time is up: at ``until``, ``left`` seconds from now.
+
+        ``ready`` says that something is known to have come.
+        """
         protocol, sock, poll = self._protocol, self._sock, self._pollin.poll
         while True:
-            if left <= 0 or not poll(ceil(left * 1000) if left < _LONG else _LONG_MILLISECONDS):
+            if ready:
+                ready = False
+            elif left <= 0 or not poll(ceil(left * 1000) if left < _LONG else _LONG_MILLISECONDS):
                 if left > _LONG:
                     left = until - self._clock()
                     continue

@@ -31,6 +31,9 @@ class Acceptor(Protocol):
 class StreamTransport(ABC):
     """A transport whose connections are byte streams. Thread-safe; keeps no connections itself."""
 
+    busy_poll: float = 0.0
+    """Seconds for which a blocking call may look for its reply before it sleeps; see ``streams/busy_poll.py``. 0 for not at all."""
+
     @abstractmethod
     def dial(self, url: str, timeout: float) -> socket.socket:
         """Connect, blocking, within ``timeout`` seconds.

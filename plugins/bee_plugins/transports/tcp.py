@@ -14,6 +14,7 @@ from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
 from bee_core.streams.transport import StreamTransport
 from bee_plugins.transports.acceptors import SocketAcceptor
+from bee_plugins.transports.stream_options import StreamOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 class TcpTransport(StreamTransport):
     """Plain TCP. ``TCP_NODELAY`` is set, since a call is one small write that must not wait; keepalive finds peers that vanished without a word."""
+
+    def __init__(self, options: StreamOptions | None = None) -> None:
+        self.busy_poll = (options or StreamOptions()).busy_poll
 
     def dial(self, url: str, timeout: float) -> socket.socket:
         """See :meth:`StreamTransport.dial`."""
@@ -164,4 +168,4 @@ def _explained(error: OSError, url: str) -> OSError:
 @hookimpl
 def bee_register_transports(registry: Registrar[Transport]) -> None:
     """Register ``tcp``."""
-    registry.add("tcp", TcpTransport)
+    registry.add("tcp", TcpTransport, options=StreamOptions)

@@ -13,6 +13,7 @@ from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
 from bee_core.streams.transport import StreamTransport
 from bee_plugins.transports.acceptors import SocketAcceptor
+from bee_plugins.transports.stream_options import StreamOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class UnixTransport(StreamTransport):
     """Unix domain sockets. Who may connect is decided by the permissions of the folder and the socket file."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: StreamOptions | None = None) -> None:
+        self.busy_poll = (options or StreamOptions()).busy_poll
         self._inodes: WeakKeyDictionary[socket.socket, int] = WeakKeyDictionary()
 
     def dial(self, url: str, timeout: float) -> socket.socket:
@@ -117,4 +119,4 @@ def _remove_own(path: str, inode: int) -> None:
 @hookimpl
 def bee_register_transports(registry: Registrar[Transport]) -> None:
     """Register ``unix``."""
-    registry.add("unix", UnixTransport)
+    registry.add("unix", UnixTransport, options=StreamOptions)
