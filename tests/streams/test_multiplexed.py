@@ -631,6 +631,19 @@ async def test_what_was_said_to_be_sent_still_leaves_when_the_channel_is_closed(
 
 
 @run
+async def test_what_was_said_to_be_sent_still_leaves_when_a_retired_channel_is_closed():
+    channel, _, peer = await opened()
+    assert (await channel.start(oneway(body=b"x" * (MAX_BODY - 1))).reply).ok
+    channel.retire()
+    closing = asyncio.ensure_future(channel.close())
+    heard = []
+    while "end" not in heard:
+        heard += await peer.hear(1)
+    assert [frame.kind for frame in heard if frame != "end"] == [frames.REQUEST]
+    await closing
+
+
+@run
 async def test_a_closed_channel_does_not_wait_for_ever_for_a_peer_that_does_not_read():
     channel, _, peer = await opened()
     assert (await channel.start(oneway(body=b"x" * (MAX_BODY - 1))).reply).ok
