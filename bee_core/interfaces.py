@@ -200,7 +200,10 @@ class Pending(Protocol):
 
 
 class Channel(Protocol):
-    """The blocking way to one node. Made without I/O; connects when first used. Thread-safe."""
+    """The blocking way to one node. Made without I/O; connects when first used. Thread-safe.
+
+    Once its node has left, a client refers to it weakly: a class with ``__slots__`` needs ``__weakref__`` among them.
+    """
 
     def start(self, request: Request) -> Pending | Failure:
         """Send a request within its connect and write timeouts. A oneway request only goes to a server that has accepted the connection, since nobody would hear of a refusal later.
@@ -241,7 +244,7 @@ class AsyncPending(Protocol):
 class AsyncChannel(Protocol):
     """The way to one node on one event loop. Made without I/O; connects when first used.
 
-    One that holds descriptors may define ``discard_after_fork()``, like :meth:`Channel.discard_after_fork`: called in a forked child whose parent's loop used it.
+    Referred to weakly like :class:`Channel`. One that holds descriptors may define ``discard_after_fork()``, like :meth:`Channel.discard_after_fork`: called in a forked child whose parent's loop used it.
     """
 
     def start(self, request: Request) -> AsyncPending:

@@ -59,9 +59,10 @@ def start(stack: ExitStack, kind: str) -> int:
     return int(process.stdout.readline())
 
 
-def config(port: int) -> dict[str, Any]:
+def config(port: int, **transport: Any) -> dict[str, Any]:
     """A client with all governance that exists: balancer, failover with budget, deadline."""
     service = {"address": f"127.0.0.1:{port}", "balancer": "random", "fail": "failover", "retries": 2, "timeout": 30}
+    service["transport"] = {"name": "tcp", "options": transport}
     return {"bee": {"rpc": {"client": {"echo": service}}}}
 
 
@@ -166,10 +167,12 @@ def measure(rounds: int) -> dict[str, Any]:
     with ExitStack() as stack:
         ports = {kind: start(stack, kind) for kind in ("raw", "protocol", "bee")}
         client = stack.enter_context(bee_core.build_client(config(ports["bee"])))
-        echo = client.service("echo")
+        sleeping = stack.enter_context(bee_core.build_client(config(ports["bee"], busy_poll=0)))
+        echo, echo_sleeping = client.service("echo"), sleeping.service("echo")
         calls: dict[str, Callable[[], object]] = {
             "raw": raw_call(ports["raw"]),
             "bee": lambda: echo.echo(RECORD),
+            "bee_sleeping": lambda: echo_sleeping.echo(RECORD),
             "bee_async": lambda: echo.echo_async(RECORD),
             "bee_threaded": lambda: echo.echo_threaded(RECORD),
         }

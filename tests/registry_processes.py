@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bee_core.cli.demo.registry_server import ConsulServer, EtcdServer, RegistryServer, ZooKeeperServer
+from faults.processes import fixed_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +70,8 @@ class ZooKeeper(Faulty, ZooKeeperServer):
 def made(kind: type[Faulty], folder: Path, *arguments: str, host: str = "127.0.0.1") -> Faulty:
     """A server that is not yet started; skips or fails where its binary is missing."""
     require(kind)
-    return kind(folder, arguments=arguments, host=host)
+    # A port that the system gives to nobody by itself: a server that was killed must find it free when it is started again.
+    return kind(folder, port=fixed_port(), arguments=arguments, host=host)
 
 
 def require(kind: type[RegistryServer]) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -22,11 +23,18 @@ BOUND = 10.0
 
 
 class Calculator:
+    entered = threading.Event()
+
     def __init__(self, name):
         self._name = name
 
     def name(self) -> str:
         return self._name
+
+    async def hold(self) -> None:
+        """Until the caller gives up."""
+        self.entered.set()
+        await asyncio.Event().wait()
 
 
 def config(heartbeat=0.2, **keys):
@@ -319,6 +327,47 @@ def test_the_last_nodes_are_let_go_when_nobody_lists_them_for_three_heartbeats(r
 
 
 # ── close and fork ──
+
+
+@pytest.fixture
+def moved(registry, servers):
+    """Once a call holds on the first node: takes it out of the list for another."""
+    registry.publish("calc", servers("one"), id="one")
+    second = servers("two")
+    Calculator.entered.clear()
+
+    def move():
+        assert Calculator.entered.wait(BOUND)
+        registry.publish("calc", second, id="two")
+        registry.withdraw("calc", "one")
+
+    return move
+
+
+def test_close_ends_a_call_on_a_node_that_has_left_the_list(registry, moved):
+    client = bee_core.build_client(config(), plugins=[registry])
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(client.service("calc").hold)
+        moved()
+        eventually(lambda: [node.id for node in client.nodes("calc").fitting] == ["two"])
+        client.close()
+        error = call.exception(BOUND / 2)
+    assert isinstance(error, CallCancelled)
+    assert error.executed == "maybe"
+
+
+def test_close_of_an_asyncio_client_ends_a_call_on_a_node_that_has_left_the_list(registry, moved):
+    async def main():
+        client = bee_core.build_async_client(config(), plugins=[registry])
+        call = asyncio.ensure_future(client.service("calc").hold())
+        await asyncio.to_thread(moved)
+        while [node.id for node in (await client.nodes("calc")).fitting] != ["two"]:  # noqa: ASYNC110  # the watch is on another loop
+            await asyncio.sleep(0.005)
+        await client.close()
+        await asyncio.wait((call,), timeout=BOUND / 2)
+        assert isinstance(call.exception(), CallCancelled)
+
+    asyncio.run(main())
 
 
 def test_close_leaves_no_thread_and_ends_the_watch(registry, servers, client):

@@ -552,3 +552,29 @@ def test_a_forked_child_lets_go_of_the_sockets_of_futures(client, calc):
 
     in_child(check)
     assert bee_core.future(calc.add, 1, 2).result(PATIENCE) == 3
+
+
+def test_a_forked_child_lets_go_of_the_socket_of_a_future_on_a_node_that_has_left(waiter):
+    registry = MemoryRegistry()
+    with serving(waiter) as first, serving(waiter) as second, discovering(registry) as client:
+        node = registry.publish("calc", first.address)
+        calc = client.service("calc")
+        held = bee_core.future(calc.hold, 1)
+        waiter.await_began()
+        (attempt,) = client._futures._attempts.values()
+        descriptor = attempt.channel._connection._transport.get_extra_info("socket").fileno()
+        socket = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        del attempt
+        registry.publish("calc", second.address)
+        registry.withdraw("calc", node.id)
+        until = time.monotonic() + PATIENCE
+        while client._futures._attempts:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+
+        def check():
+            assert socket not in open_sockets()
+
+        in_child(check)
+        bee_core.future(calc.release).result(PATIENCE)
+        assert held.result(PATIENCE) == 1

@@ -8,6 +8,7 @@ import os
 import random
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+from weakref import WeakSet
 
 from ..assembly import Assembly
 from ..config import load_config
@@ -55,6 +56,8 @@ class AsyncClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._channels: set[AsyncChannel] = set()
+        self._retired: WeakSet[AsyncChannel] = WeakSet()  # whose nodes have left; kept alive by the calls that are still on them
+        self._late: set[asyncio.Future[None]] = set()
         rng = random.Random()  # noqa: S311  # balancing and jitter, not secrets
         self._assembly: Assembly[AsyncChannel] = Assembly(
             self.config,
@@ -189,12 +192,19 @@ class AsyncClient:
 
     def _make_channel(self, transport: Any, node: Any, settings: Any) -> AsyncChannel:
         channel: AsyncChannel = transport.async_channel(node, settings)
-        self._channels.add(channel)
+        if self._closing.is_set():
+            # `close` has gone through them already. Closed when the call that made it has begun on it, which so ends as others did.
+            closing = asyncio.ensure_future(channel.close())
+            self._late.add(closing)
+            closing.add_done_callback(self._late.discard)
+        else:
+            self._channels.add(channel)
         return channel
 
     def _drop_channel(self, channel: AsyncChannel) -> None:
         def drop() -> None:
             self._channels.discard(channel)
+            self._retired.add(channel)
             channel.retire()
 
         if asyncio._get_running_loop() is self._loop:  # noqa: SLF001  # documented for this use: returns None instead of raising
@@ -207,6 +217,7 @@ class AsyncClient:
         self._closing.set()
         self._discovery.release()
         channels, self._channels = self._channels, set()
+        channels.update(self._retired)
         if channels:
             await asyncio.gather(*(channel.close() for channel in channels))
         await self._plane.stop_async()

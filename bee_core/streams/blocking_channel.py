@@ -39,6 +39,8 @@ class BlockingChannel:
         while True:
             connection = self._idle.take()
             if connection is None:
+                if self.closed:
+                    return cancelled("the client was closed", sent=False)
                 now = self.settings.clock()
                 seconds = min(request.connect_timeout, request.deadline - now)
                 dialed = self._dial(seconds, request.connect_timeout)

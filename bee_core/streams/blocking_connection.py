@@ -194,10 +194,13 @@ class BlockingConnection:
             full = request.read_timeout <= left
             if full:
                 left = request.read_timeout
-            ready = busy_poll is not None and busy_poll.worth_it and len(waiting) == 1 and self._look(busy_poll, now + min(busy_poll.window, left))
+            ready = busy_poll is not None and busy_poll.worth_it and self._look(busy_poll, now + min(busy_poll.window, left))
             answer = self._answer(self._id, now + left, left, ready=ready)
             if busy_poll is not None and not busy_poll.worth_it:
-                busy_poll.slept(self._clock() - now)
+                if len(waiting) == 1:
+                    busy_poll.slept(self._clock() - now)
+                else:
+                    busy_poll.crowded()
             if type(answer) is Success:
                 self._served = True
                 self._channel.release(self, self._protocol.usable)
@@ -225,14 +228,15 @@ class BlockingConnection:
     def _look(self, busy_poll: BusyPoll, until: float) -> bool:
         """Look for the reply without sleeping, as long as no other thread waits for one; whether there is something to read."""
         poll, clock = self._pollin.poll, self._clock
-        while not poll(0):
-            if len(waiting) > 1:
-                return False
+        while len(waiting) == 1:
+            if poll(0):
+                busy_poll.found()
+                return True
             if clock() >= until:
                 busy_poll.missed()
                 return False
-        busy_poll.found()
-        return True
+        busy_poll.crowded()
+        return False
 
     def _answer(self, id_: int, until: float, left: float, *, ready: bool = False) -> Frame | Success | Failure | None:
         """The frame that answers an id, of a plain response what it comes to; None when the time is up: at ``until``, ``left`` seconds from now.

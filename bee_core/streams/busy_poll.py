@@ -15,6 +15,8 @@ FIRST = 8
 """Replies in a row that must have been quick before a window is spent on looking, and the least."""
 MOST = 1024
 """The most that are asked for: a service that answers now fast, now slowly costs a window in so many calls."""
+MISSES = 4
+"""Windows in a row without a reply after which it sleeps again. The first ones find the other side's caches still cold from sleeping."""
 NEAR = 2
 """Windows within which a sleeper's reply counts as quick: a wake-up is in it."""
 
@@ -36,11 +38,12 @@ class BusyPoll:
         worth_it: Whether the next reply is looked for.
     """
 
-    __slots__ = ("_needed", "_penalty", "window", "worth_it")
+    __slots__ = ("_missed", "_needed", "_penalty", "window", "worth_it")
 
     def __init__(self, window: float) -> None:
         self.window = window
         self.worth_it = False
+        self._missed = 0
         self._penalty = self._needed = FIRST
 
     def slept(self, seconds: float) -> None:
@@ -52,13 +55,23 @@ class BusyPoll:
         if self._needed <= 0:
             self.worth_it = True
 
+    def crowded(self) -> None:
+        """Another thread waits for a reply too: sleep, until this one has been alone for a while."""
+        self.worth_it = False
+        self._needed = self._penalty
+
     def found(self) -> None:
         """A reply came while it was looked for."""
+        self._missed = 0
         if self._penalty > FIRST:
             self._penalty -= 1
 
     def missed(self) -> None:
-        """None came in the window: sleep again, until so many replies were quick as it takes now."""
+        """None came in the window. After some of these in a row: sleep again, until so many replies were quick as it takes now."""
+        self._missed += 1
+        if self._missed < MISSES:
+            return
+        self._missed = 0
         self.worth_it = False
         self._penalty = self._needed = min(2 * self._penalty, MOST)
 

@@ -84,6 +84,7 @@ class MultiplexedChannel:
         self._timer.close()
         if failure is None and made[0].usable:
             self._connection = made[0]
+            made[0].leaving = self._retired
         queue, self._queue = self._queue, []
         for pending in queue:
             if pending.reply.done():

@@ -238,8 +238,8 @@ class MultiplexedConnection(asyncio.Protocol):
             self._pings.pop(id_, None)
 
     def close(self) -> None:
-        """Let go of the connection; what waits ends."""
-        if self._transport is None:
+        """Let go of the connection; what waits ends. Idempotent: what is still on its way out has its time."""
+        if self._transport is None or self._lingering is not None:
             return
         if not self._transport.is_closing():
             for id_ in self._waiting:

@@ -76,12 +76,22 @@ class OnewayCall(ServedCall):
             level = logging.DEBUG
         over, self._over = self._over, True  # a handler that goes on after its deadline has failed once already
         if not over and log.isEnabledFor(level):
-            what = f"{failure.error_type}: {failure.message}" if failure.error_type else failure.message
-            text = f"oneway {self.service}.{self.method} from {self.peer}: {what}"
-            fields = {"service": self.service, "method": self.method, "peer": self.peer, "kind": failure.kind, "executed": failure.executed}
+            what = _shown(f"{failure.error_type}: {failure.message}" if failure.error_type else failure.message, _LONGEST_MESSAGE)
+            method = _shown(self.method, _LONGEST_METHOD)
+            text = f"oneway {self.service}.{method} from {self.peer}: {what}"
+            fields = {"service": self.service, "method": method, "peer": self.peer, "kind": failure.kind, "executed": failure.executed}
             log.log(
                 level, "%s", text if failure.traceback is None else f"{text}\n{failure.traceback}", extra={"bee_event": "oneway_failed", "bee_fields": fields}
             )
+
+
+_LONGEST_METHOD, _LONGEST_MESSAGE = 128, 1024  # characters
+
+
+def _shown(text: str, longest: int) -> str:
+    """What a peer has sent, as a part of one line: it must not be able to write lines of its own into the log."""
+    text = text if len(text) <= longest else f"{text[:longest]}…"
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 _DROPPED = frozenset({"overloaded", "deadline_exceeded"})  # turned away before the handler began

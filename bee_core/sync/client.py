@@ -10,6 +10,7 @@ import time
 import warnings
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+from weakref import WeakSet
 
 from .. import fork
 from ..assembly import Assembly
@@ -61,6 +62,7 @@ class Client:
         self._warned = False
         self._rng = random.Random()  # noqa: S311  # balancing and jitter, not secrets
         self._channels: set[Channel] = set()
+        self._retired: WeakSet[Channel] = WeakSet()  # whose nodes have left; kept alive by the calls that are still on them
         self._assembly: Assembly[Channel] = Assembly(
             self.config,
             PluginHub(plugins),
@@ -231,11 +233,14 @@ class Client:
         channel: Channel = transport.channel(node, settings)
         with self._lock:
             self._channels.add(channel)
+        if self._closing.is_set():
+            channel.close()  # `close` may have gone through them already
         return channel
 
     def _drop_channel(self, channel: Channel) -> None:
         with self._lock:
             self._channels.discard(channel)
+            self._retired.add(channel)
         channel.retire()
         self._futures.drop(channel)
 
@@ -252,6 +257,7 @@ class Client:
     def _close_channels(self) -> None:
         with self._lock:
             channels, self._channels = self._channels, set()
+            channels.update(self._retired)
         for channel in channels:
             channel.close()
 
@@ -264,7 +270,7 @@ class Client:
         self._ready = False
         self._lock = Lock()
         self._rng.seed()
-        for channel in self._channels:
+        for channel in (*self._channels, *self._retired):
             channel.discard_after_fork()
         self._futures.after_fork()
         self._assembly.after_fork()

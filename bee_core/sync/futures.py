@@ -13,6 +13,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from ..aio.driver import drive
 from ..aio.first_nodes import await_nodes
@@ -117,6 +118,7 @@ class FutureCalls:
         self._closing = asyncio.Event()
         self._tasks: dict[CallFuture[Any], asyncio.Task[None]] = {}
         self._attempts: dict[Channel, Attempt] = {}
+        self._retired: WeakSet[AsyncChannel] = WeakSet()  # whose nodes have left; kept alive by the calls that are still on them
 
     def start(self, call: Call) -> CallFuture[Any]:
         """Make a call, in the context that is current. Does not wait."""
@@ -162,9 +164,9 @@ class FutureCalls:
     def after_fork(self) -> None:
         """In a forked child: the calls in flight are the parent's, and their sockets are let go of."""
         futures = [*self._tasks, *(future for _, future, _ in self._begun)]
-        for attempt in self._attempts.values():
-            _inherited.append(attempt.channel)
-            discard = getattr(attempt.channel, "discard_after_fork", None)
+        for channel in self._channels():
+            _inherited.append(channel)
+            discard = getattr(channel, "discard_after_fork", None)
             if discard is not None:
                 discard()
         self._forget()
@@ -241,6 +243,7 @@ class FutureCalls:
     def _retire(self, channel: Channel) -> None:
         attempt = self._attempts.pop(channel, None)
         if attempt is not None:
+            self._retired.add(attempt.channel)
             attempt.channel.retire()
 
     def _cancel(self, future: CallFuture[Any]) -> None:
@@ -249,9 +252,13 @@ class FutureCalls:
             task.cancel()
 
     async def _close_channels(self) -> None:
-        attempts, self._attempts = self._attempts, {}
-        if attempts:
-            await asyncio.gather(*(attempt.channel.close() for attempt in attempts.values()))
+        channels = self._channels()
+        self._attempts = {}
+        if channels:
+            await asyncio.gather(*(channel.close() for channel in channels))
+
+    def _channels(self) -> list[AsyncChannel]:
+        return [*(attempt.channel for attempt in self._attempts.values()), *self._retired]
 
 
 def _closed(call: Call) -> CallCancelled:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import bee_core
+from bee_core import hookimpl
 from bee_core.errors import CallCancelled
 from faults.descriptors import open_sockets
 from faults.services import PATIENCE, serving
@@ -146,3 +147,77 @@ def test_closing_from_another_thread_while_many_call_gives_each_an_answer_or_a_c
         assert not thread.is_alive()
     assert [error for error in results if not isinstance(error, CallCancelled)] == []
     assert len(results) == 10
+
+
+class ClosingBalancer:
+    """Closes the client while it picks: what comes to the call afterwards finds it closed."""
+
+    settle = None
+
+    def __init__(self):
+        self.ready = ()
+        self.close = lambda: None
+
+    @hookimpl
+    def bee_register_balancers(self, registry):
+        registry.add("closing", lambda: self)
+
+    def update(self, ready):
+        self.ready = ready
+
+    def pick(self, key, tried, rng):
+        self.close()
+        return next((node for node in self.ready if node.id not in tried), None)
+
+
+def test_a_call_that_was_picking_its_node_when_the_client_was_closed_opens_no_connection(server, calculator):
+    balancer = ClosingBalancer()
+    before = open_sockets()
+    client = bee_core.build_client(client_config(server.address, balancer="closing"), plugins=[balancer])
+    calc = client.service("calc")
+    balancer.close = client.close
+    with pytest.raises(CallCancelled, match="closed") as caught:
+        calc.add(1, 2)
+    assert caught.value.executed == "no"
+    assert calculator.runs == 0
+    assert open_sockets() - before == set()
+
+
+class HeldCompressor:
+    """Compresses when the test lets it."""
+
+    def __init__(self):
+        self.entered = threading.Event()
+        self.release = threading.Event()
+
+    @hookimpl
+    def bee_register_compressors(self, registry):
+        registry.add("held", lambda: self)
+
+    def compress(self, body):
+        self.entered.set()
+        self.release.wait(PATIENCE)
+        return body[:100]
+
+    def decompress(self, body, limit):
+        raise AssertionError("nothing was sent")
+
+
+def test_a_call_that_was_compressed_when_an_asyncio_client_was_closed_opens_no_connection(server, calculator):
+    compressor = HeldCompressor()
+    before = open_sockets()
+
+    async def main():
+        client = bee_core.build_async_client(client_config(server.address, compress="held", compress_above="1 KiB"), plugins=[compressor])
+        call = asyncio.ensure_future(client.service("calc").size("a" * (1 << 20)))
+        assert await asyncio.get_running_loop().run_in_executor(None, compressor.entered.wait, PATIENCE)
+        await client.close()
+        compressor.release.set()
+        with pytest.raises(CallCancelled, match="closed") as caught:
+            await asyncio.wait_for(call, PATIENCE)
+        assert caught.value.executed == "no"
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+    assert calculator.runs == 0
+    assert open_sockets() - before == set()

@@ -13,6 +13,7 @@ import pytest
 import bee_core
 from bee_core import frames
 from bee_core.errors import DeadlineExceeded, RemoteError
+from cluster.servers import when
 from faults.rawpeer import RawClient, hello, request
 from faults.services import PATIENCE, serving
 from faults.users import client_config
@@ -110,6 +111,7 @@ def test_a_request_whose_deadline_passes_while_it_waits_for_a_thread_does_not_ru
         calculator.await_entered()
         with pytest.raises(DeadlineExceeded):
             user.call("add", 1, 2, options={"timeout": 0.2})
+        when(lambda: any(running.call.cancelled for running in tuple(server._endpoint._running)), "the server has not heard that nobody waits for it")
         calculator.release.set()
         assert holding.result() == 7
         assert user.call("add", 1, 2) == 3

@@ -18,6 +18,7 @@ from bee_core.plugin_hub import PluginHub
 from bee_core.testing import RegistryContract
 from bee_plugins.registries.zookeeper import ZooKeeperRegistry
 from bee_plugins.registries.zookeeper_options import ZooKeeperOptions
+from cluster.servers import when
 from registry_processes import ZooKeeper
 from zookeeper_rig import NODE, error_of, folder, instance, plain_client, run
 
@@ -178,9 +179,9 @@ def certificates(tmp_path_factory):
 
     new = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]
     for ca in ("ca", "other"):
-        openssl("req", "-x509", *new, "-keyout", f"{ca}.key", "-out", f"{ca}.pem", "-subj", f"/CN={ca}")
+        openssl("req", "-x509", *new, "-keyout", f"{ca}.key", "-out", f"{ca}.pem", "-subj", f"/CN={ca}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
     for name, alternative in (("server", "DNS:localhost,IP:127.0.0.1"), ("elsewhere", "DNS:elsewhere.example"), ("client", "DNS:client")):
-        (home / f"{name}.ext").write_text(f"subjectAltName={alternative}\n")
+        (home / f"{name}.ext").write_text(f"subjectAltName={alternative}\nauthorityKeyIdentifier=keyid\n")  # Python 3.13 is strict
         openssl("req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         openssl(
             *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
@@ -201,6 +202,12 @@ def tls_server(start_registry, home, name, *arguments):
         *(f"ssl.keyStore.location={home / name}.pem", "ssl.keyStore.password=", f"ssl.trustStore.location={home / 'ca.pem'}", "ssl.trustStore.password="),
         *arguments,
     )
+
+    def accepts():
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", port)) == 0
+
+    when(accepts, "ZooKeeper's door for TLS is not open")  # it opens after the other one, which was waited for
     return f"127.0.0.1:{port}"
 
 

@@ -152,6 +152,32 @@ def test_a_connection_that_is_back_in_time_is_silent_and_nothing_between_is_miss
     run(scenario)
 
 
+def test_a_first_look_at_a_service_that_nobody_serves_yet_may_be_given_up_at_any_moment(zookeeper, monkeypatch):
+    async def scenario(rig):
+        client, other = rig.registry(zookeeper.address), rig.registry(zookeeper.address)
+        session = await client._connected()
+        ask, asked, second = session.request, [], asyncio.Event()
+
+        async def request(start):
+            asked.append(start)
+            if len(asked) == 2:  # whether the folder is there, after it was not
+                second.set()
+                await asyncio.Event().wait()
+            return await ask(start)
+
+        monkeypatch.setattr(session, "request", request)
+        first = asyncio.ensure_future(client.watch(rig.service).__anext__())
+        await asyncio.wait_for(second.wait(), BOUND)
+        first.cancel()
+        await asyncio.wait((first,))
+        watcher = rig.watch(client)
+        await watcher.until_ids([])
+        await other.register(instance(rig.service))
+        await watcher.until_ids(["calc-1"])
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("wipe", [False, True], ids=["with its data", "without its data"])
 def test_a_registry_that_is_killed_is_out_of_reach_and_back_with_the_next_watch(start_registry, wipe):
     server = start_registry(ZooKeeper)

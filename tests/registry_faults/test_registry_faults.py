@@ -75,9 +75,15 @@ def test_a_server_and_a_client_start_without_their_registry(world, record):
         back = time.monotonic()
         server.expect("registered ")
         right = world.right(server) - back
-        when(lambda: without.nodes("calc").source == "registry", "the client without an address does not find the registry", patience=30)
+        when(
+            lambda: without.nodes("calc").source == "registry" and listed(without) == {server.url},
+            "the client without an address does not find the server",
+            patience=30,
+        )
         assert without.service("calc").echo("x") == "x"
-        when(lambda: with_address.nodes("calc").source == "registry", "the client with an address does not find the registry", patience=30)
+        when(
+            lambda: with_address.nodes("calc").source == "registry" and listed(with_address) == {server.url}, "the client with an address does not", patience=30
+        )
     assert load.failed == []
     record(f"{world.name} not there when server and client start", load, recover=right, note="the client calls the configured address meanwhile")
 

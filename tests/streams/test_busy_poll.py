@@ -9,7 +9,7 @@ import pytest
 
 from bee_core.errors import ConfigError
 from bee_core.streams import busy_poll
-from bee_core.streams.busy_poll import FIRST, MOST, BusyPoll, usable_window
+from bee_core.streams.busy_poll import FIRST, MISSES, MOST, BusyPoll, usable_window
 from streams.test_blocking import PairTransport, ack, channel_on, request, response
 
 WINDOW = 5.0
@@ -42,18 +42,34 @@ def test_a_slow_reply_begins_the_row_anew():
     assert not policy.worth_it
 
 
-def test_each_miss_asks_for_a_longer_row_up_to_a_bound_and_hits_forgive():
+def give_up(policy):
+    for _ in range(MISSES):
+        assert policy.worth_it
+        policy.missed()
+    assert not policy.worth_it
+
+
+def test_a_hit_between_misses_keeps_it_looking():
+    policy = looking(BusyPoll(1.0))
+    for _ in range(5):
+        for _ in range(MISSES - 1):
+            policy.missed()
+        policy.found()
+    assert policy.worth_it
+
+
+def test_each_time_it_gives_up_it_asks_for_a_longer_row_up_to_a_bound_and_hits_forgive():
     policy = BusyPoll(1.0)
     rows = []
     for _ in range(12):
-        looking(policy).missed()
+        give_up(looking(policy))
         rows.append(policy._needed)
     assert rows[:3] == [2 * FIRST, 4 * FIRST, 8 * FIRST]
     assert rows[-1] == MOST
     looking(policy)
     for _ in range(MOST):
         policy.found()
-    policy.missed()
+    give_up(policy)
     assert policy._needed == 2 * FIRST
 
 
@@ -106,16 +122,17 @@ def test_while_another_thread_waits_for_a_reply_nobody_looks(channel):
     finally:
         busy_poll.waiting.discard(somebody)
     assert slept > 0
-    assert call(channel, FIRST + 2) == [0]
+    rows = [call(channel, number) for number in range(FIRST + 2, 2 * FIRST + 3)]
+    assert rows == [[5000]] * FIRST + [[0]], "alone again, for as many replies as at first"
 
 
 def test_a_reply_that_does_not_come_in_the_window_is_waited_for_asleep_until_its_own_bound(channel):
     for number in range(1, FIRST + 1):
         call(channel, number)
     channel.busy_poll.window = 0.02
+    channel.busy_poll._missed = MISSES - 1
     began = time.monotonic()
-    pending = channel.start(request(read_timeout=0.1))
-    assert pending.wait().kind == "deadline_exceeded"
+    assert channel.start(request(read_timeout=0.1)).wait().kind == "deadline_exceeded"
     assert time.monotonic() - began >= 0.1
     assert not channel.busy_poll.worth_it
 

@@ -472,6 +472,28 @@ async def test_a_retired_channel_closes_when_its_last_call_ends():
 
 
 @run
+@pytest.mark.parametrize("oneway", [False, True])
+async def test_a_channel_that_was_retired_before_it_connected_closes_when_its_last_call_ends(oneway):
+    transport = PairTransport(b"" if oneway else ack())
+    channel = channel_on(transport)
+    channel.retire()
+    begun = request(connect_timeout=50.0, read_timeout=50.0)  # whose ends would close it as well
+    begun.oneway = oneway
+    pending = channel.start(begun)
+    await until(lambda: transport.peers)
+    peer = transport.peers[0]
+    if oneway:
+        assert await peer.hear_kinds(1) == ["hello"]
+        await peer.say(ack())
+        assert await peer.hear_kinds(1) == ["request"]
+    else:
+        assert await peer.hear_kinds(2) == ["hello", "request"]
+        await peer.say(response(1))
+    assert (await pending.reply).ok
+    assert await peer.hear_kinds(1) == ["end"]
+
+
+@run
 async def test_close_cancels_calls_and_afterwards_nothing_is_sent():
     channel, _, peer = await opened()
     pending = channel.start(request())
@@ -605,6 +627,19 @@ async def test_what_was_said_to_be_sent_still_leaves_when_the_channel_is_closed(
     while "end" not in heard:
         heard += await peer.hear(1)
     assert len([frame for frame in heard if frame != "end" and frame.kind == frames.REQUEST]) >= 1 + len(done)
+    await closing
+
+
+@run
+async def test_what_was_said_to_be_sent_still_leaves_when_a_retired_channel_is_closed():
+    channel, _, peer = await opened()
+    assert (await channel.start(oneway(body=b"x" * (MAX_BODY - 1))).reply).ok
+    channel.retire()
+    closing = asyncio.ensure_future(channel.close())
+    heard = []
+    while "end" not in heard:
+        heard += await peer.hear(1)
+    assert [frame.kind for frame in heard if frame != "end"] == [frames.REQUEST]
     await closing
 
 

@@ -112,6 +112,21 @@ async def test_a_failure_is_logged_once(failure, level, caplog):
 
 
 @run
+async def test_a_peer_writes_no_lines_of_its_own_into_the_log(caplog):
+    name = "add\nCRITICAL: forged " + "x" * 10_000
+    async with served() as (endpoint, connect, _):
+        client = await greeted(connect)
+        await client.say(request(1, block=messages.request_fields(name, oneway=True)))
+        await until(lambda: endpoint.calls)
+        endpoint.calls[0].fail(local("invalid_argument", "no parameter b\nCRITICAL: forged " + "x" * 10_000))
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage()
+    assert "calc.add\\nCRITICAL" in record.getMessage()
+    assert len(record.getMessage()) < 2000
+    assert len(record.bee_fields["method"]) < 200
+
+
+@run
 async def test_a_request_whose_fields_cannot_be_read_is_answered_since_nobody_knows_what_it_is():
     async with served() as (endpoint, connect, _):
         client = await greeted(connect)

@@ -11,6 +11,7 @@ import attrs
 
 from bee_core.addresses import Address, parse
 from bee_core.hookspecs import OptionError
+from bee_plugins.registries.client_certificate import load_client_certificate, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,10 +93,7 @@ def tls_context(options: ConsulOptions, addresses: Sequence[Address]) -> ssl.SSL
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if options.cert is not None:
-        try:
-            context.load_cert_chain(options.cert, options.key, password="")  # an empty password: OpenSSL would ask for one at the terminal
-        except (OSError, ValueError) as error:
-            raise OptionError("cert", f"cert is {options.cert!r} and key {options.key or options.cert!r}, which cannot be used: {_reason(error)}") from error
+        load_client_certificate(context, options.cert, options.key)
     return context
 
 
@@ -106,10 +104,4 @@ def _load_authorities(context: ssl.SSLContext, path: str) -> None:
         else:
             context.load_verify_locations(cafile=path)
     except (OSError, ValueError) as error:
-        raise OptionError("ca", f"ca is {path!r}, which cannot be used: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"no certificate or key in the form PEM that fits ({error.reason or error})"
-    return str(getattr(error, "strerror", None) or error)
+        raise OptionError("ca", f"ca is {path!r}, which cannot be used: {reason_of(error)}") from error

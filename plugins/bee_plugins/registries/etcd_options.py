@@ -9,6 +9,8 @@ import attrs
 
 from bee_core.addresses import parse
 from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time, when the options are structured
+from bee_core.hookspecs import OptionError
+from bee_plugins.registries.client_certificate import load_client_certificate, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +95,7 @@ def tls_context(addresses: Iterable[str], options: EtcdOptions) -> ssl.SSLContex
     """What TLS needs, or None where no address wants it. Reads the files.
 
     Raises:
-        ValueError: A file is missing or is not what it should be, or there are files and no address to use them for.
+        ValueError: A file is missing or is not what it should be (OptionError), or there are files and no address to use them for.
     """
     if not any(address.startswith("https:") for address in addresses):
         if options.ca is not None or options.cert is not None:
@@ -101,21 +103,8 @@ def tls_context(addresses: Iterable[str], options: EtcdOptions) -> ssl.SSLContex
         return None
     try:
         context = ssl.create_default_context(cafile=options.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ValueError(f"ca is {options.ca!r}, which cannot be used: {_reason(error)}") from None
+    except OSError as error:  # SSLError is one
+        raise OptionError("ca", f"ca is {options.ca!r}, which cannot be used: {reason_of(error)}") from None
     if options.cert is not None:
-        try:
-            context.load_cert_chain(options.cert, options.key, password=_no_pass_phrase)
-        except (OSError, ssl.SSLError) as error:
-            raise ValueError(f"cert is {options.cert!r} and key {options.key or options.cert!r}, which cannot be used: {_reason(error)}") from None
+        load_client_certificate(context, options.cert, options.key)
     return context
-
-
-def _no_pass_phrase() -> str:
-    return ""  # OpenSSL would ask at the terminal
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"no certificate or key in the form PEM that fits ({error.reason or error})"
-    return str(error.strerror or error).lower()

@@ -47,6 +47,7 @@ class Listing:
         self._records: dict[str, bytes] = {}
         self._ids: dict[str, str] = {}  # by name
         self._nodes: dict[str, Node] = {}  # by id
+        self._rivals: dict[str, set[str]] = {}  # by id: names of records that are left out because another has it
         self._put: dict[str, Node] = {}
         self._gone: set[str] = set()
         self._last: Snapshot | None = None
@@ -66,6 +67,7 @@ class Listing:
             if safe_name(node.id) != name and node.id != plain_name(name):
                 raise ValueError(f"is the record of another id than its key says: {node.id!r}"[:200])
             if node.id != before and node.id in self._nodes:
+                self._rivals.setdefault(node.id, set()).add(name)
                 raise ValueError(f"has the id of another record: {node.id!r}"[:200])
         except ValueError as error:
             self._complaints.say(name, f"{self._where(name)} {error}; it is skipped")
@@ -112,3 +114,7 @@ class Listing:
             del self._nodes[id_]
             self._put.pop(id_, None)
             self._gone.add(id_)
+            for rival in self._rivals.pop(id_, ()):
+                data = self._records.pop(rival, None)
+                if data is not None:
+                    self.put(rival, data)

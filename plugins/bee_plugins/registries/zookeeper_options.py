@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from bee_core.addresses import Address, parse
+from bee_core.hookspecs import OptionError
+from bee_plugins.registries.client_certificate import load_client_certificate, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,19 +78,16 @@ def tls_context(options: ZooKeeperOptions) -> ssl.SSLContext | None:
     """How servers are believed, and what they are shown; None without TLS. Names of hosts are checked.
 
     Raises:
-        ValueError: A file cannot be used; the message names it.
+        OptionError: A file cannot be used; the message names it.
     """
     if not options.tls:
         return None
     try:
         context = ssl.create_default_context(cafile=options.ca)
     except OSError as error:  # SSLError is one
-        raise ValueError(f"ca: {options.ca} has no certificates that can be used: {error.strerror or error}") from error
+        raise OptionError("ca", f"ca is {options.ca!r}, which cannot be used: {reason_of(error)}") from error
     if options.cert:
-        try:
-            context.load_cert_chain(options.cert, options.key)
-        except OSError as error:
-            raise ValueError(f"cert: {options.cert} and its key cannot be used: {error.strerror or error}") from error
+        load_client_certificate(context, options.cert, options.key)
     return context
 
 

@@ -107,12 +107,13 @@ class ServiceView:
         names: set[str] = set()
         self._to_list = False
         try:
-            names.update(await self.session.request(lambda client: client.get_children_async(self._path, watch=self.session.on_event)))
-        except NoNodeError:
-            # Nobody has registered yet, or an administrator has removed it: there is a watch for its coming as well.
-            if await self.session.request(lambda client: client.exists_async(self._path, watch=self.session.on_event)) is not None:
-                self._to_list = True
-        except BaseException:
+            try:
+                names.update(await self.session.request(lambda client: client.get_children_async(self._path, watch=self.session.on_event)))
+            except NoNodeError:
+                # Nobody has registered yet, or an administrator has removed it: there is a watch for its coming as well.
+                if await self.session.request(lambda client: client.exists_async(self._path, watch=self.session.on_event)) is not None:
+                    self._to_list = True
+        except BaseException:  # also where it was given up between the two: the next look is the first
             self._to_list = True
             raise
         for name in self._names - names:
