@@ -17,7 +17,14 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 SOURCES = ["bee_core", "plugins"]
 USUAL = "not slow and not registries"
 SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
-UNPACKED = ["tests/cli", "tests/config", "tests/control", "tests/plugins", "tests/server", "tests/streams"]
+UNPACKED = [
+    "tests/cli",
+    "tests/config",
+    "tests/control",
+    "tests/plugins",
+    "tests/server",
+    "tests/streams",
+]
 PROGRAMS = ["tests", "examples", "benchmarks", "noxfile.py"]
 BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md"]
 
@@ -88,15 +95,31 @@ def wheel(session: nox.Session) -> None:
 
     session.run("python", "-m", "venv", "--clear", str(built / "venv"))
     programs = built / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-    session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", f"{file}[all,test]", external=True)
+    session.run(
+        str(programs / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        f"{file}[all,test]",
+        external=True,
+    )
     away = built / "away"
     for name in BESIDE_THE_SOURCES:
         copy(ROOT / name, away / name)
     session.chdir(away)
     # By its script, pytest leaves the working directory off the path: bee comes from the wheel or not at all.
     # Without the tests that break processes and registries: what the package lacks shows in the others.
-    files = [*UNPACKED, *sorted(f"tests/{file.name}" for file in (ROOT / "tests").glob("test_*.py"))]
-    session.run(str(programs / "pytest"), *(session.posargs or ["-m", USUAL, *SIDE_BY_SIDE, *files]), external=True, env={"PYTHONPATH": None})
+    files = [
+        *UNPACKED,
+        *sorted(f"tests/{file.name}" for file in (ROOT / "tests").glob("test_*.py")),
+    ]
+    session.run(
+        str(programs / "pytest"),
+        *(session.posargs or ["-m", USUAL, *SIDE_BY_SIDE, *files]),
+        external=True,
+        env={"PYTHONPATH": None},
+    )
 
 
 def check_top_level(session: nox.Session, file: Path) -> None:
@@ -105,7 +128,9 @@ def check_top_level(session: nox.Session, file: Path) -> None:
     top = {name.split("/")[0] for name in names}
     packages = {name for name in top if not name.endswith(".dist-info")}
     if packages != {"bee_core", "bee_plugins"}:
-        session.error(f"the wheel's top level is {sorted(packages)}, and must be bee_core and bee_plugins")
+        session.error(
+            f"the wheel's top level is {sorted(packages)}, and must be bee_core and bee_plugins"
+        )
     for needed in ("bee_core/py.typed", "bee_plugins/py.typed"):
         if needed not in names:
             session.error(f"the wheel lacks {needed}")
@@ -129,25 +154,64 @@ def fuzz(session: nox.Session) -> None:
     folder = ROOT / ".nox" / "fuzz"
     programs = folder / "venv" / "bin"
     if not (programs / "python").exists():
-        session.run(find_python_for_atheris(session), "-m", "venv", "--clear", str(folder / "venv"), external=True)
-    session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", "atheris>=3.0", f"{ROOT}[all]", external=True)
+        session.run(
+            find_python_for_atheris(session),
+            "-m",
+            "venv",
+            "--clear",
+            str(folder / "venv"),
+            external=True,
+        )
+    session.run(
+        str(programs / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "atheris>=3.0",
+        f"{ROOT}[all]",
+        external=True,
+    )
     run = [str(programs / "python"), str(ROOT / "tests" / "fuzz" / "run.py")]
-    known = str(session.run(*run, external=True, silent=True)).splitlines()[-1].split()  # atheris reports on other lines
+    known = (
+        str(session.run(*run, external=True, silent=True)).splitlines()[-1].split()
+    )  # atheris reports on other lines
     if unknown := set(names) - set(known):
-        session.error(f"there is no harness {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        session.error(
+            f"there is no harness {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+        )
     for name in names or known:
-        bounds = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096", "-print_final_stats=1"]
+        bounds = [
+            f"-max_total_time={seconds}",
+            "-timeout=10",
+            "-rss_limit_mb=2048",
+            "-max_len=4096",
+            "-print_final_stats=1",
+        ]
         session.log(f"{name}: {seconds} s")
-        session.run(*run, name, str(folder / "corpus" / name), f"-artifact_prefix={folder}/{name}-", *bounds, external=True)
+        session.run(
+            *run,
+            name,
+            str(folder / "corpus" / name),
+            f"-artifact_prefix={folder}/{name}-",
+            *bounds,
+            external=True,
+        )
 
 
 def find_python_for_atheris(session: nox.Session) -> str:
-    if sys.platform == "linux" and sys.implementation.name == "cpython" and (3, 11) <= sys.version_info < (3, 14):
+    if (
+        sys.platform == "linux"
+        and sys.implementation.name == "cpython"
+        and (3, 11) <= sys.version_info < (3, 14)
+    ):
         return sys.executable
     for name in ("python3.13", "python3.12", "python3.11"):
         path = shutil.which(name)
         # One that is found may still be a shim for a Python that is not there.
-        if path and str(session.run(path, "--version", external=True, silent=True, success_codes=range(256))).startswith("Python 3."):
+        if path and str(
+            session.run(path, "--version", external=True, silent=True, success_codes=range(256))
+        ).startswith("Python 3."):
             return path
     return session.error(
         "atheris, which guides the fuzzing, has wheels for CPython 3.11 to 3.13 on Linux: install one of them, so that python3.12, say, is on the PATH"

@@ -75,14 +75,15 @@ def __getattr__(name: str) -> Any:
 
     where = _LAZY.get(name)
     if where is None:
-        msg = f"module 'bee_core' has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module 'bee_core' has no attribute {name!r}")
     value = getattr(import_module(f".{where}", __name__), name)
     globals()[name] = value
     return value
 
 
-def build_client(config: str | os.PathLike[str] | Mapping[str, Any] | Config, *, plugins: Sequence[object] = ()) -> Client:
+def build_client(
+    config: str | os.PathLike[str] | Mapping[str, Any] | Config, *, plugins: Sequence[object] = ()
+) -> Client:
     """Make a blocking client.
 
     Args:
@@ -101,7 +102,9 @@ def build_client(config: str | os.PathLike[str] | Mapping[str, Any] | Config, *,
     return Client(config, plugins)
 
 
-def build_async_client(config: str | os.PathLike[str] | Mapping[str, Any] | Config, *, plugins: Sequence[object] = ()) -> AsyncClient:
+def build_async_client(
+    config: str | os.PathLike[str] | Mapping[str, Any] | Config, *, plugins: Sequence[object] = ()
+) -> AsyncClient:
     """Make an asyncio client; arguments and errors as for :func:`build_client`.
 
     Returns:
@@ -112,7 +115,9 @@ def build_async_client(config: str | os.PathLike[str] | Mapping[str, Any] | Conf
     return AsyncClient(config, plugins)
 
 
-def build_server(config: str | os.PathLike[str] | Mapping[str, Any] | Config, *, plugins: Sequence[object] = ()) -> Server:
+def build_server(
+    config: str | os.PathLike[str] | Mapping[str, Any] | Config, *, plugins: Sequence[object] = ()
+) -> Server:
     """Make a server; arguments and errors as for :func:`build_client`.
 
     Returns:

@@ -71,18 +71,24 @@ def parse(text: str) -> Address:
     match = _SCHEME.fullmatch(text)
     scheme, rest = (match[1].lower(), match[2]) if match else ("tcp", text)
     if match is None and "://" in text:
-        raise ValueError(f"{text!r} does not begin with a scheme such as tcp:// (a letter, then letters, digits, +, . or -)")
+        raise ValueError(
+            f"{text!r} does not begin with a scheme such as tcp:// (a letter, then letters, digits, +, . or -)"
+        )
     if scheme == "unix":
         return _unix(text, rest)
     if match is None and text.startswith(("unix:", "/")):
-        raise ValueError(f"{text!r} is not an address; for a unix socket write unix:///absolute/path")
+        raise ValueError(
+            f"{text!r} is not an address; for a unix socket write unix:///absolute/path"
+        )
     authority, slash, tail = rest.partition("/")
     host, port = _split(text, authority)
     if scheme in _HOST_AND_PORT:
         if slash:
             raise ValueError(f"{text!r} has a path; {scheme}:// wants host:port and nothing more")
         if not host:
-            raise ValueError(f"{text!r} has no host; write host:port, with 127.0.0.1 for this machine only or 0.0.0.0 for every interface")
+            raise ValueError(
+                f"{text!r} has no host; write host:port, with 127.0.0.1 for this machine only or 0.0.0.0 for every interface"
+            )
         if port is None:
             raise ValueError(f"{text!r} has no port; write {rest}:9000, say")
     elif not host and not tail:
@@ -92,21 +98,27 @@ def parse(text: str) -> Address:
 
 def _unix(text: str, path: str) -> Address:
     if not path.startswith("/") or path == "/":
-        raise ValueError(f"unix:// wants an absolute path, with three slashes: unix:///run/calc.sock and not {text!r}")
+        raise ValueError(
+            f"unix:// wants an absolute path, with three slashes: unix:///run/calc.sock and not {text!r}"
+        )
     return Address("unix", path=path)
 
 
 def _split(text: str, authority: str) -> tuple[str, int | None]:
     if "@" in authority:
         # Not repeated in the message: what stands before the @ is a secret.
-        raise ValueError("an address holds no user and no password; credentials go into the plugin's options")
+        raise ValueError(
+            "an address holds no user and no password; credentials go into the plugin's options"
+        )
     if authority.startswith("["):
         inside, bracket, after = authority[1:].partition("]")
         if not bracket or (after and not after.startswith(":")):
             raise ValueError(f"{text!r} is not an address; write an IPv6 address as [::1]:9000")
         return _ipv6(inside), _port(text, after[1:]) if after else None
     if authority.count(":") > 1:
-        raise ValueError(f"{text!r} has several colons; put an IPv6 address in brackets: [::1]:9000")
+        raise ValueError(
+            f"{text!r} has several colons; put an IPv6 address in brackets: [::1]:9000"
+        )
     host, colon, port = authority.partition(":")
     return _host(host), _port(text, port) if colon else None
 

@@ -80,13 +80,17 @@ class Assembly(Generic[C]):
         self.registry_config = config.registry or RegistryConfig()
         self.heartbeat_interval = self.registry_config.heartbeat_interval
         self.registry = self.make_registry()
-        self.services: dict[str, Service[C]] = {name: self._service(client) for name, client in config.clients.items()}
+        self.services: dict[str, Service[C]] = {
+            name: self._service(client) for name, client in config.clients.items()
+        }
 
     def _create(self, ref: PluginRef, kind: Any) -> Any:
         return self._hub.create(ref, kind, origin=self._config)
 
     def _service(self, client: ClientConfig) -> Service[C]:
-        compressor = None if client.compress is None else self._create(client.compress, "compressor")
+        compressor = (
+            None if client.compress is None else self._create(client.compress, "compressor")
+        )
         rule = SizeRule(
             compressor,
             max_size=client.max_size,
@@ -106,7 +110,11 @@ class Assembly(Generic[C]):
         balancer = self._create(client.balancer, "balancer")
         nodes: NodeSet[C] = NodeSet(
             client.name,
-            Directory(None if client.version is None else Range.parse(client.version), client.tags, client.zone),
+            Directory(
+                None if client.version is None else Range.parse(client.version),
+                client.tags,
+                client.zone,
+            ),
             balancer,
             lambda node: self._make_channel(self._transport(client, node.url), node, settings),
             self._breakers(client.breaker),
@@ -121,9 +129,17 @@ class Assembly(Generic[C]):
             budget=RetryBudget(),
             limiter=None if client.limiter is None else self._create(client.limiter, "limiter"),
             fault_tolerances={"": self._create(client.fail, "fault_tolerance")}
-            | {name: self._create(method.fail, "fault_tolerance") for name, method in client.methods.items() if method.fail != client.fail},
+            | {
+                name: self._create(method.fail, "fault_tolerance")
+                for name, method in client.methods.items()
+                if method.fail != client.fail
+            },
             fallbacks={"": self._fallback(client.fallback)}
-            | {name: self._fallback(method.fallback) for name, method in client.methods.items() if method.fallback != client.fallback},
+            | {
+                name: self._fallback(method.fallback)
+                for name, method in client.methods.items()
+                if method.fallback != client.fallback
+            },
             observers=self._hub.observers(client.name),
             clock=self._clock,
             rng=self._rng,
@@ -149,13 +165,18 @@ class Assembly(Generic[C]):
 
     def addresses(self, service: Service[C]) -> tuple[Node, ...]:
         """The nodes that the configuration names."""
-        return tuple(Node(entry.url, entry.url, entry.version, entry.weight, tags=entry.tags) for entry in service.config.address)
+        return tuple(
+            Node(entry.url, entry.url, entry.version, entry.weight, tags=entry.tags)
+            for entry in service.config.address
+        )
 
     def make_registry(self) -> Registry:
         """The registry's plugin. A forked child makes one of its own, since what the parent's is connected to stays the parent's."""
         section = self.registry_config
         settings = RegistrySettings(section.address, section.heartbeat_interval)
-        registry: Registry = self._hub.create(section.plugin, "registry", settings, origin=self._config)
+        registry: Registry = self._hub.create(
+            section.plugin, "registry", settings, origin=self._config
+        )
         return registry
 
     def make_balancer(self, service: Service[C]) -> Balancer:
@@ -178,14 +199,18 @@ class Assembly(Generic[C]):
         for service in self.services.values():
             service.after_fork()
 
-    def watch_breakers(self, told: Callable[[Service[C], Node, BreakerState, BreakerState], None]) -> None:
+    def watch_breakers(
+        self, told: Callable[[Service[C], Node, BreakerState, BreakerState], None]
+    ) -> None:
         """Have each change of a node's breaker told: the service, the node, the states before and after. Before the first call."""
         for service in self.services.values():
             service.nodes.on_breaker_change = partial(told, service)
 
     def async_channel(self, service: Service[C], node: Node) -> AsyncChannel:
         """A channel of its own to a node of a service, on the running loop; for the control plane, whatever the client's style."""
-        return self._transport(service.config, node.url).async_channel(node, self._settings[service.name])
+        return self._transport(service.config, node.url).async_channel(
+            node, self._settings[service.name]
+        )
 
     def _fallback(self, ref: PluginRef | None) -> Any:
         return None if ref is None else self._create(ref, "fallback")
@@ -204,6 +229,10 @@ class Assembly(Generic[C]):
         with self._lock:
             transport = self._transports.get(key)
             if transport is None:
-                ref = client.transport if own else PluginRef(scheme, {}, f"bee.rpc.client.{client.name}.address")
+                ref = (
+                    client.transport
+                    if own
+                    else PluginRef(scheme, {}, f"bee.rpc.client.{client.name}.address")
+                )
                 transport = self._transports[key] = self._create(ref, "transport")
             return transport

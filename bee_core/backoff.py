@@ -25,8 +25,7 @@ _DOUBLINGS = 64  # more would only leave the range of floats: 25 ms doubled 64 t
 
 def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
     if not 0 < value < float("inf"):
-        msg = f"{attribute.name} must be a number of seconds above 0, not {value:g}"
-        raise ValueError(msg)
+        raise ValueError(f"{attribute.name} must be a number of seconds above 0, not {value:g}")
 
 
 @attrs.frozen
@@ -44,8 +43,7 @@ class Backoff:
     def __attrs_post_init__(self) -> None:
         """Refuse a cap that makes the base meaningless."""
         if self.cap < self.base:
-            msg = f"cap ({self.cap:g} s) must not be below base ({self.base:g} s)"
-            raise ValueError(msg)
+            raise ValueError(f"cap ({self.cap:g} s) must not be below base ({self.base:g} s)")
 
     def ceiling(self, index: int) -> float:
         """The longest delay, in seconds, that :meth:`delay` returns for ``index``."""

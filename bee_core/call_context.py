@@ -26,7 +26,17 @@ class CurrentCall:
         cancelled: True once the caller gave up or the deadline passed. A ``def`` handler that works long should look at it.
     """
 
-    __slots__ = ("_clock", "_metadata", "baggage", "cancelled", "deadline", "dedupe_key", "method", "peer", "service")
+    __slots__ = (
+        "_clock",
+        "_metadata",
+        "baggage",
+        "cancelled",
+        "deadline",
+        "dedupe_key",
+        "method",
+        "peer",
+        "service",
+    )
 
     def __init__(
         self,
@@ -71,8 +81,12 @@ class CurrentCall:
             CallCancelled: The caller gave up, or the deadline passed.
         """
         if self.cancelled or (self.deadline is not None and self._clock() >= self.deadline):
-            msg = "the caller has given up"
-            raise CallCancelled(msg, service=self.service, method=self.method, executed="maybe")
+            raise CallCancelled(
+                "the caller has given up",
+                service=self.service,
+                method=self.method,
+                executed="maybe",
+            )
 
 
 _current: ContextVar[CurrentCall | None] = ContextVar("bee_current_call", default=None)
@@ -97,6 +111,7 @@ def current_call(default: Any = _MISSING) -> CurrentCall | None:
     """
     call = _current.get()
     if call is None and default is _MISSING:
-        msg = "no call is being handled here; current_call(None) gives None instead of this error"
-        raise LookupError(msg)
+        raise LookupError(
+            "no call is being handled here; current_call(None) gives None instead of this error"
+        )
     return call

@@ -48,7 +48,17 @@ class Call(Request):
         value: The result, once there is one.
     """
 
-    __slots__ = ("args", "attempts", "degraded", "executed", "kwargs", "node", "plan", "started", "value")
+    __slots__ = (
+        "args",
+        "attempts",
+        "degraded",
+        "executed",
+        "kwargs",
+        "node",
+        "plan",
+        "started",
+        "value",
+    )
 
     def __init__(
         self,
@@ -113,11 +123,28 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
     service = plan.service
     error: Exception | None = None
     if failure is not None:
-        said = to_error(failure, service=service.name, method=plan.method, node=call.node, attempts=call.attempts, executed=call.executed)
+        said = to_error(
+            failure,
+            service=service.name,
+            method=plan.method,
+            node=call.node,
+            attempts=call.attempts,
+            executed=call.executed,
+        )
         # The fallback is outermost: it answers for an expired deadline and a full queue as well.
         error = said if plan.fallback is None else _degrade(call, plan.fallback, said)
     if service.observers:
-        service.observe(CallRecord(service.name, plan.method, call.node, call.attempts, service.clock() - call.started, failure, call.degraded))
+        service.observe(
+            CallRecord(
+                service.name,
+                plan.method,
+                call.node,
+                call.attempts,
+                service.clock() - call.started,
+                failure,
+                call.degraded,
+            )
+        )
     return error
 
 
@@ -126,12 +153,24 @@ def abandon(call: Call) -> None:
     service = call.plan.service
     if service.observers:
         failure = cancelled("the caller gave up", sent=call.attempts > 0)
-        service.observe(CallRecord(service.name, call.method, call.node, call.attempts, service.clock() - call.started, failure, degraded=False))
+        service.observe(
+            CallRecord(
+                service.name,
+                call.method,
+                call.node,
+                call.attempts,
+                service.clock() - call.started,
+                failure,
+                degraded=False,
+            )
+        )
 
 
 def _degrade(call: Call, fallback: Fallback, error: CallError) -> Exception | None:
     try:
-        call.value = fallback.answer(call.plan.service.name, call.plan.method, call.args, call.kwargs, error)
+        call.value = fallback.answer(
+            call.plan.service.name, call.plan.method, call.args, call.kwargs, error
+        )
     except Exception as declined:  # the contract lets it raise what it likes
         return declined
     call.degraded = True
@@ -149,7 +188,9 @@ def _limited(call: Call) -> Generator[Effect, Any, Failure | None]:
     if admitted is not True:
         ticket: Ticket = admitted
         patience = ticket.timeout
-        until = call.deadline if patience is None else min(call.deadline, service.clock() + patience)
+        until = (
+            call.deadline if patience is None else min(call.deadline, service.clock() + patience)
+        )
         answer: Any = False
         try:
             answer = yield Queue(ticket, until)
@@ -160,8 +201,14 @@ def _limited(call: Call) -> Generator[Effect, Any, Failure | None]:
         if isinstance(answer, Failure):
             return answer
         if answer is not True:
-            what = "the deadline came" if until >= call.deadline else f"the limiter's queue_timeout ({patience:g} s) was over"
-            return local("overloaded", f"{what} while the call waited for its turn at the client's limiter")
+            what = (
+                "the deadline came"
+                if until >= call.deadline
+                else f"the limiter's queue_timeout ({patience:g} s) was over"
+            )
+            return local(
+                "overloaded", f"{what} while the call waited for its turn at the client's limiter"
+            )
     since = service.clock()
     failure: Failure | None = None
     verdict: Any = None
@@ -169,8 +216,13 @@ def _limited(call: Call) -> Generator[Effect, Any, Failure | None]:
         if since < call.deadline:
             failure = yield from _attempts(call)
         else:
-            failure = local("deadline_exceeded", "the deadline came just as the call had its turn at the client's limiter")
-        verdict = failure or (None if plan.oneway else _SUCCESS)  # how long a oneway takes to be sent says nothing of the service
+            failure = local(
+                "deadline_exceeded",
+                "the deadline came just as the call had its turn at the client's limiter",
+            )
+        verdict = failure or (
+            None if plan.oneway else _SUCCESS
+        )  # how long a oneway takes to be sent says nothing of the service
     finally:
         limiter.release(verdict, service.clock() - since)
     return failure
@@ -219,7 +271,12 @@ def _attempts(call: Call) -> Generator[Effect, Any, Failure | None]:
                 state, permit = _search(call, node, tried)
         if state is None:
             if failure is not None:
-                return _with_note(failure, "no other node is left to try" if picked else "the node is asked no more: its breaker cut it off, or it has left")
+                return _with_note(
+                    failure,
+                    "no other node is left to try"
+                    if picked
+                    else "the node is asked no more: its breaker cut it off, or it has left",
+                )
             kind, message = nodes.explain_none()
             return local(kind, message)
         call.node = node = state.node
@@ -230,11 +287,17 @@ def _attempts(call: Call) -> Generator[Effect, Any, Failure | None]:
         finally:
             # In a finally: a call that is given up in the middle gives its permit back without a verdict.
             if permit is not None:
-                nodes.settle(state, permit, _seen(state, outcome) if plan.oneway else outcome, clock())
+                nodes.settle(
+                    state, permit, _seen(state, outcome) if plan.oneway else outcome, clock()
+                )
                 permit = None
             # A balancer hears of what it picked, so that its counts come out even; a retry on the same node was not its choice.
             if picked and balancer.settle is not None:
-                balancer.settle(node, None if plan.oneway and outcome is not None and outcome.ok else outcome, clock())
+                balancer.settle(
+                    node,
+                    None if plan.oneway and outcome is not None and outcome.ok else outcome,
+                    clock(),
+                )
         if outcome.ok:
             try:
                 call.value = plan.codec.decode_result(outcome.body)  # type: ignore[union-attr]  # ok is True: a Success
@@ -243,7 +306,12 @@ def _attempts(call: Call) -> Generator[Effect, Any, Failure | None]:
                 return undecodable(error)
             return None
         failure = outcome
-        if failure.unsent and failure.executed == "no" and redials < FREE_REDIALS and clock() < call.deadline:
+        if (
+            failure.unsent
+            and failure.executed == "no"
+            and redials < FREE_REDIALS
+            and clock() < call.deadline
+        ):
             # Proven that the server never saw the whole request: not an attempt.
             redials += 1
             redial = True
@@ -279,14 +347,20 @@ def _seen(state: NodeState[Any], outcome: Outcome | None) -> Outcome | None:
     That it was sent is no verdict: beside oneway calls, calls that hang would never make a row of failures. Only a node that is half-open, and so answers pings, is taken
     back for it: that is all the trial there can be, and without it a service of oneway calls would stay half-open.
     """
-    if outcome is None or not outcome.ok or (state.breaker is not None and state.breaker.state == "half-open"):
+    if (
+        outcome is None
+        or not outcome.ok
+        or (state.breaker is not None and state.breaker.state == "half-open")
+    ):
         return outcome
     return None
 
 
 def may_retry(failure: Failure, *, idempotent: bool) -> bool:
     """The rule that keeps a write from running twice: only what did not run, or may run twice, is ever sent again."""
-    return failure.retry != "never" and (failure.executed == "no" or (idempotent and failure.executed == "maybe"))
+    return failure.retry != "never" and (
+        failure.executed == "no" or (idempotent and failure.executed == "maybe")
+    )
 
 
 def _same(call: Call, state: NodeState[Any]) -> tuple[NodeState[Any] | None, Permit | None]:
@@ -296,7 +370,9 @@ def _same(call: Call, state: NodeState[Any]) -> tuple[NodeState[Any] | None, Per
     return (None, None) if current is None else _admitted(service, current) or (None, None)
 
 
-def _admitted(service: Service[Any], state: NodeState[Any]) -> tuple[NodeState[Any], Permit | None] | None:
+def _admitted(
+    service: Service[Any], state: NodeState[Any]
+) -> tuple[NodeState[Any], Permit | None] | None:
     """The node with its breaker's permit, where it has a breaker; None when that gives none."""
     if state.breaker is UNUSED:
         service.nodes.connect(state)
@@ -306,7 +382,9 @@ def _admitted(service: Service[Any], state: NodeState[Any]) -> tuple[NodeState[A
     return None if permit is None else (state, permit)
 
 
-def _search(call: Call, node: Node | None, tried: Collection[str]) -> tuple[NodeState[Any] | None, Permit | None]:
+def _search(
+    call: Call, node: Node | None, tried: Collection[str]
+) -> tuple[NodeState[Any] | None, Permit | None]:
     """Go on picking until a node is still in the list and its breaker gives a permit."""
     service = call.plan.service
     passed: Sequence[str] = tuple(tried)

@@ -17,33 +17,41 @@ if TYPE_CHECKING:
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf")):
-        msg = f"with_options({attribute.name}={value!r}): expected a number of seconds above 0"
-        raise InvalidArgument(msg)
+    if value is not None and (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 < value < float("inf")
+    ):
+        raise InvalidArgument(
+            f"with_options({attribute.name}={value!r}): expected a number of seconds above 0"
+        )
 
 
 def _retries(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        msg = f"with_options({attribute.name}={value!r}): expected a whole number, 0 or more"
-        raise InvalidArgument(msg)
+        raise InvalidArgument(
+            f"with_options({attribute.name}={value!r}): expected a whole number, 0 or more"
+        )
 
 
 def _flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not isinstance(value, bool):
-        msg = f"with_options({attribute.name}={value!r}): expected True or False"
-        raise InvalidArgument(msg)
+        raise InvalidArgument(f"with_options({attribute.name}={value!r}): expected True or False")
 
 
 def _texts(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and not (isinstance(value, Mapping) and all(isinstance(key, str) and isinstance(item, str) for key, item in value.items())):
-        msg = f"with_options({attribute.name}=…): expected texts by name, got {value!r}"
-        raise InvalidArgument(msg)
+    if value is not None and not (
+        isinstance(value, Mapping)
+        and all(isinstance(key, str) and isinstance(item, str) for key, item in value.items())
+    ):
+        raise InvalidArgument(
+            f"with_options({attribute.name}=…): expected texts by name, got {value!r}"
+        )
 
 
 def _text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not isinstance(value, str):
-        msg = f"with_options({attribute.name}={value!r}): expected a text"
-        raise InvalidArgument(msg)
+        raise InvalidArgument(f"with_options({attribute.name}={value!r}): expected a text")
 
 
 class CallOptionsDict(TypedDict, total=False):
@@ -91,7 +99,9 @@ class CallOptions:
 
     def merged(self, newer: CallOptions) -> CallOptions:
         """These options with the newer ones over them; texts are joined by key."""
-        changes = {name: value for name in _OPTION_NAMES if (value := getattr(newer, name)) is not None}
+        changes = {
+            name: value for name in _OPTION_NAMES if (value := getattr(newer, name)) is not None
+        }
         for name in ("metadata", "baggage"):
             if name in changes and getattr(self, name):
                 changes[name] = {**getattr(self, name), **changes[name]}
@@ -180,7 +190,9 @@ class CallPlan:
         self.write_timeout = float(_or(options.write_timeout, config.write_timeout))
         self.read_timeout = float(_or(options.read_timeout, config.read_timeout))
         self.retries: int = _or(options.retries, config.retries)
-        self.idempotent: bool = not self.oneway and _or(options.idempotent, _or(config.idempotent, marked_idempotent))
+        self.idempotent: bool = not self.oneway and _or(
+            options.idempotent, _or(config.idempotent, marked_idempotent)
+        )
         self.fault_tolerance = fault_tolerance
         self.fallback = fallback
         self.rule = service.rule.with_threshold(config.compress_above)
@@ -196,4 +208,6 @@ class CallPlan:
         try:
             return request_fields(self.method, self.metadata, baggage, oneway=self.oneway)
         except ValueError as error:
-            raise InvalidArgument(str(error), service=self.service.name, method=self.method) from None
+            raise InvalidArgument(
+                str(error), service=self.service.name, method=self.method
+            ) from None

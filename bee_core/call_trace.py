@@ -94,9 +94,21 @@ class CallRecorder:
 
     def finish(self, call: Call, error: Exception | None) -> CallTrace:
         """The trace of a call that a driver has ended with this error."""
-        decided = tuple(attrs.evolve(step, decision=self._decision(call, index)) for index, step in enumerate(self._steps))
+        decided = tuple(
+            attrs.evolve(step, decision=self._decision(call, index))
+            for index, step in enumerate(self._steps)
+        )
         service = call.plan.service
-        return CallTrace(service.name, call.method, decided, service.clock() - call.started, call.attempts, call.degraded, call.value, error)
+        return CallTrace(
+            service.name,
+            call.method,
+            decided,
+            service.clock() - call.started,
+            call.attempts,
+            call.degraded,
+            call.value,
+            error,
+        )
 
     def _decision(self, call: Call, index: int) -> str:
         step = self._steps[index]
@@ -104,16 +116,35 @@ class CallRecorder:
         if step.kind != "attempt":
             if following is not None:
                 return "go on"
-            failed = next((one.failure for one in reversed(self._steps) if one.kind == "attempt" and one.failure is not None), None)
-            return f"give up: {self._note(failed) or 'no node is left to try'}" if step.failure is None else f"give up: {step.failure.message}"
+            failed = next(
+                (
+                    one.failure
+                    for one in reversed(self._steps)
+                    if one.kind == "attempt" and one.failure is not None
+                ),
+                None,
+            )
+            return (
+                f"give up: {self._note(failed) or 'no node is left to try'}"
+                if step.failure is None
+                else f"give up: {step.failure.message}"
+            )
         if step.failure is None:
             if self._end is not None:
                 return "give up: the result cannot be decoded"
             return "sent, and that is all of a oneway call" if call.oneway else "return the result"
         if following is None:
             return f"give up: {self._why_given_up(call, step.failure)}"
-        target = next((later.node for later in self._steps[index + 1 :] if later.kind == "attempt"), None)
-        where = "" if target is None else " on the same node" if target == step.node else " on another node"
+        target = next(
+            (later.node for later in self._steps[index + 1 :] if later.kind == "attempt"), None
+        )
+        where = (
+            ""
+            if target is None
+            else " on the same node"
+            if target == step.node
+            else " on another node"
+        )
         if following.kind == "pause":
             return f"retry{where} after a pause"
         if step.failure.unsent and step.failure.executed == "no":
@@ -122,7 +153,13 @@ class CallRecorder:
 
     def _note(self, failure: Failure | None) -> str:
         """What the flow itself says about giving up: it stands behind the message of the last failure."""
-        return "" if self._end is None else self._end.message.removeprefix("" if failure is None else failure.message).removeprefix("; ")
+        return (
+            ""
+            if self._end is None
+            else self._end.message.removeprefix(
+                "" if failure is None else failure.message
+            ).removeprefix("; ")
+        )
 
     def _why_given_up(self, call: Call, failure: Failure) -> str:
         plan = call.plan
@@ -132,18 +169,26 @@ class CallRecorder:
         if failure.retry == "never":
             return "such a failure is the same wherever it is tried"
         if not may_retry(failure, idempotent=plan.idempotent):
-            return "it ran" if failure.executed == "yes" else "it may have run, and the method is not marked idempotent"
+            return (
+                "it ran"
+                if failure.executed == "yes"
+                else "it may have run, and the method is not marked idempotent"
+            )
         if sum(step.kind == "attempt" for step in self._steps) > plan.retries:
             return f"retries ({plan.retries}) are used up"
         return f"{plan.service.config.method(call.method).fail.name} does not retry this"
 
 
-def _step(effect: Effect, answer: Outcome | bool | Failure | None, node: Node | None, seconds: float) -> Step:
+def _step(
+    effect: Effect, answer: Outcome | bool | Failure | None, node: Node | None, seconds: float
+) -> Step:
     failure = answer if isinstance(answer, Failure) else None
     if isinstance(effect, Attempt):
         return Step("attempt", seconds, node, failure)
     if isinstance(effect, Queue):
         if answer is False:
-            failure = Failure("overloaded", "the wait for the limiter was over", "no", "never", "caller")
+            failure = Failure(
+                "overloaded", "the wait for the limiter was over", "no", "never", "caller"
+            )
         return Step("queue", seconds, None, failure)
     return Step("pause", seconds, None, failure)

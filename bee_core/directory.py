@@ -42,7 +42,9 @@ class Directory:
 
     def __str__(self) -> str:
         """What is asked for, ``version >=1.0, <2 and tag gpu``, or ``anything``."""
-        parts = ([f"version {self.range}"] if self.range is not None else []) + ([_named_tags(self.tags)] if self.tags else [])
+        parts = ([f"version {self.range}"] if self.range is not None else []) + (
+            [_named_tags(self.tags)] if self.tags else []
+        )
         parts += [f"zone {_clipped(self.zone)}"] if self.zone is not None else []
         return " and ".join(parts) or "anything"
 
@@ -60,7 +62,11 @@ class Directory:
             if self.tags and not self.tags <= node.tags and (node.tags or not lenient):
                 lacking = f"lacks {_named_tags(self.tags - node.tags)}"
                 reason = f"{reason}; {lacking}" if reason else lacking
-            if self.zone is not None and node.zone != self.zone and (node.zone is not None or not lenient):
+            if (
+                self.zone is not None
+                and node.zone != self.zone
+                and (node.zone is not None or not lenient)
+            ):
                 elsewhere = (
                     f"is in zone {_clipped(node.zone)}, not {_clipped(self.zone)}"
                     if node.zone

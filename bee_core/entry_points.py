@@ -60,10 +60,13 @@ class Offer:
         try:
             return self.entry_point.load()
         except ImportError as error:
-            raise PluginError(f"{self.title} cannot be loaded: {missing_import(error, self.origin, self.target)}") from error
+            raise PluginError(
+                f"{self.title} cannot be loaded: {missing_import(error, self.origin, self.target)}"
+            ) from error
         except Exception as error:
-            message = f"{self.title} cannot be loaded: {self.origin.label} fails with {type(error).__name__}: {error}"
-            raise PluginError(message) from error
+            raise PluginError(
+                f"{self.title} cannot be loaded: {self.origin.label} fails with {type(error).__name__}: {error}"
+            ) from error
 
 
 def missing_import(error: ImportError, origin: Origin, target: str = "") -> str:
@@ -75,7 +78,9 @@ def missing_import(error: ImportError, origin: Origin, target: str = "") -> str:
     return f"{origin.label} fails to import ({error}); install what is missing"
 
 
-def read_offers(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> dict[tuple[Kind, str], list[Offer]]:
+def read_offers(
+    entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+) -> dict[tuple[Kind, str], list[Offer]]:
     """List all offers, by kind and name.
 
     Args:
@@ -88,7 +93,9 @@ def read_offers(entry_points: Iterable[importlib.metadata.EntryPoint] | None = N
     if entry_points is None:
         # One scan for all groups: each call of entry_points() reads the metadata of every distribution again.
         found = importlib.metadata.entry_points()
-        entry_points = [entry_point for group in groups for entry_point in found.select(group=group)]
+        entry_points = [
+            entry_point for group in groups for entry_point in found.select(group=group)
+        ]
     offers: dict[tuple[Kind, str], list[Offer]] = {}
     for entry_point in entry_points:
         kind = groups.get(entry_point.group)
@@ -118,8 +125,14 @@ _names: dict[str, tuple[str, str]] = {}
 def _offer(kind: Kind, entry_point: importlib.metadata.EntryPoint) -> Offer:
     # EntryPoint.extras is a list of match objects on Python 3.10, so the value is read here.
     extras = _EXTRAS.search(entry_point.value)
-    names = tuple(name.strip() for name in extras.group(1).split(",") if name.strip()) if extras else ()
+    names = (
+        tuple(name.strip() for name in extras.group(1).split(",") if name.strip()) if extras else ()
+    )
     target = _EXTRAS.sub("", entry_point.value).strip()
-    distribution, version = _named(entry_point.dist) if entry_point.dist else ("an unknown distribution", "")
+    distribution, version = (
+        _named(entry_point.dist) if entry_point.dist else ("an unknown distribution", "")
+    )
     label = f"{distribution} {version} ({target})" if version else f"{distribution} ({target})"
-    return Offer(kind, entry_point.name, target, Origin(distribution, version, label, names), entry_point)
+    return Offer(
+        kind, entry_point.name, target, Origin(distribution, version, label, names), entry_point
+    )

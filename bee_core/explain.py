@@ -33,7 +33,9 @@ MOST_PINGED = 64
 
 _AHEAD = 5  # picks that are told where the order is certain
 _SAMPLE = 1000  # picks of one copy
-_SEEDS = range(1, 9)  # copies; two nodes in turn from a random one on are taken for an order with a chance of 1 to 127
+_SEEDS = range(
+    1, 9
+)  # copies; two nodes in turn from a random one on are taken for an order with a chance of 1 to 127
 
 
 @attrs.frozen
@@ -153,7 +155,9 @@ def explain(
         health: What nodes said when they were asked, by id.
     """
     states = service.nodes.states
-    nodes = tuple(_standing(one, states.get(one.node.id), health.get(one.node.id, "")) for one in known.nodes)
+    nodes = tuple(
+        _standing(one, states.get(one.node.id), health.get(one.node.id, "")) for one in known.nodes
+    )
     ahead = _look_ahead(service.balancer, _ready(nodes), key, make_balancer, make_rng)
     return Explanation(
         service.name,
@@ -180,7 +184,10 @@ def _standing(known: KnownNode, state: NodeState[Any] | None, health: str) -> No
     elif not node.weight > 0:
         standing, reason = "weight 0", "takes no calls"
     elif breaker == "half-open":
-        standing, reason = "half-open", "it answers pings again; one call at a time shows whether it works"
+        standing, reason = (
+            "half-open",
+            "it answers pings again; one call at a time shows whether it works",
+        )
     return NodeStanding(node, standing, reason, breaker, health)
 
 
@@ -190,7 +197,11 @@ def _ready(nodes: tuple[NodeStanding, ...]) -> tuple[Node, ...]:
 
 
 def _look_ahead(
-    balancer: Balancer, ready: tuple[Node, ...], key: str | None, make_balancer: Callable[[], Balancer], make_rng: Callable[[int], Random]
+    balancer: Balancer,
+    ready: tuple[Node, ...],
+    key: str | None,
+    make_balancer: Callable[[], Balancer],
+    make_rng: Callable[[int], Random],
 ) -> NextPick:
     """Pick many times on copies with different seeds. Where chance has a say they differ, and then only shares can be told."""
     twin: Callable[[], Balancer] = getattr(balancer, "twin", None) or make_balancer
@@ -202,7 +213,11 @@ def _look_ahead(
     counts = Counter(node.id for run in runs for node in run)
     total = counts.total()
     by_id = {node.id: node for node in ready}
-    shares = tuple((by_id[node_id], count / total) for node_id, count in counts.most_common() if node_id in by_id)
+    shares = tuple(
+        (by_id[node_id], count / total)
+        for node_id, count in counts.most_common()
+        if node_id in by_id
+    )
     return NextPick(tuple(runs[0][:_AHEAD]) if all(run == runs[0] for run in runs) else (), shares)
 
 
@@ -212,7 +227,9 @@ def _picks(balancer: Balancer, key: str | None, rng: Random, number: int) -> Ite
         if node is None:
             return
         if balancer.settle is not None:
-            balancer.settle(node, None, 0.0)  # a copy that counts what is under way would think that none of these calls ever ends
+            balancer.settle(
+                node, None, 0.0
+            )  # a copy that counts what is under way would think that none of these calls ever ends
         yield node
 
 
@@ -221,12 +238,33 @@ def _registry(config: Config) -> Setting:
     section = config.registry
     if section is None or path not in config.lines:
         return Setting("registry", "direct" if section is None else section.protocol, None, None)
-    return Setting("registry", section.protocol, path, config.origin(path), options=tuple(section.options))
+    return Setting(
+        "registry", section.protocol, path, config.origin(path), options=tuple(section.options)
+    )
 
 
-_PLANNED = ("timeout", "connect_timeout", "write_timeout", "read_timeout", "retries", "idempotent", "oneway")  # what a plan has worked out
+_PLANNED = (
+    "timeout",
+    "connect_timeout",
+    "write_timeout",
+    "read_timeout",
+    "retries",
+    "idempotent",
+    "oneway",
+)  # what a plan has worked out
 _OF_METHOD = ("fail", "fallback", "compress_above")
-_OF_SERVICE = ("version", "tags", "zone", "balancer", "breaker", "limiter", "codec", "compress", "max_size", "max_inflated")
+_OF_SERVICE = (
+    "version",
+    "tags",
+    "zone",
+    "balancer",
+    "breaker",
+    "limiter",
+    "codec",
+    "compress",
+    "max_size",
+    "max_inflated",
+)
 
 
 def _settings(service: Service[Any], config: Config, method: str | None) -> Iterator[Setting]:
@@ -242,7 +280,9 @@ def _settings(service: Service[Any], config: Config, method: str | None) -> Iter
         path = config.stated(service.name, name, method)
         line = None if path is None else config.origin(path)
         shown, options = _plain(value)
-        yield Setting(name, shown, path, line, about.why if path is None else "", about.unit, options)
+        yield Setting(
+            name, shown, path, line, about.why if path is None else "", about.unit, options
+        )
 
 
 def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:

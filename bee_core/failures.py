@@ -43,7 +43,19 @@ class Failure:
         unsent: True when it is proven that the server cannot have seen the whole request, on a connection that had served before: a redial is free.
     """
 
-    __slots__ = ("blame", "error_type", "executed", "kind", "message", "path", "reached", "retry", "retry_after", "traceback", "unsent")
+    __slots__ = (
+        "blame",
+        "error_type",
+        "executed",
+        "kind",
+        "message",
+        "path",
+        "reached",
+        "retry",
+        "retry_after",
+        "traceback",
+        "unsent",
+    )
 
     ok = False
 
@@ -179,7 +191,9 @@ def refused(error: BaseException) -> Failure:
     """No connection came about: nothing was sent. Trying again elsewhere, or here later, is safe."""
     if isinstance(error, HandshakeError):
         return handshake_failed(error)
-    return Failure("unavailable", f"cannot connect: {describe(error)}", "no", "same", "node", reached=False)
+    return Failure(
+        "unavailable", f"cannot connect: {describe(error)}", "no", "same", "node", reached=False
+    )
 
 
 def handshake_failed(error: HandshakeError) -> Failure:
@@ -193,7 +207,14 @@ def handshake_failed(error: HandshakeError) -> Failure:
 def connect_timed_out(seconds: float, *, full: bool) -> Failure:
     """No connection within the time. ``full`` when the whole connect_timeout was given, so that the node is to blame."""
     if full:
-        return Failure("unavailable", f"cannot connect: no answer within connect_timeout ({seconds:g} s)", "no", "same", "node", reached=False)
+        return Failure(
+            "unavailable",
+            f"cannot connect: no answer within connect_timeout ({seconds:g} s)",
+            "no",
+            "same",
+            "node",
+            reached=False,
+        )
     return Failure("deadline_exceeded", "the deadline came while connecting", "no", "never", "none")
 
 
@@ -204,14 +225,29 @@ def not_sent(error: BaseException, *, reused: bool) -> Failure:
         error: What the system said.
         reused: The connection had served before, so it may just have been idle too long: a redial costs nothing and blames nobody.
     """
-    return Failure("unavailable", f"connection broke while sending: {describe(error)}", "no", "same", "none" if reused else "node", unsent=reused)
+    return Failure(
+        "unavailable",
+        f"connection broke while sending: {describe(error)}",
+        "no",
+        "same",
+        "none" if reused else "node",
+        unsent=reused,
+    )
 
 
 def write_timed_out(seconds: float, *, full: bool) -> Failure:
     """The request could not be written in time; a part of a frame runs nowhere."""
     if full:
-        return Failure("deadline_exceeded", f"the request could not be written within write_timeout ({seconds:g} s)", "no", "same", "node")
-    return Failure("deadline_exceeded", "the deadline came while writing the request", "no", "never", "none")
+        return Failure(
+            "deadline_exceeded",
+            f"the request could not be written within write_timeout ({seconds:g} s)",
+            "no",
+            "same",
+            "node",
+        )
+    return Failure(
+        "deadline_exceeded", "the deadline came while writing the request", "no", "never", "none"
+    )
 
 
 def lost(error: BaseException | str, *, greeted: bool = True) -> Failure:
@@ -224,7 +260,13 @@ def lost(error: BaseException | str, *, greeted: bool = True) -> Failure:
     """
     if isinstance(error, HandshakeError) and error.rejected and not greeted:
         return handshake_failed(error)
-    return Failure("unavailable", f"connection lost before the reply: {describe(error)}", "maybe", "same", "node")
+    return Failure(
+        "unavailable",
+        f"connection lost before the reply: {describe(error)}",
+        "maybe",
+        "same",
+        "node",
+    )
 
 
 def read_timed_out(seconds: float, *, full: bool) -> Failure:
@@ -235,8 +277,16 @@ def read_timed_out(seconds: float, *, full: bool) -> Failure:
         full: The whole read_timeout was waited, so the node is to blame; else the call's own deadline came first, and an impatient caller proves nothing.
     """
     if full:
-        return Failure("deadline_exceeded", f"no reply within read_timeout ({seconds:g} s)", "maybe", "same", "node")
-    return Failure("deadline_exceeded", "the deadline came before the reply", "maybe", "never", "none")
+        return Failure(
+            "deadline_exceeded",
+            f"no reply within read_timeout ({seconds:g} s)",
+            "maybe",
+            "same",
+            "node",
+        )
+    return Failure(
+        "deadline_exceeded", "the deadline came before the reply", "maybe", "never", "none"
+    )
 
 
 def passed_over(message: str, *, kind: str = "unavailable") -> Failure:
@@ -247,17 +297,32 @@ def passed_over(message: str, *, kind: str = "unavailable") -> Failure:
         kind: The code in the goaway. ``unavailable`` for a drain; a refusal of the hello carries its own.
     """
     row = REPORTED.get(kind, REPORTED["unavailable"])
-    return Failure(kind if kind in REPORTED else "unavailable", message, "no", row.retry, row.blame, unsent=kind == "unavailable")
+    return Failure(
+        kind if kind in REPORTED else "unavailable",
+        message,
+        "no",
+        row.retry,
+        row.blame,
+        unsent=kind == "unavailable",
+    )
 
 
 def broken_peer(error: BaseException) -> Failure:
     """The server sent what is not the protocol, after the request went out."""
-    return Failure("protocol_error", f"the server does not speak bee's protocol: {error}", "maybe", "other", "node")
+    return Failure(
+        "protocol_error",
+        f"the server does not speak bee's protocol: {error}",
+        "maybe",
+        "other",
+        "node",
+    )
 
 
 def undecodable(error: CallError) -> Failure:
     """The reply came and cannot be decoded as the signature says: the handler ran."""
-    return Failure(error.kind, error.message, "yes", "never", "none", path=getattr(error, "path", ""))
+    return Failure(
+        error.kind, error.message, "yes", "never", "none", path=getattr(error, "path", "")
+    )
 
 
 def cancelled(message: str, *, sent: bool) -> Failure:
@@ -279,10 +344,25 @@ def describe(error: BaseException | str) -> str:
     return str(error) or type(error).__name__
 
 
-def to_error(failure: Failure, *, service: str, method: str, node: Node | None, attempts: int, executed: Executed | None = None) -> CallError:
+def to_error(
+    failure: Failure,
+    *,
+    service: str,
+    method: str,
+    node: Node | None,
+    attempts: int,
+    executed: Executed | None = None,
+) -> CallError:
     """The exception that the caller sees."""
     cls = CALL_ERRORS[failure.kind]
-    error = cls(failure.message, service=service, method=method, node=node, attempts=attempts, executed=executed or failure.executed)
+    error = cls(
+        failure.message,
+        service=service,
+        method=method,
+        node=node,
+        attempts=attempts,
+        executed=executed or failure.executed,
+    )
     if isinstance(error, RemoteError):
         error.type = failure.error_type
         error.traceback = failure.traceback

@@ -40,7 +40,11 @@ MAX_BODY = 0x26
 LAST_ID = 0x30
 STATUS = 0x31
 
-NAMES = {value: name.lower() for name, value in list(globals().items()) if type(value) is int and name.isupper()}
+NAMES = {
+    value: name.lower()
+    for name, value in list(globals().items())
+    if type(value) is int and name.isupper()
+}
 REPEATABLE = frozenset({METADATA, BAGGAGE})
 CRITICAL = 0x80
 """Types from here on must be known to the receiver."""
@@ -58,8 +62,9 @@ def field(kind: int, value: bytes) -> bytes:
         ValueError: The value is longer than a field can be.
     """
     if len(value) > MAX_VALUE:
-        msg = f"the field {NAMES.get(kind, hex(kind))} has {len(value)} bytes, more than the {MAX_VALUE} that a field can have"
-        raise ValueError(msg)
+        raise ValueError(
+            f"the field {NAMES.get(kind, hex(kind))} has {len(value)} bytes, more than the {MAX_VALUE} that a field can have"
+        )
     return kind.to_bytes(1, "big") + len(value).to_bytes(2, "big") + value
 
 
@@ -93,8 +98,7 @@ def pairs(kind: int, items: Mapping[str, str]) -> bytes:
 def _pair(kind: int, key: str, value: str) -> bytes:
     raw = key.encode("utf-8", "replace")
     if not 0 < len(raw) <= 0xFF:
-        msg = f"the key {key!r} must have 1 to 255 bytes"
-        raise ValueError(msg)
+        raise ValueError(f"the key {key!r} must have 1 to 255 bytes")
     return field(kind, len(raw).to_bytes(1, "big") + raw + value.encode("utf-8", "replace"))
 
 
@@ -113,24 +117,22 @@ def parse(block: bytes, known: frozenset[int]) -> dict[int, list[bytes]]:
     while position < end:
         start = position + _HEAD
         if start > end:
-            msg = "a field's head is cut short"
-            raise ProtocolError(msg)
+            raise ProtocolError("a field's head is cut short")
         kind = block[position]
         position = start + (block[position + 1] << 8 | block[position + 2])
         if position > end:
-            msg = f"the field {NAMES.get(kind, hex(kind))} is longer than its frame"
-            raise ProtocolError(msg)
+            raise ProtocolError(f"the field {NAMES.get(kind, hex(kind))} is longer than its frame")
         if kind in known:
             if kind not in found:
                 found[kind] = [block[start:position]]
             elif kind in REPEATABLE:
                 found[kind].append(block[start:position])
             else:
-                msg = f"the field {NAMES.get(kind, hex(kind))} is there twice"
-                raise ProtocolError(msg)
+                raise ProtocolError(f"the field {NAMES.get(kind, hex(kind))} is there twice")
         elif kind >= CRITICAL:
-            msg = f"the critical field {hex(kind)} is not known to this version of bee"
-            raise ProtocolError(msg)
+            raise ProtocolError(
+                f"the critical field {hex(kind)} is not known to this version of bee"
+            )
     return found
 
 
@@ -154,8 +156,9 @@ def get_number(found: dict[int, list[bytes]], kind: int, size: int = 4) -> int |
     if values is None:
         return None
     if len(values[0]) != size:
-        msg = f"the field {NAMES.get(kind, hex(kind))} has {len(values[0])} bytes, not {size}"
-        raise ProtocolError(msg)
+        raise ProtocolError(
+            f"the field {NAMES.get(kind, hex(kind))} has {len(values[0])} bytes, not {size}"
+        )
     return int.from_bytes(values[0], "big")
 
 
@@ -169,8 +172,7 @@ def get_pairs(values: Iterable[bytes], kind: int) -> dict[str, str]:
     for value in values:
         size = value[0] if value else 0
         if not 0 < size < len(value):
-            msg = f"a pair in {NAMES[kind]} has a key length that does not fit"
-            raise ProtocolError(msg)
+            raise ProtocolError(f"a pair in {NAMES[kind]} has a key length that does not fit")
         items[_decode(value[1 : size + 1], kind)] = _decode(value[size + 1 :], kind)
     return items
 
@@ -179,5 +181,4 @@ def _decode(raw: bytes, kind: int) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        msg = f"the field {NAMES.get(kind, hex(kind))} is not UTF-8"
-        raise ProtocolError(msg) from error
+        raise ProtocolError(f"the field {NAMES.get(kind, hex(kind))} is not UTF-8") from error

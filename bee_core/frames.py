@@ -29,7 +29,17 @@ CANCEL: Final = 6
 PING: Final = 7
 PONG: Final = 8
 GOAWAY: Final = 9
-KIND_NAMES: Final = {1: "hello", 2: "hello-ack", 3: "request", 4: "response", 5: "error", 6: "cancel", 7: "ping", 8: "pong", 9: "goaway"}
+KIND_NAMES: Final = {
+    1: "hello",
+    2: "hello-ack",
+    3: "request",
+    4: "response",
+    5: "error",
+    6: "cancel",
+    7: "ping",
+    8: "pong",
+    9: "goaway",
+}
 
 COMPRESSED: Final = 0x01
 """Flag: the body went through the compressor that the hello named."""
@@ -60,9 +70,13 @@ _unpack_from = _HEADER.unpack_from
 def foreign(start: bytes) -> CallError | None:
     """What the first four bytes of a stream tell when they are those of another protocol, or None."""
     if _PRINTABLE.issuperset(start):
-        return ProtocolError(f"these bytes are not bee's protocol: they begin with the text {start.decode()!r}, as those of another protocol would")
+        return ProtocolError(
+            f"these bytes are not bee's protocol: they begin with the text {start.decode()!r}, as those of another protocol would"
+        )
     if start[0] in _TLS_RECORDS and start[1] == _TLS_MAJOR:
-        return _TLS_RECORDS[start[0]]("these bytes are TLS, and this side does not speak it here; use tls:// on both sides, or tcp:// on both")
+        return _TLS_RECORDS[start[0]](
+            "these bytes are TLS, and this side does not speak it here; use tls:// on both sides, or tcp:// on both"
+        )
     return None
 
 
@@ -71,7 +85,9 @@ class Frame:
 
     __slots__ = ("body", "fields", "flags", "form", "id", "kind")
 
-    def __init__(self, kind: int, id_: int, fields: bytes, body: bytes, flags: int = 0, form: int = 0) -> None:
+    def __init__(
+        self, kind: int, id_: int, fields: bytes, body: bytes, flags: int = 0, form: int = 0
+    ) -> None:
         self.kind = kind
         self.id = id_
         self.fields = fields
@@ -92,7 +108,9 @@ class Frame:
         return f"Frame({KIND_NAMES.get(self.kind, self.kind)} #{self.id}, {len(self.fields)} B fields, {len(self.body)} B body, flags={self.flags}, form={self.form})"
 
 
-def encode_head(kind: int, id_: int, fields: bytes, body_size: int, flags: int = 0, form: int = 0) -> bytes:
+def encode_head(
+    kind: int, id_: int, fields: bytes, body_size: int, flags: int = 0, form: int = 0
+) -> bytes:
     """Header and fields of a frame whose body follows separately, so that a large body need not be copied.
 
     Raises:
@@ -100,12 +118,15 @@ def encode_head(kind: int, id_: int, fields: bytes, body_size: int, flags: int =
     """
     size = len(fields)
     if size > 0xFFFF:
-        msg = f"the fields of a frame have {size} bytes, more than 65535: shorten the metadata"
-        raise ValueError(msg)
+        raise ValueError(
+            f"the fields of a frame have {size} bytes, more than 65535: shorten the metadata"
+        )
     return _pack(_REST + size + body_size, VERSION, kind, flags, form, id_, size) + fields
 
 
-def encode(kind: int, id_: int, fields: bytes = b"", body: bytes = b"", flags: int = 0, form: int = 0) -> bytes:
+def encode(
+    kind: int, id_: int, fields: bytes = b"", body: bytes = b"", flags: int = 0, form: int = 0
+) -> bytes:
     """A whole frame."""
     return encode_head(kind, id_, fields, len(body), flags, form) + body
 
@@ -151,7 +172,12 @@ class FrameDecoder:
         position, end = 0, len(data)
         while end - position >= HEADER_SIZE:
             length, version, kind, flags, form, id_, fields_size = _unpack_from(data, position)
-            if version != VERSION or not 0 <= length - _REST - fields_size <= max_body or flags & ~_KNOWN_FLAGS or form > _LAST_FORM:
+            if (
+                version != VERSION
+                or not 0 <= length - _REST - fields_size <= max_body
+                or flags & ~_KNOWN_FLAGS
+                or form > _LAST_FORM
+            ):
                 self.error = self._explain(length, version, flags, form, fields_size)
                 return frames
             stop = position + _LENGTH_SIZE + length
@@ -177,7 +203,11 @@ class FrameDecoder:
         size = len(data) - HEADER_SIZE
         if self.partial or self.error is not None or not 0 <= size <= self._max_body:
             return None
-        return data[HEADER_SIZE:] if data.startswith(_pack(_REST + size, VERSION, RESPONSE, 0, 0, id_, 0)) else None
+        return (
+            data[HEADER_SIZE:]
+            if data.startswith(_pack(_REST + size, VERSION, RESPONSE, 0, 0, id_, 0))
+            else None
+        )
 
     def _judge_start(self, start: bytes) -> CallError | None:
         if len(start) >= _LENGTH_SIZE:
@@ -187,7 +217,9 @@ class FrameDecoder:
                 return self._explain(length, version, 0, 0, 0)
         return None
 
-    def _explain(self, length: int, version: int, flags: int, form: int, fields_size: int) -> CallError:
+    def _explain(
+        self, length: int, version: int, flags: int, form: int, fields_size: int
+    ) -> CallError:
         """What is wrong with a header; what stands first in it is judged first, so that the answer is the same however much of it has come."""
         limit = self._max_body
         if length > limit + MAX_OVERHEAD:
@@ -198,11 +230,17 @@ class FrameDecoder:
         if length < _REST:
             return ProtocolError(f"a frame of {length} bytes cannot hold its header")
         if version != VERSION:
-            return ProtocolError(f"a frame of protocol version {version}; this side speaks version {VERSION}")
+            return ProtocolError(
+                f"a frame of protocol version {version}; this side speaks version {VERSION}"
+            )
         if flags & ~_KNOWN_FLAGS:
             return ProtocolError(f"a frame with unknown flags {flags:#04x}")
         if form > _LAST_FORM:
             return ProtocolError(f"a frame with the unknown form {form}")
         if length < _REST + fields_size:
-            return ProtocolError(f"a frame of {length} bytes cannot hold its header and {fields_size} bytes of fields")
-        return MessageTooLarge(f"a body of {length - _REST - fields_size} bytes, with at most {limit} bytes allowed here (max_size); nothing of it was read")
+            return ProtocolError(
+                f"a frame of {length} bytes cannot hold its header and {fields_size} bytes of fields"
+            )
+        return MessageTooLarge(
+            f"a body of {length - _REST - fields_size} bytes, with at most {limit} bytes allowed here (max_size); nothing of it was read"
+        )

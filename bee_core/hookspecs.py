@@ -35,7 +35,17 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function or method as the implementation of the hook of that name."""
 
-Kind = Literal["codec", "compressor", "transport", "registry", "balancer", "fault_tolerance", "breaker", "limiter", "fallback"]
+Kind = Literal[
+    "codec",
+    "compressor",
+    "transport",
+    "registry",
+    "balancer",
+    "fault_tolerance",
+    "breaker",
+    "limiter",
+    "fallback",
+]
 """A kind of plugin. The entry-point group of a kind is ``bee.<kind>``."""
 
 REGISTER_HOOKS: dict[Kind, str] = {
@@ -71,7 +81,9 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class Registrar(Protocol[T_contra]):
     """What a register hook is handed: takes factories under names."""
 
-    def add(self, name: str, factory: Callable[..., T_contra], options: type[Any] | None = None) -> None:
+    def add(
+        self, name: str, factory: Callable[..., T_contra], options: type[Any] | None = None
+    ) -> None:
         """Offer a plugin.
 
         Args:

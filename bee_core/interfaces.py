@@ -183,7 +183,9 @@ class Success:
         self.body = body
 
 
-Outcome = Union[Success, "Failure"]  # evaluated at run time on 3.10, where Failure is a forward reference
+Outcome = Union[
+    Success, "Failure"
+]  # evaluated at run time on 3.10, where Failure is a forward reference
 """How an attempt ended."""
 
 
@@ -636,7 +638,14 @@ class Limiter(Protocol):
 class Fallback(Protocol):
     """Answers when a call could not. The factory gets the options. Thread-safe."""
 
-    def answer(self, service: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: CallError) -> Any:
+    def answer(
+        self,
+        service: str,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        error: CallError,
+    ) -> Any:
         """A value to return instead of raising ``error``, or ``error`` itself (or another exception) raised."""
         ...
 

@@ -36,7 +36,9 @@ ERROR_CODES: dict[str, int] = {
 """Numbers on the wire for the kinds of failure that a server reports."""
 _KINDS = {code: kind for kind, code in ERROR_CODES.items()}
 _EXECUTED: tuple[Executed, ...] = ("no", "maybe", "yes")
-_MAX_MESSAGE = 8 * 1024  # bytes; a longer text helps nobody, and a handler's exception can carry megabytes
+_MAX_MESSAGE = (
+    8 * 1024
+)  # bytes; a longer text helps nobody, and a handler's exception can carry megabytes
 _MAX_TRACEBACK = 32 * 1024
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -80,8 +82,7 @@ class Hello:
         """The inverse."""
         found = f.parse(block, _HELLO)
         if f.SERVICE not in found or f.CODEC not in found:
-            msg = "a hello must name a service and a codec"
-            raise ProtocolError(msg)
+            raise ProtocolError("a hello must name a service and a codec")
         return cls(
             f.get_text(found, f.SERVICE),
             f.get_text(found, f.CODEC),
@@ -109,7 +110,11 @@ class HelloAck:
 
     def encode(self) -> bytes:
         """The fields."""
-        block = f.text(f.SERVICE, self.service) + f.text(f.SERVICE_VERSION, self.version) + f.field(f.EPOCH, self.epoch)
+        block = (
+            f.text(f.SERVICE, self.service)
+            + f.text(f.SERVICE_VERSION, self.version)
+            + f.field(f.EPOCH, self.epoch)
+        )
         return block if self.max_body is None else block + f.number(f.MAX_BODY, self.max_body)
 
     @classmethod
@@ -117,7 +122,12 @@ class HelloAck:
         """The inverse."""
         found = f.parse(block, _HELLO_ACK)
         epoch = found.get(f.EPOCH, [b""])[0]
-        return cls(f.get_text(found, f.SERVICE), f.get_text(found, f.SERVICE_VERSION), epoch, f.get_number(found, f.MAX_BODY))
+        return cls(
+            f.get_text(found, f.SERVICE),
+            f.get_text(found, f.SERVICE_VERSION),
+            epoch,
+            f.get_number(found, f.MAX_BODY),
+        )
 
 
 # ── request ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -149,16 +159,28 @@ class RequestFields:
         self.oneway = oneway
 
 
-def request_fields(method: str, metadata: Mapping[str, str] = _NONE, baggage: Mapping[str, str] = _NONE, *, oneway: bool = False) -> bytes:
+def request_fields(
+    method: str,
+    metadata: Mapping[str, str] = _NONE,
+    baggage: Mapping[str, str] = _NONE,
+    *,
+    oneway: bool = False,
+) -> bytes:
     """The fields of a request that are the same for all calls of a method.
 
     Raises:
         ValueError: A name, key or value is too long.
     """
-    block = f.text(f.METHOD, method) + f.pairs(f.METADATA, metadata) + f.pairs(f.BAGGAGE, baggage) + (f.field(f.ONEWAY, b"") if oneway else b"")
+    block = (
+        f.text(f.METHOD, method)
+        + f.pairs(f.METADATA, metadata)
+        + f.pairs(f.BAGGAGE, baggage)
+        + (f.field(f.ONEWAY, b"") if oneway else b"")
+    )
     if len(block) > f.MAX_FIELDS - 128:
-        msg = f"method name and metadata have {len(block)} bytes; a frame has room for {f.MAX_FIELDS - 128}"
-        raise ValueError(msg)
+        raise ValueError(
+            f"method name and metadata have {len(block)} bytes; a frame has room for {f.MAX_FIELDS - 128}"
+        )
     return block
 
 
@@ -218,21 +240,34 @@ class RequestParser:
 def _parse_request(block: bytes) -> RequestFields:
     found = f.parse(block, _REQUEST)
     if f.METHOD not in found:
-        msg = "a request must name a method"
-        raise ProtocolError(msg)
+        raise ProtocolError("a request must name a method")
     left = f.get_number(found, f.TIME_LEFT)
-    metadata = MappingProxyType(f.get_pairs(found[f.METADATA], f.METADATA)) if f.METADATA in found else _NONE
-    baggage = MappingProxyType(f.get_pairs(found[f.BAGGAGE], f.BAGGAGE)) if f.BAGGAGE in found else _NONE
+    metadata = (
+        MappingProxyType(f.get_pairs(found[f.METADATA], f.METADATA))
+        if f.METADATA in found
+        else _NONE
+    )
+    baggage = (
+        MappingProxyType(f.get_pairs(found[f.BAGGAGE], f.BAGGAGE)) if f.BAGGAGE in found else _NONE
+    )
     oneway = f.ONEWAY in found
     if oneway and found[f.ONEWAY] != [b""]:
-        msg = "the field oneway must be empty"
-        raise ProtocolError(msg)
-    return RequestFields(f.get_text(found, f.METHOD), None if left is None else left / 1000, metadata, baggage, found.get(f.DEDUPE_KEY, [None])[0], oneway)
+        raise ProtocolError("the field oneway must be empty")
+    return RequestFields(
+        f.get_text(found, f.METHOD),
+        None if left is None else left / 1000,
+        metadata,
+        baggage,
+        found.get(f.DEDUPE_KEY, [None])[0],
+        oneway,
+    )
 
 
 # ── error, goaway, pong ──────────────────────────────────────────────────────────────────────────────────────────────
 
-_ERROR = frozenset({f.ERROR_CODE, f.MESSAGE, f.EXECUTED, f.RETRY_AFTER, f.ERROR_TYPE, f.PATH, f.TRACEBACK})
+_ERROR = frozenset(
+    {f.ERROR_CODE, f.MESSAGE, f.EXECUTED, f.RETRY_AFTER, f.ERROR_TYPE, f.PATH, f.TRACEBACK}
+)
 _GOAWAY = frozenset({f.LAST_ID, f.ERROR_CODE, f.MESSAGE})
 _PONG = frozenset({f.STATUS})
 
@@ -246,7 +281,9 @@ def error_fields(failure: Failure) -> bytes:
     )
     if failure.retry_after is not None:
         # Up, but not for the rounding of the product: 16.027 * 1000 is 16027.000000000002.
-        block += f.number(f.RETRY_AFTER, ceil(round(min(failure.retry_after * 1000, 0xFFFF_FFFF), 3)))
+        block += f.number(
+            f.RETRY_AFTER, ceil(round(min(failure.retry_after * 1000, 0xFFFF_FFFF), 3))
+        )
     if failure.error_type:
         block += f.clipped(f.ERROR_TYPE, failure.error_type, 255)
     if failure.path:
@@ -265,12 +302,10 @@ def parse_error(block: bytes) -> Failure:
     found = f.parse(block, _ERROR)
     code = f.get_number(found, f.ERROR_CODE, 2)
     if code is None:
-        msg = "an error must have a code"
-        raise ProtocolError(msg)
+        raise ProtocolError("an error must have a code")
     executed = f.get_number(found, f.EXECUTED, 1)
     if executed is not None and executed >= len(_EXECUTED):
-        msg = f"an error with the unknown value {executed} for executed"
-        raise ProtocolError(msg)
+        raise ProtocolError(f"an error with the unknown value {executed} for executed")
     retry_after = f.get_number(found, f.RETRY_AFTER)
     return reported(
         _KINDS.get(code, f"error code {code}"),
@@ -299,7 +334,11 @@ class Goaway:
 
     def encode(self) -> bytes:
         """The fields."""
-        return f.number(f.LAST_ID, self.last_id) + f.number(f.ERROR_CODE, ERROR_CODES[self.kind], 2) + f.clipped(f.MESSAGE, self.message, _MAX_MESSAGE)
+        return (
+            f.number(f.LAST_ID, self.last_id)
+            + f.number(f.ERROR_CODE, ERROR_CODES[self.kind], 2)
+            + f.clipped(f.MESSAGE, self.message, _MAX_MESSAGE)
+        )
 
     @classmethod
     def parse(cls, block: bytes) -> Goaway:
@@ -307,8 +346,7 @@ class Goaway:
         found = f.parse(block, _GOAWAY)
         last_id = f.get_number(found, f.LAST_ID)
         if last_id is None:
-            msg = "a goaway must name the last accepted id"
-            raise ProtocolError(msg)
+            raise ProtocolError("a goaway must name the last accepted id")
         code = f.get_number(found, f.ERROR_CODE, 2)
         return cls(last_id, _KINDS.get(code or 0, "unavailable"), f.get_text(found, f.MESSAGE))
 
@@ -326,6 +364,5 @@ def parse_pong(block: bytes) -> Status:
     """The server's health; an unknown status (a newer server) is ``draining``: it should get no new calls."""
     status = f.get_number(f.parse(block, _PONG), f.STATUS, 1)
     if status is None:
-        msg = "a pong must have a status"
-        raise ProtocolError(msg)
+        raise ProtocolError("a pong must have a status")
     return _STATUS[status] if status < len(_STATUS) else "draining"

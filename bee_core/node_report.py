@@ -52,9 +52,26 @@ class NodesReport:
         return tuple(known.node for known in self.nodes if known.fitting)
 
 
-def report_nodes(service: str, snapshot: Snapshot, selection: Selection, trouble: str = "") -> NodesReport:
+def report_nodes(
+    service: str, snapshot: Snapshot, selection: Selection, trouble: str = ""
+) -> NodesReport:
     """Put together what a client knows."""
     fitting = [KnownNode(node, fitting=True) for node in selection.fitting]
-    rejected = [KnownNode(rejected.node, fitting=False, reason=rejected.reason) for rejected in selection.rejected]
-    nodes = tuple(sorted((*fitting, *rejected), key=lambda known: (not known.fitting, known.node.url, known.node.id)))
-    return NodesReport(service, snapshot.source if snapshot.revision >= 0 else None, snapshot.revision, nodes, str(selection.asked), trouble)
+    rejected = [
+        KnownNode(rejected.node, fitting=False, reason=rejected.reason)
+        for rejected in selection.rejected
+    ]
+    nodes = tuple(
+        sorted(
+            (*fitting, *rejected),
+            key=lambda known: (not known.fitting, known.node.url, known.node.id),
+        )
+    )
+    return NodesReport(
+        service,
+        snapshot.source if snapshot.revision >= 0 else None,
+        snapshot.revision,
+        nodes,
+        str(selection.asked),
+        trouble,
+    )

@@ -41,11 +41,19 @@ class NodeState(Generic[C]):
 
     __slots__ = ("attempt", "breaker", "node", "reported")
 
-    def __init__(self, node: Node, attempt: Attempt | None, breaker: Breaker | None, reported: BreakerState = "closed") -> None:
+    def __init__(
+        self,
+        node: Node,
+        attempt: Attempt | None,
+        breaker: Breaker | None,
+        reported: BreakerState = "closed",
+    ) -> None:
         self.node = node
         self.attempt = attempt
         self.breaker = breaker
-        self.reported = reported  # the breaker's state as of the last report; changed under the set's lock
+        self.reported = (
+            reported  # the breaker's state as of the last report; changed under the set's lock
+        )
 
 
 class NodeSet(Generic[C]):
@@ -102,14 +110,20 @@ class NodeSet(Generic[C]):
         with self._lock:
             if snapshot.revision <= self.snapshot.revision:
                 return
-            if changes is not None and changes.since == self.snapshot.revision:  # noqa: SIM108  # too long for one line
+            if (
+                changes is not None and changes.since == self.snapshot.revision
+            ):  # too long for one line
                 before = self._take_changes(snapshot, changes)
             else:
                 before = self._take_all(snapshot)
             self.snapshot = snapshot
             self._balancer.update(tuple(self._ready.values()))
             after = self.states
-            gone = [state.attempt.channel for state in before if state.attempt is not None and not _stays(state, after)]
+            gone = [
+                state.attempt.channel
+                for state in before
+                if state.attempt is not None and not _stays(state, after)
+            ]
         for channel in gone:
             self._drop_channel(channel)
 
@@ -117,7 +131,9 @@ class NodeSet(Generic[C]):
         """Go through the whole list. Returns the states that there were."""
         self._selection = selection = self._directory.select(snapshot)
         before = self.states
-        self.states = {node.id: self._state(node, before.get(node.id)) for node in selection.fitting}
+        self.states = {
+            node.id: self._state(node, before.get(node.id)) for node in selection.fitting
+        }
         self._ready = self._find_ready()
         return before.values()
 
@@ -129,7 +145,9 @@ class NodeSet(Generic[C]):
         for id_ in changes.gone:
             states.pop(id_, None)
             self._ready.pop(id_, None)
-        for node in self._directory.select(Snapshot(snapshot.revision, snapshot.source, changes.put)).fitting:
+        for node in self._directory.select(
+            Snapshot(snapshot.revision, snapshot.source, changes.put)
+        ).fitting:
             old = states.get(node.id)
             state = states[node.id] = self._state(node, old)
             if old is not None:
@@ -170,7 +188,9 @@ class NodeSet(Generic[C]):
             self._drop_channel(attempt.channel)
         return attempt
 
-    def settle(self, state: NodeState[C], permit: Permit, outcome: Outcome | None, now: float) -> None:
+    def settle(
+        self, state: NodeState[C], permit: Permit, outcome: Outcome | None, now: float
+    ) -> None:
         """Hand an attempt's verdict to the node's breaker, and take the node out or back where that changed its state."""
         breaker = state.breaker
         if breaker is not None and breaker.settle(permit, outcome, now):
@@ -183,7 +203,11 @@ class NodeSet(Generic[C]):
 
     def cut_off(self) -> list[NodeState[C]]:
         """The nodes whose breakers are open: those to be probed."""
-        return [state for state in self.states.values() if state.breaker is not None and state.breaker.state == "open"]
+        return [
+            state
+            for state in self.states.values()
+            if state.breaker is not None and state.breaker.state == "open"
+        ]
 
     def _changed(self, node_id: str, breaker: Breaker) -> None:
         with self._lock:
@@ -209,16 +233,28 @@ class NodeSet(Generic[C]):
         states = self.states.values()
         weighty = [state for state in states if state.node.weight > 0]
         if any(state.breaker is not None for state in weighty):
-            nodes = "the one fitting node" if len(weighty) == 1 else f"all {len(weighty)} fitting nodes"
+            nodes = (
+                "the one fitting node" if len(weighty) == 1 else f"all {len(weighty)} fitting nodes"
+            )
             return (
                 "circuit_open",
                 f"{nodes} of {self._service} {'is' if len(weighty) == 1 else 'are'} cut off by breakers, are probed, and come back by themselves",
             )
         if weighty:
-            return "unavailable", f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})"
+            return (
+                "unavailable",
+                f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})",
+            )
         if states:
-            return "unavailable", f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, which takes no calls; give one a weight above 0"
-        if self.explain_unknown is not None and not self.snapshot.nodes and self.snapshot.source != "registry":
+            return (
+                "unavailable",
+                f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, which takes no calls; give one a weight above 0",
+            )
+        if (
+            self.explain_unknown is not None
+            and not self.snapshot.nodes
+            and self.snapshot.source != "registry"
+        ):
             return "unavailable", f"no node of {self._service} is known: {self.explain_unknown()}"
         return "unavailable", explain_none(self.selection, self._service)
 

@@ -25,7 +25,15 @@ class SizeRule:
 
     __slots__ = ("_compressor", "_name", "max_inflated", "max_size", "threshold")
 
-    def __init__(self, compressor: Compressor | None, *, max_size: int, max_inflated: int, compress_above: int | None = None, name: str = "") -> None:
+    def __init__(
+        self,
+        compressor: Compressor | None,
+        *,
+        max_size: int,
+        max_inflated: int,
+        compress_above: int | None = None,
+        name: str = "",
+    ) -> None:
         self._compressor = compressor
         self._name = name
         self.max_size = max_size
@@ -34,7 +42,13 @@ class SizeRule:
 
     def with_threshold(self, compress_above: int | None) -> SizeRule:
         """The same rule with another lower threshold."""
-        rule = SizeRule(self._compressor, max_size=self.max_size, max_inflated=self.max_inflated, compress_above=compress_above, name=self._name)
+        rule = SizeRule(
+            self._compressor,
+            max_size=self.max_size,
+            max_inflated=self.max_inflated,
+            compress_above=compress_above,
+            name=self._name,
+        )
         return self if rule.threshold == self.threshold else rule
 
     def pack(self, body: bytes, peer_limit: int | None = None) -> tuple[bytes, bool]:
@@ -55,19 +69,22 @@ class SizeRule:
         if size <= min(self.threshold, limit):
             return body, False
         if size > self.max_inflated:
-            msg = f"a body of {size} bytes is over max_inflated ({self.max_inflated} bytes). {_ADVICE}"
-            raise MessageTooLarge(msg)
+            raise MessageTooLarge(
+                f"a body of {size} bytes is over max_inflated ({self.max_inflated} bytes). {_ADVICE}"
+            )
         if self._compressor is None:
             if size <= limit:
                 return body, False
-            msg = f"a body of {size} bytes is over max_size ({limit} bytes), and no compressor is configured. {_ADVICE}"
-            raise MessageTooLarge(msg)
+            raise MessageTooLarge(
+                f"a body of {size} bytes is over max_size ({limit} bytes), and no compressor is configured. {_ADVICE}"
+            )
         packed = self._compressor.compress(body)
         if len(packed) >= size and size <= limit:
             return body, False
         if len(packed) > limit:
-            msg = f"a body of {size} bytes, {len(packed)} bytes after {self._name or 'compression'}, is over max_size ({limit} bytes). {_ADVICE}"
-            raise MessageTooLarge(msg)
+            raise MessageTooLarge(
+                f"a body of {size} bytes, {len(packed)} bytes after {self._name or 'compression'}, is over max_size ({limit} bytes). {_ADVICE}"
+            )
         return packed, True
 
     def unpack(self, body: bytes) -> bytes:
@@ -78,8 +95,7 @@ class SizeRule:
             ProtocolError: It is not of the compressor's format, or no compressor was agreed.
         """
         if self._compressor is None:
-            msg = "a compressed body on a connection without a compressor"
-            raise ProtocolError(msg)
+            raise ProtocolError("a compressed body on a connection without a compressor")
         return self._compressor.decompress(body, self.max_inflated)
 
 

@@ -75,12 +75,16 @@ class PluginHub:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         """pluggy's manager, for tests and debuggers that listen in."""
         self.manager.add_hookspecs(hookspecs)
-        self._disabled = frozenset(parse_disabled(os.environ.get(DISABLE_VARIABLE, "")) if disabled is None else disabled)
+        self._disabled = frozenset(
+            parse_disabled(os.environ.get(DISABLE_VARIABLE, "")) if disabled is None else disabled
+        )
         _check_disabled(self._disabled)
         self._offers = read_offers(entry_points)
         self._registered: dict[tuple[Kind, str], Registered] = {}
         self._origins: dict[tuple[Kind, str], Origin] = {}
-        self._asked: dict[int, set[Kind]] = {}  # by id of the plugin object, which the manager keeps alive: the hooks that were called
+        self._asked: dict[
+            int, set[Kind]
+        ] = {}  # by id of the plugin object, which the manager keeps alive: the hooks that were called
         self._objects = tuple(plugins)
         for index, plugin in enumerate(self._objects):
             origin = Origin(OBJECT, "", f"plugins[{index}] ({_describe(plugin)})")
@@ -88,7 +92,14 @@ class PluginHub:
             for kind in REGISTER_HOOKS:
                 self._collect(plugin, kind, origin)
 
-    def load(self, kind: Kind, name: str, *, path: str = "", origin: Config | Callable[[str], int | None] | None = None) -> Registered:
+    def load(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        path: str = "",
+        origin: Config | Callable[[str], int | None] | None = None,
+    ) -> Registered:
         """Load one plugin, or find it loaded.
 
         Args:
@@ -107,7 +118,13 @@ class PluginHub:
                 raise
             raise PluginError(f"{place_of(path, origin)}{error}") from error.__cause__
 
-    def create(self, ref: Reference, kind: Kind, *context: Any, origin: Config | Callable[[str], int | None] | None = None) -> Any:
+    def create(
+        self,
+        ref: Reference,
+        kind: Kind,
+        *context: Any,
+        origin: Config | Callable[[str], int | None] | None = None,
+    ) -> Any:
         """Load a plugin and make an object of it.
 
         Args:
@@ -129,7 +146,12 @@ class PluginHub:
             # Imported here, since cattrs is slow to import and a hub without a configuration has no use for it.
             from .config.structure import structure_options
 
-            options = structure_options(registered.options_class, ref.options, f"{ref.path}.options" if ref.path else "options", origin)
+            options = structure_options(
+                registered.options_class,
+                ref.options,
+                f"{ref.path}.options" if ref.path else "options",
+                origin,
+            )
             arguments = (*context, options)
         where = place_of(ref.path, origin)
         try:
@@ -140,10 +162,13 @@ class PluginHub:
             problem = missing_import(error, self._origins[kind, ref.name])
             raise PluginError(f"{where}{kind} {ref.name!r} cannot be used: {problem}") from error
         except ValueError as error:
-            raise option_error(f"{kind} {ref.name!r}: {error}", error, ref.path, tuple(ref.options), origin) from error
+            raise option_error(
+                f"{kind} {ref.name!r}: {error}", error, ref.path, tuple(ref.options), origin
+            ) from error
         except Exception as error:
-            message = f"{where}{kind} {ref.name!r} ({self._origins[kind, ref.name].label}) could not be made: {type(error).__name__}: {error}"
-            raise PluginError(message) from error
+            raise PluginError(
+                f"{where}{kind} {ref.name!r} ({self._origins[kind, ref.name].label}) could not be made: {type(error).__name__}: {error}"
+            ) from error
 
     def observers(self, service: str) -> tuple[Observer, ...]:
         """Ask every loaded plugin whether it observes a service. In the order in which the plugins were loaded.
@@ -154,12 +179,20 @@ class PluginHub:
         try:
             found: list[Observer] = self.manager.hook.bee_observer(service=service)
         except Exception as error:
-            raise PluginError(f"the hook bee_observer failed for service {service!r}: {type(error).__name__}: {error}") from error
+            raise PluginError(
+                f"the hook bee_observer failed for service {service!r}: {type(error).__name__}: {error}"
+            ) from error
         return tuple(reversed(found))  # pluggy calls the last one first
 
     def installed(self) -> list[Installed]:
         """List all plugins, by kind and name, by loading every one in a hub of its own. This hub is left as it is."""
-        scratch = PluginHub(self._objects, disabled=self._disabled, entry_points=[offer.entry_point for offers in self._offers.values() for offer in offers])
+        scratch = PluginHub(
+            self._objects,
+            disabled=self._disabled,
+            entry_points=[
+                offer.entry_point for offers in self._offers.values() for offer in offers
+            ],
+        )
         rows: list[Installed] = []
         for (kind, name), offers in self._offers.items():
             try:
@@ -167,11 +200,18 @@ class PluginHub:
                 reason = ""
             except PluginError as error:
                 reason = str(error)
-            rows.extend(Installed(kind, name, offer.origin.distribution, offer.origin.version, not reason, reason) for offer in offers)
+            rows.extend(
+                Installed(
+                    kind, name, offer.origin.distribution, offer.origin.version, not reason, reason
+                )
+                for offer in offers
+            )
         for kind, name in scratch._registered.keys() - self._offers.keys():
             found = scratch._registered[kind, name]
             reason = _blocked(kind, name) if self._is_disabled(kind, name) else ""
-            rows.append(Installed(kind, name, found.distribution, found.version, not reason, reason))
+            rows.append(
+                Installed(kind, name, found.distribution, found.version, not reason, reason)
+            )
         order = list(REGISTER_HOOKS)
         return sorted(rows, key=lambda row: (order.index(row.kind), row.name, row.distribution))
 
@@ -198,30 +238,50 @@ class PluginHub:
         if (offer.kind, offer.name) not in self._registered:
             hook = REGISTER_HOOKS[offer.kind]
             forgotten = hook in _unmarked(plugin)
-            advice = f"its {hook} is not marked with @bee_core.hookimpl" if forgotten else f"its hook {hook} must add {offer.name!r}"
-            raise PluginError(f"{offer.title} is promised by {offer.origin.label}, which does not register it: {advice}")
+            advice = (
+                f"its {hook} is not marked with @bee_core.hookimpl"
+                if forgotten
+                else f"its hook {hook} must add {offer.name!r}"
+            )
+            raise PluginError(
+                f"{offer.title} is promised by {offer.origin.label}, which does not register it: {advice}"
+            )
 
     def _register(self, plugin: object, name: str, origin: Origin) -> None:
         if plugin is None:
             raise PluginError(f"{origin.label} is None; a plugin is a module or an instance")
         if inspect.isclass(plugin):
-            raise PluginError(f"{origin.label} is a class; a plugin is a module or an instance, so make one: {plugin.__name__}()")
+            raise PluginError(
+                f"{origin.label} is a class; a plugin is a module or an instance, so make one: {plugin.__name__}()"
+            )
         try:
             hash(plugin)  # pluggy puts plugins into sets
             self.manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError, TypeError) as error:
             # A hook with an argument that the specification has not, or the same object twice.
-            raise PluginError(f"{origin.label} cannot be registered: {' '.join(str(error).split())}") from error
+            raise PluginError(
+                f"{origin.label} cannot be registered: {' '.join(str(error).split())}"
+            ) from error
         try:
             self.manager.check_pending()
         except pluggy.PluginValidationError as error:
-            misspelt = [caller.name for caller in self.manager.get_hookcallers(plugin) or () if not caller.has_spec()]
+            misspelt = [
+                caller.name
+                for caller in self.manager.get_hookcallers(plugin) or ()
+                if not caller.has_spec()
+            ]
             self.manager.unregister(plugin)
-            raise PluginError(f"{origin.label}: {'; '.join(_no_such_hook(name) for name in misspelt)}") from error
+            raise PluginError(
+                f"{origin.label}: {'; '.join(_no_such_hook(name) for name in misspelt)}"
+            ) from error
         if not self.manager.get_hookcallers(plugin):
             self.manager.unregister(plugin)
             unmarked = _unmarked(plugin)
-            advice = f"mark {', '.join(unmarked)} with @bee_core.hookimpl" if unmarked else f"it must implement one of: {', '.join(_hooks())}"
+            advice = (
+                f"mark {', '.join(unmarked)} with @bee_core.hookimpl"
+                if unmarked
+                else f"it must implement one of: {', '.join(_hooks())}"
+            )
             raise PluginError(f"{origin.label} has no hook of bee; {advice}")
         self._asked[id(plugin)] = set()
 
@@ -231,7 +291,11 @@ class PluginHub:
             return
         hook = REGISTER_HOOKS[kind]
         implementations = getattr(self.manager.hook, hook).get_hookimpls()
-        others = [implementation.plugin for implementation in implementations if implementation.plugin is not plugin]
+        others = [
+            implementation.plugin
+            for implementation in implementations
+            if implementation.plugin is not plugin
+        ]
         collected = Registrations(kind, origin)
         try:
             if len(others) < len(implementations):
@@ -239,9 +303,15 @@ class PluginHub:
         except BeeError:
             raise
         except Exception as error:
-            raise PluginError(f"{origin.label}: its hook {hook} failed: {type(error).__name__}: {error}") from error
+            raise PluginError(
+                f"{origin.label}: its hook {hook} failed: {type(error).__name__}: {error}"
+            ) from error
         for name in collected.added:
-            rivals = [offer.origin for offer in self._offers.get((kind, name), ()) if offer.origin.distribution != origin.distribution]
+            rivals = [
+                offer.origin
+                for offer in self._offers.get((kind, name), ())
+                if offer.origin.distribution != origin.distribution
+            ]
             if (kind, name) in self._origins:
                 rivals.append(self._origins[kind, name])
             if rivals:
@@ -255,11 +325,19 @@ class PluginHub:
         return name in self._disabled or f"{kind}:{name}" in self._disabled
 
     def _unknown(self, kind: Kind, name: str) -> str:
-        names = sorted({known for of_kind, known in self._offers.keys() | self._registered.keys() if of_kind == kind and not self._is_disabled(kind, known)})
+        names = sorted(
+            {
+                known
+                for of_kind, known in self._offers.keys() | self._registered.keys()
+                if of_kind == kind and not self._is_disabled(kind, known)
+            }
+        )
         if not names:
             return f"unknown {kind} {name!r}: no {kind} is installed"
         near = difflib.get_close_matches(name, names, n=1)
-        return f"unknown {kind} {name!r}; installed: {', '.join(names)}" + (f"; did you mean {near[0]!r}?" if near else "")
+        return f"unknown {kind} {name!r}; installed: {', '.join(names)}" + (
+            f"; did you mean {near[0]!r}?" if near else ""
+        )
 
 
 def parse_disabled(text: str) -> frozenset[str]:
@@ -271,7 +349,9 @@ def _check_disabled(names: Iterable[str]) -> None:
     for name in names:
         kind, colon, _ = name.partition(":")
         if colon and kind not in REGISTER_HOOKS:
-            raise PluginError(f"{DISABLE_VARIABLE}: {kind!r} in {name!r} is not a kind of plugin; kinds: {', '.join(REGISTER_HOOKS)}")
+            raise PluginError(
+                f"{DISABLE_VARIABLE}: {kind!r} in {name!r} is not a kind of plugin; kinds: {', '.join(REGISTER_HOOKS)}"
+            )
 
 
 def _blocked(kind: Kind, name: str) -> str:
@@ -289,12 +369,18 @@ def _hooks() -> list[str]:
 
 def _no_such_hook(name: str) -> str:
     near = difflib.get_close_matches(name, _hooks(), n=1, cutoff=0.5)
-    return f"there is no hook {name!r}" + (f"; did you mean {near[0]!r}?" if near else f"; hooks: {', '.join(_hooks())}")
+    return f"there is no hook {name!r}" + (
+        f"; did you mean {near[0]!r}?" if near else f"; hooks: {', '.join(_hooks())}"
+    )
 
 
 def _unmarked(plugin: object) -> list[str]:
     """Functions with the name of a hook and without its mark: the usual slip."""
-    return [name for name in _hooks() if hasattr(plugin, name) and not hasattr(getattr(plugin, name), f"{hookspecs.PROJECT}_impl")]
+    return [
+        name
+        for name in _hooks()
+        if hasattr(plugin, name) and not hasattr(getattr(plugin, name), f"{hookspecs.PROJECT}_impl")
+    ]
 
 
 def _describe(plugin: object) -> str:

@@ -35,7 +35,9 @@ def interface_of(service: ServiceDescriptor) -> type[Any]:
         TypeError: It is no descriptor of a service, it has no method, or methods stream; the message names them.
     """
     if not hasattr(service, "methods") or not hasattr(service, "full_name"):
-        raise TypeError(f'interface_of() wants the descriptor of a service, such as greeter_pb2.DESCRIPTOR.services_by_name["Greeter"], not {service!r}')
+        raise TypeError(
+            f'interface_of() wants the descriptor of a service, such as greeter_pb2.DESCRIPTOR.services_by_name["Greeter"], not {service!r}'
+        )
     return _interface(service)
 
 
@@ -45,14 +47,20 @@ def _interface(service: Any) -> type[Any]:
     from google.protobuf.message_factory import GetMessageClass
 
     name = service.full_name
-    streaming = [method.name for method in service.methods if method.client_streaming or method.server_streaming]
+    streaming = [
+        method.name
+        for method in service.methods
+        if method.client_streaming or method.server_streaming
+    ]
     if streaming:
         raise TypeError(
             f"{name}: {', '.join(streaming)} would stream, and bee's calls have one request and one reply: leave them out of the service that bee serves"
         )
     private = [method.name for method in service.methods if method.name.startswith("_")]
     if private:
-        raise TypeError(f"{name}: {', '.join(private)} cannot be called by a client: names with a leading underscore are private")
+        raise TypeError(
+            f"{name}: {', '.join(private)} cannot be called by a client: names with a leading underscore are private"
+        )
     if not service.methods:
         raise TypeError(f"{name} declares no method")
     methods = {
@@ -65,11 +73,17 @@ def _interface(service: Any) -> type[Any]:
         )
         for method in service.methods
     }
-    return type(service.name, (), {"__doc__": f"The service {name} of {service.file.name}.", **methods})
+    return type(
+        service.name, (), {"__doc__": f"The service {name} of {service.file.name}.", **methods}
+    )
 
 
-def _declaration(name: str, qualified: str, request: type, reply: type, is_idempotent: bool) -> Callable[..., Any]:
-    def method(self: Any, request: Any, /) -> Any:  # by position only: a handler gives its parameter the name that it likes
+def _declaration(
+    name: str, qualified: str, request: type, reply: type, is_idempotent: bool
+) -> Callable[..., Any]:
+    def method(
+        self: Any, request: Any, /
+    ) -> Any:  # by position only: a handler gives its parameter the name that it likes
         ...
 
     method.__name__ = name

@@ -56,7 +56,9 @@ MAX_HELLO = 64 * 1024
 _NO_LIMIT = 1 << 62
 _LENGTH = 4  # bytes of a frame's length
 _HEADER_REST = HEADER_SIZE - _LENGTH
-_LARGE = 64 * 1024  # bytes from which a body is handed over separately instead of being copied behind its header
+_LARGE = (
+    64 * 1024
+)  # bytes from which a body is handed over separately instead of being copied behind its header
 
 
 _PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
@@ -64,7 +66,9 @@ _PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
 
 
 def _pack_request(fields_size: int) -> Callable[..., bytes]:
-    pack = _PACK_REQUEST[fields_size] = struct.Struct(f"{HEADER_FORMAT}{fields_size - TIME_LEFT_SIZE}s{TIME_LEFT_FORMAT}").pack
+    pack = _PACK_REQUEST[fields_size] = struct.Struct(
+        f"{HEADER_FORMAT}{fields_size - TIME_LEFT_SIZE}s{TIME_LEFT_FORMAT}"
+    ).pack
     return pack
 
 
@@ -83,7 +87,16 @@ class ClientProtocol:
         sole_response: See :meth:`bee_core.frames.FrameDecoder.sole_response`; once ``ack`` is there, a shorter way than :meth:`receive`.
     """
 
-    __slots__ = ("_decoder", "_hello", "_last_id", "ack", "error", "goaway", "peer_limit", "sole_response")
+    __slots__ = (
+        "_decoder",
+        "_hello",
+        "_last_id",
+        "ack",
+        "error",
+        "goaway",
+        "peer_limit",
+        "sole_response",
+    )
 
     def __init__(self, hello: bytes, max_body: int) -> None:
         self._hello = hello
@@ -118,9 +131,23 @@ class ClientProtocol:
         if request.dedupe_key is None:
             pack = _PACK_REQUEST.get(fields_size) or _pack_request(fields_size)
             length = _HEADER_REST + fields_size + size
-            head = pack(length, VERSION, REQUEST, flags, request.form, id_, fields_size, fields, TIME_LEFT, 4, whole_milliseconds(request.deadline - now))
+            head = pack(
+                length,
+                VERSION,
+                REQUEST,
+                flags,
+                request.form,
+                id_,
+                fields_size,
+                fields,
+                TIME_LEFT,
+                4,
+                whole_milliseconds(request.deadline - now),
+            )
         else:
-            fields += time_left_field(request.deadline - now) + messages.dedupe_field(request.dedupe_key)
+            fields += time_left_field(request.deadline - now) + messages.dedupe_field(
+                request.dedupe_key
+            )
             head = encode_head(REQUEST, id_, fields, size, flags, request.form)
         if self._hello:
             head, self._hello = self._hello + head, b""
@@ -169,7 +196,9 @@ class ClientProtocol:
                     self.ack = ack = messages.HelloAck.parse(frame.fields)
                     self.peer_limit = _NO_LIMIT if ack.max_body is None else ack.max_body
                 else:
-                    self.error = ProtocolError(f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here")
+                    self.error = ProtocolError(
+                        f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here"
+                    )
             except ProtocolError as error:
                 self.error = error
             if self.error is not None:
@@ -242,18 +271,24 @@ class ServerProtocol:
             if self.state == "going":
                 return False
             if not self.last_id < frame.id <= MAX_ID:
-                self.error = ProtocolError(f"the request id {frame.id} does not follow {self.last_id}")
+                self.error = ProtocolError(
+                    f"the request id {frame.id} does not follow {self.last_id}"
+                )
                 return False
             self.last_id = frame.id
             return True
         if kind in (CANCEL, PING):
             return True
-        self.error = ProtocolError(f"the client sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here")
+        self.error = ProtocolError(
+            f"the client sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here"
+        )
         return False
 
     def _check_hello(self, frame: Frame) -> bool:
         if frame.kind != HELLO:
-            self.error = ProtocolError(f"the first frame is of kind {KIND_NAMES.get(frame.kind, frame.kind)}, not a hello")
+            self.error = ProtocolError(
+                f"the first frame is of kind {KIND_NAMES.get(frame.kind, frame.kind)}, not a hello"
+            )
             return False
         try:
             self.hello = messages.Hello.parse(frame.fields)
@@ -267,15 +302,26 @@ class ServerProtocol:
         self.state = "open"
         return frames.encode(HELLO_ACK, 0, ack.encode())
 
-    def leave(self, kind: str = "unavailable", message: str = "the server is shutting down") -> bytes:
+    def leave(
+        self, kind: str = "unavailable", message: str = "the server is shutting down"
+    ) -> bytes:
         """Take no more requests: a drain, a refusal (nothing was accepted yet), or the end after an error. The bytes of the goaway."""
-        self.state = "going" if kind == "unavailable" and self.error is None and self.state in {"open", "going"} else "refused"
+        self.state = (
+            "going"
+            if kind == "unavailable" and self.error is None and self.state in {"open", "going"}
+            else "refused"
+        )
         return frames.encode(GOAWAY, 0, messages.Goaway(self.last_id, kind, message).encode())
 
 
 def response(id_: int, body: bytes, *, compressed: bool) -> bytes:
     """The bytes of a response. Written out, since each call has one."""
-    return pack_header(_HEADER_REST + len(body), VERSION, RESPONSE, COMPRESSED if compressed else 0, 0, id_, 0) + body
+    return (
+        pack_header(
+            _HEADER_REST + len(body), VERSION, RESPONSE, COMPRESSED if compressed else 0, 0, id_, 0
+        )
+        + body
+    )
 
 
 def pong(id_: int, status: messages.Status) -> bytes:

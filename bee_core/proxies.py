@@ -71,7 +71,12 @@ class Binding:
     __slots__ = ("caller", "interface", "methods", "options", "service")
 
     def __init__(
-        self, caller: Caller, service: Service[Any], interface: type | None, methods: Mapping[str, InterfaceMethod] | None, options: CallOptions
+        self,
+        caller: Caller,
+        service: Service[Any],
+        interface: type | None,
+        methods: Mapping[str, InterfaceMethod] | None,
+        options: CallOptions,
     ) -> None:
         self.caller = caller
         self.service = service
@@ -81,14 +86,22 @@ class Binding:
 
     def with_options(self, options: CallOptions) -> Binding:
         """The same with more options."""
-        return Binding(self.caller, self.service, self.interface, self.methods, self.options.merged(options))
+        return Binding(
+            self.caller, self.service, self.interface, self.methods, self.options.merged(options)
+        )
 
     def plan(self, method: str) -> CallPlan:
         """Prepare a method."""
         declared = None if self.methods is None else self.methods.get(method)
         if declared is None:
             return self.service.plan(method, options=self.options)
-        return self.service.plan(method, declared.signature, marked_idempotent=declared.idempotent, marked_oneway=declared.oneway, options=self.options)
+        return self.service.plan(
+            method,
+            declared.signature,
+            marked_idempotent=declared.idempotent,
+            marked_oneway=declared.oneway,
+            options=self.options,
+        )
 
 
 class Method:
@@ -186,12 +199,18 @@ def _proxy_class(interface: type) -> type:
     if cls is None:
         try:
             cls = type(interface)(
-                f"{interface.__name__}Proxy", (interface,), {"__module__": interface.__module__, "__repr__": _repr_typed, "__init__": _no_init}
+                f"{interface.__name__}Proxy",
+                (interface,),
+                {"__module__": interface.__module__, "__repr__": _repr_typed, "__init__": _no_init},
             )
             cls.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # each is an attribute of the instance
             object.__new__(cls).__dict__  # noqa: B018  # an interface that cannot be derived from shows here
         except (TypeError, AttributeError):
-            cls = type(f"{interface.__name__}Proxy", (), {"__module__": interface.__module__, "__repr__": _repr_typed})
+            cls = type(
+                f"{interface.__name__}Proxy",
+                (),
+                {"__module__": interface.__module__, "__repr__": _repr_typed},
+            )
         _classes[interface] = cls
     return cls
 
@@ -236,8 +255,7 @@ def with_options(proxy: T, /, **options: Unpack[CallOptionsDict]) -> T:
 def _changed(proxy: Any, options: CallOptions) -> Any:
     binding = getattr(proxy, "_binding", None)
     if not isinstance(binding, Binding):
-        msg = f"with_options() wants a service or a method of one, got {proxy!r}"
-        raise TypeError(msg)
+        raise TypeError(f"with_options() wants a service or a method of one, got {proxy!r}")
     changed = binding.with_options(options)
     if isinstance(proxy, Method):
         return Method(changed, proxy._name)  # noqa: SLF001  # the same module
@@ -301,8 +319,7 @@ def _named_method(what: str, method: Any, args: tuple[Any, ...]) -> tuple[Method
     if getattr(method, "__func__", None) is ServiceProxy.call and args:
         return Method(method.__self__._binding, args[0]), args[1:]  # noqa: SLF001  # the same module
     if not isinstance(method, Method):
-        msg = f"{what}() wants a method of a service, such as calc.add, got {method!r}"
-        raise TypeError(msg)
+        raise TypeError(f"{what}() wants a method of a service, such as calc.add, got {method!r}")
     return method, args
 
 
@@ -312,10 +329,10 @@ def _options(options: Mapping[str, Any]) -> CallOptions:
     except TypeError:
         known = ", ".join(attribute.name for attribute in attrs.fields(CallOptions))
         unknown = ", ".join(name for name in options if name not in known.split(", "))
-        msg = f"with_options() has no option {unknown}; it takes: {known}"
-        raise TypeError(msg) from None
+        raise TypeError(f"with_options() has no option {unknown}; it takes: {known}") from None
 
 
 def _no_attribute(owner: object, name: str) -> NoReturn:
-    msg = f"{type(owner).__name__} has no attribute {name!r}; names with an underscore are not methods of a service"
-    raise AttributeError(msg)
+    raise AttributeError(
+        f"{type(owner).__name__} has no attribute {name!r}; names with an underscore are not methods of a service"
+    )

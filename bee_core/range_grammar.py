@@ -33,7 +33,9 @@ BUILD = r"(?:\+(?P<build>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))"
 _WILD = rf"(?:{NUMBER}|[xX*])"
 _PARTIAL = rf"(?P<major>{_WILD})(?:\.(?P<minor>{_WILD})(?:\.(?P<patch>{_WILD}){PRERELEASE}?)?)?"
 
-_COMPARISON = re.compile(rf"(?P<op>[<>]?=?)v?(?P<major>{NUMBER})\.(?P<minor>{NUMBER})\.(?P<patch>{NUMBER}){PRERELEASE}?{BUILD}?")
+_COMPARISON = re.compile(
+    rf"(?P<op>[<>]?=?)v?(?P<major>{NUMBER})\.(?P<minor>{NUMBER})\.(?P<patch>{NUMBER}){PRERELEASE}?{BUILD}?"
+)
 _X_RANGE = re.compile(rf"(?P<op>[<>]?=?)[v=]*{_PARTIAL}")
 _TILDE_OR_CARET = re.compile(rf"(?P<op>~>?|\^)[v=]*{_PARTIAL}")
 _HYPHEN_END = re.compile(rf"[v= ]*{_PARTIAL}")
@@ -50,7 +52,13 @@ _SPACES = re.compile("[\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u2
 _LEADING_ZERO = re.compile(r"(?:^|[^0-9A-Za-z-])0[0-9]")
 _JOINED_PRERELEASE = re.compile(r"[0-9]\.?(?:a|alpha|b|beta|c|rc|dev|post|pre)\.?[0-9]*$")
 
-_COMPARE: dict[Operator, Callable[[Key, Key], bool]] = {"": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_COMPARE: dict[Operator, Callable[[Key, Key], bool]] = {
+    "": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _OPERATORS: dict[str, Operator] = {"": "", "=": "", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
@@ -58,7 +66,12 @@ def order_key(major: int, minor: int, patch: int, prerelease: str | None) -> Key
     """A key to sort versions by, in the order of semver.org: pre-releases before their release, in them numbers by value and before words."""
     if not prerelease:
         return major, minor, patch, (1,)
-    return major, minor, patch, (0, *((0, int(part)) if part.isdecimal() else (1, part) for part in prerelease.split(".")))
+    return (
+        major,
+        minor,
+        patch,
+        (0, *((0, int(part)) if part.isdecimal() else (1, part) for part in prerelease.split("."))),
+    )
 
 
 def _within_bounds(_: object, __: object, number: int) -> None:
@@ -80,7 +93,13 @@ class Comparator:
     patch: int = attrs.field(validator=_within_bounds)
     prerelease: str | None = None
     _key: Key = attrs.field(
-        init=False, eq=False, repr=False, default=attrs.Factory(lambda self: order_key(self.major, self.minor, self.patch, self.prerelease), takes_self=True)
+        init=False,
+        eq=False,
+        repr=False,
+        default=attrs.Factory(
+            lambda self: order_key(self.major, self.minor, self.patch, self.prerelease),
+            takes_self=True,
+        ),
     )
 
     def __str__(self) -> str:
@@ -113,9 +132,15 @@ def read_range(text: str) -> Alternatives:
         ValueError: It cannot be read; the message quotes the part that is at fault and says what would be right.
     """
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"the version range {text[:40]!r}… cannot be read: it has {len(text)} characters, at most {MAX_LENGTH} are allowed")
-    alternatives = [_conjunction(alternative, text) for alternative in single_spaces(text).split("||")]
-    satisfiable = [comparators for comparators in alternatives if comparators != (_NOTHING,)] or alternatives[:1]
+        raise ValueError(
+            f"the version range {text[:40]!r}… cannot be read: it has {len(text)} characters, at most {MAX_LENGTH} are allowed"
+        )
+    alternatives = [
+        _conjunction(alternative, text) for alternative in single_spaces(text).split("||")
+    ]
+    satisfiable = [
+        comparators for comparators in alternatives if comparators != (_NOTHING,)
+    ] or alternatives[:1]
     # npm takes "* || 1.0.0-a" for "*", which has no pre-release in it.
     return ((),) if () in satisfiable else tuple(satisfiable)
 
@@ -142,8 +167,15 @@ def _conjunction(alternative: str, whole: str) -> tuple[Comparator, ...]:
     """The comparisons of one side of ``||``, each once."""
     parts = alternative.split(",")
     if len(parts) > 1 and not all(part.strip(" ") for part in parts):
-        raise ValueError(f"{alternative.strip(' ')!r} in the version range {whole!r} has a comma with nothing beside it: write >=1.0, <2")
-    found = dict.fromkeys(comparator for part in parts for word in _words(part) for comparator in _read_word(word, whole))
+        raise ValueError(
+            f"{alternative.strip(' ')!r} in the version range {whole!r} has a comma with nothing beside it: write >=1.0, <2"
+        )
+    found = dict.fromkeys(
+        comparator
+        for part in parts
+        for word in _words(part)
+        for comparator in _read_word(word, whole)
+    )
     return (_NOTHING,) if _NOTHING in found else tuple(found)
 
 
@@ -151,7 +183,9 @@ def _read_word(word: str, whole: str) -> list[Comparator]:
     try:
         return list(_comparators(word))
     except ValueError as error:
-        raise ValueError(f"{word!r} in the version range {whole!r} cannot be read: {error}") from None
+        raise ValueError(
+            f"{word!r} in the version range {whole!r} cannot be read: {error}"
+        ) from None
 
 
 def _words(part: str) -> list[str]:
@@ -211,8 +245,19 @@ def _comparators(word: str) -> Iterator[Comparator]:
         return
     match = _COMPARISON.fullmatch(whole)
     if match is None:
-        raise ValueError(advice(word, "write a comparison such as >=1.2.3, or ^1.2, ~1.2, 1.x, 1.2 - 2.3, and join them by ',' (and) or '||' (or)"))
-    yield Comparator(_OPERATORS[match["op"]], int(match["major"]), int(match["minor"]), int(match["patch"]), match["pre"])
+        raise ValueError(
+            advice(
+                word,
+                "write a comparison such as >=1.2.3, or ^1.2, ~1.2, 1.x, 1.2 - 2.3, and join them by ',' (and) or '||' (or)",
+            )
+        )
+    yield Comparator(
+        _OPERATORS[match["op"]],
+        int(match["major"]),
+        int(match["minor"]),
+        int(match["patch"]),
+        match["pre"],
+    )
 
 
 def _tilde_or_caret(match: re.Match[str]) -> Iterator[Comparator]:
@@ -263,5 +308,8 @@ def _below(major: int, minor: int, patch: int) -> Comparator:
 
 def _numbers(match: re.Match[str]) -> tuple[int | None, int | None, int | None]:
     """Major, minor and patch; None where missing or x."""
-    major, minor, patch = (int(part) if part and part not in "xX*" else None for part in (match["major"], match["minor"], match["patch"]))
+    major, minor, patch = (
+        int(part) if part and part not in "xX*" else None
+        for part in (match["major"], match["minor"], match["patch"])
+    )
     return major, minor, patch

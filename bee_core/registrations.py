@@ -58,20 +58,34 @@ class Registrations:
         self._kind = kind
         self._origin = origin
 
-    def add(self, name: object, factory: Callable[..., Any], options: type[Any] | None = None) -> None:
+    def add(
+        self, name: object, factory: Callable[..., Any], options: type[Any] | None = None
+    ) -> None:
         """See :meth:`bee_core.hookspecs.Registrar.add`."""
         if not isinstance(name, str) or not name:
             raise PluginError(f"{self._origin.label}: a {self._kind} needs a name, not {name!r}")
         if not callable(factory):
-            raise PluginError(f"{self._origin.label}: the factory of {self._kind} {name!r} cannot be called: {factory!r}")
+            raise PluginError(
+                f"{self._origin.label}: the factory of {self._kind} {name!r} cannot be called: {factory!r}"
+            )
         if options is not None and not (inspect.isclass(options) and attrs.has(options)):
-            raise PluginError(f"{self._origin.label}: the options of {self._kind} {name!r} must be an attrs class or None, not {options!r}")
+            raise PluginError(
+                f"{self._origin.label}: the options of {self._kind} {name!r} must be an attrs class or None, not {options!r}"
+            )
         if name in self.added:
             raise PluginError(f"{self._origin.label} adds the {self._kind} {name!r} twice")
-        self.added[name] = Registered(self._kind, name, factory, options, self._origin.distribution, self._origin.version)
+        self.added[name] = Registered(
+            self._kind, name, factory, options, self._origin.distribution, self._origin.version
+        )
 
 
-def option_error(message: str, error: ValueError, path: str, options: Collection[str], origin: Callable[[str], int | None] | Any = None) -> ConfigError:
+def option_error(
+    message: str,
+    error: ValueError,
+    path: str,
+    options: Collection[str],
+    origin: Callable[[str], int | None] | Any = None,
+) -> ConfigError:
     """What a user sees when a plugin refuses its options. The options' values are not in it: they may hold secrets.
 
     Args:
@@ -83,7 +97,13 @@ def option_error(message: str, error: ValueError, path: str, options: Collection
     """
     where = f"{path}.options.{error.option}" if isinstance(error, OptionError) and path else path
     # The line of the option, or of the section that it is missing from.
-    return ConfigError(message, path=where, value=sorted(options), line=_line(where, origin), source=getattr(origin, "source", None))
+    return ConfigError(
+        message,
+        path=where,
+        value=sorted(options),
+        line=_line(where, origin),
+        source=getattr(origin, "source", None),
+    )
 
 
 def place_of(path: str, origin: Callable[[str], int | None] | Any = None) -> str:

@@ -32,9 +32,23 @@ class RetryBudget:
     other way: the counter of deposits never goes back to zero, so a stale write repeats nothing that was counted.
     """
 
-    __slots__ = ("_bucket", "_bucket_end", "_closed", "_deposits", "_lock", "_paid", "_reserve", "_taken", "_width", "ratio", "window")
+    __slots__ = (
+        "_bucket",
+        "_bucket_end",
+        "_closed",
+        "_deposits",
+        "_lock",
+        "_paid",
+        "_reserve",
+        "_taken",
+        "_width",
+        "ratio",
+        "window",
+    )
 
-    def __init__(self, ratio: float = 0.2, floor_per_second: float = 10.0, window: float = 10.0) -> None:
+    def __init__(
+        self, ratio: float = 0.2, floor_per_second: float = 10.0, window: float = 10.0
+    ) -> None:
         """Start with the floor alone.
 
         Args:
@@ -46,7 +60,9 @@ class RetryBudget:
         Raises:
             ValueError: A number is negative or not finite, or the window is zero.
         """
-        if not (0 <= ratio < math.inf and 0 <= floor_per_second < math.inf and 0 < window < math.inf):
+        if not (
+            0 <= ratio < math.inf and 0 <= floor_per_second < math.inf and 0 < window < math.inf
+        ):
             raise ValueError(
                 f"a retry budget takes finite numbers, ratio and floor_per_second from 0 and window above 0, not {ratio=}, {floor_per_second=}, {window=}"
             )

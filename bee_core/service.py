@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from .config.model import ClientConfig
     from .errors import CallError
-    from .interfaces import Balancer, BreakerState, CallRecord, Codec, Fallback, FaultTolerance, Form, Limiter, Observer
+    from .interfaces import (
+        Balancer,
+        BreakerState,
+        CallRecord,
+        Codec,
+        Fallback,
+        FaultTolerance,
+        Form,
+        Limiter,
+        Observer,
+    )
     from .node_set import NodeSet
     from .nodes import Node, Snapshot
     from .payloads import SizeRule
@@ -169,7 +179,9 @@ class Service(Generic[C]):
             body, compressed = self.pack(plan, body)
         return self.begin(plan, args, kwargs, form, body, compressed)
 
-    def encode(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
+    def encode(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Form, bytes]:
         """The arguments as a form and a body, before the size rule.
 
         Raises:
@@ -191,7 +203,15 @@ class Service(Generic[C]):
         except MessageTooLarge as error:
             raise self._named(error, plan) from None
 
-    def begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], form: Form, body: bytes, compressed: bool) -> Call:
+    def begin(
+        self,
+        plan: CallPlan,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        form: Form,
+        body: bytes,
+        compressed: bool,
+    ) -> Call:
         """The state of a new call; its clock starts here. A call made inside a handler gets no more time than the handler has, and passes its baggage on."""
         now = self.clock()
         deadline = now + plan.timeout
@@ -202,7 +222,11 @@ class Service(Generic[C]):
                 deadline = current.deadline
             if current.baggage:
                 fields = plan.inheriting(current.baggage)
-        key = self._key_prefix + next(self._key_numbers).to_bytes(8, "big") if plan.idempotent else None
+        key = (
+            self._key_prefix + next(self._key_numbers).to_bytes(8, "big")
+            if plan.idempotent
+            else None
+        )
         return Call(plan, args, kwargs, form, body, compressed, fields, now, deadline, key)
 
     def observe(self, record: CallRecord) -> None:
@@ -223,11 +247,15 @@ class Service(Generic[C]):
         except Exception as error:  # whatever a plugin does, the call's result stands
             if not self._complained:
                 self._complained = True
-                self._complain(f"the observer {type(observer).__name__} of {self.name} raised {type(error).__name__}: {error} (reported once)")
+                self._complain(
+                    f"the observer {type(observer).__name__} of {self.name} raised {type(error).__name__}: {error} (reported once)"
+                )
 
     def _named(self, error: E, plan: CallPlan) -> E:
         error.service, error.method = self.name, plan.method
         return error
 
 
-_MAX_BOUND = 4096  # methods of a dynamic proxy; a caller that makes names up must not fill the memory
+_MAX_BOUND = (
+    4096  # methods of a dynamic proxy; a caller that makes names up must not fill the memory
+)

@@ -25,7 +25,12 @@ MISSING: Any = inspect.Parameter.empty
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_FOREIGN_MODULES = ("builtins", "typing", "typing_extensions", "abc")  # what their classes define is not the application's interface
+_FOREIGN_MODULES = (
+    "builtins",
+    "typing",
+    "typing_extensions",
+    "abc",
+)  # what their classes define is not the application's interface
 
 
 class Mismatch(NamedTuple):
@@ -55,7 +60,13 @@ class Parameter:
 
     def __str__(self) -> str:
         """As in source: ``b: int = 5``."""
-        star = "*" if self.kind == inspect.Parameter.VAR_POSITIONAL else "**" if self.kind == inspect.Parameter.VAR_KEYWORD else ""
+        star = (
+            "*"
+            if self.kind == inspect.Parameter.VAR_POSITIONAL
+            else "**"
+            if self.kind == inspect.Parameter.VAR_KEYWORD
+            else ""
+        )
         hint = "" if self.hint is Any else f": {hint_text(self.hint)}"
         if self.default is MISSING:
             return f"{star}{self.name}{hint}"
@@ -98,11 +109,17 @@ class Signature:
         try:
             parameters = list(inspect.signature(function).parameters.values())
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{method}: {function!r} has no signature that can be read: {error}") from None
+            raise TypeError(
+                f"{method}: {function!r} has no signature that can be read: {error}"
+            ) from None
         if _is_unbound_method(function, parameters):
             del parameters[0]
         hints = callable_hints(function, method)
-        return cls(method, tuple(_parameter(parameter, hints) for parameter in parameters), awaited(hints.get("return", Any))[0])
+        return cls(
+            method,
+            tuple(_parameter(parameter, hints) for parameter in parameters),
+            awaited(hints.get("return", Any))[0],
+        )
 
     def mismatch(self, count: int, names: Collection[str]) -> Mismatch | None:
         """Compare a call with the signature by count and by name, not by type.
@@ -121,16 +138,27 @@ class Signature:
         named = {parameter.name for parameter in self.params if parameter.kind in _BY_NAME}
         if count > len(positional) and inspect.Parameter.VAR_POSITIONAL not in kinds:
             limit = f"at most {len(positional)} argument{'s' if len(positional) != 1 else ''} by position"
-            return Mismatch("$", f"{self} takes {limit}, {count} {'were' if count != 1 else 'was'} given")
+            return Mismatch(
+                "$", f"{self} takes {limit}, {count} {'were' if count != 1 else 'was'} given"
+            )
         for name in names:
             if name in named and name in positional[:count]:
-                return Mismatch(f"$.{name}", f"{self} was given {name!r} twice, by position and by name")
+                return Mismatch(
+                    f"$.{name}", f"{self} was given {name!r} twice, by position and by name"
+                )
             if name not in named and inspect.Parameter.VAR_KEYWORD not in kinds:
                 close = difflib.get_close_matches(name, sorted(named), 1)
                 what = "takes by position only" if name in positional else "has no argument"
-                return Mismatch(f"$.{name}", f"{self} {what} {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+                return Mismatch(
+                    f"$.{name}",
+                    f"{self} {what} {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+                )
         given = {*positional[:count], *named.intersection(names)}
-        absent = [parameter.name for parameter in self.params if parameter.required and parameter.name not in given]
+        absent = [
+            parameter.name
+            for parameter in self.params
+            if parameter.required and parameter.name not in given
+        ]
         if absent:
             return Mismatch(f"$.{absent[0]}", f"{self} is missing {', '.join(map(repr, absent))}")
         return None
@@ -144,7 +172,9 @@ class Signature:
             before = self.params[index - 1].kind if index else parameter.kind
             if before == inspect.Parameter.POSITIONAL_ONLY != parameter.kind:
                 parts.append("/")
-            if parameter.kind == inspect.Parameter.KEYWORD_ONLY and (not index or before in _BY_POSITION):
+            if parameter.kind == inspect.Parameter.KEYWORD_ONLY and (
+                not index or before in _BY_POSITION
+            ):
                 parts.append("*")
             parts.append(str(parameter))
         if self.params and self.params[-1].kind == inspect.Parameter.POSITIONAL_ONLY:
@@ -201,7 +231,11 @@ def public_methods(cls: type) -> dict[str, Any]:
             continue
         for name, value in vars(base).items():
             seen.setdefault(name, value)  # a subclass that sets a name to None hides the method
-    return {name: value for name, value in seen.items() if not name.startswith("_") and _is_method(value)}
+    return {
+        name: value
+        for name, value in seen.items()
+        if not name.startswith("_") and _is_method(value)
+    }
 
 
 def _methods(interface: type, prefix: str) -> dict[str, InterfaceMethod]:
@@ -210,40 +244,78 @@ def _methods(interface: type, prefix: str) -> dict[str, InterfaceMethod]:
         # Bound to the class in place of an instance: the first parameter goes, whatever its name.
         function = raw.__get__(interface, interface)
         signature = Signature.of(function, prefix + name)
-        is_async = inspect.iscoroutinefunction(function) or awaited(callable_hints(function, name).get("return"))[1]
+        is_async = (
+            inspect.iscoroutinefunction(function)
+            or awaited(callable_hints(function, name).get("return"))[1]
+        )
         oneway = bool(getattr(function, ONEWAY, False))
         if oneway and signature.result not in (None, types.NoneType, Any):
-            raise TypeError(f"{prefix}{name} is marked oneway and declares a result, {hint_text(signature.result)}: nobody waits for one; declare None")
-        found[prefix + name] = InterfaceMethod(prefix + name, signature, is_async, bool(getattr(function, IDEMPOTENT, False)), oneway)
+            raise TypeError(
+                f"{prefix}{name} is marked oneway and declares a result, {hint_text(signature.result)}: nobody waits for one; declare None"
+            )
+        found[prefix + name] = InterfaceMethod(
+            prefix + name, signature, is_async, bool(getattr(function, IDEMPOTENT, False)), oneway
+        )
     return found
 
 
 def _nested(interface: type) -> dict[str, type]:
     hints = attribute_hints(interface)
-    return {name: hint for name, hint in hints.items() if isinstance(hint, type) and not _is_record(hint) and public_methods(hint)}
+    return {
+        name: hint
+        for name, hint in hints.items()
+        if isinstance(hint, type) and not _is_record(hint) and public_methods(hint)
+    }
 
 
 def _is_record(cls: type) -> bool:
-    return any(hasattr(cls, mark) for mark in ("__attrs_attrs__", "__dataclass_fields__", "__struct_fields__"))
+    return any(
+        hasattr(cls, mark)
+        for mark in ("__attrs_attrs__", "__dataclass_fields__", "__struct_fields__")
+    )
 
 
 def _is_method(value: Any) -> bool:
-    if isinstance(value, (types.FunctionType, staticmethod, classmethod, functools.partialmethod, functools.singledispatchmethod)):
+    if isinstance(
+        value,
+        (
+            types.FunctionType,
+            staticmethod,
+            classmethod,
+            functools.partialmethod,
+            functools.singledispatchmethod,
+        ),
+    ):
         return True
     # What a decorator made of a function: functools.cache and the like. A callable object without __get__ is an attribute.
     return callable(value) and hasattr(value, "__get__") and not isinstance(value, type)
 
 
 def _is_unbound_method(function: Any, parameters: list[inspect.Parameter]) -> bool:
-    if not isinstance(function, types.FunctionType) or not parameters or parameters[0].name not in {"self", "cls"}:
+    if (
+        not isinstance(function, types.FunctionType)
+        or not parameters
+        or parameters[0].name not in {"self", "cls"}
+    ):
         return False
     # Where a function is nested in a class its qualified name ends in Class.name, in a function in <locals>.name.
-    return not function.__qualname__.endswith(f"<locals>.{function.__name__}") and "." in function.__qualname__
+    return (
+        not function.__qualname__.endswith(f"<locals>.{function.__name__}")
+        and "." in function.__qualname__
+    )
 
 
 def _parameter(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Parameter:
     hint = hints.get(parameter.name, Any)
     variadic = parameter.kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     if parameter.default is None and hint is not Any:
-        hint = typing.Union[hint, None]  # `x: int = None` takes None: 3.10 says so by itself, later versions do not
-    return Parameter(parameter.name, parameter.kind, hint, parameter.default is MISSING and not variadic, parameter.default)
+        hint = typing.Union[
+            hint, None
+        ]  # `x: int = None` takes None: 3.10 says so by itself, later versions do not
+    return Parameter(
+        parameter.name,
+        parameter.kind,
+        hint,
+        parameter.default is MISSING and not variadic,
+        parameter.default,
+    )

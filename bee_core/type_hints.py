@@ -32,7 +32,12 @@ def callable_hints(function: Any, method: str) -> dict[str, Any]:
         problem = error
     if owner is not None:
         # A class that is nested in the method's own class is in no scope that Python looks into.
-        scope = {key: value for base in reversed(owner.__mro__) for key, value in vars(base).items() if isinstance(value, type)}
+        scope = {
+            key: value
+            for base in reversed(owner.__mro__)
+            for key, value in vars(base).items()
+            if isinstance(value, type)
+        }
         try:
             return typing.get_type_hints(source, localns=scope, include_extras=True)
         except Exception as error:
@@ -70,7 +75,9 @@ def hint_text(hint: Any) -> str:
     if hint is None or hint is type(None):
         return "None"
     text = hint.__qualname__ if isinstance(hint, type) and not typing.get_args(hint) else repr(hint)
-    text = re.sub(r"<class '([^']*)'>", r"\1", text)  # a class of another metaclass inside a union, on some versions
+    text = re.sub(
+        r"<class '([^']*)'>", r"\1", text
+    )  # a class of another metaclass inside a union, on some versions
     return re.sub(r"(?:\w+\.|<locals>\.)+", "", text).replace("NoneType", "None")
 
 
@@ -80,8 +87,12 @@ def _resolve(name: str, hint: Any, namespace: dict[str, Any], owner: str) -> Any
     try:
         return typing.get_type_hints(holder, include_extras=True)[name]
     except Exception as error:
-        advice = "import what it names where it can be found at run time, not under `if TYPE_CHECKING`"
-        raise TypeError(f"{owner}: the type hint `{name}: {hint}` cannot be resolved ({error}); {advice}") from error
+        advice = (
+            "import what it names where it can be found at run time, not under `if TYPE_CHECKING`"
+        )
+        raise TypeError(
+            f"{owner}: the type hint `{name}: {hint}` cannot be resolved ({error}); {advice}"
+        ) from error
 
 
 def _annotated(function: Any) -> Any:

@@ -27,12 +27,28 @@ from functools import lru_cache
 import attrs
 from semver import Version
 
-from .range_grammar import BUILD, MAX_LENGTH, MAX_NUMBER, NUMBER, PRERELEASE, Alternatives, Key, advice, order_key, read_range, single_spaces
+from .range_grammar import (
+    BUILD,
+    MAX_LENGTH,
+    MAX_NUMBER,
+    NUMBER,
+    PRERELEASE,
+    Alternatives,
+    Key,
+    advice,
+    order_key,
+    read_range,
+    single_spaces,
+)
 
-_VERSION = re.compile(rf"[v= ]*(?P<major>{NUMBER})(?:\.(?P<minor>{NUMBER})(?:\.(?P<patch>{NUMBER}))?)?{PRERELEASE}?{BUILD}?")
+_VERSION = re.compile(
+    rf"[v= ]*(?P<major>{NUMBER})(?:\.(?P<minor>{NUMBER})(?:\.(?P<patch>{NUMBER}))?)?{PRERELEASE}?{BUILD}?"
+)
 
 
-@lru_cache(maxsize=16384)  # more than the distinct versions of the largest service: a smaller cache would be of no use when all nodes are gone through in turn
+@lru_cache(
+    maxsize=16384
+)  # more than the distinct versions of the largest service: a smaller cache would be of no use when all nodes are gone through in turn
 def parse_version(text: str) -> Version:
     """Read a version loosely: ``2.0`` is 2.0.0, ``v1.2.3`` and ``=1.2.3`` are 1.2.3. Build metadata (``+linux``) is kept; the order ignores it.
 
@@ -46,13 +62,19 @@ def parse_version(text: str) -> Version:
         ValueError: It is not a version; the message quotes it and says what would be.
     """
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"version {text[:40]!r}… cannot be read: it has {len(text)} characters, at most {MAX_LENGTH} are allowed")
+        raise ValueError(
+            f"version {text[:40]!r}… cannot be read: it has {len(text)} characters, at most {MAX_LENGTH} are allowed"
+        )
     match = _VERSION.fullmatch(single_spaces(text))
     if match is None:
-        raise ValueError(f"version {text!r} cannot be read: {advice(text, 'write numbers and dots, 1.2.3, and a pre-release as 1.2.3-rc.1')}")
+        raise ValueError(
+            f"version {text!r} cannot be read: {advice(text, 'write numbers and dots, 1.2.3, and a pre-release as 1.2.3-rc.1')}"
+        )
     numbers = [int(match[name] or "0") for name in ("major", "minor", "patch")]
     if max(numbers) > MAX_NUMBER:
-        raise ValueError(f"version {text!r} cannot be read: a number in it is larger than {MAX_NUMBER}")
+        raise ValueError(
+            f"version {text!r} cannot be read: a number in it is larger than {MAX_NUMBER}"
+        )
     major, minor, patch = numbers
     return Version(major, minor, patch, match["pre"], match["build"])
 
@@ -96,7 +118,9 @@ class Range:
     @property
     def canonical(self) -> str:
         """As npm writes it, in whole comparisons: ``>=1.2.0 <2.0.0-0||>=3.0.0``; ``*`` for any."""
-        return "||".join(" ".join(map(str, comparators)) for comparators in self.alternatives) or "*"
+        return (
+            "||".join(" ".join(map(str, comparators)) for comparators in self.alternatives) or "*"
+        )
 
     def matches(self, version: Version) -> bool:
         """Whether a version is in the range, by npm's rule for pre-releases. Takes about a microsecond."""
@@ -106,7 +130,9 @@ class Range:
                 if not comparator.admits(key):
                     break
             else:
-                if not version.prerelease or any(comparator.names_prerelease_of(key) for comparator in comparators):
+                if not version.prerelease or any(
+                    comparator.names_prerelease_of(key) for comparator in comparators
+                ):
                     return True
         return False
 

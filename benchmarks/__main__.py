@@ -50,7 +50,12 @@ def pin(pid: int, cpu: int) -> None:
 def start(stack: ExitStack, kind: str) -> int:
     """A server process; returns its port."""
     process = stack.enter_context(
-        subprocess.Popen([sys.executable, "-m", "benchmarks.servers", kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.servers", kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
     )
     assert process.stdin is not None and process.stdout is not None  # noqa: PT018  # pipes were asked for
     stack.callback(process.stdin.close)
@@ -61,7 +66,13 @@ def start(stack: ExitStack, kind: str) -> int:
 
 def config(port: int, **transport: Any) -> dict[str, Any]:
     """A client with all governance that exists: balancer, failover with budget, deadline."""
-    service = {"address": f"127.0.0.1:{port}", "balancer": "random", "fail": "failover", "retries": 2, "timeout": 30}
+    service = {
+        "address": f"127.0.0.1:{port}",
+        "balancer": "random",
+        "fail": "failover",
+        "retries": 2,
+        "timeout": 30,
+    }
     service["transport"] = {"name": "tcp", "options": transport}
     return {"bee": {"rpc": {"client": {"echo": service}}}}
 
@@ -135,7 +146,9 @@ async def throughput(call: Callable[[], Awaitable[object]]) -> float:
 
 async def concurrent_round(ports: dict[str, int]) -> dict[str, float]:
     """Throughput of the bare protocol and of bee, one after the other, on one loop."""
-    _, bare = await asyncio.get_running_loop().create_connection(BareClient, "127.0.0.1", ports["protocol"])
+    _, bare = await asyncio.get_running_loop().create_connection(
+        BareClient, "127.0.0.1", ports["protocol"]
+    )
     results = {"protocol": await throughput(bare.call)}
     async with bee_core.build_async_client(config(ports["bee"])) as client:
         echo = client.service("echo")
@@ -157,7 +170,11 @@ def import_seconds(statement: str) -> float:
 
 def spread(values: list[float]) -> dict[str, float]:
     """Median, least and most."""
-    return {"median": round(median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+    return {
+        "median": round(median(values), 3),
+        "min": round(min(values), 3),
+        "max": round(max(values), 3),
+    }
 
 
 def measure(rounds: int) -> dict[str, Any]:
@@ -187,11 +204,21 @@ def measure(rounds: int) -> dict[str, Any]:
         loop.close()
     bare, loaded = import_seconds("pass"), import_seconds("import bee_core")
     return {
-        "blocking_median_us": {name: spread([round_[name] * 1e6 for round_ in blocking]) for name in blocking[0]},
-        "blocking_over_raw": {name: spread([round_[name] / round_["raw"] for round_ in blocking]) for name in blocking[0] if name != "raw"},
-        "in_flight_64_per_second": {name: spread([round_[name] for round_ in concurrent]) for name in concurrent[0]},
+        "blocking_median_us": {
+            name: spread([round_[name] * 1e6 for round_ in blocking]) for name in blocking[0]
+        },
+        "blocking_over_raw": {
+            name: spread([round_[name] / round_["raw"] for round_ in blocking])
+            for name in blocking[0]
+            if name != "raw"
+        },
+        "in_flight_64_per_second": {
+            name: spread([round_[name] for round_ in concurrent]) for name in concurrent[0]
+        },
         "in_flight_64_over_protocol": {
-            name: spread([round_[name] / round_["protocol"] for round_ in concurrent]) for name in concurrent[0] if name != "protocol"
+            name: spread([round_[name] / round_["protocol"] for round_ in concurrent])
+            for name in concurrent[0]
+            if name != "protocol"
         },
         "import_bee_core_ms": round((loaded - bare) * 1e3, 1),
     }
@@ -203,7 +230,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     parser.add_argument(
-        "--pin", choices=("apart", "together", "no"), default="apart", help="client and server on cores of their own, on one core, or as the system likes"
+        "--pin",
+        choices=("apart", "together", "no"),
+        default="apart",
+        help="client and server on cores of their own, on one core, or as the system likes",
     )
     options = parser.parse_args()
     global PINNED  # noqa: PLW0603  # a script's option

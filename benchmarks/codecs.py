@@ -102,17 +102,25 @@ def contenders(size: str) -> list[Contender]:
             continue
 
         def bound(hint: Any, codec: Any = codec) -> MethodCodec:
-            method: MethodCodec = codec.bind(Signature("take", (Parameter("value", hint=hint),), None))
+            method: MethodCodec = codec.bind(
+                Signature("take", (Parameter("value", hint=hint),), None)
+            )
             return method
 
         if size == "1 MB of numbers":
-            found += [Contender(f"{name}, no type", bound(Any), given(NUMBERS)), Contender(f"{name}, list[float]", bound(list[float]), given(NUMBERS))]
+            found += [
+                Contender(f"{name}, no type", bound(Any), given(NUMBERS)),
+                Contender(f"{name}, list[float]", bound(list[float]), given(NUMBERS)),
+            ]
         else:
             count = SIZES[size]
             plain = RECORD if count == 1 else [RECORD] * count
             typed = record() if count == 1 else [record()] * count
             hint = Record if count == 1 else list[Record]
-            found += [Contender(f"{name}, no type", bound(Any), given(plain)), Contender(f"{name}, attrs class", bound(hint), given(typed))]
+            found += [
+                Contender(f"{name}, no type", bound(Any), given(plain)),
+                Contender(f"{name}, attrs class", bound(hint), given(typed)),
+            ]
         if name == "protobuf":
             found += messages(size, bound)
     return found
@@ -125,7 +133,11 @@ def messages(size: str, bound: Callable[[Any], MethodCodec]) -> list[Contender]:
     def make() -> Any:
         if size == "1 MB of numbers":
             return pb.Numbers(numbers=NUMBERS)
-        return record(pb.Line, pb.Record) if SIZES[size] == 1 else pb.Records(records=(record(pb.Line, pb.Record) for _ in range(SIZES[size])))
+        return (
+            record(pb.Line, pb.Record)
+            if SIZES[size] == 1
+            else pb.Records(records=(record(pb.Line, pb.Record) for _ in range(SIZES[size])))
+        )
 
     def read_record(it: Any) -> object:
         lines = [(line.sku, line.qty, line.price) for line in it.lines]
@@ -137,7 +149,10 @@ def messages(size: str, bound: Callable[[Any], MethodCodec]) -> list[Contender]:
         return read_record(it) if SIZES[size] == 1 else [read_record(one) for one in it.records]
 
     method = bound(type(make()))
-    return [Contender("protobuf, message", method, given(make())), Contender("protobuf, message, made and read", method, make, read)]
+    return [
+        Contender("protobuf, message", method, given(make())),
+        Contender("protobuf, message, made and read", method, make, read),
+    ]
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -159,7 +174,12 @@ def measure(size: str, rounds: int) -> dict[str, dict[str, Any]]:
     for _ in range(rounds):
         for one in all_:
             form, body = bodies[one.name]
-            times[one.name].append((seconds(one.encode), seconds(lambda one=one, form=form, body=body: one.decode(form, body))))  # type: ignore[misc]
+            times[one.name].append(
+                (
+                    seconds(one.encode),
+                    seconds(lambda one=one, form=form, body=body: one.decode(form, body)),
+                )
+            )  # type: ignore[misc]
     first = times[all_[0].name]
     rows = {}
     for one in all_:
@@ -184,10 +204,14 @@ def main() -> None:
         print(json.dumps(results, indent=2))
         return
     for size, rows in results.items():
-        print(f"\n{size:34}{'bytes':>10}{'encode us':>12}{'decode us':>12}   both, over the first (from to)")
+        print(
+            f"\n{size:34}{'bytes':>10}{'encode us':>12}{'decode us':>12}   both, over the first (from to)"
+        )
         for name, row in rows.items():
             middle, least, most = row["over_first"]
-            print(f"  {name:32}{row['bytes']:>10,}{row['encode_us']:>12,}{row['decode_us']:>12,}   {middle:>6} ({least} to {most})")
+            print(
+                f"  {name:32}{row['bytes']:>10,}{row['encode_us']:>12,}{row['decode_us']:>12,}   {middle:>6} ({least} to {most})"
+            )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,15 @@ def server() -> None:
 
             await asyncio.sleep(3600)
 
-    built = bee_core.build_server({"bee": {"rpc": {"server": {"name": sys.argv[2], "address": "127.0.0.1:0", "drain_timeout": 0}}}})
+    built = bee_core.build_server(
+        {
+            "bee": {
+                "rpc": {
+                    "server": {"name": sys.argv[2], "address": "127.0.0.1:0", "drain_timeout": 0}
+                }
+            }
+        }
+    )
     built.add(Service())
     with built.in_thread():
         print(built.address, flush=True)
@@ -47,7 +55,9 @@ def server() -> None:
 def start(stack: ExitStack, name: str) -> str:
     """A server process; returns its url."""
     command = [sys.executable, "-m", "benchmarks.isolation", "serve", name]
-    process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    process = stack.enter_context(
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    )
     assert process.stdin is not None and process.stdout is not None  # noqa: PT018  # pipes were asked for
     stack.callback(process.stdin.close)
     return process.stdout.readline().strip()
@@ -94,7 +104,11 @@ def main() -> None:
     """Measure and print."""
     with ExitStack() as stack:
         urls = {name: start(stack, name) for name in ("works", "hangs")}
-        limits = {"limiter": {"name": "fixed", "options": {"max_in_flight": 40}}, "read_timeout": 60, "fail": "failfast"}
+        limits = {
+            "limiter": {"name": "fixed", "options": {"max_in_flight": 40}},
+            "read_timeout": 60,
+            "fail": "failfast",
+        }
         services = {name: {"address": url, **limits} for name, url in urls.items()}
         client = stack.enter_context(bee_core.build_client({"bee": {"rpc": {"client": services}}}))
         works, hangs = client.service("works"), client.service("hangs")

@@ -38,7 +38,12 @@ class Lists:
 
     @staticmethod
     def _ghost(number: int) -> Node:
-        return Node(f"n{number}", f"tcp://10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:9000", "1.0.0", weight=0.0)
+        return Node(
+            f"n{number}",
+            f"tcp://10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:9000",
+            "1.0.0",
+            weight=0.0,
+        )
 
     @bee_core.hookimpl
     def bee_register_registries(self, registry: Any) -> None:
@@ -66,7 +71,10 @@ class Lists:
         changes = None if whole else Changes(self._last, (new,), frozenset({old}))
         self._last = next(self._revisions)
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, Snapshot(self._last, "registry", tuple(self._nodes.values()), changes))
+        self._loop.call_soon_threadsafe(
+            self._queue.put_nowait,
+            Snapshot(self._last, "registry", tuple(self._nodes.values()), changes),
+        )
 
 
 class Echo:
@@ -76,7 +84,14 @@ class Echo:
 
 
 def config(service: dict[str, Any]) -> dict[str, Any]:
-    return {"bee": {"rpc": {"registry": {"protocol": "lists"}, "client": {"echo": {"version": "^1", "breaker": "consecutive", **service}}}}}
+    return {
+        "bee": {
+            "rpc": {
+                "registry": {"protocol": "lists"},
+                "client": {"echo": {"version": "^1", "breaker": "consecutive", **service}},
+            }
+        }
+    }
 
 
 def changing(lists: Lists, whole: bool | None) -> Iterator[threading.Thread]:
@@ -102,7 +117,11 @@ def report(name: str, seconds: list[float]) -> None:
     )
 
 
-CASES: list[tuple[str, bool | None]] = [("quiet", None), ("a whole list each 0.1 s", True), ("a change each 0.1 s", False)]
+CASES: list[tuple[str, bool | None]] = [
+    ("quiet", None),
+    ("a whole list each 0.1 s", True),
+    ("a change each 0.1 s", False),
+]
 
 
 def blocking(url: str, count: int) -> None:
@@ -139,7 +158,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=5000)
     count = parser.parse_args().nodes
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "echo", "version": "1.0.0"}}}})
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "echo", "version": "1.0.0"}}}}
+    )
     server.add(Echo())
     with server.in_thread():
         print(f"{count} nodes")

@@ -11,6 +11,9 @@ RECORD: dict[str, Any] = {
     "total": 129.9,
     "currency": "EUR",
     "paid": True,
-    "lines": [{"sku": "B-1001", "qty": 2, "price": 39.95}, {"sku": "B-2040", "qty": 1, "price": 50.0}],
+    "lines": [
+        {"sku": "B-1001", "qty": 2, "price": 39.95},
+        {"sku": "B-2040", "qty": 1, "price": 50.0},
+    ],
     "note": "ring twice",
 }

@@ -79,7 +79,9 @@ class Echo:
 
 def bee() -> None:
     """bee as it is."""
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "echo", "version": "1.0.0", "address": "127.0.0.1:0"}}}})
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "echo", "version": "1.0.0", "address": "127.0.0.1:0"}}}}
+    )
     server.add(Echo())
 
     async def main() -> None:

@@ -108,7 +108,11 @@ class Turnstile:
         if self.admits == "at once":
             self.granted += 1
             return True
-        return self.ticket if self.admits == "queue" else local("overloaded", "the queue is full", retry_after=0.5)
+        return (
+            self.ticket
+            if self.admits == "queue"
+            else local("overloaded", "the queue is full", retry_after=0.5)
+        )
 
     def release(self, outcome, seconds):
         self.released.append((said(outcome), seconds))
@@ -233,7 +237,11 @@ class Harness:
         self.complaints = []
         self.dropped = []
         self.limiter = None if limiter is None else Turnstile(self.trace, limiter)
-        self.fallback = None if fallback is None else Answering(self.trace, None if fallback == "declines" else fallback)
+        self.fallback = (
+            None
+            if fallback is None
+            else Answering(self.trace, None if fallback == "declines" else fallback)
+        )
         self.observers = tuple(Watching(self.trace, error) for error in observers)
         self.nodes = NodeSet(
             "calc",
@@ -264,12 +272,16 @@ class Harness:
         self.list_nodes(nodes)
         if gates is not None:
             for node_id, options in gates.items():
-                self.gates[node_id] = self.nodes.states[node_id].breaker = Gate(self.trace, node_id, **options)
+                self.gates[node_id] = self.nodes.states[node_id].breaker = Gate(
+                    self.trace, node_id, **options
+                )
 
     def list_nodes(self, nodes):
         """A new snapshot."""
         self.revision += 1
-        listed = tuple(node if isinstance(node, Node) else Node(node, f"tcp://{node}:9000") for node in nodes)
+        listed = tuple(
+            node if isinstance(node, Node) else Node(node, f"tcp://{node}:9000") for node in nodes
+        )
         self.nodes.apply(Snapshot(self.revision, "registry", listed))
 
     def begin(self, method="add", args=(1, 2), **options):

@@ -45,4 +45,13 @@ def write(path: Path, data: bytes) -> None:
 def tls(cert: tuple[Path, Path] | None = None, **options: Any) -> dict[str, Any]:
     """The transport of a configuration."""
     files = {} if cert is None else {"cert": str(cert[0]), "key": str(cert[1])}
-    return {"name": "tls", "options": {**files, **{name: str(value) if hasattr(value, "open") else value for name, value in options.items()}}}
+    return {
+        "name": "tls",
+        "options": {
+            **files,
+            **{
+                name: str(value) if hasattr(value, "open") else value
+                for name, value in options.items()
+            },
+        },
+    }

@@ -68,7 +68,13 @@ def pytest_terminal_summary(terminalreporter, config):
     if not rows:
         return
     stated, cache = os.environ.get("BEE_FAULT_TABLE"), getattr(config, "cache", None)
-    path = Path(stated) if stated else cache.mkdir("bee") / "fault-table.json" if cache is not None else None
+    path = (
+        Path(stated)
+        if stated
+        else cache.mkdir("bee") / "fault-table.json"
+        if cache is not None
+        else None
+    )
     if path is not None:
         save(rows, path)
     terminalreporter.section(f"faults (also in {path})" if path is not None else "faults")

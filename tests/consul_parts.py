@@ -30,10 +30,17 @@ def ask_with_index(server, path, body=None, method=None, token=None):
     """The same; gives the index as well."""
     data = None if body is None else json.dumps(body).encode()
     headers = {} if token is None else {"X-Consul-Token": token}
-    request = urllib.request.Request(f"http://{server.address}{path}", data, headers, method=method or ("GET" if body is None else "PUT"))
+    request = urllib.request.Request(
+        f"http://{server.address}{path}",
+        data,
+        headers,
+        method=method or ("GET" if body is None else "PUT"),
+    )
     with urllib.request.urlopen(request, timeout=5 if "wait=" not in path else 90) as answer:
         said = answer.read()
-        return int(answer.headers.get("X-Consul-Index") or 0), json.loads(said) if said.strip() else None
+        return int(answer.headers.get("X-Consul-Index") or 0), json.loads(
+            said
+        ) if said.strip() else None
 
 
 def register_by_hand(server, service, **fields):
@@ -82,7 +89,12 @@ class Follower:
 
     async def until_ids(self, *ids, bound=BOUND):
         """Wait until the last snapshot has exactly these nodes."""
-        await self.until(lambda self: bool(self.seen) and sorted(node.id for node in self.seen[-1].nodes) == sorted(ids), bound)
+        await self.until(
+            lambda self: (
+                bool(self.seen) and sorted(node.id for node in self.seen[-1].nodes) == sorted(ids)
+            ),
+            bound,
+        )
 
     async def until_error(self, bound=BOUND):
         """Wait for the next error."""
@@ -133,7 +145,9 @@ async def kept(registry, node, service="calc", heartbeat=0.5):
     """A server's registration as a server keeps it."""
     events = Events()
     ticks = itertools.count()
-    registration = Registration(registry, Instance(service, node), heartbeat, lambda: next(ticks), events.report)
+    registration = Registration(
+        registry, Instance(service, node), heartbeat, lambda: next(ticks), events.report
+    )
     task = asyncio.ensure_future(registration.keep())
     try:
         yield events

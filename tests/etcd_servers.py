@@ -20,7 +20,14 @@ def etcdctl(server, *arguments):
     """Run etcdctl on a server; returns what it prints."""
     (found,) = Etcd.find()
     command = [str(Path(found).with_name("etcdctl")), f"--endpoints={server.address}", *arguments]
-    return subprocess.run(command, env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run(
+        command,
+        env={**os.environ, "ETCDCTL_API": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout
 
 
 def put(server, key, value, *arguments):
@@ -29,10 +36,20 @@ def put(server, key, value, *arguments):
 
 def put_many(server, values):
     """Put keys in few transactions, by the gateway: etcdctl's own are for people."""
-    operations = [{"request_put": {"key": b64encode(key.encode()).decode(), "value": b64encode(value.encode()).decode()}} for key, value in values.items()]
+    operations = [
+        {
+            "request_put": {
+                "key": b64encode(key.encode()).decode(),
+                "value": b64encode(value.encode()).decode(),
+            }
+        }
+        for key, value in values.items()
+    ]
     for start in range(0, len(operations), 100):  # etcd takes 128
         body = json.dumps({"success": operations[start : start + 100]}).encode()
-        with urllib.request.urlopen(f"http://{server.address}/v3/kv/txn", body, timeout=30) as answer:
+        with urllib.request.urlopen(
+            f"http://{server.address}/v3/kv/txn", body, timeout=30
+        ) as answer:
             assert json.load(answer)["succeeded"]
 
 
@@ -73,7 +90,11 @@ class TlsEtcd(Etcd):
         tls = [f"--cert-file={cert}", f"--key-file={key}"]
         if self.asks:
             tls += ["--client-cert-auth", f"--trusted-ca-file={ca}"]
-        return [*super().command(found), f"--listen-client-urls=http://{self.address},{self.url}", *tls]
+        return [
+            *super().command(found),
+            f"--listen-client-urls=http://{self.address},{self.url}",
+            *tls,
+        ]
 
     @property
     def ca(self):

@@ -38,8 +38,17 @@ def save(rows: list[Row], path: Path) -> None:
 
 def lines(rows: list[Row]) -> list[str]:
     """A Markdown table."""
-    heads = ["| fault | calls | failed | seconds to detect | seconds to recover | |", "| --- | ---: | ---: | ---: | ---: | --- |"]
-    return [*heads, *(f"| {row.fault} | {row.calls} | {row.failed} | {_seconds(row.detect)} | {_seconds(row.recover)} | {row.note} |" for row in rows)]
+    heads = [
+        "| fault | calls | failed | seconds to detect | seconds to recover | |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    return [
+        *heads,
+        *(
+            f"| {row.fault} | {row.calls} | {row.failed} | {_seconds(row.detect)} | {_seconds(row.recover)} | {row.note} |"
+            for row in rows
+        ),
+    ]
 
 
 def _seconds(value: float | None) -> str:

@@ -28,7 +28,10 @@ def message(name: str, *fields: dict[str, Any], **rest: Any) -> dict[str, Any]:
 
 def add_file(name: str, package: str, syntax: str, **rest: Any) -> Any:
     """Put a file into the default pool, as importing a module of protoc does; its descriptor."""
-    described = json_format.ParseDict({"name": name, "package": package, "syntax": syntax, **rest}, descriptor_pb2.FileDescriptorProto())
+    described = json_format.ParseDict(
+        {"name": name, "package": package, "syntax": syntax, **rest},
+        descriptor_pb2.FileDescriptorProto(),
+    )
     pool = descriptor_pool.Default()
     pool.AddSerializedFile(described.SerializeToString())
     return pool.FindFileByName(name)
@@ -36,7 +39,10 @@ def add_file(name: str, package: str, syntax: str, **rest: Any) -> Any:
 
 def classes(file: Any) -> dict[str, Any]:
     """The message classes of a file by name."""
-    return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in file.message_types_by_name.items()}
+    return {
+        name: message_factory.GetMessageClass(descriptor)
+        for name, descriptor in file.message_types_by_name.items()
+    }
 
 
 _KINDS = {"name": "Kind", "value": [{"name": "LOOSE", "number": 0}, {"name": "BOXED", "number": 1}]}
@@ -47,8 +53,18 @@ NEW = add_file(
     "proto3",
     enumType=[_KINDS],
     messageType=[
-        message("Order", field("id", 1, "int64"), field("note", 2, "string"), field("lines", 3, ".tests.new.Line", "LABEL_REPEATED")),
-        message("Line", field("name", 1, "string"), field("kind", 2, "enum:.tests.new.Kind"), field("inner", 3, ".tests.new.Line")),
+        message(
+            "Order",
+            field("id", 1, "int64"),
+            field("note", 2, "string"),
+            field("lines", 3, ".tests.new.Line", "LABEL_REPEATED"),
+        ),
+        message(
+            "Line",
+            field("name", 1, "string"),
+            field("kind", 2, "enum:.tests.new.Kind"),
+            field("inner", 3, ".tests.new.Line"),
+        ),
         message("Receipt", field("total", 1, "double"), field("note", 2, "int64")),
         message("Odd", field("value", 1000, "int64")),
     ],
@@ -57,7 +73,12 @@ NEW = add_file(
 
 def rpc(name: str, takes: str = "Order", gives: str = "Receipt", **rest: Any) -> dict[str, Any]:
     """A method of a service."""
-    return {"name": name, "inputType": f".tests.new.{takes}", "outputType": f".tests.new.{gives}", **rest}
+    return {
+        "name": name,
+        "inputType": f".tests.new.{takes}",
+        "outputType": f".tests.new.{gives}",
+        **rest,
+    }
 
 
 SERVICES = add_file(
@@ -74,7 +95,14 @@ SERVICES = add_file(
                 rpc("Pay", "Receipt", "Receipt", options={"idempotencyLevel": "IDEMPOTENT"}),
             ],
         },
-        {"name": "Streams", "method": [rpc("Buy"), rpc("Watch", serverStreaming=True), rpc("Feed", clientStreaming=True)]},
+        {
+            "name": "Streams",
+            "method": [
+                rpc("Buy"),
+                rpc("Watch", serverStreaming=True),
+                rpc("Feed", clientStreaming=True),
+            ],
+        },
         {"name": "Empty"},
         {"name": "Private", "method": [rpc("_Buy")]},
         {"name": "Keyword", "method": [rpc("import")]},
@@ -98,8 +126,18 @@ OLD = add_file(
             field("tags", 8, "string", "LABEL_REPEATED"),
             field("texts", 9, ".tests.old.Parcel.TextsEntry", "LABEL_REPEATED"),
             nestedType=[
-                message("NamedEntry", field("key", 1, "string"), field("value", 2, ".tests.old.Parcel"), options={"mapEntry": True}),
-                message("TextsEntry", field("key", 1, "string"), field("value", 2, "string"), options={"mapEntry": True}),
+                message(
+                    "NamedEntry",
+                    field("key", 1, "string"),
+                    field("value", 2, ".tests.old.Parcel"),
+                    options={"mapEntry": True},
+                ),
+                message(
+                    "TextsEntry",
+                    field("key", 1, "string"),
+                    field("value", 2, "string"),
+                    options={"mapEntry": True},
+                ),
             ],
         ),
     ],

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bee_core.cli.demo.registry_server import ConsulServer, EtcdServer, RegistryServer, ZooKeeperServer
+from bee_core.cli.demo.registry_server import (
+    ConsulServer,
+    EtcdServer,
+    RegistryServer,
+    ZooKeeperServer,
+)
 from faults.processes import fixed_port
 
 if TYPE_CHECKING:
@@ -60,7 +65,16 @@ class LastingConsul(Faulty, ConsulServer):
 
     def command(self, found: list[str]) -> list[str]:
         raft = "-hcl=performance { raft_multiplier = 1 }"
-        return [*found, "agent", "-server", "-bootstrap-expect=1", f"-data-dir={self.folder / 'consul'}", raft, *self.ports(), *self.arguments]
+        return [
+            *found,
+            "agent",
+            "-server",
+            "-bootstrap-expect=1",
+            f"-data-dir={self.folder / 'consul'}",
+            raft,
+            *self.ports(),
+            *self.arguments,
+        ]
 
 
 class ZooKeeper(Faulty, ZooKeeperServer):

@@ -48,7 +48,16 @@ class ServeProcess:
         config = folder / "serve.yml"
         config.write_text(json.dumps({"bee": {"rpc": rpc}}))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bee_core", "serve", "app.py:Service", "--config", str(config), "--json-logs"],
+            [
+                sys.executable,
+                "-m",
+                "bee_core",
+                "serve",
+                "app.py:Service",
+                "--config",
+                str(config),
+                "--json-logs",
+            ],
             cwd=folder,
             env={**os.environ, **(env or {})},
             stderr=subprocess.PIPE,
@@ -76,7 +85,9 @@ class ServeProcess:
     def wait_for(self, event: str, count: int = 1) -> dict:
         """The ``count``-th line of this event."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._ended or len(self.all(event)) >= count, PATIENCE), f"no {event}: {self.events}"
+            assert self._changed.wait_for(
+                lambda: self._ended or len(self.all(event)) >= count, PATIENCE
+            ), f"no {event}: {self.events}"
             found = self.all(event)
         assert len(found) >= count, f"it ended without {event}: {self.events}"
         return found[count - 1]

@@ -73,7 +73,10 @@ class TcpRelay:
             await self._open.wait()
             to_client, to_server = await asyncio.open_connection("127.0.0.1", self._port)
             writers.append(to_server)
-            await asyncio.gather(self._pump(reader, to_server, passing, heard=True), self._pump(to_client, writer, passing))
+            await asyncio.gather(
+                self._pump(reader, to_server, passing, heard=True),
+                self._pump(to_client, writer, passing),
+            )
         except OSError:
             pass
         finally:

@@ -14,13 +14,21 @@ from bee_core.addresses import Address, parse
     [
         ("127.0.0.1:9000", Address("tcp", "127.0.0.1", 9000), "tcp://127.0.0.1:9000"),
         ("tcp://calc:1", Address("tcp", "calc", 1), "tcp://calc:1"),
-        ("TLS://Calc.Example:9443", Address("tls", "calc.example", 9443), "tls://calc.example:9443"),
+        (
+            "TLS://Calc.Example:9443",
+            Address("tls", "calc.example", 9443),
+            "tls://calc.example:9443",
+        ),
         ("[::1]:9000", Address("tcp", "::1", 9000), "tcp://[::1]:9000"),
         ("tcp://[0:0:0:0:0:0:0:1]:9000", Address("tcp", "::1", 9000), "tcp://[::1]:9000"),
         ("tcp://0.0.0.0:0", Address("tcp", "0.0.0.0", 0), "tcp://0.0.0.0:0"),
         ("unix:///run/calc.sock", Address("unix", path="/run/calc.sock"), "unix:///run/calc.sock"),
         ("memory://calc", Address("memory", "calc"), "memory://calc"),
-        ("http+x://calc:80/rpc/v1", Address("http+x", "calc", 80, "/rpc/v1"), "http+x://calc:80/rpc/v1"),
+        (
+            "http+x://calc:80/rpc/v1",
+            Address("http+x", "calc", 80, "/rpc/v1"),
+            "http+x://calc:80/rpc/v1",
+        ),
         ("shm:///bee", Address("shm", path="/bee"), "shm:///bee"),
         ("my_service:9000", Address("tcp", "my_service", 9000), "tcp://my_service:9000"),
     ],
@@ -70,13 +78,18 @@ def test_a_password_in_an_address_is_refused_without_being_repeated():
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "wildcard"), [("0.0.0.0:1", True), ("[::]:1", True), ("127.0.0.1:1", False), ("[::1]:1", False)])
+@pytest.mark.parametrize(
+    ("text", "wildcard"),
+    [("0.0.0.0:1", True), ("[::]:1", True), ("127.0.0.1:1", False), ("[::1]:1", False)],
+)
 def test_a_wildcard_address_is_recognised(text, wildcard):
     assert parse(text).is_wildcard is wildcard
 
 
 hosts = st.one_of(
-    st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(lambda ip: f"[{ip.exploded}]"), st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True)
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda ip: f"[{ip.exploded}]"),
+    st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True),
 )
 
 

@@ -16,14 +16,26 @@ class Highest(Random):
         return 1 - 2**-53
 
 
-@given(base=st.floats(0.001, 10), factor=st.floats(1, 1000), index=st.integers(0, 10_000), seed=st.integers())
+@given(
+    base=st.floats(0.001, 10),
+    factor=st.floats(1, 1000),
+    index=st.integers(0, 10_000),
+    seed=st.integers(),
+)
 def test_a_delay_is_never_negative_and_never_above_the_cap(base, factor, index, seed):
     backoff = Backoff(base, base * factor)
     assert 0 <= backoff.delay(index, Random(seed)) <= backoff.cap
 
 
 def test_ceilings_double_up_to_the_cap():
-    assert [Backoff(0.1, 1.0).ceiling(index) for index in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert [Backoff(0.1, 1.0).ceiling(index) for index in range(6)] == [
+        0.1,
+        0.2,
+        0.4,
+        0.8,
+        1.0,
+        1.0,
+    ]
 
 
 def test_the_jitter_is_full():
@@ -36,7 +48,13 @@ def test_the_jitter_is_full():
 
 @pytest.mark.parametrize(
     ("base", "cap", "words"),
-    [(0, 1, "base must be"), (-1, 1, "base must be"), (1, float("inf"), "cap must be"), (float("nan"), 1, "base"), (2, 1, "below base")],
+    [
+        (0, 1, "base must be"),
+        (-1, 1, "base must be"),
+        (1, float("inf"), "cap must be"),
+        (float("nan"), 1, "base"),
+        (2, 1, "below base"),
+    ],
 )
 def test_impossible_numbers_are_refused_with_the_reason(base, cap, words):
     with pytest.raises(ValueError, match=words):

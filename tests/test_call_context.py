@@ -18,7 +18,16 @@ def clock():
 
 
 def call(clock, deadline=None, metadata=(), baggage=()):
-    return CurrentCall("calc", "Stats.mean", deadline, dict(metadata), dict(baggage), "10.0.0.1:4000", b"key", clock)
+    return CurrentCall(
+        "calc",
+        "Stats.mean",
+        deadline,
+        dict(metadata),
+        dict(baggage),
+        "10.0.0.1:4000",
+        b"key",
+        clock,
+    )
 
 
 @pytest.fixture
@@ -43,7 +52,12 @@ def test_inside_of_a_handler_it_is_the_call_being_handled(handling):
 
 def test_it_says_who_calls_what(clock):
     current = call(clock)
-    assert (current.service, current.method, current.peer, current.dedupe_key) == ("calc", "Stats.mean", "10.0.0.1:4000", b"key")
+    assert (current.service, current.method, current.peer, current.dedupe_key) == (
+        "calc",
+        "Stats.mean",
+        "10.0.0.1:4000",
+        b"key",
+    )
 
 
 def test_the_time_left_runs_down_and_stops_at_zero(clock):
@@ -75,7 +89,11 @@ def test_a_handler_whose_caller_gave_up_can_leave(clock):
     current.cancelled = True
     with pytest.raises(CallCancelled) as caught:
         current.raise_if_cancelled()
-    assert (caught.value.service, caught.value.method, caught.value.executed) == ("calc", "Stats.mean", "maybe")
+    assert (caught.value.service, caught.value.method, caught.value.executed) == (
+        "calc",
+        "Stats.mean",
+        "maybe",
+    )
 
 
 def test_a_handler_whose_deadline_has_passed_can_leave(clock):

@@ -9,8 +9,24 @@ from hypothesis import strategies as st
 from bee_core.call_context import CurrentCall, reset_current, set_current
 from bee_core.call_flow import FREE_REDIALS, may_retry
 from bee_core.effects import Attempt, Pause, Queue
-from bee_core.errors import CallError, CircuitOpen, DeadlineExceeded, InvalidArgument, Overloaded, RemoteError, Unavailable
-from bee_core.failures import cancelled, lost, not_sent, passed_over, read_timed_out, refused, reported
+from bee_core.errors import (
+    CallError,
+    CircuitOpen,
+    DeadlineExceeded,
+    InvalidArgument,
+    Overloaded,
+    RemoteError,
+    Unavailable,
+)
+from bee_core.failures import (
+    cancelled,
+    lost,
+    not_sent,
+    passed_over,
+    read_timed_out,
+    refused,
+    reported,
+)
 from bee_core.interfaces import Again, Success
 from bee_core.nodes import Node
 from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
@@ -52,7 +68,14 @@ def failtry(**options):
 
 
 def test_the_stages_stand_in_the_order_of_the_design():
-    harness = Harness("ab", fail=Steady("other", 0.5), gates={"a": {}, "b": {}}, limiter="queue", fallback=7, observers=[None])
+    harness = Harness(
+        "ab",
+        fail=Steady("other", 0.5),
+        gates={"a": {}, "b": {}},
+        limiter="queue",
+        fallback=7,
+        observers=[None],
+    )
     result = harness.run(CUT, RAISED)
     assert result.value == 7
     assert harness.trace == [
@@ -78,10 +101,22 @@ def test_the_stages_stand_in_the_order_of_the_design():
 
 
 def test_a_call_without_trouble_asks_nobody_more_than_it_must():
-    harness = Harness("a", fail=Steady(), gates={"a": {}}, limiter="at once", fallback=7, observers=[None])
+    harness = Harness(
+        "a", fail=Steady(), gates={"a": {}}, limiter="at once", fallback=7, observers=[None]
+    )
     assert harness.run(SUCCESS).value == 3
     assert harness.trace == [
-        *("limiter asked", "budget paid in", "pick a", "permit a", "attempt a", "breaker told a ok", "balancer told a ok", "limiter told ok", "observed"),
+        *(
+            "limiter asked",
+            "budget paid in",
+            "pick a",
+            "permit a",
+            "attempt a",
+            "breaker told a ok",
+            "balancer told a ok",
+            "limiter told ok",
+            "observed",
+        ),
     ]
 
 
@@ -240,7 +275,15 @@ def test_the_option_outranks_the_configuration():
     assert result.attempts == ["a"]
 
 
-_kinds = ("unavailable", "deadline_exceeded", "overloaded", "remote_error", "protocol_error", "invalid_argument", "cancelled")
+_kinds = (
+    "unavailable",
+    "deadline_exceeded",
+    "overloaded",
+    "remote_error",
+    "protocol_error",
+    "invalid_argument",
+    "cancelled",
+)
 _failures = st.builds(
     failure,
     kind=st.sampled_from(_kinds),
@@ -254,7 +297,12 @@ _SEVERITY = ("no", "maybe", "yes")
 
 def _scripted(script, **options):
     """Make a call; the outcomes that the flow asked for, and the result."""
-    harness = Harness("abcd", gates={"a": {"opens": True}, "b": {"permits": 1}, "c": {"permits": 0}}, limiter="at once", **options)
+    harness = Harness(
+        "abcd",
+        gates={"a": {"opens": True}, "b": {"permits": 1}, "c": {"permits": 0}},
+        limiter="at once",
+        **options,
+    )
     call = harness.begin()
     steps = whole(call)
     answers, asked, sent = iter(script), [], None
@@ -275,7 +323,9 @@ def _scripted(script, **options):
     where=st.sampled_from(("same", "other")),
     retries=st.integers(0, 6),
 )
-def test_a_call_that_is_not_idempotent_is_never_sent_again_once_it_may_have_run(script, where, retries):
+def test_a_call_that_is_not_idempotent_is_never_sent_again_once_it_may_have_run(
+    script, where, retries
+):
     _, call, asked, error = _scripted(script, fail=Steady(where), retries=retries)
     assert all(outcome.executed == "no" for outcome in asked[:-1])
     assert error.executed == asked[-1].executed
@@ -289,7 +339,9 @@ def test_a_call_that_is_not_idempotent_is_never_sent_again_once_it_may_have_run(
     idempotent=st.booleans(),
 )
 def test_whatever_happens_counts_come_out_even_and_bounds_hold(script, where, retries, idempotent):
-    harness, call, asked, error = _scripted(script, fail=Steady(where), retries=retries, idempotent=idempotent)
+    harness, call, asked, error = _scripted(
+        script, fail=Steady(where), retries=retries, idempotent=idempotent
+    )
     assert len(asked) <= retries + 1 + FREE_REDIALS
     assert harness.balancer.picks == len(harness.balancer.settled)
     assert all(gate.held == 0 for gate in harness.gates.values())
@@ -374,13 +426,17 @@ def test_every_attempt_carries_the_same_deadline():
 
 
 def test_a_client_that_is_closed_in_a_pause_ends_the_call():
-    result = Harness("ab", fail=Steady("other", 1.0)).run(REFUSED, pause=cancelled("the client was closed", sent=False))
+    result = Harness("ab", fail=Steady("other", 1.0)).run(
+        REFUSED, pause=cancelled("the client was closed", sent=False)
+    )
     assert (result.error.kind, result.attempts) == ("cancelled", ["a"])
 
 
 def test_a_handler_with_no_time_left_gets_no_attempt_at_all():
     harness = Harness()
-    token = set_current(CurrentCall("outer", "m", harness.clock(), {}, {}, "peer", None, harness.clock))
+    token = set_current(
+        CurrentCall("outer", "m", harness.clock(), {}, {}, "peer", None, harness.clock)
+    )
     try:
         result = harness.run()
     finally:
@@ -589,7 +645,13 @@ def test_a_reply_that_cannot_be_decoded_has_run_and_is_not_tried_again():
 def test_an_application_error_keeps_its_type():
     error = Harness().run(RAISED).error
     assert isinstance(error, RemoteError)
-    assert (error.type, error.message, error.executed, error.service, error.method) == ("ValueError", "boom", "yes", "calc", "add")
+    assert (error.type, error.message, error.executed, error.service, error.method) == (
+        "ValueError",
+        "boom",
+        "yes",
+        "calc",
+        "add",
+    )
 
 
 # ── fallback and observers ──
@@ -628,7 +690,13 @@ def test_an_observer_is_told_of_a_call_once_however_many_attempts():
     harness = Harness("ab", fail=failover(), observers=[None])
     harness.run(REFUSED, later(0.5, SUCCESS))
     (record,) = harness.observers[0].records
-    assert (record.service, record.method, record.node.id, record.attempts, record.seconds) == ("calc", "add", "b", 2, 0.5)
+    assert (record.service, record.method, record.node.id, record.attempts, record.seconds) == (
+        "calc",
+        "add",
+        "b",
+        2,
+        0.5,
+    )
     assert (record.failure, record.degraded) == (None, False)
 
 
@@ -654,7 +722,11 @@ def test_an_observer_hears_of_a_call_that_was_given_up():
     next(steps)
     steps.close()
     (record,) = harness.observers[0].records
-    assert (record.failure.kind, record.failure.executed, record.attempts) == ("cancelled", "maybe", 1)
+    assert (record.failure.kind, record.failure.executed, record.attempts) == (
+        "cancelled",
+        "maybe",
+        1,
+    )
 
 
 def test_every_error_of_a_call_is_a_call_error():
@@ -690,7 +762,10 @@ def test_a_oneway_call_that_was_not_sent_counts_against_its_node_and_is_tried_el
     harness = Harness("ab", fail=failover(), gates={"a": {}, "b": {}})
     result = harness.run(REFUSED, Success(b""), oneway=True)
     assert (result.error, result.attempts) == (None, ["a", "b"])
-    assert (harness.gates["a"].verdicts, harness.gates["b"].verdicts) == (["unavailable"], ["no verdict"])
+    assert (harness.gates["a"].verdicts, harness.gates["b"].verdicts) == (
+        ["unavailable"],
+        ["no verdict"],
+    )
 
 
 def test_a_oneway_call_is_never_sent_a_second_time_even_when_it_is_marked_idempotent():

@@ -51,7 +51,13 @@ def decisions(told):
 def test_a_call_that_succeeds_is_one_step_with_its_node_and_time():
     told = trace(Harness(), SUCCESS, seconds=0.25)
     (step,) = told.steps
-    assert (step.kind, step.node.id, step.seconds, step.failure, step.decision) == ("attempt", "a", 0.25, None, "return the result")
+    assert (step.kind, step.node.id, step.seconds, step.failure, step.decision) == (
+        "attempt",
+        "a",
+        0.25,
+        None,
+        "return the result",
+    )
     assert (told.value, told.error, told.attempts, told.seconds) == (3, None, 1, 0.25)
 
 
@@ -73,17 +79,28 @@ def test_a_pause_is_a_step_of_its_own():
 def test_a_redial_is_told_as_no_attempt():
     told = trace(Harness("a"), STALE, SUCCESS)
     assert told.attempts == 1
-    assert decisions(told)[0] == "send anew on the same node: the server provably did not see it, so it is no attempt"
+    assert (
+        decisions(told)[0]
+        == "send anew on the same node: the server provably did not see it, so it is no attempt"
+    )
 
 
 @pytest.mark.parametrize(
     ("harness", "script", "why"),
     [
         ({}, [RAISED], "such a failure is the same wherever it is tried"),
-        ({"fail": FailOver(BACKOFF)}, [LOST], "it may have run, and the method is not marked idempotent"),
+        (
+            {"fail": FailOver(BACKOFF)},
+            [LOST],
+            "it may have run, and the method is not marked idempotent",
+        ),
         ({"retries": 0, "fail": FailOver(BACKOFF)}, [REFUSED], "retries (0) are used up"),
         ({"nodes": "a", "fail": FailOver(BACKOFF)}, [REFUSED], "no other node is left to try"),
-        ({"budget": {"floor_per_second": 0.0}, "fail": FailOver(BACKOFF)}, [reported("overloaded", "full")], "the retry budget of the service is spent"),
+        (
+            {"budget": {"floor_per_second": 0.0}, "fail": FailOver(BACKOFF)},
+            [reported("overloaded", "full")],
+            "the retry budget of the service is spent",
+        ),
     ],
 )
 def test_giving_up_is_told_with_its_reason(harness, script, why):
@@ -95,7 +112,9 @@ def test_giving_up_is_told_with_its_reason(harness, script, why):
 
 def test_a_fault_tolerance_that_retries_nothing_is_named():
     told = trace(Harness(), REFUSED)
-    assert decisions(told) == ["give up: failover does not retry this"]  # the name that the configuration states
+    assert decisions(told) == [
+        "give up: failover does not retry this"
+    ]  # the name that the configuration states
 
 
 def test_a_wait_for_the_limiter_is_a_step_and_its_permit_comes_back():

@@ -38,7 +38,14 @@ class Calculator:
 
 
 def config(heartbeat=0.2, **keys):
-    return {"bee": {"rpc": {"registry": {"protocol": "memory", "heartbeat_interval": heartbeat}, "client": {"calc": {"timeout": BOUND, **keys}}}}}
+    return {
+        "bee": {
+            "rpc": {
+                "registry": {"protocol": "memory", "heartbeat_interval": heartbeat},
+                "client": {"calc": {"timeout": BOUND, **keys}},
+            }
+        }
+    }
 
 
 @pytest.fixture
@@ -51,7 +58,15 @@ def servers():
     with contextlib.ExitStack() as stack:
 
         def start(name, version="1.2.0"):
-            server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc", "version": version, "address": "127.0.0.1:0"}}}})
+            server = bee_core.build_server(
+                {
+                    "bee": {
+                        "rpc": {
+                            "server": {"name": "calc", "version": version, "address": "127.0.0.1:0"}
+                        }
+                    }
+                }
+            )
             server.add(Calculator(name))
             return stack.enter_context(server.in_thread()).address
 
@@ -123,7 +138,9 @@ def blocking(registry):
 
 
 def control_threads():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("bee-control")]
+    return [
+        thread.name for thread in threading.enumerate() if thread.name.startswith("bee-control")
+    ]
 
 
 def eventually(holds):
@@ -190,7 +207,9 @@ def test_the_registry_decides_also_against_the_configured_addresses(registry, se
 
 def test_where_nodes_are_known_and_none_fits_the_error_lists_their_versions(registry, client):
     registry.publish("calc", refused(), version="2.0.0")
-    with pytest.raises(Unavailable, match=r"1 node is known; versions there are: 2\.0\.0 \(1 node\)"):
+    with pytest.raises(
+        Unavailable, match=r"1 node is known; versions there are: 2\.0\.0 \(1 node\)"
+    ):
         client(version=">=1.0, <2").name()
 
 
@@ -268,7 +287,9 @@ def test_the_list_on_disk_is_held_to_the_version_that_is_asked_for(registry, ser
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"format": 99}'])
-def test_a_damaged_list_on_disk_does_not_fail_a_call_that_has_an_address(registry, servers, client, own_cache_folder, damage):
+def test_a_damaged_list_on_disk_does_not_fail_a_call_that_has_an_address(
+    registry, servers, client, own_cache_folder, damage
+):
     address = servers("a")
     registry.publish("calc", address)
     first = client()
@@ -282,11 +303,17 @@ def test_a_damaged_list_on_disk_does_not_fail_a_call_that_has_an_address(registr
     assert second.nodes().source == "address"
 
 
-def test_with_a_registry_out_of_reach_and_nothing_else_known_the_error_says_where_was_looked(registry, client, own_cache_folder):
+def test_with_a_registry_out_of_reach_and_nothing_else_known_the_error_says_where_was_looked(
+    registry, client, own_cache_folder
+):
     registry.go_out_of_reach()
     with pytest.raises(Unavailable) as caught:
         client().name(timeout=0.2)
-    for part in ("registry memory is out of reach", str(own_cache_folder), "bee.rpc.client.calc.address"):
+    for part in (
+        "registry memory is out of reach",
+        str(own_cache_folder),
+        "bee.rpc.client.calc.address",
+    ):
         assert part in str(caught.value)
 
 
@@ -295,7 +322,9 @@ def test_a_silent_registry_costs_the_first_call_half_of_its_time_at_most(registr
     assert client(address=servers("a")).name(timeout=0.4) == "a"
 
 
-def test_it_is_found_once_the_registry_comes_up_although_first_calls_failed(registry, servers, client):
+def test_it_is_found_once_the_registry_comes_up_although_first_calls_failed(
+    registry, servers, client
+):
     registry.go_out_of_reach()
     registry.publish("calc", servers("a"))
     tested = client()
@@ -305,7 +334,9 @@ def test_it_is_found_once_the_registry_comes_up_although_first_calls_failed(regi
     assert tested.name() == "a"
 
 
-def test_a_registry_that_lost_all_its_data_does_not_stop_calls_to_servers_that_live(registry, servers, client):
+def test_a_registry_that_lost_all_its_data_does_not_stop_calls_to_servers_that_live(
+    registry, servers, client
+):
     live, dead = servers("a"), refused()
     registry.publish("calc", live)
     registry.publish("calc", dead)
@@ -316,7 +347,9 @@ def test_a_registry_that_lost_all_its_data_does_not_stop_calls_to_servers_that_l
     assert tested.name() == "a"
 
 
-def test_the_last_nodes_are_let_go_when_nobody_lists_them_for_three_heartbeats(registry, servers, client):
+def test_the_last_nodes_are_let_go_when_nobody_lists_them_for_three_heartbeats(
+    registry, servers, client
+):
     registry.publish("calc", servers("a"))
     tested = client(heartbeat=0.05)
     tested.name()
@@ -446,7 +479,9 @@ def test_a_child_forked_before_the_first_call_discovers_for_itself(registry, ser
 
 
 def test_the_report_tells_nodes_that_fit_from_those_that_do_not(registry, client):
-    registry.publish("calc", "tcp://10.0.0.1:1", version="1.1.0", zone="west", tags=frozenset({"gpu"}))
+    registry.publish(
+        "calc", "tcp://10.0.0.1:1", version="1.1.0", zone="west", tags=frozenset({"gpu"})
+    )
     registry.publish("calc", "tcp://10.0.0.2:1", version="2.0.0")
     report = client(version="^1.0").nodes()
     assert (report.service, report.source, report.asked) == ("calc", "registry", "version ^1.0")
@@ -463,9 +498,15 @@ def test_the_report_of_a_service_that_is_not_configured_is_an_error(registry, bl
 
 def test_the_report_needs_no_registry(servers):
     address = servers("a")
-    with bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": address}}}}}) as client:
+    with bee_core.build_client(
+        {"bee": {"rpc": {"client": {"calc": {"address": address}}}}}
+    ) as client:
         report = client.nodes("calc")
-    assert (report.source, [node.url for node in report.fitting], report.trouble) == ("address", [address], "")
+    assert (report.source, [node.url for node in report.fitting], report.trouble) == (
+        "address",
+        [address],
+        "",
+    )
     assert not control_threads()
 
 
@@ -497,7 +538,12 @@ def test_bee_nodes_lists_each_node_and_why_it_does_not_fit(project, capsys):
 def test_bee_nodes_json_has_every_field(project, capsys):
     assert main(["nodes", "calc", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert {key: told[key] for key in ("service", "fitting", "source", "revision")} == {"service": "calc", "fitting": 1, "source": "address", "revision": 0}
+    assert {key: told[key] for key in ("service", "fitting", "source", "revision")} == {
+        "service": "calc",
+        "fitting": 1,
+        "source": "address",
+        "revision": 0,
+    }
     assert told["nodes"][0] == {
         "id": "tcp://10.0.0.1:1",
         "url": "tcp://10.0.0.1:1",
@@ -518,7 +564,18 @@ def test_bee_nodes_of_an_unknown_service_fails_in_one_line(project, capsys):
 
 def test_bee_services_counts(project, capsys):
     assert main(["services", "--json"]) == 0
-    told = {row["service"]: (row["nodes"], row["fitting"], row["source"]) for row in json.loads(capsys.readouterr().out)}
+    told = {
+        row["service"]: (row["nodes"], row["fitting"], row["source"])
+        for row in json.loads(capsys.readouterr().out)
+    }
     assert told == {"calc": (2, 1, "address"), "other": (0, 0, "address")}
     assert main(["services"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split() == ["calc", "version", ">=1.0,", "<2", "2", "1", "address"]
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        "calc",
+        "version",
+        ">=1.0,",
+        "<2",
+        "2",
+        "1",
+        "address",
+    ]

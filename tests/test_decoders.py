@@ -76,7 +76,11 @@ def test_every_codec_and_compressor_that_is_installed_has_a_harness():
 
 def test_the_seeds_of_the_wire_are_the_vectors():
     streams = {raw[1:].hex() for raw in seeds("frames")}
-    assert {vector["hex"] for vector in json.loads((FOLDER / "valid.json").read_text("utf-8")) if "[" not in vector["hex"]} <= streams
+    assert {
+        vector["hex"]
+        for vector in json.loads((FOLDER / "valid.json").read_text("utf-8"))
+        if "[" not in vector["hex"]
+    } <= streams
 
 
 def test_the_seed_of_the_cache_is_a_list_that_is_believed(tmp_path):
@@ -119,7 +123,13 @@ def fields_of(kind, count):
     ("name", "data", "most"),
     [
         ("frames", b"\x06" + b"\xff" * 14, 100_000),
-        ("frames", b"\x06" + (10 + 0xFFFF + MAX_BODY).to_bytes(4, "big") + b"\x01\x03\x00\x00\x00\x00\x00\x01\xff\xff", 100_000),
+        (
+            "frames",
+            b"\x06"
+            + (10 + 0xFFFF + MAX_BODY).to_bytes(4, "big")
+            + b"\x01\x03\x00\x00\x00\x00\x00\x01\xff\xff",
+            100_000,
+        ),
         ("server", b"\x06" + b"\x00\x00\x00\x0a\x01\x01" + bytes(9) * 1000, 2_000_000),
         ("fields", fields_of(0x03, 10_000), 15_000_000),
         ("fields", fields_of(0x60, 10_000), 1_000_000),
@@ -160,7 +170,10 @@ def test_a_server_keeps_no_more_than_one_frame_of_a_stream_without_end():
 
 
 def test_aliases_that_multiply_are_refused_before_they_are_written_out():
-    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))]
+    levels = [
+        "a0: &a0 [x, x, x, x, x, x, x, x, x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)),
+    ]
 
     def parse():
         with pytest.raises(ConfigError, match="written out"):

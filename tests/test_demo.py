@@ -19,7 +19,12 @@ from bee_core.proxies import Reply
 def start_demo(*args, tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     return subprocess.Popen(
-        [sys.executable, "-m", "bee_core", "demo", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        [sys.executable, "-m", "bee_core", "demo", *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     )
 
 
@@ -33,9 +38,15 @@ def test_no_call_fails_while_a_server_is_killed_and_comes_back(tmp_path):
     assert report["calls"] == sum(node["calls"] for node in report["nodes"]) > 20
     assert [node["version"] for node in report["nodes"]] == ["1.0.0", "1.1.0", "2.0.0"]
     assert [node["calls"] > 0 for node in report["nodes"]] == [True, True, False]
-    assert [node["reason"] for node in report["nodes"]] == ["", "", "version 2.0.0 is not in >=1.0, <2"]
+    assert [node["reason"] for node in report["nodes"]] == [
+        "",
+        "",
+        "version 2.0.0 is not in >=1.0, <2",
+    ]
     assert report["killed"] in {node["address"] for node in report["nodes"]}
-    assert report["moved_on"] > 0 or report["seconds_to_detect"] == report["seconds_to_delist"], "the registry can be faster than the first call"
+    assert report["moved_on"] > 0 or report["seconds_to_detect"] == report["seconds_to_delist"], (
+        "the registry can be faster than the first call"
+    )
     assert 0 < report["seconds_to_detect"] <= report["seconds_to_delist"] < 5
     assert 0 < report["seconds_to_recover"] < 20
     assert list(tmp_path.iterdir()) == []
@@ -58,8 +69,20 @@ def test_without_a_terminal_it_tells_in_plain_lines_what_happens(tmp_path):
     ):
         assert text in out
     (folder,) = tmp_path.iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["cache", "client.yml", "node-1.yml", "node-2.yml", "node-3.yml", "registry"]
-    check = subprocess.run([sys.executable, "-m", "bee_core", "check", str(folder / "client.yml")], capture_output=True, text=True, check=False)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "cache",
+        "client.yml",
+        "node-1.yml",
+        "node-2.yml",
+        "node-3.yml",
+        "registry",
+    ]
+    check = subprocess.run(
+        [sys.executable, "-m", "bee_core", "check", str(folder / "client.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert check.stdout == f"{folder / 'client.yml'} can be used\n"
 
 
@@ -83,7 +106,9 @@ def gone(pid):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the children in /proc")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
 def test_the_servers_end_with_the_demo_however_it_ends(tmp_path, number, code):
     demo = start_demo("--seconds", "60", tmp_path=tmp_path)
     for line in demo.stdout:

@@ -48,37 +48,76 @@ SCENARIOS = [
     Scenario("success", {"a": [SUCCESS]}),
     Scenario("refused under failfast", {"a": [REFUSED]}),
     Scenario("failover", {"a": [REFUSED], "b": [SUCCESS]}, {"fail": FAILOVER}),
-    Scenario("failover until retries are spent", {"a": [REFUSED], "b": [REFUSED], "c": [REFUSED]}, {"fail": FAILOVER}),
-    Scenario("failtry", {"a": [REFUSED, LOST, SUCCESS], "b": []}, {"fail": FAILTRY, "idempotent": True}),
+    Scenario(
+        "failover until retries are spent",
+        {"a": [REFUSED], "b": [REFUSED], "c": [REFUSED]},
+        {"fail": FAILOVER},
+    ),
+    Scenario(
+        "failtry", {"a": [REFUSED, LOST, SUCCESS], "b": []}, {"fail": FAILTRY, "idempotent": True}
+    ),
     Scenario("a write that may have run", {"a": [LOST], "b": []}, {"fail": FAILOVER}),
-    Scenario("a read that may have run", {"a": [read_timed_out(1, full=True)], "b": [SUCCESS]}, {"fail": FAILOVER, "idempotent": True}),
+    Scenario(
+        "a read that may have run",
+        {"a": [read_timed_out(1, full=True)], "b": [SUCCESS]},
+        {"fail": FAILOVER, "idempotent": True},
+    ),
     Scenario("the handler raised", {"a": [RAISED], "b": []}, {"fail": FAILOVER}),
-    Scenario("a bad argument", {"a": [reported("invalid_argument", "bad", path="$.a")]}, {"fail": FAILOVER}),
+    Scenario(
+        "a bad argument",
+        {"a": [reported("invalid_argument", "bad", path="$.a")]},
+        {"fail": FAILOVER},
+    ),
     Scenario("a stale connection", {"a": [STALE], "b": [SUCCESS]}),
     Scenario("a draining node alone", {"a": [passed_over("draining")] * 4}),
     Scenario("a reply that cannot be decoded", {"a": [Success(b"{")]}),
-    Scenario("no budget", {"a": [CUT], "b": []}, {"fail": FAILOVER, "budget": {"floor_per_second": 0.0}}),
-    Scenario("a node that was not reached costs no budget", {"a": [REFUSED], "b": [SUCCESS]}, {"fail": FAILOVER, "budget": {"floor_per_second": 0.0}}),
+    Scenario(
+        "no budget", {"a": [CUT], "b": []}, {"fail": FAILOVER, "budget": {"floor_per_second": 0.0}}
+    ),
+    Scenario(
+        "a node that was not reached costs no budget",
+        {"a": [REFUSED], "b": [SUCCESS]},
+        {"fail": FAILOVER, "budget": {"floor_per_second": 0.0}},
+    ),
     Scenario("no time for a pause", {"a": [REFUSED], "b": []}, {"fail": Later()}),
     Scenario("no node", {}),
     Scenario("cut off", {"a": []}, {"gates": {"a": {"permits": 0}}}),
     Scenario("overloaded here", {"a": []}, {"limiter": "full"}),
     Scenario("a fallback answers", {"a": [REFUSED]}, {"fallback": 7}),
     Scenario("a fallback declines", {"a": [REFUSED]}, {"fallback": "declines"}),
-    Scenario("a fallback raises its own", {"a": [REFUSED]}, {"fallback": LookupError("nothing cached")}),
-    Scenario("a oneway", {"a": [SUCCESS]}, {"gates": {"a": {}}, "limiter": "at once"}, {"oneway": True}),
-    Scenario("a oneway that cannot be sent", {"a": [REFUSED], "b": [REFUSED]}, {"fail": FAILOVER}, {"oneway": True}),
+    Scenario(
+        "a fallback raises its own", {"a": [REFUSED]}, {"fallback": LookupError("nothing cached")}
+    ),
+    Scenario(
+        "a oneway", {"a": [SUCCESS]}, {"gates": {"a": {}}, "limiter": "at once"}, {"oneway": True}
+    ),
+    Scenario(
+        "a oneway that cannot be sent",
+        {"a": [REFUSED], "b": [REFUSED]},
+        {"fail": FAILOVER},
+        {"oneway": True},
+    ),
     Scenario("options of the call", {"a": [REFUSED], "b": []}, {"fail": FAILOVER}, {"retries": 0}),
     Scenario(
-        "breakers and limiter are settled", {"a": [REFUSED], "b": [SUCCESS]}, {"fail": FAILOVER, "gates": {"a": {"opens": True}, "b": {}}, "limiter": "at once"}
+        "breakers and limiter are settled",
+        {"a": [REFUSED], "b": [SUCCESS]},
+        {"fail": FAILOVER, "gates": {"a": {"opens": True}, "b": {}}, "limiter": "at once"},
     ),
-    Scenario("executed is the most of all attempts", {"a": [LOST], "b": [failure(executed="no")]}, {"fail": FAILOVER, "idempotent": True, "retries": 1}),
+    Scenario(
+        "executed is the most of all attempts",
+        {"a": [LOST], "b": [failure(executed="no")]},
+        {"fail": FAILOVER, "idempotent": True, "retries": 1},
+    ),
 ]
 
 
 def seen(harness, channels, call, error):
     """All that a caller, a policy or a node can see of a call, but for the time."""
-    fields = {} if error is None else {key: value for key, value in vars(error).items() if not key.startswith("_")}
+    fields = (
+        {}
+        if error is None
+        else {key: value for key, value in vars(error).items() if not key.startswith("_")}
+    )
     return {
         "trace": harness.trace,
         "sent": {name: len(channel.requests) for name, channel in channels.items()},
@@ -96,7 +135,11 @@ def seen(harness, channels, call, error):
 
 def harness_for(scenario, channel_class):
     channels = {name: channel_class(*script) for name, script in scenario.script.items()}
-    options = {"clock": time.monotonic, "make_channel": lambda node: channels[node.id], **scenario.options}
+    options = {
+        "clock": time.monotonic,
+        "make_channel": lambda node: channels[node.id],
+        **scenario.options,
+    }
     return Harness(tuple(scenario.script), **options), channels
 
 
@@ -123,7 +166,9 @@ def test_both_drivers_give_the_same(scenario):
 
 # ── waits that end otherwise ──
 
-PAUSING = Scenario("pause", {"a": [REFUSED], "b": []}, {"fail": Later(), "timeout": 60.0, "limiter": "at once"})
+PAUSING = Scenario(
+    "pause", {"a": [REFUSED], "b": []}, {"fail": Later(), "timeout": 60.0, "limiter": "at once"}
+)
 QUEUEING = Scenario("queue", {"a": [SUCCESS]}, {"limiter": "queue", "timeout": 60.0})
 WAITING = Scenario("attempt", {"a": [Silence()]}, {"limiter": "at once", "gates": {"a": {}}})
 
@@ -156,7 +201,9 @@ def close_blocking_while_waiting(scenario, waiting_for):
         place.on_admitted = lambda callback: waiting.set()
     call = harness.begin()
     result = []
-    thread = threading.Thread(target=lambda: result.append(sync_driver.drive(call, closing, harness.clock)))
+    thread = threading.Thread(
+        target=lambda: result.append(sync_driver.drive(call, closing, harness.clock))
+    )
     thread.start()
     assert waiting.wait(10)
     closing.set()
@@ -178,7 +225,11 @@ async def close_async_while_waiting(scenario, waiting_for):
     return seen(harness, channels, call, await asyncio.wait_for(task, 10))
 
 
-@pytest.mark.parametrize(("scenario", "waiting_for"), [(PAUSING, "closing"), (QUEUEING, "admitted")], ids=["pause", "queue"])
+@pytest.mark.parametrize(
+    ("scenario", "waiting_for"),
+    [(PAUSING, "closing"), (QUEUEING, "admitted")],
+    ids=["pause", "queue"],
+)
 def test_closing_the_client_ends_a_wait_at_once(scenario, waiting_for):
     blocking = close_blocking_while_waiting(scenario, waiting_for)
     assert blocking == asyncio.run(close_async_while_waiting(scenario, waiting_for))
@@ -244,7 +295,9 @@ def test_a_channel_that_is_closed_ends_an_attempt_under_way():
     harness, channels = harness_for(WAITING, ScriptedChannel)
     call = harness.begin()
     result = []
-    thread = threading.Thread(target=lambda: result.append(sync_driver.drive(call, threading.Event(), harness.clock)))
+    thread = threading.Thread(
+        target=lambda: result.append(sync_driver.drive(call, threading.Event(), harness.clock))
+    )
     thread.start()
     assert channels["a"].started.wait(10)
     channels["a"].close()
@@ -269,7 +322,9 @@ def test_a_channel_that_is_closed_ends_an_attempt_under_way():
 def test_a_cancelled_task_gives_the_request_up_and_settles_its_permits():
     async def main():
         harness, channels = harness_for(WAITING, AsyncScriptedChannel)
-        task = asyncio.ensure_future(aio_driver.drive(harness.begin(), asyncio.Event(), harness.clock))
+        task = asyncio.ensure_future(
+            aio_driver.drive(harness.begin(), asyncio.Event(), harness.clock)
+        )
         await channels["a"].started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -290,7 +345,9 @@ def test_an_interrupt_in_a_blocking_attempt_settles_its_permits():
     harness, _ = harness_for(WAITING, Interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
         sync_driver.drive(harness.begin(), threading.Event(), harness.clock)
-    assert caught.tb is not None  # it keeps the driver's frame alive: the garbage collection settles nothing
+    assert (
+        caught.tb is not None
+    )  # it keeps the driver's frame alive: the garbage collection settles nothing
     assert harness.gates["a"].verdicts == ["no verdict"]
     assert [verdict for verdict, _ in harness.limiter.released] == ["no verdict"]
 
@@ -316,7 +373,9 @@ def test_a_task_cancelled_in_the_queue_leaves_it():
         harness, _ = harness_for(QUEUEING, AsyncScriptedChannel)
         queued = asyncio.Event()
         harness.limiter.ticket.on_admitted = lambda callback: queued.set()
-        task = asyncio.ensure_future(aio_driver.drive(harness.begin(), asyncio.Event(), harness.clock))
+        task = asyncio.ensure_future(
+            aio_driver.drive(harness.begin(), asyncio.Event(), harness.clock)
+        )
         await queued.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -24,7 +24,11 @@ from bee_core.errors import (
 from bee_core.nodes import Node
 
 NODE = Node("a", "tcp://10.0.0.1:9000")
-CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, BeeError) and cls.__module__ == errors.__name__]
+CLASSES = [
+    cls
+    for _, cls in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(cls, BeeError) and cls.__module__ == errors.__name__
+]
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
@@ -34,12 +38,19 @@ def test_the_tree_in_the_docstring_is_the_tree():
         name, indent = text.partition(" ")[0], len(line) - len(text)
         if name in {cls.__name__ for cls in CLASSES} and line.startswith("    "):
             parents[indent] = name
-            drawn[name] = next((parents[column] for column in sorted(parents, reverse=True) if column < indent), None)
-    assert drawn == {cls.__name__: None if cls is BeeError else cls.__bases__[0].__name__ for cls in CLASSES}
+            drawn[name] = next(
+                (parents[column] for column in sorted(parents, reverse=True) if column < indent),
+                None,
+            )
+    assert drawn == {
+        cls.__name__: None if cls is BeeError else cls.__bases__[0].__name__ for cls in CLASSES
+    }
 
 
 def test_every_kind_of_a_call_error_has_one_class():
-    assert set(CALL_ERRORS.values()) == {cls for cls in CLASSES if issubclass(cls, CallError) and cls is not CallError}
+    assert set(CALL_ERRORS.values()) == {
+        cls for cls in CLASSES if issubclass(cls, CallError) and cls is not CallError
+    }
     assert all(cls.kind == kind for kind, cls in CALL_ERRORS.items())
 
 
@@ -54,9 +65,14 @@ def test_a_call_that_ran_out_of_time_is_a_timeout_error_too():
     [
         (CallError("it failed"), "it failed"),
         (CallError("it failed", service="calc"), "calc: it failed (executed: no)"),
-        (CallError("it failed", service="calc", method="add", attempts=1), "calc.add: it failed (1 attempt, executed: no)"),
         (
-            CallError("it failed", service="calc", method="add", node=NODE, attempts=3, executed="maybe"),
+            CallError("it failed", service="calc", method="add", attempts=1),
+            "calc.add: it failed (1 attempt, executed: no)",
+        ),
+        (
+            CallError(
+                "it failed", service="calc", method="add", node=NODE, attempts=3, executed="maybe"
+            ),
             "calc.add: it failed (node tcp://10.0.0.1:9000, 3 attempts, executed: maybe)",
         ),
     ],
@@ -66,7 +82,11 @@ def test_the_text_says_method_trouble_node_attempts_and_whether_it_ran(error, te
 
 
 @pytest.mark.parametrize("cls", CALL_ERRORS.values())
-@pytest.mark.parametrize("again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize(
+    "again",
+    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deepcopy"],
+)
 def test_a_call_error_survives_with_all_it_knows(cls, again):
     error = cls("it failed", service="calc", method="add", node=NODE, attempts=2, executed="maybe")
     if isinstance(error, RemoteError):
@@ -82,7 +102,12 @@ def test_a_call_error_survives_with_all_it_knows(cls, again):
 
 
 def test_an_error_says_nothing_that_was_not_said():
-    assert (RemoteError("x").type, RemoteError("x").traceback, InvalidArgument("x").path, Overloaded("x").retry_after) == ("", None, "", None)
+    assert (
+        RemoteError("x").type,
+        RemoteError("x").traceback,
+        InvalidArgument("x").path,
+        Overloaded("x").retry_after,
+    ) == ("", None, "", None)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +115,10 @@ def test_an_error_says_nothing_that_was_not_said():
     [
         (ConfigError("not a mapping"), "not a mapping"),
         (ConfigError("unknown", path="bee.rpc"), "bee.rpc: unknown"),
-        (ConfigError("unknown", path="bee.rpc", line=3, source="bee.yml"), "bee.yml:3: bee.rpc: unknown"),
+        (
+            ConfigError("unknown", path="bee.rpc", line=3, source="bee.yml"),
+            "bee.yml:3: bee.rpc: unknown",
+        ),
         (ConfigError("unknown", path="bee.rpc", source="bee.yml"), "bee.yml: bee.rpc: unknown"),
     ],
 )
@@ -107,12 +135,26 @@ def test_a_configuration_error_that_holds_several_lists_them_all():
 
 @pytest.mark.parametrize("several", [False, True])
 def test_a_configuration_error_can_be_pickled(several):
-    problems = [ConfigError("one", path="a", value=3, expected="a text"), ConfigError("two", path="b")] if several else []
-    error = ConfigError("one", path="a", value=3, expected="a text", line=4, source="bee.yml", problems=problems)
+    problems = (
+        [ConfigError("one", path="a", value=3, expected="a text"), ConfigError("two", path="b")]
+        if several
+        else []
+    )
+    error = ConfigError(
+        "one", path="a", value=3, expected="a text", line=4, source="bee.yml", problems=problems
+    )
     twin = pickle.loads(pickle.dumps(error))
     assert str(twin) == str(error)
-    assert (twin.path, twin.value, twin.expected, twin.line, twin.source) == ("a", 3, "a text", 4, "bee.yml")
-    assert [problem.path for problem in twin.problems] == [problem.path for problem in error.problems]
+    assert (twin.path, twin.value, twin.expected, twin.line, twin.source) == (
+        "a",
+        3,
+        "a text",
+        4,
+        "bee.yml",
+    )
+    assert [problem.path for problem in twin.problems] == [
+        problem.path for problem in error.problems
+    ]
 
 
 @pytest.mark.parametrize("cls", [PluginError, RegistryError])

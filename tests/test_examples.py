@@ -27,7 +27,15 @@ BEE = [sys.executable, "-m", "bee_core"]
 
 
 def run(folder: Path, *command: str, **environment: str) -> str:
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -38,7 +46,14 @@ def serving(folder: Path, variable: str, *targets: str) -> Iterator[dict[str, st
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         environment = {**os.environ, variable: f"127.0.0.1:{probe.getsockname()[1]}"}
-    with subprocess.Popen([*BEE, "serve", *targets], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+    with subprocess.Popen(
+        [*BEE, "serve", *targets],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as server:
         try:
             assert server.stdout is not None
             line = server.stdout.readline()
@@ -50,18 +65,37 @@ def serving(folder: Path, variable: str, *targets: str) -> Iterator[dict[str, st
 
 def test_the_greeter_serves_its_clients() -> None:
     folder = EXAMPLES / "greeter"
-    (expected,) = re.findall(r"^```text\n(.*?)^```$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (expected,) = re.findall(
+        r"^```text\n(.*?)^```$",
+        (folder / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         environment = {**os.environ, "GREETER_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}"}
     program = "import logging, runpy; logging.basicConfig(level=logging.INFO); runpy.run_path('server.py')"  # so that it says when it listens
     command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as server:
         try:
             assert server.stdout is not None
             line = server.stdout.readline()
             assert "listening on tcp://" in line, line
-            assert run(folder, sys.executable, "client.py", GREETER_ADDRESS=environment["GREETER_ADDRESS"]) == expected
+            assert (
+                run(
+                    folder,
+                    sys.executable,
+                    "client.py",
+                    GREETER_ADDRESS=environment["GREETER_ADDRESS"],
+                )
+                == expected
+            )
         finally:
             server.terminate()
             server.communicate(timeout=20)
@@ -70,7 +104,12 @@ def test_the_greeter_serves_its_clients() -> None:
 def test_the_greeter_s_module_agrees_with_its_proto(tmp_path: Path) -> None:
     protoc = pytest.importorskip("grpc_tools.protoc")
     folder = EXAMPLES / "greeter"
-    assert protoc.main(["protoc", f"-I{folder}", f"--descriptor_set_out={tmp_path / 'made'}", "greeter.proto"]) == 0
+    assert (
+        protoc.main(
+            ["protoc", f"-I{folder}", f"--descriptor_set_out={tmp_path / 'made'}", "greeter.proto"]
+        )
+        == 0
+    )
     program = (
         "import sys, greeter_pb2; from google.protobuf import descriptor_pb2 as d; ours = d.FileDescriptorProto(); greeter_pb2.DESCRIPTOR.CopyToProto(ours); "
         "made, = d.FileDescriptorSet.FromString(open(sys.argv[1], 'rb').read()).file; "
@@ -81,38 +120,77 @@ def test_the_greeter_s_module_agrees_with_its_proto(tmp_path: Path) -> None:
 
 def test_the_calculator_serves_its_clients() -> None:
     folder = EXAMPLES / "calculator"
-    with serving(folder, "CALC_ADDRESS", "calculator.py:Calculator", "Stats=calculator.py:Stats") as environment:
+    with serving(
+        folder, "CALC_ADDRESS", "calculator.py:Calculator", "Stats=calculator.py:Stats"
+    ) as environment:
         said = run(folder, sys.executable, "client.py", **environment)
         assert "1 + 2 = 3" in said
         assert "summary: Summary(count=3, mean=2.0, largest=3.0)" in said
         assert "20 + 22 = 42 after 1 attempt" in said
         assert "the handler raised ZeroDivisionError - executed: yes" in said
         assert "refused before anything was sent: $.b: expected int, got str" in said
-        assert run(folder, sys.executable, "async_client.py", **environment) == "a hundred sums: 9900\n"
-        assert run(folder, *BEE, "call", "calc", "Stats.mean", "[1, 2, 3]", **environment) == "2.0\n"
+        assert (
+            run(folder, sys.executable, "async_client.py", **environment)
+            == "a hundred sums: 9900\n"
+        )
+        assert (
+            run(folder, *BEE, "call", "calc", "Stats.mean", "[1, 2, 3]", **environment) == "2.0\n"
+        )
 
 
 def test_typed_records_are_told_apart_and_checked_as_the_readme_says() -> None:
     folder = EXAMPLES / "typed"
-    commands = re.findall(r"^\$ (.*)\n((?:(?!```).*\n)*)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = re.findall(
+        r"^\$ (.*)\n((?:(?!```).*\n)*)",
+        (folder / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     assert len(commands) == 2
     with serving(folder, "ORDERS_ADDRESS", "orders.py:Orders") as environment:
         for codec in ("json", "msgpack"):
             for command, answer in commands:
                 program = shlex.split(command)
-                words = [sys.executable, *program[1:]] if program[0] == "python" else [*BEE, *program[1:]]
+                words = (
+                    [sys.executable, *program[1:]]
+                    if program[0] == "python"
+                    else [*BEE, *program[1:]]
+                )
                 assert run(folder, *words, **environment, ORDERS_CODEC=codec) == answer
 
 
 def test_the_example_plugin_passes_its_own_tests() -> None:
     folder = EXAMPLES / "plugin"
-    said = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "-c", os.devnull)
+    said = run(
+        folder,
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(folder),
+        "-c",
+        os.devnull,
+    )
     assert "passed" in said
 
 
 def test_the_shop_passes_its_own_tests() -> None:
     folder = EXAMPLES / "shop"
-    said = run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "-c", os.devnull)
+    said = run(
+        folder,
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(folder),
+        "-c",
+        os.devnull,
+    )
     assert "passed" in said
 
 
@@ -171,7 +249,10 @@ def test_the_shop_does_what_its_readme_says(tmp_path: Path) -> None:
     commands = [line for kind, block in blocks if kind == "sh" for line in block.splitlines()]
     _, whole, degraded = [block for kind, block in blocks if kind == "text"]
     commands = commands[: commands.index("python -m pytest")]
-    environment = {"BEE_LOCAL_DIR": str(tmp_path / "registry"), "BEE_CACHE_DIR": str(tmp_path / "cache")}
+    environment = {
+        "BEE_LOCAL_DIR": str(tmp_path / "registry"),
+        "BEE_CACHE_DIR": str(tmp_path / "cache"),
+    }
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
     for name, probe in zip(("STOCK", "PRICES", "ORDERS"), probes, strict=True):
         environment[f"{name}_ADDRESS"] = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -189,10 +270,17 @@ def test_the_shop_does_what_its_readme_says(tmp_path: Path) -> None:
         assert "placed=4, estimated=0" in orders[1]
         assert [line for line in degraded.splitlines() if line not in orders[2]] == []
 
-        assert commands[-4:] == ["bee serve prices.py:Prices --config prices.yml &", "python client.py", "kill $(jobs -p)", "wait"]
+        assert commands[-4:] == [
+            "bee serve prices.py:Prices --config prices.yml &",
+            "python client.py",
+            "kill $(jobs -p)",
+            "wait",
+        ]
         shell.type(commands[-4])
         deadline = time.monotonic() + 20
-        while "(10 % off)" not in shell.type(commands[-3]):  # orders learns of the new server within 200 ms
+        while "(10 % off)" not in shell.type(
+            commands[-3]
+        ):  # orders learns of the new server within 200 ms
             assert time.monotonic() < deadline
         said = [(command, shell.type(command)) for command in commands[-2:]]
         assert "".join(answer for _, answer in said).count("gone") == 3
@@ -200,7 +288,9 @@ def test_the_shop_does_what_its_readme_says(tmp_path: Path) -> None:
         shell.close()
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the example makes its certificates with openssl")
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="the example makes its certificates with openssl"
+)
 def test_the_vault_lets_in_whom_its_readme_says(tmp_path: Path) -> None:
     folder = tmp_path / "tls"
     shutil.copytree(EXAMPLES / "tls", folder, ignore=shutil.ignore_patterns("certificates"))
@@ -210,20 +300,39 @@ def test_the_vault_lets_in_whom_its_readme_says(tmp_path: Path) -> None:
     welcome, unwelcome = [block for kind, block in blocks if kind == "text"]
     assert make[-1] == "bee serve vault.py:Vault --config server.yml"
     probe = socket.create_server(("127.0.0.1", 0))
-    environment = {"VAULT_ADDRESS": f"tls://127.0.0.1:{probe.getsockname()[1]}", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        "VAULT_ADDRESS": f"tls://127.0.0.1:{probe.getsockname()[1]}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     probe.close()
     tokens = folder / "certificates" / "tokens"
 
     def shell(*commands: str) -> str:
         done = subprocess.run(
-            ["sh", "-c", "\n".join(commands)], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+            ["sh", "-c", "\n".join(commands)],
+            cwd=folder,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         return done.stdout + done.stderr
 
     shell(*make[:-1])
-    assert shell("bee check server.yml", 'BEE_TOKEN=x bee check "client.yml"') == "server.yml can be used\nclient.yml can be used\n"
+    assert (
+        shell("bee check server.yml", 'BEE_TOKEN=x bee check "client.yml"')
+        == "server.yml can be used\nclient.yml can be used\n"
+    )
     serve = [*BEE, *make[-1].split()[1:]]
-    with subprocess.Popen(serve, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+    with subprocess.Popen(
+        serve,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as server:
         try:
             assert server.stdout is not None
             assert "listening on tls://127.0.0.1:" in server.stdout.readline()
@@ -232,7 +341,11 @@ def test_the_vault_lets_in_whom_its_readme_says(tmp_path: Path) -> None:
             assert "".join(said) == unwelcome
             old = tokens.read_text()
             tokens.write_text(old + "another token\n")
-            assert shell("export BEE_TOKEN=$(head -n 1 certificates/tokens)", call[1]) == shell(*call) == welcome
+            assert (
+                shell("export BEE_TOKEN=$(head -n 1 certificates/tokens)", call[1])
+                == shell(*call)
+                == welcome
+            )
             tokens.write_text("another token\n")
             assert "Unauthenticated" in shell(f"BEE_TOKEN={old.strip()} {call[1]}")
             shell(make[0])

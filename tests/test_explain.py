@@ -56,7 +56,12 @@ def standings(explanation):
 
 def test_every_node_known_is_listed_with_its_standing(client):
     told = client.explain("calc")
-    assert standings(told) == {A: "ready", B: "ready", "tcp://127.0.0.1:4": "weight 0", "tcp://127.0.0.1:3": "filtered"}
+    assert standings(told) == {
+        A: "ready",
+        B: "ready",
+        "tcp://127.0.0.1:4": "weight 0",
+        "tcp://127.0.0.1:3": "filtered",
+    }
     assert told.nodes[-1].reason == "version 2.0.0 is not in >=1.0, <2"
     assert told.known.source == "address"
     assert told.obstacle == ""
@@ -71,7 +76,9 @@ def test_a_node_that_a_breaker_cut_off_is_not_picked(client):
     assert standings(told)[cut] == "cut off"
     assert [one.breaker for one in told.nodes if one.node.url == cut] == ["open"]
     assert cut not in {one.url for one, _ in told.next.shares}
-    assert told.next.order == (told.next.shares[0][0],) * 5  # one node is left, so there is no chance in it
+    assert (
+        told.next.order == (told.next.shares[0][0],) * 5
+    )  # one node is left, so there is no chance in it
     assert node.cut_off()
 
 
@@ -86,7 +93,9 @@ def test_where_none_can_be_picked_the_obstacle_says_why(client):
 
 
 def test_versions_that_do_not_fit_are_the_obstacle():
-    with client_of("bee: {rpc: {client: {calc: {version: '^3', address: {url: '127.0.0.1:1', version: 1.0.0}}}}}") as client:
+    with client_of(
+        "bee: {rpc: {client: {calc: {version: '^3', address: {url: '127.0.0.1:1', version: 1.0.0}}}}}"
+    ) as client:
         told = client.explain("calc")
     assert "1.0.0 (1 node)" in told.obstacle
     assert standings(told) == {A: "filtered"}
@@ -106,7 +115,9 @@ def test_versions_that_do_not_fit_are_the_obstacle():
         (None, "registry", "direct", None, None),
     ],
 )
-def test_each_setting_has_its_value_and_the_line_that_states_it(client, method, name, value, path, line):
+def test_each_setting_has_its_value_and_the_line_that_states_it(
+    client, method, name, value, path, line
+):
     setting = client.explain("calc", method).setting(name)
     assert (setting.value, setting.path, setting.line) == (value, path, line)
     assert bool(setting.why) == (path is None and name != "registry")
@@ -128,7 +139,9 @@ def test_a_service_that_is_not_configured_is_a_config_error(client):
 
 
 def test_chance_is_told_in_shares_by_weight():
-    with client_of("bee: {rpc: {client: {calc: {balancer: random, address: ['127.0.0.1:1', {url: '127.0.0.1:2', weight: 3}]}}}}") as client:
+    with client_of(
+        "bee: {rpc: {client: {calc: {balancer: random, address: ['127.0.0.1:1', {url: '127.0.0.1:2', weight: 3}]}}}}"
+    ) as client:
         ahead = client.explain("calc").next
     assert ahead.order == ()
     shares = {node.url: share for node, share in ahead.shares}
@@ -137,7 +150,9 @@ def test_chance_is_told_in_shares_by_weight():
 
 
 def test_an_order_that_has_begun_is_told_and_is_the_order_of_the_calls_that_follow():
-    with client_of("bee: {rpc: {client: {calc: {balancer: round-robin, fail: failfast, address: ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:3']}}}}") as client:
+    with client_of(
+        "bee: {rpc: {client: {calc: {balancer: round-robin, fail: failfast, address: ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:3']}}}}"
+    ) as client:
 
         def called():
             with pytest.raises(Unavailable) as raised:
@@ -162,7 +177,9 @@ def test_a_twin_goes_its_own_way():
 
 def watched(registry, **keys):
     section = {"protocol": "memory", "address": "reg:1", "heartbeat_interval": 0.2}
-    return bee_core.build_client({"bee": {"rpc": {"registry": section, "client": {"calc": keys}}}}, plugins=[registry])
+    return bee_core.build_client(
+        {"bee": {"rpc": {"registry": section, "client": {"calc": keys}}}}, plugins=[registry]
+    )
 
 
 @pytest.fixture
@@ -178,7 +195,10 @@ def test_nodes_are_looked_for_at_the_registry_as_a_first_call_would():
         told = client.explain("calc")
     assert (told.known.source, told.known.trouble) == ("registry", "")
     assert standings(told) == {A: "ready"}
-    assert (told.setting("registry").value, told.setting("registry").path) == ("memory", "bee.rpc.registry.protocol")
+    assert (told.setting("registry").value, told.setting("registry").path) == (
+        "memory",
+        "bee.rpc.registry.protocol",
+    )
 
 
 @pytest.mark.usefixtures("no_cache")
@@ -205,9 +225,19 @@ def test_with_no_source_at_all_the_obstacle_names_the_registry():
 def test_a_node_that_said_that_it_drains_is_told_so(client):
     service = client._assembly.services["calc"]
     told = explain(
-        service, client.config, client.nodes("calc"), None, key=None, make_balancer=RoundRobin, make_rng=random.Random, health={A: "draining", B: "serving"}
+        service,
+        client.config,
+        client.nodes("calc"),
+        None,
+        key=None,
+        make_balancer=RoundRobin,
+        make_rng=random.Random,
+        health={A: "draining", B: "serving"},
     )
-    assert [(one.health, one.standing) for one in told.nodes[:2]] == [("draining", "ready"), ("serving", "ready")]
+    assert [(one.health, one.standing) for one in told.nodes[:2]] == [
+        ("draining", "ready"),
+        ("serving", "ready"),
+    ]
     assert "draining" in told.nodes[0].reason
     assert told.nodes[1].reason == ""
 
@@ -230,16 +260,37 @@ def test_a_balancer_that_counts_what_is_under_way_is_told_of_every_pick(client):
         twin = None
 
     service = client._assembly.services["calc"]
-    explain(service, client.config, client.nodes("calc"), None, key="user-42", make_balancer=Counting, make_rng=random.Random, health={})
+    explain(
+        service,
+        client.config,
+        client.nodes("calc"),
+        None,
+        key="user-42",
+        make_balancer=Counting,
+        make_rng=random.Random,
+        health={},
+    )
     service.balancer = Counting()
-    explain(service, client.config, client.nodes("calc"), None, key="user-42", make_balancer=Counting, make_rng=random.Random, health={})
+    explain(
+        service,
+        client.config,
+        client.nodes("calc"),
+        None,
+        key="user-42",
+        make_balancer=Counting,
+        make_rng=random.Random,
+        health={},
+    )
     assert made
     assert {balancer.under_way for balancer in made} == {0}
 
 
 def test_a_budget_that_is_spent_shows():
     with client_of("bee: {rpc: {client: {calc: {address: '127.0.0.1:1'}}}}") as client:
-        budget, now = client._assembly.services["calc"].budget, client._assembly.services["calc"].clock()
+        budget, now = (
+            client._assembly.services["calc"].budget,
+            client._assembly.services["calc"].clock(),
+        )
         before = client.explain("calc").retries_left
         budget.withdraw(now)
         assert client.explain("calc").retries_left == before - 1
@@ -252,14 +303,24 @@ class Calculator:
 
 @pytest.fixture
 def server():
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc", "address": "127.0.0.1:0"}}}})
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "calc", "address": "127.0.0.1:0"}}}}
+    )
     server.add(Calculator())
     with server.in_thread():
         yield server
 
 
 def config_of(server, **keys):
-    return {"bee": {"rpc": {"client": {"calc": {"address": [server.address, "127.0.0.1:1"], "fail": "failover", **keys}}}}}
+    return {
+        "bee": {
+            "rpc": {
+                "client": {
+                    "calc": {"address": [server.address, "127.0.0.1:1"], "fail": "failover", **keys}
+                }
+            }
+        }
+    }
 
 
 def test_nodes_are_asked_how_they_are_when_that_is_wanted(server):
@@ -288,7 +349,9 @@ def test_an_error_of_a_traced_call_is_told_and_not_raised(server):
 def test_the_asyncio_client_explains_and_traces_as_well(server):
     async def both():
         async with bee_core.build_async_client(config_of(server)) as client:
-            return await client.explain("calc", "add", ask=True), await client.trace("calc", "add", 1, 2)
+            return await client.explain("calc", "add", ask=True), await client.trace(
+                "calc", "add", 1, 2
+            )
 
     explanation, told = asyncio.run(both())
     with bee_core.build_client(config_of(server)) as client:

@@ -23,18 +23,32 @@ def single(kind, encoded):
 @given(st.dictionaries(TYPES, st.binary(max_size=100)))
 def test_fields_that_are_written_are_read_again_in_any_order(values):
     block = b"".join(fields.field(kind, value) for kind, value in values.items())
-    assert fields.parse(block, frozenset(values)) == {kind: [value] for kind, value in values.items()}
+    assert fields.parse(block, frozenset(values)) == {
+        kind: [value] for kind, value in values.items()
+    }
 
 
 @given(ANY_TEXT)
 def test_text_is_read_as_it_was_written(value):
-    assert fields.get_text(single(fields.METHOD, fields.text(fields.METHOD, value)), fields.METHOD) == value
+    assert (
+        fields.get_text(single(fields.METHOD, fields.text(fields.METHOD, value)), fields.METHOD)
+        == value
+    )
 
 
-@given(st.integers(1, 8).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, (1 << 8 * size) - 1))))
+@given(
+    st.integers(1, 8).flatmap(
+        lambda size: st.tuples(st.just(size), st.integers(0, (1 << 8 * size) - 1))
+    )
+)
 def test_numbers_are_read_as_they_were_written(case):
     size, value = case
-    assert fields.get_number(single(fields.LAST_ID, fields.number(fields.LAST_ID, value, size)), fields.LAST_ID, size) == value
+    assert (
+        fields.get_number(
+            single(fields.LAST_ID, fields.number(fields.LAST_ID, value, size)), fields.LAST_ID, size
+        )
+        == value
+    )
 
 
 @given(st.dictionaries(KEYS, ANY_TEXT))
@@ -51,7 +65,11 @@ def test_parse_is_total(block, known):
         return
     assert set(found) <= known
     for kind in found:
-        for read in (fields.get_text, fields.get_number, lambda found, kind: fields.get_pairs(found[kind], fields.METADATA)):
+        for read in (
+            fields.get_text,
+            fields.get_number,
+            lambda found, kind: fields.get_pairs(found[kind], fields.METADATA),
+        ):
             with suppress(ProtocolError):
                 read(found, kind)
 
@@ -66,7 +84,10 @@ def test_a_block_that_is_cut_inside_a_field_is_refused(items, data):
 
 @given(st.integers(0, 0x7F), st.binary(max_size=20))
 def test_an_unknown_field_below_0x80_is_passed_over(kind, value):
-    assert fields.parse(fields.field(kind, value) + fields.text(fields.METHOD, "add"), frozenset({fields.METHOD}) - {kind}).keys() <= {fields.METHOD}
+    assert fields.parse(
+        fields.field(kind, value) + fields.text(fields.METHOD, "add"),
+        frozenset({fields.METHOD}) - {kind},
+    ).keys() <= {fields.METHOD}
 
 
 @given(st.integers(0x80, 0xFF), st.binary(max_size=20))
@@ -87,7 +108,9 @@ def test_a_field_that_stands_twice_is_refused_by_name(kind):
 
 @pytest.mark.parametrize("kind", sorted(fields.REPEATABLE))
 def test_pairs_may_repeat(kind):
-    assert fields.parse(fields.field(kind, b"a") + fields.field(kind, b"b"), frozenset({kind})) == {kind: [b"a", b"b"]}
+    assert fields.parse(fields.field(kind, b"a") + fields.field(kind, b"b"), frozenset({kind})) == {
+        kind: [b"a", b"b"]
+    }
 
 
 def test_every_name_is_that_of_a_field():
@@ -107,7 +130,9 @@ def test_text_that_is_not_utf_8_is_refused():
 
 def test_a_number_of_another_width_is_refused():
     with pytest.raises(ProtocolError, match="the field time_left has 3 bytes, not 4"):
-        fields.get_number(single(fields.TIME_LEFT, fields.field(fields.TIME_LEFT, b"\0\0\1")), fields.TIME_LEFT)
+        fields.get_number(
+            single(fields.TIME_LEFT, fields.field(fields.TIME_LEFT, b"\0\0\1")), fields.TIME_LEFT
+        )
 
 
 def test_what_is_absent_is_the_default():
@@ -115,9 +140,16 @@ def test_what_is_absent_is_the_default():
     assert fields.get_number({}, fields.TIME_LEFT) is None
 
 
-@pytest.mark.parametrize(("value", "sent"), [(-1, 0), (0xFFFF_FFFF, 0xFFFF_FFFF), (1 << 40, 0xFFFF_FFFF)])
+@pytest.mark.parametrize(
+    ("value", "sent"), [(-1, 0), (0xFFFF_FFFF, 0xFFFF_FFFF), (1 << 40, 0xFFFF_FFFF)]
+)
 def test_a_number_that_does_not_fit_is_sent_as_the_nearest(value, sent):
-    assert fields.get_number(single(fields.MAX_BODY, fields.number(fields.MAX_BODY, value)), fields.MAX_BODY) == sent
+    assert (
+        fields.get_number(
+            single(fields.MAX_BODY, fields.number(fields.MAX_BODY, value)), fields.MAX_BODY
+        )
+        == sent
+    )
 
 
 def test_the_longest_value_fits_and_one_byte_more_does_not():

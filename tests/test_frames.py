@@ -152,7 +152,12 @@ def header(length, *, version=1, kind=3, flags=0, form=0, fields_size=0):
 @pytest.mark.parametrize(
     ("raw", "size", "kind", "message"),
     [
-        (header(0xFFFF_FFFF), 4, MessageTooLarge, "a frame of 4294967295 bytes, with at most 200 bytes of body"),
+        (
+            header(0xFFFF_FFFF),
+            4,
+            MessageTooLarge,
+            "a frame of 4294967295 bytes, with at most 200 bytes of body",
+        ),
         (header(MAX_OVERHEAD + MAX_BODY + 1), 4, MessageTooLarge, "max_size"),
         (header(9), 4, ProtocolError, "a frame of 9 bytes cannot hold its header"),
         (bytes.fromhex("160301020001"), 4, MessageTooLarge, "these bytes are TLS"),
@@ -161,7 +166,12 @@ def header(length, *, version=1, kind=3, flags=0, form=0, fields_size=0):
         (header(10, version=2), 5, ProtocolError, "protocol version 2; this side speaks version 1"),
         (header(10, flags=2), 14, ProtocolError, "unknown flags 0x02"),
         (header(10, form=4), 14, ProtocolError, "unknown form 4"),
-        (header(12, fields_size=3), 14, ProtocolError, "a frame of 12 bytes cannot hold its header and 3 bytes of fields"),
+        (
+            header(12, fields_size=3),
+            14,
+            ProtocolError,
+            "a frame of 12 bytes cannot hold its header and 3 bytes of fields",
+        ),
         (header(10 + MAX_BODY + 1), 14, MessageTooLarge, "a body of 201 bytes, with at most 200"),
         (header(10 + 5 + MAX_BODY + 1, fields_size=5), 14, MessageTooLarge, "a body of 201 bytes"),
     ],
@@ -221,7 +231,11 @@ def looks(body_size, chunk_size):
     decoder = FrameDecoder(body_size)
     frames._unpack_from = counting
     try:
-        found = [frame for start in range(0, len(raw), chunk_size) for frame in decoder.feed(raw[start : start + chunk_size])]
+        found = [
+            frame
+            for start in range(0, len(raw), chunk_size)
+            for frame in decoder.feed(raw[start : start + chunk_size])
+        ]
     finally:
         frames._unpack_from = unpack
     assert [len(frame.body) for frame in found] == [body_size]
@@ -247,7 +261,9 @@ def test_one_frame_in_one_chunk_is_copied_once():
 
 
 def test_a_frame_whose_body_goes_separately_is_the_same_bytes():
-    assert encode_head(frames.REQUEST, 7, b"abc", 4, 1, 2) + b"body" == encode(frames.REQUEST, 7, b"abc", b"body", 1, 2)
+    assert encode_head(frames.REQUEST, 7, b"abc", 4, 1, 2) + b"body" == encode(
+        frames.REQUEST, 7, b"abc", b"body", 1, 2
+    )
 
 
 def test_fields_that_are_too_long_for_a_frame_are_refused_before_they_are_sent():
@@ -263,14 +279,21 @@ def test_frames_are_equal_part_by_part():
 
 
 def test_the_text_of_a_frame_leaves_its_body_out():
-    assert repr(Frame(frames.REQUEST, 3, b"ff", bytes(1000))) == "Frame(request #3, 2 B fields, 1000 B body, flags=0, form=0)"
+    assert (
+        repr(Frame(frames.REQUEST, 3, b"ff", bytes(1000)))
+        == "Frame(request #3, 2 B fields, 1000 B body, flags=0, form=0)"
+    )
 
 
 def test_the_header_has_14_bytes():
     assert len(encode(frames.PING, 1)) == HEADER_SIZE == 14
 
 
-SOLE = st.builds(lambda id_, body: encode(frames.RESPONSE, id_, b"", body), st.integers(0, 3), st.binary(max_size=MAX_BODY + 20))
+SOLE = st.builds(
+    lambda id_, body: encode(frames.RESPONSE, id_, b"", body),
+    st.integers(0, 3),
+    st.binary(max_size=MAX_BODY + 20),
+)
 
 
 @given(SOLE | STREAMS | damaged_streams() | ANY_BYTES, st.integers(0, 3))
@@ -281,7 +304,12 @@ SOLE = st.builds(lambda id_, body: encode(frames.RESPONSE, id_, b"", body), st.i
 def test_the_short_way_takes_a_plain_response_alone_and_nothing_else(raw, id_):
     body = FrameDecoder(MAX_BODY).sole_response(id_, raw)
     found, decoder = fed([raw])
-    plain = len(found) == 1 and found[0] == Frame(frames.RESPONSE, id_, b"", found[0].body) and not decoder.partial and decoder.error is None
+    plain = (
+        len(found) == 1
+        and found[0] == Frame(frames.RESPONSE, id_, b"", found[0].body)
+        and not decoder.partial
+        and decoder.error is None
+    )
     assert body == (found[0].body if plain else None)
 
 

@@ -14,7 +14,15 @@ import pytest
 
 import bee_core
 from bee_core.call_context import CurrentCall, reset_current, set_current
-from bee_core.errors import BeeError, CallCancelled, DeadlineExceeded, InvalidArgument, Overloaded, RemoteError, Unavailable
+from bee_core.errors import (
+    BeeError,
+    CallCancelled,
+    DeadlineExceeded,
+    InvalidArgument,
+    Overloaded,
+    RemoteError,
+    Unavailable,
+)
 from bee_core.testing import MemoryRegistry
 from faults.descriptors import open_sockets
 from faults.processes import ServingProcess, fixed_port
@@ -114,13 +122,22 @@ def waiting(waiter, clients):
 def test_a_future_brings_the_result(calc, method):
     future = bee_core.future(getattr(calc, method), 1, b=2)
     assert isinstance(future, futures.Future)
-    assert (future.result(PATIENCE), future.exception(), future.done(), future.cancelled()) == (3, None, True, False)
+    assert (future.result(PATIENCE), future.exception(), future.done(), future.cancelled()) == (
+        3,
+        None,
+        True,
+        False,
+    )
 
 
 def test_a_method_may_be_given_by_name_or_with_options(calc, calculator):
     assert bee_core.future(calc.call, "add", 1, 2).result(PATIENCE) == 3
     assert 0 < bee_core.future(calc.with_options(timeout=0.5).time_left).result(PATIENCE) <= 0.5
-    assert 0 < bee_core.future(bee_core.with_options(calc.time_left, timeout=0.5)).result(PATIENCE) <= 0.5
+    assert (
+        0
+        < bee_core.future(bee_core.with_options(calc.time_left, timeout=0.5)).result(PATIENCE)
+        <= 0.5
+    )
 
 
 class Typed:
@@ -138,7 +155,12 @@ def test_an_interface_checks_what_a_future_is_given_and_gives(client):
 def test_every_error_of_a_call_is_the_futures_exception(calc, clients):
     assert isinstance(bee_core.future(calc.fail, "no").exception(PATIENCE), RemoteError)
     assert isinstance(bee_core.future(calc.add, object()).exception(PATIENCE), InvalidArgument)
-    assert isinstance(bee_core.future(clients(f"127.0.0.1:{fixed_port()}").service("calc").add, 1, 2).exception(PATIENCE), Unavailable)
+    assert isinstance(
+        bee_core.future(clients(f"127.0.0.1:{fixed_port()}").service("calc").add, 1, 2).exception(
+            PATIENCE
+        ),
+        Unavailable,
+    )
     with pytest.raises(RemoteError) as caught:
         bee_core.future(calc.fail, "no").result(PATIENCE)
     assert (caught.value.method, caught.value.attempts, caught.value.executed) == ("fail", 1, "yes")
@@ -187,28 +209,38 @@ def test_wait_and_as_completed_work(waiting, waiter):
     done, _ = futures.wait(started, timeout=PATIENCE, return_when=futures.FIRST_COMPLETED)
     assert done == {started[3]}
     waiting.release()
-    assert sum(1 for future in futures.as_completed(started, PATIENCE) if not future.cancelled()) == 9
+    assert (
+        sum(1 for future in futures.as_completed(started, PATIENCE) if not future.cancelled()) == 9
+    )
     assert futures.wait(started, PATIENCE).not_done == set()
 
 
 def test_callbacks_are_called(calc):
     called = threading.Event()
-    bee_core.future(calc.add, 1, 2).add_done_callback(lambda future: called.set() if future.result() == 3 else None)
+    bee_core.future(calc.add, 1, 2).add_done_callback(
+        lambda future: called.set() if future.result() == 3 else None
+    )
     assert called.wait(PATIENCE)
 
 
 def test_many_threads_begin_futures(calc):
     def work(number):
-        return [bee_core.future(calc.add_here, number, other).result(PATIENCE) for other in range(50)]
+        return [
+            bee_core.future(calc.add_here, number, other).result(PATIENCE) for other in range(50)
+        ]
 
     with futures.ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(work, range(16))) == [[number + other for other in range(50)] for number in range(16)]
+        assert list(pool.map(work, range(16))) == [
+            [number + other for other in range(50)] for number in range(16)
+        ]
     assert len(threads()) == 1
 
 
 def test_an_asyncio_program_may_begin_them_without_a_warning(calc):
     async def main():
-        return await asyncio.gather(*(asyncio.wrap_future(bee_core.future(calc.add, number, 1)) for number in range(5)))
+        return await asyncio.gather(
+            *(asyncio.wrap_future(bee_core.future(calc.add, number, 1)) for number in range(5))
+        )
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -225,8 +257,13 @@ def error_of(wait):
 def test_a_callback_that_would_wait_for_ever_is_told_so(waiting, waiter):
     said = []
     over = threading.Event()
-    held, short = bee_core.future(waiting.hold, 1), bee_core.future(waiting.with_options(timeout=0.2).hold, 2)
-    short.add_done_callback(lambda _: said.extend([error_of(held.result), error_of(held.exception)]))
+    held, short = (
+        bee_core.future(waiting.hold, 1),
+        bee_core.future(waiting.with_options(timeout=0.2).hold, 2),
+    )
+    short.add_done_callback(
+        lambda _: said.extend([error_of(held.result), error_of(held.exception)])
+    )
     short.add_done_callback(lambda _: over.set())
     assert over.wait(PATIENCE)
     assert ["on the very thread that has to bring it" in str(text) for text in said] == [True, True]
@@ -276,7 +313,16 @@ def test_a_timeout_of_result_ends_the_wait_and_not_the_call(waiting, waiter):
 
 
 def current(**settings):
-    given = {"service": "front", "method": "m", "deadline": None, "metadata": {}, "baggage": {}, "peer": "", "dedupe_key": None, "clock": time.monotonic}
+    given = {
+        "service": "front",
+        "method": "m",
+        "deadline": None,
+        "metadata": {},
+        "baggage": {},
+        "peer": "",
+        "dedupe_key": None,
+        "clock": time.monotonic,
+    }
     return CurrentCall(**given | settings)
 
 
@@ -300,7 +346,9 @@ class Recording:
 
 
 def test_a_fallback_runs_in_the_context_of_the_caller(clients):
-    client = clients(f"127.0.0.1:{fixed_port()}", fallback={"name": "static", "options": {"value": 1}})
+    client = clients(
+        f"127.0.0.1:{fixed_port()}", fallback={"name": "static", "options": {"value": 1}}
+    )
     service = client._assembly.services["calc"]
     recording = Recording()
     service._fallbacks = {"": recording}
@@ -371,7 +419,9 @@ def test_cancelling_from_many_threads_while_results_come_in_ends_each_future_onc
 
 
 def test_the_limiter_is_that_of_blocking_calls(server, clients, calculator):
-    client = clients(server.address, limiter={"name": "fixed", "options": {"max_in_flight": 1, "max_queue": 0}})
+    client = clients(
+        server.address, limiter={"name": "fixed", "options": {"max_in_flight": 1, "max_queue": 0}}
+    )
     calc = client.service("calc")
     held = bee_core.future(calc.hold, 1)
     calculator.await_entered()
@@ -384,8 +434,17 @@ def test_the_limiter_is_that_of_blocking_calls(server, clients, calculator):
 
 
 def test_another_node_is_tried(server, clients):
-    calc = clients(f"127.0.0.1:{fixed_port()}", server.address, balancer="round-robin", fail="failover").service("calc")
-    assert [bee_core.future(calc.add, number, 1).result(PATIENCE) for number in range(6)] == [1, 2, 3, 4, 5, 6]
+    calc = clients(
+        f"127.0.0.1:{fixed_port()}", server.address, balancer="round-robin", fail="failover"
+    ).service("calc")
+    assert [bee_core.future(calc.add, number, 1).result(PATIENCE) for number in range(6)] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
 
 
 def test_a_server_that_dies_leaves_its_futures_in_doubt(clients):
@@ -403,7 +462,14 @@ def test_a_server_that_dies_leaves_its_futures_in_doubt(clients):
 
 
 def discovering(registry, **settings):
-    config = {"bee": {"rpc": {"registry": {"protocol": "memory"}, "client": {"calc": {"timeout": 20, **settings}}}}}
+    config = {
+        "bee": {
+            "rpc": {
+                "registry": {"protocol": "memory"},
+                "client": {"calc": {"timeout": 20, **settings}},
+            }
+        }
+    }
     return bee_core.build_client(config, plugins=[registry])
 
 
@@ -437,7 +503,9 @@ def test_a_node_that_leaves_is_let_go_of_once_its_calls_have_ended(waiter):
             assert held.result(PATIENCE) == 1
             assert bee_core.future(calc.hold, 2).result(PATIENCE) == 2
             while first._listeners[0].connections:
-                assert time.monotonic() < until, "the connection to the node that left is still open"
+                assert time.monotonic() < until, (
+                    "the connection to the node that left is still open"
+                )
                 time.sleep(0.001)
 
 
@@ -459,7 +527,9 @@ def test_close_ends_futures_and_the_thread(waiting, waiter, clients, server):
         began = time.monotonic()
         client.close()
         assert time.monotonic() - began < 2
-        assert {(type(future.exception(0)), future.exception(0).executed) for future in started} == {(CallCancelled, "maybe")}
+        assert {
+            (type(future.exception(0)), future.exception(0).executed) for future in started
+        } == {(CallCancelled, "maybe")}
         for _ in started:
             assert waiter.cancelled.acquire(timeout=PATIENCE)
         assert threads() == []
@@ -497,7 +567,10 @@ def test_closing_while_threads_begin_futures_leaves_none_without_an_end(clients,
         stop.set()
         for worker in workers:
             worker.join(PATIENCE)
-        assert {type(future.exception(PATIENCE)) for future in started} <= {type(None), CallCancelled}
+        assert {type(future.exception(PATIENCE)) for future in started} <= {
+            type(None),
+            CallCancelled,
+        }
 
 
 def in_child(check):

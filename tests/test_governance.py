@@ -16,7 +16,14 @@ import pytest
 
 import bee_core
 from bee_core import hookimpl
-from bee_core.errors import CircuitOpen, ConfigError, DeadlineExceeded, Overloaded, RemoteError, Unavailable
+from bee_core.errors import (
+    CircuitOpen,
+    ConfigError,
+    DeadlineExceeded,
+    Overloaded,
+    RemoteError,
+    Unavailable,
+)
 from faults.processes import ServingProcess, fixed_port
 from faults.services import PATIENCE, Calculator, serving
 from faults.users import BOTH, make_user
@@ -71,7 +78,14 @@ def log():
 
 def configured(*urls, heartbeat_interval=0.05, **settings):
     client = {"address": list(urls), "retries": 0, **settings}
-    return {"bee": {"rpc": {"registry": {"protocol": "direct", "heartbeat_interval": heartbeat_interval}, "client": {"calc": client}}}}
+    return {
+        "bee": {
+            "rpc": {
+                "registry": {"protocol": "direct", "heartbeat_interval": heartbeat_interval},
+                "client": {"calc": client},
+            }
+        }
+    }
 
 
 def consecutive(count):
@@ -120,9 +134,20 @@ def test_a_killed_node_is_cut_off_and_comes_back_when_it_serves_again(users, log
 
 def test_beside_a_node_that_is_cut_off_the_others_get_all_calls(users, log):
     with serving(Calculator()) as good:
-        user = users(f"tcp://127.0.0.1:{fixed_port()}", good.address, breaker=consecutive(2), balancer="round-robin", heartbeat_interval=60)
+        user = users(
+            f"tcp://127.0.0.1:{fixed_port()}",
+            good.address,
+            breaker=consecutive(2),
+            balancer="round-robin",
+            heartbeat_interval=60,
+        )
         failures = [user.start("add", 1, 2).exception(PATIENCE) for _ in range(4)]
-        assert sorted(type(failure).__name__ for failure in failures) == ["NoneType", "NoneType", "Unavailable", "Unavailable"]
+        assert sorted(type(failure).__name__ for failure in failures) == [
+            "NoneType",
+            "NoneType",
+            "Unavailable",
+            "Unavailable",
+        ]
         log.await_state("open")
         assert [user.detailed("add", 1, 2).attempts for _ in range(20)] == [1] * 20
 
@@ -131,7 +156,9 @@ def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_again_by_the_sin
     calculator, watcher = Calculator(), Watcher()
     with (
         serving(calculator) as server,
-        bee_core.build_client(configured(server.address, breaker=consecutive(1), read_timeout=0.1), plugins=[watcher]) as client,
+        bee_core.build_client(
+            configured(server.address, breaker=consecutive(1), read_timeout=0.1), plugins=[watcher]
+        ) as client,
     ):
         calc = client.service("calc")
         seen = []
@@ -187,7 +214,9 @@ def test_a_client_with_a_node_cut_off_closes_at_once_and_leaves_no_thread(users)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_begins_with_the_node_cut_off_and_probes_it_by_itself():
     port = fixed_port()
-    with bee_core.build_client(configured(f"tcp://127.0.0.1:{port}", breaker=consecutive(1))) as client:
+    with bee_core.build_client(
+        configured(f"tcp://127.0.0.1:{port}", breaker=consecutive(1))
+    ) as client:
         calc = client.service("calc")
         with pytest.raises(Unavailable):
             calc.echo(1)
@@ -260,7 +289,9 @@ def _until_full(user):
 def test_a_call_that_waits_longer_than_queue_timeout_is_refused_and_its_place_is_free(users):
     calculator = Calculator()
     with serving(calculator) as server:
-        user = users(server.address, limiter=fixed(max_in_flight=1, max_queue=1, queue_timeout=0.02))
+        user = users(
+            server.address, limiter=fixed(max_in_flight=1, max_queue=1, queue_timeout=0.02)
+        )
         running = user.start("hold", 1)
         calculator.await_entered()
         for _ in range(2):
@@ -278,7 +309,11 @@ def test_a_service_that_hangs_takes_nothing_from_the_one_beside_it():
     with serving(hanging) as first, serving(working, name="stock") as second:
         limiter = fixed(max_in_flight=4, max_queue=4)
         config = configured(first.address, limiter=limiter)
-        config["bee"]["rpc"]["client"]["stock"] = {"address": second.address, "limiter": limiter, "retries": 0}
+        config["bee"]["rpc"]["client"]["stock"] = {
+            "address": second.address,
+            "limiter": limiter,
+            "retries": 0,
+        }
         user = make_user("blocking", config)
         try:
             calls = [user.start("hold", index) for index in range(8)]
@@ -298,7 +333,9 @@ def test_a_service_that_hangs_takes_nothing_from_the_one_beside_it():
 # ── limiter of the server ──
 
 
-@pytest.mark.parametrize(("hold", "add"), [("hold", "add"), ("hold_async", "add_async"), ("hold", "add_here")])
+@pytest.mark.parametrize(
+    ("hold", "add"), [("hold", "add"), ("hold_async", "add_async"), ("hold", "add_here")]
+)
 def test_a_servers_limiter_lets_so_many_run_and_the_next_wait(users, hold, add):
     calculator = Calculator()
     with serving(calculator, limiter=fixed(max_in_flight=2, max_queue=1)) as server:
@@ -358,7 +395,9 @@ def test_a_request_waits_no_longer_than_the_servers_queue_timeout(users):
 
 def test_a_long_queue_of_calls_that_run_in_one_go_is_worked_off(users):
     calculator = Calculator()
-    with serving(calculator, limiter=fixed(max_in_flight=1, max_queue=3000), max_in_flight=5000) as server:
+    with serving(
+        calculator, limiter=fixed(max_in_flight=1, max_queue=3000), max_in_flight=5000
+    ) as server:
         user = make_user("asyncio", configured(server.address))
         try:
             running = user.start("hold", 1)
@@ -376,12 +415,27 @@ def test_a_server_drains_what_waits_in_its_limiters_queue():
     calculator = Calculator()
 
     async def scenario():
-        server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc", "address": "127.0.0.1:0", "limiter": fixed(max_in_flight=1)}}}})
+        server = bee_core.build_server(
+            {
+                "bee": {
+                    "rpc": {
+                        "server": {
+                            "name": "calc",
+                            "address": "127.0.0.1:0",
+                            "limiter": fixed(max_in_flight=1),
+                        }
+                    }
+                }
+            }
+        )
         server.add(calculator)
         await server.start()
         async with bee_core.build_async_client(configured(server.address)) as client:
             calc = client.service("calc")
-            calls = [asyncio.ensure_future(calc.hold_async(1)), asyncio.ensure_future(calc.add(1, 2))]
+            calls = [
+                asyncio.ensure_future(calc.hold_async(1)),
+                asyncio.ensure_future(calc.add(1, 2)),
+            ]
             await asyncio.get_running_loop().run_in_executor(None, _await_in_flight, server, 2)
             stopping = asyncio.ensure_future(server.stop())
             await asyncio.sleep(0)
@@ -394,16 +448,23 @@ def test_a_server_drains_what_waits_in_its_limiters_queue():
 
 def test_wrong_options_of_a_servers_limiter_are_found_when_it_is_built():
     with pytest.raises(ConfigError) as caught:
-        bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc", "limiter": fixed(max_in_flight=0)}}}})
+        bee_core.build_server(
+            {"bee": {"rpc": {"server": {"name": "calc", "limiter": fixed(max_in_flight=0)}}}}
+        )
     assert caught.value.path == "bee.rpc.server.limiter.options.max_in_flight"
 
 
 # ── fallback ──
 
 
-def test_a_fallback_answers_for_dead_nodes_open_breakers_and_full_queues_and_detailed_says_so(users):
+def test_a_fallback_answers_for_dead_nodes_open_breakers_and_full_queues_and_detailed_says_so(
+    users,
+):
     user = users(
-        f"tcp://127.0.0.1:{fixed_port()}", breaker=consecutive(1), fallback={"name": "static", "options": {"value": {"total": 0}}}, heartbeat_interval=60
+        f"tcp://127.0.0.1:{fixed_port()}",
+        breaker=consecutive(1),
+        fallback={"name": "static", "options": {"value": {"total": 0}}},
+        heartbeat_interval=60,
     )
     for attempts in (1, 0):  # refused, then cut off
         reply = user.detailed("add", 1, 2)
@@ -427,6 +488,9 @@ def test_a_function_of_the_application_answers(users, monkeypatch):
     module = types.ModuleType("shop_fallbacks")
     module.cached = cached
     monkeypatch.setitem(sys.modules, "shop_fallbacks", module)
-    user = users(f"tcp://127.0.0.1:{fixed_port()}", fallback={"name": "function", "options": {"target": "shop_fallbacks:cached"}})
+    user = users(
+        f"tcp://127.0.0.1:{fixed_port()}",
+        fallback={"name": "function", "options": {"target": "shop_fallbacks:cached"}},
+    )
     assert user.detailed("add", 1, b=2).degraded
     assert user.call("add", 1, b=2) == ["calc", "add", [1], {"b": 2}, "unavailable"]

@@ -74,7 +74,16 @@ def free(x: int) -> int:
 
 
 def test_the_public_methods_of_an_object_and_its_bases_are_exposed():
-    assert set(collect(Service())) == {"inherited", "overridden", "read", "wait", "quick", "safe", "static", "of_class"}
+    assert set(collect(Service())) == {
+        "inherited",
+        "overridden",
+        "read",
+        "wait",
+        "quick",
+        "safe",
+        "static",
+        "of_class",
+    }
 
 
 def test_a_name_stands_before_the_methods():
@@ -85,7 +94,9 @@ def test_a_name_stands_before_the_methods():
 
 def test_handlers_are_bound_to_their_object():
     handlers = collect(Service())
-    assert [handlers[name].function() for name in ("read", "inherited", "overridden", "of_class")] == ["own state", "base", "service", "Service"]
+    assert [
+        handlers[name].function() for name in ("read", "inherited", "overridden", "of_class")
+    ] == ["own state", "base", "service", "Service"]
     assert handlers["static"].function(3) == 3
 
 
@@ -189,7 +200,9 @@ def test_streams_are_refused():
         yield 1
 
     for target in (Streams(), numbers):
-        with pytest.raises(TypeError, match="numbers is a generator, and streams are not supported"):
+        with pytest.raises(
+            TypeError, match="numbers is a generator, and streams are not supported"
+        ):
             collect(target)
 
 
@@ -252,7 +265,9 @@ def test_a_name_and_an_interface_go_together():
 
 
 def test_missing_methods_are_all_named():
-    with pytest.raises(TypeError, match="Stats does not implement Api: it has no public method read, scale"):
+    with pytest.raises(
+        TypeError, match="Stats does not implement Api: it has no public method read, scale"
+    ):
         collect(Stats(), interface=Api)
 
 
@@ -260,7 +275,10 @@ def test_a_method_that_takes_something_else_is_refused():
     class Wrong(Plain):
         def scale(self, y, *, by=1): ...
 
-    with pytest.raises(TypeError, match=r"scale does not take what its interface declares, scale\(x: int, \*, by: int = 1\): .*'x'"):
+    with pytest.raises(
+        TypeError,
+        match=r"scale does not take what its interface declares, scale\(x: int, \*, by: int = 1\): .*'x'",
+    ):
         collect(Wrong(), interface=Api)
 
 

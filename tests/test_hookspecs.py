@@ -13,7 +13,11 @@ from bee_core.plugin_hub import PluginHub
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "plugins.md"
 
-HOOKS = {name: function for name, function in vars(hookspecs).items() if name.startswith("bee_") and inspect.isfunction(function)}
+HOOKS = {
+    name: function
+    for name, function in vars(hookspecs).items()
+    if name.startswith("bee_") and inspect.isfunction(function)
+}
 
 
 def plugin_with(hook):
@@ -77,7 +81,9 @@ def test_bee_observer_is_asked_with_the_name_of_the_service():
         def bee_observer(self, service):
             return f"observes {service}"
 
-    assert PluginHub(plugins=[Plugin()], entry_points=[], disabled=()).observers("calc") == ("observes calc",)
+    assert PluginHub(plugins=[Plugin()], entry_points=[], disabled=()).observers("calc") == (
+        "observes calc",
+    )
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -87,7 +93,9 @@ def test_every_hook_has_a_test_here(hook):
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_stands_in_the_documentation(hook):
-    assert f"`{hook}(" in DOCS.read_text(encoding="utf-8"), f"describe `{hook}(…)` in docs/plugins.md"
+    assert f"`{hook}(" in DOCS.read_text(encoding="utf-8"), (
+        f"describe `{hook}(…)` in docs/plugins.md"
+    )
 
 
 @pytest.mark.parametrize("hook", HOOKS)

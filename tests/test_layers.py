@@ -15,8 +15,24 @@ PLUGINS = Path(bee_plugins.__file__).parent
 
 IMPURE = frozenset(
     {
-        *("socket", "select", "selectors", "ssl", "asyncio", "uvloop", "socketserver", "http", "urllib"),  # input and output
-        *("time", "sched", "random", "secrets", "uuid"),  # clocks and random sources: both are handed in
+        *(
+            "socket",
+            "select",
+            "selectors",
+            "ssl",
+            "asyncio",
+            "uvloop",
+            "socketserver",
+            "http",
+            "urllib",
+        ),  # input and output
+        *(
+            "time",
+            "sched",
+            "random",
+            "secrets",
+            "uuid",
+        ),  # clocks and random sources: both are handed in
         *("subprocess", "multiprocessing", "signal", "concurrent"),  # processes and pools
     }
 )
@@ -37,11 +53,22 @@ LAYERS: dict[str, set[str]] = {
 EXEMPT: dict[str, set[str]] = {
     "bee_core/__init__.py": {"*"},  # re-exports the public names, lazily
     "bee_core/__main__.py": {"*"},  # python -m bee_core
-    "bee_core/assembly.py": {"bee_core.config"},  # turns the configuration into the parts of a client, and is imported only then
-    "bee_core/explain.py": {"bee_core.config"},  # the configuration is what it explains; imported only then
-    "bee_core/server/endpoint.py": {"bee_core.streams.deadline_timer"},  # one timer for many deadlines, whatever they are of
-    "bee_core/sync/futures.py": {"bee_core.aio.driver", "bee_core.aio.first_nodes"},  # calls of the blocking client that run on an event loop
-    "bee_core/plugin_hub.py": {"bee_core.config"},  # inside a function: the options of a plugin are structured like the rest of the configuration
+    "bee_core/assembly.py": {
+        "bee_core.config"
+    },  # turns the configuration into the parts of a client, and is imported only then
+    "bee_core/explain.py": {
+        "bee_core.config"
+    },  # the configuration is what it explains; imported only then
+    "bee_core/server/endpoint.py": {
+        "bee_core.streams.deadline_timer"
+    },  # one timer for many deadlines, whatever they are of
+    "bee_core/sync/futures.py": {
+        "bee_core.aio.driver",
+        "bee_core.aio.first_nodes",
+    },  # calls of the blocking client that run on an event loop
+    "bee_core/plugin_hub.py": {
+        "bee_core.config"
+    },  # inside a function: the options of a plugin are structured like the rest of the configuration
 }
 """Modules that are there to join layers, and what they may import beside."""
 
@@ -69,7 +96,10 @@ def imports(source: str, package: str) -> set[str]:
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+        if isinstance(node, ast.If) and ast.unparse(node.test) in {
+            "TYPE_CHECKING",
+            "typing.TYPE_CHECKING",
+        }:
             for child in node.orelse:
                 visit(child)
             return
@@ -93,7 +123,9 @@ def modules(root: Path) -> dict[str, set[str]]:
     result = {}
     for file in sorted(root.rglob("*.py")):
         path = file.relative_to(root.parent)
-        result[path.as_posix()] = imports(file.read_text(encoding="utf-8"), ".".join(path.parent.parts))
+        result[path.as_posix()] = imports(
+            file.read_text(encoding="utf-8"), ".".join(path.parent.parts)
+        )
     return result
 
 
@@ -104,7 +136,11 @@ def within(module: str, parents: tuple[str, ...] | set[str]) -> bool:
 CORE_MODULES = modules(CORE)
 PLUGIN_MODULES = modules(PLUGINS)
 PACKAGES = {path.split("/")[1] for path in CORE_MODULES if path.count("/") > 1}
-ROOT_MODULES = [path for path in CORE_MODULES if path.count("/") == 1 and path not in {"bee_core/__init__.py", "bee_core/__main__.py"}]
+ROOT_MODULES = [
+    path
+    for path in CORE_MODULES
+    if path.count("/") == 1 and path not in {"bee_core/__init__.py", "bee_core/__main__.py"}
+]
 
 
 @pytest.mark.parametrize("path", ROOT_MODULES)
@@ -113,7 +149,9 @@ def test_a_module_at_the_root_does_no_io_and_has_no_clock_and_no_randomness(path
     assert not impure, f"{path} imports {impure}: have it handed in, or move the module"
 
 
-@pytest.mark.parametrize("path", [path for path in CORE_MODULES if "/cli/" not in path and "/testing/" not in path])
+@pytest.mark.parametrize(
+    "path", [path for path in CORE_MODULES if "/cli/" not in path and "/testing/" not in path]
+)
 def test_a_layer_imports_only_what_the_table_allows(path):
     layer = path.split("/")[1] if path.count("/") > 1 else ROOT
     assert layer in LAYERS, f"a new layer {layer!r}: enter it in LAYERS and in docs/architecture.md"
@@ -124,7 +162,9 @@ def test_a_layer_imports_only_what_the_table_allows(path):
             continue
         target = parts[1] if parts[1] in PACKAGES else ROOT
         excused = EXEMPT.get(path, set())
-        assert target in allowed or "*" in excused or within(name, excused), f"{path} ({layer}) imports {name} ({target})"
+        assert target in allowed or "*" in excused or within(name, excused), (
+            f"{path} ({layer}) imports {name} ({target})"
+        )
 
 
 @pytest.mark.parametrize("path", CORE_MODULES)
@@ -163,5 +203,12 @@ def late():
 
 def test_imports_are_read_also_inside_functions_and_without_those_for_type_checkers():
     found = imports(SAMPLE, "bee_core.sync")
-    assert {"selectors", "socket", "time", "bee_core.sync.errors", "bee_core.sync.nodes", "bee_core.config.model"} <= found
+    assert {
+        "selectors",
+        "socket",
+        "time",
+        "bee_core.sync.errors",
+        "bee_core.sync.nodes",
+        "bee_core.config.model",
+    } <= found
     assert not any(name.startswith("random") for name in found)

@@ -17,8 +17,17 @@ from bee_core.messages import Goaway, Hello, HelloAck, RequestParser
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 LIMITS = st.none() | st.integers(0, 0xFFFF_FFFF)
-PAIRS = st.dictionaries(ANY_TEXT.filter(lambda key: 0 < len(key.encode()) <= 255), ANY_TEXT, max_size=4)
-PARSERS = [Hello.parse, HelloAck.parse, Goaway.parse, messages.parse_error, messages.parse_pong, RequestParser().parse]
+PAIRS = st.dictionaries(
+    ANY_TEXT.filter(lambda key: 0 < len(key.encode()) <= 255), ANY_TEXT, max_size=4
+)
+PARSERS = [
+    Hello.parse,
+    HelloAck.parse,
+    Goaway.parse,
+    messages.parse_error,
+    messages.parse_pong,
+    RequestParser().parse,
+]
 
 
 @st.composite
@@ -38,7 +47,11 @@ def test_every_parser_is_total(parse, block):
         parse(block)
 
 
-@given(st.builds(Hello, ANY_TEXT, ANY_TEXT, st.none() | ANY_TEXT.filter(bool), st.none() | ANY_TEXT, LIMITS))
+@given(
+    st.builds(
+        Hello, ANY_TEXT, ANY_TEXT, st.none() | ANY_TEXT.filter(bool), st.none() | ANY_TEXT, LIMITS
+    )
+)
 def test_a_hello_is_read_as_it_was_written(hello):
     assert Hello.parse(hello.encode()) == hello
 
@@ -48,7 +61,11 @@ def test_a_hello_ack_is_read_as_it_was_written(ack):
     assert HelloAck.parse(ack.encode()) == ack
 
 
-@given(st.builds(Goaway, st.integers(0, 0xFFFF_FFFF), st.sampled_from(sorted(messages.ERROR_CODES)), ANY_TEXT))
+@given(
+    st.builds(
+        Goaway, st.integers(0, 0xFFFF_FFFF), st.sampled_from(sorted(messages.ERROR_CODES)), ANY_TEXT
+    )
+)
 def test_a_goaway_is_read_as_it_was_written(goaway):
     assert Goaway.parse(goaway.encode()) == goaway
 
@@ -57,7 +74,12 @@ def test_a_goaway_is_read_as_it_was_written(goaway):
 def test_a_request_is_read_as_it_was_written(method, metadata, baggage, left, key):
     block = messages.request_fields(method, metadata, baggage) + messages.time_left_field(left)
     said = RequestParser().parse(block if key is None else block + messages.dedupe_field(key))
-    assert (said.method, said.metadata, said.baggage, said.dedupe_key) == (method, metadata, baggage, key)
+    assert (said.method, said.metadata, said.baggage, said.dedupe_key) == (
+        method,
+        metadata,
+        baggage,
+        key,
+    )
     assert said.time_left == ceil(left * 1000) / 1000
 
 
@@ -100,24 +122,49 @@ def test_the_longest_error_fits_into_a_frame(failure, size):
 
 
 def test_a_failure_that_servers_do_not_report_goes_as_a_remote_error():
-    assert messages.parse_error(messages.error_fields(Failure("circuit_open", "", "yes", "never", "none"))).kind == "remote_error"
+    assert (
+        messages.parse_error(
+            messages.error_fields(Failure("circuit_open", "", "yes", "never", "none"))
+        ).kind
+        == "remote_error"
+    )
 
 
-@pytest.mark.parametrize(("executed", "kind"), [("no", "unavailable"), ("maybe", "remote_error"), ("yes", "remote_error")])
+@pytest.mark.parametrize(
+    ("executed", "kind"),
+    [("no", "unavailable"), ("maybe", "remote_error"), ("yes", "remote_error")],
+)
 def test_an_unknown_error_code_is_read_by_what_it_says_of_the_handler(executed, kind):
     number = ["no", "maybe", "yes"].index(executed)
-    failure = messages.parse_error(fields.number(fields.ERROR_CODE, 999, 2) + fields.number(fields.EXECUTED, number, 1))
+    failure = messages.parse_error(
+        fields.number(fields.ERROR_CODE, 999, 2) + fields.number(fields.EXECUTED, number, 1)
+    )
     assert (failure.kind, failure.executed) == (kind, executed)
 
 
 @pytest.mark.parametrize("kind", sorted(messages.ERROR_CODES))
 def test_an_error_without_executed_has_the_default_of_its_code(kind):
-    assert messages.parse_error(fields.number(fields.ERROR_CODE, messages.ERROR_CODES[kind], 2)).executed == REPORTED[kind].executed
+    assert (
+        messages.parse_error(
+            fields.number(fields.ERROR_CODE, messages.ERROR_CODES[kind], 2)
+        ).executed
+        == REPORTED[kind].executed
+    )
 
 
 @pytest.mark.parametrize(
     ("seconds", "milliseconds"),
-    [(0.5, 500), (0.0001, 1), (1.0001, 1001), (0, 0), (-3, 0), (5_000_000, 0xFFFF_FFFF), (math.inf, 0xFFFF_FFFF), (-math.inf, 0), (math.nan, 0)],
+    [
+        (0.5, 500),
+        (0.0001, 1),
+        (1.0001, 1001),
+        (0, 0),
+        (-3, 0),
+        (5_000_000, 0xFFFF_FFFF),
+        (math.inf, 0xFFFF_FFFF),
+        (-math.inf, 0),
+        (math.nan, 0),
+    ],
 )
 def test_the_time_left_is_in_whole_milliseconds_rounded_up_and_bounded(seconds, milliseconds):
     assert messages.time_left_field(seconds) == fields.number(fields.TIME_LEFT, milliseconds)
@@ -135,7 +182,10 @@ def test_metadata_that_leaves_no_room_for_the_call_is_refused():
 
 def test_fields_of_the_largest_request_fit_into_a_frame():
     block = messages.request_fields("m" * (fields.MAX_FIELDS - 128 - 3))
-    assert len(block + messages.time_left_field(1) + messages.dedupe_field(bytes(16))) <= fields.MAX_FIELDS
+    assert (
+        len(block + messages.time_left_field(1) + messages.dedupe_field(bytes(16)))
+        <= fields.MAX_FIELDS
+    )
 
 
 def test_a_token_does_not_show_in_the_text_of_a_hello():
@@ -162,7 +212,11 @@ def test_equal_fields_are_parsed_once():
 
 def test_what_is_remembered_cannot_be_changed_by_a_handler():
     said = RequestParser().parse(messages.request_fields("add", {"tenant": "a"}, {"trace": "t"}))
-    for items in (said.metadata, said.baggage, RequestParser().parse(messages.request_fields("add")).metadata):
+    for items in (
+        said.metadata,
+        said.baggage,
+        RequestParser().parse(messages.request_fields("add")).metadata,
+    ):
         with pytest.raises(TypeError):
             items["tenant"] = "b"
 

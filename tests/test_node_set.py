@@ -54,7 +54,14 @@ class World:
     def __init__(self, directory=None, breakers=False):
         self.balancer = Ready()
         self.dropped = []
-        self.set = NodeSet("calc", directory or Directory(), self.balancer, Channel, Switch if breakers else None, self.dropped.append)
+        self.set = NodeSet(
+            "calc",
+            directory or Directory(),
+            self.balancer,
+            Channel,
+            Switch if breakers else None,
+            self.dropped.append,
+        )
         self.revision = 0
 
     def apply(self, *nodes, source="registry"):
@@ -256,7 +263,13 @@ def test_where_none_fits_the_versions_are_listed():
     assert ">=1.0, <2" in message
 
 
-@pytest.mark.parametrize(("names", "text"), [("a", "the one fitting node of calc is cut off"), ("ab", "all 2 fitting nodes of calc are cut off")])
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ("a", "the one fitting node of calc is cut off"),
+        ("ab", "all 2 fitting nodes of calc are cut off"),
+    ],
+)
 def test_fitting_nodes_that_give_no_permit_are_cut_off(names, text):
     world = World(breakers=True)
     world.apply(*map(node, names))
@@ -276,13 +289,22 @@ def test_nodes_of_weight_0_are_not_called_cut_off():
 def test_a_balancer_that_picks_none_of_the_nodes_is_named():
     world = World()
     world.apply(node("a"))
-    assert world.set.explain_none() == ("unavailable", "the balancer picked none of the fitting nodes of calc (1)")
+    assert world.set.explain_none() == (
+        "unavailable",
+        "the balancer picked none of the fitting nodes of calc (1)",
+    )
 
 
 # ── any history of snapshots ──
 
 _listed = st.lists(
-    st.builds(node, st.sampled_from("abcd"), url=st.sampled_from(("tcp://x:1", "tcp://y:1")), weight=st.sampled_from((1.0, 2.0))), unique_by=lambda n: n.id
+    st.builds(
+        node,
+        st.sampled_from("abcd"),
+        url=st.sampled_from(("tcp://x:1", "tcp://y:1")),
+        weight=st.sampled_from((1.0, 2.0)),
+    ),
+    unique_by=lambda n: n.id,
 )
 
 
@@ -294,8 +316,12 @@ def test_after_any_history_each_node_has_one_open_channel_and_every_other_was_dr
     for nodes in history:
         world.apply(*nodes)
     held = [world.channel(name) for name in world.set.states]
-    assert {state.node for state in world.set.states.values()} == set(history[-1] if history else ())
-    assert all(world.channel(name).node.url == state.node.url for name, state in world.set.states.items())
+    assert {state.node for state in world.set.states.values()} == set(
+        history[-1] if history else ()
+    )
+    assert all(
+        world.channel(name).node.url == state.node.url for name, state in world.set.states.items()
+    )
     assert sorted(map(id, held + world.dropped)) == sorted(map(id, made))
 
 
@@ -308,7 +334,10 @@ _names = st.sampled_from("abcdefgh")
 _listed = st.dictionaries(
     _names,
     st.tuples(
-        st.sampled_from(["tcp://one:1", "tcp://two:1"]), st.sampled_from(["1.0.0", "2.0.0", None]), st.sampled_from([1.0, 2.0]), st.sampled_from([(), ("gpu",)])
+        st.sampled_from(["tcp://one:1", "tcp://two:1"]),
+        st.sampled_from(["1.0.0", "2.0.0", None]),
+        st.sampled_from([1.0, 2.0]),
+        st.sampled_from([(), ("gpu",)]),
     ),
 )
 
@@ -316,21 +345,31 @@ _listed = st.dictionaries(
 @given(st.lists(st.tuples(_listed, st.sets(_names)), min_size=1, max_size=8))
 def test_changes_lead_to_the_same_as_whole_lists(steps):
     """Two sets are told the same lists, one of them what changed; calls go to the same nodes of both, and some of their breakers open."""
-    whole, piecewise = worlds = [World(Directory(Range.parse("^1.0"), frozenset()), breakers=True) for _ in range(2)]
+    whole, piecewise = worlds = [
+        World(Directory(Range.parse("^1.0"), frozenset()), breakers=True) for _ in range(2)
+    ]
     before = {}
     for revision, (listed, called) in enumerate(steps, 1):
-        nodes = {name: Node(name, url, version, weight, tags=frozenset(tags)) for name, (url, version, weight, tags) in listed.items()}
+        nodes = {
+            name: Node(name, url, version, weight, tags=frozenset(tags))
+            for name, (url, version, weight, tags) in listed.items()
+        }
         put = tuple(one for name, one in nodes.items() if before.get(name) != one)
         changes = Changes(revision - 1, put, frozenset(before.keys() - nodes.keys()))
         whole.set.apply(Snapshot(revision, "registry", tuple(nodes.values())))
-        piecewise.set.apply(Snapshot(revision, "registry", tuple(nodes.values()), changes if revision > 1 else None))
+        piecewise.set.apply(
+            Snapshot(revision, "registry", tuple(nodes.values()), changes if revision > 1 else None)
+        )
         before = nodes
         for world in worlds:
             for name in sorted(called & world.set.states.keys()):
                 world.change(name, "open" if world.breaker(name).state == "closed" else "closed")
         facts = [
             (
-                {name: (state.node, state.attempt is None, state.breaker.state) for name, state in world.set.states.items()},
+                {
+                    name: (state.node, state.attempt is None, state.breaker.state)
+                    for name, state in world.set.states.items()
+                },
                 sorted(world.balancer.updates[-1]),
                 sorted(channel.node.url for channel in world.dropped),
                 {rejected.node for rejected in world.set.selection.rejected},

@@ -48,8 +48,22 @@ def test_the_bytes_have_this_meaning(vector):
 def test_the_meaning_is_written_in_these_bytes(vector):
     m = vector["meaning"]
     block = messages.request_fields(m["method"], m["metadata"], m["baggage"], oneway=True)
-    request = Request(m["method"], FORMS.index(m["form"]), bytes.fromhex(m["body"]), m["compressed"], block, m["time_left_ms"] / 1000, 1, 1, 1, oneway=True)
-    assert protocol.ClientProtocol(b"", 1024).request(m["id"], request, 0.0) == (bytes.fromhex(vector["hex"]), None)
+    request = Request(
+        m["method"],
+        FORMS.index(m["form"]),
+        bytes.fromhex(m["body"]),
+        m["compressed"],
+        block,
+        m["time_left_ms"] / 1000,
+        1,
+        1,
+        1,
+        oneway=True,
+    )
+    assert protocol.ClientProtocol(b"", 1024).request(m["id"], request, 0.0) == (
+        bytes.fromhex(vector["hex"]),
+        None,
+    )
 
 
 @pytest.mark.parametrize("vector", named(vector for vector in VECTORS if "error" in vector))

@@ -15,7 +15,13 @@ GZIP = GzipCompressor(GzipOptions())
 
 
 def rule(compressor=GZIP, max_size=1000, max_inflated=10_000, compress_above=None):
-    return SizeRule(compressor, max_size=max_size, max_inflated=max_inflated, compress_above=compress_above, name="gzip" if compressor else "")
+    return SizeRule(
+        compressor,
+        max_size=max_size,
+        max_inflated=max_inflated,
+        compress_above=compress_above,
+        name="gzip" if compressor else "",
+    )
 
 
 def test_a_body_within_the_limit_goes_as_it_is():
@@ -31,13 +37,19 @@ def test_a_body_over_the_limit_is_compressed():
 
 def test_a_body_that_is_over_the_limit_even_when_compressed_is_refused_with_advice():
     body = seeded_bytes(1)(5000)
-    with pytest.raises(MessageTooLarge, match=r"5000 bytes, \d+ bytes after gzip, is over max_size \(1000 bytes\).*[Ss]plit the interface"):
+    with pytest.raises(
+        MessageTooLarge,
+        match=r"5000 bytes, \d+ bytes after gzip, is over max_size \(1000 bytes\).*[Ss]plit the interface",
+    ):
         rule().pack(body)
 
 
 def test_without_a_compressor_the_limit_is_the_limit():
     assert rule(None).pack(b"x" * 1000) == (b"x" * 1000, False)
-    with pytest.raises(MessageTooLarge, match=r"1001 bytes is over max_size \(1000 bytes\), and no compressor.*[Ss]plit the interface"):
+    with pytest.raises(
+        MessageTooLarge,
+        match=r"1001 bytes is over max_size \(1000 bytes\), and no compressor.*[Ss]plit the interface",
+    ):
         rule(None).pack(b"x" * 1001)
 
 
@@ -99,12 +111,16 @@ def test_what_is_not_of_the_format_is_a_breach_of_the_protocol():
     peer_limit=st.none() | st.integers(1, 3000),
     has_compressor=st.booleans(),
 )
-def test_what_is_packed_fits_and_comes_back(body, max_size, max_inflated, compress_above, peer_limit, has_compressor):
+def test_what_is_packed_fits_and_comes_back(
+    body, max_size, max_inflated, compress_above, peer_limit, has_compressor
+):
     tested = rule(GZIP if has_compressor else None, max_size, max_inflated, compress_above)
     try:
         packed, compressed = tested.pack(body, peer_limit)
     except MessageTooLarge:
-        assert len(body) > min(tested.threshold, max_size if peer_limit is None else min(max_size, peer_limit))
+        assert len(body) > min(
+            tested.threshold, max_size if peer_limit is None else min(max_size, peer_limit)
+        )
         return
     assert len(packed) <= min(max_size, peer_limit or max_size)
     assert (tested.unpack(packed) if compressed else packed) == body

@@ -44,11 +44,19 @@ class Site:
         (self.root / f"{module}.py").write_text(text)
         importlib.invalidate_caches()
 
-    def distribution(self, name: str, entry_points: dict[str, dict[str, str]], version: str = "1.0") -> None:
+    def distribution(
+        self, name: str, entry_points: dict[str, dict[str, str]], version: str = "1.0"
+    ) -> None:
         folder = self.root / f"{name.replace('-', '_')}-{version}.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        lines = [line for group, entries in entry_points.items() for line in (f"[bee.{group}]", *(f"{key} = {value}" for key, value in entries.items()))]
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        lines = [
+            line
+            for group, entries in entry_points.items()
+            for line in (f"[bee.{group}]", *(f"{key} = {value}" for key, value in entries.items()))
+        ]
         (folder / "entry_points.txt").write_text("\n".join(lines))
         importlib.invalidate_caches()
 
@@ -83,7 +91,12 @@ class OneCodec:
 def test_a_plugin_is_found_by_its_entry_point(site):
     site.codec("alpha_codec", "alpha")
     registered = PluginHub().load("codec", "alpha")
-    assert (registered.kind, registered.name, registered.distribution, registered.version) == ("codec", "alpha", "dist-alpha_codec", "1.0")
+    assert (registered.kind, registered.name, registered.distribution, registered.version) == (
+        "codec",
+        "alpha",
+        "dist-alpha_codec",
+        "1.0",
+    )
     assert registered.factory() == "alpha of alpha_codec"
 
 
@@ -123,7 +136,9 @@ def test_loading_one_plugin_does_not_call_the_hooks_of_another(site):
 def test_the_same_name_in_two_kinds_is_two_plugins(site):
     site.module("alpha_codec", name="both")
     site.module("alpha_fallback", CODEC.replace("codecs", "fallbacks"), name="both")
-    site.distribution("two-kinds", {"codec": {"both": "alpha_codec"}, "fallback": {"both": "alpha_fallback"}})
+    site.distribution(
+        "two-kinds", {"codec": {"both": "alpha_codec"}, "fallback": {"both": "alpha_fallback"}}
+    )
     hub = PluginHub()
     assert hub.load("codec", "both").factory() == "both of alpha_codec"
     assert hub.load("fallback", "both").factory() == "both of alpha_fallback"
@@ -135,7 +150,9 @@ def test_one_module_serves_several_entry_points(site):
         dedent(CODEC).replace("{name}", "one")
         + '    registry.add("two", lambda: 2)\n\n@hookimpl\ndef bee_register_limiters(registry):\n    registry.add("one", lambda: 1)\n',
     )
-    site.distribution("shared", {"codec": {"one": "shared", "two": "shared"}, "limiter": {"one": "shared"}})
+    site.distribution(
+        "shared", {"codec": {"one": "shared", "two": "shared"}, "limiter": {"one": "shared"}}
+    )
     hub = PluginHub()
     assert hub.load("codec", "two").factory() == 2
     assert hub.load("codec", "one").factory() == "one of shared"
@@ -161,7 +178,11 @@ def test_an_entry_point_may_name_an_object_in_a_module(site):
 
 
 def test_a_name_that_no_entry_point_promises_comes_with_the_plugin_that_adds_it(site):
-    site.module("generous", dedent(CODEC).replace("{name}", "promised") + '    registry.add("bonus", lambda: "bonus")\n')
+    site.module(
+        "generous",
+        dedent(CODEC).replace("{name}", "promised")
+        + '    registry.add("bonus", lambda: "bonus")\n',
+    )
     site.distribution("generous", {"codec": {"promised": "generous"}})
     hub = PluginHub()
     hub.load("codec", "promised")
@@ -187,14 +208,20 @@ def test_entry_points_can_be_handed_in():
 
 def test_an_unknown_name_lists_what_is_installed_and_guesses(site):
     site.codec("alpha_codec", "alpha")
-    with pytest.raises(PluginError, match=r"^bee\.x\.codec: unknown codec 'alhpa'; installed: .*alpha.*; did you mean 'alpha'\?$"):
+    with pytest.raises(
+        PluginError,
+        match=r"^bee\.x\.codec: unknown codec 'alhpa'; installed: .*alpha.*; did you mean 'alpha'\?$",
+    ):
         PluginHub().load("codec", "alhpa", path="bee.x.codec")
 
 
 def test_two_distributions_with_one_name_are_an_error_that_names_both(site):
     site.codec("alpha_codec", "alpha", "first-dist")
     site.codec("other_codec", "alpha", "second-dist")
-    with pytest.raises(PluginError, match=r"codec 'alpha' is there more than once: first-dist 1\.0 \(alpha_codec\) and second-dist 1\.0 \(other_codec\)"):
+    with pytest.raises(
+        PluginError,
+        match=r"codec 'alpha' is there more than once: first-dist 1\.0 \(alpha_codec\) and second-dist 1\.0 \(other_codec\)",
+    ):
         PluginHub().load("codec", "alpha")
 
 
@@ -207,7 +234,9 @@ def test_a_duplicate_that_nobody_names_harms_nobody(site):
 
 def test_a_plugin_that_adds_the_promised_name_of_another_distribution_is_a_duplicate(site):
     site.codec("alpha_codec", "alpha")
-    site.module("thief", dedent(CODEC).replace("{name}", "thief") + '    registry.add("alpha", list)\n')
+    site.module(
+        "thief", dedent(CODEC).replace("{name}", "thief") + '    registry.add("alpha", list)\n'
+    )
     site.distribution("thief", {"codec": {"thief": "thief"}})
     with pytest.raises(PluginError, match=r"'alpha'.*dist-alpha_codec.*thief 1\.0"):
         PluginHub().load("codec", "thief")
@@ -228,7 +257,9 @@ def test_a_block_for_another_kind_does_not_block(site):
 
 
 def test_a_block_with_a_misspelt_kind_is_an_error():
-    with pytest.raises(PluginError, match=r"'codek' in 'codek:json' is not a kind of plugin; kinds: codec, "):
+    with pytest.raises(
+        PluginError, match=r"'codek' in 'codek:json' is not a kind of plugin; kinds: codec, "
+    ):
         PluginHub(disabled={"codek:json"})
 
 
@@ -248,14 +279,19 @@ def test_the_variable_is_split_at_commas():
 def test_a_missing_dependency_names_the_extra_to_install(site):
     site.module("needy", "import a_package_that_is_not_there\n")
     site.distribution("bee-needy", {"codec": {"needy": "needy [fancy]"}})
-    with pytest.raises(PluginError, match=r"a_package_that_is_not_there.*pip install 'bee-needy\[fancy\]'"):
+    with pytest.raises(
+        PluginError, match=r"a_package_that_is_not_there.*pip install 'bee-needy\[fancy\]'"
+    ):
         PluginHub().load("codec", "needy")
 
 
 def test_a_missing_dependency_without_an_extra_names_the_module(site):
     site.module("needy", "import a_package_that_is_not_there\n")
     site.distribution("bee-needy", {"codec": {"needy": "needy"}})
-    with pytest.raises(PluginError, match=r"bee-needy 1\.0 \(needy\) fails to import \(No module named 'a_package_that_is_not_there'\)"):
+    with pytest.raises(
+        PluginError,
+        match=r"bee-needy 1\.0 \(needy\) fails to import \(No module named 'a_package_that_is_not_there'\)",
+    ):
         PluginHub().load("codec", "needy")
 
 
@@ -269,7 +305,10 @@ def test_an_entry_point_to_a_module_that_is_gone_says_reinstall(site):
 def test_a_plugin_that_fails_to_import_is_a_plugin_error(site, source):
     site.module("broken", source)
     site.distribution("broken", {"codec": {"broken": "broken"}})
-    with pytest.raises(PluginError, match=r"codec 'broken' cannot be loaded: broken 1\.0 \(broken\) fails with \w+Error"):
+    with pytest.raises(
+        PluginError,
+        match=r"codec 'broken' cannot be loaded: broken 1\.0 \(broken\) fails with \w+Error",
+    ):
         PluginHub().load("codec", "broken")
 
 
@@ -278,7 +317,10 @@ def test_a_misspelt_hook_is_named_with_the_right_one(site):
     site.distribution("typo", {"codec": {"typo": "typo"}})
     site.codec("alpha_codec", "alpha")
     hub = PluginHub()
-    with pytest.raises(PluginError, match=r"there is no hook 'bee_register_codec'; did you mean 'bee_register_codecs'\?"):
+    with pytest.raises(
+        PluginError,
+        match=r"there is no hook 'bee_register_codec'; did you mean 'bee_register_codecs'\?",
+    ):
         hub.load("codec", "typo")
     assert hub.load("codec", "alpha").name == "alpha", "the misspelt one does not spoil the hub"
 
@@ -287,15 +329,20 @@ def test_a_promised_name_that_is_not_registered_is_an_error(site):
     site.module("liar", name="other")
     site.distribution("liar", {"codec": {"liar": "liar"}})
     with pytest.raises(
-        PluginError, match=r"codec 'liar' is promised by liar 1\.0 \(liar\), which does not register it: its hook bee_register_codecs must add 'liar'"
+        PluginError,
+        match=r"codec 'liar' is promised by liar 1\.0 \(liar\), which does not register it: its hook bee_register_codecs must add 'liar'",
     ):
         PluginHub().load("codec", "liar")
 
 
 def test_a_hook_without_its_mark_is_pointed_out(site):
-    site.module("unmarked", "def bee_register_codecs(registry):\n    registry.add('unmarked', list)\n")
+    site.module(
+        "unmarked", "def bee_register_codecs(registry):\n    registry.add('unmarked', list)\n"
+    )
     site.distribution("unmarked", {"codec": {"unmarked": "unmarked"}})
-    with pytest.raises(PluginError, match=r"has no hook of bee; mark bee_register_codecs with @bee_core\.hookimpl"):
+    with pytest.raises(
+        PluginError, match=r"has no hook of bee; mark bee_register_codecs with @bee_core\.hookimpl"
+    ):
         PluginHub().load("codec", "unmarked")
 
 
@@ -307,9 +354,14 @@ def test_a_hook_of_another_kind_does_not_keep_the_promise(site):
 
 
 def test_a_hook_that_raises_is_a_plugin_error_with_the_cause(site):
-    site.module("raising", "from bee_core.hookspecs import hookimpl\n@hookimpl\ndef bee_register_codecs(registry):\n    raise KeyError('oh')\n")
+    site.module(
+        "raising",
+        "from bee_core.hookspecs import hookimpl\n@hookimpl\ndef bee_register_codecs(registry):\n    raise KeyError('oh')\n",
+    )
     site.distribution("raising", {"codec": {"raising": "raising"}})
-    with pytest.raises(PluginError, match=r"its hook bee_register_codecs failed: KeyError: 'oh'") as caught:
+    with pytest.raises(
+        PluginError, match=r"its hook bee_register_codecs failed: KeyError: 'oh'"
+    ) as caught:
         PluginHub().load("codec", "raising")
     assert isinstance(caught.value.__cause__, KeyError)
 
@@ -320,7 +372,9 @@ def test_a_hook_with_a_wrong_argument_is_a_plugin_error():
         def bee_register_codecs(self, registrar):
             pass
 
-    with pytest.raises(PluginError, match=r"plugins\[0\] \(.*Wrong\) cannot be registered.*registrar"):
+    with pytest.raises(
+        PluginError, match=r"plugins\[0\] \(.*Wrong\) cannot be registered.*registrar"
+    ):
         PluginHub(plugins=[Wrong()])
 
 
@@ -377,12 +431,17 @@ def test_a_module_can_be_handed_over():
 
 def test_an_object_with_the_name_of_an_installed_plugin_is_an_error_that_names_both(site):
     site.codec("alpha_codec", "alpha")
-    with pytest.raises(PluginError, match=r"'alpha' is there more than once: dist-alpha_codec 1\.0 \(alpha_codec\) and plugins\[0\] \(OneCodec\)"):
+    with pytest.raises(
+        PluginError,
+        match=r"'alpha' is there more than once: dist-alpha_codec 1\.0 \(alpha_codec\) and plugins\[0\] \(OneCodec\)",
+    ):
         PluginHub(plugins=[OneCodec("alpha")])
 
 
 def test_two_objects_with_one_name_are_an_error_that_names_both():
-    with pytest.raises(PluginError, match=r"plugins\[0\] \(OneCodec\) and plugins\[1\] \(OneCodec\)"):
+    with pytest.raises(
+        PluginError, match=r"plugins\[0\] \(OneCodec\) and plugins\[1\] \(OneCodec\)"
+    ):
         PluginHub(plugins=[OneCodec(), OneCodec()])
 
 
@@ -392,9 +451,15 @@ def test_one_object_twice_is_an_error():
         PluginHub(plugins=[plugin, plugin])
 
 
-@pytest.mark.parametrize("thing", [object(), types.ModuleType("empty"), "json", 7], ids=["object", "module", "text", "number"])
+@pytest.mark.parametrize(
+    "thing",
+    [object(), types.ModuleType("empty"), "json", 7],
+    ids=["object", "module", "text", "number"],
+)
 def test_an_object_without_a_hook_is_an_error_that_lists_the_hooks(thing):
-    with pytest.raises(PluginError, match=r"has no hook of bee; it must implement one of: bee_register_codecs, "):
+    with pytest.raises(
+        PluginError, match=r"has no hook of bee; it must implement one of: bee_register_codecs, "
+    ):
         PluginHub(plugins=[thing])
 
 
@@ -438,7 +503,9 @@ def test_a_factory_with_options_gets_them_last():
 
 def test_wrong_options_are_config_errors_with_the_path():
     hub = PluginHub(plugins=[Maker(lambda options: options, Options)])
-    with pytest.raises(ConfigError, match=r"bee\.rpc\.client\.calc\.codec\.options\.levle: .*did you mean 'level'"):
+    with pytest.raises(
+        ConfigError, match=r"bee\.rpc\.client\.calc\.codec\.options\.levle: .*did you mean 'level'"
+    ):
         hub.create(Ref("made", {"levle": "7"}), "codec")
     with pytest.raises(ConfigError, match=r"bee\.rpc\.client\.calc\.codec\.options\.level: "):
         hub.create(Ref("made", {"level": "2.7"}), "codec")
@@ -472,14 +539,22 @@ def test_a_factory_that_names_the_option_gives_its_path_and_the_nearest_line():
 
 
 def test_the_error_of_a_factory_holds_the_names_of_the_options_and_not_what_they_say():
-    error = option_error("no", ValueError("no"), "bee.rpc.server.transport", {"key_password": "s3cret"})
+    error = option_error(
+        "no", ValueError("no"), "bee.rpc.server.transport", {"key_password": "s3cret"}
+    )
     assert error.value == ["key_password"]
     assert "s3cret" not in repr(vars(error))
 
 
-@pytest.mark.parametrize("error", [RuntimeError("boom"), TypeError("boom"), ImportError("boom"), OSError("boom")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("boom"), TypeError("boom"), ImportError("boom"), OSError("boom")],
+    ids=repr,
+)
 def test_a_factory_that_fails_is_a_plugin_error_with_the_path_and_the_cause(error):
-    with pytest.raises(PluginError, match=r"^bee\.rpc\.client\.calc\.codec: codec 'made' .*boom") as caught:
+    with pytest.raises(
+        PluginError, match=r"^bee\.rpc\.client\.calc\.codec: codec 'made' .*boom"
+    ) as caught:
         failing(error).create(Ref("made"), "codec")
     assert caught.value.__cause__ is error
 
@@ -524,7 +599,13 @@ class Watching:
 
 
 def test_observers_are_collected_in_the_order_of_their_plugins():
-    hub = PluginHub(plugins=[Watching(lambda service: f"first of {service}"), Watching(lambda _: None), Watching(lambda service: f"third of {service}")])
+    hub = PluginHub(
+        plugins=[
+            Watching(lambda service: f"first of {service}"),
+            Watching(lambda _: None),
+            Watching(lambda service: f"third of {service}"),
+        ]
+    )
     assert hub.observers("calc") == ("first of calc", "third of calc")
 
 
@@ -533,7 +614,9 @@ def test_without_observers_there_are_none():
 
 
 def test_an_observer_hook_that_fails_is_a_plugin_error():
-    with pytest.raises(PluginError, match=r"bee_observer failed for service 'calc': ZeroDivisionError"):
+    with pytest.raises(
+        PluginError, match=r"bee_observer failed for service 'calc': ZeroDivisionError"
+    ):
         PluginHub(plugins=[Watching(lambda _: 1 / 0)]).observers("calc")
 
 
@@ -559,7 +642,10 @@ def test_the_listing_shows_every_one_of_the_duplicates(site):
     site.codec("alpha_codec", "alpha", "first-dist")
     site.codec("other_codec", "alpha", "second-dist")
     rows = [row for row in PluginHub().installed() if row.name == "alpha"]
-    assert [(row.distribution, row.loadable) for row in rows] == [("first-dist", False), ("second-dist", False)]
+    assert [(row.distribution, row.loadable) for row in rows] == [
+        ("first-dist", False),
+        ("second-dist", False),
+    ]
 
 
 def test_the_listing_leaves_the_hub_as_it_was(site):
@@ -582,7 +668,9 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in OWN.items() for name in names])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in OWN.items() for name in names]
+)
 def test_what_bee_brings_comes_in_by_the_same_door(kind, name):
     registered = PluginHub(disabled=()).load(kind, name)
     assert registered.distribution == "bee-rpc"
@@ -597,12 +685,20 @@ def test_every_kind_has_a_hook():
     ("codec", "error", "where"),
     [
         ("jsn", PluginError, ":6: bee.rpc.client.calc.codec: unknown codec 'jsn'"),
-        ("{name: msgpack, options: {x: 1}}", ConfigError, ":6: bee.rpc.client.calc.codec.options.x: "),
+        (
+            "{name: msgpack, options: {x: 1}}",
+            ConfigError,
+            ":6: bee.rpc.client.calc.codec.options.x: ",
+        ),
     ],
 )
-def test_what_is_wrong_with_a_plugin_is_told_with_the_file_and_the_line(tmp_path, codec, error, where):
+def test_what_is_wrong_with_a_plugin_is_told_with_the_file_and_the_line(
+    tmp_path, codec, error, where
+):
     path = tmp_path / "bee.yml"
-    path.write_text(f"bee:\n  rpc:\n    client:\n      calc:\n        address: calc:1\n        codec: {codec}\n")
+    path.write_text(
+        f"bee:\n  rpc:\n    client:\n      calc:\n        address: calc:1\n        codec: {codec}\n"
+    )
     with pytest.raises(error) as caught:
         bee_core.build_client(path)
     assert str(caught.value).startswith(f"{path}{where}")

@@ -30,13 +30,27 @@ class MyShop:
 
 
 def serving(**added):
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "shop", "address": "127.0.0.1:0", "codecs": ["protobuf"]}}}})
+    server = bee_core.build_server(
+        {
+            "bee": {
+                "rpc": {
+                    "server": {"name": "shop", "address": "127.0.0.1:0", "codecs": ["protobuf"]}
+                }
+            }
+        }
+    )
     server.add(MyShop(), interface=Shop, **added)
     return server
 
 
 def calling(server):
-    return {"bee": {"rpc": {"client": {"shop": {"address": server.address, "codec": "protobuf", "timeout": 10}}}}}
+    return {
+        "bee": {
+            "rpc": {
+                "client": {"shop": {"address": server.address, "codec": "protobuf", "timeout": 10}}
+            }
+        }
+    }
 
 
 # ── the interface ──
@@ -46,7 +60,9 @@ def test_each_method_takes_and_gives_the_messages_of_the_proto():
     methods = interface_methods(Shop)
     assert list(methods) == ["Buy", "Look", "Pay"]
     assert str(methods["Buy"].signature) == "Buy(request: Order, /)"
-    assert [(method.signature.params[0].hint, method.signature.result) for method in methods.values()] == [
+    assert [
+        (method.signature.params[0].hint, method.signature.result) for method in methods.values()
+    ] == [
         (Order, Receipt),
         (Order, Receipt),
         (Receipt, Receipt),
@@ -59,11 +75,17 @@ def test_an_idempotency_level_marks_the_method():
 
 def test_the_interface_is_the_same_each_time():
     assert bee_core.interface_of(SERVICES["Shop"]) is Shop
-    assert (Shop.__name__, Shop.__doc__) == ("Shop", "The service tests.services.Shop of tests/services.proto.")
+    assert (Shop.__name__, Shop.__doc__) == (
+        "Shop",
+        "The service tests.services.Shop of tests/services.proto.",
+    )
 
 
 def test_methods_that_stream_are_named():
-    with pytest.raises(TypeError, match=r"^tests\.services\.Streams: Watch, Feed would stream, and bee's calls have one request and one reply"):
+    with pytest.raises(
+        TypeError,
+        match=r"^tests\.services\.Streams: Watch, Feed would stream, and bee's calls have one request and one reply",
+    ):
         bee_core.interface_of(SERVICES["Streams"])
 
 
@@ -122,7 +144,11 @@ def test_an_idempotent_method_may_be_repeated():
     server = serving()
     with server.in_thread(), bee_core.build_client(calling(server)) as client:
         shop = client.service("shop", Shop)
-        assert [method._prepare().idempotent for method in (shop.Buy, shop.Look, shop.Pay)] == [False, True, True]
+        assert [method._prepare().idempotent for method in (shop.Buy, shop.Look, shop.Pay)] == [
+            False,
+            True,
+            True,
+        ]
 
 
 def test_a_service_may_stand_under_a_name():
@@ -140,14 +166,22 @@ def test_a_service_may_stand_under_a_name():
     ("change", "problem"),
     [
         ({"Buy": None}, "does not implement Shop: it has no public method Buy"),
-        ({"Buy": lambda self: None}, r"Buy does not take what its interface declares, Buy\(request: Order, /\)"),
-        ({"Buy": lambda self, order, context: None}, "Buy does not take what its interface declares"),
+        (
+            {"Buy": lambda self: None},
+            r"Buy does not take what its interface declares, Buy\(request: Order, /\)",
+        ),
+        (
+            {"Buy": lambda self, order, context: None},
+            "Buy does not take what its interface declares",
+        ),
         ({"Buy": lambda self, *, order: None}, "Buy does not take what its interface declares"),
     ],
     ids=["absent", "none", "two", "by name"],
 )
 def test_a_class_that_does_not_implement_the_interface_is_refused_when_it_is_added(change, problem):
     wrong = type("Wrong", (MyShop,), change)()
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "shop", "codecs": ["protobuf"]}}}})
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "shop", "codecs": ["protobuf"]}}}}
+    )
     with pytest.raises(TypeError, match=problem):
         server.add(wrong, interface=Shop)

@@ -23,7 +23,11 @@ FIELDS = messages.request_fields("add")
 FROM_SERVER = {
     "hello-ack": frames.encode(frames.HELLO_ACK, 0, ACK.encode()),
     "response": protocol.response(1, b"3", compressed=False),
-    "error": frames.encode(frames.ERROR, 1, messages.error_fields(Failure("remote_error", "boom", "yes", "never", "none"))),
+    "error": frames.encode(
+        frames.ERROR,
+        1,
+        messages.error_fields(Failure("remote_error", "boom", "yes", "never", "none")),
+    ),
     "pong": protocol.pong(1, "serving"),
     "goaway": frames.encode(frames.GOAWAY, 0, Goaway(1).encode()),
 }
@@ -38,7 +42,18 @@ EVERY = FROM_SERVER | FROM_CLIENT | UNKNOWN
 
 
 def request(body=b"[1,2]", **kwargs):
-    return Request("add", 0, body, kwargs.pop("compressed", False), FIELDS, kwargs.pop("deadline", 10.0), 1.0, 1.0, 1.0, **kwargs)
+    return Request(
+        "add",
+        0,
+        body,
+        kwargs.pop("compressed", False),
+        FIELDS,
+        kwargs.pop("deadline", 10.0),
+        1.0,
+        1.0,
+        1.0,
+        **kwargs,
+    )
 
 
 def parsed(raw):
@@ -58,7 +73,12 @@ def kinds(raw):
 
 def client_in(state):
     client = ClientProtocol(HELLO, MAX_BODY)
-    for name in {"greeted": [], "open": ["hello-ack"], "going": ["hello-ack", "goaway"], "refused": ["goaway"]}[state]:
+    for name in {
+        "greeted": [],
+        "open": ["hello-ack"],
+        "going": ["hello-ack", "goaway"],
+        "refused": ["goaway"],
+    }[state]:
         client.receive(FROM_SERVER[name])
     return client
 
@@ -78,7 +98,9 @@ def test_a_client_takes_the_frames_of_its_state_and_no_other(state, name):
     answers = client.receive(EVERY[name])
     if name in LEGAL_AT_CLIENT[state]:
         assert client.error is None
-        assert [frames.KIND_NAMES[frame.kind] for frame in answers] == ([] if name in {"hello-ack", "goaway"} else [name])
+        assert [frames.KIND_NAMES[frame.kind] for frame in answers] == (
+            [] if name in {"hello-ack", "goaway"} else [name]
+        )
     else:
         assert isinstance(client.error, ProtocolError)
         assert answers == []
@@ -114,7 +136,9 @@ def test_the_hello_goes_out_once_in_front_of_a_ping():
     assert kinds(client.request(client.next_id(), request(), 0.0)[0]) == ["request"]
 
 
-@pytest.mark.parametrize("size", [0, 1000, protocol._LARGE - 1, protocol._LARGE, protocol._LARGE + 1])
+@pytest.mark.parametrize(
+    "size", [0, 1000, protocol._LARGE - 1, protocol._LARGE, protocol._LARGE + 1]
+)
 def test_a_large_body_is_handed_over_uncopied_and_the_bytes_are_the_same(size):
     client = ClientProtocol(HELLO, MAX_BODY)
     body = bytes(size)
@@ -128,7 +152,12 @@ def test_a_request_says_what_time_is_left_and_carries_its_key():
     head, _ = client.request(7, request(deadline=10.0, dedupe_key=b"k", compressed=True), 9.5)
     frame = parsed(head)[1]
     said = messages.RequestParser().parse(frame.fields)
-    assert (frame.id, frame.flags, said.time_left, said.dedupe_key) == (7, frames.COMPRESSED, 0.5, b"k")
+    assert (frame.id, frame.flags, said.time_left, said.dedupe_key) == (
+        7,
+        frames.COMPRESSED,
+        0.5,
+        b"k",
+    )
 
 
 def test_ids_grow_by_one_from_1():
@@ -142,7 +171,10 @@ def test_a_connection_whose_ids_are_used_up_takes_no_request_but_still_gets_its_
     assert client.usable
     assert client.next_id() == frames.MAX_ID
     assert not client.usable
-    assert client.receive(protocol.response(frames.MAX_ID, b"3", compressed=False))[0].id == frames.MAX_ID
+    assert (
+        client.receive(protocol.response(frames.MAX_ID, b"3", compressed=False))[0].id
+        == frames.MAX_ID
+    )
 
 
 def test_after_a_goaway_there_are_no_new_requests_but_answers_arrive():
@@ -156,7 +188,12 @@ def test_after_a_goaway_there_are_no_new_requests_but_answers_arrive():
 
 def test_a_goaway_and_the_answers_around_it_in_one_chunk_are_all_seen():
     client = ClientProtocol(HELLO, MAX_BODY)
-    answers = client.receive(FROM_SERVER["hello-ack"] + FROM_SERVER["response"] + FROM_SERVER["goaway"] + protocol.response(2, b"4", compressed=False))
+    answers = client.receive(
+        FROM_SERVER["hello-ack"]
+        + FROM_SERVER["response"]
+        + FROM_SERVER["goaway"]
+        + protocol.response(2, b"4", compressed=False)
+    )
     assert [frame.id for frame in answers] == [1, 2]
     assert client.goaway is not None
 
@@ -231,12 +268,20 @@ ACTED_ON = {
     "refused": set(),
     "refused after open": set(),
 }
-DROPPED = {"hello": set(), "open": set(), "going": {"request"}, "refused": set(EVERY), "refused after open": set(EVERY)}
+DROPPED = {
+    "hello": set(),
+    "open": set(),
+    "going": {"request"},
+    "refused": set(EVERY),
+    "refused after open": set(EVERY),
+}
 
 
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("state", ACTED_ON)
-def test_a_server_acts_on_the_frames_of_its_state_drops_what_cannot_run_and_refuses_the_rest(state, name):
+def test_a_server_acts_on_the_frames_of_its_state_drops_what_cannot_run_and_refuses_the_rest(
+    state, name
+):
     server = server_in(state)
     verdict = take(server, EVERY[name])
     if name in ACTED_ON[state]:
@@ -290,7 +335,10 @@ def test_a_hello_of_64_kib_is_read_and_what_follows_it_may_be_larger(cuts):
 
 
 def test_a_hello_of_another_protocol_is_called_that_whatever_the_size_of_bodies():
-    for start, says in ((b"GET / HTTP/1.1", "'GET '"), (b"\x16\x03\x01\x02\x00\x01", "these bytes are TLS")):
+    for start, says in (
+        (b"GET / HTTP/1.1", "'GET '"),
+        (b"\x16\x03\x01\x02\x00\x01", "these bytes are TLS"),
+    ):
         for max_body in (1024, 1 << 30):
             server = ServerProtocol(max_body)
             server.receive(start)
@@ -303,7 +351,18 @@ def test_a_hello_without_a_service_is_an_error():
     assert isinstance(server.error, ProtocolError)
 
 
-@pytest.mark.parametrize(("before", "id_"), [(0, 0), (3, 3), (3, 2), (3, 0), (0, frames.MAX_ID + 1), (3, 0xFFFF_FFFF), (frames.MAX_ID, frames.MAX_ID)])
+@pytest.mark.parametrize(
+    ("before", "id_"),
+    [
+        (0, 0),
+        (3, 3),
+        (3, 2),
+        (3, 0),
+        (0, frames.MAX_ID + 1),
+        (3, 0xFFFF_FFFF),
+        (frames.MAX_ID, frames.MAX_ID),
+    ],
+)
 def test_an_id_that_does_not_grow_or_is_too_large_is_an_error(before, id_):
     server = server_in("open")
     server.last_id = before
@@ -315,13 +374,20 @@ def test_an_id_that_does_not_grow_or_is_too_large_is_an_error(before, id_):
 @pytest.mark.parametrize("ids", [[1, 2, 3], [5, 9, 1000], [frames.MAX_ID]])
 def test_ids_that_grow_are_accepted_and_the_last_is_kept(ids):
     server = server_in("open")
-    assert take(server, b"".join(frames.encode(frames.REQUEST, id_, FIELDS) for id_ in ids)) == [True] * len(ids)
+    assert take(server, b"".join(frames.encode(frames.REQUEST, id_, FIELDS) for id_ in ids)) == [
+        True
+    ] * len(ids)
     assert server.last_id == ids[-1]
 
 
 def test_pings_and_cancels_do_not_count_as_requests():
     server = server_in("open")
-    take(server, frames.encode(frames.PING, 50) + frames.encode(frames.CANCEL, 60) + frames.encode(frames.REQUEST, 2, FIELDS))
+    take(
+        server,
+        frames.encode(frames.PING, 50)
+        + frames.encode(frames.CANCEL, 60)
+        + frames.encode(frames.REQUEST, 2, FIELDS),
+    )
     assert server.error is None
     assert server.last_id == 2
 
@@ -394,12 +460,20 @@ def said_by_server(chunks):
     for chunk in chunks:
         if server.error is None and server.stream_error is None:
             verdicts += take(server, chunk)
-    return verdicts, server.state, server.last_id, str(server.error or server.stream_error), type(server.error or server.stream_error)
+    return (
+        verdicts,
+        server.state,
+        server.last_id,
+        str(server.error or server.stream_error),
+        type(server.error or server.stream_error),
+    )
 
 
 # ── any bytes, any chunking ──────────────────────────────────────────────────────────────────────────────────────────
 
-SEQUENCES = st.lists(st.one_of(st.sampled_from(list(EVERY.values())), st.binary(max_size=20)), max_size=8)
+SEQUENCES = st.lists(
+    st.one_of(st.sampled_from(list(EVERY.values())), st.binary(max_size=20)), max_size=8
+)
 
 
 @st.composite
@@ -438,7 +512,9 @@ def test_a_server_hears_the_same_whatever_the_chunking(raw, cuts):
 @pytest.mark.slow
 @settings(max_examples=3_000, deadline=None)
 @given(traffic(FROM_SERVER["hello-ack"]), traffic(HELLO), CUTS)
-def test_both_ends_hear_the_same_whatever_the_chunking_in_a_long_run(from_server, from_client, cuts):
+def test_both_ends_hear_the_same_whatever_the_chunking_in_a_long_run(
+    from_server, from_client, cuts
+):
     check_chunking(said_by_client, from_server, cuts)
     check_chunking(said_by_server, from_client, cuts)
 

@@ -238,14 +238,18 @@ def test_options_stay_with_the_methods_of_named_objects(dynamic, caller, service
 
 
 def test_later_options_stand_over_earlier_ones_and_texts_are_joined(dynamic, caller):
-    dynamic.with_options(timeout=1, retries=1, metadata={"a": "1", "b": "1"}).with_options(timeout=2, metadata={"b": "2"}).add()
+    dynamic.with_options(timeout=1, retries=1, metadata={"a": "1", "b": "1"}).with_options(
+        timeout=2, metadata={"b": "2"}
+    ).add()
     plan = caller.calls[0][0]
     assert (plan.timeout, plan.retries, plan.metadata) == (2.0, 1, {"a": "1", "b": "2"})
 
 
 def test_metadata_is_added_to_that_of_the_configuration(caller):
     service = Harness("a", metadata={"tenant": "a", "app": "shop"}, baggage={"trace": "1"}).service
-    make_proxy(caller, service, None).with_options(metadata={"tenant": "b"}, baggage={"user": "2"}).add()
+    make_proxy(caller, service, None).with_options(
+        metadata={"tenant": "b"}, baggage={"user": "2"}
+    ).add()
     plan = caller.calls[0][0]
     assert plan.metadata == {"tenant": "b", "app": "shop"}
     assert plan.baggage == {"trace": "1", "user": "2"}
@@ -292,7 +296,9 @@ def test_options_of_something_else_are_a_type_error():
 
 
 def test_type_checkers_know_the_options_that_there_are():
-    assert list(get_type_hints(CallOptionsDict)) == [field.name for field in attrs.fields(CallOptions)]
+    assert list(get_type_hints(CallOptionsDict)) == [
+        field.name for field in attrs.fields(CallOptions)
+    ]
 
 
 # ── detailed ──
@@ -334,12 +340,16 @@ class Calculator:
 
 def test_a_call_reaches_no_plugin_hook_and_logs_nothing(caplog):
     caplog.set_level(0)
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc", "address": "127.0.0.1:0"}}}})
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "calc", "address": "127.0.0.1:0"}}}}
+    )
     server.add(Calculator())
     hooks, logged = [], []
 
     def listen_in(client):
-        client._assembly._hub.manager.add_hookcall_monitoring(lambda name, impls, kwargs: hooks.append(name), lambda *_: None)
+        client._assembly._hub.manager.add_hookcall_monitoring(
+            lambda name, impls, kwargs: hooks.append(name), lambda *_: None
+        )
 
     with server.in_thread():
         config = {"bee": {"rpc": {"client": {"calc": {"address": server.address}}}}}
@@ -360,7 +370,13 @@ def test_a_call_reaches_no_plugin_hook_and_logs_nothing(caplog):
                 calc = client.service("calc")
                 await calc.add(1, 2)
                 caplog.clear()
-                assert await asyncio.gather(*(calc.add(number, 1) for number in range(5))) == [1, 2, 3, 4, 5]
+                assert await asyncio.gather(*(calc.add(number, 1) for number in range(5))) == [
+                    1,
+                    2,
+                    3,
+                    4,
+                    5,
+                ]
                 with pytest.raises(bee_core.errors.RemoteError):
                     await calc.boom()
                 logged.extend(caplog.records)
@@ -371,9 +387,13 @@ def test_a_call_reaches_no_plugin_hook_and_logs_nothing(caplog):
 
 
 def test_the_spy_on_hooks_sees_a_hook_when_there_is_one():
-    client = bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1"}}}}})
+    client = bee_core.build_client(
+        {"bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1"}}}}}
+    )
     hooks = []
-    client._assembly._hub.manager.add_hookcall_monitoring(lambda name, impls, kwargs: hooks.append(name), lambda *_: None)
+    client._assembly._hub.manager.add_hookcall_monitoring(
+        lambda name, impls, kwargs: hooks.append(name), lambda *_: None
+    )
     client._assembly._hub.observers("calc")
     client.close()
     assert hooks

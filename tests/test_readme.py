@@ -22,7 +22,9 @@ BEE = [sys.executable, "-m", "bee_core"]
 
 
 def blocks(language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(README.read_text(encoding="utf-8")) if kind == language]
+    return [
+        text for kind, text in BLOCK.findall(README.read_text(encoding="utf-8")) if kind == language
+    ]
 
 
 def files() -> dict[str, str]:
@@ -46,13 +48,21 @@ def port() -> int:
 @pytest.fixture
 def folder(tmp_path: Path, port: int) -> Path:
     for name, text in files().items():
-        (tmp_path / name).write_text(text.replace("127.0.0.1:9000", f"127.0.0.1:{port}"), encoding="utf-8")
+        (tmp_path / name).write_text(
+            text.replace("127.0.0.1:9000", f"127.0.0.1:{port}"), encoding="utf-8"
+        )
     return tmp_path
 
 
 @pytest.fixture
 def served(folder: Path) -> Iterator[None]:
-    with subprocess.Popen([*BEE, "serve", "calculator.py:Calculator"], cwd=folder, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*BEE, "serve", "calculator.py:Calculator"],
+        cwd=folder,
+        stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -64,7 +74,9 @@ def served(folder: Path) -> Iterator[None]:
 
 
 def run(folder: Path, command: list[str]) -> str:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=True, timeout=30
+    ).stdout
 
 
 @pytest.mark.usefixtures("served")
@@ -79,7 +91,10 @@ def test_the_first_server_and_client_print_what_the_readme_says(folder: Path) ->
 
 def test_the_first_server_and_client_have_less_than_thirty_lines() -> None:
     named = files()
-    assert sum(len(named[name].splitlines()) for name in ("calculator.py", "bee.yml", "client.py")) < 30
+    assert (
+        sum(len(named[name].splitlines()) for name in ("calculator.py", "bee.yml", "client.py"))
+        < 30
+    )
 
 
 def test_the_tour_prints_what_the_readme_says(folder: Path) -> None:
@@ -100,7 +115,9 @@ def saying(answer: str) -> Callable[[], str]:
     return lambda: answer
 
 
-def test_the_plugin_has_twenty_lines_and_picks_the_first_node(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plugin_has_twenty_lines_and_picks_the_first_node(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = files()["first_node.py"]
     assert len(text.splitlines()) <= 23, "twenty lines, the name of the file and blank ends aside"
     monkeypatch.syspath_prepend(str(folder))
@@ -108,11 +125,28 @@ def test_the_plugin_has_twenty_lines_and_picks_the_first_node(folder: Path, monk
 
     servers = []
     for name in ("one", "two"):
-        server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "which", "address": f"memory://readme-{name}"}}}})
+        server = bee_core.build_server(
+            {"bee": {"rpc": {"server": {"name": "which", "address": f"memory://readme-{name}"}}}}
+        )
         server.add(saying(name), name="name")
         servers.append(server)
-    config = {"bee": {"rpc": {"client": {"which": {"balancer": "first-node", "address": ["memory://readme-one", "memory://readme-two"]}}}}}
-    with servers[0].in_thread(), servers[1].in_thread(), bee_core.build_client(config, plugins=[first_node]) as client:
+    config = {
+        "bee": {
+            "rpc": {
+                "client": {
+                    "which": {
+                        "balancer": "first-node",
+                        "address": ["memory://readme-one", "memory://readme-two"],
+                    }
+                }
+            }
+        }
+    }
+    with (
+        servers[0].in_thread(),
+        servers[1].in_thread(),
+        bee_core.build_client(config, plugins=[first_node]) as client,
+    ):
         assert {client.service("which").name() for _ in range(10)} == {"one"}
 
 

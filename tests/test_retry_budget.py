@@ -102,7 +102,16 @@ def test_a_ratio_of_zero_leaves_the_floor():
     assert granted(budget, 1.0, 10) == 1
 
 
-@pytest.mark.parametrize("numbers", [{"ratio": -0.1}, {"floor_per_second": -1}, {"window": 0}, {"window": math.inf}, {"ratio": math.nan}])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"ratio": -0.1},
+        {"floor_per_second": -1},
+        {"window": 0},
+        {"window": math.inf},
+        {"ratio": math.nan},
+    ],
+)
 def test_impossible_numbers_are_refused(numbers):
     with pytest.raises(ValueError, match="retry budget"):
         RetryBudget(**numbers)
@@ -145,11 +154,19 @@ def test_threads_together_get_no_more_than_the_budget():
 # ── the promise, against a plain count of events ─────────────────────────────────────────────────────────────────────
 
 steps = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, 2.5, 9.0, 10.0, 100.0]), st.integers(0, 12), st.integers(0, 6)),
+    st.tuples(
+        st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, 2.5, 9.0, 10.0, 100.0]),
+        st.integers(0, 12),
+        st.integers(0, 6),
+    ),
     max_size=60,
 )
 settings = st.fixed_dictionaries(
-    {"ratio": st.sampled_from([0, 0.1, 0.2, 0.5, 1, 2]), "floor_per_second": st.sampled_from([0, 0.1, 0.35, 1]), "window": st.sampled_from([1.0, 10.0, 20.0])}
+    {
+        "ratio": st.sampled_from([0, 0.1, 0.2, 0.5, 1, 2]),
+        "floor_per_second": st.sampled_from([0, 0.1, 0.35, 1]),
+        "window": st.sampled_from([1.0, 10.0, 20.0]),
+    }
 )
 
 
@@ -167,13 +184,18 @@ def test_a_retry_is_granted_exactly_when_the_window_that_ends_with_it_allows_one
         for _ in range(wanted):
             first = sum(at > bucket - BUCKETS for at in firsts)
             spent = sum(at > bucket - BUCKETS for at in retries)
-            allowed = spent + 1 <= numbers["ratio"] * first + numbers["floor_per_second"] * numbers["window"] + 1e-6
+            allowed = (
+                spent + 1
+                <= numbers["ratio"] * first + numbers["floor_per_second"] * numbers["window"] + 1e-6
+            )
             assert budget.withdraw(now) is allowed
             retries += [bucket] * allowed
 
 
 @given(settings, steps)
-def test_over_any_time_retries_are_the_share_of_all_first_attempts_and_the_floor_of_the_time(numbers, steps):
+def test_over_any_time_retries_are_the_share_of_all_first_attempts_and_the_floor_of_the_time(
+    numbers, steps
+):
     budget = RetryBudget(**numbers)
     firsts = retries = 0
     start = now = 1000.0
@@ -182,4 +204,9 @@ def test_over_any_time_retries_are_the_share_of_all_first_attempts_and_the_floor
         deposit(budget, now, calls)
         firsts += calls
         retries += granted(budget, now, wanted)
-        assert retries <= numbers["ratio"] * firsts + numbers["floor_per_second"] * (now - start + 1.1 * numbers["window"]) + 1e-6
+        assert (
+            retries
+            <= numbers["ratio"] * firsts
+            + numbers["floor_per_second"] * (now - start + 1.1 * numbers["window"])
+            + 1e-6
+        )

@@ -37,7 +37,14 @@ class Calculator:
 
 def config(**settings):
     registry = {"protocol": "memory", "heartbeat_interval": BEAT}
-    return {"bee": {"rpc": {"registry": registry, "server": {"name": "calc", "version": "1.2.0", "register": True, **settings}}}}
+    return {
+        "bee": {
+            "rpc": {
+                "registry": registry,
+                "server": {"name": "calc", "version": "1.2.0", "register": True, **settings},
+            }
+        }
+    }
 
 
 @pytest.fixture
@@ -63,7 +70,9 @@ def build(registry, calculator):
 
 
 def dial(server, **settings):
-    return bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": server.address, **settings}}}}})
+    return bee_core.build_client(
+        {"bee": {"rpc": {"client": {"calc": {"address": server.address, **settings}}}}}
+    )
 
 
 def events(caplog):
@@ -84,7 +93,14 @@ def test_a_server_announces_its_real_port_and_all_it_was_told_to_say(registry, b
     with build(weight=2, zone="a", tags="x, y").in_thread() as server:
         registry.wait_for_nodes("calc", 1)
         (node,) = registry.nodes("calc")
-        assert (node.url, node.version, node.weight, node.zone, node.tags, node.workers) == (server.address, "1.2.0", 2.0, "a", frozenset({"x", "y"}), 1)
+        assert (node.url, node.version, node.weight, node.zone, node.tags, node.workers) == (
+            server.address,
+            "1.2.0",
+            2.0,
+            "a",
+            frozenset({"x", "y"}),
+            1,
+        )
     assert registry.nodes("calc") == ()
 
 
@@ -98,13 +114,24 @@ def test_direct_keeps_no_list_so_nothing_is_announced_and_nothing_runs(calculato
     server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc", "register": True}}}})
     server.add(calculator)
     with caplog.at_level(logging.INFO, logger="bee.server"), server.in_thread():
-        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("bee-control")]
+        assert not [
+            thread.name for thread in threading.enumerate() if thread.name.startswith("bee-control")
+        ]
     assert events(caplog) == ["listening", "draining", "gone"]
 
 
 def test_a_registry_that_cannot_be_loaded_is_said_when_the_server_is_built():
     with pytest.raises(PluginError, match="unknown registry 'etdc3'"):
-        bee_core.build_server({"bee": {"rpc": {"registry": {"protocol": "etdc3"}, "server": {"name": "calc", "register": True}}}})
+        bee_core.build_server(
+            {
+                "bee": {
+                    "rpc": {
+                        "registry": {"protocol": "etdc3"},
+                        "server": {"name": "calc", "register": True},
+                    }
+                }
+            }
+        )
 
 
 @pytest.mark.parametrize(
@@ -114,11 +141,21 @@ def test_a_registry_that_cannot_be_loaded_is_said_when_the_server_is_built():
         (None, ["unix:///run/a.sock", "tcp://127.0.0.1:9000"], "unix:///run/a.sock"),
         ("tcp://calc.example:80", ["tcp://0.0.0.0:9000"], "tcp://calc.example:80"),
         ("tcp://calc.example:0", ["tcp://0.0.0.0:9000"], "tcp://calc.example:9000"),
-        ("tcp://calc.example:0", ["tls://0.0.0.0:9443", "tcp://0.0.0.0:9000"], "tcp://calc.example:9000"),
-        ("tls://calc.example:0", ["unix:///run/a.sock", "tcp://0.0.0.0:9000"], "tls://calc.example:9000"),
+        (
+            "tcp://calc.example:0",
+            ["tls://0.0.0.0:9443", "tcp://0.0.0.0:9000"],
+            "tcp://calc.example:9000",
+        ),
+        (
+            "tls://calc.example:0",
+            ["unix:///run/a.sock", "tcp://0.0.0.0:9000"],
+            "tls://calc.example:9000",
+        ),
     ],
 )
-def test_the_announced_address_is_the_stated_one_or_the_first_with_the_real_port(advertise, listening, announced):
+def test_the_announced_address_is_the_stated_one_or_the_first_with_the_real_port(
+    advertise, listening, announced
+):
     assert announced_url(advertise, listening) == announced
 
 
@@ -126,7 +163,9 @@ def test_the_announced_address_is_the_stated_one_or_the_first_with_the_real_port
 def test_a_wildcard_is_never_announced(wildcard):
     host = outward_host(wildcard)
     assert host not in {"0.0.0.0", "::"}
-    url = announced_url(None, [f"tcp://[{wildcard}]:9000" if ":" in wildcard else f"tcp://{wildcard}:9000"])
+    url = announced_url(
+        None, [f"tcp://[{wildcard}]:9000" if ":" in wildcard else f"tcp://{wildcard}:9000"]
+    )
     assert bee_core.addresses.parse(url).host == host
 
 
@@ -147,7 +186,9 @@ def test_ids_differ_and_are_safe_in_paths():
 # ── staying registered ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_server_serves_while_its_registry_is_down_and_registers_when_it_is_up(registry, build, caplog):
+def test_a_server_serves_while_its_registry_is_down_and_registers_when_it_is_up(
+    registry, build, caplog
+):
     registry.go_out_of_reach()
     with caplog.at_level(logging.INFO, logger="bee.server"):
         with build().in_thread() as server, dial(server) as client:
@@ -156,13 +197,23 @@ def test_a_server_serves_while_its_registry_is_down_and_registers_when_it_is_up(
             registry.come_back()
             registry.wait_for_nodes("calc", 1)
             wait_until(lambda: "registered" in events(caplog))
-        assert events(caplog) == ["listening", "registry_out_of_reach", "registered", "draining", "gone"]
-    line = next(record for record in caplog.records if getattr(record, "bee_event", "") == "registered")
+        assert events(caplog) == [
+            "listening",
+            "registry_out_of_reach",
+            "registered",
+            "draining",
+            "gone",
+        ]
+    line = next(
+        record for record in caplog.records if getattr(record, "bee_event", "") == "registered"
+    )
     assert "the lease lasts 0.15 s" in line.getMessage()
     assert line.bee_fields["ttl"] == pytest.approx(0.15)
 
 
-def test_a_server_that_the_registry_forgot_registers_again_under_the_same_id(registry, build, caplog):
+def test_a_server_that_the_registry_forgot_registers_again_under_the_same_id(
+    registry, build, caplog
+):
     with caplog.at_level(logging.INFO, logger="bee.server"), build().in_thread():
         registry.wait_for_nodes("calc", 1)
         before = registry.nodes("calc")
@@ -174,7 +225,12 @@ def test_a_server_that_the_registry_forgot_registers_again_under_the_same_id(reg
 
 
 def test_a_server_whose_loop_is_blocked_is_not_renewed(registry, build, calculator, caplog):
-    with caplog.at_level(logging.INFO, logger="bee.server"), build().in_thread() as server, dial(server) as client, ThreadPoolExecutor(1) as pool:
+    with (
+        caplog.at_level(logging.INFO, logger="bee.server"),
+        build().in_thread() as server,
+        dial(server) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
         wait_until(lambda: registry.renewals >= 2)
         blocked = pool.submit(client.service("calc").block)
         assert calculator.entered.wait(PATIENCE)
@@ -193,7 +249,10 @@ def test_a_server_whose_loop_is_blocked_is_not_renewed(registry, build, calculat
 
 def test_a_server_leaves_the_registry_before_it_turns_anybody_away(registry, build):
     server = build()
-    with ThreadPoolExecutor(1) as pool, bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1"}}}}}):
+    with (
+        ThreadPoolExecutor(1) as pool,
+        bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1"}}}}}),
+    ):
         entered, leave = threading.Event(), threading.Event()
 
         def serve():
@@ -210,7 +269,9 @@ def test_a_server_leaves_the_registry_before_it_turns_anybody_away(registry, bui
             leave.set()
             registry.wait_for_nodes("calc", 0)
             # Clients that have not heard of it yet, on old connections and on new ones.
-            late = bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": address, "fail": "failfast"}}}}})
+            late = bee_core.build_client(
+                {"bee": {"rpc": {"client": {"calc": {"address": address, "fail": "failfast"}}}}}
+            )
             with late:
                 assert known.service("calc").add(1, 2) == 3
                 assert late.service("calc").add(1, 2) == 3
@@ -233,7 +294,9 @@ def test_a_server_that_has_left_registers_anew_when_it_is_started_again(registry
         with server.in_thread():
             registry.wait_for_nodes("calc", 1)
         assert registry.nodes("calc") == ()
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("bee-control")]
+    assert not [
+        thread.name for thread in threading.enumerate() if thread.name.startswith("bee-control")
+    ]
 
 
 # ── processes, on the embedded registry ──────────────────────────────────────────────────────────────────────────────
@@ -246,7 +309,13 @@ def serve(tmp_path):
     def start(**settings):
         rpc = {
             "registry": {"protocol": "local", "heartbeat_interval": 0.2},
-            "server": {"name": "calc", "version": "1.0.0", "address": "127.0.0.1:0", "register": True, **settings},
+            "server": {
+                "name": "calc",
+                "version": "1.0.0",
+                "address": "127.0.0.1:0",
+                "register": True,
+                **settings,
+            },
         }
         folder = tmp_path / str(len(made))
         folder.mkdir()
@@ -269,7 +338,11 @@ def test_the_log_of_bee_serve_is_json_with_one_line_for_each_event(serve):
         assert line["logger"] == "bee.server"
         assert line["time"].endswith("Z")
     registered = server.all("registered")[0]
-    assert (registered["ttl"], registered["url"], registered["registry"]) == (pytest.approx(0.6), server.url(), "local")
+    assert (registered["ttl"], registered["url"], registered["registry"]) == (
+        pytest.approx(0.6),
+        server.url(),
+        "local",
+    )
 
 
 def test_a_server_that_was_frozen_past_its_lease_registers_again(serve):
@@ -282,11 +355,15 @@ def test_a_server_that_was_frozen_past_its_lease_registers_again(serve):
     server.wait_for("registered_again")
 
 
-def test_workers_are_registered_once_by_their_parent_which_lives_on_through_their_deaths(serve, tmp_path):
+def test_workers_are_registered_once_by_their_parent_which_lives_on_through_their_deaths(
+    serve, tmp_path
+):
     server = serve(workers=2)
     server.wait_for("registered")
     records = [json.loads(path.read_text()) for path in (tmp_path / "registry").rglob("*.json")]
-    assert [(record["address"], record["workers"], record["pid"]) for record in records] == [(server.url(), 2, server.process.pid)]
+    assert [(record["address"], record["workers"], record["pid"]) for record in records] == [
+        (server.url(), 2, server.process.pid)
+    ]
     for turn in (1, 2):
         victim = children(server.process.pid)[0]
         os.kill(victim, signal.SIGKILL)

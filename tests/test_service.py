@@ -20,21 +20,36 @@ def service(**config):
 def configured(yaml):
     """A service whose configuration is read, not made."""
     harness = Harness("a")
-    harness.service.config = load_config({"bee": {"rpc": {"client": {"calc": yaml}}}}).client("calc")
+    harness.service.config = load_config({"bee": {"rpc": {"client": {"calc": yaml}}}}).client(
+        "calc"
+    )
     return harness.service
 
 
 def inside_a_handler(clock, deadline=None, baggage=()):
-    return set_current(CurrentCall("outer", "m", deadline, {"private": "1"}, dict(baggage), "peer", None, clock))
+    return set_current(
+        CurrentCall("outer", "m", deadline, {"private": "1"}, dict(baggage), "peer", None, clock)
+    )
 
 
 # ── plans ──
 
 
 def test_a_plan_has_the_services_numbers_and_the_methods_own_over_them():
-    tested = configured({"timeout": 3, "retries": 1, "methods": {"slow": {"timeout": 9, "read_timeout": 8, "idempotent": True}}})
+    tested = configured(
+        {
+            "timeout": 3,
+            "retries": 1,
+            "methods": {"slow": {"timeout": 9, "read_timeout": 8, "idempotent": True}},
+        }
+    )
     quick, slow = tested.plan("quick"), tested.plan("slow")
-    assert (quick.timeout, quick.read_timeout, quick.retries, quick.idempotent) == (3.0, 10.0, 1, False)
+    assert (quick.timeout, quick.read_timeout, quick.retries, quick.idempotent) == (
+        3.0,
+        10.0,
+        1,
+        False,
+    )
     assert (slow.timeout, slow.read_timeout, slow.retries, slow.idempotent) == (9.0, 8.0, 1, True)
 
 
@@ -49,8 +64,12 @@ def test_a_plan_has_the_services_numbers_and_the_methods_own_over_them():
         (True, False, False, True),
     ],
 )
-def test_idempotent_is_said_by_the_option_then_the_configuration_then_the_mark(option, configured_as, marked, idempotent):
-    plan = service(idempotent=configured_as).plan("add", marked_idempotent=marked, options=CallOptions(idempotent=option))
+def test_idempotent_is_said_by_the_option_then_the_configuration_then_the_mark(
+    option, configured_as, marked, idempotent
+):
+    plan = service(idempotent=configured_as).plan(
+        "add", marked_idempotent=marked, options=CallOptions(idempotent=option)
+    )
     assert plan.idempotent is idempotent
 
 
@@ -67,7 +86,10 @@ def test_a_codec_is_bound_to_a_method_once_however_many_options():
     tested = service()
     signature = Signature("add", (Parameter("a", hint=int),), int)
     one = tested.plan("add", signature)
-    assert tested.plan("add", attrs.evolve(signature), options=CallOptions(timeout=1)).codec is one.codec
+    assert (
+        tested.plan("add", attrs.evolve(signature), options=CallOptions(timeout=1)).codec
+        is one.codec
+    )
 
 
 def test_a_signature_that_cannot_be_hashed_is_bound_all_the_same():
@@ -101,14 +123,22 @@ def test_arguments_that_do_not_fit_are_named_with_service_and_method():
     plan = tested.plan("add", Signature("add", (Parameter("a", hint=int),)))
     with pytest.raises(InvalidArgument) as caught:
         tested.encode(plan, ("one",), {})
-    assert (caught.value.service, caught.value.method, caught.value.executed) == ("calc", "add", "no")
+    assert (caught.value.service, caught.value.method, caught.value.executed) == (
+        "calc",
+        "add",
+        "no",
+    )
 
 
 def test_a_body_over_the_limit_is_named_with_service_and_method():
     tested = service()
     with pytest.raises(MessageTooLarge) as caught:
         tested.pack(tested.plan("add"), b"x" * 1001)
-    assert (caught.value.service, caught.value.method, caught.value.executed) == ("calc", "add", "no")
+    assert (caught.value.service, caught.value.method, caught.value.executed) == (
+        "calc",
+        "add",
+        "no",
+    )
 
 
 # ── the beginning of a call ──
@@ -123,7 +153,9 @@ def test_a_calls_deadline_is_its_timeout_from_now():
 @pytest.mark.parametrize(("handler_has", "call_gets"), [(1.5, 1.5), (60.0, 4.0), (None, 4.0)])
 def test_a_call_inside_a_handler_has_no_more_time_than_the_handler(handler_has, call_gets):
     harness = Harness("a", timeout=4.0)
-    token = inside_a_handler(harness.clock, None if handler_has is None else harness.clock() + handler_has)
+    token = inside_a_handler(
+        harness.clock, None if handler_has is None else harness.clock() + handler_has
+    )
     try:
         assert harness.begin().deadline - harness.clock() == call_gets
     finally:

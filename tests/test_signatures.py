@@ -44,7 +44,9 @@ class Later:
     x: int
 
 
-def all_kinds(a: int, /, b: str, c: float = 0.5, *rest: bytes, d: bool, e: int = 1, **more: str) -> None: ...
+def all_kinds(
+    a: int, /, b: str, c: float = 0.5, *rest: bytes, d: bool, e: int = 1, **more: str
+) -> None: ...
 
 
 def hints(signature):
@@ -56,9 +58,33 @@ def hints(signature):
 
 def test_a_function_s_parameters_and_result_are_read():
     signature = Signature.of(all_kinds, "all_kinds")
-    assert hints(signature) == [("a", int), ("b", str), ("c", float), ("rest", bytes), ("d", bool), ("e", int), ("more", str)]
-    assert [parameter.required for parameter in signature.params] == [True, True, False, False, True, False, False]
-    assert [parameter.default for parameter in signature.params] == [MISSING, MISSING, 0.5, MISSING, MISSING, 1, MISSING]
+    assert hints(signature) == [
+        ("a", int),
+        ("b", str),
+        ("c", float),
+        ("rest", bytes),
+        ("d", bool),
+        ("e", int),
+        ("more", str),
+    ]
+    assert [parameter.required for parameter in signature.params] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert [parameter.default for parameter in signature.params] == [
+        MISSING,
+        MISSING,
+        0.5,
+        MISSING,
+        MISSING,
+        1,
+        MISSING,
+    ]
     assert signature.result is type(None)
 
 
@@ -67,12 +93,16 @@ def test_self_is_dropped(function):
     assert hints(Signature.of(function, "add")) == [("a", int), ("b", int)]
 
 
-@pytest.mark.parametrize("function", [Calculator.parse, Calculator.__dict__["parse"]], ids=["bound", "raw"])
+@pytest.mark.parametrize(
+    "function", [Calculator.parse, Calculator.__dict__["parse"]], ids=["bound", "raw"]
+)
 def test_cls_is_dropped(function):
     assert hints(Signature.of(function, "parse")) == [("text", str)]
 
 
-@pytest.mark.parametrize("function", [Calculator.double, Calculator.__dict__["double"]], ids=["function", "raw"])
+@pytest.mark.parametrize(
+    "function", [Calculator.double, Calculator.__dict__["double"]], ids=["function", "raw"]
+)
 def test_a_static_method_keeps_its_first_parameter(function):
     assert hints(Signature.of(function, "double")) == [("x", float)]
 
@@ -164,7 +194,10 @@ def test_a_class_nested_in_the_method_s_own_class_is_found():
 def test_a_hint_that_leads_nowhere_names_method_and_hint():
     def function(a: int, b: list[Hidden]): ...
 
-    with pytest.raises(TypeError, match=r"^Stats\.mean: the type hint `b: list\[Hidden\]` cannot be resolved .*TYPE_CHECKING"):
+    with pytest.raises(
+        TypeError,
+        match=r"^Stats\.mean: the type hint `b: list\[Hidden\]` cannot be resolved .*TYPE_CHECKING",
+    ):
         Signature.of(function, "Stats.mean")
 
 
@@ -187,7 +220,10 @@ def test_a_dynamic_signature_knows_nothing():
     ("function", "text"),
     [
         (Calculator.add, "f(a: int, b: int = 5)"),
-        (all_kinds, "f(a: int, /, b: str, c: float = 0.5, *rest: bytes, d: bool, e: int = 1, **more: str)"),
+        (
+            all_kinds,
+            "f(a: int, /, b: str, c: float = 0.5, *rest: bytes, d: bool, e: int = 1, **more: str)",
+        ),
         (Calculator.untyped, "f(value, *rest, flag=False, **more)"),
         (lambda *, a: a, "f(*, a)"),
         (lambda a, /: a, "f(a, /)"),
@@ -201,7 +237,14 @@ def test_a_signature_reads_as_in_source(function, text):
 
 @pytest.mark.parametrize(
     ("hint", "text"),
-    [(int, "int"), (None, "None"), (list[Later], "list[Later]"), (Later | None, "Later | None"), (Any, "Any"), (dict[str, "Later"], "dict[str, 'Later']")],
+    [
+        (int, "int"),
+        (None, "None"),
+        (list[Later], "list[Later]"),
+        (Later | None, "Later | None"),
+        (Any, "Any"),
+        (dict[str, "Later"], "dict[str, 'Later']"),
+    ],
 )
 def test_a_hint_reads_as_in_source(hint, text):
     assert hint_text(hint) == text
@@ -210,7 +253,9 @@ def test_a_hint_reads_as_in_source(hint, text):
 # ── comparing ──
 
 
-@pytest.mark.parametrize(("count", "names"), [(2, ["d"]), (1, ["b", "d"]), (9, ["d", "e", "x"]), (2, ["d", "a"])])
+@pytest.mark.parametrize(
+    ("count", "names"), [(2, ["d"]), (1, ["b", "d"]), (9, ["d", "e", "x"]), (2, ["d", "a"])]
+)
 def test_a_call_that_fits_has_no_mismatch(count, names):
     assert Signature.of(all_kinds, "f").mismatch(count, names) is None
 
@@ -290,7 +335,14 @@ class Api(Base[int]):
 
 
 def test_an_interface_has_its_public_methods_and_those_of_interfaces_under_a_name():
-    assert set(interface_methods(Api)) == {"inherited", "overridden", "future", "static", "of_class", "Stats.mean"}
+    assert set(interface_methods(Api)) == {
+        "inherited",
+        "overridden",
+        "future",
+        "static",
+        "of_class",
+        "Stats.mean",
+    }
 
 
 def test_a_nested_method_carries_its_whole_name():
@@ -307,7 +359,9 @@ def test_async_and_idempotent_are_read():
 
 def test_the_first_parameter_of_static_and_class_methods_is_right():
     methods = interface_methods(Api)
-    assert hints(methods["static"].signature) == hints(methods["of_class"].signature) == [("x", int)]
+    assert (
+        hints(methods["static"].signature) == hints(methods["of_class"].signature) == [("x", int)]
+    )
 
 
 def test_a_protocol_is_an_interface():
@@ -367,7 +421,11 @@ def test_oneway_is_read_and_must_declare_no_result():
 
         def read(self) -> str: ...
 
-    assert {name for name, method in interface_methods(Log).items() if method.oneway} == {"write", "write_async", "unhinted"}
+    assert {name for name, method in interface_methods(Log).items() if method.oneway} == {
+        "write",
+        "write_async",
+        "unhinted",
+    }
 
     class Wrong:
         @marks.oneway

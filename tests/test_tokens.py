@@ -53,4 +53,6 @@ def test_every_token_is_compared_whichever_is_right(monkeypatch, token):
 
     monkeypatch.setattr(tokens, "compare_digest", compare)
     accepting("first", "second", "third").accept(token)
-    assert compared == [(32, 32)] * 3, "digests of one length, all of them, by the comparison that takes constant time"
+    assert compared == [(32, 32)] * 3, (
+        "digests of one length, all of them, by the comparison that takes constant time"
+    )

@@ -201,7 +201,9 @@ def test_a_range_that_cannot_be_read_is_refused_and_its_part_is_named(text, part
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("unit", ["= ", "~ ", "> ", " v", "1 ", "+a", "||", "-", "1.2.3-", "a.", "9", "*", "x.", "1 - "])
+@pytest.mark.parametrize(
+    "unit", ["= ", "~ ", "> ", " v", "1 ", "+a", "||", "-", "1.2.3-", "a.", "9", "*", "x.", "1 - "]
+)
 def test_hostile_text_takes_milliseconds(unit):
     text = (unit * 256)[:256]
     begun = time.process_time()
@@ -239,11 +241,19 @@ partials = st.builds(
     ),
     st.one_of(st.none(), prereleases),
 )
-words = st.builds(lambda sign, partial: sign + partial, st.sampled_from(["", "<", "<=", ">", ">=", "~", "^"]), partials)
-conjunctions = st.one_of(words, st.builds("{}, {}".format, words, words), st.builds("{} - {}".format, partials, partials))
+words = st.builds(
+    lambda sign, partial: sign + partial,
+    st.sampled_from(["", "<", "<=", ">", ">=", "~", "^"]),
+    partials,
+)
+conjunctions = st.one_of(
+    words, st.builds("{}, {}".format, words, words), st.builds("{} - {}".format, partials, partials)
+)
 small_numbers = st.integers(0, 4)
 small_releases = st.builds(Version, small_numbers, small_numbers, small_numbers)
-small_versions = st.one_of(small_releases, st.builds(Version, small_numbers, small_numbers, small_numbers, prereleases))
+small_versions = st.one_of(
+    small_releases, st.builds(Version, small_numbers, small_numbers, small_numbers, prereleases)
+)
 
 
 @given(conjunctions, conjunctions, small_releases)
@@ -260,12 +270,16 @@ def test_a_comma_never_drops_what_both_sides_have(left, right, version):
 
 @given(conjunctions, conjunctions, small_versions)
 def test_the_sides_of_a_comma_can_change_places(left, right, version):
-    assert Range.parse(f"{left}, {right}").matches(version) == Range.parse(f"{right}, {left}").matches(version)
+    assert Range.parse(f"{left}, {right}").matches(version) == Range.parse(
+        f"{right}, {left}"
+    ).matches(version)
 
 
 @given(words, words, small_versions)
 def test_a_comma_is_a_space(left, right, version):
-    assert Range.parse(f"{left},{right}").matches(version) == Range.parse(f"{left} {right}").matches(version)
+    assert Range.parse(f"{left},{right}").matches(version) == Range.parse(
+        f"{left} {right}"
+    ).matches(version)
 
 
 @given(conjunctions, conjunctions, small_releases)
@@ -305,8 +319,17 @@ def test_what_is_above_something_that_is_at_least_enough_is_enough(base, lower, 
 
 @given(small_versions, small_releases)
 def test_the_six_comparisons_agree_with_the_order(base, version):
-    answers = [Range.parse(sign + str(base)).matches(version) for sign in ("<", "<=", "", "=", ">=", ">")]
-    assert answers == [version < base, version <= base, version == base, version == base, version >= base, version > base]
+    answers = [
+        Range.parse(sign + str(base)).matches(version) for sign in ("<", "<=", "", "=", ">=", ">")
+    ]
+    assert answers == [
+        version < base,
+        version <= base,
+        version == base,
+        version == base,
+        version >= base,
+        version > base,
+    ]
 
 
 @given(conjunctions, conjunctions, small_versions)

@@ -33,14 +33,28 @@ def npm_semver(tmp_path_factory):
     folder = tmp_path_factory.mktemp("npm")
     (folder / "package.json").write_text("{}")
     try:
-        subprocess.run(["npm", "install", "semver@7", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True, capture_output=True, timeout=40)
+        subprocess.run(
+            ["npm", "install", "semver@7", "--no-audit", "--no-fund", "--loglevel=error"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            timeout=40,
+        )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         pytest.skip(f"npm cannot install the package semver: {error}")
     return folder
 
 
 def ask_npm(folder, cases):
-    done = subprocess.run(["node", "-e", ANSWER], cwd=folder, input=json.dumps(cases), capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        ["node", "-e", ANSWER],
+        cwd=folder,
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     return json.loads(done.stdout)
 
 
@@ -49,7 +63,24 @@ def ask_npm(folder, cases):
 
 NUMBERS = ["0", "0", "1", "1", "2", "3", "10"]
 RARE_NUMBERS = ["01", "9007199254740991", "9007199254740992", "99999999999999999999999"]
-PRERELEASES = ["0", "1", "2", "10", "alpha", "alpha.1", "alpha.2", "beta", "rc.1", "x", "0.0", "-", "a-b", "1a", "alpha.01", "v1"]
+PRERELEASES = [
+    "0",
+    "1",
+    "2",
+    "10",
+    "alpha",
+    "alpha.1",
+    "alpha.2",
+    "beta",
+    "rc.1",
+    "x",
+    "0.0",
+    "-",
+    "a-b",
+    "1a",
+    "alpha.01",
+    "v1",
+]
 
 
 def pick_number(rng):
@@ -66,8 +97,13 @@ def generated_version(rng):
 
 
 def partial(rng):
-    parts = [rng.choice("xX*") if rng.random() < 0.15 else pick_number(rng) for _ in range(rng.choice([1, 2, 2, 3, 3, 3]))]
-    text = rng.choice(["", "", "", "", "", "v", "=", "v=", "= "]) * (rng.random() < 0.3) + ".".join(parts)
+    parts = [
+        rng.choice("xX*") if rng.random() < 0.15 else pick_number(rng)
+        for _ in range(rng.choice([1, 2, 2, 3, 3, 3]))
+    ]
+    text = rng.choice(["", "", "", "", "", "v", "=", "v=", "= "]) * (rng.random() < 0.3) + ".".join(
+        parts
+    )
     if len(parts) == 3 and rng.random() < 0.3:
         text += "-" + rng.choice(PRERELEASES)
     if rng.random() < 0.04:
@@ -77,7 +113,9 @@ def partial(rng):
 
 def word(rng):
     sign = rng.choice(
-        ["", "", "<", "<=", ">", ">=", "=", "~", "~>", "^", "^", "==", ">>", "=<"] if rng.random() < 0.2 else ["", "<", "<=", ">", ">=", "~", "^"]
+        ["", "", "<", "<=", ">", ">=", "=", "~", "~>", "^", "^", "==", ">>", "=<"]
+        if rng.random() < 0.2
+        else ["", "<", "<=", ">", ">=", "~", "^"]
     )
     return sign + (" " * rng.choice([0, 0, 0, 0, 1, 2])) + partial(rng)
 
@@ -85,16 +123,26 @@ def word(rng):
 def conjunction(rng):
     if rng.random() < 0.15:
         return f"{partial(rng)} - {partial(rng)}"
-    return rng.choice([" ", " ", "  ", "\t"]).join(word(rng) for _ in range(rng.choice([0, 1, 1, 1, 1, 2, 2, 3])))
+    return rng.choice([" ", " ", "  ", "\t"]).join(
+        word(rng) for _ in range(rng.choice([0, 1, 1, 1, 1, 2, 2, 3]))
+    )
 
 
 def mutated(text, rng):
     at = rng.randrange(len(text) + 1)
-    return rng.choice([text[:at] + text[at + 1 :], text[:at] + rng.choice("0123x*.-+~^<>=| v\t\u00a0\x1fa!") + text[at:], text[:at] + text[at:][::-1]])
+    return rng.choice(
+        [
+            text[:at] + text[at + 1 :],
+            text[:at] + rng.choice("0123x*.-+~^<>=| v\t\u00a0\x1fa!") + text[at:],
+            text[:at] + text[at:][::-1],
+        ]
+    )
 
 
 def generated_range(rng):
-    text = rng.choice([" || ", "||", " ||"]).join(conjunction(rng) for _ in range(rng.choice([1, 1, 1, 1, 2, 3])))
+    text = rng.choice([" || ", "||", " ||"]).join(
+        conjunction(rng) for _ in range(rng.choice([1, 1, 1, 1, 2, 3]))
+    )
     if rng.random() < 0.15:
         text = mutated(text, rng)
     return text
@@ -132,7 +180,10 @@ def differences(cases, answers):
 
 def test_generated_ranges_are_read_and_answered_as_npm_does(npm_semver):
     rng = Random(int(os.environ.get("BEE_NPM_SEED", "20")))
-    cases = [(generated_range(rng), [generated_version(rng) for _ in range(VERSIONS_EACH)]) for _ in range(RANGES)]
+    cases = [
+        (generated_range(rng), [generated_version(rng) for _ in range(VERSIONS_EACH)])
+        for _ in range(RANGES)
+    ]
     answers = ask_npm(npm_semver, cases)
     assert differences(cases, answers) == []
     # Otherwise the comparison would say little.
@@ -163,8 +214,17 @@ def test_every_form_of_the_grammar_on_a_grid_of_versions_answers_as_npm_does(npm
         "1.2.3-b.2",
     ]
     hyphens = [f"{low} - {high}" for low in partials for high in partials]
-    versions = [f"{a}.{b}.{c}{pre}" for a in (0, 1, 2) for b in (0, 1, 2, 3) for c in (0, 3, 4) for pre in ("", "-0", "-a", "-b", "-b.10")]
-    cases = [(text, versions) for text in [sign + partial for sign in signs for partial in partials] + hyphens]
+    versions = [
+        f"{a}.{b}.{c}{pre}"
+        for a in (0, 1, 2)
+        for b in (0, 1, 2, 3)
+        for c in (0, 3, 4)
+        for pre in ("", "-0", "-a", "-b", "-b.10")
+    ]
+    cases = [
+        (text, versions)
+        for text in [sign + partial for sign in signs for partial in partials] + hyphens
+    ]
     assert differences(cases, ask_npm(npm_semver, cases)) == []
 
 
@@ -173,6 +233,12 @@ def test_a_comma_answers_as_the_space_does_in_npm(npm_semver):
     cases = []
     while len(cases) < RANGES // 8:
         left, right = word(rng), word(rng)
-        cases.append((f"{left} {right}", [generated_version(rng) for _ in range(VERSIONS_EACH)], f"{left}, {right}"))
+        cases.append(
+            (
+                f"{left} {right}",
+                [generated_version(rng) for _ in range(VERSIONS_EACH)],
+                f"{left}, {right}",
+            )
+        )
     answers = ask_npm(npm_semver, [(spaced, versions) for spaced, versions, _ in cases])
     assert differences([(comma, versions) for _, versions, comma in cases], answers) == []

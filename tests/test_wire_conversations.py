@@ -60,10 +60,15 @@ class ServerDriver:
                 if kind == "hello":
                     self._greet()
                 elif kind == "ping":
-                    self.sent += protocol.pong(frame.id, "draining" if machine.state == "going" else "serving")
+                    self.sent += protocol.pong(
+                        frame.id, "draining" if machine.state == "going" else "serving"
+                    )
         error = machine.error or machine.stream_error
         if error is not None and machine.state != "refused":
-            self.sent += machine.leave("message_too_large" if isinstance(error, MessageTooLarge) else "protocol_error", error.message)
+            self.sent += machine.leave(
+                "message_too_large" if isinstance(error, MessageTooLarge) else "protocol_error",
+                error.message,
+            )
 
     def _greet(self):
         hello = self.machine.hello
@@ -90,7 +95,10 @@ def test_the_state_machine_of_the_server_acts_and_answers(talk, cut):
             assert driver.acts == step["acts"]
             driver.acts.clear()
         # Responses and errors are the handlers' word: they are looked at over the socket.
-        assert_said([said for said in step["send"] if said["kind"] not in {"response", "error"}], driver.take_sent())
+        assert_said(
+            [said for said in step["send"] if said["kind"] not in {"response", "error"}],
+            driver.take_sent(),
+        )
         assert (driver.machine.state == "refused") == step.get("end", False)
 
 
@@ -141,7 +149,14 @@ class ClientDriver:
                 if isinstance(outcome, Failure):
                     self.settle_call(call, outcome.kind, outcome.executed)
                 else:
-                    self.settled.append({"call": call, "result": (outcome if isinstance(outcome, bytes) else outcome.body).hex()})
+                    self.settled.append(
+                        {
+                            "call": call,
+                            "result": (
+                                outcome if isinstance(outcome, bytes) else outcome.body
+                            ).hex(),
+                        }
+                    )
             else:
                 try:
                     failure = messages.parse_error(frame.fields)
@@ -165,13 +180,30 @@ class ClientDriver:
 
 
 def sum_of(body, timeout=50.0):
-    return Request("add", 0, body, False, messages.request_fields("add"), time.monotonic() + timeout, 5.0, 5.0, 20.0)
+    return Request(
+        "add",
+        0,
+        body,
+        False,
+        messages.request_fields("add"),
+        time.monotonic() + timeout,
+        5.0,
+        5.0,
+        20.0,
+    )
 
 
 def channel_settings(compressor):
     gzip = GzipCompressor(GzipOptions())
     inflate = (lambda body: gzip.decompress(body, MAX_INFLATED)) if compressor else None
-    return ChannelSettings(service="calc", codec="json", compressor=compressor, max_body=MAX_BODY, clock=time.monotonic, decompress=inflate)
+    return ChannelSettings(
+        service="calc",
+        codec="json",
+        compressor=compressor,
+        max_body=MAX_BODY,
+        clock=time.monotonic,
+        decompress=inflate,
+    )
 
 
 def in_order(settled):
@@ -179,7 +211,9 @@ def in_order(settled):
 
 
 def without_runs(settled):
-    return [{**one, "result": unhex(one["result"]).hex()} if "result" in one else one for one in settled]
+    return [
+        {**one, "result": unhex(one["result"]).hex()} if "result" in one else one for one in settled
+    ]
 
 
 @pytest.mark.parametrize("cut", CHUNKINGS)
@@ -228,7 +262,14 @@ class Service:
 
 def test_a_server_holds_every_conversation_over_a_socket():
     codec = {"name": "json", "options": {"max_size": MAX_BODY, "max_inflated": MAX_INFLATED}}
-    settings = {"name": "calc", "version": "1.2.0", "address": "127.0.0.1:0", "macher": codec, "drain_timeout": PATIENCE, "max_conn_size": 1000}
+    settings = {
+        "name": "calc",
+        "version": "1.2.0",
+        "address": "127.0.0.1:0",
+        "macher": codec,
+        "drain_timeout": PATIENCE,
+        "max_conn_size": 1000,
+    }
     server = bee_core.build_server({"bee": {"rpc": {"server": settings}}})
     server.add(Service())
     leave = threading.Event()
@@ -284,7 +325,11 @@ async def _hold_with_client(talk):
             for settled in without_runs(step["settled"]):
                 outcome = await pending[settled["call"]].reply
                 if isinstance(outcome, Failure):
-                    assert settled == {"call": settled["call"], "code": outcome.kind, "executed": outcome.executed}
+                    assert settled == {
+                        "call": settled["call"],
+                        "code": outcome.kind,
+                        "executed": outcome.executed,
+                    }
                 else:
                     assert settled == {"call": settled["call"], "result": outcome.body.hex()}
     finally:
@@ -295,7 +340,14 @@ async def _hold_with_client(talk):
         await door.wait_closed()
 
 
-@pytest.mark.parametrize("talk", [talk for talk in vectors("client_conversations") if not any("ping" in step for step in talk.values[0]["steps"])])
+@pytest.mark.parametrize(
+    "talk",
+    [
+        talk
+        for talk in vectors("client_conversations")
+        if not any("ping" in step for step in talk.values[0]["steps"])
+    ],
+)
 def test_an_asyncio_client_settles_its_calls_over_a_socket(talk):
     asyncio.run(asyncio.wait_for(_hold_with_client(talk), PATIENCE))
 
@@ -332,7 +384,15 @@ def of_version(number, raw):
 
 
 def config(address):
-    return {"bee": {"rpc": {"client": {"calc": {"address": address, "timeout": 5, "retries": 0, "breaker": None}}}}}
+    return {
+        "bee": {
+            "rpc": {
+                "client": {
+                    "calc": {"address": address, "timeout": 5, "retries": 0, "breaker": None}
+                }
+            }
+        }
+    }
 
 
 async def _async_add(settings):
@@ -345,20 +405,33 @@ def _add(settings):
         client.service("calc").add(1, 2)
 
 
-@pytest.mark.parametrize("call", [_add, lambda settings: asyncio.run(_async_add(settings))], ids=["blocking", "asyncio"])
+@pytest.mark.parametrize(
+    "call", [_add, lambda settings: asyncio.run(_async_add(settings))], ids=["blocking", "asyncio"]
+)
 def test_a_server_that_answers_in_version_2_is_an_error_that_names_both_versions(call):
     with (
-        answering(of_version(2, frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1.2.0", b"e").encode()))) as address,
-        pytest.raises(ProtocolError, match="protocol version 2; this side speaks version 1") as caught,
+        answering(
+            of_version(
+                2, frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1.2.0", b"e").encode())
+            )
+        ) as address,
+        pytest.raises(
+            ProtocolError, match="protocol version 2; this side speaks version 1"
+        ) as caught,
     ):
         call(config(address))
     assert caught.value.executed == "maybe"
 
 
-@pytest.mark.parametrize("call", [_add, lambda settings: asyncio.run(_async_add(settings))], ids=["blocking", "asyncio"])
+@pytest.mark.parametrize(
+    "call", [_add, lambda settings: asyncio.run(_async_add(settings))], ids=["blocking", "asyncio"]
+)
 def test_a_server_of_version_2_that_refuses_in_version_1_is_believed(call):
     goaway = messages.Goaway(0, "protocol_error", "this side speaks version 2").encode()
-    with answering(frames.encode(frames.GOAWAY, 0, goaway)) as address, pytest.raises(CallError, match="this side speaks version 2") as caught:
+    with (
+        answering(frames.encode(frames.GOAWAY, 0, goaway)) as address,
+        pytest.raises(CallError, match="this side speaks version 2") as caught,
+    ):
         call(config(address))
     assert caught.value.executed == "no"
 

@@ -35,16 +35,42 @@ def bytes_of(m):
     """The frame that says so, written by the functions that clients and servers use."""
     kind = m["kind"]
     if kind == "hello":
-        return frames.encode(frames.HELLO, 0, messages.Hello(m["service"], m["codec"], m["compressor"], m["token"], m["max_body"]).encode())
+        return frames.encode(
+            frames.HELLO,
+            0,
+            messages.Hello(
+                m["service"], m["codec"], m["compressor"], m["token"], m["max_body"]
+            ).encode(),
+        )
     if kind == "hello-ack":
-        ack = messages.HelloAck(m["service"], m["version"], bytes.fromhex(m["epoch"]), m["max_body"])
+        ack = messages.HelloAck(
+            m["service"], m["version"], bytes.fromhex(m["epoch"]), m["max_body"]
+        )
         return protocol.ServerProtocol(1024).accept(ack)
     if kind == "request":
         block = messages.request_fields(m["method"], m["metadata"], m["baggage"])
         if m["time_left_ms"] is None:  # the client always sends the time left; others need not
-            return frames.encode(KINDS[kind], m["id"], block, unhex(m["body"]), int(m["compressed"]), FORMS.index(m["form"]))
+            return frames.encode(
+                KINDS[kind],
+                m["id"],
+                block,
+                unhex(m["body"]),
+                int(m["compressed"]),
+                FORMS.index(m["form"]),
+            )
         key = None if m["dedupe_key"] is None else unhex(m["dedupe_key"])
-        request = Request(m["method"], FORMS.index(m["form"]), unhex(m["body"]), m["compressed"], block, m["time_left_ms"] / 1000, 1, 1, 1, key)
+        request = Request(
+            m["method"],
+            FORMS.index(m["form"]),
+            unhex(m["body"]),
+            m["compressed"],
+            block,
+            m["time_left_ms"] / 1000,
+            1,
+            1,
+            1,
+            key,
+        )
         head, body = client_side().request(m["id"], request, 0.0)
         return head if body is None else head + body
     if kind == "response":
@@ -52,7 +78,15 @@ def bytes_of(m):
     if kind == "error":
         after = None if m["retry_after_ms"] is None else m["retry_after_ms"] / 1000
         failure = Failure(
-            m["code"], m["message"], m["executed"], "never", "none", retry_after=after, error_type=m["type"], path=m["path"], traceback=m["traceback"]
+            m["code"],
+            m["message"],
+            m["executed"],
+            "never",
+            "none",
+            retry_after=after,
+            error_type=m["type"],
+            path=m["path"],
+            traceback=m["traceback"],
         )
         return frames.encode(frames.ERROR, m["id"], messages.error_fields(failure))
     if kind == "cancel":
@@ -132,8 +166,16 @@ def test_every_error_code_has_a_vector():
 
 
 def test_every_error_code_has_a_vector_with_each_value_of_executed_that_it_can_have():
-    said = {(step["code"], step["executed"]) for talk in load("client_conversations") for turn in talk["steps"] for step in turn["settled"] if "code" in step}
-    assert {(code, executed) for code in messages.ERROR_CODES for executed in ("no", "maybe", "yes")} <= said
+    said = {
+        (step["code"], step["executed"])
+        for talk in load("client_conversations")
+        for turn in talk["steps"]
+        for step in turn["settled"]
+        if "code" in step
+    }
+    assert {
+        (code, executed) for code in messages.ERROR_CODES for executed in ("no", "maybe", "yes")
+    } <= said
 
 
 def test_every_field_has_a_vector():
@@ -151,7 +193,10 @@ def first_call():
 
 
 def test_the_first_call_goes_through_both_state_machines():
-    said = {"client": bytes.fromhex("".join(first_call()["client"])), "server": bytes.fromhex("".join(first_call()["server"]))}
+    said = {
+        "client": bytes.fromhex("".join(first_call()["client"])),
+        "server": bytes.fromhex("".join(first_call()["server"])),
+    }
     hello = messages.Hello("calc", "json")
     client = protocol.ClientProtocol(frames.encode(frames.HELLO, 0, hello.encode()), 1024)
     request = Request("add", 0, b"[1,2]", False, messages.request_fields("add"), 0.5, 1, 1, 1)
@@ -161,7 +206,9 @@ def test_the_first_call_goes_through_both_state_machines():
     arrived = server.receive(said["client"])
     assert server.check(arrived[0])
     assert server.hello == hello
-    ack = server.accept(messages.HelloAck("calc", "1.2.0", bytes.fromhex("0011223344556677"), 2097152))
+    ack = server.accept(
+        messages.HelloAck("calc", "1.2.0", bytes.fromhex("0011223344556677"), 2097152)
+    )
     assert server.check(arrived[1])
     assert ack + protocol.response(arrived[1].id, b"3", compressed=False) == said["server"]
 
@@ -174,12 +221,20 @@ def test_the_first_call_goes_through_both_state_machines():
 def hex_under(heading):
     """What stands in the hex blocks of a section; in a line everything behind two blanks and a word of explanation is for people."""
     section = SPECIFICATION.read_text("utf-8").split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for block in re.findall(r"```hex\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+    lines = [
+        line
+        for block in re.findall(r"```hex\n(.*?)```", section, re.DOTALL)
+        for line in block.splitlines()
+    ]
     return "".join(line.split("  ")[0].replace(" ", "") for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("heading", "name"), [("## A first call, byte by byte", "first_call"), ("## A timeout and a drain, byte by byte", "timeout_and_drain")]
+    ("heading", "name"),
+    [
+        ("## A first call, byte by byte", "first_call"),
+        ("## A timeout and a drain, byte by byte", "timeout_and_drain"),
+    ],
 )
 def test_the_examples_in_the_specification_are_vectors(heading, name):
     (vector,) = load(name)
@@ -191,7 +246,9 @@ def test_the_second_example_goes_through_both_state_machines():
     hello = frames.encode(frames.HELLO, 0, messages.Hello("calc", "json").encode())
     client = protocol.ClientProtocol(hello, 1024)
     server = protocol.ServerProtocol(1024)
-    for frame in server.receive(hello + frames.encode(frames.REQUEST, 1, messages.request_fields("add"), b"[1,2]")):
+    for frame in server.receive(
+        hello + frames.encode(frames.REQUEST, 1, messages.request_fields("add"), b"[1,2]")
+    ):
         assert server.check(frame)
         if frame.kind == frames.HELLO:
             client.receive(server.accept(messages.HelloAck("calc", "1.2.0", b"")))
@@ -202,7 +259,11 @@ def test_the_second_example_goes_through_both_state_machines():
     goaway = server.leave()
     assert not server.check(add)
     assert server.check(ping)
-    said = [frames.encode(frames.ERROR, 2, bytes.fromhex("100002000512000101")), goaway, protocol.pong(4, "draining")]
+    said = [
+        frames.encode(frames.ERROR, 2, bytes.fromhex("100002000512000101")),
+        goaway,
+        protocol.pong(4, "draining"),
+    ]
     assert [raw.hex() for raw in said] == vector["server"]
 
     answers = client.receive(bytes.fromhex("".join(vector["server"])))
@@ -216,17 +277,28 @@ def rows(text, heading):
     part = text.split(f"{heading}\n", 1)[1]
     lines = re.search(r"(?:^\|.*\n)+", part, re.MULTILINE)
     assert lines is not None
-    return [[cell.strip().strip("`") for cell in line.strip().strip("|").split("|")] for line in lines[0].splitlines()[2:]]
+    return [
+        [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")]
+        for line in lines[0].splitlines()[2:]
+    ]
 
 
 def test_the_specification_lists_the_kinds_of_frames():
-    assert {row[1]: int(row[0]) for row in rows(SPECIFICATION.read_text("utf-8"), "### Kinds") if row[0].isdigit() and int(row[0]) < 10} == KINDS
+    assert {
+        row[1]: int(row[0])
+        for row in rows(SPECIFICATION.read_text("utf-8"), "### Kinds")
+        if row[0].isdigit() and int(row[0]) < 10
+    } == KINDS
 
 
 def test_the_specification_lists_the_fields():
-    listed = {int(row[0], 16): row[1] for row in rows(SPECIFICATION.read_text("utf-8"), "### Field types")}
+    listed = {
+        int(row[0], 16): row[1] for row in rows(SPECIFICATION.read_text("utf-8"), "### Field types")
+    }
     assert listed == {number: name.replace("_", "-") for number, name in fields.NAMES.items()}
 
 
 def test_the_specification_lists_the_error_codes():
-    assert {row[1]: int(row[0]) for row in rows(SPECIFICATION.read_text("utf-8"), "### Error codes")} == messages.ERROR_CODES
+    assert {
+        row[1]: int(row[0]) for row in rows(SPECIFICATION.read_text("utf-8"), "### Error codes")
+    } == messages.ERROR_CODES

@@ -13,7 +13,9 @@ from bee_plugins.codecs.json_codec import JsonCodec
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec
 from bee_plugins.codecs.protobuf_codec import ProtobufCodec
 
-with_all_codecs = pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec(), ProtobufCodec()], ids=["json", "msgpack", "protobuf"])
+with_all_codecs = pytest.mark.parametrize(
+    "codec", [JsonCodec(), MsgpackCodec(), ProtobufCodec()], ids=["json", "msgpack", "protobuf"]
+)
 
 
 def named(part: Any, length: int = 60) -> str:
@@ -30,7 +32,9 @@ def taking(codec: Any, hint: Any, result: Any = Any) -> Any:
 
 def sent(codec: Any, hint: Any, value: Any) -> Any:
     """A plain value as a client without types sends it, read by a server that knows the type."""
-    return taking(codec, hint).decode_args(*codec.bind(Signature.dynamic("f")).encode_args((value,), {}))[0][0]
+    return taking(codec, hint).decode_args(
+        *codec.bind(Signature.dynamic("f")).encode_args((value,), {})
+    )[0][0]
 
 
 def check_round_trip(codec: Any, hint: Any, value: Any) -> None:

@@ -36,10 +36,21 @@ def meaning_of(frame):
         meaning |= {"compressed": bool(frame.flags & frames.COMPRESSED), "body": frame.body.hex()}
     if kind == "hello":
         hello = messages.Hello.parse(frame.fields)
-        meaning |= {"service": hello.service, "codec": hello.codec, "compressor": hello.compressor, "token": hello.token, "max_body": hello.max_body}
+        meaning |= {
+            "service": hello.service,
+            "codec": hello.codec,
+            "compressor": hello.compressor,
+            "token": hello.token,
+            "max_body": hello.max_body,
+        }
     elif kind == "hello-ack":
         ack = messages.HelloAck.parse(frame.fields)
-        meaning |= {"service": ack.service, "version": ack.version, "epoch": ack.epoch.hex(), "max_body": ack.max_body}
+        meaning |= {
+            "service": ack.service,
+            "version": ack.version,
+            "epoch": ack.epoch.hex(),
+            "max_body": ack.max_body,
+        }
     elif kind == "request":
         said = messages.RequestParser().parse(frame.fields)
         meaning |= {
@@ -56,7 +67,9 @@ def meaning_of(frame):
             "code": failure.kind,
             "executed": failure.executed,
             "message": failure.message,
-            "retry_after_ms": None if failure.retry_after is None else round(failure.retry_after * 1000),
+            "retry_after_ms": None
+            if failure.retry_after is None
+            else round(failure.retry_after * 1000),
             "type": failure.error_type,
             "path": failure.path,
             "traceback": failure.traceback,
@@ -71,7 +84,12 @@ def meaning_of(frame):
 
 def written_out(meaning):
     """A vector's meaning with its runs of hex written out, to be compared with ``meaning_of``."""
-    return {key: unhex(value).hex() if key in {"body", "dedupe_key", "epoch"} and value is not None else value for key, value in meaning.items()}
+    return {
+        key: unhex(value).hex()
+        if key in {"body", "dedupe_key", "epoch"} and value is not None
+        else value
+        for key, value in meaning.items()
+    }
 
 
 def is_said(expected, frame):

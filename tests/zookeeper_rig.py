@@ -66,7 +66,9 @@ def run(scenario):
     complaints = []
 
     async def whole():
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: complaints.append(context)
+        )
         rig = Rig()
         try:
             return await asyncio.wait_for(scenario(rig), 50)
@@ -74,7 +76,11 @@ def run(scenario):
             await rig.close()
 
     result = asyncio.run(whole())
-    left = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("bee-zookeeper")]
+    left = [
+        thread
+        for thread in set(threading.enumerate()) - before
+        if thread.name.startswith("bee-zookeeper")
+    ]
     assert left == []
     assert complaints == []
     return result

@@ -51,12 +51,18 @@ class AsyncClient:
     Belongs to the loop on which it is first used. Usable as an asynchronous context manager.
     """
 
-    def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | Config, plugins: Sequence[object] = ()) -> None:
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config,
+        plugins: Sequence[object] = (),
+    ) -> None:
         self.config = load_config(config)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._channels: set[AsyncChannel] = set()
-        self._retired: WeakSet[AsyncChannel] = WeakSet()  # whose nodes have left; kept alive by the calls that are still on them
+        self._retired: WeakSet[AsyncChannel] = (
+            WeakSet()
+        )  # whose nodes have left; kept alive by the calls that are still on them
         self._late: set[asyncio.Future[None]] = set()
         rng = random.Random()  # noqa: S311  # balancing and jitter, not secrets
         self._assembly: Assembly[AsyncChannel] = Assembly(
@@ -70,9 +76,16 @@ class AsyncClient:
             complain=log.warning,
         )
         self._plane = ControlPlane(self.config.application or "client")
-        self._prober = Prober(self._plane.spawn, self._assembly.async_channel, heartbeat_interval=self._assembly.heartbeat_interval, rng=rng)
+        self._prober = Prober(
+            self._plane.spawn,
+            self._assembly.async_channel,
+            heartbeat_interval=self._assembly.heartbeat_interval,
+            rng=rng,
+        )
         self._assembly.watch_breakers(self._prober.breaker_changed)
-        self._discovery: ClientDiscovery[AsyncChannel] = ClientDiscovery(self._assembly, self._plane, self._deliver, clock=time.monotonic, rng=rng)
+        self._discovery: ClientDiscovery[AsyncChannel] = ClientDiscovery(
+            self._assembly, self._plane, self._deliver, clock=time.monotonic, rng=rng
+        )
 
     @overload
     def service(self, name: str) -> ServiceProxy: ...
@@ -93,7 +106,9 @@ class AsyncClient:
             raise error
         return call.value
 
-    async def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply[Any]:
+    async def invoke_detailed(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Reply[Any]:
         """Make a call and say how it went; for proxies."""
         call = self._begin(plan, args, kwargs) or await self._begin_heavy(plan, args, kwargs)
         if plan.service.undiscovered is not None:
@@ -101,7 +116,9 @@ class AsyncClient:
         error = await drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
-        return Reply(call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started)
+        return Reply(
+            call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started
+        )
 
     def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Refuse: an asyncio client has asyncio's own futures.
@@ -110,8 +127,9 @@ class AsyncClient:
             TypeError: Always; it says what to use.
         """
         name = f"{plan.service.name}.{plan.method}"
-        msg = f"future() is for the blocking client; {name} is a method of an asyncio client: use asyncio.ensure_future({name}(...)) or create_task"
-        raise TypeError(msg)
+        raise TypeError(
+            f"future() is for the blocking client; {name} is a method of an asyncio client: use asyncio.ensure_future({name}(...)) or create_task"
+        )
 
     def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """A new call; None for one whose body must be compressed off the loop."""
@@ -120,8 +138,7 @@ class AsyncClient:
             self._adopt(loop)
         service: Service[AsyncChannel] = plan.service
         if self._closing.is_set():
-            msg = "the client is closed"
-            raise CallCancelled(msg, service=service.name, method=plan.method)
+            raise CallCancelled("the client is closed", service=service.name, method=plan.method)
         form, body = service.encode(plan, args, kwargs)
         compressed = False
         if len(body) > plan.rule.threshold:
@@ -130,18 +147,21 @@ class AsyncClient:
             body, compressed = service.pack(plan, body)
         return service.begin(plan, args, kwargs, form, body, compressed)
 
-    async def _begin_heavy(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    async def _begin_heavy(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call:
         service: Service[AsyncChannel] = plan.service
         form, body = service.encode(plan, args, kwargs)
-        body, compressed = await asyncio.get_running_loop().run_in_executor(None, service.pack, plan, body)
+        body, compressed = await asyncio.get_running_loop().run_in_executor(
+            None, service.pack, plan, body
+        )
         return service.begin(plan, args, kwargs, form, body, compressed)
 
     async def _discover(self, service: Service[AsyncChannel], patience: float, method: str) -> None:
         """Wait for the first nodes of a service, ``patience`` seconds at most; then go on with what is known."""
         await await_nodes(self._discovery, service, patience)
         if self._closing.is_set():
-            msg = "the client was closed"
-            raise CallCancelled(msg, service=service.name, method=method)
+            raise CallCancelled("the client was closed", service=service.name, method=method)
 
     def _deliver(self, service: Service[AsyncChannel], snapshot: Snapshot) -> None:
         """On the control plane's thread, so that a long list does not hold up the loop; only channels, which are the loop's, are made and dropped there."""
@@ -157,9 +177,13 @@ class AsyncClient:
         found = self._assembly.services[service]
         if found.undiscovered is not None:
             await self._discover(found, PATIENCE, "")
-        return report_nodes(service, found.nodes.snapshot, found.nodes.selection, self._discovery.trouble(service))
+        return report_nodes(
+            service, found.nodes.snapshot, found.nodes.selection, self._discovery.trouble(service)
+        )
 
-    async def explain(self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False) -> Explanation:
+    async def explain(
+        self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False
+    ) -> Explanation:
         """What would happen to a call now, and why, as :meth:`bee_core.sync.client.Client.explain`."""
         from ..explain import explain
         from .health import ask_health
@@ -168,7 +192,14 @@ class AsyncClient:
         found = self._assembly.services[service]
         health = await ask_health(found.nodes) if ask else {}
         return explain(
-            found, self.config, known, method, key=key, make_balancer=lambda: self._assembly.make_balancer(found), make_rng=random.Random, health=health
+            found,
+            self.config,
+            known,
+            method,
+            key=key,
+            make_balancer=lambda: self._assembly.make_balancer(found),
+            make_rng=random.Random,
+            health=health,
         )
 
     async def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
@@ -181,12 +212,15 @@ class AsyncClient:
         if plan.service.undiscovered is not None:
             await self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
         recorder = CallRecorder()
-        return recorder.finish(call, await drive(call, self._closing, plan.service.clock, recorder.flow))
+        return recorder.finish(
+            call, await drive(call, self._closing, plan.service.clock, recorder.flow)
+        )
 
     def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None:
-            msg = "this asyncio client belongs to another event loop; build one for each loop"
-            raise BeeError(msg)
+            raise BeeError(
+                "this asyncio client belongs to another event loop; build one for each loop"
+            )
         self._loop = loop
         self._assembly.apply_known_nodes()
 
@@ -226,6 +260,11 @@ class AsyncClient:
         """The client itself."""
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Close it."""
         await self.close()

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 async def drive(
-    call: Call, closing: asyncio.Event, clock: Callable[[], float], make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow
+    call: Call,
+    closing: asyncio.Event,
+    clock: Callable[[], float],
+    make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow,
 ) -> Exception | None:
     """Make a call: afterwards ``call.value`` is the result, unless an error is returned. See :func:`bee_core.sync.driver.drive`."""
     steps = make_flow(call)
@@ -35,7 +38,11 @@ async def drive(
                     raise
             elif type(effect) is Pause:
                 closed = await _wait(closing, effect.seconds)
-                answer = cancelled("the client was closed", sent=call.executed != "no") if closed else None
+                answer = (
+                    cancelled("the client was closed", sent=call.executed != "no")
+                    if closed
+                    else None
+                )
             else:
                 answer = await _queue(effect, closing, clock)
     except StopIteration as stop:
@@ -56,7 +63,9 @@ async def _wait(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def _queue(effect: Queue, closing: asyncio.Event, clock: Callable[[], float]) -> bool | Failure:
+async def _queue(
+    effect: Queue, closing: asyncio.Event, clock: Callable[[], float]
+) -> bool | Failure:
     loop = asyncio.get_running_loop()
     admitted = asyncio.Event()
 
@@ -66,7 +75,9 @@ async def _queue(effect: Queue, closing: asyncio.Event, clock: Callable[[], floa
     effect.ticket.on_admitted(on_admitted)
     waits = {asyncio.ensure_future(admitted.wait()), asyncio.ensure_future(closing.wait())}
     try:
-        await asyncio.wait(waits, timeout=max(0.0, effect.until - clock()), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            waits, timeout=max(0.0, effect.until - clock()), return_when=asyncio.FIRST_COMPLETED
+        )
     finally:
         for wait in waits:
             wait.cancel()

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ..service import Service
 
 
-async def await_nodes(discoveries: ClientDiscovery[Any], service: Service[Any], patience: float) -> None:
+async def await_nodes(
+    discoveries: ClientDiscovery[Any], service: Service[Any], patience: float
+) -> None:
     """Wait for the first nodes of a service, ``patience`` seconds at most; then go on with what is known. Returns as well when the client is closed meanwhile."""
     discovery = discoveries.begin(service)
     if discovery is None:
@@ -29,5 +31,7 @@ async def await_nodes(discoveries: ClientDiscovery[Any], service: Service[Any], 
 
 def on_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
     """Call a function on a loop, from any thread."""
-    with contextlib.suppress(RuntimeError):  # the loop was closed, and with it everything that could be told
+    with contextlib.suppress(
+        RuntimeError
+    ):  # the loop was closed, and with it everything that could be told
         loop.call_soon_threadsafe(function)

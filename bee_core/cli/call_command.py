@@ -25,8 +25,18 @@ _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 @click.argument("method")
 @click.argument("arguments", metavar="[JSON]...", nargs=-1, type=click.UNPROCESSED)
 @config_option
-@click.option("--timeout", metavar="SECONDS", type=float, help="For the whole call, instead of the configuration's.")
-@click.option("--metadata", metavar="KEY=TEXT", multiple=True, help="A text that the handler sees. May be given several times.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=float,
+    help="For the whole call, instead of the configuration's.",
+)
+@click.option(
+    "--metadata",
+    metavar="KEY=TEXT",
+    multiple=True,
+    help="A text that the handler sees. May be given several times.",
+)
 @json_option("Print an object that also says how the call went.")
 @debug_option
 @click.pass_context
@@ -58,7 +68,9 @@ def call(
         proxy = client.service(service)
         try:
             # Made by its full name, so that a method called "call" or "with_options" is reached as well.
-            reply: Reply[Any] = detailed(proxy.with_options(timeout=timeout, metadata=texts).call, method, *args, **kwargs)
+            reply: Reply[Any] = detailed(
+                proxy.with_options(timeout=timeout, metadata=texts).call, method, *args, **kwargs
+            )
         except CallError as error:
             if not as_json:
                 raise
@@ -66,7 +78,17 @@ def call(
             ctx.exit(FAILED)
     if as_json:
         node = None if reply.node is None else reply.node.url
-        click.echo(encode({"value": reply.value, "node": node, "attempts": reply.attempts, "degraded": reply.degraded, "seconds": round(reply.seconds, 6)}))
+        click.echo(
+            encode(
+                {
+                    "value": reply.value,
+                    "node": node,
+                    "attempts": reply.attempts,
+                    "degraded": reply.degraded,
+                    "seconds": round(reply.seconds, 6),
+                }
+            )
+        )
     else:
         click.echo(encode(reply.value))
 
@@ -83,7 +105,9 @@ def read_arguments(texts: tuple[str, ...]) -> tuple[tuple[Any, ...], dict[str, A
         named = _NAMED.fullmatch(text)
         if named is None:
             if kwargs:
-                raise UnusableCommandError(f"argument {number} ({text}) follows a named one; positional arguments come first")
+                raise UnusableCommandError(
+                    f"argument {number} ({text}) follows a named one; positional arguments come first"
+                )
             args.append(_read(text, number, ""))
         elif named[1] in kwargs:
             raise UnusableCommandError(f"argument {number}: {named[1]!r} is given twice")
@@ -99,7 +123,9 @@ def _read(text: str, number: int, prefix: str) -> Any:
         if not prefix and text.startswith("--"):
             raise UnusableCommandError(f"there is no option {text.partition('=')[0]}") from error
         if text[:1] in {"{", "[", '"'}:
-            raise UnusableCommandError(f"argument {number} is not JSON: {text} ({error})") from error
+            raise UnusableCommandError(
+                f"argument {number} is not JSON: {text} ({error})"
+            ) from error
         quoted = shlex.quote(prefix + json.dumps(text, ensure_ascii=False))
         raise UnusableCommandError(
             f"argument {number} is not JSON: {prefix}{text}; a text wants double quotes, and the shell takes one pair: {quoted}"
@@ -131,7 +157,9 @@ def _describe(error: CallError) -> dict[str, Any]:
         "node": None if error.node is None else error.node.url,
     }
     # What only some errors have: the class of the handler's exception, the path of a bad argument, when to come again.
-    extra = {name: getattr(error, name, None) for name in ("type", "path", "traceback", "retry_after")}
+    extra = {
+        name: getattr(error, name, None) for name in ("type", "path", "traceback", "retry_after")
+    }
     return described | {name: value for name, value in extra.items() if value not in {None, ""}}
 
 
@@ -147,7 +175,9 @@ def encode(value: Any) -> str:
         # msgspec, since a codec may have made what the json module cannot write: dates, bytes, UUIDs.
         text = msgspec.json.encode(value).decode()
         if "null" in text:  # msgspec writes it for a NaN, too
-            text = json.dumps(msgspec.to_builtins(value, str_keys=True), ensure_ascii=False, separators=(",", ":"))
+            text = json.dumps(
+                msgspec.to_builtins(value, str_keys=True), ensure_ascii=False, separators=(",", ":")
+            )
     except (TypeError, UnicodeError) as error:
         raise click.ClickException(f"the result cannot be written as JSON: {error}") from error
     return text

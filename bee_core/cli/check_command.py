@@ -53,8 +53,15 @@ def check(ctx: click.Context, file: str, as_json: bool) -> None:
     """
     problems, warnings = findings(file)
     if as_json:
-        found = {"problems": [attrs.asdict(one) for one in problems], "warnings": [attrs.asdict(one) for one in warnings]}
-        click.echo(json.dumps({"file": file, "usable": not problems, **found}, indent=2, ensure_ascii=False))
+        found = {
+            "problems": [attrs.asdict(one) for one in problems],
+            "warnings": [attrs.asdict(one) for one in warnings],
+        }
+        click.echo(
+            json.dumps(
+                {"file": file, "usable": not problems, **found}, indent=2, ensure_ascii=False
+            )
+        )
     else:
         for one in problems:
             click.echo(one.in_file(file))
@@ -75,7 +82,9 @@ def findings(file: str) -> tuple[list[Finding], list[Finding]]:
     except ConfigError as error:
         return [_of_problem(problem) for problem in error.problems], []
     problems = list(_of_plugins(config))
-    return problems or list(_of_doors(config)), [_of_contradiction(warning) for warning in warnings(config)]
+    return problems or list(_of_doors(config)), [
+        _of_contradiction(warning) for warning in warnings(config)
+    ]
 
 
 def _of_problem(problem: ConfigError) -> Finding:
@@ -117,7 +126,9 @@ def _of_doors(config: Config) -> Iterator[Finding]:
         try:
             make_transports(config, config.server, PluginHub())
         except ConfigError as error:
-            yield from (Finding(problem.path, problem.line, problem.message) for problem in error.problems)
+            yield from (
+                Finding(problem.path, problem.line, problem.message) for problem in error.problems
+            )
 
 
 def _named_plugins(config: Config) -> Iterator[tuple[PluginRef, Kind, str, tuple[Any, ...]]]:
@@ -126,10 +137,17 @@ def _named_plugins(config: Config) -> Iterator[tuple[PluginRef, Kind, str, tuple
     from ..interfaces import RegistrySettings
 
     registry = config.registry or RegistryConfig()
-    yield registry.plugin, "registry", "bee.rpc.registry.protocol", (RegistrySettings(registry.address, registry.heartbeat_interval),)
+    yield (
+        registry.plugin,
+        "registry",
+        "bee.rpc.registry.protocol",
+        (RegistrySettings(registry.address, registry.heartbeat_interval),),
+    )
     seen: set[tuple[str, str]] = set()
     for ref, kind, place in (*_of_server(config), *_of_clients(config)):
-        key = ref.path or place  # a reference without a path is a default, or stands in the scheme of an address
+        key = (
+            ref.path or place
+        )  # a reference without a path is a default, or stands in the scheme of an address
         if (kind, key) not in seen:
             seen.add((kind, key))
             yield ref, kind, key, ()
@@ -182,6 +200,10 @@ def _of_clients(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
 
 
 def _summary(file: str, problems: int, warnings: int) -> str:
-    counts = ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in ((problems, "problem"), (warnings, "warning")) if count)
+    counts = ", ".join(
+        f"{count} {word}{'s' if count > 1 else ''}"
+        for count, word in ((problems, "problem"), (warnings, "warning"))
+        if count
+    )
     verdict = "cannot be used" if problems else "can be used"
     return f"{file} {verdict}: {counts}" if counts else f"{file} {verdict}"

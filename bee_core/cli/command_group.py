@@ -37,7 +37,9 @@ class CommandGroup(click.Group):
         """Run a command and return the exit code."""
         try:
             # Not standalone: click would answer Ctrl-C with "Aborted!" and 1, and a wrong command with three lines.
-            code = super().main(list(sys.argv[1:] if args is None else args), prog_name="bee", standalone_mode=False)
+            code = super().main(
+                list(sys.argv[1:] if args is None else args), prog_name="bee", standalone_mode=False
+            )
         except (KeyboardInterrupt, click.Abort):
             return INTERRUPTED
         except click.exceptions.NoArgsIsHelpError as error:
@@ -48,7 +50,9 @@ class CommandGroup(click.Group):
             return exit_code(error)
         return code if isinstance(code, int) else 0
 
-    def main(self, args: Sequence[str] | None = None, *ignored: Any, **also_ignored: Any) -> NoReturn:
+    def main(
+        self, args: Sequence[str] | None = None, *ignored: Any, **also_ignored: Any
+    ) -> NoReturn:
         """As click's: ends the process. For ``click.testing.CliRunner``, which calls it."""
         sys.exit(self.run(args))
 

@@ -24,9 +24,16 @@ _SHARES_SHOWN = 5
 @click.argument("method", required=False)
 @click.argument("arguments", metavar="[JSON]...", nargs=-1, type=click.UNPROCESSED)
 @config_option
-@click.option("--call", "make_call", is_flag=True, help="Call METHOD with the arguments, for real, and tell each attempt.")
+@click.option(
+    "--call",
+    "make_call",
+    is_flag=True,
+    help="Call METHOD with the arguments, for real, and tell each attempt.",
+)
 @click.option("--key", metavar="TEXT", help="The routing key that the call has.")
-@click.option("--ping/--no-ping", default=True, show_default=True, help="Ask the fitting nodes how they are.")
+@click.option(
+    "--ping/--no-ping", default=True, show_default=True, help="Ask the fitting nodes how they are."
+)
 @click.option("--verbose", is_flag=True, help="Say also why a default is what it is.")
 @json_option("Print an object.")
 @debug_option
@@ -55,7 +62,9 @@ def explain(
 
     for word in (service, method or ""):
         if word.startswith("--"):
-            raise UnusableCommandError(f"there is no option {word.partition('=')[0]} (see bee explain --help)")
+            raise UnusableCommandError(
+                f"there is no option {word.partition('=')[0]} (see bee explain --help)"
+            )
     if make_call and method is None:
         raise UnusableCommandError("--call wants a METHOD to call")
     if arguments and not make_call:
@@ -80,22 +89,38 @@ def explain(
 
 def _print(explanation: Explanation, verbose: bool) -> None:
     known = explanation.known
-    name = explanation.service if explanation.method is None else f"{explanation.service}.{explanation.method}"
+    name = (
+        explanation.service
+        if explanation.method is None
+        else f"{explanation.service}.{explanation.method}"
+    )
     # Not those of next: a node may be left for calls that fail on others, or have so little weight that no pick met it.
-    able = 0 if explanation.obstacle else sum(one.standing in {"ready", "half-open"} for one in explanation.nodes)
+    able = (
+        0
+        if explanation.obstacle
+        else sum(one.standing in {"ready", "half-open"} for one in explanation.nodes)
+    )
     click.echo(f"{name}: asks for {known.asked}; {able} of {len(known.nodes)} nodes can be picked")
-    click.echo(f"source: {known.source or 'none has answered'}" + (f"; the registry is out of reach: {known.trouble}" if known.trouble else ""))
+    click.echo(
+        f"source: {known.source or 'none has answered'}"
+        + (f"; the registry is out of reach: {known.trouble}" if known.trouble else "")
+    )
     if explanation.nodes:
         click.echo()
         print_table(
-            ("node", "version", "weight", "breaker", "health", "standing"), (_node_row(one) for one in explanation.nodes), wrapped=("health", "standing")
+            ("node", "version", "weight", "breaker", "health", "standing"),
+            (_node_row(one) for one in explanation.nodes),
+            wrapped=("health", "standing"),
         )
     click.echo()
     click.echo(f"next: {_next(explanation.next, explanation.setting('balancer').value)}")
     click.echo()
     print_table(
         ("setting", "value", "from"),
-        ((setting.name, value_text(setting), origin_text(setting, explanation.file, verbose)) for setting in explanation.settings),
+        (
+            (setting.name, value_text(setting), origin_text(setting, explanation.file, verbose))
+            for setting in explanation.settings
+        ),
         wrapped=("value", "from"),
     )
     click.echo(f"retry budget: {explanation.retries_left} retries can be made now")
@@ -103,7 +128,14 @@ def _print(explanation: Explanation, verbose: bool) -> None:
 
 def _node_row(one: NodeStanding) -> tuple[str, ...]:
     standing = f"{one.standing}: {one.reason}" if one.reason else one.standing
-    return one.node.url, one.node.version or "-", f"{one.node.weight:g}", one.breaker or "-", one.health or "-", standing
+    return (
+        one.node.url,
+        one.node.version or "-",
+        f"{one.node.weight:g}",
+        one.breaker or "-",
+        one.health or "-",
+        standing,
+    )
 
 
 def _next(ahead: NextPick, balancer: str) -> str:
@@ -129,7 +161,14 @@ def value_text(setting: Setting) -> str:
     if setting.unit == "seconds":
         return f"{value:g} s"
     if setting.unit == "bytes":
-        return next((f"{value // size} {name}" for size, name in ((1 << 20, "MiB"), (1 << 10, "KiB")) if value and value % size == 0), f"{value} bytes")
+        return next(
+            (
+                f"{value // size} {name}"
+                for size, name in ((1 << 20, "MiB"), (1 << 10, "KiB"))
+                if value and value % size == 0
+            ),
+            f"{value} bytes",
+        )
     return f"{value} (options: {', '.join(setting.options)})" if setting.options else str(value)
 
 
@@ -143,14 +182,26 @@ def origin_text(setting: Setting, file: str | None, verbose: bool) -> str:
 def _print_trace(trace: CallTrace) -> None:
     click.echo()
     if trace.steps:
-        rows = ((step.node.url if step.node else step.kind, f"{step.seconds * 1000:.2f} ms", _outcome(step), step.decision) for step in trace.steps)
-        print_table(("attempt", "time", "outcome", "decision"), rows, wrapped=("outcome", "decision"))
+        rows = (
+            (
+                step.node.url if step.node else step.kind,
+                f"{step.seconds * 1000:.2f} ms",
+                _outcome(step),
+                step.decision,
+            )
+            for step in trace.steps
+        )
+        print_table(
+            ("attempt", "time", "outcome", "decision"), rows, wrapped=("outcome", "decision")
+        )
     attempts = "1 attempt" if trace.attempts == 1 else f"{trace.attempts} attempts"
     ending = f"the call took {trace.seconds * 1000:.2f} ms and {attempts}"
     if trace.error is not None:
         click.echo(f"{ending} and failed: {type(trace.error).__name__}: {trace.error}")
     else:
-        click.echo(f"{ending}; {'the fallback answered' if trace.degraded else 'result'}: {encode(trace.value)}")
+        click.echo(
+            f"{ending}; {'the fallback answered' if trace.degraded else 'result'}: {encode(trace.value)}"
+        )
 
 
 def _outcome(step: Step) -> str:
@@ -173,10 +224,20 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
         "nodes": [_node_object(one) for one in explanation.nodes],
         "next": {
             "order": [node.url for node in explanation.next.order],
-            "shares": [{"node": node.url, "share": round(share, 4)} for node, share in explanation.next.shares],
+            "shares": [
+                {"node": node.url, "share": round(share, 4)}
+                for node, share in explanation.next.shares
+            ],
         },
         "settings": {
-            one.name: {"value": one.value, "path": one.path, "line": one.line, "options": one.options, "unit": one.unit} for one in explanation.settings
+            one.name: {
+                "value": one.value,
+                "path": one.path,
+                "line": one.line,
+                "options": one.options,
+                "unit": one.unit,
+            }
+            for one in explanation.settings
         },
         "file": explanation.file,
         "retries_left": explanation.retries_left,
@@ -186,8 +247,20 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
 
 def _node_object(one: NodeStanding) -> dict[str, Any]:
     node = one.node
-    facts = {"id": node.id, "url": node.url, "version": node.version, "weight": node.weight, "zone": node.zone, "tags": sorted(node.tags)}
-    return facts | {"standing": one.standing, "reason": one.reason, "breaker": one.breaker, "health": one.health}
+    facts = {
+        "id": node.id,
+        "url": node.url,
+        "version": node.version,
+        "weight": node.weight,
+        "zone": node.zone,
+        "tags": sorted(node.tags),
+    }
+    return facts | {
+        "standing": one.standing,
+        "reason": one.reason,
+        "breaker": one.breaker,
+        "health": one.health,
+    }
 
 
 def _trace_object(trace: CallTrace) -> dict[str, Any]:
@@ -198,7 +271,12 @@ def _trace_object(trace: CallTrace) -> dict[str, Any]:
         "attempts": trace.attempts,
         "degraded": trace.degraded,
         "value": trace.value,
-        "error": None if error is None else {"kind": getattr(error, "kind", type(error).__name__), "message": getattr(error, "message", str(error))},
+        "error": None
+        if error is None
+        else {
+            "kind": getattr(error, "kind", type(error).__name__),
+            "message": getattr(error, "message", str(error)),
+        },
     }
 
 
@@ -206,6 +284,15 @@ def _step_object(step: Step) -> dict[str, Any]:
     failure = step.failure
     outcome = None
     if failure is not None:
-        outcome = {name: getattr(failure, name) for name in ("kind", "message", "executed", "blame", "retry", "reached")}
+        outcome = {
+            name: getattr(failure, name)
+            for name in ("kind", "message", "executed", "blame", "retry", "reached")
+        }
     node = None if step.node is None else step.node.url
-    return {"kind": step.kind, "node": node, "seconds": round(step.seconds, 6), "failure": outcome, "decision": step.decision}
+    return {
+        "kind": step.kind,
+        "node": node,
+        "seconds": round(step.seconds, 6),
+        "failure": outcome,
+        "decision": step.decision,
+    }

@@ -32,11 +32,22 @@ def services(ctx: click.Context, config_path: str, as_json: bool) -> None:
     with build_client(config) as client, ThreadPoolExecutor(_AT_A_TIME) as threads:
         reports = list(threads.map(client.nodes, config.clients))
     if as_json:
-        click.echo(json.dumps([_counted(report) for report in reports], indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps([_counted(report) for report in reports], indent=2, ensure_ascii=False)
+        )
         return
     print_table(
         ("service", "asks for", "nodes", "fitting", "source"),
-        ((report.service, report.asked, str(len(report.nodes)), str(len(report.fitting)), _source(report)) for report in reports),
+        (
+            (
+                report.service,
+                report.asked,
+                str(len(report.nodes)),
+                str(len(report.fitting)),
+                _source(report),
+            )
+            for report in reports
+        ),
     )
     _print_trouble(reports)
 
@@ -59,16 +70,30 @@ def nodes(ctx: click.Context, service: str, config_path: str, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps(_listed(report), indent=2, ensure_ascii=False))
         return
-    click.echo(f"{report.service}: asks for {report.asked}; {len(report.fitting)} of {len(report.nodes)} nodes fit; source: {_source(report)}")
+    click.echo(
+        f"{report.service}: asks for {report.asked}; {len(report.fitting)} of {len(report.nodes)} nodes fit; source: {_source(report)}"
+    )
     if report.nodes:
-        print_table(("url", "version", "weight", "zone", "tags", "fits", "id"), (_row(known) for known in report.nodes), wrapped=("tags", "fits"))
+        print_table(
+            ("url", "version", "weight", "zone", "tags", "fits", "id"),
+            (_row(known) for known in report.nodes),
+            wrapped=("tags", "fits"),
+        )
     _print_trouble([report])
 
 
 def _row(known: KnownNode) -> tuple[str, ...]:
     node = known.node
     fits = "yes" if known.fitting else f"no: {known.reason}"
-    return node.url, node.version or "-", f"{node.weight:g}", node.zone or "-", ",".join(sorted(node.tags)) or "-", fits, node.id
+    return (
+        node.url,
+        node.version or "-",
+        f"{node.weight:g}",
+        node.zone or "-",
+        ",".join(sorted(node.tags)) or "-",
+        fits,
+        node.id,
+    )
 
 
 def _counted(report: NodesReport) -> dict[str, Any]:
@@ -108,4 +133,6 @@ def _source(report: NodesReport) -> str:
 def _print_trouble(reports: Sequence[NodesReport]) -> None:
     for report in reports:
         if report.trouble:
-            click.echo(f"{report.service}: the registry is out of reach: {report.trouble}", err=True)
+            click.echo(
+                f"{report.service}: the registry is out of reach: {report.trouble}", err=True
+            )

@@ -25,7 +25,11 @@ def plugins(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_as_object(row) for row in rows], indent=2, ensure_ascii=False))
         return
-    print_table(("kind", "name", "distribution", "version", "loadable"), (_row(row) for row in rows), wrapped=("loadable",))
+    print_table(
+        ("kind", "name", "distribution", "version", "loadable"),
+        (_row(row) for row in rows),
+        wrapped=("loadable",),
+    )
 
 
 def _as_object(row: Installed) -> dict[str, object]:
@@ -40,4 +44,10 @@ def _as_object(row: Installed) -> dict[str, object]:
 
 
 def _row(row: Installed) -> tuple[str, ...]:
-    return row.kind, row.name, row.distribution, row.version, "yes" if row.loadable else f"no: {row.reason}"
+    return (
+        row.kind,
+        row.name,
+        row.distribution,
+        row.version,
+        "yes" if row.loadable else f"no: {row.reason}",
+    )

@@ -17,11 +17,25 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @config_option
-@click.option("--address", metavar="URL", help="Listen here instead of at the configuration's address, for example 127.0.0.1:0 for any free port.")
-@click.option("--json-logs", is_flag=True, help="Log one JSON object a line, with time, level, event and the event's fields.")
+@click.option(
+    "--address",
+    metavar="URL",
+    help="Listen here instead of at the configuration's address, for example 127.0.0.1:0 for any free port.",
+)
+@click.option(
+    "--json-logs",
+    is_flag=True,
+    help="Log one JSON object a line, with time, level, event and the event's fields.",
+)
 @debug_option
 @click.pass_context
-def serve(ctx: click.Context, targets: tuple[str, ...], config_path: str, address: str | None, json_logs: bool) -> None:
+def serve(
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    config_path: str,
+    address: str | None,
+    json_logs: bool,
+) -> None:
     """Serve objects and functions until SIGTERM or SIGINT.
 
     TARGET is module:attribute or file.py:attribute, where the attribute is an instance, a class that is made without arguments, a function, or a bee_core.Server.
@@ -46,10 +60,21 @@ def _ready_made(ctx: click.Context, targets: list[Target], address: str | None) 
         return None
     text = servers[0].text
     if len(targets) > 1:
-        raise UnusableCommandError(f"{text} is a server of its own, so it must be the only TARGET; add the other objects to it in the module")
-    given = [name for name, is_given in (("--address", address is not None), ("--config", _on_command_line(ctx, "config_path"))) if is_given]
+        raise UnusableCommandError(
+            f"{text} is a server of its own, so it must be the only TARGET; add the other objects to it in the module"
+        )
+    given = [
+        name
+        for name, is_given in (
+            ("--address", address is not None),
+            ("--config", _on_command_line(ctx, "config_path")),
+        )
+        if is_given
+    ]
     if given:
-        raise UnusableCommandError(f"{text} is a server with a configuration of its own; leave {given[0]} away")
+        raise UnusableCommandError(
+            f"{text} is a server with a configuration of its own; leave {given[0]} away"
+        )
     return servers[0].value  # type: ignore[no-any-return]
 
 
@@ -58,7 +83,9 @@ def _on_command_line(ctx: click.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _build(ctx: click.Context, targets: list[Target], config_path: str, address: str | None) -> Server:
+def _build(
+    ctx: click.Context, targets: list[Target], config_path: str, address: str | None
+) -> Server:
     import attrs
 
     from .. import build_server
@@ -79,6 +106,8 @@ def _add(server: Server, target: Target) -> None:
     try:
         server.add(target.value, target.name)
     except ValueError as error:
-        raise UnusableCommandError(f"{target.text}: {error} (on the command line: name=module:attribute)") from error
+        raise UnusableCommandError(
+            f"{target.text}: {error} (on the command line: name=module:attribute)"
+        ) from error
     except TypeError as error:
         raise UnusableCommandError(f"{target.text}: {error}") from error

@@ -37,7 +37,13 @@ def config_option(function: F) -> F:
 
 def debug_option(function: F) -> F:
     """Add ``--debug``, which arrives nowhere: the group of commands looks it up."""
-    return click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug, help="Show the traceback of an error.")(function)
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_debug,
+        help="Show the traceback of an error.",
+    )(function)
 
 
 def json_option(help_text: str) -> Callable[[F], F]:
@@ -58,8 +64,12 @@ def load_configuration(ctx: click.Context, path: str) -> Config:
     try:
         return load_config(path)
     except ConfigError as error:
-        if ctx.get_parameter_source("config_path") is ParameterSource.DEFAULT and isinstance(error.__context__, FileNotFoundError):
-            raise UnusableCommandError(f"there is no {path} in this folder; name the configuration with --config FILE or ${CONFIG_VARIABLE}") from error
+        if ctx.get_parameter_source("config_path") is ParameterSource.DEFAULT and isinstance(
+            error.__context__, FileNotFoundError
+        ):
+            raise UnusableCommandError(
+                f"there is no {path} in this folder; name the configuration with --config FILE or ${CONFIG_VARIABLE}"
+            ) from error
         raise
 
 

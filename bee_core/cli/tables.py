@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 _ENDLESS = 100_000  # columns
 
 
-def print_table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wrapped: Collection[str] = ()) -> None:
+def print_table(
+    titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wrapped: Collection[str] = ()
+) -> None:
     """Print rows under their titles. On a terminal that is too narrow the columns that are named in ``wrapped`` take several lines."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -23,7 +25,9 @@ def print_table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wra
         console = Console(width=_ENDLESS)
     table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
     for title in titles:
-        table.add_column(title, no_wrap=title not in wrapped, overflow="fold" if title in wrapped else "ellipsis")
+        table.add_column(
+            title, no_wrap=title not in wrapped, overflow="fold" if title in wrapped else "ellipsis"
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)

@@ -48,7 +48,9 @@ def load_target(text: str) -> Target:
     name, rest = (named[1], named[2]) if named else (None, text)
     place, _, attribute = rest.rpartition(":")
     if not place or not attribute:
-        raise UnusableCommandError(f"{text!r} is not a TARGET; write module:attribute or file.py:attribute")
+        raise UnusableCommandError(
+            f"{text!r} is not a TARGET; write module:attribute or file.py:attribute"
+        )
     module = _from_file(place) if place.endswith(".py") else _from_module(place)
     value = _look_up(module, place, attribute)
     return Target(text, name, _instantiate(value, rest) if inspect.isclass(value) else value)
@@ -57,7 +59,9 @@ def load_target(text: str) -> Target:
 def _from_module(name: str) -> ModuleType:
     _put_first(str(Path.cwd()))
     if not all(part.isidentifier() for part in name.split(".")):
-        raise UnusableCommandError(f"{name!r} is not the name of a module; for a file write its path with .py, file.py:attribute")
+        raise UnusableCommandError(
+            f"{name!r} is not the name of a module; for a file write its path with .py, file.py:attribute"
+        )
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -104,7 +108,9 @@ def _look_up(module: ModuleType, place: str, attribute: str) -> Any:
     value: Any = module
     for part in attribute.split("."):
         if not hasattr(value, part):
-            near = get_close_matches(part, [name for name in dir(value) if not name.startswith("_")], n=1)
+            near = get_close_matches(
+                part, [name for name in dir(value) if not name.startswith("_")], n=1
+            )
             advice = f"; did you mean {near[0]!r}?" if near else ""
             raise UnusableCommandError(f"{place} has no attribute {attribute!r}{advice}")
         value = getattr(value, part)
@@ -115,7 +121,9 @@ def _instantiate(cls: type, text: str) -> Any:
     try:
         inspect.signature(cls).bind()
     except TypeError as error:
-        raise UnusableCommandError(f"{text} cannot be made without arguments ({error}); make an instance in the module and name that") from error
+        raise UnusableCommandError(
+            f"{text} cannot be made without arguments ({error}); make an instance in the module and name that"
+        ) from error
     except ValueError:  # a class in C has no signature; trying it tells
         pass
     try:
@@ -125,4 +133,6 @@ def _instantiate(cls: type, text: str) -> Any:
 
 
 def _raised(doing: str, error: Exception) -> click.ClickException:
-    return click.ClickException(f"{doing} failed: {type(error).__name__}: {error} (--debug shows where)")
+    return click.ClickException(
+        f"{doing} failed: {type(error).__name__}: {error} (--debug shows where)"
+    )

@@ -38,7 +38,11 @@ __all__ = [
 ]
 
 
-def load_config(source: str | os.PathLike[str] | Mapping[str, Any] | Config, *, environ: Mapping[str, str] | None = None) -> Config:
+def load_config(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Config,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
     """Read a configuration.
 
     Args:
@@ -57,25 +61,41 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any] | Config, *, 
         name = os.fspath(source)
         root = parse(decode(_read(name), name), name)
     else:
-        raise ConfigError(f"a configuration is a path, a mapping or a Config, not {type(source).__name__}", value=source, expected="a path or a mapping")
+        raise ConfigError(
+            f"a configuration is a path, a mapping or a Config, not {type(source).__name__}",
+            value=source,
+            expected="a path or a mapping",
+        )
     expansion = Expansion(root, os.environ if environ is None else environ, name)
     if "bee" not in expansion.tree:
-        raise ConfigError(_no_bee(expansion.tree), path="bee", source=name, line=1 if name else None, expected="the key 'bee'")
+        raise ConfigError(
+            _no_bee(expansion.tree),
+            path="bee",
+            source=name,
+            line=1 if name else None,
+            expected="the key 'bee'",
+        )
     return structure_config(expansion, name)
 
 
 def _read(name: str) -> bytes:
     if "\n" in name or name.startswith("bee:"):
-        raise ConfigError("this is the text of a configuration, and its path is wanted; write it to a file, or hand it over as a dict")
+        raise ConfigError(
+            "this is the text of a configuration, and its path is wanted; write it to a file, or hand it over as a dict"
+        )
     path = Path(name)
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         tried = "" if path.is_absolute() else f" (looked for {path.absolute()})"
-        raise ConfigError(f"there is no such file{tried}", source=name, expected="the path of a YAML file") from None
+        raise ConfigError(
+            f"there is no such file{tried}", source=name, expected="the path of a YAML file"
+        ) from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}", source=name) from None
+        raise ConfigError(
+            f"the file cannot be read: {getattr(error, 'strerror', None) or error}", source=name
+        ) from None
 
 
 def _no_bee(tree: Mapping[str, Any]) -> str:

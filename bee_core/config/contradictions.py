@@ -48,7 +48,9 @@ def warnings(config: Config) -> list[Contradiction]:
 
     for name, client in config.clients.items():
         base = f"bee.rpc.client.{name}"
-        for field, message in _of_sizes(client.max_size, client.max_inflated, client.compress_above):
+        for field, message in _of_sizes(
+            client.max_size, client.max_inflated, client.compress_above
+        ):
             add(f"{base}.{_KEYS.get(field, field)}", message, config.stated(name, field))
         for field, message in _of_service(config, client):
             add(f"{base}.{field}", message, config.stated(name, field))
@@ -68,45 +70,79 @@ def warnings(config: Config) -> list[Contradiction]:
 
 def _in_clear(url: str) -> bool:
     address = parse(url)
-    return address.scheme == "tcp" and not (address.host in {"localhost", "::1"} or address.host.startswith("127."))
+    return address.scheme == "tcp" and not (
+        address.host in {"localhost", "::1"} or address.host.startswith("127.")
+    )
 
 
 _KEYS = {"max_size": "codec.options.max_size", "max_inflated": "codec.options.max_inflated"}
 
 
-def _of_call(config: Config, client: ClientConfig, call: CallConfig, method: str | None) -> Iterator[tuple[str, str]]:
+def _of_call(
+    config: Config, client: ClientConfig, call: CallConfig, method: str | None
+) -> Iterator[tuple[str, str]]:
     retries = call.retries if call.fail.name in _REPEATING else 0
     if retries and call.timeout <= call.read_timeout:
         yield (
             "timeout",
             f"a reply may take {call.read_timeout:g} s and the whole call {call.timeout:g} s: a node that hangs leaves no time for a retry; raise timeout or lower read_timeout",
         )
-    if retries and not call.idempotent and not call.oneway and not (method is None and any(own.idempotent for own in client.methods.values())):
+    if (
+        retries
+        and not call.idempotent
+        and not call.oneway
+        and not (method is None and any(own.idempotent for own in client.methods.values()))
+    ):
         which = "is marked false" if call.idempotent is False else "is not stated"
-        stated = config.stated(client.name, "retries", method) or config.stated(client.name, "fail", method)
+        stated = config.stated(client.name, "retries", method) or config.stated(
+            client.name, "fail", method
+        )
         if stated is not None:
             yield (
                 "idempotent",
                 f"{call.fail.name}, and idempotent {which}: only calls that provably did not run are retried; state idempotent: true where a method may run twice",
             )
-    if call.oneway and call.idempotent and config.stated(client.name, "idempotent", method) is not None:
-        yield "idempotent", "a oneway call is sent once and never again, so idempotent: true has no effect; remove it, or oneway"
+    if (
+        call.oneway
+        and call.idempotent
+        and config.stated(client.name, "idempotent", method) is not None
+    ):
+        yield (
+            "idempotent",
+            "a oneway call is sent once and never again, so idempotent: true has no effect; remove it, or oneway",
+        )
     if call.connect_timeout > call.timeout:
-        yield "connect_timeout", f"connecting may take {call.connect_timeout:g} s, and the whole call ends after {call.timeout:g} s; lower connect_timeout"
-    if call.fail.name == "failfast" and call.retries and config.stated(client.name, "retries", method) is not None:
-        yield "retries", f"failfast tries once, so retries: {call.retries} has no effect; remove it, or choose failover or failtry"
+        yield (
+            "connect_timeout",
+            f"connecting may take {call.connect_timeout:g} s, and the whole call ends after {call.timeout:g} s; lower connect_timeout",
+        )
+    if (
+        call.fail.name == "failfast"
+        and call.retries
+        and config.stated(client.name, "retries", method) is not None
+    ):
+        yield (
+            "retries",
+            f"failfast tries once, so retries: {call.retries} has no effect; remove it, or choose failover or failtry",
+        )
 
 
 def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str]]:
     without_registry = config.registry is None or config.registry.protocol == "direct"
     if not client.address and without_registry:
-        yield "address", "no registry is configured and no address is stated, so this service has no node; state one of them"
+        yield (
+            "address",
+            "no registry is configured and no address is stated, so this service has no node; state one of them",
+        )
     if client.address and all(address.weight == 0 for address in client.address):
         yield "address", "every address has weight 0, so none gets calls"
     if client.token is not None:
         for address in client.address:
             if _in_clear(address.url):
-                yield "token", f"the token goes to {address.url} in clear, where others on the network can read it; use tls:// there"
+                yield (
+                    "token",
+                    f"the token goes to {address.url} in clear, where others on the network can read it; use tls:// there",
+                )
                 break
     if without_registry and client.transport.path and client.address:
         schemes = {parse(address.url).scheme for address in client.address}
@@ -115,10 +151,15 @@ def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str
         if client.transport.name not in schemes and (here or "tcp" in schemes):
             yield "transport", _unused_transport(client.transport.name, client.address[0].url)
     if client.compress is None and client.compress_above is not None:
-        yield "compress_above", "no compressor is configured, so compress_above has no effect; name one under compress"
+        yield (
+            "compress_above",
+            "no compressor is configured, so compress_above has no effect; name one under compress",
+        )
 
 
-def _of_sizes(max_size: int, max_inflated: int, compress_above: int | None) -> Iterator[tuple[str, str]]:
+def _of_sizes(
+    max_size: int, max_inflated: int, compress_above: int | None
+) -> Iterator[tuple[str, str]]:
     if max_inflated < max_size:
         yield (
             "max_inflated",
@@ -133,29 +174,52 @@ def _of_sizes(max_size: int, max_inflated: int, compress_above: int | None) -> I
 
 def _unused_transport(name: str, url: str) -> str:
     scheme = parse(url).scheme
-    return (
-        f"the scheme of an address decides its transport, and {url} has {scheme}://, so {name} is not used; write {name}:// in the address, or remove it here"
-    )
+    return f"the scheme of an address decides its transport, and {url} has {scheme}://, so {name} is not used; write {name}:// in the address, or remove it here"
 
 
 def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]]:
     addresses = [parse(url) for url in server.address]
     for ref in server.transports:
         if all(address.scheme != ref.name for address in addresses):
-            yield ref.path.removeprefix("bee.rpc.server.") or "transports", _unused_transport(ref.name, server.address[0])
+            yield (
+                ref.path.removeprefix("bee.rpc.server.") or "transports",
+                _unused_transport(ref.name, server.address[0]),
+            )
     codec = server.codecs[0].path or "bee.rpc.server.macher"
     for _, message in _of_sizes(server.max_size, server.max_inflated, None):
-        yield f"{codec.removeprefix('bee.rpc.server.').partition('[')[0]}.options.max_inflated", message
+        yield (
+            f"{codec.removeprefix('bee.rpc.server.').partition('[')[0]}.options.max_inflated",
+            message,
+        )
     if server.tokens:
         for url in server.address:
             if _in_clear(url):
-                yield "tokens", f"clients send their tokens to {url} in clear, where others on the network can read them; use tls:// there"
+                yield (
+                    "tokens",
+                    f"clients send their tokens to {url} in clear, where others on the network can read them; use tls:// there",
+                )
                 break
-    if server.register and server.advertise is None and any(address.is_wildcard for address in addresses):
-        yield "advertise", "the server listens on every interface and is announced under an address that is guessed; state the one that clients reach"
+    if (
+        server.register
+        and server.advertise is None
+        and any(address.is_wildcard for address in addresses)
+    ):
+        yield (
+            "advertise",
+            "the server listens on every interface and is announced under an address that is guessed; state the one that clients reach",
+        )
     if server.register and config.registry is None:
-        yield "register", "the server is to be announced, and no registry is configured; add bee.rpc.registry"
+        yield (
+            "register",
+            "the server is to be announced, and no registry is configured; add bee.rpc.registry",
+        )
     elif server.register and config.registry is not None and config.registry.protocol == "direct":
-        yield "register", "the registry 'direct' announces nothing; choose another one, or set register: false"
+        yield (
+            "register",
+            "the registry 'direct' announces nothing; choose another one, or set register: false",
+        )
     if server.workers > 1 and any(address.scheme == "memory" for address in addresses):
-        yield "workers", "an address of memory:// serves one process, so it cannot have several workers"
+        yield (
+            "workers",
+            "an address of memory:// serves one process, so it cannot have several workers",
+        )

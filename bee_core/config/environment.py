@@ -25,7 +25,9 @@ class Expansion:
         problems: What could not be replaced.
     """
 
-    def __init__(self, root: Mapping[Any, Any], environ: Mapping[str, str], source: str | None) -> None:
+    def __init__(
+        self, root: Mapping[Any, Any], environ: Mapping[str, str], source: str | None
+    ) -> None:
         self.lines: dict[str, int | None] = {}
         self.problems: list[ConfigError] = []
         self._environ = environ
@@ -36,7 +38,11 @@ class Expansion:
     def _walk(self, value: Any, path: str, line: int | None, depth: int) -> Any:
         self._left -= 1
         if depth > MAX_DEPTH or self._left < 0:
-            raise ConfigError("the configuration is nested too deeply or contains itself", path=path[:200], source=self._source)
+            raise ConfigError(
+                "the configuration is nested too deeply or contains itself",
+                path=path[:200],
+                source=self._source,
+            )
         if isinstance(value, str):
             return self._replace(value, path, line)
         if isinstance(value, Mapping):
@@ -44,7 +50,10 @@ class Expansion:
         if isinstance(value, (set, frozenset)):
             value = sorted(value, key=str)
         if isinstance(value, (list, tuple)):
-            return [self._item(item, f"{path}[{index}]", line, depth) for index, item in enumerate(value)]
+            return [
+                self._item(item, f"{path}[{index}]", line, depth)
+                for index, item in enumerate(value)
+            ]
         return value
 
     def _items(self, value: Mapping[Any, Any], path: str, depth: int) -> Any:
@@ -74,16 +83,28 @@ class Expansion:
         if match[0] == "$${":
             return "${"
         if name is None:
-            self._problem("'${' does not begin ${NAME} or ${NAME:-default}; write $${ for the two characters themselves", path, line, match.string)
+            self._problem(
+                "'${' does not begin ${NAME} or ${NAME:-default}; write $${ for the two characters themselves",
+                path,
+                line,
+                match.string,
+            )
             return ""
         found = self._environ.get(name)
         # As in a shell: ':-' also stands in for a variable that is set to nothing.
         if default is not None:
             return found or default
         if found is None:
-            self._problem(f"the environment has no variable {name}; set it, or write ${{{name}:-default}}", path, line, match.string)
+            self._problem(
+                f"the environment has no variable {name}; set it, or write ${{{name}:-default}}",
+                path,
+                line,
+                match.string,
+            )
             return ""
         return found
 
     def _problem(self, message: str, path: str, line: int | None, value: object) -> None:
-        self.problems.append(ConfigError(message, path=path, line=line, value=str(value), source=self._source))
+        self.problems.append(
+            ConfigError(message, path=path, line=line, value=str(value), source=self._source)
+        )

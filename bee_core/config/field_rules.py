@@ -43,7 +43,9 @@ NOT_WRITTEN = "-"
 _METADATA_KEY = "bee"
 
 
-def about(doc: str, why: str = "", *, unit: str = "", key: str = "", aliases: tuple[str, ...] = ()) -> dict[str, About]:
+def about(
+    doc: str, why: str = "", *, unit: str = "", key: str = "", aliases: tuple[str, ...] = ()
+) -> dict[str, About]:
     """Remarks as the ``metadata`` of an attrs field."""
     return {_METADATA_KEY: About(doc, why, unit, key, aliases)}
 
@@ -80,16 +82,24 @@ def _optional(check: Callable[[Any], str]) -> Validator:
         except ValueError as error:
             raise MisfitError(str(error), value=value, expected="something else") from None
         except TypeError:
-            raise MisfitError(f"{attribute.name} cannot be {value!r}", value=value, expected="a value of the right type") from None
+            raise MisfitError(
+                f"{attribute.name} cannot be {value!r}",
+                value=value,
+                expected="a value of the right type",
+            ) from None
         if expected:
-            raise MisfitError(f"{value!r} is impossible here; write {expected}", value=value, expected=expected)
+            raise MisfitError(
+                f"{value!r} is impossible here; write {expected}", value=value, expected=expected
+            )
 
     return validate
 
 
 def at_least(minimum: int) -> Validator:
     """Not below ``minimum``, and finite."""
-    return _optional(lambda value: "" if value >= minimum and math.isfinite(value) else f"{minimum} or more")
+    return _optional(
+        lambda value: "" if value >= minimum and math.isfinite(value) else f"{minimum} or more"
+    )
 
 
 def between(minimum: int, maximum: int, words: str) -> Validator:
@@ -112,11 +122,19 @@ def _is_range(value: str) -> str:
 
 
 def _can_be_dialled(value: str) -> str:
-    return "" if parse(value).port != 0 else "the port that the server listens on; 0 is for servers alone"
+    return (
+        ""
+        if parse(value).port != 0
+        else "the port that the server listens on; 0 is for servers alone"
+    )
 
 
 def _is_not_wildcard(value: str) -> str:
-    return "an address that clients can reach; this one means every interface of the server" if parse(value).is_wildcard else ""
+    return (
+        "an address that clients can reach; this one means every interface of the server"
+        if parse(value).is_wildcard
+        else ""
+    )
 
 
 version = _optional(_is_version)
@@ -129,7 +147,9 @@ some = _optional(lambda value: "" if value else "at least one")
 def names_not_empty(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
     """Every key and, in a set, every entry has at least one character."""
     if any(not name.strip() for name in value):
-        raise MisfitError("one of the names is empty", value=list(value), expected="names that are not empty")
+        raise MisfitError(
+            "one of the names is empty", value=list(value), expected="names that are not empty"
+        )
 
 
 def canonical_url(text: str) -> str:

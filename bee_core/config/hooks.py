@@ -61,7 +61,12 @@ def make_converter() -> Converter:
     # cattrs asks the last one first, so the special ones stand at the end.
     add(inspect.isclass, _instance_hook)
     add(lambda type_: inspect.isclass(type_) and issubclass(type_, enum.Enum), _enum_hook)
-    add(lambda type_: get_origin(type_) is Literal, lambda type_, _: _choice_hook(get_args(type_), {str(choice): choice for choice in get_args(type_)}))
+    add(
+        lambda type_: get_origin(type_) is Literal,
+        lambda type_, _: _choice_hook(
+            get_args(type_), {str(choice): choice for choice in get_args(type_)}
+        ),
+    )
     add(lambda type_: (get_origin(type_) or type_) in _MAPPINGS, _mapping_hook)
     add(lambda type_: (get_origin(type_) or type_) in _SEQUENCES, _sequence_hook)
     add(lambda type_: get_origin(type_) in {Union, UnionType}, _union_hook)
@@ -85,7 +90,9 @@ def _scalar_hook(read: Callable[[Any], Any], made: Converter) -> Hook:
     def hook(value: Any, type_: Any) -> Any:
         if type_ in SCALARS:
             return read(value)
-        return (_enum_hook if issubclass(type_, enum.Enum) else _instance_hook)(type_, made)(value, type_)
+        return (_enum_hook if issubclass(type_, enum.Enum) else _instance_hook)(type_, made)(
+            value, type_
+        )
 
     return hook
 
@@ -105,11 +112,15 @@ def class_hook(cls: type, made: Converter) -> Hook:
     if any(isinstance(attribute.type, str) for attribute in attrs.fields(cls)):
         attrs.resolve_types(cls)
     overrides: Any = {
-        attribute.name: override(omit=True) if written_at(attribute) != attribute.name else override(struct_hook=field_hook(attribute, made))
+        attribute.name: override(omit=True)
+        if written_at(attribute) != attribute.name
+        else override(struct_hook=field_hook(attribute, made))
         for attribute in attrs.fields(cls)
         if attribute.init
     }
-    inner: Hook = make_dict_structure_fn(cls, made, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True, **overrides)
+    inner: Hook = make_dict_structure_fn(
+        cls, made, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True, **overrides
+    )
     return lambda value, _: value if isinstance(value, cls) else inner(section(value), cls)
 
 
@@ -120,7 +131,9 @@ def field_hook(attribute: attrs.Attribute[Any], made: Converter) -> Hook:
     def read(value: Any, _: Any) -> Any:
         result = made.structure(value, attribute.type or Any)
         if isinstance(convert, _CONVERTER_OBJECT):
-            return result  # It may want the instance: the constructor runs it, and then the validator.
+            return (
+                result  # It may want the instance: the constructor runs it, and then the validator.
+            )
         try:
             converted = convert(result) if convert is not None else result
             if attribute.validator is not None:
@@ -129,8 +142,11 @@ def field_hook(attribute: attrs.Attribute[Any], made: Converter) -> Hook:
             pass  # A validator that looks at its instance; the constructor runs it with one.
         except ValueError as error:
             if as_written(value) != value:
-                message = f"what {show(value)} stands for is impossible here"
-                raise MisfitError(message, value=as_written(value), expected=getattr(error, "expected", "")) from None
+                raise MisfitError(
+                    f"what {show(value)} stands for is impossible here",
+                    value=as_written(value),
+                    expected=getattr(error, "expected", ""),
+                ) from None
             raise
         return result
 
@@ -143,7 +159,11 @@ def _plugin_hook(cls: type, made: Converter) -> Hook:
 
     def read(value: Any, _: Any) -> Any:
         if is_null(value):
-            raise MisfitError("no plugin is named here; write its name, or remove the key", value=None, expected="the name of a plugin")
+            raise MisfitError(
+                "no plugin is named here; write its name, or remove the key",
+                value=None,
+                expected="the name of a plugin",
+            )
         return cls(read_name(value, str)) if isinstance(value, str) else whole(value, cls)
 
     return read
@@ -152,7 +172,9 @@ def _plugin_hook(cls: type, made: Converter) -> Hook:
 def _address_hook(cls: type, made: Converter) -> Hook:
     whole = class_hook(cls, made)
     read_url = field_hook(attrs.fields_dict(cls)["url"], made)
-    return lambda value, _: cls(read_url(value, str)) if isinstance(value, str) else whole(value, cls)
+    return lambda value, _: (
+        cls(read_url(value, str)) if isinstance(value, str) else whole(value, cls)
+    )
 
 
 def _instance_hook(cls: type, _: Converter) -> Hook:
@@ -161,7 +183,11 @@ def _instance_hook(cls: type, _: Converter) -> Hook:
     def read(value: Any, _: Any) -> Any:
         if isinstance(value, cls) and not isinstance(value, Text):
             return value
-        raise MisfitError(f"{show(value)} is not a {cls.__qualname__}", value=as_written(value), expected=f"an object of {cls.__qualname__}")
+        raise MisfitError(
+            f"{show(value)} is not a {cls.__qualname__}",
+            value=as_written(value),
+            expected=f"an object of {cls.__qualname__}",
+        )
 
     return read
 
@@ -175,7 +201,10 @@ def _mapping_hook(type_: Any, made: Converter) -> Hook:
 
     def read(value: Any, _: Any) -> Any:
         gathering = Gathering(dict)
-        result = {str(key): gathering.part(str(key), made.structure, item, element) for key, item in section(value).items()}
+        result = {
+            str(key): gathering.part(str(key), made.structure, item, element)
+            for key, item in section(value).items()
+        }
         gathering.finish()
         return result
 
@@ -190,9 +219,15 @@ def _sequence_hook(type_: Any, made: Converter) -> Hook:
 
     def read(value: Any, _: Any) -> Any:
         if not isinstance(value, (list, tuple, set, frozenset)):
-            raise MisfitError(f"{show(value)} is not a list", value=as_written(value), expected="a list")
+            raise MisfitError(
+                f"{show(value)} is not a list", value=as_written(value), expected="a list"
+            )
         if fixed and len(value) != len(elements):
-            raise MisfitError(f"this list has {len(value)} entries; {len(elements)} are wanted", value=None, expected=f"{len(elements)} entries")
+            raise MisfitError(
+                f"this list has {len(value)} entries; {len(elements)} are wanted",
+                value=None,
+                expected=f"{len(elements)} entries",
+            )
         result, errors = [], []
         for index, item in enumerate(value):
             try:
@@ -213,7 +248,11 @@ def _union_hook(type_: Any, made: Converter) -> Hook:
     choices = [member for member in members if member is not type(None)]
 
     def read(value: Any, _: Any) -> Any:
-        if len(choices) < len(members) and (is_none(value) if PluginRef in choices and not isinstance(value, PluginRef) else is_null(value)):
+        if len(choices) < len(members) and (
+            is_none(value)
+            if PluginRef in choices and not isinstance(value, PluginRef)
+            else is_null(value)
+        ):
             return None
         if len(choices) == 1:
             return made.structure(value, choices[0])
@@ -226,7 +265,11 @@ def _union_hook(type_: Any, made: Converter) -> Hook:
             except Exception:  # noqa: S112, PERF203  the next one may fit; when none does, that is the error
                 continue
         expected = " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices)
-        raise MisfitError(f"{show(value)} is neither {expected.replace(' or ', ' nor ')}", value=as_written(value), expected=expected)
+        raise MisfitError(
+            f"{show(value)} is neither {expected.replace(' or ', ' nor ')}",
+            value=as_written(value),
+            expected=expected,
+        )
 
     return read
 
@@ -239,10 +282,17 @@ def _choice_hook(choices: tuple[Any, ...], by_text: Mapping[str, Any]) -> Hook:
     def read(value: Any, _: Any) -> Any:
         if isinstance(value, str) and not isinstance(value, enum.Enum) and value in by_text:
             return by_text[value]
-        if not isinstance(value, str) and any(value is choice or (type(value) is type(choice) and value == choice) for choice in choices):
+        if not isinstance(value, str) and any(
+            value is choice or (type(value) is type(choice) and value == choice)
+            for choice in choices
+        ):
             return value
         expected = ", ".join(by_text)
-        raise MisfitError(f"{show(value)} is none of: {expected}", value=as_written(value), expected=f"one of: {expected}")
+        raise MisfitError(
+            f"{show(value)} is none of: {expected}",
+            value=as_written(value),
+            expected=f"one of: {expected}",
+        )
 
     return read
 

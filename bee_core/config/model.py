@@ -40,10 +40,17 @@ class RegistryConfig:
     protocol: str = attrs.field(
         default="direct",
         validator=some_text,
-        metadata=about("The registry plugin.", "`direct` needs nothing else running: the addresses in this file are the nodes."),
+        metadata=about(
+            "The registry plugin.",
+            "`direct` needs nothing else running: the addresses in this file are the nodes.",
+        ),
     )
     address: Annotated[tuple[str, ...], COMMAS] = attrs.field(
-        default=(), metadata=about("The registry's own addresses: one, a list, or several separated by commas.", "The plugin knows its usual port.")
+        default=(),
+        metadata=about(
+            "The registry's own addresses: one, a list, or several separated by commas.",
+            "The plugin knows its usual port.",
+        ),
     )
     heartbeat_interval: Seconds = attrs.field(
         default=10.0,
@@ -55,7 +62,11 @@ class RegistryConfig:
         ),
     )
     options: Annotated[Mapping[str, Any], OPTIONS] = attrs.field(
-        factory=dict, repr=False, metadata=about("Options of the plugin, which checks them itself.", "A plugin has defaults of its own.")
+        factory=dict,
+        repr=False,
+        metadata=about(
+            "Options of the plugin, which checks them itself.", "A plugin has defaults of its own."
+        ),
     )
 
     @property
@@ -71,16 +82,27 @@ class AddressConfig:
     url: Annotated[str, DIAL] = attrs.field(
         converter=canonical_url,
         validator=dialled,
-        metadata=about("`host:port`, `tcp://host:port`, `tls://host:port`, `unix:///path`. Without a scheme it is tcp."),
+        metadata=about(
+            "`host:port`, `tcp://host:port`, `tls://host:port`, `unix:///path`. Without a scheme it is tcp."
+        ),
     )
     weight: float = attrs.field(
-        default=1.0, validator=at_least(0), metadata=about("Its share of the calls, relative to the other nodes; 0 gets none.", "All nodes the same.")
+        default=1.0,
+        validator=at_least(0),
+        metadata=about(
+            "Its share of the calls, relative to the other nodes; 0 gets none.",
+            "All nodes the same.",
+        ),
     )
     version: Annotated[str, VERSION] | None = attrs.field(
-        default=None, validator=version, metadata=about("The version that serves there.", "Not stated: then no range filters it.")
+        default=None,
+        validator=version,
+        metadata=about("The version that serves there.", "Not stated: then no range filters it."),
     )
     tags: Annotated[frozenset[str], COMMAS] = attrs.field(
-        default=frozenset(), validator=names_not_empty, metadata=about("Labels that a client can ask for.", "None.")
+        default=frozenset(),
+        validator=names_not_empty,
+        metadata=about("Labels that a client can ask for.", "None."),
     )
 
 
@@ -91,22 +113,38 @@ class CallConfig:
     timeout: Seconds = attrs.field(
         default=30.0,
         validator=positive,
-        metadata=about("Bounds the whole call: waiting, every attempt, every pause.", "Room for the default three attempts of 10 s each.", unit="seconds"),
+        metadata=about(
+            "Bounds the whole call: waiting, every attempt, every pause.",
+            "Room for the default three attempts of 10 s each.",
+            unit="seconds",
+        ),
     )
     connect_timeout: Seconds = attrs.field(
         default=5.0,
         validator=positive,
-        metadata=about("Bounds connecting, in one attempt.", "As in the example configuration; also Envoy's default.", unit="seconds"),
+        metadata=about(
+            "Bounds connecting, in one attempt.",
+            "As in the example configuration; also Envoy's default.",
+            unit="seconds",
+        ),
     )
     read_timeout: Seconds = attrs.field(
         default=10.0,
         validator=positive,
-        metadata=about("Bounds one attempt from the request written to the reply complete.", "As in the example configuration.", unit="seconds"),
+        metadata=about(
+            "Bounds one attempt from the request written to the reply complete.",
+            "As in the example configuration.",
+            unit="seconds",
+        ),
     )
     write_timeout: Seconds = attrs.field(
         default=10.0,
         validator=positive,
-        metadata=about("Bounds writing the request, in one attempt.", "As in the example configuration.", unit="seconds"),
+        metadata=about(
+            "Bounds writing the request, in one attempt.",
+            "As in the example configuration.",
+            unit="seconds",
+        ),
     )
     fail: PluginRef = attrs.field(
         default=PluginRef("failover"),
@@ -116,7 +154,12 @@ class CallConfig:
         ),
     )
     retries: int = attrs.field(
-        default=2, validator=at_least(0), metadata=about("Attempts after the first, at most. 0 means none.", "Dubbo's default: three nodes are asked.")
+        default=2,
+        validator=at_least(0),
+        metadata=about(
+            "Attempts after the first, at most. 0 means none.",
+            "Dubbo's default: three nodes are asked.",
+        ),
     )
     idempotent: bool | None = attrs.field(
         default=None,
@@ -133,22 +176,35 @@ class CallConfig:
         ),
     )
     fallback: PluginRef | None = attrs.field(
-        default=None, metadata=about("Answers when the call could not. `none` for none.", "An invented answer must be asked for.")
+        default=None,
+        metadata=about(
+            "Answers when the call could not. `none` for none.",
+            "An invented answer must be asked for.",
+        ),
     )
     compress_above: Bytes | None = attrs.field(
         default=None,
         validator=at_least(0),
-        metadata=about("Compress bodies above this size already.", "Only above `max_size`: below it, compressing costs more time than it saves.", unit="bytes"),
+        metadata=about(
+            "Compress bodies above this size already.",
+            "Only above `max_size`: below it, compressing costs more time than it saves.",
+            unit="bytes",
+        ),
     )
     metadata: Mapping[str, str] = attrs.field(
         factory=dict,
         validator=names_not_empty,
-        metadata=about("Texts that the handler sees. Joined by key with those of the levels above.", "None."),
+        metadata=about(
+            "Texts that the handler sees. Joined by key with those of the levels above.", "None."
+        ),
     )
     baggage: Mapping[str, str] = attrs.field(
         factory=dict,
         validator=names_not_empty,
-        metadata=about("Metadata that also travels on with the calls that the handler makes.", "None: what travels on is chosen, never leaked."),
+        metadata=about(
+            "Metadata that also travels on with the calls that the handler makes.",
+            "None: what travels on is chosen, never leaked.",
+        ),
     )
 
 
@@ -169,18 +225,30 @@ class ClientConfig(CallConfig):
 
     name: str = attrs.field(default="", metadata=about("The service.", key=NOT_WRITTEN))
     version: Annotated[str, RANGE] | None = attrs.field(
-        default=None, validator=version_range, metadata=about("Which versions will do: `>=1.0, <2`, `^1.2`, `~1.2.3`, `1.x`.", "Any.")
+        default=None,
+        validator=version_range,
+        metadata=about("Which versions will do: `>=1.0, <2`, `^1.2`, `~1.2.3`, `1.x`.", "Any."),
     )
     address: Annotated[tuple[AddressConfig, ...], SEVERAL] = attrs.field(
         default=(),
-        metadata=about("The nodes, where no registry knows better: a url, `{url, weight, version, tags}`, or a list of these.", "The registry knows them."),
+        metadata=about(
+            "The nodes, where no registry knows better: a url, `{url, weight, version, tags}`, or a list of these.",
+            "The registry knows them.",
+        ),
     )
     transport: PluginRef = attrs.field(
         default=PluginRef("tcp"),
-        metadata=about("Options for a transport. Which one a node gets follows from the scheme of its url.", "tcp is what urls without a scheme mean."),
+        metadata=about(
+            "Options for a transport. Which one a node gets follows from the scheme of its url.",
+            "tcp is what urls without a scheme mean.",
+        ),
     )
     codec: PluginRef = attrs.field(
-        default=PluginRef("json"), metadata=about("How arguments and results become bytes.", "Readable, known in every language, no schema needed.")
+        default=PluginRef("json"),
+        metadata=about(
+            "How arguments and results become bytes.",
+            "Readable, known in every language, no schema needed.",
+        ),
     )
     max_size: Bytes = attrs.field(
         default=MAX_SIZE.default,
@@ -190,23 +258,41 @@ class ClientConfig(CallConfig):
     max_inflated: Bytes = attrs.field(
         default=MAX_INFLATED.default,
         validator=MAX_INFLATED.validator,
-        metadata=about(MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="codec.options.max_inflated"),
+        metadata=about(
+            MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="codec.options.max_inflated"
+        ),
     )
     compress: PluginRef | None = attrs.field(
-        default=PluginRef("gzip"), metadata=about("The compressor for large bodies. `none` for none.", "Every language has gzip.")
+        default=PluginRef("gzip"),
+        metadata=about(
+            "The compressor for large bodies. `none` for none.", "Every language has gzip."
+        ),
     )
     balancer: PluginRef = attrs.field(
         default=PluginRef("random"),
-        metadata=about("Picks the node of an attempt.", "Dubbo's default: even in the long run, and clients cannot fall into step."),
+        metadata=about(
+            "Picks the node of an attempt.",
+            "Dubbo's default: even in the long run, and clients cannot fall into step.",
+        ),
     )
     breaker: PluginRef | None = attrs.field(
-        default=None, metadata=about("Cuts a bad node off. `none` for none.", "Cutting off needs a threshold, and that depends on the service.")
+        default=None,
+        metadata=about(
+            "Cuts a bad node off. `none` for none.",
+            "Cutting off needs a threshold, and that depends on the service.",
+        ),
     )
     limiter: PluginRef | None = attrs.field(
-        default=None, metadata=about("Bounds the calls of this service that run at a time. `none` for none.", "The server has bounds of its own.")
+        default=None,
+        metadata=about(
+            "Bounds the calls of this service that run at a time. `none` for none.",
+            "The server has bounds of its own.",
+        ),
     )
     tags: Annotated[frozenset[str], COMMAS] = attrs.field(
-        default=frozenset(), validator=names_not_empty, metadata=about("Only nodes that have all of these labels.", "Any node.")
+        default=frozenset(),
+        validator=names_not_empty,
+        metadata=about("Only nodes that have all of these labels.", "Any node."),
     )
     token: Secret | None = attrs.field(
         default=None,
@@ -220,19 +306,27 @@ class ClientConfig(CallConfig):
         default=None,
         validator=some_text,
         metadata=about(
-            "Only nodes of this zone. A configured address that states no zone is not filtered.", "Any: a service that runs in one zone would be lost."
+            "Only nodes of this zone. A configured address that states no zone is not filtered.",
+            "Any: a service that runs in one zone would be lost.",
         ),
     )
     methods: Mapping[str, MethodConfig] = attrs.field(
         factory=dict,
         validator=names_not_empty,
-        metadata=about("Values for single methods, by name; `Stats.mean` is a name. Only the keys that concern a call.", "None."),
+        metadata=about(
+            "Values for single methods, by name; `Stats.mean` is a name. Only the keys that concern a call.",
+            "None.",
+        ),
     )
 
     def method(self, name: str) -> MethodConfig:
         """The values for a method: its own where stated, the service's otherwise."""
         found = self.methods.get(name)
-        return found if found is not None else MethodConfig(name=name, **{field: getattr(self, field) for field in CALL_FIELDS})
+        return (
+            found
+            if found is not None
+            else MethodConfig(name=name, **{field: getattr(self, field) for field in CALL_FIELDS})
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -269,8 +363,13 @@ class Config:
         names = ", ".join(self.clients) or "none"
         near = get_close_matches(service, self.clients, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        message = f"no service {service!r} is configured; {hint}configured: {names}"
-        raise ConfigError(message, path=f"{_CLIENTS}.{service}", value=service, expected=f"one of: {names}", source=self.source)
+        raise ConfigError(
+            f"no service {service!r} is configured; {hint}configured: {names}",
+            path=f"{_CLIENTS}.{service}",
+            value=service,
+            expected=f"one of: {names}",
+            source=self.source,
+        )
 
     def origin(self, path: str) -> int | None:
         """The line where a dotted path is stated: ``bee.rpc.client.calc.timeout``. None for a default, and for what came from Python."""
@@ -291,4 +390,6 @@ class Config:
         sections = [f"{_CLIENTS}.{service}", f"{_CLIENTS}.default"]
         if method is not None and field in CALL_FIELDS:
             sections.insert(0, f"{_CLIENTS}.{service}.methods.{method}")
-        return next((path for section in sections if (path := f"{section}.{key}") in self.lines), None)
+        return next(
+            (path for section in sections if (path := f"{section}.{key}") in self.lines), None
+        )

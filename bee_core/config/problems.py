@@ -6,7 +6,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from cattrs import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError, IterableValidationError, StructureHandlerNotFoundError
+from cattrs import (
+    AttributeValidationNote,
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+    StructureHandlerNotFoundError,
+)
 
 from ..errors import ConfigError
 from .field_rules import keys_of, remarks
@@ -58,7 +64,9 @@ class Gathering:
             raise ClassValidationError("several parts are wrong", self.errors, self._cls)
 
 
-def problems(error: Exception, path: str, origin: Origin | None, source: str | None) -> list[ConfigError]:
+def problems(
+    error: Exception, path: str, origin: Origin | None, source: str | None
+) -> list[ConfigError]:
     """Turn an exception of structuring into configuration errors.
 
     Args:
@@ -82,7 +90,15 @@ def raise_all(found: list[ConfigError]) -> None:
     if len(found) == 1:
         raise found[0] from None
     first = found[0]
-    whole = ConfigError(first.message, path=first.path, value=first.value, expected=first.expected, line=first.line, source=first.source, problems=found)
+    whole = ConfigError(
+        first.message,
+        path=first.path,
+        value=first.value,
+        expected=first.expected,
+        line=first.line,
+        source=first.source,
+        problems=found,
+    )
     raise whole from None
 
 
@@ -110,9 +126,13 @@ def _leaf(error: Exception, path: str, *, keyed: bool) -> ConfigError:
     if isinstance(error, MisfitError):
         return ConfigError(str(error), path=path, value=error.value, expected=error.expected)
     if isinstance(error, KeyError) and keyed:
-        return ConfigError("this key is missing, and it has no default", path=path, expected="a value")
+        return ConfigError(
+            "this key is missing, and it has no default", path=path, expected="a value"
+        )
     if isinstance(error, StructureHandlerNotFoundError):
-        return ConfigError(f"the field has a type that cannot be written in a file: {error.type_!r}", path=path)
+        return ConfigError(
+            f"the field has a type that cannot be written in a file: {error.type_!r}", path=path
+        )
     # Validators of attrs put more than their sentence into args.
     message = str(error.args[0]) if error.args else type(error).__name__
     return ConfigError(message, path=path)
@@ -124,9 +144,18 @@ def unknown_key(cls: type, key: str, path: str) -> ConfigError:
     where = f"{path}.{key}" if path else key
     if advice := _elsewhere(cls, key, path):
         return ConfigError(advice, path=where, expected="the key at its place")
-    near = get_close_matches(key, known, n=1, cutoff=0.6) or [name for name in known if name.replace("_", "") == key.lower().replace("-", "").replace("_", "")]
+    near = get_close_matches(key, known, n=1, cutoff=0.6) or [
+        name
+        for name in known
+        if name.replace("_", "") == key.lower().replace("-", "").replace("_", "")
+    ]
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known) or 'nothing'}"
-    return ConfigError(f"unknown key {key!r}; {hint}", path=where, value=key, expected=f"one of: {', '.join(known)}")
+    return ConfigError(
+        f"unknown key {key!r}; {hint}",
+        path=where,
+        value=key,
+        expected=f"one of: {', '.join(known)}",
+    )
 
 
 def _elsewhere(cls: type, key: str, path: str) -> str:

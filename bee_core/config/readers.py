@@ -9,7 +9,20 @@ from typing import Any
 from ..addresses import parse
 from . import scalars
 from .problems import Gathering
-from .scalars import Kind, MisfitError, as_written, is_null, read_bool, read_bytes, read_float, read_int, read_seconds, read_text, read_version, show
+from .scalars import (
+    Kind,
+    MisfitError,
+    as_written,
+    is_null,
+    read_bool,
+    read_bytes,
+    read_float,
+    read_int,
+    read_seconds,
+    read_text,
+    read_version,
+    show,
+)
 
 
 def section(value: Any) -> Mapping[str, Any]:
@@ -17,7 +30,11 @@ def section(value: Any) -> Mapping[str, Any]:
     if is_null(value):
         return {}
     if not isinstance(value, Mapping):
-        raise MisfitError(f"{show(value)} stands where a section with keys is wanted", value=as_written(value), expected="a mapping")
+        raise MisfitError(
+            f"{show(value)} stands where a section with keys is wanted",
+            value=as_written(value),
+            expected="a mapping",
+        )
     return value
 
 
@@ -26,8 +43,13 @@ def _read_url(value: Any) -> str:
     try:
         return parse(text).url
     except ValueError as error:
-        message = str(error) if as_written(value) == text else f"what {show(value)} stands for is not an address"
-        raise MisfitError(message, value=as_written(value), expected="a url, such as tcp://127.0.0.1:9000") from None
+        raise MisfitError(
+            str(error)
+            if as_written(value) == text
+            else f"what {show(value)} stands for is not an address",
+            value=as_written(value),
+            expected="a url, such as tcp://127.0.0.1:9000",
+        ) from None
 
 
 def _read_listen_url(value: Any) -> str:
@@ -37,7 +59,9 @@ def _read_listen_url(value: Any) -> str:
     gathering = Gathering(dict)
     for key in value:
         if key != "url":
-            gathering.part(key, _refuse, f"unknown key {key!r}; an address to listen on has only 'url'", key)
+            gathering.part(
+                key, _refuse, f"unknown key {key!r}; an address to listen on has only 'url'", key
+            )
     url = gathering.part("url", _read_url, value.get("url"))
     gathering.finish()
     return str(url)
@@ -50,7 +74,11 @@ def _refuse(message: str, value: object) -> None:
 def _read_binary(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
-    raise MisfitError(f"{show(value)} is not bytes; a file cannot write them", value=as_written(value), expected="bytes from Python")
+    raise MisfitError(
+        f"{show(value)} is not bytes; a file cannot write them",
+        value=as_written(value),
+        expected="bytes from Python",
+    )
 
 
 SCALARS: dict[type, Callable[[Any], Any]] = {

@@ -50,14 +50,26 @@ Values that are possible one by one and do not go together are warnings of `bee 
 """
 
 _SECTIONS: tuple[tuple[str, type, str], ...] = (
-    ("`bee.rpc.registry`", RegistryConfig, "Who knows which nodes a service has. Left out: nobody, and the addresses in this file are the nodes."),
-    ("`bee.rpc.server`", ServerConfig, "What this program serves. Left out for a program that only calls others."),
+    (
+        "`bee.rpc.registry`",
+        RegistryConfig,
+        "Who knows which nodes a service has. Left out: nobody, and the addresses in this file are the nodes.",
+    ),
+    (
+        "`bee.rpc.server`",
+        ServerConfig,
+        "What this program serves. Left out for a program that only calls others.",
+    ),
     (
         "`bee.rpc.client.<service>`",
         ClientConfig,
         "How a service is called. The keys marked with \\* can also stand under `methods.<method>`, for that method alone.",
     ),
-    ("`bee.rpc.client.<service>.address`", AddressConfig, "A node that is known without a registry. A bare url is short for `{url: …}`."),
+    (
+        "`bee.rpc.client.<service>.address`",
+        AddressConfig,
+        "A node that is known without a registry. A bare url is short for `{url: …}`.",
+    ),
 )
 
 _KINDS = {
@@ -69,7 +81,15 @@ _KINDS = {
     LISTEN: "url",
     OPTIONS: "mapping",
 }
-_NAMES = {str: "text", bool: "yes or no", int: "whole number", float: "number", PluginRef: "plugin", AddressConfig: "address", Secret: "secret"}
+_NAMES = {
+    str: "text",
+    bool: "yes or no",
+    int: "whole number",
+    float: "number",
+    PluginRef: "plugin",
+    AddressConfig: "address",
+    Secret: "secret",
+}
 
 
 def page() -> str:
@@ -77,10 +97,23 @@ def page() -> str:
     parts = [_HEAD]
     for title, cls, text in _SECTIONS:
         attrs.resolve_types(cls)
-        rows = [_row(attribute, cls) for attribute in attrs.fields(cls) if written_at(attribute) != NOT_WRITTEN]
+        rows = [
+            _row(attribute, cls)
+            for attribute in attrs.fields(cls)
+            if written_at(attribute) != NOT_WRITTEN
+        ]
         parts.append(
             "\n".join(
-                [f"## {title}", "", text, "", "| key | value | default | what it does | why this default |", "| --- | --- | --- | --- | --- |", *rows, ""]
+                [
+                    f"## {title}",
+                    "",
+                    text,
+                    "",
+                    "| key | value | default | what it does | why this default |",
+                    "| --- | --- | --- | --- | --- |",
+                    *rows,
+                    "",
+                ]
             )
         )
     return "\n".join(parts)
@@ -94,12 +127,20 @@ def _row(attribute: attrs.Attribute[Any], cls: type) -> str:
         key += " or " + ", ".join(f"`{name}`" for name in others)
     if cls is ClientConfig and attribute.name in CALL_FIELDS:
         key += " \\*"
-    cells = (key, _type(attribute.type), _default(attribute), about.doc, about.why or "There is none: it must be stated.")
+    cells = (
+        key,
+        _type(attribute.type),
+        _default(attribute),
+        about.doc,
+        about.why or "There is none: it must be stated.",
+    )
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _type(type_: Any) -> str:
-    kind = next((mark for mark in getattr(type_, "__metadata__", ()) if isinstance(mark, Kind)), None)
+    kind = next(
+        (mark for mark in getattr(type_, "__metadata__", ()) if isinstance(mark, Kind)), None
+    )
     if kind is SEVERAL or kind is COMMAS:
         element = _type(get_args(get_args(type_)[0])[0])
         return f"{element}, or a list"

@@ -58,7 +58,14 @@ _SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
 _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
-_CORE_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_CORE_BOOLS = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
 _CORE_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _CORE_INFINITY = re.compile(r"[-+]?\.(?:inf|Inf|INF)")
 
@@ -92,7 +99,9 @@ class Text(str):
     plain: bool
     written: str | None
 
-    def __new__(cls, value: str, line: int | None = None, plain: bool = False, written: str | None = None) -> Text:  # noqa: PYI034  Self came with Python 3.11
+    def __new__(  # noqa: PYI034  # 3.10 has no Self
+        cls, value: str, line: int | None = None, plain: bool = False, written: str | None = None
+    ) -> Text:
         """Make a text with its place and style."""
         text = super().__new__(cls, value)
         text.line, text.plain, text.written = line, plain, written
@@ -123,8 +132,18 @@ def is_null(value: object) -> bool:
 
 
 def _misfit(value: object, expected: str, why: str = "") -> MisfitError:
-    what = "no value is given here" if is_null(value) else f"{show(value)} {why}" if why else f"{show(value)} is not {expected}"
-    return MisfitError(f"{what}; write {expected}, or remove the key" if is_null(value) else what, value=as_written(value), expected=expected)
+    what = (
+        "no value is given here"
+        if is_null(value)
+        else f"{show(value)} {why}"
+        if why
+        else f"{show(value)} is not {expected}"
+    )
+    return MisfitError(
+        f"{what}; write {expected}, or remove the key" if is_null(value) else what,
+        value=as_written(value),
+        expected=expected,
+    )
 
 
 def read_text(value: object) -> str:
@@ -195,7 +214,11 @@ def read_bytes(value: object) -> int:
         shift = _SHIFTS[(match[2] or "").lower()]
         if len(whole) > _MOST_DIGITS:
             raise _misfit(value, expected, "is too large")
-        size = float(match[1]) * (1 << shift) if point and fraction.strip("0") else int(whole or "0") << shift
+        size = (
+            float(match[1]) * (1 << shift)
+            if point and fraction.strip("0")
+            else int(whole or "0") << shift
+        )
         if size != int(size):
             raise _misfit(value, expected, "is not a whole number of bytes")
     elif isinstance(value, int) and not isinstance(value, bool):

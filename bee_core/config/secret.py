@@ -56,7 +56,11 @@ class Secret:
 
     def __eq__(self, other: object) -> bool:
         """Equal when they come from the same place."""
-        return isinstance(other, Secret) and self._file == other._file and (self._file is not None or self._values == other._values)
+        return (
+            isinstance(other, Secret)
+            and self._file == other._file
+            and (self._file is not None or self._values == other._values)
+        )
 
     def __hash__(self) -> int:
         return hash((self._file, None if self._file is not None else self._values))
@@ -87,7 +91,9 @@ def read_secret(value: Any) -> Secret:
 def _path_in(value: Mapping[Any, Any]) -> Path:
     file = value.get("file")
     if set(value) != {"file"} or not isinstance(file, (str, Path)) or not str(file).strip():
-        raise ValueError("a token that stands in a file is written {file: /path}, with no other key")
+        raise ValueError(
+            "a token that stands in a file is written {file: /path}, with no other key"
+        )
     return Path(file)
 
 
@@ -104,9 +110,13 @@ def _read(file: Path) -> tuple[str, ...]:
         with file.open("rb") as opened:
             data = opened.read(_MAX_FILE + 1)
     except OSError as error:
-        raise ValueError(f"the file of tokens {file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise ValueError(
+            f"the file of tokens {file} cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from None
     if len(data) > _MAX_FILE:
-        raise ValueError(f"the file of tokens {file} is larger than {_MAX_FILE >> 10} KiB; it has one token a line")
+        raise ValueError(
+            f"the file of tokens {file} is larger than {_MAX_FILE >> 10} KiB; it has one token a line"
+        )
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError:
@@ -120,7 +130,9 @@ def _read(file: Path) -> tuple[str, ...]:
 def _checked(text: str) -> str:
     token = text.strip()
     if not token:
-        raise ValueError("the token is empty; set the variable that it comes from, or remove the key")
+        raise ValueError(
+            "the token is empty; set the variable that it comes from, or remove the key"
+        )
     try:
         size = len(token.encode())
     except UnicodeEncodeError:

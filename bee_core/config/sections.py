@@ -71,15 +71,23 @@ class Root:
 
 def register(made: Converter) -> None:
     """Teach a converter the shape of the file."""
-    made.register_structure_hook_factory(lambda type_: type_ is Root, lambda type_: _root_hook(type_, made))
-    made.register_structure_hook_factory(lambda type_: type_ is Services, lambda _: _services_hook(made))
-    made.register_structure_hook_factory(lambda type_: type_ is ServerConfig, lambda type_: _server_hook(type_, made))
+    made.register_structure_hook_factory(
+        lambda type_: type_ is Root, lambda type_: _root_hook(type_, made)
+    )
+    made.register_structure_hook_factory(
+        lambda type_: type_ is Services, lambda _: _services_hook(made)
+    )
+    made.register_structure_hook_factory(
+        lambda type_: type_ is ServerConfig, lambda type_: _server_hook(type_, made)
+    )
 
 
 def _root_hook(cls: type, made: Converter) -> Any:
     whole = class_hook(cls, made)
     # As in Compose files: a key x-… at the root is a place for anchors.
-    return lambda value, type_: whole({key: item for key, item in section(value).items() if not key.startswith("x-")}, type_)
+    return lambda value, type_: whole(
+        {key: item for key, item in section(value).items() if not key.startswith("x-")}, type_
+    )
 
 
 def _services_hook(made: Converter) -> Any:
@@ -133,8 +141,11 @@ def _client_hook(made: Converter) -> Any:
 
 
 def _no_default_methods() -> None:
-    message = "'default' holds for all services, and methods belong to one; write them as bee.rpc.client.<service>.methods"
-    raise MisfitError(message, value=None, expected="methods below a service")
+    raise MisfitError(
+        "'default' holds for all services, and methods belong to one; write them as bee.rpc.client.<service>.methods",
+        value=None,
+        expected="methods below a service",
+    )
 
 
 def _each(value: Any, read: Callable[[Any], Any]) -> dict[str, Any]:
@@ -159,7 +170,11 @@ def _server_hook(cls: Any, made: Converter) -> Any:
     read_rest = class_hook(cls, made)
     fields = attrs.fields_dict(cls)
     sizes = {name: field_hook(fields[name], made) for name in _SIZES}
-    spelled = {name: (field, field_hook(field, made)) for name, field in fields.items() if remarks(field).aliases}
+    spelled = {
+        name: (field, field_hook(field, made))
+        for name, field in fields.items()
+        if remarks(field).aliases
+    }
 
     def read(value: Any, _: Any) -> Any:
         if isinstance(value, cls):
@@ -192,15 +207,23 @@ def _server_hook(cls: Any, made: Converter) -> Any:
 
 def _no_token() -> None:
     raise MisfitError(
-        "this list is empty, and an empty list lets nobody in; state a token, or remove the key to let everybody in", value=None, expected="a token"
+        "this list is empty, and an empty list lets nobody in; state a token, or remove the key to let everybody in",
+        value=None,
+        expected="a token",
     )
 
 
 def _twice(keys: list[str]) -> None:
-    raise MisfitError(f"{' and '.join(map(repr, keys))} are spellings of one key; keep one of them", value=keys[1], expected="one spelling")
+    raise MisfitError(
+        f"{' and '.join(map(repr, keys))} are spellings of one key; keep one of them",
+        value=keys[1],
+        expected="one spelling",
+    )
 
 
-def _take_all_sizes(item: Any, key: str, gathering: Gathering, sizes: Mapping[str, Any], found: dict[str, Any]) -> Any:
+def _take_all_sizes(
+    item: Any, key: str, gathering: Gathering, sizes: Mapping[str, Any], found: dict[str, Any]
+) -> Any:
     """As :func:`_take_sizes`, for one codec or a list. The bounds hold for the server as a whole, so two codecs cannot state different ones."""
     rest = []
     for index, codec in enumerate(item if isinstance(item, list) else [item]):
@@ -215,13 +238,20 @@ def _take_all_sizes(item: Any, key: str, gathering: Gathering, sizes: Mapping[st
 
 
 def _different(name: str, value: Any) -> None:
-    raise MisfitError(f"{name} holds for the whole server, and another codec states another one; state it once", value=value, expected=f"one {name}")
+    raise MisfitError(
+        f"{name} holds for the whole server, and another codec states another one; state it once",
+        value=value,
+        expected=f"one {name}",
+    )
 
 
 def _placed(entries: tuple[Any, ...], path: str, item: Any) -> tuple[Any, ...]:
     listed = isinstance(item, list)
     return tuple(
-        attrs.evolve(entry, path=f"{path}[{index}]" if listed else path) if isinstance(entry, PluginRef) else entry for index, entry in enumerate(entries)
+        attrs.evolve(entry, path=f"{path}[{index}]" if listed else path)
+        if isinstance(entry, PluginRef)
+        else entry
+        for index, entry in enumerate(entries)
     )
 
 
@@ -247,7 +277,10 @@ def assemble(root: Root, lines: Mapping[str, int | None], source: str | None) ->
 def _service(name: str, stated: Stated, default: ClientConfig) -> ClientConfig:
     path = f"{_CLIENT}.{name}"
     service: ClientConfig = attrs.evolve(_overlay(default, stated, path), name=name)
-    methods = {method: _overlay(service.method(method), own, f"{path}.methods.{method}") for method, own in stated.methods.items()}
+    methods = {
+        method: _overlay(service.method(method), own, f"{path}.methods.{method}")
+        for method, own in stated.methods.items()
+    }
     return attrs.evolve(service, methods=methods) if methods else service
 
 
@@ -258,5 +291,7 @@ def _overlay(below: Any, stated: Stated, path: str) -> Any:
         value = getattr(stated.values, field)
         if field in _JOINED:
             value = {**getattr(below, field), **value}
-        changes[field] = attrs.evolve(value, path=f"{path}.{field}") if isinstance(value, PluginRef) else value
+        changes[field] = (
+            attrs.evolve(value, path=f"{path}.{field}") if isinstance(value, PluginRef) else value
+        )
     return attrs.evolve(below, **changes)

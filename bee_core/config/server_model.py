@@ -6,7 +6,18 @@ from typing import Annotated
 
 import attrs
 
-from .field_rules import about, at_least, canonical_url, canonical_urls, names_not_empty, not_wildcard, positive, some, some_text, version
+from .field_rules import (
+    about,
+    at_least,
+    canonical_url,
+    canonical_urls,
+    names_not_empty,
+    not_wildcard,
+    positive,
+    some,
+    some_text,
+    version,
+)
 from .scalars import COMMAS, LISTEN, SEVERAL, VERSION, Bytes, Seconds
 from .secret import Secret  # noqa: TC001  cattrs reads the annotations
 from .settings import MAX_INFLATED, MAX_SIZE, PluginRef
@@ -16,13 +27,18 @@ from .settings import MAX_INFLATED, MAX_SIZE, PluginRef
 class ServerConfig:
     """``bee.rpc.server``: what this program serves, where, and within which bounds."""
 
-    name: str = attrs.field(validator=some_text, metadata=about("The service's name, which clients ask for."))
-    desc: str = attrs.field(default="", metadata=about("What it is, for people.", "Nothing to say."))
+    name: str = attrs.field(
+        validator=some_text, metadata=about("The service's name, which clients ask for.")
+    )
+    desc: str = attrs.field(
+        default="", metadata=about("What it is, for people.", "Nothing to say.")
+    )
     version: Annotated[str, VERSION] = attrs.field(
         default="0.0.0",
         validator=version,
         metadata=about(
-            "The version served. `2.0` is 2.0.0, and `1.10` stays 1.10.", "The lowest: a range such as `>=1` does not find a server that states none."
+            "The version served. `2.0` is 2.0.0, and `1.10` stays 1.10.",
+            "The lowest: a range such as `>=1` does not find a server that states none.",
         ),
     )
     register: bool = attrs.field(
@@ -35,24 +51,39 @@ class ServerConfig:
     codecs: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
         default=(PluginRef("json"),),
         validator=some,
-        metadata=about("The codecs that clients may use: one, or a list.", "The client's default.", key="macher", aliases=("codec", "codecs")),
+        metadata=about(
+            "The codecs that clients may use: one, or a list.",
+            "The client's default.",
+            key="macher",
+            aliases=("codec", "codecs"),
+        ),
     )
     max_size: Bytes = attrs.field(
-        default=MAX_SIZE.default, validator=MAX_SIZE.validator, metadata=about(MAX_SIZE.doc, MAX_SIZE.why, unit="bytes", key="macher.options.max_size")
+        default=MAX_SIZE.default,
+        validator=MAX_SIZE.validator,
+        metadata=about(MAX_SIZE.doc, MAX_SIZE.why, unit="bytes", key="macher.options.max_size"),
     )
     max_inflated: Bytes = attrs.field(
         default=MAX_INFLATED.default,
         validator=MAX_INFLATED.validator,
-        metadata=about(MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="macher.options.max_inflated"),
+        metadata=about(
+            MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="macher.options.max_inflated"
+        ),
     )
     compressors: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
         default=(PluginRef("gzip"),),
-        metadata=about("The compressors that clients may use: one, or a list; `none` for none.", "The client's default.", aliases=("compress",)),
+        metadata=about(
+            "The compressors that clients may use: one, or a list; `none` for none.",
+            "The client's default.",
+            aliases=("compress",),
+        ),
     )
     transports: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
         default=(),
         metadata=about(
-            "Options for transports. Which one is used follows from the scheme of each address.", "A transport's own defaults.", aliases=("transport",)
+            "Options for transports. Which one is used follows from the scheme of each address.",
+            "A transport's own defaults.",
+            aliases=("transport",),
         ),
     )
     address: Annotated[tuple[Annotated[str, LISTEN], ...], SEVERAL] = attrs.field(
@@ -68,23 +99,33 @@ class ServerConfig:
         default=None,
         converter=attrs.converters.optional(canonical_url),
         validator=not_wildcard,
-        metadata=about("The address that is announced, where clients reach it under another one. Port 0 stands for the real port.", "The address listened on."),
+        metadata=about(
+            "The address that is announced, where clients reach it under another one. Port 0 stands for the real port.",
+            "The address listened on.",
+        ),
     )
     max_conn_size: int = attrs.field(
         default=1000,
         validator=at_least(1),
-        metadata=about("Connections open at a time; one more is refused.", "As in the example configuration; below the usual 1,024 descriptors."),
+        metadata=about(
+            "Connections open at a time; one more is refused.",
+            "As in the example configuration; below the usual 1,024 descriptors.",
+        ),
     )
     max_pool_size: int = attrs.field(
         default=64,
         validator=at_least(1),
-        metadata=about("Threads for handlers that are plain `def`.", "Enough for handlers that wait; more of them only contend for the interpreter."),
+        metadata=about(
+            "Threads for handlers that are plain `def`.",
+            "Enough for handlers that wait; more of them only contend for the interpreter.",
+        ),
     )
     max_in_flight: int = attrs.field(
         default=1024,
         validator=at_least(1),
         metadata=about(
-            "Requests that run or wait for a thread; one more is rejected before any work.", "About one a connection, so one client cannot fill it."
+            "Requests that run or wait for a thread; one more is rejected before any work.",
+            "About one a connection, so one client cannot fill it.",
         ),
     )
     limiter: PluginRef | None = attrs.field(
@@ -97,22 +138,37 @@ class ServerConfig:
     backlog: int = attrs.field(
         default=1024,
         validator=at_least(1),
-        metadata=about("Connections that wait to be accepted.", "As in the example configuration; the system lowers it to its own bound."),
+        metadata=about(
+            "Connections that wait to be accepted.",
+            "As in the example configuration; the system lowers it to its own bound.",
+        ),
     )
     read_timeout: Seconds = attrs.field(
         default=10.0,
         validator=positive,
-        metadata=about("What a peer may take from the first to the last byte of a frame. Idle connections stay.", "The same as the client's.", unit="seconds"),
+        metadata=about(
+            "What a peer may take from the first to the last byte of a frame. Idle connections stay.",
+            "The same as the client's.",
+            unit="seconds",
+        ),
     )
     write_timeout: Seconds = attrs.field(
         default=10.0,
         validator=positive,
-        metadata=about("How long a peer may leave replies unread before it is cut off.", "The same as the client's.", unit="seconds"),
+        metadata=about(
+            "How long a peer may leave replies unread before it is cut off.",
+            "The same as the client's.",
+            unit="seconds",
+        ),
     )
     drain_timeout: Seconds = attrs.field(
         default=10.0,
         validator=at_least(0),
-        metadata=about("How long calls in flight may take to end after SIGTERM.", "Well within the 30 s that Kubernetes grants a pod.", unit="seconds"),
+        metadata=about(
+            "How long calls in flight may take to end after SIGTERM.",
+            "Well within the 30 s that Kubernetes grants a pod.",
+            unit="seconds",
+        ),
     )
     workers: int = attrs.field(
         default=1,
@@ -123,11 +179,22 @@ class ServerConfig:
         ),
     )
     weight: float = attrs.field(
-        default=1.0, validator=at_least(0), metadata=about("Its share of the calls, relative to the other servers; 0 gets none.", "All servers the same.")
+        default=1.0,
+        validator=at_least(0),
+        metadata=about(
+            "Its share of the calls, relative to the other servers; 0 gets none.",
+            "All servers the same.",
+        ),
     )
-    zone: str | None = attrs.field(default=None, validator=some_text, metadata=about("The place it runs in, for balancers that prefer near nodes.", "Unknown."))
+    zone: str | None = attrs.field(
+        default=None,
+        validator=some_text,
+        metadata=about("The place it runs in, for balancers that prefer near nodes.", "Unknown."),
+    )
     tags: Annotated[frozenset[str], COMMAS] = attrs.field(
-        default=frozenset(), validator=names_not_empty, metadata=about("Labels that a client can ask for.", "None.")
+        default=frozenset(),
+        validator=names_not_empty,
+        metadata=about("Labels that a client can ask for.", "None."),
     )
     tokens: Annotated[tuple[Secret, ...], SEVERAL] = attrs.field(
         default=(),
@@ -139,7 +206,11 @@ class ServerConfig:
         ),
     )
     send_tracebacks: bool = attrs.field(
-        default=False, metadata=about("Send the traceback of a handler's exception to the client.", "Tracebacks tell outsiders about the inside.")
+        default=False,
+        metadata=about(
+            "Send the traceback of a handler's exception to the client.",
+            "Tracebacks tell outsiders about the inside.",
+        ),
     )
 
     def transport(self, scheme: str) -> PluginRef:

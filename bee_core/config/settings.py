@@ -25,7 +25,9 @@ class PluginRef:
     """
 
     name: str = attrs.field(validator=some_text, metadata=about("The plugin's name."))
-    options: Annotated[Mapping[str, Any], OPTIONS] = attrs.field(factory=dict, repr=False, metadata=about("The plugin's options; it checks them itself."))
+    options: Annotated[Mapping[str, Any], OPTIONS] = attrs.field(
+        factory=dict, repr=False, metadata=about("The plugin's options; it checks them itself.")
+    )
     path: str = attrs.field(default="", eq=False)
 
 

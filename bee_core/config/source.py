@@ -23,7 +23,9 @@ MAX_DEPTH = 64
 MAX_NODES = 100_000
 """Mappings, lists and scalars, with aliases written out: bounds what aliases of aliases can grow to."""
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's parser is ten times faster, and in every binary wheel of PyYAML
+_LOADER: Any = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # libyaml's parser is ten times faster, and in every binary wheel of PyYAML
 _CORE = "tag:yaml.org,2002:"
 _AS_TEXT = frozenset({"!", f"{_CORE}str"})
 _BY_FIELD = frozenset(f"{_CORE}{name}" for name in ("int", "float", "bool", "null"))
@@ -37,12 +39,19 @@ def decode(data: bytes, name: str | None) -> str:
         ConfigError: It is too large, or not UTF-8; ``line`` says where.
     """
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"the file is larger than {MAX_BYTES >> 20} MiB; this is not a configuration", source=name)
+        raise ConfigError(
+            f"the file is larger than {MAX_BYTES >> 20} MiB; this is not a configuration",
+            source=name,
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8", line=line, source=name) from None
+        raise ConfigError(
+            f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8",
+            line=line,
+            source=name,
+        ) from None
 
 
 def parse(text: str, name: str | None = None) -> dict[Text, Any]:
@@ -59,7 +68,10 @@ def parse(text: str, name: str | None = None) -> dict[Text, Any]:
         ConfigError: It is not YAML, is empty, has several documents, duplicate keys, foreign tags, or is too large; ``line`` says where.
     """
     if len(text) > MAX_BYTES:
-        raise ConfigError(f"the text is larger than {MAX_BYTES >> 20} MiB; this is not a configuration", source=name)
+        raise ConfigError(
+            f"the text is larger than {MAX_BYTES >> 20} MiB; this is not a configuration",
+            source=name,
+        )
     tree = _Tree(name)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -67,18 +79,29 @@ def parse(text: str, name: str | None = None) -> dict[Text, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"this is not YAML: {what}", line=mark.line + 1 if mark else None, source=name) from None
+        raise ConfigError(
+            f"this is not YAML: {what}", line=mark.line + 1 if mark else None, source=name
+        ) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else None
-        raise ConfigError("this is not YAML: a character that YAML does not allow", line=line, source=name) from None
+        raise ConfigError(
+            "this is not YAML: a character that YAML does not allow", line=line, source=name
+        ) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"this is not YAML: {error}", source=name) from None
     root = tree.root
     if root is None or (isinstance(root, Text) and root.plain and not root):
-        raise ConfigError("the file is empty; a configuration begins with the key 'bee'", line=1, source=name)
+        raise ConfigError(
+            "the file is empty; a configuration begins with the key 'bee'", line=1, source=name
+        )
     if not isinstance(root, dict):
         what = "a list" if isinstance(root, list) else "text"
-        raise ConfigError(f"the root is {what}; a configuration begins with the key 'bee'", line=tree.root_line, source=name, expected="a mapping")
+        raise ConfigError(
+            f"the root is {what}; a configuration begins with the key 'bee'",
+            line=tree.root_line,
+            source=name,
+            expected="a mapping",
+        )
     return root
 
 
@@ -115,7 +138,10 @@ class _Tree:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                raise self._error("a second document begins here; a configuration is one document, so remove the '---'", line)
+                raise self._error(
+                    "a second document begins here; a configuration is one document, so remove the '---'",
+                    line,
+                )
         elif isinstance(event, yaml.ScalarEvent):
             self._add(self._scalar(event, line), 1, line, event.anchor)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
@@ -127,9 +153,13 @@ class _Tree:
         elif isinstance(event, yaml.AliasEvent):
             value, size = self._anchors.get(event.anchor or "", (None, 0))
             if not size:
-                raise self._error(f"the alias *{event.anchor} refers to an anchor that is not there", line)
+                raise self._error(
+                    f"the alias *{event.anchor} refers to an anchor that is not there", line
+                )
             if value is _UNFINISHED:
-                raise self._error(f"the alias *{event.anchor} stands inside of what it refers to", line)
+                raise self._error(
+                    f"the alias *{event.anchor} stands inside of what it refers to", line
+                )
             self._add(value, size, line, None)
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> Text:
@@ -137,16 +167,23 @@ class _Tree:
             return Text(event.value, line, plain=event.implicit[0])
         if event.tag in _BY_FIELD:
             return Text(event.value, line, plain=True)
-        raise self._error(f"the tag {event.tag!r} is not allowed; the type of a value follows from its key", line)
+        raise self._error(
+            f"the tag {event.tag!r} is not allowed; the type of a value follows from its key", line
+        )
 
     def _begin(self, event: yaml.CollectionStartEvent, line: int) -> None:
         if event.tag is not None and event.tag not in _COLLECTIONS:
-            raise self._error(f"the tag {event.tag!r} is not allowed; the type of a value follows from its key", line)
+            raise self._error(
+                f"the tag {event.tag!r} is not allowed; the type of a value follows from its key",
+                line,
+            )
         if len(self._open) >= MAX_DEPTH:
             raise self._error(f"mappings and lists are nested deeper than {MAX_DEPTH}", line)
         if event.anchor:
             self._anchors[event.anchor] = (_UNFINISHED, 1)
-        self._open.append(_Open({} if isinstance(event, yaml.MappingStartEvent) else [], line, event.anchor))
+        self._open.append(
+            _Open({} if isinstance(event, yaml.MappingStartEvent) else [], line, event.anchor)
+        )
 
     def _add(self, value: Any, size: int, line: int, anchor: str | None) -> None:
         if anchor:
@@ -157,7 +194,9 @@ class _Tree:
         parent = self._open[-1]
         parent.size += size
         if parent.size > MAX_NODES:
-            raise self._error(f"with its aliases written out this has more than {MAX_NODES:,} values", line)
+            raise self._error(
+                f"with its aliases written out this has more than {MAX_NODES:,} values", line
+            )
         if isinstance(parent.value, list):
             parent.value.append(value)
         elif parent.key is None:

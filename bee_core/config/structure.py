@@ -46,7 +46,11 @@ def structure_config(expansion: Expansion, source: str | None) -> Config:
         root: Root = converter().structure(expansion.tree, Root)
     except Exception as error:
         # A value whose variable is missing reads as nothing; that it then does not fit its field is no news.
-        found += [problem for problem in problems(error, "", expansion.lines.get, source) if problem.path not in seen]
+        found += [
+            problem
+            for problem in problems(error, "", expansion.lines.get, source)
+            if problem.path not in seen
+        ]
         raise_all(found)
         raise
     raise_all(found)
@@ -54,7 +58,12 @@ def structure_config(expansion: Expansion, source: str | None) -> Config:
 
 
 def structure_options(
-    cls: type[T] | None, raw_options: Mapping[str, Any], path: str, origin: Config | Origin | None = None, *, source: str | None = None
+    cls: type[T] | None,
+    raw_options: Mapping[str, Any],
+    path: str,
+    origin: Config | Origin | None = None,
+    *,
+    source: str | None = None,
 ) -> T | None:
     """Make a plugin's options from what the configuration says.
 
@@ -75,7 +84,15 @@ def structure_options(
         source = source or origin.source
         origin = origin.origin
     if cls is None:
-        found = [ConfigError("this plugin takes no options; remove them", path=f"{path}.{key}", value=key, expected="no options") for key in raw_options]
+        found = [
+            ConfigError(
+                "this plugin takes no options; remove them",
+                path=f"{path}.{key}",
+                value=key,
+                expected="no options",
+            )
+            for key in raw_options
+        ]
         for problem in found:
             problem.line, problem.source = (origin(problem.path) if origin else None), source
         raise_all(found)

@@ -34,7 +34,13 @@ class ClientDiscovery(Generic[C]):
     """
 
     def __init__(
-        self, assembly: Assembly[C], plane: ControlPlane, deliver: Callable[[Service[C], Snapshot], None], *, clock: Callable[[], float], rng: Random
+        self,
+        assembly: Assembly[C],
+        plane: ControlPlane,
+        deliver: Callable[[Service[C], Snapshot], None],
+        *,
+        clock: Callable[[], float],
+        rng: Random,
     ) -> None:
         self._plane = plane
         self._assembly = assembly
@@ -127,5 +133,7 @@ class ClientDiscovery(Generic[C]):
         return objection
 
 
-def _deliverer(service: Service[C], deliver: Callable[[Service[C], Snapshot], None]) -> Callable[[Snapshot], None]:
+def _deliverer(
+    service: Service[C], deliver: Callable[[Service[C], Snapshot], None]
+) -> Callable[[Snapshot], None]:
     return lambda snapshot: deliver(service, snapshot)

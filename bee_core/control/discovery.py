@@ -148,7 +148,9 @@ class Discovery:
         with self._lock:
             if self._current is not None:
                 return
-            nodes, source = (self._remembered, "cache") if self._remembered else (self._addresses, "address")
+            nodes, source = (
+                (self._remembered, "cache") if self._remembered else (self._addresses, "address")
+            )
             if not nodes:
                 return
             snapshot = self._next(source, nodes)  # type: ignore[arg-type]  # two literals
@@ -160,7 +162,11 @@ class Discovery:
 
     def explain(self) -> str:
         """Why no node is known, and what to do, for a call that finds none."""
-        said = "has not answered yet" if self._trouble is None else f"is out of reach ({_said(self._trouble)})"
+        said = (
+            "has not answered yet"
+            if self._trouble is None
+            else f"is out of reach ({_said(self._trouble)})"
+        )
         return (
             f"the registry {self._registry_name} {said}, no list of it is kept on disk in {self._cache.folder}, and bee.rpc.client.{self.service}.address names no node. "
             f"Start the registry, correct bee.rpc.registry.address, or set an address as the last resort"
@@ -186,7 +192,9 @@ class Discovery:
                 try:
                     await self._watch()
                     error: Exception = RegistryError("the watch ended")
-                except Exception as caught:  # a plugin's; whatever it is, the registry is asked again
+                except (
+                    Exception
+                ) as caught:  # a plugin's; whatever it is, the registry is asked again
                     error = caught
                 if self._clock() - since > self._backoff.cap:
                     failures = 0
@@ -230,7 +238,12 @@ class Discovery:
     def _heard(self, snapshot: Snapshot) -> None:
         if self._trouble is not None:
             self._trouble = None
-            log.info("the registry %s is back: it lists %s of %s", self._registry_name, _count(snapshot.nodes), self.service)
+            log.info(
+                "the registry %s is back: it lists %s of %s",
+                self._registry_name,
+                _count(snapshot.nodes),
+                self.service,
+            )
         changes = self._own_changes(snapshot)
         self._heard_revision = snapshot.revision
         nodes = snapshot.nodes if changes is not None else self._sound(snapshot.nodes)
@@ -248,9 +261,19 @@ class Discovery:
     def _own_changes(self, snapshot: Snapshot) -> Changes | None:
         """What changed, told by this object's own revisions; None where the whole list must be looked at."""
         changes, current = snapshot.changes, self._current
-        if changes is None or changes.since != self._heard_revision or self._left_out or self._guard.holding:
+        if (
+            changes is None
+            or changes.since != self._heard_revision
+            or self._left_out
+            or self._guard.holding
+        ):
             return None
-        if current is None or current.source != "registry" or not snapshot.nodes or len(self._sound(changes.put)) < len(changes.put):
+        if (
+            current is None
+            or current.source != "registry"
+            or not snapshot.nodes
+            or len(self._sound(changes.put)) < len(changes.put)
+        ):
             return None
         return Changes(current.revision, changes.put, changes.gone)
 
@@ -260,8 +283,18 @@ class Discovery:
         self.fall_back()  # no use in waiting on where something is known
         if first:
             current = self._current
-            rest = f"calls go on with {_count(current.nodes)} known from the {current.source}" if current is not None and current.nodes else "no node is known"
-            log.warning("the registry %s is out of reach for %s: %s; %s", self._registry_name, self.service, _said(error), rest)
+            rest = (
+                f"calls go on with {_count(current.nodes)} known from the {current.source}"
+                if current is not None and current.nodes
+                else "no node is known"
+            )
+            log.warning(
+                "the registry %s is out of reach for %s: %s; %s",
+                self._registry_name,
+                self.service,
+                _said(error),
+                rest,
+            )
 
     def _sound(self, nodes: Iterable[Node]) -> tuple[Node, ...]:
         """Leave out what could not be called whatever is done: one bad entry must not cost the service its good ones."""
@@ -272,7 +305,11 @@ class Discovery:
                 sound.append(node)
             elif not self._warned:
                 self._warned = True
-                log.warning("a node of %s is left out: %s (said once; bee nodes lists the others)", self.service, reason)
+                log.warning(
+                    "a node of %s is left out: %s (said once; bee nodes lists the others)",
+                    self.service,
+                    reason,
+                )
         return tuple(sound)
 
     def _publish(self, nodes: tuple[Node, ...], changes: Changes | None = None) -> None:
@@ -283,7 +320,9 @@ class Discovery:
             snapshot = self._next("registry", nodes, changes)
         self._hand_on(snapshot)
 
-    def _next(self, source: Source, nodes: tuple[Node, ...], changes: Changes | None = None) -> Snapshot:
+    def _next(
+        self, source: Source, nodes: tuple[Node, ...], changes: Changes | None = None
+    ) -> Snapshot:
         self._revision += 1
         self._current = Snapshot(self._revision, source, nodes, changes)
         return self._current
@@ -292,7 +331,12 @@ class Discovery:
         try:
             self._deliver(snapshot)
         except Exception as error:  # of a balancer or a transport; the next list may do
-            log.warning("the nodes of %s could not be taken over: %s", self.service, _said(error), exc_info=error)
+            log.warning(
+                "the nodes of %s could not be taken over: %s",
+                self.service,
+                _said(error),
+                exc_info=error,
+            )
         self._release()
 
     def _release(self) -> None:

@@ -85,10 +85,18 @@ class EmptyListGuard:
             if serving and not said:
                 said = True
                 log.warning(
-                    "the registry %s lists no node of %s; what still answers (%d) is kept for %g s", self._registry_name, self._service, len(serving), bound
+                    "the registry %s lists no node of %s; what still answers (%d) is kept for %g s",
+                    self._registry_name,
+                    self._service,
+                    len(serving),
+                    bound,
                 )
             elif said and not serving:
-                log.warning("the registry %s still lists no node of %s: the last ones are let go", self._registry_name, self._service)
+                log.warning(
+                    "the registry %s still lists no node of %s: the last ones are let go",
+                    self._registry_name,
+                    self._service,
+                )
             if serving != kept:
                 kept = serving
                 self._publish(kept)
@@ -106,4 +114,8 @@ class EmptyListGuard:
                 except Exception:  # a transport's; a node that cannot be asked does not answer
                     return False
 
-        return tuple(node for node, serves in zip(nodes, await asyncio.gather(*map(ask, nodes)), strict=True) if serves)
+        return tuple(
+            node
+            for node, serves in zip(nodes, await asyncio.gather(*map(ask, nodes)), strict=True)
+            if serves
+        )

@@ -26,7 +26,9 @@ log = logging.getLogger("bee.control")
 STOP_TIMEOUT = 2.0
 """Seconds that ``stop`` gives tasks to end: a revoked lease takes one round trip, and nobody waits longer for a program to leave."""
 
-_FILE_THREADS = 4  # for files and name resolution, both rare; four keep one slow disk from holding up the rest
+_FILE_THREADS = (
+    4  # for files and name resolution, both rare; four keep one slow disk from holding up the rest
+)
 
 _inherited: list[object] = []
 """In a forked child: what the parent's plane left behind. Kept, so that no destructor of it runs: a generator's ``finally`` could write to a socket of the parent."""
@@ -74,7 +76,13 @@ class Handle:
         self._plane._tasks.discard(task)  # noqa: SLF001  # two halves of one thing
         if not task.cancelled() and (error := task.exception()) is not None:
             self.error = error
-            log.error("a task of the control plane %s ended with %s: %s", self._plane.name, type(error).__name__, error, exc_info=error)
+            log.error(
+                "a task of the control plane %s ended with %s: %s",
+                self._plane.name,
+                type(error).__name__,
+                error,
+                exc_info=error,
+            )
         self._over.set()
 
 
@@ -198,7 +206,9 @@ class ControlPlane:
     def _start(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
-        self._thread = Thread(target=self._work, args=(self._loop,), name=f"bee-control-{self.name}", daemon=True)
+        self._thread = Thread(
+            target=self._work, args=(self._loop,), name=f"bee-control-{self.name}", daemon=True
+        )
         self._thread.start()
 
     def _begin_stop(self, timeout: float) -> Thread | None:
@@ -211,12 +221,17 @@ class ControlPlane:
 
     def _is_gone(self, thread: Thread) -> bool:
         if thread.is_alive():
-            log.warning("the control plane %s did not stop in time: a plugin blocks its event loop; its thread ends with the process", self.name)
+            log.warning(
+                "the control plane %s did not stop in time: a plugin blocks its event loop; its thread ends with the process",
+                self.name,
+            )
             return False
         return True
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        executor = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix=f"bee-control-{self.name}-files")
+        executor = ThreadPoolExecutor(
+            _FILE_THREADS, thread_name_prefix=f"bee-control-{self.name}-files"
+        )
         loop.set_default_executor(executor)
         loop.set_exception_handler(self._complain)
         asyncio.set_event_loop(loop)
@@ -225,7 +240,9 @@ class ControlPlane:
             loop.run_forever()
         finally:
             # On a thread of its own, since a file or a resolver that hangs cannot be waited for.
-            ending = Thread(target=executor.shutdown, name=f"bee-control-{self.name}-ending", daemon=True)
+            ending = Thread(
+                target=executor.shutdown, name=f"bee-control-{self.name}-ending", daemon=True
+            )
             ending.start()
             ending.join(_GRACE)
             asyncio.set_event_loop(None)
@@ -242,7 +259,11 @@ class ControlPlane:
             if tasks:
                 _, stubborn = await asyncio.wait(tasks, timeout=timeout)
                 if stubborn:
-                    log.warning("the control plane %s left %d tasks that did not end when they were cancelled", self.name, len(stubborn))
+                    log.warning(
+                        "the control plane %s left %d tasks that did not end when they were cancelled",
+                        self.name,
+                        len(stubborn),
+                    )
             for make_coroutine in self._at_stop:
                 await self._close(make_coroutine, max(0.1, until - loop.time()))
             await asyncio.wait_for(loop.shutdown_asyncgens(), max(0.1, until - loop.time()))
@@ -253,7 +274,12 @@ class ControlPlane:
         try:
             await asyncio.wait_for(make_coroutine(), timeout)
         except Exception as error:  # what is closed is a plugin's; the rest is closed all the same
-            log.warning("the control plane %s could not close all: %s: %s", self.name, type(error).__name__, error)
+            log.warning(
+                "the control plane %s could not close all: %s: %s",
+                self.name,
+                type(error).__name__,
+                error,
+            )
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

@@ -54,10 +54,20 @@ class Prober:
         self._tasks: dict[tuple[str, str], object] = {}
         self._pings: dict[tuple[str, str], int] = {}  # since the breaker was closed
 
-    def breaker_changed(self, service: Service[Any], node: Node, before: BreakerState, after: BreakerState) -> None:
+    def breaker_changed(
+        self, service: Service[Any], node: Node, before: BreakerState, after: BreakerState
+    ) -> None:
         """Take the news that a node's breaker changed: log it, tell the service's observers, probe the node if it was cut off. From any thread."""
         level = logging.WARNING if after == "open" else logging.INFO
-        log.log(level, "%s: the breaker of %s went from %s to %s%s", service.name, node, before, after, _MEANING[after])
+        log.log(
+            level,
+            "%s: the breaker of %s went from %s to %s%s",
+            service.name,
+            node,
+            before,
+            after,
+            _MEANING[after],
+        )
         service.observe_breaker(node, before, after)
         if after == "open":
             self.probe(service, node)
@@ -89,7 +99,14 @@ class Prober:
             for state in service.nodes.cut_off():
                 self.probe(service, state.node)
 
-    async def _probe(self, service: Service[Any], node: Node, breaker: Breaker, key: tuple[str, str], token: object) -> None:
+    async def _probe(
+        self,
+        service: Service[Any],
+        node: Node,
+        breaker: Breaker,
+        key: tuple[str, str],
+        token: object,
+    ) -> None:
         while True:
             await asyncio.sleep(self._pause(self._pings.get(key, 0)))
             state = service.nodes.states.get(node.id)

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from ..interfaces import Instance, Lease, Registry
 
-EventName = Literal["registered", "registered_again", "lease_lost", "registry_out_of_reach", "registry_in_reach", "not_deregistered"]
+EventName = Literal[
+    "registered",
+    "registered_again",
+    "lease_lost",
+    "registry_out_of_reach",
+    "registry_in_reach",
+    "not_deregistered",
+]
 
 _BASE = 0.2
 """Seconds, the first ceiling of the pauses between attempts to register: a registry that restarts is back after about a second."""
@@ -136,7 +143,9 @@ class Registration:
         if lease is None and registering is not None:
             if not registering.done():
                 registering.cancel()
-                self._report(RegistrationEvent("not_deregistered", reason="the registry did not answer"))
+                self._report(
+                    RegistrationEvent("not_deregistered", reason="the registry did not answer")
+                )
                 return False
             if not registering.cancelled() and registering.exception() is None:
                 lease = registering.result()
@@ -156,7 +165,9 @@ class Registration:
                 await asyncio.sleep(self._interval / 10)
             # The lease counts from before the request: the registry cannot have begun to count earlier.
             self._renewed = self._clock()
-            registering = self._registering = asyncio.ensure_future(self._registry.register(self._instance))
+            registering = self._registering = asyncio.ensure_future(
+                self._registry.register(self._instance)
+            )
             reason = f"no answer within {self._patience:g} s"
             try:
                 await asyncio.wait((registering,), timeout=self._patience)

@@ -66,7 +66,10 @@ class SnapshotCache:
             try:
                 self._folder = default_folder()
             except RuntimeError:  # a user without a home directory
-                self._folder = Path(tempfile.gettempdir()) / f"bee-cache-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+                self._folder = (
+                    Path(tempfile.gettempdir())
+                    / f"bee-cache-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+                )
         return self._folder
 
     def path(self, service: str) -> Path:
@@ -82,12 +85,17 @@ class SnapshotCache:
             _refuse_strangers(path)
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                raw = file.read(min(size, MAX_BYTES) + 1)  # read() makes room for what it is asked for, whether it is there or not
+                raw = file.read(
+                    min(size, MAX_BYTES) + 1
+                )  # read() makes room for what it is asked for, whether it is there or not
             return self._parse(raw, service)
         except FileNotFoundError:
             return ()
         except Exception as error:  # whatever is in the file, the client goes on without it
-            self._warn("read", f"the list of {service} kept in {path} is not used: {_said(error)}; it is replaced when the registry answers")
+            self._warn(
+                "read",
+                f"the list of {service} kept in {path} is not used: {_said(error)}; it is replaced when the registry answers",
+            )
             return ()
 
     def save(self, service: str, nodes: tuple[Node, ...]) -> bool:
@@ -100,7 +108,10 @@ class SnapshotCache:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _replace(path, raw)
         except Exception as error:  # a full disk, no permission, no home: the client only loses its list for the next start
-            self._warn("write", f"the list of {service} cannot be kept in {path}: {_said(error)}; set BEE_CACHE_DIR to a folder that can be written")
+            self._warn(
+                "write",
+                f"the list of {service} cannot be kept in {path}: {_said(error)}; set BEE_CACHE_DIR to a folder that can be written",
+            )
             return False
         return True
 
@@ -109,7 +120,9 @@ class SnapshotCache:
             raise ValueError(f"it is larger than {MAX_BYTES} bytes")
         written = msgspec.json.decode(raw, type=_Format).format
         if written != FORMAT:
-            raise ValueError(f"it has format {str(written)[:20]}, and this bee reads format {FORMAT}")
+            raise ValueError(
+                f"it has format {str(written)[:20]}, and this bee reads format {FORMAT}"
+            )
         document = msgspec.json.decode(raw, type=_Document)
         if document.sha256 != _checksum(bytes(document.content)):
             raise ValueError("its checksum does not fit, so it is damaged")
@@ -167,11 +180,17 @@ def _checksum(content: bytes) -> str:
 
 
 def _check(nodes: tuple[Node, ...]) -> None:
-    if not all(math.isfinite(node.weight) and node.weight >= 0 and node.workers >= 1 for node in nodes):
+    if not all(
+        math.isfinite(node.weight) and node.weight >= 0 and node.workers >= 1 for node in nodes
+    ):
         raise ValueError("a node in it has an impossible number")
 
 
 def _said(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return f"{type(error).__name__}: {error}"[:200] if not isinstance(error, ValueError) or isinstance(error, msgspec.MsgspecError) else str(error)[:200]
+    return (
+        f"{type(error).__name__}: {error}"[:200]
+        if not isinstance(error, ValueError) or isinstance(error, msgspec.MsgspecError)
+        else str(error)[:200]
+    )

@@ -40,7 +40,15 @@ def announce(settings: ServerConfig, id_: str, listening: Sequence[str], workers
         listening: The urls it listens on, with the real ports.
         workers: How many processes serve behind them.
     """
-    node = Node(id_, announced_url(settings.advertise, listening), settings.version, settings.weight, settings.zone, settings.tags, workers)
+    node = Node(
+        id_,
+        announced_url(settings.advertise, listening),
+        settings.version,
+        settings.weight,
+        settings.zone,
+        settings.tags,
+        workers,
+    )
     return Instance(settings.name, node)
 
 
@@ -48,12 +56,18 @@ def announced_url(advertise: str | None, listening: Sequence[str]) -> str:
     """Where clients reach the server: the address that was stated, with the real port for port 0, or the first that it listens on. Never a wildcard address."""
     if advertise is None:
         address = parse(listening[0])
-        return attrs.evolve(address, host=outward_host(address.host)).url if address.is_wildcard else address.url
+        return (
+            attrs.evolve(address, host=outward_host(address.host)).url
+            if address.is_wildcard
+            else address.url
+        )
     address = parse(advertise)
     if address.port == 0:
         doors = [parse(url) for url in listening]
         # The door of the same scheme, since several may be open; tls may be ended in front of a tcp door.
-        ports = [door.port for door in doors if door.scheme == address.scheme and door.port] + [door.port for door in doors if door.port]
+        ports = [door.port for door in doors if door.scheme == address.scheme and door.port] + [
+            door.port for door in doors if door.port
+        ]
         if ports:
             return attrs.evolve(address, port=ports[0]).url
     return address.url
@@ -75,7 +89,10 @@ def outward_host(wildcard: str) -> str:
         if found is not None:
             return found
     loopback = "::1" if ":" in wildcard else "127.0.0.1"
-    log.warning("no address of this machine was found that others could dial, so %s is announced; state bee.rpc.server.advertise", loopback)
+    log.warning(
+        "no address of this machine was found that others could dial, so %s is announced; state bee.rpc.server.advertise",
+        loopback,
+    )
     return loopback
 
 

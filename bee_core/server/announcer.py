@@ -89,7 +89,9 @@ class Announcer:
         self._run = run
         self._plane = ControlPlane(f"server-{instance.service}")
         self._plane.at_stop(registry.close)
-        self._registration = Registration(registry, instance, heartbeat_interval, ticks, self._report)
+        self._registration = Registration(
+            registry, instance, heartbeat_interval, ticks, self._report
+        )
 
     def start(self) -> None:
         """Register, and stay registered. Does not wait: a server serves whether or not its registry is there."""
@@ -126,13 +128,33 @@ class Announcer:
         ttl = f"the lease lasts {event.ttl:g} s"
         text, level = {
             "registered": (f"registered {node.url} in {where} as {node.id}; {ttl}", logging.INFO),
-            "registered_again": (f"registered again {node.url} in {where} as {node.id}; {ttl}", logging.INFO),
-            "lease_lost": (f"lease lost in {where}: {event.reason}; registering again", logging.WARNING),
-            "registry_out_of_reach": (f"registry out of reach ({where}): {event.reason}; serving goes on, and so do the attempts to reach it", logging.WARNING),
-            "registry_in_reach": (f"registry in reach again ({where}); the lease was kept", logging.INFO),
-            "not_deregistered": (f"not deregistered from {where}: {event.reason}; the entry runs out by itself", logging.WARNING),
+            "registered_again": (
+                f"registered again {node.url} in {where} as {node.id}; {ttl}",
+                logging.INFO,
+            ),
+            "lease_lost": (
+                f"lease lost in {where}: {event.reason}; registering again",
+                logging.WARNING,
+            ),
+            "registry_out_of_reach": (
+                f"registry out of reach ({where}): {event.reason}; serving goes on, and so do the attempts to reach it",
+                logging.WARNING,
+            ),
+            "registry_in_reach": (
+                f"registry in reach again ({where}); the lease was kept",
+                logging.INFO,
+            ),
+            "not_deregistered": (
+                f"not deregistered from {where}: {event.reason}; the entry runs out by itself",
+                logging.WARNING,
+            ),
         }[event.name]
-        fields: dict[str, Any] = {"registry": where, "service": self._instance.service, "id": node.id, "url": node.url}
+        fields: dict[str, Any] = {
+            "registry": where,
+            "service": self._instance.service,
+            "id": node.id,
+            "url": node.url,
+        }
         if 0 < event.ttl < inf:
             fields["ttl"] = event.ttl
         if event.reason:

@@ -32,5 +32,11 @@ def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> d
             try:
                 check(url)
             except ValueError as error:
-                raise option_error(f"{url}: {error}", error, ref.path or "bee.rpc.server.transport", tuple(ref.options), config) from error
+                raise option_error(
+                    f"{url}: {error}",
+                    error,
+                    ref.path or "bee.rpc.server.transport",
+                    tuple(ref.options),
+                    config,
+                ) from error
     return made

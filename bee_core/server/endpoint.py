@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 _NO_TOKEN = "this server wants a token and the client shows none; state token under bee.rpc.client.<service>"  # noqa: S105  # words about it
-_WRONG_TOKEN = "the client's token is not accepted here; compare its token with tokens under bee.rpc.server"  # noqa: S105  # words about it
+_WRONG_TOKEN = (
+    "the client's token is not accepted here; compare its token with tokens under bee.rpc.server"  # noqa: S105  # words about it
+)
 
 
 class BoundHandler:
@@ -91,19 +93,33 @@ class ServiceEndpoint:
         if self._tokens is not None and not self._tokens.accept(hello.token):
             return local("unauthenticated", _NO_TOKEN if hello.token is None else _WRONG_TOKEN)
         if hello.service != self._service:
-            return local("protocol_error", f"this is the service {self._service!r}, not {hello.service!r}: the address belongs to another service")
+            return local(
+                "protocol_error",
+                f"this is the service {self._service!r}, not {hello.service!r}: the address belongs to another service",
+            )
         if hello.codec not in self._tables:
-            return local("protocol_error", f"the codec {hello.codec!r} is not offered here; offered: {', '.join(sorted(self._tables))} (server.codecs)")
+            return local(
+                "protocol_error",
+                f"the codec {hello.codec!r} is not offered here; offered: {', '.join(sorted(self._tables))} (server.codecs)",
+            )
         if hello.compressor is not None and hello.compressor not in self._rules:
             names = ", ".join(sorted(name for name in self._rules if name)) or "none"
-            return local("protocol_error", f"the compressor {hello.compressor!r} is not offered here; offered: {names} (server.compressors)")
+            return local(
+                "protocol_error",
+                f"the compressor {hello.compressor!r} is not offered here; offered: {names} (server.compressors)",
+            )
         return None
 
     def begin(self, call: InboundCall) -> Running | None:
         """Start a request, or reject it: whatever is rejected here did not run."""
         # Load first: under overload the cheapest answer counts.
         if self.in_flight >= self._max_in_flight:
-            call.fail(local("overloaded", f"{self.in_flight} requests are in flight, max_in_flight is {self._max_in_flight}"))
+            call.fail(
+                local(
+                    "overloaded",
+                    f"{self.in_flight} requests are in flight, max_in_flight is {self._max_in_flight}",
+                )
+            )
             return None
         granted = call.granted
         if granted is not None:
@@ -125,7 +141,9 @@ class ServiceEndpoint:
         running.start()
         return None if running.ended else running
 
-    def _begin_limited(self, call: InboundCall, bound: BoundHandler, limiter: Limiter) -> Running | None:
+    def _begin_limited(
+        self, call: InboundCall, bound: BoundHandler, limiter: Limiter
+    ) -> Running | None:
         # Last of all checks: a permit is only taken for what would run.
         admitted = limiter.admit(self.clock())
         if isinstance(admitted, Failure):
@@ -143,8 +161,15 @@ class ServiceEndpoint:
     def _unknown(self, call: InboundCall) -> Failure:
         table = self._tables[call.caller.codec]
         near = get_close_matches(call.method[:128], table, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(sorted(table)[:20])}"
-        return local("method_not_found", f"the service {self._service} has no method {call.method[:128]!r}{hint}")
+        hint = (
+            f"; did you mean {' or '.join(near)}?"
+            if near
+            else f"; there are: {', '.join(sorted(table)[:20])}"
+        )
+        return local(
+            "method_not_found",
+            f"the service {self._service} has no method {call.method[:128]!r}{hint}",
+        )
 
     async def wait_quiet(self, timeout: float) -> bool:
         """Wait until nothing is in flight; False when that takes longer than ``timeout`` seconds."""
@@ -202,10 +227,22 @@ class ServiceEndpoint:
 
     def failure_of(self, error: BaseException, call: InboundCall) -> Failure:
         """What a handler's exception is to the caller."""
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__)) if self._send_tracebacks or call.oneway else None
+        text = (
+            "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            if self._send_tracebacks or call.oneway
+            else None
+        )
         if call.cancelled and isinstance(error, (asyncio.CancelledError, CallCancelled)):
             return Failure("cancelled", "the handler was cancelled", "maybe", "never", "none")
-        return Failure("remote_error", str(error) or type(error).__name__, "yes", "never", "none", error_type=type(error).__name__, traceback=text)
+        return Failure(
+            "remote_error",
+            str(error) or type(error).__name__,
+            "yes",
+            "never",
+            "none",
+            error_type=type(error).__name__,
+            traceback=text,
+        )
 
     def run_here(self, call: InboundCall, bound: BoundHandler, body: bytes) -> None:
         """Decode, run and answer a ``@nonblocking`` handler in one go."""
@@ -269,14 +306,22 @@ class ServiceEndpoint:
     def fits(self, call: InboundCall, body: bytes) -> bool:
         """Whether a result can go out as it is."""
         caller, size = call.caller, len(body)
-        return size <= self._rules[caller.compressor].threshold and (caller.max_body is None or size <= caller.max_body)
+        return size <= self._rules[caller.compressor].threshold and (
+            caller.max_body is None or size <= caller.max_body
+        )
 
     def pack(self, call: InboundCall, body: bytes) -> tuple[bytes, bool] | Failure:
         """Apply the size rule to a result; from any thread."""
         try:
             return self._rules[call.caller.compressor].pack(body, call.caller.max_body)
         except MessageTooLarge as error:
-            return Failure("message_too_large", f"the result of {call.method}: {error.message}", "yes", "never", "none")
+            return Failure(
+                "message_too_large",
+                f"the result of {call.method}: {error.message}",
+                "yes",
+                "never",
+                "none",
+            )
 
     def inflate(self, call: InboundCall) -> bytes | Failure:
         """A compressed request's body."""
@@ -287,4 +332,11 @@ class ServiceEndpoint:
 
 
 def _unfit(call: InboundCall, error: InvalidArgument) -> Failure:
-    return Failure("invalid_argument", f"the result of {call.method} does not fit: {error.message}", "yes", "never", "none", path=error.path)
+    return Failure(
+        "invalid_argument",
+        f"the result of {call.method} does not fit: {error.message}",
+        "yes",
+        "never",
+        "none",
+        path=error.path,
+    )

@@ -31,7 +31,14 @@ class Handler:
 
     __slots__ = ("function", "idempotent", "kind", "name", "signature")
 
-    def __init__(self, name: str, function: Callable[..., Any], kind: HandlerKind, signature: Signature, idempotent: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        kind: HandlerKind,
+        signature: Signature,
+        idempotent: bool,
+    ) -> None:
         self.name = name
         self.function = function
         self.kind: HandlerKind = kind
@@ -42,7 +49,9 @@ class Handler:
         return f"Handler({self.signature}, {self.kind})"
 
 
-def collect(target: Any, name: str | None = None, interface: type | None = None) -> dict[str, Handler]:
+def collect(
+    target: Any, name: str | None = None, interface: type | None = None
+) -> dict[str, Handler]:
     """The handlers that an object or a function makes, by method name.
 
     Of an object, the public methods that its class and its bases define; never names with an underscore, properties (which are not evaluated), attributes, or
@@ -58,10 +67,16 @@ def collect(target: Any, name: str | None = None, interface: type | None = None)
         TypeError: There is nothing to expose, a method streams, a hint cannot be resolved, or the target does not do what the interface declares.
         ValueError: ``name`` is not a public name.
     """
-    if name is not None and not all(part.isidentifier() and not part.startswith("_") for part in name.split(".")):
-        raise ValueError(f"{name!r} cannot be called by a client: a name is an identifier without a leading underscore, such as 'Stats'")
+    if name is not None and not all(
+        part.isidentifier() and not part.startswith("_") for part in name.split(".")
+    ):
+        raise ValueError(
+            f"{name!r} cannot be called by a client: a name is an identifier without a leading underscore, such as 'Stats'"
+        )
     if isinstance(target, type):
-        raise TypeError(f"{target.__qualname__} is a class: add an instance of it, {target.__qualname__}()")
+        raise TypeError(
+            f"{target.__qualname__} is a class: add an instance of it, {target.__qualname__}()"
+        )
     methods = public_methods(type(target))
     prefix = f"{name}." if name else ""
     if interface is not None:
@@ -73,7 +88,10 @@ def collect(target: Any, name: str | None = None, interface: type | None = None)
         raise TypeError(
             f"nothing to expose: {type(target).__qualname__} defines no public method (names with a leading underscore, properties and attributes are not exposed)"
         )
-    return {prefix + method: _handler(prefix + method, raw.__get__(target, type(target))) for method, raw in methods.items()}
+    return {
+        prefix + method: _handler(prefix + method, raw.__get__(target, type(target)))
+        for method, raw in methods.items()
+    }
 
 
 def _collect_interface(target: Any, prefix: str, interface: type) -> dict[str, Handler]:
@@ -90,33 +108,63 @@ def _collect_interface(target: Any, prefix: str, interface: type) -> dict[str, H
         if raw is None:
             missing.append(declared.name)
         else:
-            found[prefix + declared.name] = _declared_handler(prefix + declared.name, raw.__get__(owner, type(owner)), declared)
+            found[prefix + declared.name] = _declared_handler(
+                prefix + declared.name, raw.__get__(owner, type(owner)), declared
+            )
     if missing:
-        raise TypeError(f"{type(target).__qualname__} does not implement {interface.__qualname__}: it has no public method {', '.join(missing)}")
+        raise TypeError(
+            f"{type(target).__qualname__} does not implement {interface.__qualname__}: it has no public method {', '.join(missing)}"
+        )
     return found
 
 
-def _declared_handler(name: str, function: Callable[..., Any], declared: InterfaceMethod) -> Handler:
+def _declared_handler(
+    name: str, function: Callable[..., Any], declared: InterfaceMethod
+) -> Handler:
     signature = Signature(name, declared.signature.params, declared.signature.result)
     own = Signature.of(function, name)
     # Whoever implements an interface must take every call that fits it: by position as far as that goes, and by name.
     by_position = [
-        parameter for parameter in signature.params or () if parameter.kind in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+        parameter
+        for parameter in signature.params or ()
+        if parameter.kind
+        in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
     ]
-    only_by_position = [parameter for parameter in by_position if parameter.kind == inspect.Parameter.POSITIONAL_ONLY]
+    only_by_position = [
+        parameter
+        for parameter in by_position
+        if parameter.kind == inspect.Parameter.POSITIONAL_ONLY
+    ]
     by_name = [
-        parameter.name for parameter in signature.params or () if parameter.kind in {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+        parameter.name
+        for parameter in signature.params or ()
+        if parameter.kind
+        in {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
     ]
-    rest = [parameter.name for parameter in signature.params or () if parameter.kind == inspect.Parameter.KEYWORD_ONLY]
+    rest = [
+        parameter.name
+        for parameter in signature.params or ()
+        if parameter.kind == inspect.Parameter.KEYWORD_ONLY
+    ]
     mismatch = own.mismatch(len(by_position), rest) or own.mismatch(len(only_by_position), by_name)
     if mismatch:
-        raise TypeError(f"{name} does not take what its interface declares, {signature}: {mismatch.message}")
-    return Handler(name, function, _kind(name, function), signature, declared.idempotent or _marked(function, IDEMPOTENT))
+        raise TypeError(
+            f"{name} does not take what its interface declares, {signature}: {mismatch.message}"
+        )
+    return Handler(
+        name,
+        function,
+        _kind(name, function),
+        signature,
+        declared.idempotent or _marked(function, IDEMPOTENT),
+    )
 
 
 def _handler(name: str, function: Callable[..., Any]) -> Handler:
     kind = _kind(name, function)
-    return Handler(name, function, kind, Signature.of(function, name), _marked(function, IDEMPOTENT))
+    return Handler(
+        name, function, kind, Signature.of(function, name), _marked(function, IDEMPOTENT)
+    )
 
 
 def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:
@@ -124,7 +172,9 @@ def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:
     if not inspect.isroutine(inner):
         inner = type(inner).__call__
     if inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner):
-        raise TypeError(f"{name} is a generator, and streams are not supported: return a list, or take a cursor and return a page")
+        raise TypeError(
+            f"{name} is a generator, and streams are not supported: return a list, or take a cursor and return a page"
+        )
     if inspect.iscoroutinefunction(inner):
         return "async"
     return "nonblocking" if _marked(function, NONBLOCKING) else "threaded"
@@ -132,7 +182,10 @@ def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:
 
 def _marked(function: Callable[..., Any], mark: str) -> bool:
     inner = _without_partial(function)
-    return bool(getattr(inner, mark, False) or (not inspect.isroutine(inner) and getattr(type(inner).__call__, mark, False)))
+    return bool(
+        getattr(inner, mark, False)
+        or (not inspect.isroutine(inner) and getattr(type(inner).__call__, mark, False))
+    )
 
 
 def _without_partial(function: Any) -> Any:
@@ -143,11 +196,17 @@ def _without_partial(function: Any) -> Any:
 
 def _is_function(target: Any) -> bool:
     # functools.cache and its like make callables with methods of their own (cache_clear), which are not the service's.
-    return inspect.isroutine(target) or isinstance(target, functools.partial) or (callable(target) and hasattr(target, "__wrapped__"))
+    return (
+        inspect.isroutine(target)
+        or isinstance(target, functools.partial)
+        or (callable(target) and hasattr(target, "__wrapped__"))
+    )
 
 
 def _own_name(target: Any) -> str:
     name = getattr(_without_partial(target), "__name__", "")
     if not name.isidentifier() or name.startswith("_"):
-        raise TypeError(f"{target!r} has no public name of its own: give it one, add(..., name='convert')")
+        raise TypeError(
+            f"{target!r} has no public name of its own: give it one, add(..., name='convert')"
+        )
     return str(name)

@@ -41,7 +41,18 @@ SUCCESS = Success(b"")
 class RunningCall:
     """A request between its acceptance and its answer. On the loop's thread, except where it says otherwise."""
 
-    __slots__ = ("_begun", "_bound", "_endpoint", "_patience", "_task", "_ticket", "call", "ended", "outcome", "permitted_at")
+    __slots__ = (
+        "_begun",
+        "_bound",
+        "_endpoint",
+        "_patience",
+        "_task",
+        "_ticket",
+        "call",
+        "ended",
+        "outcome",
+        "permitted_at",
+    )
 
     def __init__(self, endpoint: ServiceEndpoint, call: InboundCall, bound: BoundHandler) -> None:
         self._endpoint = endpoint
@@ -63,7 +74,9 @@ class RunningCall:
         self._ticket = ticket
         endpoint.watch(self)
         if ticket.timeout is not None:
-            self._patience = endpoint.loop.call_later(ticket.timeout, self._lose_patience, ticket.timeout)
+            self._patience = endpoint.loop.call_later(
+                ticket.timeout, self._lose_patience, ticket.timeout
+            )
         # By way of the loop: the permit is handed over in the middle of another call's end, or on another thread.
         ticket.on_admitted(lambda: on_loop(endpoint.loop, self._admitted))
 
@@ -74,13 +87,22 @@ class RunningCall:
         self.permitted_at = self._endpoint.clock()
         deadline = self.call.deadline
         if deadline is not None and deadline <= self.permitted_at:
-            self._end(local("deadline_exceeded", "the deadline passed while the request waited for its turn"))
+            self._end(
+                local(
+                    "deadline_exceeded", "the deadline passed while the request waited for its turn"
+                )
+            )
         else:
             self.start()
 
     def _lose_patience(self, seconds: float) -> None:
         if self._give_up_queue():
-            self.call.fail(local("overloaded", f"no turn within queue_timeout ({seconds:g} s) of the server's limiter"))
+            self.call.fail(
+                local(
+                    "overloaded",
+                    f"no turn within queue_timeout ({seconds:g} s) of the server's limiter",
+                )
+            )
 
     def _leave_queue(self) -> None:
         self._ticket = None
@@ -95,7 +117,9 @@ class RunningCall:
             return False
         self._leave_queue()
         if not ticket.leave():
-            self.permitted_at = self._endpoint.clock()  # the permit came in this very moment; it goes back
+            self.permitted_at = (
+                self._endpoint.clock()
+            )  # the permit came in this very moment; it goes back
         self._out_of_flight()
         return True
 
@@ -167,7 +191,9 @@ class RunningCall:
         self._begun = True
         answer: tuple[bytes, bool] | Failure
         if call.cancelled or (call.deadline is not None and call.time_left == 0.0):
-            answer = local("deadline_exceeded", "the deadline passed while the request waited for a thread")
+            answer = local(
+                "deadline_exceeded", "the deadline passed while the request waited for a thread"
+            )
         else:
             token = set_current(call)
             try:
@@ -179,7 +205,9 @@ class RunningCall:
                     answer = encoded, False
                 else:
                     answer = endpoint.pack(call, encoded)
-            except BaseException as error:  # SystemExit too: a handler must not end a thread of the pool
+            except (
+                BaseException
+            ) as error:  # SystemExit too: a handler must not end a thread of the pool
                 answer = endpoint.failure_of(error, call)
             finally:
                 reset_current(token)

@@ -55,31 +55,58 @@ class Server:
     ``add`` what is to be served, then ``run()``, ``with server.in_thread()`` or ``async with server``. A server that has left can be started again.
     """
 
-    def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | Config, plugins: Sequence[object] = ()) -> None:
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config,
+        plugins: Sequence[object] = (),
+    ) -> None:
         self.config = load_config(config)
         if self.config.server is None:
-            msg = "this configuration has no server section; a server needs at least a name"
-            raise ConfigError(msg, path="bee.rpc.server", expected="name: <service>", source=self.config.source)
+            raise ConfigError(
+                "this configuration has no server section; a server needs at least a name",
+                path="bee.rpc.server",
+                expected="name: <service>",
+                source=self.config.source,
+            )
         self._settings = settings = self.config.server
         hub = PluginHub(plugins)
         origin = self.config
-        self._codecs: dict[str, Codec] = {ref.name: hub.create(ref, "codec", origin=origin) for ref in settings.codecs}
-        compressors: dict[str, Compressor] = {ref.name: hub.create(ref, "compressor", origin=origin) for ref in settings.compressors}
+        self._codecs: dict[str, Codec] = {
+            ref.name: hub.create(ref, "codec", origin=origin) for ref in settings.codecs
+        }
+        compressors: dict[str, Compressor] = {
+            ref.name: hub.create(ref, "compressor", origin=origin) for ref in settings.compressors
+        }
         self._rules: dict[str | None, SizeRule] = {
-            name: SizeRule(compressors.get(name), max_size=settings.max_size, max_inflated=settings.max_inflated, name=name) for name in ("", *compressors)
+            name: SizeRule(
+                compressors.get(name),
+                max_size=settings.max_size,
+                max_inflated=settings.max_inflated,
+                name=name,
+            )
+            for name in ("", *compressors)
         }
         self._rules[None] = self._rules.pop("")
         self._transports = make_transports(self.config, settings, hub)
-        self._tokens = Tokens([token.values for token in settings.tokens]) if settings.tokens else None
+        self._tokens = (
+            Tokens([token.values for token in settings.tokens]) if settings.tokens else None
+        )
         limiter = settings.limiter
-        self._make_limiter: Callable[[], Limiter | None] = lambda: None if limiter is None else hub.create(limiter, "limiter", origin=origin)
+        self._make_limiter: Callable[[], Limiter | None] = lambda: (
+            None if limiter is None else hub.create(limiter, "limiter", origin=origin)
+        )
         self._make_limiter()  # wrong options are found now
         section = self.config.registry or RegistryConfig()
         self._heartbeat_interval = section.heartbeat_interval
         self._registry_name = section.protocol
 
         def make_registry() -> Registry:
-            registry: Registry = hub.create(section.plugin, "registry", RegistrySettings(section.address, section.heartbeat_interval), origin=origin)
+            registry: Registry = hub.create(
+                section.plugin,
+                "registry",
+                RegistrySettings(section.address, section.heartbeat_interval),
+                origin=origin,
+            )
             return registry
 
         self._make_registry = make_registry
@@ -110,15 +137,18 @@ class Server:
             RuntimeError: The server runs.
         """
         if self._endpoint is not None:
-            msg = "methods are added before the server starts"
-            raise RuntimeError(msg)
+            raise RuntimeError("methods are added before the server starts")
         handlers = collect(target, name, interface)
         taken = sorted(handlers.keys() & self._handlers.keys())
         if taken:
-            msg = f"the service {self._settings.name} has the method {taken[0]!r} already; give the second object a name: add(obj, name='…')"
-            raise ValueError(msg)
+            raise ValueError(
+                f"the service {self._settings.name} has the method {taken[0]!r} already; give the second object a name: add(obj, name='…')"
+            )
         bound = {
-            codec_name: {method: BoundHandler(handler, codec.bind(handler.signature)) for method, handler in handlers.items()}
+            codec_name: {
+                method: BoundHandler(handler, codec.bind(handler.signature))
+                for method, handler in handlers.items()
+            }
             for codec_name, codec in self._codecs.items()
         }
         for codec_name, table in bound.items():
@@ -143,8 +173,7 @@ class Server:
     def addresses(self) -> tuple[str, ...]:
         """All urls it listens on, with the real ports."""
         if not self._listeners:
-            msg = "the server has no address before it runs"
-            raise RuntimeError(msg)
+            raise RuntimeError("the server has no address before it runs")
         return tuple(listener.url for listener in self._listeners)
 
     @property
@@ -169,7 +198,11 @@ class Server:
             )
         await self._listen({})
         for url in self.addresses:
-            say("listening", f"listening on {url} as {self._settings.name} {self._settings.version}", **self._names(url))
+            say(
+                "listening",
+                f"listening on {url} as {self._settings.name} {self._settings.version}",
+                **self._names(url),
+            )
         self._announcer = self._announce(self.addresses, 1)
         if self._announcer is not None:
             self._ticks = LoopTicks(self._heartbeat_interval / TICKS_A_BEAT)
@@ -184,11 +217,9 @@ class Server:
 
     def _check_startable(self) -> None:
         if self._endpoint is not None:
-            msg = "the server runs already"
-            raise BeeError(msg)
+            raise BeeError("the server runs already")
         if not self._handlers:
-            msg = "the server has no methods; add an object or a function first"
-            raise BeeError(msg)
+            raise BeeError("the server has no methods; add an object or a function first")
 
     async def _listen(self, sockets: Mapping[str, socket.socket]) -> None:
         """Open the doors: those of the configuration, or sockets that were bound before, by url."""
@@ -208,17 +239,31 @@ class Server:
             clock=time.monotonic,
             tokens=self._tokens,
         )
-        bounds = ListenSettings(settings.backlog, settings.max_conn_size, settings.read_timeout, settings.write_timeout, settings.max_size)
+        bounds = ListenSettings(
+            settings.backlog,
+            settings.max_conn_size,
+            settings.read_timeout,
+            settings.write_timeout,
+            settings.max_size,
+        )
         try:
             for url in sockets or settings.address:
                 bound = attrs.evolve(bounds, sock=sockets[url]) if sockets else bounds
-                self._listeners.append(await self._transports[parse(url).scheme].listen(url, self._endpoint, bound))
+                self._listeners.append(
+                    await self._transports[parse(url).scheme].listen(url, self._endpoint, bound)
+                )
         except BaseException:
             await self._close()
             raise
         serving_loops.add(self._loop)
 
-    def _announce(self, urls: Sequence[str], workers: int, ticks: Callable[[], int] | None = None, run: Run = at_once) -> Announcer | None:
+    def _announce(
+        self,
+        urls: Sequence[str],
+        workers: int,
+        ticks: Callable[[], int] | None = None,
+        run: Run = at_once,
+    ) -> Announcer | None:
         """What announces this server, not started, or None where it is not to be announced."""
         settings = self._settings
         if not settings.register:
@@ -226,11 +271,21 @@ class Server:
         registry, self._registry = self._registry or self._make_registry(), None
         if registry.known(settings.name, ()) is not None:
             # It says what it knows without asking anybody, so there is nobody who could be told.
-            log.debug("the registry %s keeps no list: clients have the address in their own configuration", self._registry_name)
+            log.debug(
+                "the registry %s keeps no list: clients have the address in their own configuration",
+                self._registry_name,
+            )
             self._registry = registry
             return None
         instance = announce(settings, instance_id(settings.name), urls, workers)
-        return Announcer(registry, self._registry_name, instance, self._heartbeat_interval, ticks or self._count_ticks, run)
+        return Announcer(
+            registry,
+            self._registry_name,
+            instance,
+            self._heartbeat_interval,
+            ticks or self._count_ticks,
+            run,
+        )
 
     async def stop(self) -> None:
         """Drain and leave. Idempotent.
@@ -245,7 +300,11 @@ class Server:
             return
         endpoint.draining = True
         if not self._is_worker:
-            say("draining", f"draining: {endpoint.in_flight} requests in flight", in_flight=endpoint.in_flight)
+            say(
+                "draining",
+                f"draining: {endpoint.in_flight} requests in flight",
+                in_flight=endpoint.in_flight,
+            )
         announcer, self._announcer = self._announcer, None
         if announcer is not None:
             await announcer.leave()
@@ -286,7 +345,12 @@ class Server:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Drain and leave."""
         await self.stop()
 
@@ -301,7 +365,13 @@ class Server:
         """
         if self._settings.workers > 1:
             self._check_startable()
-            WorkerPool(self._settings, self._transports, self._serve_as_worker, self._announce, _HUNG_LOOP_SECONDS).run()
+            WorkerPool(
+                self._settings,
+                self._transports,
+                self._serve_as_worker,
+                self._announce,
+                _HUNG_LOOP_SECONDS,
+            ).run()
             return
         loop = new_event_loop()
         stopping = asyncio.Event()
@@ -318,7 +388,11 @@ class Server:
         await self.stop()
 
     async def _serve_as_worker(
-        self, sockets: Mapping[str, socket.socket], ready: Callable[[], None], tick: Callable[[], None], stopping: asyncio.Event
+        self,
+        sockets: Mapping[str, socket.socket],
+        ready: Callable[[], None],
+        tick: Callable[[], None],
+        stopping: asyncio.Event,
     ) -> None:
         """Serve in a forked worker, until its parent says so."""
         self._is_worker = True

@@ -29,7 +29,13 @@ class StopSignals:
         ignored: Signals to take without doing anything.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event, patience: float, ignored: tuple[signal.Signals, ...] = ()) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        stopping: asyncio.Event,
+        patience: float,
+        ignored: tuple[signal.Signals, ...] = (),
+    ) -> None:
         self._loop = loop
         self._stopping = stopping
         self._patience = patience
@@ -39,7 +45,9 @@ class StopSignals:
 
     def __enter__(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, _ignore if number in self._ignored else self._on_signal)
+            self._before[number] = signal.signal(
+                number, _ignore if number in self._ignored else self._on_signal
+            )
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

@@ -37,7 +37,9 @@ class HandlerThreads:
             if self._idle > 0:
                 self._idle -= 1
             elif len(self._threads) < self._size:
-                thread = Thread(target=self._work, name=f"bee-{self._name}-{len(self._threads)}", daemon=True)
+                thread = Thread(
+                    target=self._work, name=f"bee-{self._name}-{len(self._threads)}", daemon=True
+                )
                 self._threads.append(thread)
                 thread.start()
         self._jobs.put(job)

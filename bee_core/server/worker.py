@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine, Mapping
 
-    Serve = Callable[[Mapping[str, socket.socket], Callable[[], None], Callable[[], None], asyncio.Event], Coroutine[object, object, None]]
+    Serve = Callable[
+        [Mapping[str, socket.socket], Callable[[], None], Callable[[], None], asyncio.Event],
+        Coroutine[object, object, None],
+    ]
 
 NEWS = struct.Struct("=cI")
 """What a worker tells its parent: a kind, and the worker's process. Far below PIPE_BUF, so the workers' writes to one pipe do not mix."""
@@ -67,7 +70,12 @@ def work(inherited: Inheritance) -> NoReturn:
         _serve(inherited)
         code = 0
     except BaseException as error:
-        log.critical("a worker could not serve: %s: %s", type(error).__name__, error, exc_info=not isinstance(error, OSError))
+        log.critical(
+            "a worker could not serve: %s: %s",
+            type(error).__name__,
+            error,
+            exc_info=not isinstance(error, OSError),
+        )
     finally:
         # Not sys.exit: what the parent has on its stack and in atexit is the parent's.
         with contextlib.suppress(Exception):
@@ -88,7 +96,9 @@ def _serve(inherited: Inheritance) -> None:
     # Ctrl-C reaches the whole group of processes at once; it is the parent that says when to stop, after it has left the registry.
     with StopSignals(loop, stopping, inherited.patience, ignored=(signal.SIGINT,)):
         signal.pthread_sigmask(signal.SIG_SETMASK, inherited.mask)
-        loop.run_until_complete(inherited.serve(inherited.sockets, lambda: tell(READY), lambda: tell(TICK), stopping))
+        loop.run_until_complete(
+            inherited.serve(inherited.sockets, lambda: tell(READY), lambda: tell(TICK), stopping)
+        )
         close_loop(loop)
 
 

@@ -74,7 +74,14 @@ class WorkerPool:
         hung_seconds: How long past drain_timeout a worker may take to leave.
     """
 
-    def __init__(self, settings: ServerConfig, transports: Mapping[str, Transport], serve: Serve, announce: MakeAnnouncer, hung_seconds: float) -> None:
+    def __init__(
+        self,
+        settings: ServerConfig,
+        transports: Mapping[str, Transport],
+        serve: Serve,
+        announce: MakeAnnouncer,
+        hung_seconds: float,
+    ) -> None:
         self._settings = settings
         self._transports = transports
         self._serve = serve
@@ -97,7 +104,9 @@ class WorkerPool:
             BeeError: A worker could not start, or this system cannot fork.
         """
         if not hasattr(os, "fork"):
-            raise BeeError("this system cannot fork, so set workers: 1 and start several servers instead")
+            raise BeeError(
+                "this system cannot fork, so set workers: 1 and start several servers instead"
+            )
         loop = asyncio.SelectorEventLoop()
         try:
             self._bind()
@@ -113,9 +122,13 @@ class WorkerPool:
             address = parse(url)
             bind = getattr(self._transports[address.scheme], "bind", None)
             if bind is None:
-                raise BeeError(f"{url}: this transport cannot share an address among processes; set workers: 1")
+                raise BeeError(
+                    f"{url}: this transport cannot share an address among processes; set workers: 1"
+                )
             sock = bind(url, self._settings.backlog)
-            real = attrs.evolve(address, port=sock.getsockname()[1]).url if address.port == 0 else url
+            real = (
+                attrs.evolve(address, port=sock.getsockname()[1]).url if address.port == 0 else url
+            )
             self._sockets[real] = sock
 
     def _release(self) -> None:
@@ -151,11 +164,20 @@ class WorkerPool:
 
     async def _started(self, stopping: asyncio.Event) -> None:
         stopped = asyncio.ensure_future(stopping.wait())
-        ready = asyncio.ensure_future(self._until(lambda: bool(self._failed) or all(worker.ready for worker in self._workers.values()), _START_TIMEOUT))
+        ready = asyncio.ensure_future(
+            self._until(
+                lambda: (
+                    bool(self._failed) or all(worker.ready for worker in self._workers.values())
+                ),
+                _START_TIMEOUT,
+            )
+        )
         try:
             await asyncio.wait((stopped, ready), return_when=asyncio.FIRST_COMPLETED)
             if ready.done() and (self._failed or not ready.result()):
-                raise BeeError(self._failed or f"the workers did not serve within {_START_TIMEOUT:g} s")
+                raise BeeError(
+                    self._failed or f"the workers did not serve within {_START_TIMEOUT:g} s"
+                )
         finally:
             stopped.cancel()
             ready.cancel()
@@ -165,9 +187,18 @@ class WorkerPool:
         self._serving = True
         for url in self._sockets:
             text = f"listening on {url} as {settings.name} {settings.version} with {count} workers"
-            say("listening", text, url=url, service=settings.name, version=settings.version, workers=count)
+            say(
+                "listening",
+                text,
+                url=url,
+                service=settings.name,
+                version=settings.version,
+                workers=count,
+            )
         # Log lines are written on this thread, which forks: a lock of a log stream that another thread held would stay locked in the child.
-        announcer = self._announce(tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe)
+        announcer = self._announce(
+            tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe
+        )
         if announcer is not None:
             announcer.start()
         await stopping.wait()
@@ -207,7 +238,9 @@ class WorkerPool:
         sys.stderr.flush()
         # Until the child has handlers of its own, a signal would run the parent's in it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BOTH)
-        inherited = Inheritance(self._serve, self._sockets, self._life, self._news[1], os.getpid(), self._patience, mask)
+        inherited = Inheritance(
+            self._serve, self._sockets, self._life, self._news[1], os.getpid(), self._patience, mask
+        )
         try:
             with warnings.catch_warnings():
                 # Python warns of forking beside threads. The one there may be is the control plane's, which lets go of its own in the child.
@@ -217,7 +250,12 @@ class WorkerPool:
                 work(inherited)
         except OSError as error:
             delay = _BACKOFF.ceiling(early_deaths)
-            say("worker_not_started", f"worker {number} could not be forked ({error}); tried again in {delay:g} s", level=logging.ERROR, worker=number)
+            say(
+                "worker_not_started",
+                f"worker {number} could not be forked ({error}); tried again in {delay:g} s",
+                level=logging.ERROR,
+                worker=number,
+            )
             self._fork_later(delay, number, early_deaths + 1)
         else:
             self._workers[pid] = _Worker(number, pid, time.monotonic(), early_deaths)
@@ -241,7 +279,12 @@ class WorkerPool:
                 worker.ready = True
                 self._changed.set()
                 if self._serving:
-                    say("worker_replaced", f"worker {worker.number} serves again, as process {pid}", worker=worker.number, worker_pid=pid)
+                    say(
+                        "worker_replaced",
+                        f"worker {worker.number} serves again, as process {pid}",
+                        worker=worker.number,
+                        worker_pid=pid,
+                    )
             self._ticks += 1
 
     def _reap(self) -> None:
@@ -260,10 +303,23 @@ class WorkerPool:
             return
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         if not self._serving:
-            self._failed = self._failed or f"worker {worker.number} {how} before it served; the lines above say why"
+            self._failed = (
+                self._failed
+                or f"worker {worker.number} {how} before it served; the lines above say why"
+            )
             return
-        early_deaths = 0 if time.monotonic() - worker.born >= _STABLE_SECONDS else worker.early_deaths + 1
+        early_deaths = (
+            0 if time.monotonic() - worker.born >= _STABLE_SECONDS else worker.early_deaths + 1
+        )
         delay = _BACKOFF.ceiling(early_deaths - 1) if early_deaths else 0.0
         text = f"worker {worker.number} (process {worker.pid}) {how}; replaced in {delay:g} s"
-        say("worker_lost", text, level=logging.WARNING, worker=worker.number, worker_pid=worker.pid, exit_code=code, delay=delay)
+        say(
+            "worker_lost",
+            text,
+            level=logging.WARNING,
+            worker=worker.number,
+            worker_pid=worker.pid,
+            exit_code=code,
+            delay=delay,
+        )
         self._fork_later(delay, worker.number, early_deaths)

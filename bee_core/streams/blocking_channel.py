@@ -47,7 +47,10 @@ class BlockingChannel:
                 if isinstance(dialed, Failure):
                     return dialed
                 connection = dialed
-                if request.oneway and (failure := self._greet(connection, now + seconds, request)) is not None:
+                if (
+                    request.oneway
+                    and (failure := self._greet(connection, now + seconds, request)) is not None
+                ):
                     return failure
             elif connection.stale():
                 connection.close()
@@ -61,7 +64,11 @@ class BlockingChannel:
                 return connection
             self.release(connection, False)
             if not failure.unsent:
-                return failure if not self._closed_meanwhile() else cancelled("the client was closed", sent=False)
+                return (
+                    failure
+                    if not self._closed_meanwhile()
+                    else cancelled("the client was closed", sent=False)
+                )
 
     def _closed_meanwhile(self) -> bool:
         return self.closed
@@ -76,13 +83,17 @@ class BlockingChannel:
         except (OSError, ValueError) as error:
             return refused(error)
 
-    def _greet(self, connection: BlockingConnection, until: float, request: Request) -> Failure | None:
+    def _greet(
+        self, connection: BlockingConnection, until: float, request: Request
+    ) -> Failure | None:
         """Wait until the server has accepted a new connection: nobody hears of a refusal that comes behind a oneway request."""
         self._active.add(connection)
         if self.closed:
             failure: Failure | None = cancelled("the client was closed", sent=False)
         else:
-            failure = connection.greet(until, request.connect_timeout, full=until < request.deadline)
+            failure = connection.greet(
+                until, request.connect_timeout, full=until < request.deadline
+            )
             if failure is not None and self._closed_meanwhile():
                 failure = cancelled("the client was closed", sent=False)
         if failure is not None:

@@ -49,7 +49,18 @@ _LONG_MILLISECONDS = int(_LONG * 1000)
 class BlockingConnection:
     """One socket to a node; the pending reply of the request that is on it. Belongs to one thread at a time."""
 
-    __slots__ = ("_channel", "_clock", "_id", "_pollin", "_protocol", "_request", "_served", "_sock", "_writing", "idle_since")
+    __slots__ = (
+        "_channel",
+        "_clock",
+        "_id",
+        "_pollin",
+        "_protocol",
+        "_request",
+        "_served",
+        "_sock",
+        "_writing",
+        "idle_since",
+    )
 
     def __init__(self, channel: BlockingChannel, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -95,7 +106,11 @@ class BlockingConnection:
             except OSError as error:
                 return refused(error)
             if not data:
-                return refused(ConnectionResetError("the server closed the connection before it answered the hello"))
+                return refused(
+                    ConnectionResetError(
+                        "the server closed the connection before it answered the hello"
+                    )
+                )
             protocol.receive(data)
             if protocol.error is not None:
                 return unreadable(protocol.error).copy(executed="no")
@@ -122,10 +137,14 @@ class BlockingConnection:
                 return not_sent(error, reused=self._served)
             if sent == len(head):
                 return None
-            return self._write_rest(memoryview(head)[sent:], now, request.write_timeout, request.deadline)
+            return self._write_rest(
+                memoryview(head)[sent:], now, request.write_timeout, request.deadline
+            )
         return self._write(head, body, now, request.write_timeout, request.deadline)
 
-    def _write(self, head: bytes, body: bytes | None, now: float, seconds: float, deadline: float) -> Failure | None:
+    def _write(
+        self, head: bytes, body: bytes | None, now: float, seconds: float, deadline: float
+    ) -> Failure | None:
         """Write within ``seconds`` from ``now``, and not beyond the deadline."""
         try:
             if body is None:
@@ -137,17 +156,25 @@ class BlockingConnection:
                 sent = self._sock.sendmsg((head, body))
                 if sent == len(head) + len(body):
                     return None
-                rest = memoryview(body)[sent - len(head) :] if sent >= len(head) else memoryview(head + body)[sent:]
+                rest = (
+                    memoryview(body)[sent - len(head) :]
+                    if sent >= len(head)
+                    else memoryview(head + body)[sent:]
+                )
         except BlockingIOError:
             rest = memoryview(head if body is None else head + body)
         except OSError as error:
             return not_sent(error, reused=self._served)
         return self._write_rest(rest, now, seconds, deadline)
 
-    def _write_rest(self, rest: memoryview, now: float, seconds: float, deadline: float) -> Failure | None:
+    def _write_rest(
+        self, rest: memoryview, now: float, seconds: float, deadline: float
+    ) -> Failure | None:
         """Go on as the system takes more."""
         self._writing = True
-        if self._channel.closed:  # looked at after `_writing` was set, which interrupt() reads after `closed` was
+        if (
+            self._channel.closed
+        ):  # looked at after `_writing` was set, which interrupt() reads after `closed` was
             return not_sent(ConnectionAbortedError("the client was closed"), reused=False)
         until = min(now + seconds, deadline)
         pollout = select.poll()
@@ -194,7 +221,11 @@ class BlockingConnection:
             full = request.read_timeout <= left
             if full:
                 left = request.read_timeout
-            ready = busy_poll is not None and busy_poll.worth_it and self._look(busy_poll, now + min(busy_poll.window, left))
+            ready = (
+                busy_poll is not None
+                and busy_poll.worth_it
+                and self._look(busy_poll, now + min(busy_poll.window, left))
+            )
             answer = self._answer(self._id, now + left, left, ready=ready)
             if busy_poll is not None and not busy_poll.worth_it:
                 if len(waiting) == 1:
@@ -214,7 +245,11 @@ class BlockingConnection:
             waiting.discard(self)
         if outcome is not None:
             self._served = True
-            self._channel.release(self, self._protocol.usable and (type(outcome) is Success or outcome.kind != "protocol_error"))
+            self._channel.release(
+                self,
+                self._protocol.usable
+                and (type(outcome) is Success or outcome.kind != "protocol_error"),
+            )
             return outcome
         if answer is None:
             self.cancel()
@@ -238,7 +273,9 @@ class BlockingConnection:
         busy_poll.crowded()
         return False
 
-    def _answer(self, id_: int, until: float, left: float, *, ready: bool = False) -> Frame | Success | Failure | None:
+    def _answer(
+        self, id_: int, until: float, left: float, *, ready: bool = False
+    ) -> Frame | Success | Failure | None:
         """The frame that answers an id, of a plain response what it comes to; None when the time is up: at ``until``, ``left`` seconds from now.
 
         ``ready`` says that something is known to have come.

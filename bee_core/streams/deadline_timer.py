@@ -29,7 +29,12 @@ class DeadlineTimer:
 
     __slots__ = ("_clock", "_handle", "_loop", "_sweep", "next")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float], sweep: Callable[[float], float | None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        sweep: Callable[[float], float | None],
+    ) -> None:
         self._loop = loop
         self._clock = clock
         self._sweep = sweep

@@ -136,7 +136,9 @@ class MultiplexedChannel:
         made: list[MultiplexedConnection] = []
         until = self.settings.clock() + timeout
         try:
-            await asyncio.wait_for(self._transport.dial_async(self._node.url, self._factory(made)), timeout)
+            await asyncio.wait_for(
+                self._transport.dial_async(self._node.url, self._factory(made)), timeout
+            )
             return await made[0].ping(max(0.0, until - self.settings.clock()))
         except (TimeoutError, asyncio.TimeoutError):
             return connect_timed_out(timeout, full=True)
@@ -173,7 +175,11 @@ class MultiplexedChannel:
         queue, self._queue = self._queue, []
         for pending in queue:
             pending.settle(cancelled("the client was closed", sent=False))
-        open_ = [connection for connection in (self._connection, *self._leaving) if connection is not None]
+        open_ = [
+            connection
+            for connection in (self._connection, *self._leaving)
+            if connection is not None
+        ]
         self._connection = None
         for connection in open_:
             connection.close()

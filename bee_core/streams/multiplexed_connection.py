@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import frames
 from ..errors import ProtocolError
-from ..failures import Failure, broken_peer, cancelled, connect_timed_out, lost, passed_over, read_timed_out, refused, write_timed_out
+from ..failures import (
+    Failure,
+    broken_peer,
+    cancelled,
+    connect_timed_out,
+    lost,
+    passed_over,
+    read_timed_out,
+    refused,
+    write_timed_out,
+)
 from ..interfaces import Success
 from ..messages import parse_error, parse_pong
 from ..payloads import HEAVY
@@ -22,7 +32,9 @@ if TYPE_CHECKING:
     from ..interfaces import Outcome, Request
     from .multiplexed_channel import MultiplexedChannel
 
-_RDHUP: int = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere the end of a stream shows as POLLHUP, which is always reported
+_RDHUP: int = getattr(
+    select, "POLLRDHUP", 0
+)  # Linux; elsewhere the end of a stream shows as POLLHUP, which is always reported
 _RESPONSE, _ERROR = frames.RESPONSE, frames.ERROR
 _LINGER = 0.5  # seconds that a closed connection gets to hand over what was written before
 
@@ -127,7 +139,11 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
-        self._end(cancelled("the client was closed", sent=True) if self._channel.closed else self._lost(error))
+        self._end(
+            cancelled("the client was closed", sent=True)
+            if self._channel.closed
+            else self._lost(error)
+        )
         self._channel.forget(self)
         if self._lingering is not None:
             self._lingering.cancel()
@@ -139,7 +155,11 @@ class MultiplexedConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether new requests may be sent on it."""
-        return self._transport is not None and self._protocol.usable and not self._transport.is_closing()
+        return (
+            self._transport is not None
+            and self._protocol.usable
+            and not self._transport.is_closing()
+        )
 
     @property
     def waiting(self) -> int:
@@ -156,7 +176,9 @@ class MultiplexedConnection(asyncio.Protocol):
         goaway = self._protocol.goaway
         if goaway is not None:
             return passed_over(goaway.message, kind=goaway.kind)
-        return refused(self._protocol.error or ConnectionResetError("the server closed the connection at once"))
+        return refused(
+            self._protocol.error or ConnectionResetError("the server closed the connection at once")
+        )
 
     def stale(self) -> bool:
         """Whether the server has ended an idle connection, which a loop that was busy elsewhere has had no chance to notice. A request on it would be lost."""
@@ -192,7 +214,9 @@ class MultiplexedConnection(asyncio.Protocol):
         if until < self._timer.next:
             self._timer.watch(until)
 
-    def _hold(self, pending: PendingReply, bound: Literal["connect", "write"], until: float) -> None:
+    def _hold(
+        self, pending: PendingReply, bound: Literal["connect", "write"], until: float
+    ) -> None:
         pending.bound = bound
         pending.full = until <= pending.request.deadline
         pending.until = until if pending.full else pending.request.deadline
@@ -212,7 +236,9 @@ class MultiplexedConnection(asyncio.Protocol):
         self._writer.write(head)
         if body is not None:
             self._writer.write(body)
-        self._loop.call_soon(pending.settle, SENT)  # behind the flush of this turn's writes, which was scheduled before
+        self._loop.call_soon(
+            pending.settle, SENT
+        )  # behind the flush of this turn's writes, which was scheduled before
 
     def give_up(self, pending: PendingReply) -> None:
         """Tell the server that nobody waits for this reply any more."""
@@ -265,8 +291,12 @@ class MultiplexedConnection(asyncio.Protocol):
     def _settle(self, pending: PendingReply, frame: frames.Frame) -> None:
         if frame.kind == _RESPONSE:
             if len(frame.body) >= HEAVY:
-                inflating = self._loop.run_in_executor(None, inflate, self._channel.settings, frame.body)
-                inflating.add_done_callback(lambda done: None if done.cancelled() else pending.settle(done.result()))
+                inflating = self._loop.run_in_executor(
+                    None, inflate, self._channel.settings, frame.body
+                )
+                inflating.add_done_callback(
+                    lambda done: None if done.cancelled() else pending.settle(done.result())
+                )
             else:
                 pending.settle(inflate(self._channel.settings, frame.body))
         elif frame.kind == _ERROR:
@@ -301,7 +331,11 @@ class MultiplexedConnection(asyncio.Protocol):
         backlog, self._backlog = self._backlog, []
         goaway = self._protocol.goaway
         for pending in waiting.values():
-            pending.settle(passed_over(goaway.message, kind=goaway.kind) if goaway is not None and pending.id > goaway.last_id else failure.copy())
+            pending.settle(
+                passed_over(goaway.message, kind=goaway.kind)
+                if goaway is not None and pending.id > goaway.last_id
+                else failure.copy()
+            )
         for pending in backlog:
             pending.settle(failure.copy(executed="no"))
         for ping in self._pings.values():
@@ -310,16 +344,22 @@ class MultiplexedConnection(asyncio.Protocol):
         self._timer.close()
 
     def _sweep(self, now: float) -> float | None:
-        due = [pending for pending in (*self._waiting.values(), *self._backlog) if pending.until <= now]
+        due = [
+            pending for pending in (*self._waiting.values(), *self._backlog) if pending.until <= now
+        ]
         for pending in due:
             if pending.bound == "write":
                 self._backlog.remove(pending)
                 pending.settle(write_timed_out(pending.request.write_timeout, full=pending.full))
             elif pending.bound == "connect":
                 self._backlog.remove(pending)
-                pending.settle(connect_timed_out(pending.request.connect_timeout, full=pending.full))
+                pending.settle(
+                    connect_timed_out(pending.request.connect_timeout, full=pending.full)
+                )
             else:
                 self.give_up(pending)
                 pending.settle(read_timed_out(pending.request.read_timeout, full=pending.full))
         self._channel.forget_if_done(self)
-        return min((pending.until for pending in (*self._waiting.values(), *self._backlog)), default=None)
+        return min(
+            (pending.until for pending in (*self._waiting.values(), *self._backlog)), default=None
+        )

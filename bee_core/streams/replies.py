@@ -41,13 +41,15 @@ def inflate(settings: ChannelSettings, body: bytes) -> Outcome:
 
 
 def _no_compressor() -> bytes:
-    msg = "a compressed reply, and this client has no compressor"
-    raise ProtocolError(msg)
+    raise ProtocolError("a compressed reply, and this client has no compressor")
 
 
 def too_large(request: Request, limit: int) -> Failure:
     """A request that this server would not take; it said so in its hello-ack."""
-    return local("message_too_large", f"a body of {len(request.body)} bytes is over the server's max_size ({limit} bytes)")
+    return local(
+        "message_too_large",
+        f"a body of {len(request.body)} bytes is over the server's max_size ({limit} bytes)",
+    )
 
 
 def unreadable(error: CallError) -> Failure:

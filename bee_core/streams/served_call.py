@@ -25,7 +25,9 @@ class ServedCall(InboundCall):
 
     __slots__ = ("_connection", "id", "running")
 
-    def __init__(self, connection: ServedConnection, caller: Peer, frame: frames.Frame, fields: RequestFields) -> None:
+    def __init__(
+        self, connection: ServedConnection, caller: Peer, frame: frames.Frame, fields: RequestFields
+    ) -> None:
         # All of the base class's attributes are set here: one constructor less on the hot path.
         self._connection = connection
         self.id = frame.id
@@ -51,7 +53,9 @@ class ServedCall(InboundCall):
 
     def fail(self, failure: Failure) -> None:
         """Send an error."""
-        self._connection.finish(self.id, frames.encode(frames.ERROR, self.id, error_fields(failure)))
+        self._connection.finish(
+            self.id, frames.encode(frames.ERROR, self.id, error_fields(failure))
+        )
 
 
 class OnewayCall(ServedCall):
@@ -61,7 +65,9 @@ class OnewayCall(ServedCall):
 
     oneway = True
 
-    def __init__(self, connection: ServedConnection, caller: Peer, frame: frames.Frame, fields: RequestFields) -> None:
+    def __init__(
+        self, connection: ServedConnection, caller: Peer, frame: frames.Frame, fields: RequestFields
+    ) -> None:
         super().__init__(connection, caller, frame, fields)
         self._over = False
 
@@ -74,14 +80,31 @@ class OnewayCall(ServedCall):
         level = logging.ERROR if failure.kind == "remote_error" else logging.WARNING
         if failure.executed == "no" and failure.kind in _DROPPED:
             level = logging.DEBUG
-        over, self._over = self._over, True  # a handler that goes on after its deadline has failed once already
+        over, self._over = (
+            self._over,
+            True,
+        )  # a handler that goes on after its deadline has failed once already
         if not over and log.isEnabledFor(level):
-            what = _shown(f"{failure.error_type}: {failure.message}" if failure.error_type else failure.message, _LONGEST_MESSAGE)
+            what = _shown(
+                f"{failure.error_type}: {failure.message}"
+                if failure.error_type
+                else failure.message,
+                _LONGEST_MESSAGE,
+            )
             method = _shown(self.method, _LONGEST_METHOD)
             text = f"oneway {self.service}.{method} from {self.peer}: {what}"
-            fields = {"service": self.service, "method": method, "peer": self.peer, "kind": failure.kind, "executed": failure.executed}
+            fields = {
+                "service": self.service,
+                "method": method,
+                "peer": self.peer,
+                "kind": failure.kind,
+                "executed": failure.executed,
+            }
             log.log(
-                level, "%s", text if failure.traceback is None else f"{text}\n{failure.traceback}", extra={"bee_event": "oneway_failed", "bee_fields": fields}
+                level,
+                "%s",
+                text if failure.traceback is None else f"{text}\n{failure.traceback}",
+                extra={"bee_event": "oneway_failed", "bee_fields": fields},
             )
 
 

@@ -48,7 +48,9 @@ class ServedConnection(asyncio.Protocol):
         self._transport = transport
         self._writer = BatchedWriter(self._loop, transport)
         name = transport.get_extra_info("peername")
-        self._address = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or self._listener.url)
+        self._address = (
+            f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or self._listener.url)
+        )
         self.partial_since = self._loop.time()
         failure = self._listener.add(self)
         if failure is not None:
@@ -82,7 +84,10 @@ class ServedConnection(asyncio.Protocol):
                     return
             error = state.error or decoder.error
             if error is not None:
-                self._refuse("message_too_large" if isinstance(error, MessageTooLarge) else "protocol_error", error.message)
+                self._refuse(
+                    "message_too_large" if isinstance(error, MessageTooLarge) else "protocol_error",
+                    error.message,
+                )
                 return
         finally:
             self._writer.corked = False
@@ -128,7 +133,13 @@ class ServedConnection(asyncio.Protocol):
             log.info("refused %s: %s", self._address, failure.message)
             self._refuse(failure.kind, failure.message)
             return
-        self._peer = Peer(self._address, hello.codec, hello.compressor, hello.max_body, self._transport.get_extra_info("peercert") or None)
+        self._peer = Peer(
+            self._address,
+            hello.codec,
+            hello.compressor,
+            hello.max_body,
+            self._transport.get_extra_info("peercert") or None,
+        )
         self.write(self._protocol.accept(self._endpoint.ack))
         if self._listener.draining:
             self.write(self._protocol.leave())
@@ -138,7 +149,11 @@ class ServedConnection(asyncio.Protocol):
             fields = self._listener.parser.parse(frame.fields)
         except ProtocolError as error:
             # The frames are intact, so this request alone is refused (a field of a newer client, say), and the others on the connection go on.
-            self.write(frames.encode(frames.ERROR, frame.id, error_fields(local("protocol_error", error.message))))
+            self.write(
+                frames.encode(
+                    frames.ERROR, frame.id, error_fields(local("protocol_error", error.message))
+                )
+            )
             return
         assert self._peer is not None  # noqa: S101  # the hello came first; narrows the type
         if fields.oneway:
@@ -152,7 +167,16 @@ class ServedConnection(asyncio.Protocol):
         except Exception as error:
             # A plugin that breaks its contract costs this call and not the others of the connection.
             log.exception("%s of %s failed inside the server", call.method, call.service)
-            call.fail(Failure("remote_error", "the server failed; its log says why", "maybe", "never", "none", error_type=type(error).__name__))
+            call.fail(
+                Failure(
+                    "remote_error",
+                    "the server failed; its log says why",
+                    "maybe",
+                    "never",
+                    "none",
+                    error_type=type(error).__name__,
+                )
+            )
 
     def _cancel(self, id_: int) -> None:
         call = self._running.pop(id_, None)
@@ -205,7 +229,9 @@ class ServedConnection(asyncio.Protocol):
     def time_out(self, seconds: float) -> None:
         """The client began a frame, or a connection, and did not go on."""
         what = "a hello" if self._peer is None else "a frame"
-        self._refuse("protocol_error", f"{what} was not complete within read_timeout ({seconds:g} s)")
+        self._refuse(
+            "protocol_error", f"{what} was not complete within read_timeout ({seconds:g} s)"
+        )
 
     @property
     def idle(self) -> bool:

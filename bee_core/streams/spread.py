@@ -25,7 +25,10 @@ class SpreadChannel:
     """See :class:`bee_core.interfaces.AsyncChannel`."""
 
     def __init__(self, transport: StreamTransport, node: Node, settings: ChannelSettings) -> None:
-        self._channels = [MultiplexedChannel(transport, node, settings) for _ in range(min(node.workers, MOST_CONNECTIONS))]
+        self._channels = [
+            MultiplexedChannel(transport, node, settings)
+            for _ in range(min(node.workers, MOST_CONNECTIONS))
+        ]
 
     def start(self, request: Request) -> PendingReply:
         """See :meth:`bee_core.interfaces.AsyncChannel.start`."""

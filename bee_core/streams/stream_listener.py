@@ -41,7 +41,9 @@ class StreamListener:
         """How many are open."""
         return len(self._connections)
 
-    async def open(self, transport: StreamTransport, url: str, sock: socket.socket | None = None) -> None:
+    async def open(
+        self, transport: StreamTransport, url: str, sock: socket.socket | None = None
+    ) -> None:
         """Begin to accept, on a socket that is there already or on a new one."""
         shared = {} if sock is None else {"sock": sock}
         self._opened(await transport.accept(url, self.connection, self.settings.backlog, **shared))
@@ -63,7 +65,10 @@ class StreamListener:
         if self.draining:
             return "unavailable", "the server is shutting down"
         if count >= self.settings.max_connections:
-            return "overloaded", f"the server has {count} connections, its max_conn_size is {self.settings.max_connections}"
+            return (
+                "overloaded",
+                f"the server has {count} connections, its max_conn_size is {self.settings.max_connections}",
+            )
         return None
 
     def remove(self, connection: ServedConnection) -> None:
@@ -75,7 +80,9 @@ class StreamListener:
     def sweep_soon(self) -> None:
         """Look at the connections' time limits from time to time, as long as there are any."""
         if self._timer is None:
-            interval = min(_REFUSAL_SECONDS, self.settings.read_timeout, self.settings.write_timeout) / 4
+            interval = (
+                min(_REFUSAL_SECONDS, self.settings.read_timeout, self.settings.write_timeout) / 4
+            )
             self._timer = self.loop.call_later(interval, self._sweep)
 
     def _sweep(self) -> None:
@@ -88,7 +95,10 @@ class StreamListener:
             elif connection.paused_since is not None:
                 if now - connection.paused_since > self.settings.write_timeout:
                     connection.abort()
-            elif connection.partial_since is not None and now - connection.partial_since > self.settings.read_timeout:
+            elif (
+                connection.partial_since is not None
+                and now - connection.partial_since > self.settings.read_timeout
+            ):
                 connection.time_out(self.settings.read_timeout)
         if self._connections:
             self.sweep_soon()

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from ..interfaces import AsyncChannel, Channel, ChannelSettings, Endpoint, Listener, ListenSettings
+    from ..interfaces import (
+        AsyncChannel,
+        Channel,
+        ChannelSettings,
+        Endpoint,
+        Listener,
+        ListenSettings,
+    )
     from ..nodes import Node
     from .blocking_channel import BlockingChannel
     from .blocking_connection import BlockingConnection
@@ -52,7 +59,13 @@ class StreamTransport(ABC):
         """
 
     @abstractmethod
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> Acceptor:
+    async def accept(
+        self,
+        url: str,
+        factory: Callable[[], asyncio.Protocol],
+        backlog: int,
+        sock: socket.socket | None = None,
+    ) -> Acceptor:
         """Listen on the running loop; each connection gets a protocol from ``factory``.
 
         Args:
@@ -72,7 +85,10 @@ class StreamTransport(ABC):
         Raises:
             OSError: The address is in use, not of this machine, or cannot be shared by processes.
         """
-        raise OSError(errno.EOPNOTSUPP, f"{url} cannot be shared by several processes; set workers: 1, or listen on tcp://, tls:// or unix://")
+        raise OSError(
+            errno.EOPNOTSUPP,
+            f"{url} cannot be shared by several processes; set workers: 1, or listen on tcp://, tls:// or unix://",
+        )
 
     def release(self, sock: socket.socket) -> None:
         """Close what ``bind`` made, in the process that made it, and take its address away; other processes may still serve who is connected."""

@@ -55,14 +55,20 @@ class Client:
     Thread-safe. Does no network until the first call. Usable as a context manager.
     """
 
-    def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | Config, plugins: Sequence[object] = ()) -> None:
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config,
+        plugins: Sequence[object] = (),
+    ) -> None:
         self.config = load_config(config)
         self._closing = Event()
         self._lock = Lock()
         self._warned = False
         self._rng = random.Random()  # noqa: S311  # balancing and jitter, not secrets
         self._channels: set[Channel] = set()
-        self._retired: WeakSet[Channel] = WeakSet()  # whose nodes have left; kept alive by the calls that are still on them
+        self._retired: WeakSet[Channel] = (
+            WeakSet()
+        )  # whose nodes have left; kept alive by the calls that are still on them
         self._assembly: Assembly[Channel] = Assembly(
             self.config,
             PluginHub(plugins),
@@ -74,10 +80,22 @@ class Client:
             complain=log.warning,
         )
         self._plane = ControlPlane(self.config.application or "client")
-        self._prober = Prober(self._plane.spawn, self._assembly.async_channel, heartbeat_interval=self._assembly.heartbeat_interval, rng=self._rng)
+        self._prober = Prober(
+            self._plane.spawn,
+            self._assembly.async_channel,
+            heartbeat_interval=self._assembly.heartbeat_interval,
+            rng=self._rng,
+        )
         self._assembly.watch_breakers(self._prober.breaker_changed)
-        self._discovery: ClientDiscovery[Channel] = ClientDiscovery(self._assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng)
-        self._futures = FutureCalls(f"{self.config.application or 'client'}-futures", self._assembly.async_channel, self._discovery, time.monotonic)
+        self._discovery: ClientDiscovery[Channel] = ClientDiscovery(
+            self._assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng
+        )
+        self._futures = FutureCalls(
+            f"{self.config.application or 'client'}-futures",
+            self._assembly.async_channel,
+            self._discovery,
+            time.monotonic,
+        )
         self._assembly.apply_known_nodes()
         self._ready = True
         fork.watch(self)
@@ -108,15 +126,21 @@ class Client:
             raise error
         return call.value
 
-    def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reply[Any]:
+    def invoke_detailed(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Reply[Any]:
         """Make a call and say how it went; for proxies."""
         call = self._begin(plan, args, kwargs)
         error = drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
-        return Reply(call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started)
+        return Reply(
+            call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started
+        )
 
-    def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallFuture[Any]:
+    def invoke_future(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> CallFuture[Any]:
         """Begin a call and return its future; for proxies. Does not wait, so it may be called on an event loop."""
         try:
             if not self._ready:
@@ -142,8 +166,9 @@ class Client:
         self._ready = True
         if self._closing.is_set():
             self._ready = False
-            msg = "the client is closed"
-            raise CallCancelled(msg, service=plan.service.name, method=plan.method)
+            raise CallCancelled(
+                "the client is closed", service=plan.service.name, method=plan.method
+            )
         self._prober.resume(self._assembly.services.values())
 
     def _discover(self, service: Service[Channel], patience: float, method: str) -> None:
@@ -154,8 +179,7 @@ class Client:
         if not discovery.wait(min(discovery.patience(), patience)):
             discovery.fall_back()
         if self._closing.is_set():
-            msg = "the client was closed"
-            raise CallCancelled(msg, service=service.name, method=method)
+            raise CallCancelled("the client was closed", service=service.name, method=method)
 
     def _deliver(self, service: Service[Channel], snapshot: Snapshot) -> None:
         if not self._closing.is_set():
@@ -175,9 +199,13 @@ class Client:
         found = self._assembly.services[service]
         if found.undiscovered is not None:
             self._discover(found, PATIENCE, "")
-        return report_nodes(service, found.nodes.snapshot, found.nodes.selection, self._discovery.trouble(service))
+        return report_nodes(
+            service, found.nodes.snapshot, found.nodes.selection, self._discovery.trouble(service)
+        )
 
-    def explain(self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False) -> Explanation:
+    def explain(
+        self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False
+    ) -> Explanation:
         """What would happen to a call now, and why: nodes, the next picks, and each setting with the line that states it. Makes no call. Waits like :meth:`nodes`.
 
         Args:
@@ -197,7 +225,14 @@ class Client:
         found = self._assembly.services[service]
         health = ask_health(found.nodes) if ask else {}
         return explain(
-            found, self.config, known, method, key=key, make_balancer=lambda: self._assembly.make_balancer(found), make_rng=random.Random, health=health
+            found,
+            self.config,
+            known,
+            method,
+            key=key,
+            make_balancer=lambda: self._assembly.make_balancer(found),
+            make_rng=random.Random,
+            health=health,
         )
 
     def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
@@ -218,16 +253,23 @@ class Client:
         self.config.client(service)
         call = self._begin(self._assembly.services[service].plan(method), args, kwargs)
         recorder = CallRecorder()
-        return recorder.finish(call, drive(call, self._closing, call.plan.service.clock, recorder.flow))
+        return recorder.finish(
+            call, drive(call, self._closing, call.plan.service.clock, recorder.flow)
+        )
 
     def _called_on_a_loop(self, plan: CallPlan) -> None:
         name = f"{plan.service.name}.{plan.method}"
         if is_serving(_running_loop()):
-            msg = f"{name}: a blocking call on the loop of a bee server stops every other call of the process; make the handler a plain def, or use build_async_client"
-            raise BeeError(msg)
+            raise BeeError(
+                f"{name}: a blocking call on the loop of a bee server stops every other call of the process; make the handler a plain def, or use build_async_client"
+            )
         if not self._warned:
             self._warned = True
-            warnings.warn(f"{name}: a blocking call on a running event loop stops it; use build_async_client (said once)", RuntimeWarning, stacklevel=5)
+            warnings.warn(
+                f"{name}: a blocking call on a running event loop stops it; use build_async_client (said once)",
+                RuntimeWarning,
+                stacklevel=5,
+            )
 
     def _make_channel(self, transport: Any, node: Any, settings: Any) -> Channel:
         channel: Channel = transport.channel(node, settings)
@@ -280,6 +322,11 @@ class Client:
         """The client itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Close it."""
         self.close()

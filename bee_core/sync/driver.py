@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def drive(
-    call: Call, closing: Event, clock: Callable[[], float], make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow
+    call: Call,
+    closing: Event,
+    clock: Callable[[], float],
+    make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow,
 ) -> Exception | None:
     """Make a call: afterwards ``call.value`` is the result, unless an error is returned.
 
@@ -38,7 +41,11 @@ def drive(
                 if type(answer) is not Failure:
                     answer = answer.wait()
             elif type(effect) is Pause:
-                answer = cancelled("the client was closed", sent=call.executed != "no") if closing.wait(effect.seconds) else None
+                answer = (
+                    cancelled("the client was closed", sent=call.executed != "no")
+                    if closing.wait(effect.seconds)
+                    else None
+                )
             else:
                 answer = _queue(effect, closing, clock)
     except StopIteration as stop:

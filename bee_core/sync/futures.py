@@ -100,7 +100,11 @@ class FutureCalls:
     """
 
     def __init__(
-        self, name: str, make_channel: Callable[[Service[Any], Node], AsyncChannel], discoveries: ClientDiscovery[Channel], clock: Callable[[], float]
+        self,
+        name: str,
+        make_channel: Callable[[Service[Any], Node], AsyncChannel],
+        discoveries: ClientDiscovery[Channel],
+        clock: Callable[[], float],
     ) -> None:
         self._plane = ControlPlane(name)
         self._plane.at_stop(self._close_channels)
@@ -118,7 +122,9 @@ class FutureCalls:
         self._closing = asyncio.Event()
         self._tasks: dict[CallFuture[Any], asyncio.Task[None]] = {}
         self._attempts: dict[Channel, Attempt] = {}
-        self._retired: WeakSet[AsyncChannel] = WeakSet()  # whose nodes have left; kept alive by the calls that are still on them
+        self._retired: WeakSet[AsyncChannel] = (
+            WeakSet()
+        )  # whose nodes have left; kept alive by the calls that are still on them
 
     def start(self, call: Call) -> CallFuture[Any]:
         """Make a call, in the context that is current. Does not wait."""
@@ -147,9 +153,14 @@ class FutureCalls:
 
     def forbid_to_wait(self, future: CallFuture[Any]) -> None:
         """Refuse to wait where that would be for ever."""
-        if self._loop is not None and asyncio._get_running_loop() is self._loop and not future.done():  # noqa: SLF001  # documented for this use
-            msg = "a callback of a future would wait for another future of this client, on the very thread that has to bring it: look at done(), or wait elsewhere"
-            raise BeeError(msg)
+        if (
+            self._loop is not None
+            and asyncio._get_running_loop() is self._loop  # noqa: SLF001  # documented
+            and not future.done()
+        ):
+            raise BeeError(
+                "a callback of a future would wait for another future of this client, on the very thread that has to bring it: look at done(), or wait elsewhere"
+            )
 
     def drop(self, channel: Channel) -> None:
         """The node of this channel has left the list. From any thread."""
@@ -173,7 +184,12 @@ class FutureCalls:
         for future in futures:
             # Anew: another thread of the parent may have held its lock, and its callbacks are called there.
             Future.__init__(future)
-            future.set_exception(CallCancelled("the process was forked: the call goes on in the parent, and its result is there", executed="maybe"))
+            future.set_exception(
+                CallCancelled(
+                    "the process was forked: the call goes on in the parent, and its result is there",
+                    executed="maybe",
+                )
+            )
 
     # On the loop's thread.
 
@@ -220,9 +236,13 @@ class FutureCalls:
                 if type(effect) is not Attempt:
                     answer = yield effect
                 elif call.deadline <= self._clock():
-                    answer = local("deadline_exceeded", "the deadline came before the call could be sent")  # while it was queued here
+                    answer = local(
+                        "deadline_exceeded", "the deadline came before the call could be sent"
+                    )  # while it was queued here
                 else:
-                    answer = yield self._attempts.get(effect.channel) or self._attempt(call, effect.channel)
+                    answer = yield self._attempts.get(effect.channel) or self._attempt(
+                        call, effect.channel
+                    )
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         finally:
@@ -264,5 +284,10 @@ class FutureCalls:
 def _closed(call: Call) -> CallCancelled:
     msg = "the client was closed"
     return CallCancelled(
-        msg, service=call.plan.service.name, method=call.method, node=call.node, attempts=call.attempts, executed="maybe" if call.attempts else "no"
+        msg,
+        service=call.plan.service.name,
+        method=call.method,
+        node=call.node,
+        attempts=call.attempts,
+        executed="maybe" if call.attempts else "no",
     )

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def nodes(*weights: float) -> list[Node]:
     """A node for each weight, ids from ``0`` on."""
-    return [Node(str(index), f"tcp://10.0.0.{index + 1}:9000", weight=weight) for index, weight in enumerate(weights)]
+    return [
+        Node(str(index), f"tcp://10.0.0.{index + 1}:9000", weight=weight)
+        for index, weight in enumerate(weights)
+    ]
 
 
 class BalancerContract:
@@ -30,7 +33,9 @@ class BalancerContract:
     def make_balancer(self) -> Balancer:
         """A new balancer with the options under test."""
 
-    def pick(self, balancer: Balancer, tried: frozenset[str] = frozenset(), rng: Random | None = None) -> Node | None:
+    def pick(
+        self, balancer: Balancer, tried: frozenset[str] = frozenset(), rng: Random | None = None
+    ) -> Node | None:
         """Pick, and settle the pick with a success, as the core does."""
         node = balancer.pick("a key", tried, rng or Random(7))  # noqa: S311 - a seeded generator is the point
         if node is not None and balancer.settle is not None:

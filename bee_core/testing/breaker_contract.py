@@ -78,7 +78,9 @@ class BreakerContract:
         self.cut_off(breaker)
         assert breaker.admit(self.tick()) is None
 
-    @pytest.mark.parametrize("outcome", [*NOT_THE_NODES, None], ids=lambda outcome: getattr(outcome, "kind", "none"))
+    @pytest.mark.parametrize(
+        "outcome", [*NOT_THE_NODES, None], ids=lambda outcome: getattr(outcome, "kind", "none")
+    )
     def test_what_is_not_the_nodes_fault_never_opens_it(self, outcome: Failure | None) -> None:
         breaker = self.make_breaker()
         for _ in range(MANY):

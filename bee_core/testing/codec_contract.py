@@ -132,7 +132,11 @@ class CodecContract(ABC):
 
     def bind(self, function: Any = None) -> MethodCodec:
         """The method codec of a function, or of a method of which nothing is known."""
-        return self.make_codec().bind(Signature.dynamic("anything") if function is None else Signature.of(function, function.__name__))
+        return self.make_codec().bind(
+            Signature.dynamic("anything")
+            if function is None
+            else Signature.of(function, function.__name__)
+        )
 
     @pytest.mark.parametrize("value", PLAIN_VALUES, ids=repr)
     def test_plain_values_come_back_equal_without_types(self, value: Any) -> None:
@@ -158,7 +162,14 @@ class CodecContract(ABC):
 
     def test_arguments_reach_the_handler_as_given(self) -> None:
         method = self.bind(add)
-        for args, kwargs in (((1, 2), {}), ((1,), {}), ((), {"a": 1}), ((), {"a": 1, "b": 5}), ((1,), {"scale": 2.0}), ((1, 3), {"scale": 0.5})):
+        for args, kwargs in (
+            ((1, 2), {}),
+            ((1,), {}),
+            ((), {"a": 1}),
+            ((), {"a": 1, "b": 5}),
+            ((1,), {"scale": 2.0}),
+            ((1, 3), {"scale": 0.5}),
+        ):
             got, named = carry(method, *args, **kwargs)
             assert add(*got, **named) == add(*args, **kwargs)
 
@@ -194,7 +205,9 @@ class CodecContract(ABC):
             ((1.5,), {}, "$.a"),
         ],
     )
-    def test_arguments_that_do_not_fit_are_refused_on_both_sides(self, args: tuple[Any, ...], kwargs: dict[str, Any], path: str) -> None:
+    def test_arguments_that_do_not_fit_are_refused_on_both_sides(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], path: str
+    ) -> None:
         method = self.bind(add)
         with pytest.raises(InvalidArgument) as local:
             method.encode_args(args, kwargs)
@@ -246,7 +259,9 @@ class CodecContract(ABC):
         assert caught.value.path == "$.cases[1]"
 
     @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-    def test_a_number_that_is_not_finite_arrives_as_it_is_or_is_refused_wherever_it_stands(self, number: float) -> None:
+    def test_a_number_that_is_not_finite_arrives_as_it_is_or_is_refused_wherever_it_stands(
+        self, number: float
+    ) -> None:
         for value in (number, [None, number], {"a": {"b": number}}):
             same_or_refused(self.bind(), value)
         method = self.bind(measure)
@@ -254,7 +269,11 @@ class CodecContract(ABC):
         same_or_refused(method, Reading(None), {"a": Reading(1.0), "b": Reading(number)})
         same_or_refused(method, result=[Reading(None), Reading(number)])
 
-    @pytest.mark.parametrize("value", [2**63, 2**64, -(2**63) - 1, 10**100, 10**5000], ids=lambda value: f"{value.bit_length()} bits")
+    @pytest.mark.parametrize(
+        "value",
+        [2**63, 2**64, -(2**63) - 1, 10**100, 10**5000],
+        ids=lambda value: f"{value.bit_length()} bits",
+    )
     def test_an_integer_of_any_size_arrives_as_it_is_or_is_refused(self, value: int) -> None:
         same_or_refused(self.bind(), value, {"a": [value]})
         same_or_refused(self.bind(), result={"a": [value]})
@@ -279,7 +298,9 @@ class CodecContract(ABC):
             with pytest.raises(InvalidArgument):
                 self.bind().encode_result(value)
 
-    @pytest.mark.parametrize("body", [b"", b"\xff\xfe\x00", b"[" * 100_000, b"\x91" * 100_000, b'{"a":', b"\x00" * 20])
+    @pytest.mark.parametrize(
+        "body", [b"", b"\xff\xfe\x00", b"[" * 100_000, b"\x91" * 100_000, b'{"a":', b"\x00" * 20]
+    )
     def test_any_bytes_give_a_value_or_invalid_argument(self, body: bytes) -> None:
         for method in (self.bind(), self.bind(add), self.bind(place), self.bind(collect)):
             for form in range(256):

@@ -88,13 +88,17 @@ class CompressorContract:
             with pytest.raises(ProtocolError):
                 compressor.decompress(whole[:length], 1000)
 
-    @pytest.mark.parametrize("garbage", [b"garbage", b"\x00", bytes(100)], ids=["text", "a zero", "zeros"])
+    @pytest.mark.parametrize(
+        "garbage", [b"garbage", b"\x00", bytes(100)], ids=["text", "a zero", "zeros"]
+    )
     def test_what_follows_the_end_is_a_protocol_error(self, garbage: bytes) -> None:
         compressor = self.make_compressor()
         with pytest.raises(ProtocolError):
             compressor.decompress(compressor.compress(b"honey") + garbage, 1000)
 
-    @pytest.mark.parametrize("body", [b"{}", b"\x00" * 100, b"not compressed at all", bytes(range(256))])
+    @pytest.mark.parametrize(
+        "body", [b"{}", b"\x00" * 100, b"not compressed at all", bytes(range(256))]
+    )
     def test_foreign_bytes_are_a_protocol_error(self, body: bytes) -> None:
         with pytest.raises(ProtocolError):
             self.make_compressor().decompress(body, 10_000)
@@ -103,5 +107,7 @@ class CompressorContract:
         compressor = self.make_compressor()
         bodies = [bytes([number]) * 20_000 for number in range(32)]
         with ThreadPoolExecutor(8) as threads:
-            results = threads.map(lambda body: compressor.decompress(compressor.compress(body), 20_000), bodies)
+            results = threads.map(
+                lambda body: compressor.decompress(compressor.compress(body), 20_000), bodies
+            )
         assert list(results) == bodies

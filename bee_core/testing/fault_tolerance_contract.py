@@ -30,7 +30,10 @@ FAILURES = (
 def history(*failures: Failure, nodes: Sequence[str] | None = None) -> list[Tried]:
     """Attempts that failed so, each on a node of its own where ``nodes`` names no ids."""
     ids = nodes or [str(index) for index in range(len(failures))]
-    return [Tried(Node(name, f"tcp://{name}:9000"), failure) for name, failure in zip(ids, failures, strict=True)]
+    return [
+        Tried(Node(name, f"tcp://{name}:9000"), failure)
+        for name, failure in zip(ids, failures, strict=True)
+    ]
 
 
 class FaultToleranceContract:
@@ -42,9 +45,13 @@ class FaultToleranceContract:
 
     @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.kind)
     @pytest.mark.parametrize("attempts", [1, 2, 3, 10, 2000])
-    def test_an_answer_is_to_give_up_or_a_retry_after_a_finite_delay(self, failure: Failure, attempts: int) -> None:
+    def test_an_answer_is_to_give_up_or_a_retry_after_a_finite_delay(
+        self, failure: Failure, attempts: int
+    ) -> None:
         again = self.make_fault_tolerance().next(history(*[failure] * attempts), Random(1))  # noqa: S311 - a seeded generator is the point
-        assert again is None or (again.where in {"same", "other"} and again.delay >= 0 and isfinite(again.delay))
+        assert again is None or (
+            again.where in {"same", "other"} and again.delay >= 0 and isfinite(again.delay)
+        )
 
     def test_the_answer_depends_on_the_history_and_the_random_source_alone(self) -> None:
         policy = self.make_fault_tolerance()

@@ -37,7 +37,9 @@ class MemoryRegistry:
     def __init__(self) -> None:
         self._changed = Condition()
         self._nodes: dict[str, dict[str, Node]] = {}
-        self._ends: dict[tuple[str, str], float] = {}  # when a registration runs out; what a test publishes never does
+        self._ends: dict[
+            tuple[str, str], float
+        ] = {}  # when a registration runs out; what a test publishes never does
         self._revision = 0
         self._error: Exception | None = None
         self._silent = False
@@ -113,7 +115,9 @@ class MemoryRegistry:
         Raises:
             TimeoutError: Not within ``timeout`` seconds.
         """
-        self._wait(lambda: len(self._listed(service)) == count, timeout, f"{count} nodes of {service}")
+        self._wait(
+            lambda: len(self._listed(service)) == count, timeout, f"{count} nodes of {service}"
+        )
 
     # What the sessions of clients and servers do.
 
@@ -179,13 +183,22 @@ class MemoryRegistry:
                 await self._check()
                 with self._changed:
                     nodes = self._listed(service)
-                    revision, next_end = self._revision, min((end for (of, _), end in self._ends.items() if of == service), default=None)
+                    revision, next_end = (
+                        self._revision,
+                        min(
+                            (end for (of, _), end in self._ends.items() if of == service),
+                            default=None,
+                        ),
+                    )
                 if nodes != said:
                     said = nodes
                     yield Snapshot(revision, "registry", nodes)
                 else:
                     with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(event.wait(), None if next_end is None else max(0.0, next_end - monotonic()))
+                        await asyncio.wait_for(
+                            event.wait(),
+                            None if next_end is None else max(0.0, next_end - monotonic()),
+                        )
         finally:
             with self._changed:
                 del self._watches[key]
@@ -207,7 +220,8 @@ class _Lease:
             raise RegistryError(f"the registration of {self._instance.node.id} is gone")
         with self._registry._changed:  # noqa: SLF001
             self._registry.renewals += 1
-            self._registry._ends[self._instance.service, self._instance.node.id] = monotonic() + self.ttl  # noqa: SLF001
+            key = self._instance.service, self._instance.node.id
+            self._registry._ends[key] = monotonic() + self.ttl  # noqa: SLF001
             self._registry._changed.notify_all()  # noqa: SLF001
 
     async def revoke(self) -> None:

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from bee_core.interfaces import Registry
     from bee_core.nodes import Snapshot
 
-ADDRESSES = (Node("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"), Node("tcp://10.0.0.2:9000", "tcp://10.0.0.2:9000", version="1.2.0"))
-FULL = Node("calc-7f3a", "tcp://10.0.0.7:9000", "1.10.0-rc.1", 2.5, "eu-1", frozenset({"gpu", "blue"}), 4)
+ADDRESSES = (
+    Node("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"),
+    Node("tcp://10.0.0.2:9000", "tcp://10.0.0.2:9000", version="1.2.0"),
+)
+FULL = Node(
+    "calc-7f3a", "tcp://10.0.0.7:9000", "1.10.0-rc.1", 2.5, "eu-1", frozenset({"gpu", "blue"}), 4
+)
 """A node with everything that a server can say of itself."""
 
 BOUND = 10.0
@@ -62,18 +67,24 @@ class Watching:
             return self.seen[-1]
 
         waiting = asyncio.ensure_future(wait())
-        await asyncio.wait({waiting, self._task}, timeout=bound, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {waiting, self._task}, timeout=bound, return_when=asyncio.FIRST_COMPLETED
+        )
         if waiting.done():
             return waiting.result()
         waiting.cancel()
         if self._task.done():
             self._task.result()  # the watch's own error
-        raise AssertionError(f"not within {bound:g} s; the last snapshot was {self.seen[-1] if self.seen else None}")
+        raise AssertionError(
+            f"not within {bound:g} s; the last snapshot was {self.seen[-1] if self.seen else None}"
+        )
 
     async def until_ids(self, ids: Iterable[str], bound: float = BOUND) -> Snapshot:
         """The last snapshot, as soon as it has exactly these nodes."""
         wanted = sorted(ids)
-        return await self.until(lambda snapshot: sorted(node.id for node in snapshot.nodes) == wanted, bound)
+        return await self.until(
+            lambda snapshot: sorted(node.id for node in snapshot.nodes) == wanted, bound
+        )
 
     async def close(self) -> None:
         """End the watch."""
@@ -145,7 +156,9 @@ class RegistryContract:
         async def scenario() -> float:
             registry = self.make_registry()
             try:
-                lease = await asyncio.wait_for(registry.register(Instance("calc", ADDRESSES[0])), BOUND)
+                lease = await asyncio.wait_for(
+                    registry.register(Instance("calc", ADDRESSES[0])), BOUND
+                )
                 await asyncio.wait_for(lease.renew(), BOUND)
                 await asyncio.wait_for(lease.revoke(), BOUND)
                 return lease.ttl
@@ -232,7 +245,10 @@ class RegistryContract:
     def test_many_registrations_are_all_seen(self) -> None:
         async def scenario(rig: Rig) -> None:
             watcher = rig.watch()
-            nodes = [Node(f"n{number}", f"tcp://10.0.1.{number}:9000", version="1.0.0") for number in range(30)]
+            nodes = [
+                Node(f"n{number}", f"tcp://10.0.1.{number}:9000", version="1.0.0")
+                for number in range(30)
+            ]
             leases = await asyncio.gather(*(rig.register(node) for node in nodes))
             assert set((await watcher.until_ids(node.id for node in nodes)).nodes) == set(nodes)
             await asyncio.gather(*(lease.revoke() for lease in leases))
@@ -272,7 +288,9 @@ class RegistryContract:
             while loop.time() < end:
                 await lease.renew()
                 await asyncio.sleep(lease.ttl / 6)  # the beat itself, not a wait for something
-            assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1], "it was taken for dead although it was renewed"
+            assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1], (
+                "it was taken for dead although it was renewed"
+            )
             # Registries look at leases now and then, so one may last longer, but not forever.
             await watcher.until_ids([], lease.ttl + BOUND)
 
@@ -303,7 +321,9 @@ class Rig:
 
     async def register(self, node: Node, suffix: str = "") -> Any:
         """Register at the service; the suffix makes another one."""
-        lease = await asyncio.wait_for(self.server.register(Instance(self.service + suffix, node)), BOUND)
+        lease = await asyncio.wait_for(
+            self.server.register(Instance(self.service + suffix, node)), BOUND
+        )
         self._leases.append(lease)
         return lease
 

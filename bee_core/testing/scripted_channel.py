@@ -28,7 +28,9 @@ class _Script:
     def _next(self, request: Request) -> Outcome | Silence:
         self.requests.append(request)
         if not self._answers:
-            raise AssertionError(f"attempt {len(self.requests)}, and the script has no more answers")
+            raise AssertionError(
+                f"attempt {len(self.requests)}, and the script has no more answers"
+            )
         return self._answers.popleft()
 
     @property
@@ -112,7 +114,9 @@ class AsyncScriptedChannel(_Script):
             pending.reply.set_result(answer)
         return pending
 
-    async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:  # the contract's argument
+    async def ping(
+        self, timeout: float
+    ) -> Literal["serving", "draining"] | Failure:  # the contract's argument
         """See :meth:`bee_core.interfaces.AsyncChannel.ping`."""
         return "serving"
 

@@ -7,5 +7,7 @@ import greeter_pb2
 from greeter import Greeter
 
 server = bee_core.build_server("bee.yml")
-server.add(Greeter(), interface=bee_core.interface_of(greeter_pb2.DESCRIPTOR.services_by_name["Greeter"]))
+server.add(
+    Greeter(), interface=bee_core.interface_of(greeter_pb2.DESCRIPTOR.services_by_name["Greeter"])
+)
 server.run()

@@ -45,7 +45,12 @@ class StickyBalancer:
             return None
         if key is None:
             return rng.choices(candidates, [node.weight for node in candidates])[0]
-        return max(candidates, key=lambda node: blake2b(f"{self._salt}{key}{node.id}".encode(), digest_size=8).digest())
+        return max(
+            candidates,
+            key=lambda node: blake2b(
+                f"{self._salt}{key}{node.id}".encode(), digest_size=8
+            ).digest(),
+        )
 
 
 @bee_core.hookimpl

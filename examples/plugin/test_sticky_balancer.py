@@ -32,6 +32,17 @@ def test_a_key_keeps_its_node_and_moves_only_when_that_node_leaves() -> None:
 
 
 def test_it_is_chosen_by_its_name() -> None:
-    config = {"bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1", "balancer": {"name": "sticky", "options": {"salt": "x"}}}}}}}
+    config = {
+        "bee": {
+            "rpc": {
+                "client": {
+                    "calc": {
+                        "address": "127.0.0.1:1",
+                        "balancer": {"name": "sticky", "options": {"salt": "x"}},
+                    }
+                }
+            }
+        }
+    }
     with bee_core.build_client(config, plugins=[sticky_balancer]) as client:
         assert isinstance(client._assembly.services["calc"].balancer, StickyBalancer)  # noqa: SLF001

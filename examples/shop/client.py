@@ -20,9 +20,15 @@ with bee_core.build_client("client.yml") as client:
     basket = [Line("tea", 2), Line("cup", 1)]
     try:
         order = orders.place(uuid.uuid4().hex, "ada", basket)
-        print("2 tea and 1 cup:", euros(order.total), "with the last known prices" if order.estimated else f"({order.discount} % off)")
+        print(
+            "2 tea and 1 cup:",
+            euros(order.total),
+            "with the last known prices" if order.estimated else f"({order.discount} % off)",
+        )
 
-        in_a_hurry = bee_core.with_options(orders, timeout=0.45).place(uuid.uuid4().hex, "ada", basket)
+        in_a_hurry = bee_core.with_options(orders, timeout=0.45).place(
+            uuid.uuid4().hex, "ada", basket
+        )
         print("the same in 0.45 s:", euros(in_a_hurry.total), f"({in_a_hurry.discount} % off)")
 
         print("tea left:", stock.available("tea"))

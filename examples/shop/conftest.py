@@ -42,7 +42,10 @@ class Shop:
             server.add(Prices(), interface=PricesApi)
         else:
             stats = Stats()
-            server.add(Orders(stack.enter_context(bee_core.build_client(FOLDER / "orders.yml")), stats), interface=OrdersApi)
+            server.add(
+                Orders(stack.enter_context(bee_core.build_client(FOLDER / "orders.yml")), stats),
+                interface=OrdersApi,
+            )
             server.add(stats, name="Stats")
         stack.enter_context(server.in_thread())
 

@@ -15,7 +15,13 @@ def remember(article: str, price: int) -> None:
     _last[article] = price
 
 
-def last_price(service: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: CallError) -> int:  # noqa: ARG001  # what every fallback is given
+def last_price(
+    service: str,  # noqa: ARG001  # every fallback is given these five
+    method: str,  # noqa: ARG001
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],  # noqa: ARG001
+    error: CallError,
+) -> int:
     """The answer instead of ``error``. An article never seen before has no price, and the error stands: an invented one would be worse."""
     try:
         return _last[args[0]]

@@ -26,9 +26,13 @@ class Stats(StatsApi):
         with self._lock:
             return Figures(len(self._estimated), sum(self._estimated.values()))
 
-    def _count(self, order: Order) -> None:  # names with an underscore cannot be called from outside
+    def _count(
+        self, order: Order
+    ) -> None:  # names with an underscore cannot be called from outside
         with self._lock:
-            self._estimated[order.id] = order.estimated  # by its id: an order that is sent twice counts once
+            self._estimated[order.id] = (
+                order.estimated
+            )  # by its id: an order that is sent twice counts once
 
 
 stats = Stats()
@@ -52,12 +56,20 @@ class Orders:
         except RemoteError as error:  # the other service did its work and said no
             raise NotPlaced(error.message) from error
         except CallError as error:  # it could not be asked, and no fallback answered
-            raise NotPlaced(f"{error.service} cannot be asked at present; send the order again") from error
+            raise NotPlaced(
+                f"{error.service} cannot be asked at present; send the order again"
+            ) from error
 
         for line, price in zip(lines, prices, strict=True):
             if not price.degraded:
                 remember(line.article, price.value)
-        total = sum(line.quantity * price.value for line, price in zip(lines, prices, strict=True)) * (100 - discount) // 100
-        order = Order(order_id, lines, discount, total, estimated=any(price.degraded for price in prices))
+        total = (
+            sum(line.quantity * price.value for line, price in zip(lines, prices, strict=True))
+            * (100 - discount)
+            // 100
+        )
+        order = Order(
+            order_id, lines, discount, total, estimated=any(price.degraded for price in prices)
+        )
         self._stats._count(order)  # noqa: SLF001  # the same module
         return order

@@ -45,7 +45,9 @@ class StockApi(Protocol):
     @idempotent  # a write, and still safe to repeat: the order's id tells the second time from a second order
     def reserve(self, order_id: str, lines: list[Line]) -> None: ...
 
-    def restock(self, article: str, quantity: int) -> int: ...  # not marked: run twice, it would add twice
+    def restock(
+        self, article: str, quantity: int
+    ) -> int: ...  # not marked: run twice, it would add twice
 
 
 class PricesApi(Protocol):

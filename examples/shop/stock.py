@@ -28,13 +28,17 @@ class Stock(StockApi):
     def available(self, article: str) -> int:
         return self._shelf.get(article, 0)
 
-    def reserve(self, order_id: str, lines: list[Line]) -> None:  # a plain def may wait, here for a lock: runs on a thread of the service's own pool
+    def reserve(
+        self, order_id: str, lines: list[Line]
+    ) -> None:  # a plain def may wait, here for a lock: runs on a thread of the service's own pool
         with self._lock:
             if order_id in self._reserved:
                 return
             for line in lines:
                 if self.available(line.article) < line.quantity:
-                    raise OutOfStock(f"{line.quantity} {line.article} wanted, {self.available(line.article)} left")
+                    raise OutOfStock(
+                        f"{line.quantity} {line.article} wanted, {self.available(line.article)} left"
+                    )
             for line in lines:
                 self._shelf[line.article] -= line.quantity
             self._reserved.add(order_id)

@@ -34,7 +34,10 @@ with bee_core.build_client("bee.yml") as client:
 
     # Without the types, as a client in another language sees it: a field $type where there are several classes.
     untyped = client.service("orders")
-    print("as it is on the wire:", untyped.place({"lines": [], "payment": {"$type": "Invoice", "company": "Bees & Sons"}}))
+    print(
+        "as it is on the wire:",
+        untyped.place({"lines": [], "payment": {"$type": "Invoice", "company": "Bees & Sons"}}),
+    )
     try:
         untyped.place({"lines": [], "payment": {"$type": "Barter", "goods": "wax"}})
     except InvalidArgument as error:

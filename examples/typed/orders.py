@@ -50,7 +50,9 @@ class Declined:
     reason: str
 
 
-TODAY = dt.date(2026, 3, 1)  # a shop that never closes its books, so that the example always prints the same
+TODAY = dt.date(
+    2026, 3, 1
+)  # a shop that never closes its books, so that the example always prints the same
 
 
 class Orders:
@@ -58,6 +60,10 @@ class Orders:
         total = sum((line.qty * line.price for line in order.lines), Decimal(0))
         match order.payment:
             case Card(expires=expires):
-                return Accepted(total, TODAY) if expires >= TODAY else Declined(f"the card expired on {expires}")
+                return (
+                    Accepted(total, TODAY)
+                    if expires >= TODAY
+                    else Declined(f"the card expired on {expires}")
+                )
             case Invoice(days=days):
                 return Accepted(total, TODAY + dt.timedelta(days=days))

@@ -95,7 +95,9 @@ def folder(tmp_path, monkeypatch):
     known = set(sys.modules)
     yield tmp_path
     for name, module in list(sys.modules.items()):
-        if name not in known and str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+        if name not in known and str(getattr(module, "__file__", None) or "").startswith(
+            str(tmp_path)
+        ):
             del sys.modules[name]
 
 
@@ -104,7 +106,12 @@ class Process:
 
     def __init__(self, args, cwd):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bee_core", *args], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, "-m", "bee_core", *args],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self.lines = []
         self._queue = queue.Queue()

@@ -24,7 +24,9 @@ def server(folder):
     server.add(app.Stats(), name="Stats")
     server.add(app.greet)
     with server.in_thread():
-        (folder / "bee.yml").write_text(f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}")
+        (folder / "bee.yml").write_text(
+            f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}"
+        )
         yield server
 
 
@@ -53,7 +55,9 @@ def test_json_says_how_the_call_went(run, server):
 
 
 def test_metadata_reaches_the_handler(run, server):
-    assert json.loads(run("call", "calc", "metadata", "--metadata", "tenant=a", "--metadata", "note=b=c").out) == {"tenant": "a", "note": "b=c"}
+    assert json.loads(
+        run("call", "calc", "metadata", "--metadata", "tenant=a", "--metadata", "note=b=c").out
+    ) == {"tenant": "a", "note": "b=c"}
 
 
 def test_timeout_bounds_the_call(run, server):
@@ -105,7 +109,9 @@ def test_a_service_that_is_not_configured_is_a_configuration_error(run, server):
 
 
 def test_a_dead_server_is_unavailable(run, folder):
-    (folder / "bee.yml").write_text("bee: {rpc: {client: {calc: {address: '127.0.0.1:1', fail: failfast}}}}")
+    (folder / "bee.yml").write_text(
+        "bee: {rpc: {client: {calc: {address: '127.0.0.1:1', fail: failfast}}}}"
+    )
     result = run("call", "calc", "add", "1", "2")
     assert result.code == 1
     assert "cannot connect" in result.err
@@ -114,8 +120,14 @@ def test_a_dead_server_is_unavailable(run, folder):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (("Ada",), "argument 1 is not JSON: Ada; a text wants double quotes, and the shell takes one pair: '\"Ada\"'"),
-        (("1", "name=Ada"), "argument 2 is not JSON: name=Ada; a text wants double quotes, and the shell takes one pair: 'name=\"Ada\"'"),
+        (
+            ("Ada",),
+            "argument 1 is not JSON: Ada; a text wants double quotes, and the shell takes one pair: '\"Ada\"'",
+        ),
+        (
+            ("1", "name=Ada"),
+            "argument 2 is not JSON: name=Ada; a text wants double quotes, and the shell takes one pair: 'name=\"Ada\"'",
+        ),
         (("it's",), """the shell takes one pair: '"it'"'"'s"'"""),
         (("[1, 2",), "argument 1 is not JSON: [1, 2 ("),
         (("NaN",), "argument 1 is not JSON: NaN"),
@@ -133,7 +145,10 @@ def test_arguments_that_are_not_json_say_how_to_write_them(texts, message):
 
 
 def test_arguments_are_read_by_position_and_by_name():
-    assert read_arguments(("1", '"a=b"', "null", "x=[1]", 'größe={"a": 2}')) == ((1, "a=b", None), {"x": [1], "größe": {"a": 2}})
+    assert read_arguments(("1", '"a=b"', "null", "x=[1]", 'größe={"a": 2}')) == (
+        (1, "a=b", None),
+        {"x": [1], "größe": {"a": 2}},
+    )
 
 
 def test_metadata_without_a_key_is_a_usage_error(run, server):
@@ -151,7 +166,9 @@ def test_ctrl_c_ends_a_call_with_130_and_no_word(start, folder):
     server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc"}}}})
     server.add(hang)
     with server.in_thread():
-        (folder / "client.yml").write_text(f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}")
+        (folder / "client.yml").write_text(
+            f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}"
+        )
         process = start("call", "calc", "hang", "--config", "client.yml")
         assert entered.wait(15)
         process.signal(signal.SIGINT)
@@ -165,7 +182,10 @@ def test_ctrl_c_ends_a_call_with_130_and_no_word(start, folder):
     [
         ({"a": [None, 1]}, '{"a":[null,1]}'),
         ([None, math.nan, -math.inf], "[null,NaN,-Infinity]"),
-        ({1: None, "é": b"x", "day": dt.date(2024, 1, 1)}, '{"1":null,"é":"eA==","day":"2024-01-01"}'),
+        (
+            {1: None, "é": b"x", "day": dt.date(2024, 1, 1)},
+            '{"1":null,"é":"eA==","day":"2024-01-01"}',
+        ),
     ],
 )
 def test_what_json_has_no_word_for_is_not_printed_as_null(value, text):

@@ -14,14 +14,18 @@ def test_a_good_file_can_be_used(run, folder):
     assert (result.code, result.out, result.err) == (0, "bee.yml can be used\n", "")
 
 
-def test_the_file_is_bee_yml_or_from_the_environment_when_none_is_named(run, folder, write, monkeypatch):
+def test_the_file_is_bee_yml_or_from_the_environment_when_none_is_named(
+    run, folder, write, monkeypatch
+):
     assert run("check").out == "bee.yml can be used\n"
     write("other.yml", "bee: {}")
     monkeypatch.setenv("BEE_CONFIG", "other.yml")
     assert run("check").out == "other.yml can be used\n"
 
 
-def test_a_plugin_that_is_not_installed_is_the_only_problem_of_a_file_that_is_right_otherwise(run, folder, write):
+def test_a_plugin_that_is_not_installed_is_the_only_problem_of_a_file_that_is_right_otherwise(
+    run, folder, write
+):
     write("seed.yml", UNKNOWN_REGISTRY)
     result = run("check", "seed.yml", "--json")
     assert result.code == 1
@@ -33,7 +37,10 @@ def test_a_plugin_that_is_not_installed_is_the_only_problem_of_a_file_that_is_ri
 
 
 def test_every_problem_of_the_file_is_a_line_with_place_and_key(run, folder, write):
-    write("bad.yml", "bee:\n  rpc:\n    client:\n      calc:\n        timeout: soon\n        balancre: random\n    server:\n      name: x\n      backlog: -1\n")
+    write(
+        "bad.yml",
+        "bee:\n  rpc:\n    client:\n      calc:\n        timeout: soon\n        balancre: random\n    server:\n      name: x\n      backlog: -1\n",
+    )
     result = run("check", "bad.yml")
     assert result.code == 1
     lines = result.out.splitlines()
@@ -76,10 +83,14 @@ bee:
 """
 
 
-def test_every_plugin_that_is_named_anywhere_is_loaded_and_its_options_are_checked(run, folder, write):
+def test_every_plugin_that_is_named_anywhere_is_loaded_and_its_options_are_checked(
+    run, folder, write
+):
     write("plugins.yml", PLUGINS)
     found = json.loads(run("check", "plugins.yml", "--json").out)
-    assert {(problem["path"].removeprefix("bee.rpc."), problem["line"]) for problem in found["problems"]} == {
+    assert {
+        (problem["path"].removeprefix("bee.rpc."), problem["line"]) for problem in found["problems"]
+    } == {
         ("server.macher[1]", 5),
         ("server.compress", 6),
         ("server.transport.options.tcp-option", 7),
@@ -100,7 +111,9 @@ def test_every_plugin_that_is_named_anywhere_is_loaded_and_its_options_are_check
     assert not any(problem["message"].startswith("bee.rpc") for problem in found["problems"])
 
 
-def test_a_default_that_is_blocked_is_reported_for_the_service_that_has_it(run, folder, write, monkeypatch):
+def test_a_default_that_is_blocked_is_reported_for_the_service_that_has_it(
+    run, folder, write, monkeypatch
+):
     write("one.yml", "bee: {rpc: {client: {one: {address: '127.0.0.1:1'}}}}")
     monkeypatch.setenv("BEE_DISABLE_PLUGINS", "balancer:random")
     (problem,) = json.loads(run("check", "one.yml", "--json").out)["problems"]
@@ -109,7 +122,10 @@ def test_a_default_that_is_blocked_is_reported_for_the_service_that_has_it(run, 
 
 
 def test_what_contradicts_itself_is_a_warning_and_can_be_used(run, folder, write):
-    write("odd.yml", "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n        fail: failfast\n        retries: 2\n")
+    write(
+        "odd.yml",
+        "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n        fail: failfast\n        retries: 2\n",
+    )
     result = run("check", "odd.yml")
     assert result.code == 0
     first, last = result.out.splitlines()
@@ -117,13 +133,23 @@ def test_what_contradicts_itself_is_a_warning_and_can_be_used(run, folder, write
     assert last == "odd.yml can be used: 1 warning"
     found = json.loads(run("check", "odd.yml", "--json").out)
     assert (found["usable"], found["problems"]) == (True, [])
-    assert [(warning["path"], warning["line"]) for warning in found["warnings"]] == [("bee.rpc.client.calc.retries", 7)]
+    assert [(warning["path"], warning["line"]) for warning in found["warnings"]] == [
+        ("bee.rpc.client.calc.retries", 7)
+    ]
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "there is no such file"), ("", "the file is empty"), ("bee: [", "this is not YAML"), ("a: 1", "has no key 'bee'")]
+    ("content", "message"),
+    [
+        (None, "there is no such file"),
+        ("", "the file is empty"),
+        ("bee: [", "this is not YAML"),
+        ("a: 1", "has no key 'bee'"),
+    ],
 )
-def test_a_file_that_is_not_there_or_no_configuration_is_a_problem(run, folder, write, content, message):
+def test_a_file_that_is_not_there_or_no_configuration_is_a_problem(
+    run, folder, write, content, message
+):
     if content is not None:
         write("bad.yml", content)
     result = run("check", "bad.yml")
@@ -176,7 +202,10 @@ def test_a_server_on_tls_without_a_certificate_is_a_problem(run, folder, write):
 
 
 def test_a_token_in_clear_over_a_network_is_a_warning_and_is_not_shown(run, folder, write):
-    write("clear.yml", "bee:\n  rpc:\n    client:\n      calc:\n        address: 10.0.0.7:9000\n        token: s3cret\n")
+    write(
+        "clear.yml",
+        "bee:\n  rpc:\n    client:\n      calc:\n        address: 10.0.0.7:9000\n        token: s3cret\n",
+    )
     result = run("check", "clear.yml", "--json")
     assert result.code == 0
     (warning,) = json.loads(result.out)["warnings"]

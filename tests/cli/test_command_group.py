@@ -16,7 +16,11 @@ from bee_core.errors import BeeError, ConfigError, PluginError, RemoteError
 def test_help_names_every_command(run):
     result = run("--help")
     assert result.code == 0
-    named = [line.split()[0] for line in result.out.partition("Commands:")[2].splitlines() if line.strip()]
+    named = [
+        line.split()[0]
+        for line in result.out.partition("Commands:")[2].splitlines()
+        if line.strip()
+    ]
     assert named == ["call", "check", "demo", "explain", "nodes", "plugins", "serve", "services"]
 
 
@@ -42,16 +46,36 @@ def test_a_wrong_command_is_one_line_and_exit_code_2(run, args, line):
 
 def test_help_does_not_wait_for_what_only_some_commands_need():
     code = "import sys, bee_core.cli.commands; print(*sys.modules)"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
     assert "bee_core.cli.serve_command" in loaded
-    assert not loaded & {"yaml", "cattrs", "msgspec", "rich", "pluggy", "uvloop", "asyncio", "bee_core.sync.client", "bee_core.server.server"}
+    assert not loaded & {
+        "yaml",
+        "cattrs",
+        "msgspec",
+        "rich",
+        "pluggy",
+        "uvloop",
+        "asyncio",
+        "bee_core.sync.client",
+        "bee_core.server.server",
+    }
 
 
 def test_a_reader_that_has_gone_is_no_matter_for_words():
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as gone:
-        result = subprocess.run([sys.executable, "-m", "bee_core", "plugins", "--json"], stdout=gone, stderr=subprocess.PIPE, text=True, check=False)
+        result = subprocess.run(
+            [sys.executable, "-m", "bee_core", "plugins", "--json"],
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     assert result.stderr == ""
     assert result.returncode == 1
 
@@ -62,14 +86,36 @@ def test_click_s_own_test_runner_sees_the_same_exit_codes():
 
 
 def test_exit_codes_tell_a_wrong_configuration_from_a_failure():
-    assert [exit_code(error) for error in (ConfigError("x"), PluginError("x"), BeeError("x"), OSError("x"), KeyError("x"))] == [2, 2, 1, 1, 1]
+    assert [
+        exit_code(error)
+        for error in (
+            ConfigError("x"),
+            PluginError("x"),
+            BeeError("x"),
+            OSError("x"),
+            KeyError("x"),
+        )
+    ] == [2, 2, 1, 1, 1]
 
 
 def test_each_error_is_one_line():
     remote = RemoteError("no such order", service="shop", method="buy", executed="yes")
     remote.type = "KeyError"
-    assert one_line(remote) == "shop.buy: the handler raised KeyError: no such order (executed: yes)"
-    assert one_line(FileNotFoundError(2, "No such file or directory", "x.yml")) == "x.yml: No such file or directory"
-    assert one_line(ZeroDivisionError("division\nby zero")) == "ZeroDivisionError: division by zero (--debug shows where)"
-    two = (ConfigError("one", path="a", source="f.yml"), ConfigError("two", path="b", source="f.yml"))
-    assert one_line(ConfigError("one", problems=two)) == "f.yml: a: one (and 1 more: bee check f.yml)"
+    assert (
+        one_line(remote) == "shop.buy: the handler raised KeyError: no such order (executed: yes)"
+    )
+    assert (
+        one_line(FileNotFoundError(2, "No such file or directory", "x.yml"))
+        == "x.yml: No such file or directory"
+    )
+    assert (
+        one_line(ZeroDivisionError("division\nby zero"))
+        == "ZeroDivisionError: division by zero (--debug shows where)"
+    )
+    two = (
+        ConfigError("one", path="a", source="f.yml"),
+        ConfigError("two", path="b", source="f.yml"),
+    )
+    assert (
+        one_line(ConfigError("one", problems=two)) == "f.yml: a: one (and 1 more: bee check f.yml)"
+    )

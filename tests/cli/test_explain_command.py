@@ -55,7 +55,9 @@ def test_nodes_next_pick_and_settings_are_told_with_their_lines(run, server):
 
 def test_a_node_that_no_pick_met_can_be_picked_all_the_same(run, folder):
     node = "{url: '127.0.0.1:%d', weight: %s}"
-    (folder / "bee.yml").write_text(f"bee: {{rpc: {{client: {{calc: {{address: [{node % (1, '1')}, {node % (2, '0.0000000001')}, {node % (3, '0')}]}}}}}}}}")
+    (folder / "bee.yml").write_text(
+        f"bee: {{rpc: {{client: {{calc: {{address: [{node % (1, '1')}, {node % (2, '0.0000000001')}, {node % (3, '0')}]}}}}}}}}"
+    )
     lines = run("explain", "calc", "--no-ping").out.splitlines()
     assert lines[0] == "calc: asks for anything; 2 of 3 nodes can be picked"
 
@@ -76,9 +78,19 @@ def test_json_is_one_object(run, server):
     assert told["can_be_picked"] is True
     assert [node["standing"] for node in told["nodes"]] == ["ready", "filtered"]
     assert told["next"]["shares"] == [{"node": server.address, "share": 1.0}]
-    assert told["settings"]["retries"] == {"value": 3, "path": "bee.rpc.client.calc.retries", "line": 6, "options": [], "unit": ""}
+    assert told["settings"]["retries"] == {
+        "value": 3,
+        "path": "bee.rpc.client.calc.retries",
+        "line": 6,
+        "options": [],
+        "unit": "",
+    }
     (step,) = told["call"]["steps"]
-    assert (step["node"], step["failure"], step["decision"]) == (server.address, None, "return the result")
+    assert (step["node"], step["failure"], step["decision"]) == (
+        server.address,
+        None,
+        "return the result",
+    )
     assert told["call"]["value"] == 3
 
 
@@ -105,7 +117,9 @@ def test_no_node_that_can_be_picked_exits_1_and_says_why(run, folder):
     result = run("explain", "calc")
     assert result.code == 1
     assert "nothing can be picked" in result.out
-    assert result.err.startswith("error: no node of calc fits version ^3: 2 nodes are known; versions there are: 1.2.3 (1 node), 2.0.0 (1 node)")
+    assert result.err.startswith(
+        "error: no node of calc fits version ^3: 2 nodes are known; versions there are: 1.2.3 (1 node), 2.0.0 (1 node)"
+    )
     assert json.loads(run("explain", "calc", "--json").out)["can_be_picked"] is False
 
 

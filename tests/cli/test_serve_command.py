@@ -21,7 +21,9 @@ def test_the_ready_line_says_where_and_as_what_it_serves(start):
 
 
 def test_a_class_a_file_and_a_function_are_served_together_under_their_names(start, connect):
-    calc = connect(start("serve", "app:Calculator", "Stats=app.py:Stats", "welcome=app:greet").address())
+    calc = connect(
+        start("serve", "app:Calculator", "Stats=app.py:Stats", "welcome=app:greet").address()
+    )
     assert calc.add(1, 2) == 3
     assert calc.Stats.mean([1, 2]) == 1.5
     assert calc.welcome("Ada") == "hello Ada"
@@ -29,7 +31,10 @@ def test_a_class_a_file_and_a_function_are_served_together_under_their_names(sta
 
 def test_a_file_in_another_folder_imports_its_neighbours(start, connect, write):
     write("elsewhere/numbers_of_ours.py", "ANSWER = 42\n")
-    write("elsewhere/service.py", "from numbers_of_ours import ANSWER\ndef answer() -> int:\n    return ANSWER\n")
+    write(
+        "elsewhere/service.py",
+        "from numbers_of_ours import ANSWER\ndef answer() -> int:\n    return ANSWER\n",
+    )
     assert connect(start("serve", "elsewhere/service.py:answer").address()).answer() == 42
 
 
@@ -41,7 +46,11 @@ def test_a_ready_made_server_is_run_with_its_own_configuration(start, connect):
 
 def test_address_on_the_command_line_wins_over_the_file(start, folder, write):
     write("bee.yml", 'bee: {rpc: {server: {name: calc, address: "192.0.2.1:1"}}}')
-    assert start("serve", "app:greet", "--address", "127.0.0.1:0").address().startswith("tcp://127.0.0.1:")
+    assert (
+        start("serve", "app:greet", "--address", "127.0.0.1:0")
+        .address()
+        .startswith("tcp://127.0.0.1:")
+    )
 
 
 def test_the_configuration_is_taken_from_the_environment(start, folder, monkeypatch, write):
@@ -115,7 +124,9 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(run, folder):
         port = taken.getsockname()[1]
         result = run("serve", "app:greet", "--address", f"127.0.0.1:{port}")
     assert result.code == 1
-    assert result.err.startswith(f"error: cannot listen on tcp://127.0.0.1:{port}: the port is in use")
+    assert result.err.startswith(
+        f"error: cannot listen on tcp://127.0.0.1:{port}: the port is in use"
+    )
     assert result.err.count("\n") == 1
 
 
@@ -130,7 +141,10 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(run, folder):
         ("nowhere.py:greet", "there is no file nowhere.py"),
         ("app:gret", "app has no attribute 'gret'; did you mean 'greet'?"),
         ("app:Calculator.nothing", "app has no attribute 'Calculator.nothing'"),
-        ("app:NeedsArguments", "app:NeedsArguments cannot be made without arguments (missing a required argument: 'url')"),
+        (
+            "app:NeedsArguments",
+            "app:NeedsArguments cannot be made without arguments (missing a required argument: 'url')",
+        ),
         ("app:Empty", "app:Empty: nothing to expose: Empty defines no public method"),
         ("sys=app:sys", "sys=app:sys: nothing to expose"),
     ],
@@ -161,11 +175,16 @@ def test_an_exception_of_the_application_is_named_and_is_no_usage_error(run, fol
         assert "Traceback" not in result.err
 
 
-def test_a_module_that_imports_what_is_not_there_is_not_said_to_be_missing_itself(run, folder, write):
+def test_a_module_that_imports_what_is_not_there_is_not_said_to_be_missing_itself(
+    run, folder, write
+):
     write("imports.py", "import not_installed_anywhere\n")
     result = run("serve", "imports:x")
     assert result.code == 1
-    assert "importing imports failed: ModuleNotFoundError: No module named 'not_installed_anywhere'" in result.err
+    assert (
+        "importing imports failed: ModuleNotFoundError: No module named 'not_installed_anywhere'"
+        in result.err
+    )
 
 
 def test_debug_adds_the_traceback_before_the_line(run, folder, write):
@@ -186,7 +205,10 @@ def test_a_ready_made_server_takes_neither_a_configuration_nor_company(run, fold
 
 
 def test_a_wrong_configuration_is_one_line_that_tells_how_to_see_the_rest(run, folder, write):
-    write("bee.yml", "bee:\n  rpc:\n    server:\n      name: calc\n      bakclog: 1\n      max_conn_size: many\n")
+    write(
+        "bee.yml",
+        "bee:\n  rpc:\n    server:\n      name: calc\n      bakclog: 1\n      max_conn_size: many\n",
+    )
     result = run("serve", "app:greet")
     assert result.code == 2
     assert result.err.startswith("error: bee.yml:5: bee.rpc.server.bakclog:")
@@ -206,7 +228,10 @@ def test_a_missing_configuration_says_where_it_was_looked_for_or_how_to_name_one
     (folder / "bee.yml").unlink()
     result = run("serve", "app:greet")
     assert result.code == 2
-    assert result.err == "error: there is no bee.yml in this folder; name the configuration with --config FILE or $BEE_CONFIG\n"
+    assert (
+        result.err
+        == "error: there is no bee.yml in this folder; name the configuration with --config FILE or $BEE_CONFIG\n"
+    )
 
 
 def test_an_address_that_is_none_is_a_usage_error(run, folder):

@@ -86,7 +86,12 @@ def fork_while_busy(config):
             code = 1
             try:
                 answers = [calc.echo(["child", number]) for number in range(20)]
-                code = 0 if answers == [["child", number] for number in range(20)] and client.nodes("calc").source == "registry" else 2
+                code = (
+                    0
+                    if answers == [["child", number] for number in range(20)]
+                    and client.nodes("calc").source == "registry"
+                    else 2
+                )
             except BaseException as error:
                 say(f"child: {error!r}")
             finally:

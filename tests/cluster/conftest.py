@@ -22,7 +22,9 @@ def start(folder, tmp_path):
 
     def start(count, heartbeat=HEARTBEAT, **settings):
         def one(number):
-            server = ClusterServer(local(folder, heartbeat), log=tmp_path / f"{number}.log", **settings)
+            server = ClusterServer(
+                local(folder, heartbeat), log=tmp_path / f"{number}.log", **settings
+            )
             made.append(server)
             return server
 

@@ -52,7 +52,14 @@ class Load:
         pace: Seconds between two calls of a thread.
     """
 
-    def __init__(self, client: Client | AsyncUser, method: str = "echo", *, threads: int = 4, pace: float = PACE) -> None:
+    def __init__(
+        self,
+        client: Client | AsyncUser,
+        method: str = "echo",
+        *,
+        threads: int = 4,
+        pace: float = PACE,
+    ) -> None:
         self.calls: list[Made] = []
         self.wrong: list[object] = []
         if isinstance(client, AsyncUser):
@@ -63,7 +70,10 @@ class Load:
         self._numbers = itertools.count()
         self._stop = threading.Event()
         self._made = threading.Condition()
-        self._threads = [threading.Thread(target=self._work, name=f"load-{number}", daemon=True) for number in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._work, name=f"load-{number}", daemon=True)
+            for number in range(threads)
+        ]
 
     def _work(self) -> None:
         while not self._stop.wait(self._pace):
@@ -94,14 +104,18 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join(PATIENCE)
-        assert not [thread.name for thread in self._threads if thread.is_alive()], "calls that do not end"
+        assert not [thread.name for thread in self._threads if thread.is_alive()], (
+            "calls that do not end"
+        )
         assert self.wrong == [], "wrong answers"
 
     def await_more(self, count: int) -> None:
         """Wait until so many more calls have ended."""
         with self._made:
             goal = len(self.calls) + count
-            assert self._made.wait_for(lambda: len(self.calls) >= goal or self.wrong, PATIENCE), "the load stands still"
+            assert self._made.wait_for(lambda: len(self.calls) >= goal or self.wrong, PATIENCE), (
+                "the load stands still"
+            )
 
     def await_call(self, fits: Callable[[Made], bool], what: str) -> Made:
         """Wait for a call that begins from now on."""
@@ -125,7 +139,14 @@ class Load:
 
     def went_elsewhere(self, since: float) -> float | None:
         """When the first call ended that began with a node that failed and was answered by another; None when there was none."""
-        return min((call.ended for call in self.calls if call.ended > since and call.attempts > 1 and call.error is None), default=None)
+        return min(
+            (
+                call.ended
+                for call in self.calls
+                if call.ended > since and call.attempts > 1 and call.error is None
+            ),
+            default=None,
+        )
 
     def more(self, count: int) -> list[Made]:
         """So many more calls, when they have ended."""

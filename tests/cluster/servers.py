@@ -38,9 +38,25 @@ class ClusterServer(ServingProcess):
 
     PROGRAM = Path(__file__).with_name("cluster_program.py")
 
-    def __init__(self, registry: dict[str, Any], *, log: Path | None = None, wait: bool = True, **settings: Any) -> None:
-        server = {"name": "calc", "version": "1.0.0", "register": True, "address": "127.0.0.1:0", **settings}
-        self._arguments = [json.dumps({"bee": {"rpc": {"registry": registry, "server": server}}}), str(log or os.devnull)]
+    def __init__(
+        self,
+        registry: dict[str, Any],
+        *,
+        log: Path | None = None,
+        wait: bool = True,
+        **settings: Any,
+    ) -> None:
+        server = {
+            "name": "calc",
+            "version": "1.0.0",
+            "register": True,
+            "address": "127.0.0.1:0",
+            **settings,
+        }
+        self._arguments = [
+            json.dumps({"bee": {"rpc": {"registry": registry, "server": server}}}),
+            str(log or os.devnull),
+        ]
         self._wait = wait
         self.start()
 
@@ -67,14 +83,18 @@ class ClusterServer(ServingProcess):
         self.signal(signal.SIGCONT)
 
 
-def client_config(registry: dict[str, Any], *, services: Iterable[str] = ("calc",), **settings: Any) -> dict[str, Any]:
+def client_config(
+    registry: dict[str, Any], *, services: Iterable[str] = ("calc",), **settings: Any
+) -> dict[str, Any]:
     return {"bee": {"rpc": {"registry": registry, "client": dict.fromkeys(services, settings)}}}
 
 
 def listed(client: Any, service: str = "calc") -> set[str]:
     """The urls that the client may call, as of now."""
     if isinstance(client, AsyncUser):
-        report = asyncio.run_coroutine_threadsafe(client.client.nodes(service), client.loop).result(PATIENCE)
+        report = asyncio.run_coroutine_threadsafe(client.client.nodes(service), client.loop).result(
+            PATIENCE
+        )
     else:
         report = client.nodes(service)
     return {node.url for node in report.fitting}
@@ -86,7 +106,10 @@ def urls(servers: Iterable[ServingProcess]) -> set[str]:
 
 def standing(client: Any, server: ServingProcess) -> str:
     """``ready``, ``half-open``, ``cut off``, or ``gone`` for a server that is not listed."""
-    return next((node.standing for node in client.explain("calc").nodes if node.node.url == server.url), "gone")
+    return next(
+        (node.standing for node in client.explain("calc").nodes if node.node.url == server.url),
+        "gone",
+    )
 
 
 _LOOK = 0.005  # seconds between two looks at something that tells nobody when it changes

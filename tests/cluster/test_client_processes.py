@@ -20,10 +20,16 @@ _PROGRAM = Path(__file__).with_name("client_program.py")
 def run(folder, act, **settings):
     config = json.dumps(client_config(local(folder), **settings))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-W", "ignore::DeprecationWarning", str(_PROGRAM), config, act], text=True, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(_PROGRAM), config, act],
+        text=True,
+        **pipes,
+    )
 
 
-def test_children_forked_from_a_busy_client_call_on_their_own_and_disturb_no_call_of_the_parent(start, folder, record):
+def test_children_forked_from_a_busy_client_call_on_their_own_and_disturb_no_call_of_the_parent(
+    start, folder, record
+):
     start(2)
     process = run(folder, "fork_while_busy", idempotent=False)
     try:
@@ -45,7 +51,9 @@ def test_children_forked_from_a_busy_client_call_on_their_own_and_disturb_no_cal
 
 
 @pytest.mark.parametrize("act", ["leave_with_blocking_calls", "leave_with_async_calls"])
-def test_a_program_ends_at_once_and_in_silence_while_its_calls_are_in_flight(start, folder, record, act):
+def test_a_program_ends_at_once_and_in_silence_while_its_calls_are_in_flight(
+    start, folder, record, act
+):
     (server,) = start(1)
     process = run(folder, act, timeout=60, read_timeout=60)
     try:

@@ -53,10 +53,15 @@ def kept(start, folder, own_cache_folder):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_with_its_registry_a_client_does_not_need_the_damaged_list_and_replaces_it(kept, folder, record, caplog, damage):
+def test_with_its_registry_a_client_does_not_need_the_damaged_list_and_replaces_it(
+    kept, folder, record, caplog, damage
+):
     server, path = kept
     damage(path)
-    with caplog.at_level(logging.WARNING, "bee.client"), bee_core.build_client(client_config(local(folder))) as client:
+    with (
+        caplog.at_level(logging.WARNING, "bee.client"),
+        bee_core.build_client(client_config(local(folder))) as client,
+    ):
         assert client.service("calc").echo(2) == 2
         assert client.nodes("calc").source == "registry"
         if damage is unwritable:
@@ -72,19 +77,31 @@ def is_sound(path, url):
         document = json.loads(path.read_text())
     except ValueError:
         return False
-    return document["format"] == 1 and [node["url"] for node in document["content"]["nodes"]] == [url]
+    return document["format"] == 1 and [node["url"] for node in document["content"]["nodes"]] == [
+        url
+    ]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_without_its_registry_a_client_calls_the_configured_address_and_never_what_a_damaged_list_says(kept, folder, record, damage):
+def test_without_its_registry_a_client_calls_the_configured_address_and_never_what_a_damaged_list_says(
+    kept, folder, record, damage
+):
     server, path = kept
     damage(path)
-    folder.chmod(0o777)  # others could write there, so nobody believes what it says: the registry is out of reach
+    folder.chmod(
+        0o777
+    )  # others could write there, so nobody believes what it says: the registry is out of reach
     with bee_core.build_client(client_config(local(folder), address=server.url)) as client:
         reply = bee_core.detailed(client.service("calc").echo, 3)
         assert (reply.value, client.nodes("calc").source) == (3, "address")
     assert reply.seconds < PATIENCE / 2
-    record(f"cache {damage.__name__}, registry out of reach", calls=1, failed=0, recover=reply.seconds, note="first call, at the configured address")
+    record(
+        f"cache {damage.__name__}, registry out of reach",
+        calls=1,
+        failed=0,
+        recover=reply.seconds,
+        note="first call, at the configured address",
+    )
 
 
 def test_without_its_registry_a_client_starts_from_its_sound_list(kept, folder, record):
@@ -92,4 +109,10 @@ def test_without_its_registry_a_client_starts_from_its_sound_list(kept, folder, 
     with bee_core.build_client(client_config(local(folder))) as client:
         reply = bee_core.detailed(client.service("calc").echo, 3)
         assert (reply.value, client.nodes("calc").source) == (3, "cache")
-    record("registry out of reach at start, sound cache", calls=1, failed=0, recover=reply.seconds, note="first call")
+    record(
+        "registry out of reach at start, sound cache",
+        calls=1,
+        failed=0,
+        recover=reply.seconds,
+        note="first call",
+    )

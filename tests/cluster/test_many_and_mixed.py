@@ -34,7 +34,9 @@ def many_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_client_with_a_thousand_threads_answers_every_call(start, connect, record, many_descriptors):
+def test_a_client_with_a_thousand_threads_answers_every_call(
+    start, connect, record, many_descriptors
+):
     start(2)
     client = connect(idempotent=False, timeout=30, read_timeout=30, connect_timeout=30)
     calc = client.service("calc")
@@ -49,7 +51,9 @@ def test_a_client_with_a_thousand_threads_answers_every_call(start, connect, rec
             except CallError as error:  # noqa: PERF203  # three turns
                 errors.append(repr(error))
 
-    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(THREADS)]
+    threads = [
+        threading.Thread(target=work, args=(number,), daemon=True) for number in range(THREADS)
+    ]
     began = time.monotonic()
     for thread in threads:
         thread.start()
@@ -58,10 +62,17 @@ def test_a_client_with_a_thousand_threads_answers_every_call(start, connect, rec
     took = time.monotonic() - began
     assert errors == []
     assert (len(answers), all(answers)) == (3 * THREADS, True)
-    record("a client with 1,000 threads", calls=3 * THREADS, failed=0, note=f"first calls of all at once; {took:.1f} s in all")
+    record(
+        "a client with 1,000 threads",
+        calls=3 * THREADS,
+        failed=0,
+        note=f"first calls of all at once; {took:.1f} s in all",
+    )
 
 
-def test_a_server_with_two_thousand_connections_answers_on_each_and_serves_others_beside(start, connect, record, many_descriptors):
+def test_a_server_with_two_thousand_connections_answers_on_each_and_serves_others_beside(
+    start, connect, record, many_descriptors
+):
     (server,) = start(1, max_conn_size=CONNECTIONS + 100, max_in_flight=CONNECTIONS + 100)
     client = connect(idempotent=False)
     peers = []
@@ -86,7 +97,11 @@ def test_a_server_with_two_thousand_connections_answers_on_each_and_serves_other
         for peer in peers:
             peer.sock.close()
     assert bee_core.detailed(client.service("calc").echo, 1).value == 1
-    record("a server with 2,000 connections", load, note=f"all opened and answered in {took:.1f} s; {memory} MiB at most")
+    record(
+        "a server with 2,000 connections",
+        load,
+        note=f"all opened and answered in {took:.1f} s; {memory} MiB at most",
+    )
 
 
 def test_a_service_that_hangs_leaves_the_one_beside_it_alone(start, folder, record):
@@ -98,10 +113,15 @@ def test_a_service_that_hangs_leaves_the_one_beside_it_alone(start, folder, reco
         assert slow.echo(1) == 1
         quiet, hung = [], []
         with Load(client, threads=2, pace=0.001) as load:
-            for _ in range(ROUNDS):  # in turns, so that the noise of the machine is the same in both
+            for _ in range(
+                ROUNDS
+            ):  # in turns, so that the noise of the machine is the same in both
                 quiet += load.more(600)
                 hanging.order("hang")
-                stuck = [threading.Thread(target=_ignore, args=(slow.echo, number), daemon=True) for number in range(50)]
+                stuck = [
+                    threading.Thread(target=_ignore, args=(slow.echo, number), daemon=True)
+                    for number in range(50)
+                ]
                 for thread in stuck:
                     thread.start()
                 load.await_more(50)
@@ -112,7 +132,9 @@ def test_a_service_that_hangs_leaves_the_one_beside_it_alone(start, folder, reco
                     thread.join(PATIENCE)
         assert load.failed == []
     before, after = percentile(0.99, quiet), percentile(0.99, hung)
-    assert after < max(5 * before, 0.25), "not held up by the other; the ratio itself is in the table, since machines are noisy"
+    assert after < max(5 * before, 0.25), (
+        "not held up by the other; the ratio itself is in the table, since machines are noisy"
+    )
     note = f"p99 {1000 * before:.2f} ms before, {1000 * after:.2f} ms while 50 threads hang: {after / before:.2f} times"
     record("a service that hangs beside one that works", load, note=note)
 

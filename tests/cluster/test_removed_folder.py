@@ -9,7 +9,9 @@ from cluster.load import Load
 from cluster.servers import HEARTBEAT, listed, urls, when
 
 
-def test_servers_register_again_and_no_call_fails_when_the_folder_is_removed(start, connect, folder, record):
+def test_servers_register_again_and_no_call_fails_when_the_folder_is_removed(
+    start, connect, folder, record
+):
     servers = start(3)
     client = connect(idempotent=False)
     with Load(client, "write") as load:
@@ -27,4 +29,10 @@ def test_servers_register_again_and_no_call_fails_when_the_folder_is_removed(sta
         load.await_more(200)
     assert load.failed == []
     assert again - removed < 2 * HEARTBEAT + 1
-    record("folder of local removed", load, detect=again - removed, recover=right - removed, note="detect: all servers have registered again")
+    record(
+        "folder of local removed",
+        load,
+        detect=again - removed,
+        recover=right - removed,
+        note="detect: all servers have registered again",
+    )

@@ -21,18 +21,33 @@ def roll(servers, client, load, rounds=1):
         load.await_more(100)
         began, url = time.monotonic(), server.url
         server.signal(signal.SIGTERM)
-        departures.append(when(lambda: url not in listed(client), "a server that leaves is still listed") - began)  # noqa: B023  # used at once
+        departures.append(
+            when(lambda: url not in listed(client), "a server that leaves is still listed") - began  # noqa: B023  # used at once
+        )
         assert server.process.wait(PATIENCE) == 0
         server.restart()
         started = time.monotonic()
-        arrivals.append(when(lambda: listed(client) == urls(servers), "a server that was started again is not listed") - started)
+        arrivals.append(
+            when(
+                lambda: listed(client) == urls(servers),
+                "a server that was started again is not listed",
+            )
+            - started
+        )
         load.await_call(lambda call: call.node == server.url, "at the new server")  # noqa: B023
     return departures, arrivals
 
 
-@pytest.mark.parametrize(("kind", "ports"), [("blocking", "same ports"), ("blocking", "other ports"), ("asyncio", "same ports")])
-def test_no_write_fails_or_runs_twice_while_servers_are_restarted_one_by_one(start, connect, record, tmp_path, kind, ports):
-    addresses = ["127.0.0.1:0" if ports == "other ports" else f"127.0.0.1:{fixed_port()}" for _ in range(3)]
+@pytest.mark.parametrize(
+    ("kind", "ports"),
+    [("blocking", "same ports"), ("blocking", "other ports"), ("asyncio", "same ports")],
+)
+def test_no_write_fails_or_runs_twice_while_servers_are_restarted_one_by_one(
+    start, connect, record, tmp_path, kind, ports
+):
+    addresses = [
+        "127.0.0.1:0" if ports == "other ports" else f"127.0.0.1:{fixed_port()}" for _ in range(3)
+    ]
     servers = [server for address in addresses for server in start(1, address=address)]
     client = connect(kind, idempotent=False, fail="failover")
     with Load(client, "write") as load:
@@ -41,7 +56,13 @@ def test_no_write_fails_or_runs_twice_while_servers_are_restarted_one_by_one(sta
     ran = Counter(line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines())
     assert set(ran) == {call.key for call in load.calls}
     assert set(ran.values()) == {1}
-    record(f"rolling restart of three, writes ({kind}, {ports})", load, detect=max(departures), recover=max(arrivals), note="each ran once")
+    record(
+        f"rolling restart of three, writes ({kind}, {ports})",
+        load,
+        detect=max(departures),
+        recover=max(arrivals),
+        note="each ran once",
+    )
 
 
 @pytest.mark.slow
@@ -54,4 +75,10 @@ def test_no_write_fails_over_many_rolling_restarts(start, connect, record, tmp_p
     assert load.failed == []
     ran = Counter(line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines())
     assert ran == Counter(call.key for call in load.calls)
-    record("30 rolling restarts, writes", load, detect=max(departures), recover=max(arrivals), note="each ran once")
+    record(
+        "30 rolling restarts, writes",
+        load,
+        detect=max(departures),
+        recover=max(arrivals),
+        note="each ran once",
+    )

@@ -6,7 +6,10 @@ from bee_core.config import load_config, warnings
 
 
 def found(rpc):
-    return [(warning.path.removeprefix("bee.rpc."), warning.message) for warning in warnings(load_config({"bee": {"rpc": rpc}}))]
+    return [
+        (warning.path.removeprefix("bee.rpc."), warning.message)
+        for warning in warnings(load_config({"bee": {"rpc": rpc}}))
+    ]
 
 
 def of_client(section):
@@ -30,18 +33,36 @@ def test_the_defaults_do_not_contradict_each_other():
         ({"fail": "failtry", "retries": 1, "idempotent": False}, "idempotent", "is marked false"),
         ({"connect_timeout": 40}, "connect_timeout", "lower connect_timeout"),
         ({"fail": "failfast", "retries": 3}, "retries", "has no effect"),
-        ({"codec": {"name": "json", "options": {"max_inflated": "1m"}}}, "codec.options.max_inflated", "is below max_size"),
+        (
+            {"codec": {"name": "json", "options": {"max_inflated": "1m"}}},
+            "codec.options.max_inflated",
+            "is below max_size",
+        ),
         ({"compress_above": "3m"}, "compress_above", "are compressed anyway"),
-        ({"compress": "none", "compress_above": "1m"}, "compress_above", "no compressor is configured"),
+        (
+            {"compress": "none", "compress_above": "1m"},
+            "compress_above",
+            "no compressor is configured",
+        ),
         ({"address": []}, "address", "has no node"),
         ({"address": {"url": "calc:1", "weight": 0}}, "address", "none gets calls"),
-        ({"methods": {"add": {"fail": "failover"}}}, "methods.add.idempotent", "provably did not run"),
+        (
+            {"methods": {"add": {"fail": "failover"}}},
+            "methods.add.idempotent",
+            "provably did not run",
+        ),
         ({"methods": {"add": {"timeout": 1}}}, "methods.add.timeout", "leaves no time for a retry"),
-        ({"methods": {"log": {"oneway": True, "idempotent": True}}}, "methods.log.idempotent", "sent once and never again"),
+        (
+            {"methods": {"log": {"oneway": True, "idempotent": True}}},
+            "methods.log.idempotent",
+            "sent once and never again",
+        ),
     ],
 )
 def test_a_contradiction_in_a_service_is_named(section, path, sentence):
-    (warning, *_) = [message for where, message in of_client(section) if where == f"client.calc.{path}"]
+    (warning, *_) = [
+        message for where, message in of_client(section) if where == f"client.calc.{path}"
+    ]
     assert sentence in warning
 
 
@@ -62,7 +83,12 @@ def test_what_goes_together_is_not_warned_of(section):
 
 
 def test_what_a_method_inherits_is_warned_of_once():
-    assert [path for path, _ in of_client({"timeout": 5, "connect_timeout": 6, "methods": {"add": {"metadata": {"a": "b"}}}})] == [
+    assert [
+        path
+        for path, _ in of_client(
+            {"timeout": 5, "connect_timeout": 6, "methods": {"add": {"metadata": {"a": "b"}}}}
+        )
+    ] == [
         "client.calc.timeout",
         "client.calc.connect_timeout",
     ]
@@ -71,11 +97,21 @@ def test_what_a_method_inherits_is_warned_of_once():
 @pytest.mark.parametrize(
     ("section", "rpc", "path", "sentence"),
     [
-        ({"register": True, "address": "0.0.0.0:9000"}, {"registry": {"protocol": "etcd3"}}, "advertise", "state the one that clients reach"),
+        (
+            {"register": True, "address": "0.0.0.0:9000"},
+            {"registry": {"protocol": "etcd3"}},
+            "advertise",
+            "state the one that clients reach",
+        ),
         ({"register": True}, {}, "register", "no registry is configured"),
         ({"register": True}, {"registry": {"protocol": "direct"}}, "register", "announces nothing"),
         ({"workers": 2, "address": "memory://calc"}, {}, "workers", "cannot have several workers"),
-        ({"codec": {"name": "json", "options": {"max_size": "2m", "max_inflated": "1m"}}}, {}, "codec.options.max_inflated", "is below max_size"),
+        (
+            {"codec": {"name": "json", "options": {"max_size": "2m", "max_inflated": "1m"}}},
+            {},
+            "codec.options.max_inflated",
+            "is below max_size",
+        ),
     ],
 )
 def test_a_contradiction_in_the_server_is_named(section, rpc, path, sentence):
@@ -85,18 +121,34 @@ def test_a_contradiction_in_the_server_is_named(section, rpc, path, sentence):
 
 
 def test_a_server_that_says_where_it_is_reached_may_listen_everywhere():
-    assert of_server({"register": True, "address": "0.0.0.0:9000", "advertise": "10.0.0.1:9000"}, registry={"protocol": "etcd3"}) == []
+    assert (
+        of_server(
+            {"register": True, "address": "0.0.0.0:9000", "advertise": "10.0.0.1:9000"},
+            registry={"protocol": "etcd3"},
+        )
+        == []
+    )
 
 
 def test_a_warning_names_file_and_line_of_the_value(tmp_path):
     file = tmp_path / "bee.yml"
-    file.write_text("bee:\n rpc:\n  client:\n   default:\n    connect_timeout: 40\n   calc: {address: 'calc:1'}\n", encoding="utf-8")
+    file.write_text(
+        "bee:\n rpc:\n  client:\n   default:\n    connect_timeout: 40\n   calc: {address: 'calc:1'}\n",
+        encoding="utf-8",
+    )
     (warning,) = warnings(load_config(file))
     assert str(warning).startswith(f"{file}:5: bee.rpc.client.calc.connect_timeout: ")
 
 
 @pytest.mark.parametrize(
-    "section", [{"transport": "tls"}, {"transport": {"name": "tls", "options": {"ca": "ca.pem"}}, "address": ["calc:1", "unix:///run/calc"]}]
+    "section",
+    [
+        {"transport": "tls"},
+        {
+            "transport": {"name": "tls", "options": {"ca": "ca.pem"}},
+            "address": ["calc:1", "unix:///run/calc"],
+        },
+    ],
 )
 def test_a_transport_that_no_address_of_a_client_has_is_not_used_in_silence(section):
     ((path, message),) = of_client(section)
@@ -106,11 +158,24 @@ def test_a_transport_that_no_address_of_a_client_has_is_not_used_in_silence(sect
 
 def test_a_transport_is_used_by_one_address_or_by_nodes_of_a_registry():
     assert of_client({"transport": "tls", "address": ["calc:1", "tls://calc:2"]}) == []
-    assert found({"registry": {"protocol": "local"}, "client": {"calc": {"address": "calc:1", "transport": "tls"}}}) == []
+    assert (
+        found(
+            {
+                "registry": {"protocol": "local"},
+                "client": {"calc": {"address": "calc:1", "transport": "tls"}},
+            }
+        )
+        == []
+    )
 
 
 def test_a_transport_of_default_is_missed_where_the_scheme_may_have_been_forgotten():
-    client = {"default": {"transport": "tls"}, "tls": {"address": "tls://a:1"}, "here": {"address": "unix:///run/a"}, "forgotten": {"address": "a:1"}}
+    client = {
+        "default": {"transport": "tls"},
+        "tls": {"address": "tls://a:1"},
+        "here": {"address": "unix:///run/a"},
+        "forgotten": {"address": "a:1"},
+    }
     assert [path for path, _ in found({"client": client})] == ["client.forgotten.transport"]
 
 

@@ -49,23 +49,55 @@ CLIENT = "bee.rpc.client.calc"
         ({"balancer": ""}, "balancer", "a text that is not empty"),
         ({"balancer": {"options": {}}}, "balancer.name", "this key is missing"),
         ({"balancer": {"name": "x", "option": {}}}, "balancer.option", "did you mean 'options'?"),
-        ({"balancer": {"name": "x", "options": [1]}}, "balancer.options", "a section with keys is wanted"),
+        (
+            {"balancer": {"name": "x", "options": [1]}},
+            "balancer.options",
+            "a section with keys is wanted",
+        ),
         ({"balancer": ["a", "b"]}, "balancer", "a section with keys is wanted"),
-        ({"codec": {"name": "json", "options": {"max_size": "2 x"}}}, "codec.options.max_size", "is not a size"),
-        ({"codec": {"name": "json", "options": {"max_size": 10}}}, "codec.options.max_size", "from 1k to 1g"),
-        ({"codec": {"name": "json", "options": {"max_inflated": "8g"}}}, "codec.options.max_inflated", "from 1k to 1g"),
+        (
+            {"codec": {"name": "json", "options": {"max_size": "2 x"}}},
+            "codec.options.max_size",
+            "is not a size",
+        ),
+        (
+            {"codec": {"name": "json", "options": {"max_size": 10}}},
+            "codec.options.max_size",
+            "from 1k to 1g",
+        ),
+        (
+            {"codec": {"name": "json", "options": {"max_inflated": "8g"}}},
+            "codec.options.max_inflated",
+            "from 1k to 1g",
+        ),
         ({"address": "calc:99999"}, "address", "port 99999 is not between 0 and 65535"),
         ({"address": "calc:0"}, "address", "0 is for servers alone"),
-        ({"address": ["calc:1", {"url": "calc:2", "weigth": 1}]}, "address[1].weigth", "did you mean 'weight'?"),
+        (
+            {"address": ["calc:1", {"url": "calc:2", "weigth": 1}]},
+            "address[1].weigth",
+            "did you mean 'weight'?",
+        ),
         ({"address": [{"url": "calc:2", "weight": -1}]}, "address[0].weight", "0 or more"),
         ({"address": [{"url": "calc:2", "version": "x.y"}]}, "address[0].version", "'x.y'"),
         ({"address": [{"weight": 1}]}, "address[0].url", "this key is missing"),
         ({"metadata": {"a": 1}}, "metadata.a", "1 is not text"),
         ({"metadata": ["a"]}, "metadata", "a section with keys is wanted"),
         ({"tags": {"a": "b"}}, "tags", "is not text"),
-        ({"methods": {"add": {"balancer": "random"}}}, "methods.add.balancer", f"write it as {CLIENT}.balancer"),
-        ({"methods": {"Stats.mean": {"codec": "json"}}}, "methods.Stats.mean.codec", f"write it as {CLIENT}.codec"),
-        ({"methods": {"Stats.mean": {"timeout": "x"}}}, "methods.Stats.mean.timeout", "is not a time"),
+        (
+            {"methods": {"add": {"balancer": "random"}}},
+            "methods.add.balancer",
+            f"write it as {CLIENT}.balancer",
+        ),
+        (
+            {"methods": {"Stats.mean": {"codec": "json"}}},
+            "methods.Stats.mean.codec",
+            f"write it as {CLIENT}.codec",
+        ),
+        (
+            {"methods": {"Stats.mean": {"timeout": "x"}}},
+            "methods.Stats.mean.timeout",
+            "is not a time",
+        ),
         ({"methods": {"add": {"retires": 1}}}, "methods.add.retires", "did you mean 'retries'?"),
         ({"methods": ["add"]}, "methods", "a section with keys is wanted"),
     ],
@@ -87,10 +119,23 @@ def test_what_is_wrong_in_a_service_is_named_with_its_path(section, path, senten
         ({"version": "two"}, "version", "'two'"),
         ({"macher": "json", "codec": "json"}, "codec", "spellings of one key"),
         ({"codecs": []}, "codecs", "at least one"),
-        ({"codecs": ["json", {"name": "x", "opts": 1}]}, "codecs[1].opts", "did you mean 'options'?"),
-        ({"codec": {"name": "json", "options": {"max_size": "x"}}}, "codec.options.max_size", "is not a size"),
         (
-            {"codecs": [{"name": "a", "options": {"max_size": "1m"}}, {"name": "b", "options": {"max_size": "2m"}}]},
+            {"codecs": ["json", {"name": "x", "opts": 1}]},
+            "codecs[1].opts",
+            "did you mean 'options'?",
+        ),
+        (
+            {"codec": {"name": "json", "options": {"max_size": "x"}}},
+            "codec.options.max_size",
+            "is not a size",
+        ),
+        (
+            {
+                "codecs": [
+                    {"name": "a", "options": {"max_size": "1m"}},
+                    {"name": "b", "options": {"max_size": "2m"}},
+                ]
+            },
             "codecs[1].options.max_size",
             "state it once",
         ),
@@ -114,7 +159,10 @@ def test_what_is_wrong_in_the_server_is_named_with_its_path(section, path, sente
 
 def test_a_server_without_a_name_is_refused():
     error = failure({"rpc": {"server": {"version": "1"}}})
-    assert (error.path, error.message) == ("bee.rpc.server.name", "this key is missing, and it has no default")
+    assert (error.path, error.message) == (
+        "bee.rpc.server.name",
+        "this key is missing, and it has no default",
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,10 +172,26 @@ def test_a_server_without_a_name_is_refused():
         ({"rpc": {"clients": {}}}, "bee.rpc.clients", "did you mean 'client'?"),
         ({"rpc": {"client": []}}, "bee.rpc.client", "a section with keys is wanted"),
         ({"rpc": {"client": {"calc": "x"}}}, CLIENT, "a section with keys is wanted"),
-        ({"rpc": {"registry": {"heartbeat_interval": 0}}}, "bee.rpc.registry.heartbeat_interval", "more than 0"),
-        ({"rpc": {"registry": {"adress": "x"}}}, "bee.rpc.registry.adress", "did you mean 'address'?"),
-        ({"rpc": {"client": {"default": {"methods": {"add": {}}}}}}, "bee.rpc.client.default.methods", "methods belong to one"),
-        ({"rpc": {"client": {"default": {"retries": "x"}}}}, "bee.rpc.client.default.retries", "not a whole number"),
+        (
+            {"rpc": {"registry": {"heartbeat_interval": 0}}},
+            "bee.rpc.registry.heartbeat_interval",
+            "more than 0",
+        ),
+        (
+            {"rpc": {"registry": {"adress": "x"}}},
+            "bee.rpc.registry.adress",
+            "did you mean 'address'?",
+        ),
+        (
+            {"rpc": {"client": {"default": {"methods": {"add": {}}}}}},
+            "bee.rpc.client.default.methods",
+            "methods belong to one",
+        ),
+        (
+            {"rpc": {"client": {"default": {"retries": "x"}}}},
+            "bee.rpc.client.default.retries",
+            "not a whole number",
+        ),
         ({"application": {"name": 7}}, "bee.application.name", "7 is not text"),
     ],
 )
@@ -146,7 +210,9 @@ def test_all_problems_of_a_file_are_reported_at_once_in_the_order_of_the_lines(t
     )
     with pytest.raises(ConfigError) as caught:
         load_config(path, environ={})
-    found = [(problem.line, problem.path.removeprefix("bee.rpc.")) for problem in caught.value.problems]
+    found = [
+        (problem.line, problem.path.removeprefix("bee.rpc.")) for problem in caught.value.problems
+    ]
     assert sorted(found) == [
         (3, "server.name"),
         (4, "server.version"),
@@ -164,7 +230,13 @@ def test_all_problems_of_a_file_are_reported_at_once_in_the_order_of_the_lines(t
 
 
 def test_what_a_variable_holds_never_shows_in_an_error():
-    for section in ({"retries": "${SECRET}"}, {"address": "calc:${SECRET}"}, {"version": "${SECRET}"}, {"timeout": "${SECRET}"}, {"idempotent": "${SECRET}"}):
+    for section in (
+        {"retries": "${SECRET}"},
+        {"address": "calc:${SECRET}"},
+        {"version": "${SECRET}"},
+        {"timeout": "${SECRET}"},
+        {"idempotent": "${SECRET}"},
+    ):
         error = of_client(section, SECRET="hunter2")
         assert "hunter2" not in str(error)
         assert "hunter2" not in repr(error.value)
@@ -173,29 +245,48 @@ def test_what_a_variable_holds_never_shows_in_an_error():
 
 def test_a_value_in_an_alias_is_reported_at_the_path_where_it_is_used(tmp_path):
     path = tmp_path / "bee.yml"
-    path.write_text("x-a: &a {retries: many}\nbee:\n rpc:\n  client:\n   calc: *a\n", encoding="utf-8")
+    path.write_text(
+        "x-a: &a {retries: many}\nbee:\n rpc:\n  client:\n   calc: *a\n", encoding="utf-8"
+    )
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert (caught.value.path, caught.value.line) == (f"{CLIENT}.retries", 1)
 
 
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(["none", "1", "2s", "json", "calc:1", ">=1", "${X}", "a,b", ""]), st.text(max_size=5)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(["none", "1", "2s", "json", "calc:1", ">=1", "${X}", "a,b", ""]),
+    st.text(max_size=5),
 )
 values = st.recursive(
     scalars,
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["name", "options", "url", "weight", "max_size", "x"]), inner, max_size=3)
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["name", "options", "url", "weight", "max_size", "x"]),
+            inner,
+            max_size=3,
+        ),
     ),
     max_leaves=6,
 )
 
 
 def sections(cls, **more):
-    return st.one_of(values, st.fixed_dictionaries({}, optional={**dict.fromkeys(keys_of(cls), values), **more}))
+    return st.one_of(
+        values, st.fixed_dictionaries({}, optional={**dict.fromkeys(keys_of(cls), values), **more})
+    )
 
 
-clients = sections(ClientConfig, methods=st.one_of(values, st.dictionaries(st.text(max_size=4), sections(ClientConfig), max_size=2)))
+clients = sections(
+    ClientConfig,
+    methods=st.one_of(
+        values, st.dictionaries(st.text(max_size=4), sections(ClientConfig), max_size=2)
+    ),
+)
 
 
 @settings(max_examples=400, deadline=None)
@@ -205,7 +296,9 @@ clients = sections(ClientConfig, methods=st.one_of(values, st.dictionaries(st.te
         optional={
             "registry": sections(RegistryConfig),
             "server": sections(ServerConfig),
-            "client": st.one_of(values, st.dictionaries(st.sampled_from(["default", "calc"]), clients)),
+            "client": st.one_of(
+                values, st.dictionaries(st.sampled_from(["default", "calc"]), clients)
+            ),
         },
     )
 )
@@ -217,7 +310,10 @@ def test_any_tree_is_a_configuration_or_a_config_error_whose_problems_have_paths
     else:
         assert isinstance(config, Config)
         problems = ()
-    assert all(problem.path.startswith("bee.rpc") and problem.message and str(problem) for problem in problems)
+    assert all(
+        problem.path.startswith("bee.rpc") and problem.message and str(problem)
+        for problem in problems
+    )
 
 
 @pytest.mark.parametrize("client", ["{adress: a:1}", "{adress: a:1, retries: many}"])

@@ -102,8 +102,25 @@ def test_options_of_every_type_are_read():
 
 
 def test_values_from_python_are_read_alike():
-    raw = {"wait": 2, "mode": Mode.SAFE, "level": 3, "names": ("a",), "nested": Nested(5), "either": "x", "path": Path("/a"), "limit": None}
-    assert structure_options(Options, raw, PATH) == Options(wait=2.0, mode=Mode.SAFE, level=3, names=["a"], nested=Nested(5), either="x", path=Path("/a"))
+    raw = {
+        "wait": 2,
+        "mode": Mode.SAFE,
+        "level": 3,
+        "names": ("a",),
+        "nested": Nested(5),
+        "either": "x",
+        "path": Path("/a"),
+        "limit": None,
+    }
+    assert structure_options(Options, raw, PATH) == Options(
+        wait=2.0,
+        mode=Mode.SAFE,
+        level=3,
+        names=["a"],
+        nested=Nested(5),
+        either="x",
+        path=Path("/a"),
+    )
 
 
 def test_no_options_are_the_defaults():
@@ -156,7 +173,10 @@ def test_options_for_a_plugin_that_takes_none_are_refused():
 
 def test_the_line_of_an_option_is_found_by_the_configuration(tmp_path):
     file = tmp_path / "bee.yml"
-    file.write_text("bee:\n rpc:\n  client:\n   calc:\n    codec:\n     name: x\n     options:\n      count: many\n", encoding="utf-8")
+    file.write_text(
+        "bee:\n rpc:\n  client:\n   calc:\n    codec:\n     name: x\n     options:\n      count: many\n",
+        encoding="utf-8",
+    )
     config = load_config(file)
     raw = config.client("calc").codec.options
     error = failure(raw, origin=config)

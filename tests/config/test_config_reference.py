@@ -5,7 +5,15 @@ from pathlib import Path
 import attrs
 import pytest
 
-from bee_core.config import AddressConfig, ClientConfig, MethodConfig, PluginRef, RegistryConfig, ServerConfig, reference
+from bee_core.config import (
+    AddressConfig,
+    ClientConfig,
+    MethodConfig,
+    PluginRef,
+    RegistryConfig,
+    ServerConfig,
+    reference,
+)
 from bee_core.config.field_rules import remarks
 from bee_core.config.model import CALL_FIELDS
 
@@ -13,10 +21,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text(encoding="utf-8") == reference.page(), "run: python -m bee_core.config.reference docs/configuration.md"
+    assert PAGE.read_text(encoding="utf-8") == reference.page(), (
+        "run: python -m bee_core.config.reference docs/configuration.md"
+    )
 
 
-@pytest.mark.parametrize("cls", [RegistryConfig, ServerConfig, ClientConfig, MethodConfig, AddressConfig])
+@pytest.mark.parametrize(
+    "cls", [RegistryConfig, ServerConfig, ClientConfig, MethodConfig, AddressConfig]
+)
 def test_every_field_says_what_it_does_and_every_default_why(cls):
     for attribute in attrs.fields(cls):
         about = remarks(attribute)
@@ -42,4 +54,8 @@ def test_a_method_has_the_call_fields_of_a_service_and_no_others():
 def test_the_page_can_be_written_to_a_file_or_printed(tmp_path, capsys):
     reference.main([str(tmp_path / "page.md")])
     reference.main([])
-    assert (tmp_path / "page.md").read_text(encoding="utf-8") == capsys.readouterr().out == reference.page()
+    assert (
+        (tmp_path / "page.md").read_text(encoding="utf-8")
+        == capsys.readouterr().out
+        == reference.page()
+    )

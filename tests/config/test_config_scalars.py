@@ -8,19 +8,62 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bee_core.config import scalars
-from bee_core.config.scalars import MisfitError, Text, read_bool, read_bytes, read_float, read_int, read_seconds, read_text, read_version, resolve, show
+from bee_core.config.scalars import (
+    MisfitError,
+    Text,
+    read_bool,
+    read_bytes,
+    read_float,
+    read_int,
+    read_seconds,
+    read_text,
+    read_version,
+    resolve,
+    show,
+)
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("10", 10), ("0.5", 0.5), ("500ms", 0.5), ("2s", 2), ("2 s", 2), ("1m", 60), ("1h", 3600), ("0", 0), (10, 10), (0.25, 0.25), (".5", 0.5)],
+    [
+        ("10", 10),
+        ("0.5", 0.5),
+        ("500ms", 0.5),
+        ("2s", 2),
+        ("2 s", 2),
+        ("1m", 60),
+        ("1h", 3600),
+        ("0", 0),
+        (10, 10),
+        (0.25, 0.25),
+        (".5", 0.5),
+    ],
 )
 def test_a_time_is_a_number_of_seconds_or_has_a_unit(value, seconds):
     assert read_seconds(value) == seconds
 
 
 @pytest.mark.parametrize(
-    "value", ["-1", -1, -0.5, "nan", "inf", math.inf, math.nan, "1e999", True, "10 parsecs", "1d", "", None, "٣", "1m30s", 10**400, "9" * 400]
+    "value",
+    [
+        "-1",
+        -1,
+        -0.5,
+        "nan",
+        "inf",
+        math.inf,
+        math.nan,
+        "1e999",
+        True,
+        "10 parsecs",
+        "1d",
+        "",
+        None,
+        "٣",
+        "1m30s",
+        10**400,
+        "9" * 400,
+    ],
 )
 def test_what_is_no_time_is_refused(value):
     with pytest.raises(MisfitError) as caught:
@@ -48,7 +91,9 @@ def test_a_size_is_a_number_of_bytes_or_has_a_unit_of_powers_of_1024(value, size
     assert type(read_bytes(value)) is int
 
 
-@pytest.mark.parametrize("value", ["2.7", 2.7, "-1", -1, True, "2 x", "m", None, "0.1k", "9" * 30, 1 << 70, "nan"])
+@pytest.mark.parametrize(
+    "value", ["2.7", 2.7, "-1", -1, True, "2 x", "m", None, "0.1k", "9" * 30, 1 << 70, "nan"]
+)
 def test_what_is_no_size_is_refused(value):
     with pytest.raises(MisfitError):
         read_bytes(value)
@@ -75,13 +120,18 @@ def test_a_whole_number_is_read(value, number):
     assert read_int(value) == number
 
 
-@pytest.mark.parametrize("value", ["2.7", 2.7, 2.0, True, "true", "1_000", "0x10", "", None, "1e3", "٣", " 7", "9" * 5000])
+@pytest.mark.parametrize(
+    "value",
+    ["2.7", 2.7, 2.0, True, "true", "1_000", "0x10", "", None, "1e3", "٣", " 7", "9" * 5000],
+)
 def test_what_is_no_whole_number_is_refused(value):
     with pytest.raises(MisfitError):
         read_int(value)
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf", ".inf", math.nan, math.inf, True, "", "1,5", 10**400])
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-inf", ".inf", math.nan, math.inf, True, "", "1,5", 10**400]
+)
 def test_what_is_no_finite_number_is_refused(value):
     with pytest.raises(MisfitError):
         read_float(value)
@@ -106,7 +156,9 @@ def test_text_is_what_is_written_and_numbers_from_python_are_none():
 
 
 def test_a_key_without_a_value_is_told_to_be_filled_or_removed():
-    with pytest.raises(MisfitError, match="no value is given here; write a whole number, or remove the key"):
+    with pytest.raises(
+        MisfitError, match="no value is given here; write a whole number, or remove the key"
+    ):
         read_int(Text("", 3, plain=True))
 
 
@@ -153,9 +205,26 @@ def test_every_size_is_read_back_in_every_unit(count):
     assert read_bytes(f"{count}k") == read_bytes(f"{count} KiB") == count << 10
 
 
-@given(st.one_of(st.text(max_size=20), st.text(alphabet="0123456789.eE+-kmgsh ", max_size=12), st.integers(), st.floats(), st.booleans(), st.none()))
+@given(
+    st.one_of(
+        st.text(max_size=20),
+        st.text(alphabet="0123456789.eE+-kmgsh ", max_size=12),
+        st.integers(),
+        st.floats(),
+        st.booleans(),
+        st.none(),
+    )
+)
 def test_every_reader_gives_its_type_or_a_misfit(value):
-    readers = {read_bool: bool, read_int: int, read_float: float, read_seconds: float, read_bytes: int, read_version: str, scalars.read_text: str}
+    readers = {
+        read_bool: bool,
+        read_int: int,
+        read_float: float,
+        read_seconds: float,
+        read_bytes: int,
+        read_version: str,
+        scalars.read_text: str,
+    }
     for read, kind in readers.items():
         try:
             result = read(value)

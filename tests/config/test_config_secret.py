@@ -14,7 +14,9 @@ HONEY = "s3cret-honey"
 
 
 def client(token, **settings):
-    return {"bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1", "token": token, **settings}}}}}
+    return {
+        "bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1", "token": token, **settings}}}}
+    }
 
 
 def server(**settings):
@@ -30,7 +32,9 @@ def write(tmp_path, text, **environ):
 def problem(config, **environ):
     with pytest.raises(ConfigError) as caught:
         load_config(config, environ=environ)
-    assert HONEY not in repr(caught.value) + str(caught.value) + repr(caught.value.value) + repr(caught.value.__context__)
+    assert HONEY not in repr(caught.value) + str(caught.value) + repr(caught.value.value) + repr(
+        caught.value.__context__
+    )
     return caught.value
 
 
@@ -42,7 +46,13 @@ def test_a_token_comes_from_the_environment(tmp_path):
 
 
 def test_default_holds_for_every_service_that_states_none():
-    config = load_config({"bee": {"rpc": {"client": {"default": {"token": "a"}, "calc": {}, "shop": {"token": "b"}}}}})
+    config = load_config(
+        {
+            "bee": {
+                "rpc": {"client": {"default": {"token": "a"}, "calc": {}, "shop": {"token": "b"}}}
+            }
+        }
+    )
     assert config.client("calc").token.first() == "a"
     assert config.client("shop").token.first() == "b"
 
@@ -50,13 +60,25 @@ def test_default_holds_for_every_service_that_states_none():
 @pytest.mark.parametrize("key", ["token", "tokens"])
 def test_a_server_has_one_or_several_under_either_spelling(key):
     assert [token.first() for token in load_config(server(**{key: "a"})).server.tokens] == ["a"]
-    assert [token.first() for token in load_config(server(**{key: ["a", "b"]})).server.tokens] == ["a", "b"]
+    assert [token.first() for token in load_config(server(**{key: ["a", "b"]})).server.tokens] == [
+        "a",
+        "b",
+    ]
 
 
 def test_a_file_has_one_token_a_line(tmp_path):
     file = tmp_path / "token"
     file.write_text("\n  new  \n\nold\n")
-    config = load_config({"bee": {"rpc": {**client({"file": str(file)})["bee"]["rpc"], **server(tokens={"file": str(file)})["bee"]["rpc"]}}})
+    config = load_config(
+        {
+            "bee": {
+                "rpc": {
+                    **client({"file": str(file)})["bee"]["rpc"],
+                    **server(tokens={"file": str(file)})["bee"]["rpc"],
+                }
+            }
+        }
+    )
     assert config.client("calc").token.first() == "new"
     assert config.server.tokens[0].values() == ("new", "old")
 
@@ -99,7 +121,15 @@ def test_what_is_no_token_is_an_error_that_does_not_show_it(token, says):
     assert says in error.message
 
 
-@pytest.mark.parametrize(("content", "says"), [(b"", "is empty"), (b"\n\n", "is empty"), (b"\xff\xfe", "UTF-8"), (b"x" * 70_000, "larger than 64 KiB")])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"x" * 70_000, "larger than 64 KiB"),
+    ],
+)
 def test_a_file_that_is_no_file_of_tokens_is_an_error(tmp_path, content, says):
     (tmp_path / "token").write_bytes(content)
     assert says in problem(client({"file": str(tmp_path / "token")})).message
@@ -111,7 +141,9 @@ def test_a_variable_that_is_missing_is_named():
 
 def test_nothing_instead_of_tokens_is_an_error_and_nothing_instead_of_a_token_is_none():
     assert problem(server(tokens=None)).path == "bee.rpc.server.tokens"
-    config = load_config({"bee": {"rpc": {"client": {"default": {"token": "a"}, "calc": {"token": None}}}}})
+    config = load_config(
+        {"bee": {"rpc": {"client": {"default": {"token": "a"}, "calc": {"token": None}}}}}
+    )
     assert config.client("calc").token is None
 
 
@@ -139,11 +171,17 @@ def test_a_method_has_no_token_of_its_own():
 def test_nothing_shows_a_token(tmp_path):
     file = tmp_path / "token"
     file.write_text(HONEY)
-    for config in (client(HONEY), client({"file": str(file)}), server(tokens=[HONEY, {"file": str(file)}])):
+    for config in (
+        client(HONEY),
+        client({"file": str(file)}),
+        server(tokens=[HONEY, {"file": str(file)}]),
+    ):
         loaded = load_config(config)
         assert HONEY not in repr(loaded)
         assert HONEY not in repr(loaded.server) + repr(loaded.clients) + str(loaded)
-    assert HONEY not in repr(Secret(HONEY)) + f"{Secret(HONEY)}" + repr(copy.deepcopy(Secret(HONEY)))
+    assert HONEY not in repr(Secret(HONEY)) + f"{Secret(HONEY)}" + repr(
+        copy.deepcopy(Secret(HONEY))
+    )
     assert str(file) in repr(Secret(file=file))
 
 
@@ -155,21 +193,57 @@ def test_secrets_are_equal_when_they_come_from_the_same_place(tmp_path):
     assert len({Secret("a"), Secret("a"), Secret(file=file)}) == 2
 
 
-@pytest.mark.parametrize("address", ["10.0.0.7:9000", "tcp://calc.internal:9000", "[fd00::1]:9000", ["127.0.0.1:1", "10.0.0.7:9000"]])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.7:9000",
+        "tcp://calc.internal:9000",
+        "[fd00::1]:9000",
+        ["127.0.0.1:1", "10.0.0.7:9000"],
+    ],
+)
 def test_a_token_in_clear_over_a_network_is_a_warning(address):
-    (found,) = [one for one in warnings(load_config(client(HONEY, address=address))) if one.path.endswith("token")]
+    (found,) = [
+        one
+        for one in warnings(load_config(client(HONEY, address=address)))
+        if one.path.endswith("token")
+    ]
     assert found.path == "bee.rpc.client.calc.token"
     assert "in clear" in found.message
     assert HONEY not in repr(found)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9000", "localhost:9000", "[::1]:9000", "unix:///run/calc.sock", "tls://10.0.0.7:9000", "127.8.9.10:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1:9000",
+        "localhost:9000",
+        "[::1]:9000",
+        "unix:///run/calc.sock",
+        "tls://10.0.0.7:9000",
+        "127.8.9.10:1",
+    ],
+)
 def test_a_token_within_the_machine_or_over_tls_is_no_warning(address):
-    assert not [one for one in warnings(load_config(client(HONEY, address=address))) if one.path.endswith("token")]
-    assert not [one for one in warnings(load_config(server(address=address, tokens=HONEY))) if one.path.endswith("tokens")]
+    assert not [
+        one
+        for one in warnings(load_config(client(HONEY, address=address)))
+        if one.path.endswith("token")
+    ]
+    assert not [
+        one
+        for one in warnings(load_config(server(address=address, tokens=HONEY)))
+        if one.path.endswith("tokens")
+    ]
 
 
 def test_a_server_that_takes_tokens_in_clear_from_a_network_is_a_warning():
-    (found,) = [one for one in warnings(load_config(server(address=["tls://0.0.0.0:9443", "0.0.0.0:9000"], tokens=HONEY))) if "token" in one.path]
+    (found,) = [
+        one
+        for one in warnings(
+            load_config(server(address=["tls://0.0.0.0:9443", "0.0.0.0:9000"], tokens=HONEY))
+        )
+        if "token" in one.path
+    ]
     assert found.path == "bee.rpc.server.tokens"
     assert "tcp://0.0.0.0:9000 in clear" in found.message

@@ -20,7 +20,14 @@ def failure(text):
 def test_every_scalar_stays_as_it_was_written():
     tree = source.parse("a: 1.10\nb: '1.10'\nc: yes\nd:\ne: 0x10\nf: 2024-01-01\n")
     assert tree == {"a": "1.10", "b": "1.10", "c": "yes", "d": "", "e": "0x10", "f": "2024-01-01"}
-    assert {key: value.plain for key, value in tree.items()} == {"a": True, "b": False, "c": True, "d": True, "e": True, "f": True}
+    assert {key: value.plain for key, value in tree.items()} == {
+        "a": True,
+        "b": False,
+        "c": True,
+        "d": True,
+        "e": True,
+        "f": True,
+    }
     assert [value.line for value in tree.values()] == [1, 2, 3, 4, 5, 6]
 
 
@@ -31,7 +38,9 @@ def test_a_duplicate_key_is_an_error_with_its_path_and_both_lines():
 
 
 def test_anchors_and_merge_keys_work_and_the_mapping_itself_wins():
-    tree = source.parse("a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {<<: *a, y: 9}\nd: {y: 8, <<: [*a, *b]}\n")
+    tree = source.parse(
+        "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {<<: *a, y: 9}\nd: {y: 8, <<: [*a, *b]}\n"
+    )
     assert tree["c"] == {"x": "1", "y": "9"}
     assert tree["d"] == {"x": "1", "y": "8", "z": "4"}
 
@@ -71,12 +80,18 @@ def test_what_is_no_configuration_is_refused_with_its_line(text, line, sentence)
 
 
 def test_aliases_of_aliases_are_counted_as_if_they_were_written_out():
-    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))]
+    levels = [
+        "a0: &a0 [x, x, x, x, x, x, x, x, x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)),
+    ]
     assert "with its aliases written out" in failure("\n".join(levels)).message
 
 
 def test_merged_mappings_that_grow_without_end_are_refused():
-    levels = ["a0: &a0 {x: [" + "y, " * 1000 + "]}", *(f"a{n}: &a{n} {{k{n}: *a{n - 1}, j{n}: *a{n - 1}}}" for n in range(1, 20))]
+    levels = [
+        "a0: &a0 {x: [" + "y, " * 1000 + "]}",
+        *(f"a{n}: &a{n} {{k{n}: *a{n - 1}, j{n}: *a{n - 1}}}" for n in range(1, 20)),
+    ]
     assert "with its aliases written out" in failure("\n".join(levels)).message
 
 
@@ -110,8 +125,16 @@ def expand(tree, **environ):
 
 
 def test_references_to_the_environment_are_replaced_also_inside_longer_text():
-    tree = source.parse("a: ${HOST}\nb: tcp://${HOST}:${PORT:-9000}\nc: ${EMPTY:-x}\nd: $${HOST} costs $5\ne: '${EMPTY}'\n")
-    assert expand(tree, HOST="calc", EMPTY="").tree == {"a": "calc", "b": "tcp://calc:9000", "c": "x", "d": "${HOST} costs $5", "e": ""}
+    tree = source.parse(
+        "a: ${HOST}\nb: tcp://${HOST}:${PORT:-9000}\nc: ${EMPTY:-x}\nd: $${HOST} costs $5\ne: '${EMPTY}'\n"
+    )
+    assert expand(tree, HOST="calc", EMPTY="").tree == {
+        "a": "calc",
+        "b": "tcp://calc:9000",
+        "c": "x",
+        "d": "${HOST} costs $5",
+        "e": "",
+    }
 
 
 def test_what_a_variable_holds_is_never_structure():
@@ -121,7 +144,11 @@ def test_what_a_variable_holds_is_never_structure():
 
 def test_missing_variables_and_broken_references_are_all_reported_with_variable_key_and_line():
     expansion = expand(source.parse("a:\n  b: ${NOT_THERE}\n  c: ${1X}\n  d: ${open\n"))
-    assert [(problem.path, problem.line) for problem in expansion.problems] == [("a.b", 2), ("a.c", 3), ("a.d", 4)]
+    assert [(problem.path, problem.line) for problem in expansion.problems] == [
+        ("a.b", 2),
+        ("a.c", 3),
+        ("a.d", 4),
+    ]
     assert "no variable NOT_THERE" in expansion.problems[0].message
     assert "write $${" in expansion.problems[1].message
 
@@ -152,7 +179,13 @@ def test_a_mapping_that_contains_itself_is_refused():
         expand(tree)
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=8), st.recursive(st.text(max_size=8), lambda inner: st.lists(inner, max_size=3), max_leaves=5), min_size=1))
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=8),
+        st.recursive(st.text(max_size=8), lambda inner: st.lists(inner, max_size=3), max_leaves=5),
+        min_size=1,
+    )
+)
 def test_what_pyyaml_writes_is_read_back_as_text(tree):
     assert source.parse(yaml.safe_dump(tree)) == tree
 

@@ -29,7 +29,9 @@ ONE, TWO = "tcp://10.0.0.1:9000", "tcp://10.0.0.2:9000"
 class Watched:
     """A discovery of the service calc on a plane of its own, and what it handed on."""
 
-    def __init__(self, registry, cache, *, addresses=(), heartbeat=0.2, wraps=lambda session: session):
+    def __init__(
+        self, registry, cache, *, addresses=(), heartbeat=0.2, wraps=lambda session: session
+    ):
         self.plane = ControlPlane("test")
         self.came = threading.Condition()
         self.snapshots = []
@@ -69,7 +71,11 @@ class Watched:
 
         def there():
             newest = self.snapshots[-1] if self.snapshots else None
-            return newest is not None and {node.url for node in newest.nodes} == set(urls) and newest.source == source
+            return (
+                newest is not None
+                and {node.url for node in newest.nodes} == set(urls)
+                and newest.source == source
+            )
 
         with self.came:
             assert self.came.wait_for(there, BOUND), self.snapshots
@@ -143,15 +149,17 @@ def test_it_starts_once_and_not_before_it_is_asked_to(registry, watched):
     assert registry.watches_begun == 1
 
 
-def test_a_node_that_cannot_be_called_is_left_out_with_one_warning_and_the_others_stay(registry, watched, caplog):
+def test_a_node_that_cannot_be_called_is_left_out_with_one_warning_and_the_others_stay(
+    registry, watched, caplog
+):
     registry.publish("calc", "garbage")
     registry.publish("calc", "rubbish")
     registry.publish("calc", ONE)
     with caplog.at_level(logging.WARNING, "bee.client"):
         watched().start().wait_for(ONE)
-    assert [record.getMessage() for record in caplog.records if "left out" in record.getMessage()] == [
-        "a node of calc is left out: not a url (said once; bee nodes lists the others)"
-    ]
+    assert [
+        record.getMessage() for record in caplog.records if "left out" in record.getMessage()
+    ] == ["a node of calc is left out: not a url (said once; bee nodes lists the others)"]
 
 
 # ── outages ──
@@ -240,7 +248,11 @@ def test_the_same_list_after_an_outage_is_not_handed_on_again(registry, watched)
 def test_pauses_grow_up_to_the_heartbeat(registry, watched, monkeypatch):
     pauses = []
     ceiling = discovery_module.Backoff.ceiling
-    monkeypatch.setattr(discovery_module.Backoff, "ceiling", lambda self, index: pauses.append(ceiling(self, index)) or 0.001)
+    monkeypatch.setattr(
+        discovery_module.Backoff,
+        "ceiling",
+        lambda self, index: pauses.append(ceiling(self, index)) or 0.001,
+    )
     registry.go_out_of_reach()
     watched(heartbeat=1.0).start()
     registry.wait_for_watches(6)
@@ -278,7 +290,9 @@ def test_an_answer_that_there_is_none_is_an_answer(watched):
     assert tested.snapshots[-1].source == "registry"
 
 
-def test_the_list_on_disk_stands_in_for_a_registry_out_of_reach_until_it_speaks(registry, watched, cache):
+def test_the_list_on_disk_stands_in_for_a_registry_out_of_reach_until_it_speaks(
+    registry, watched, cache
+):
     cache.save("calc", (Node(ONE, ONE, "1.0.0"),))
     registry.go_out_of_reach()
     tested = watched(addresses=[TWO]).start()
@@ -305,7 +319,9 @@ def test_a_silent_registry_is_not_waited_for_beyond_the_callers_patience(registr
     tested.wait_for(TWO, source="address")
 
 
-def test_the_addresses_taken_in_haste_give_way_to_the_list_on_disk(registry, watched, cache, monkeypatch):
+def test_the_addresses_taken_in_haste_give_way_to_the_list_on_disk(
+    registry, watched, cache, monkeypatch
+):
     cache.save("calc", (Node(ONE, ONE),))
     read, load = threading.Event(), cache.load
     monkeypatch.setattr(cache, "load", lambda service: read.wait(BOUND) and load(service))
@@ -317,12 +333,19 @@ def test_the_addresses_taken_in_haste_give_way_to_the_list_on_disk(registry, wat
     tested.wait_for(ONE, source="cache")
 
 
-def test_where_nothing_is_known_the_text_names_registry_cache_and_address(registry, watched, tmp_path):
+def test_where_nothing_is_known_the_text_names_registry_cache_and_address(
+    registry, watched, tmp_path
+):
     registry.go_out_of_reach()
     tested = watched().start()
     registry.wait_for_watches(2)
     text = tested.discovery.explain()
-    for part in ("registry memory is out of reach", "ConnectionRefusedError", str(tmp_path), "bee.rpc.client.calc.address"):
+    for part in (
+        "registry memory is out of reach",
+        "ConnectionRefusedError",
+        str(tmp_path),
+        "bee.rpc.client.calc.address",
+    ):
         assert part in text
     assert not tested.discovery.wait(0)
 
@@ -391,7 +414,9 @@ def test_an_empty_list_keeps_what_still_answers_and_drops_the_rest(registry, wat
     assert {ONE, TWO, "raises"} <= set(tested.pinged)
 
 
-def test_what_nobody_lists_is_let_go_after_three_heartbeats_although_it_answers(registry, watched, caplog):
+def test_what_nobody_lists_is_let_go_after_three_heartbeats_although_it_answers(
+    registry, watched, caplog
+):
     registry.publish("calc", ONE)
     tested = watched(heartbeat=0.05).start()
     tested.serving = {ONE}
@@ -501,7 +526,9 @@ def test_after_a_node_that_cannot_be_called_the_whole_list_is_looked_at(watched)
     assert one.wait_for(TWO).changes is None
 
 
-def test_nodes_that_are_kept_through_an_empty_list_are_not_changed_by_what_the_registry_lacks(watched):
+def test_nodes_that_are_kept_through_an_empty_list_are_not_changed_by_what_the_registry_lacks(
+    watched,
+):
     registry, one, _ = told(watched)
     one.serving = {ONE}
     registry.tell(Snapshot(41, "registry", (), Changes(40, gone=frozenset({ONE}))))
@@ -523,7 +550,9 @@ class CountingCache(SnapshotCache):
         return super().save(service, nodes)
 
 
-def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the_end(watched, tmp_path, monkeypatch):
+def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the_end(
+    watched, tmp_path, monkeypatch
+):
     monkeypatch.setattr(cache_writer, "SAVE_EVERY", 1000.0)
     cache = CountingCache(tmp_path / "cache")
     registry = Told()
@@ -537,7 +566,9 @@ def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the
     assert len(cache.load("calc")) == 20
 
 
-def test_a_list_that_changed_a_moment_after_a_write_is_written_a_moment_later(watched, tmp_path, monkeypatch):
+def test_a_list_that_changed_a_moment_after_a_write_is_written_a_moment_later(
+    watched, tmp_path, monkeypatch
+):
     monkeypatch.setattr(cache_writer, "SAVE_EVERY", 0.05)
     cache = CountingCache(tmp_path / "cache")
     registry = Told()

@@ -26,7 +26,9 @@ def plane():
 
 
 def threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("bee-control-test")]
+    return [
+        thread for thread in threading.enumerate() if thread.name.startswith("bee-control-test")
+    ]
 
 
 async def forever():
@@ -63,7 +65,9 @@ def test_stop_cancels_tasks_lets_them_clean_up_and_leaves_no_thread(plane):
 
     async def work():
         try:
-            await asyncio.get_running_loop().run_in_executor(None, int)  # a thread for files as well
+            await asyncio.get_running_loop().run_in_executor(
+                None, int
+            )  # a thread for files as well
             await forever()
         finally:
             await asyncio.sleep(0)
@@ -119,7 +123,9 @@ def test_a_task_that_raises_is_logged_once_and_the_others_go_on(plane, caplog):
         assert handle.wait(BOUND)
         ask(plane, int)
     assert isinstance(handle.error, KeyError)
-    assert [record.getMessage() for record in caplog.records] == ["a task of the control plane test ended with KeyError: 'lost'"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a task of the control plane test ended with KeyError: 'lost'"
+    ]
     assert not survivor.done
 
 

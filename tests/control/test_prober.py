@@ -66,8 +66,15 @@ class World:
         self.answers = []
         self.closed = 0
         self.plane = ControlPlane("test")
-        self.prober = Prober(self.plane.spawn, lambda service, node: Pinged(self), heartbeat_interval=heartbeat_interval, rng=seeded_random())
-        self.nodes.on_breaker_change = lambda *news: self.prober.breaker_changed(self.service, *news)
+        self.prober = Prober(
+            self.plane.spawn,
+            lambda service, node: Pinged(self),
+            heartbeat_interval=heartbeat_interval,
+            rng=seeded_random(),
+        )
+        self.nodes.on_breaker_change = lambda *news: self.prober.breaker_changed(
+            self.service, *news
+        )
 
     def call(self, node_id, outcome):
         state = self.nodes.states[node_id]
@@ -122,7 +129,9 @@ def test_a_node_that_is_cut_off_leaves_the_ready_set_and_is_pinged_until_it_answ
     assert world.change() == "a half-open -> closed"
 
 
-@pytest.mark.parametrize("answer", ["draining", RuntimeError("a transport gone wrong")], ids=["draining", "raises"])
+@pytest.mark.parametrize(
+    "answer", ["draining", RuntimeError("a transport gone wrong")], ids=["draining", "raises"]
+)
 def test_only_serving_brings_a_node_back(world, answer):
     world.answers = [answer, answer]
     world.call("a", ILL)
@@ -149,7 +158,9 @@ def test_pings_go_on_when_a_new_list_still_has_the_node(world):
     assert world.change() == "a open -> half-open"
 
 
-def test_a_node_that_answers_pings_and_fails_calls_is_pinged_ever_more_rarely_and_anew_once_it_worked(world):
+def test_a_node_that_answers_pings_and_fails_calls_is_pinged_ever_more_rarely_and_anew_once_it_worked(
+    world,
+):
     world.call("a", ILL)
     assert world.change() == "a closed -> open"
     for round_ in range(1, 4):
@@ -196,7 +207,11 @@ def test_each_change_is_one_line_of_the_log(world, caplog):
         assert [world.change(), world.change()] == ["a closed -> open", "a open -> half-open"]
         world.call("a", Success(b"1"))
     lines = [record.message for record in caplog.records if record.name == "bee.client"]
-    assert [line.split("went ")[1].split(":")[0] for line in lines] == ["from closed to open", "from open to half-open", "from half-open to closed"]
+    assert [line.split("went ")[1].split(":")[0] for line in lines] == [
+        "from closed to open",
+        "from open to half-open",
+        "from half-open to closed",
+    ]
     assert all("calc" in line and "tcp://a:9000" in line for line in lines)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
 

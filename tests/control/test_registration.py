@@ -136,7 +136,15 @@ async def test_a_lease_that_the_registry_has_forgotten_is_made_anew():
         await kept.until("registered_again", 2)
 
 
-@pytest.mark.parametrize("error", [ConnectionRefusedError("refused"), TimeoutError(), RegistryError("not now"), ValueError("a bug of the plugin")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError("refused"),
+        TimeoutError(),
+        RegistryError("not now"),
+        ValueError("a bug of the plugin"),
+    ],
+)
 @run
 async def test_a_registry_that_is_down_at_the_start_is_tried_until_it_is_up_and_said_once(error):
     shelf = Shelf()
@@ -172,7 +180,12 @@ async def test_an_outage_longer_than_the_lease_ends_in_a_new_one():
         await kept.shelf.until(lambda: kept.shelf.attempts >= 3)
         kept.shelf.error = None
         await kept.until("registered_again")
-        assert kept.names == ["registered", "registry_out_of_reach", "lease_lost", "registered_again"]
+        assert kept.names == [
+            "registered",
+            "registry_out_of_reach",
+            "lease_lost",
+            "registered_again",
+        ]
 
 
 @run

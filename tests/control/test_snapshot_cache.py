@@ -49,7 +49,9 @@ def test_services_and_registries_have_files_of_their_own(cache, tmp_path):
     assert SnapshotCache("local /elsewhere", tmp_path / "cache").load("calc") == ()
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "a\0b", "x" * 5000, ".", "größe", "", "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "a/b", "a\0b", "x" * 5000, ".", "größe", "", "a\nb"]
+)
 def test_any_name_of_a_service_is_one_file_in_the_folder(cache, name):
     assert cache.save(name, NODES)
     assert cache.load(name) == NODES
@@ -69,7 +71,11 @@ def test_nothing_is_left_beside_the_file(cache):
 
 
 def resealed(content, **fields):
-    document = {"format": 1, "sha256": snapshot_cache._checksum(json.dumps(content).encode()), "content": content} | fields
+    document = {
+        "format": 1,
+        "sha256": snapshot_cache._checksum(json.dumps(content).encode()),
+        "content": content,
+    } | fields
     return json.dumps(document)
 
 
@@ -107,7 +113,9 @@ DAMAGES = {
     "a negative weight": with_node(weight=-1),
     "an endless weight": with_node(weight=float("inf")),
     "no workers": with_node(workers=0),
-    "nodes that are texts": lambda raw: resealed(json.loads(raw)["content"] | {"nodes": ["tcp://a:1"]}),
+    "nodes that are texts": lambda raw: resealed(
+        json.loads(raw)["content"] | {"nodes": ["tcp://a:1"]}
+    ),
 }
 
 
@@ -184,11 +192,16 @@ def _save_for_ever(folder, nodes):
 
 def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_file(tmp_path, warnings):
     cache = SnapshotCache("local", tmp_path)
-    few, many = NODES, tuple(Node(f"n{number}", f"tcp://10.0.0.1:{number + 1}") for number in range(500))
+    few, many = (
+        NODES,
+        tuple(Node(f"n{number}", f"tcp://10.0.0.1:{number + 1}") for number in range(500)),
+    )
     cache.save("calc", few)
     context = multiprocessing.get_context("fork")
     for _ in range(5):
-        writers = [context.Process(target=_save_for_ever, args=(tmp_path, nodes)) for nodes in (few, many)]
+        writers = [
+            context.Process(target=_save_for_ever, args=(tmp_path, nodes)) for nodes in (few, many)
+        ]
         for writer in writers:
             writer.start()
         seen = {len(cache.load("calc")) for _ in range(30)}
@@ -205,4 +218,6 @@ def test_the_folder_is_bees_own_variable_then_the_desktops_then_the_home(monkeyp
     assert default_folder({"BEE_CACHE_DIR": "/x", "XDG_CACHE_HOME": "/y"}) == Path("/x")
     assert default_folder({"XDG_CACHE_HOME": "/y"}) == Path("/y/bee")
     assert default_folder({}) == Path("/home/ada/.cache/bee")
-    assert default_folder({"BEE_CACHE_DIR": "", "XDG_CACHE_HOME": ""}) == Path("/home/ada/.cache/bee")
+    assert default_folder({"BEE_CACHE_DIR": "", "XDG_CACHE_HOME": ""}) == Path(
+        "/home/ada/.cache/bee"
+    )

@@ -54,7 +54,12 @@ class ServingProcess:
         self._buffer = b""
         # Buffered output, as servers have it: the buffer's lock is among what can go wrong.
         environment = {**os.environ, "PYTHONUNBUFFERED": ""}
-        self.process = subprocess.Popen([*self.PREFIX, str(self.PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self.process = subprocess.Popen(
+            [*self.PREFIX, str(self.PROGRAM), *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
         self.url = self.expect("listening on ").split()[2]
 
     def restart(self) -> None:
@@ -74,7 +79,9 @@ class ServingProcess:
                 if line.decode().startswith(start):
                     return line.decode()
                 continue
-            assert select.select([fd], [], [], max(0.0, until - time.monotonic()))[0], f"the server did not say {start!r} within {timeout} s"
+            assert select.select([fd], [], [], max(0.0, until - time.monotonic()))[0], (
+                f"the server did not say {start!r} within {timeout} s"
+            )
             data = os.read(fd, 65536)
             assert data, f"the server ended without saying {start!r}"
             self._buffer += data

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from bee_core import frames
 from bee_core.addresses import parse
 from bee_core.frames import FrameDecoder
-from bee_core.messages import Goaway, Hello, HelloAck, error_fields, parse_error, request_fields, time_left_field
+from bee_core.messages import (
+    Goaway,
+    Hello,
+    HelloAck,
+    error_fields,
+    parse_error,
+    request_fields,
+    time_left_field,
+)
 from faults.services import PATIENCE
 
 if TYPE_CHECKING:
@@ -24,7 +32,9 @@ def hello(service: str = "calc", codec: str = "json", compressor: str | None = "
     return frames.encode(frames.HELLO, 0, Hello(service, codec, compressor).encode())
 
 
-def request(id_: int, method: str, body: bytes, *, flags: int = 0, time_left: float | None = None) -> bytes:
+def request(
+    id_: int, method: str, body: bytes, *, flags: int = 0, time_left: float | None = None
+) -> bytes:
     fields = request_fields(method) + (b"" if time_left is None else time_left_field(time_left))
     return frames.encode(frames.REQUEST, id_, fields, body, flags)
 
@@ -114,7 +124,11 @@ class RawServer:
             while data := sock.recv(65536):
                 for frame in decoder.feed(data):
                     if frame.kind == frames.HELLO:
-                        sock.sendall(frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1.0.0", b"12345678").encode()))
+                        sock.sendall(
+                            frames.encode(
+                                frames.HELLO_ACK, 0, HelloAck("calc", "1.0.0", b"12345678").encode()
+                            )
+                        )
                     elif frame.kind == frames.REQUEST:
                         self._answer(sock.sendall, frame)
         except OSError:

@@ -128,7 +128,9 @@ class Calculator:
             assert self.entered.acquire(timeout=PATIENCE), "the handler did not begin"
 
     def await_cancelled(self) -> None:
-        assert self.cancelled.acquire(timeout=PATIENCE), "the handler was not told that its caller gave up"
+        assert self.cancelled.acquire(timeout=PATIENCE), (
+            "the handler was not told that its caller gave up"
+        )
 
 
 def server_config(**settings: Any) -> dict[str, Any]:

@@ -37,7 +37,9 @@ def test_a_method_that_does_not_exist_is_named_with_similar_ones(server, users, 
         ((1, [2]), {}, r"\$\.b"),
     ],
 )
-def test_arguments_that_do_not_fit_a_typed_handler_are_refused_before_it_runs(server, users, calculator, method, args, kwargs, says):
+def test_arguments_that_do_not_fit_a_typed_handler_are_refused_before_it_runs(
+    server, users, calculator, method, args, kwargs, says
+):
     with pytest.raises(InvalidArgument, match=says) as caught:
         users(server.address).call(method, *args, **kwargs)
     assert caught.value.executed == "no"
@@ -51,7 +53,9 @@ def test_the_path_of_a_wrong_argument_is_a_field_of_the_error(server, users):
 
 
 @pytest.mark.parametrize(("args", "kwargs"), [((), {}), ((1, 2), {}), ((), {"other": 1})])
-def test_a_wrong_number_of_arguments_is_refused_by_an_untyped_handler_too(server, users, calculator, args, kwargs):
+def test_a_wrong_number_of_arguments_is_refused_by_an_untyped_handler_too(
+    server, users, calculator, args, kwargs
+):
     with pytest.raises(InvalidArgument) as caught:
         users(server.address).call("echo", *args, **kwargs)
     assert caught.value.executed == "no"
@@ -64,7 +68,9 @@ def test_an_untyped_handler_takes_any_value(server, users):
         assert user.call("echo", value) == value
 
 
-def test_an_argument_that_cannot_be_encoded_is_refused_before_anything_is_sent(server, users, calculator):
+def test_an_argument_that_cannot_be_encoded_is_refused_before_anything_is_sent(
+    server, users, calculator
+):
     with pytest.raises(InvalidArgument) as caught:
         users(server.address).call("echo", object())
     assert caught.value.executed == "no"
@@ -85,7 +91,9 @@ def test_a_large_body_that_compresses_passes(server, users):
     assert users(server.address).call("size", "a" * 3_000_000) == 3_000_000
 
 
-def test_a_large_body_that_does_not_compress_is_refused_before_anything_is_sent(server, users, calculator):
+def test_a_large_body_that_does_not_compress_is_refused_before_anything_is_sent(
+    server, users, calculator
+):
     with pytest.raises(MessageTooLarge, match="Split the interface") as caught:
         users(server.address).call("size", noise(5_000_000))
     assert caught.value.executed == "no"

@@ -23,7 +23,9 @@ def build(kind):
 def test_an_unknown_plugin_name_lists_what_is_installed(build, key):
     with pytest.raises(PluginError, match="nonesuch") as caught:
         build(client_config("127.0.0.1:1", **{key: "nonesuch"}))
-    known = {"codec": "json", "compress": "gzip", "balancer": "round-robin", "fail": "failover"}[key]
+    known = {"codec": "json", "compress": "gzip", "balancer": "round-robin", "fail": "failover"}[
+        key
+    ]
     assert known in str(caught.value)
 
 
@@ -33,7 +35,10 @@ def test_an_unknown_plugin_name_stops_a_server_from_being_built(key):
         bee_core.build_server(server_config(**{key: "nonesuch"}))
 
 
-@pytest.mark.parametrize("text", ["bee: [1, 2", "bee:\n\trpc: {}\n", "bee: 1\nbee: 2\n", "- just\n- a list\n", "bee: *nobody\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["bee: [1, 2", "bee:\n\trpc: {}\n", "bee: 1\nbee: 2\n", "- just\n- a list\n", "bee: *nobody\n"],
+)
 def test_malformed_yaml_names_the_file(build, tmp_path, text):
     path = tmp_path / "bee.yml"
     path.write_text(text)
@@ -45,7 +50,9 @@ def test_malformed_yaml_names_the_file(build, tmp_path, text):
 
 def test_a_wrong_type_deep_in_a_client_names_path_and_line(build, tmp_path):
     path = tmp_path / "bee.yml"
-    path.write_text("bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n        methods:\n          add:\n            timeout: soon\n")
+    path.write_text(
+        "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n        methods:\n          add:\n            timeout: soon\n"
+    )
     with pytest.raises(ConfigError) as caught:
         build(path)
     assert caught.value.path == "bee.rpc.client.calc.methods.add.timeout"
@@ -74,7 +81,10 @@ def test_a_port_in_use_is_said_with_the_url_and_what_to_do():
         port = other.getsockname()[1]
         server = bee_core.build_server(server_config(address=f"127.0.0.1:{port}"))
         server.add(Calculator())
-        with pytest.raises(OSError, match=f"tcp://127.0.0.1:{port}: the port is in use"), server.in_thread():
+        with (
+            pytest.raises(OSError, match=f"tcp://127.0.0.1:{port}: the port is in use"),
+            server.in_thread(),
+        ):
             pass
 
 

@@ -115,7 +115,10 @@ def test_an_asyncio_client_leaves_no_task_no_thread_and_no_socket_behind(process
 
 def test_a_server_in_a_thread_leaves_no_thread_and_no_socket_behind(calculator):
     threads, sockets = set(threading.enumerate()), open_sockets()
-    with serving(calculator) as server, bee_core.build_client(client_config(server.address)) as client:
+    with (
+        serving(calculator) as server,
+        bee_core.build_client(client_config(server.address)) as client,
+    ):
         calc = client.service("calc")
         assert (calc.add(1, 2), calc.add_async(1, 2), calc.add_here(1, 2)) == (3, 3, 3)
     assert set(threading.enumerate()) == threads
@@ -170,10 +173,14 @@ class ClosingBalancer:
         return next((node for node in self.ready if node.id not in tried), None)
 
 
-def test_a_call_that_was_picking_its_node_when_the_client_was_closed_opens_no_connection(server, calculator):
+def test_a_call_that_was_picking_its_node_when_the_client_was_closed_opens_no_connection(
+    server, calculator
+):
     balancer = ClosingBalancer()
     before = open_sockets()
-    client = bee_core.build_client(client_config(server.address, balancer="closing"), plugins=[balancer])
+    client = bee_core.build_client(
+        client_config(server.address, balancer="closing"), plugins=[balancer]
+    )
     calc = client.service("calc")
     balancer.close = client.close
     with pytest.raises(CallCancelled, match="closed") as caught:
@@ -203,14 +210,21 @@ class HeldCompressor:
         raise AssertionError("nothing was sent")
 
 
-def test_a_call_that_was_compressed_when_an_asyncio_client_was_closed_opens_no_connection(server, calculator):
+def test_a_call_that_was_compressed_when_an_asyncio_client_was_closed_opens_no_connection(
+    server, calculator
+):
     compressor = HeldCompressor()
     before = open_sockets()
 
     async def main():
-        client = bee_core.build_async_client(client_config(server.address, compress="held", compress_above="1 KiB"), plugins=[compressor])
+        client = bee_core.build_async_client(
+            client_config(server.address, compress="held", compress_above="1 KiB"),
+            plugins=[compressor],
+        )
         call = asyncio.ensure_future(client.service("calc").size("a" * (1 << 20)))
-        assert await asyncio.get_running_loop().run_in_executor(None, compressor.entered.wait, PATIENCE)
+        assert await asyncio.get_running_loop().run_in_executor(
+            None, compressor.entered.wait, PATIENCE
+        )
         await client.close()
         compressor.release.set()
         with pytest.raises(CallCancelled, match="closed") as caught:

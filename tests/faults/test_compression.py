@@ -35,7 +35,11 @@ def bomb(name, size=256 * MIB):
         stream = zstd.ZstdCompressor()
         return b"".join(stream.compress(piece) for _ in range(size >> 20)) + stream.flush()
     with lz4.frame.LZ4FrameCompressor(block_size=lz4.frame.BLOCKSIZE_MAX4MB) as stream:
-        return stream.begin() + b"".join(stream.compress(piece) for _ in range(size >> 20)) + stream.flush()
+        return (
+            stream.begin()
+            + b"".join(stream.compress(piece) for _ in range(size >> 20))
+            + stream.flush()
+        )
 
 
 def random_text(size):
@@ -65,16 +69,23 @@ def test_a_body_of_two_mib_goes_as_it_is_and_one_byte_more_does_not(server, user
     assert caught.value.attempts == 0
 
 
-def test_a_body_that_stays_over_two_mib_is_refused_before_it_is_sent_with_advice(calculator, users, name):
+def test_a_body_that_stays_over_two_mib_is_refused_before_it_is_sent_with_advice(
+    calculator, users, name
+):
     with serving(calculator, compressors=name) as server:
-        with pytest.raises(MessageTooLarge, match=rf"bytes after {name}, is over max_size \(2097152 bytes\)\. Split the interface") as caught:
+        with pytest.raises(
+            MessageTooLarge,
+            match=rf"bytes after {name}, is over max_size \(2097152 bytes\)\. Split the interface",
+        ) as caught:
             users(server.address, compress=name).call("size", random_text(4 * MIB))
         assert caught.value.executed == "no"
         assert caught.value.attempts == 0
     assert calculator.runs == 0
 
 
-def test_a_result_that_stays_over_two_mib_is_refused_by_the_server_with_the_same_advice(users, name):
+def test_a_result_that_stays_over_two_mib_is_refused_by_the_server_with_the_same_advice(
+    users, name
+):
     class Noise:
         def noise(self) -> str:
             return random_text(4 * MIB)
@@ -115,9 +126,13 @@ def test_what_compressing_would_make_larger_is_sent_as_it_is(users, name):
     assert seen == [0]
 
 
-def test_a_compressor_that_the_server_does_not_offer_is_refused_with_those_that_it_does(calculator, users):
+def test_a_compressor_that_the_server_does_not_offer_is_refused_with_those_that_it_does(
+    calculator, users
+):
     with serving(calculator, compressors=["gzip", "lz4"]) as server:
-        with pytest.raises(Exception, match="the compressor 'zstd' is not offered here; offered: gzip, lz4"):
+        with pytest.raises(
+            Exception, match="the compressor 'zstd' is not offered here; offered: gzip, lz4"
+        ):
             users(server.address, compress="zstd").call("add", 1, 2)
         assert users(server.address, compress="lz4").call("add", 1, 2) == 3
 
@@ -157,16 +172,26 @@ def test_a_bomb_in_a_reply_is_refused(users, name):
 
     with RawServer(answer) as server:
         with pytest.raises(MessageTooLarge) as caught:
-            users(server.url, compress=name, codec=max_size("4m", max_inflated="8m")).call("letters", 1)
+            users(server.url, compress=name, codec=max_size("4m", max_inflated="8m")).call(
+                "letters", 1
+            )
         assert caught.value.executed == "yes"
 
 
 @pytest.mark.parametrize("broken", ["garbage", "cut short", "something behind it"])
 def test_a_body_that_is_not_of_the_format_fails_its_own_request_alone(calculator, name, broken):
     whole = bomb(name, MIB)
-    body = {"garbage": b"not compressed at all", "cut short": whole[:-4], "something behind it": whole + b"garbage"}[broken]
+    body = {
+        "garbage": b"not compressed at all",
+        "cut short": whole[:-4],
+        "something behind it": whole + b"garbage",
+    }[broken]
     with serving(calculator, compressors=name) as server, RawClient(server.address) as peer:
-        peer.send(hello(compressor=name), request(1, "size", body, flags=frames.COMPRESSED), request(2, "add", b"[1,2]"))
+        peer.send(
+            hello(compressor=name),
+            request(1, "size", body, flags=frames.COMPRESSED),
+            request(2, "add", b"[1,2]"),
+        )
         failure = peer.failure()
         assert (failure.kind, failure.executed) == ("protocol_error", "no")
         assert peer.expect(frames.RESPONSE).id == 2

@@ -21,8 +21,12 @@ class Front:
     """Calls another service, in each kind of handler."""
 
     def __init__(self, url):
-        self.client = bee_core.build_client(client_config(url, service="calc", timeout=20, metadata={"from": "front"}))
-        self.async_client = bee_core.build_async_client(client_config(url, service="calc", timeout=20, metadata={"from": "front"}))
+        self.client = bee_core.build_client(
+            client_config(url, service="calc", timeout=20, metadata={"from": "front"})
+        )
+        self.async_client = bee_core.build_async_client(
+            client_config(url, service="calc", timeout=20, metadata={"from": "front"})
+        )
 
     def time_left(self) -> float:
         return self.client.service("calc").time_left()
@@ -80,7 +84,11 @@ def test_baggage_travels_two_hops_and_metadata_one(front, users, method):
 
 def test_metadata_and_baggage_reach_the_first_handler(server, users):
     user = users(server.address, metadata={"tenant": "a"}, baggage={"trace": "t1"})
-    assert user.call("said", options={"metadata": {"more": "b"}}) == {"tenant": "a", "trace": "t1", "more": "b"}
+    assert user.call("said", options={"metadata": {"more": "b"}}) == {
+        "tenant": "a",
+        "trace": "t1",
+        "more": "b",
+    }
 
 
 @pytest.mark.parametrize("method", ["block_the_loop", "block_the_loop_here"])
@@ -94,10 +102,15 @@ def test_a_blocking_call_on_another_loop_is_one_warning(server):
     async def main(client):
         return client.service("calc").add(1, 2) + client.service("calc").add(3, 4)
 
-    with bee_core.build_client(client_config(server.address)) as client, warnings.catch_warnings(record=True) as caught:
+    with (
+        bee_core.build_client(client_config(server.address)) as client,
+        warnings.catch_warnings(record=True) as caught,
+    ):
         warnings.simplefilter("always")
         assert asyncio.run(main(client)) == 10
-    assert [str(entry.message) for entry in caught if "event loop" in str(entry.message)] == [str(caught[0].message)]
+    assert [str(entry.message) for entry in caught if "event loop" in str(entry.message)] == [
+        str(caught[0].message)
+    ]
 
 
 def test_an_asyncio_client_belongs_to_one_loop(server):
@@ -119,7 +132,9 @@ def in_child(work):
     """Run ``work`` in a forked child; what it returns, as text."""
     read, write = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forks beside threads, and this is a test of just that
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # 3.12 warns of forks beside threads, and this is a test of just that
         pid = os.fork()
     if pid == 0:
         try:
@@ -169,7 +184,10 @@ def test_parent_and_child_send_different_deduplication_keys(processes):
         def key(self) -> str:
             return bee_core.current_call().dedupe_key.hex()
 
-    with serving(Keys()) as server, bee_core.build_client(client_config(server.address, idempotent=True)) as client:
+    with (
+        serving(Keys()) as server,
+        bee_core.build_client(client_config(server.address, idempotent=True)) as client,
+    ):
         keys = client.service("calc").key
         first = keys()
         child = in_child(keys)
@@ -180,7 +198,11 @@ def test_parent_and_child_send_different_deduplication_keys(processes):
 
 @pytest.mark.parametrize("scheme", ["tcp", "unix", "memory"])
 def test_every_transport_passes_the_same_calls(users, calculator, tmp_path, scheme):
-    url = {"tcp": "tcp://127.0.0.1:0", "unix": f"unix://{tmp_path}/calc.sock", "memory": f"memory://calc-{tmp_path.name}"}[scheme]
+    url = {
+        "tcp": "tcp://127.0.0.1:0",
+        "unix": f"unix://{tmp_path}/calc.sock",
+        "memory": f"memory://calc-{tmp_path.name}",
+    }[scheme]
     with serving(calculator, address=url) as server:
         user = users(server.address)
         assert server.address.startswith(f"{scheme}://")
@@ -199,7 +221,10 @@ def test_every_transport_passes_the_same_calls(users, calculator, tmp_path, sche
 
 def test_a_connect_that_hangs_costs_the_next_call_nothing(users):
     """The door's queue is full, so connecting takes for ever; then the door is gone, and the next call must hear that and not wait."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as door, socket.create_connection(door.getsockname()):
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as door,
+        socket.create_connection(door.getsockname()),
+    ):
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
             filler.setblocking(False)

@@ -65,7 +65,9 @@ def test_stop_lets_calls_in_flight_finish(calculator, users, method):
         stopping.result(PATIENCE)
 
 
-def test_a_request_that_crosses_the_goaway_goes_to_another_node_and_costs_no_attempt(calculator, users):
+def test_a_request_that_crosses_the_goaway_goes_to_another_node_and_costs_no_attempt(
+    calculator, users
+):
     """failfast, not idempotent: it is no retry, since the leaving server says that it did not run."""
 
     def answer(send, frame):
@@ -84,7 +86,9 @@ def test_a_request_that_crosses_the_goaway_goes_to_another_node_and_costs_no_att
 def test_calls_beside_a_server_that_drains_are_served_by_the_others(calculator, users):
     other = Calculator()
     with Stopping(calculator) as leaving, serving(other) as staying:
-        user = users(leaving.url, staying.address, balancer="round-robin", fail="failover", idempotent=False)
+        user = users(
+            leaving.url, staying.address, balancer="round-robin", fail="failover", idempotent=False
+        )
         holding = [user.start("hold", number) for number in range(2)]
         calculator.await_entered()
         other.await_entered()
@@ -143,7 +147,9 @@ def test_what_outlives_drain_timeout_is_cancelled(calculator, users):
         calculator.await_cancelled()
 
 
-def test_a_connection_that_waited_to_be_accepted_when_the_signal_came_is_told_that_nothing_ran(processes):
+def test_a_connection_that_waited_to_be_accepted_when_the_signal_came_is_told_that_nothing_ran(
+    processes,
+):
     """Closing the door would reset it, and its client could not know whether its request ran."""
     server = processes()
     server.signal(signal.SIGSTOP)

@@ -20,7 +20,9 @@ from faults.users import client_config
 
 
 @pytest.mark.parametrize(("method", "type_"), [("fail", "KeyError"), ("fail_async", "LookupError")])
-def test_a_handler_that_raises_is_a_remote_error_with_type_and_message(server, users, calculator, method, type_):
+def test_a_handler_that_raises_is_a_remote_error_with_type_and_message(
+    server, users, calculator, method, type_
+):
     with pytest.raises(RemoteError) as caught:
         users(server.address).call(method, "no such row")
     error = caught.value
@@ -44,9 +46,17 @@ def test_a_traceback_travels_only_where_the_server_is_told_to_send_it(users, cal
 
 
 @pytest.mark.parametrize(
-    ("method", "type_"), [("raise_cancelled", "CancelledError"), ("leave", "SystemExit"), ("leave_async", "SystemExit"), ("leave_here", "SystemExit")]
+    ("method", "type_"),
+    [
+        ("raise_cancelled", "CancelledError"),
+        ("leave", "SystemExit"),
+        ("leave_async", "SystemExit"),
+        ("leave_here", "SystemExit"),
+    ],
 )
-def test_a_handler_that_raises_cancelled_error_or_exits_is_answered_and_the_server_goes_on(server, users, method, type_):
+def test_a_handler_that_raises_cancelled_error_or_exits_is_answered_and_the_server_goes_on(
+    server, users, method, type_
+):
     user = users(server.address)
     with pytest.raises(RemoteError) as caught:
         user.call(method)
@@ -67,7 +77,9 @@ def test_the_deadline_cancels_a_handler_that_hangs(server, users, calculator, me
 
 
 @pytest.mark.parametrize("method", ["hold_async", "watch_cancelled"])
-def test_a_read_timeout_cancels_the_handler_long_before_the_deadline(server, users, calculator, method):
+def test_a_read_timeout_cancels_the_handler_long_before_the_deadline(
+    server, users, calculator, method
+):
     arguments = (1,) if method == "hold_async" else ()
     with pytest.raises(DeadlineExceeded, match="read_timeout") as caught:
         users(server.address, timeout=20, read_timeout=0.2).call(method, *arguments)
@@ -104,14 +116,19 @@ def test_a_request_that_is_late_when_it_arrives_does_not_run(server, calculator)
     assert calculator.runs == 0
 
 
-def test_a_request_whose_deadline_passes_while_it_waits_for_a_thread_does_not_run(calculator, users):
+def test_a_request_whose_deadline_passes_while_it_waits_for_a_thread_does_not_run(
+    calculator, users
+):
     with serving(calculator, max_pool_size=1) as server:
         user = users(server.address)
         holding = user.start("hold", 7)
         calculator.await_entered()
         with pytest.raises(DeadlineExceeded):
             user.call("add", 1, 2, options={"timeout": 0.2})
-        when(lambda: any(running.call.cancelled for running in tuple(server._endpoint._running)), "the server has not heard that nobody waits for it")
+        when(
+            lambda: any(running.call.cancelled for running in tuple(server._endpoint._running)),
+            "the server has not heard that nobody waits for it",
+        )
         calculator.release.set()
         assert holding.result() == 7
         assert user.call("add", 1, 2) == 3
@@ -132,12 +149,17 @@ def test_cancelling_the_task_of_a_call_cancels_its_handler(server, calculator):
     assert asyncio.run(main()) == 3
 
 
-def test_an_interrupt_of_a_blocking_call_cancels_its_handler_and_the_client_goes_on(server, calculator):
+def test_an_interrupt_of_a_blocking_call_cancels_its_handler_and_the_client_goes_on(
+    server, calculator
+):
     def interrupt():
         calculator.await_entered()
         # The handler can be quicker than the caller, which has then not yet begun to wait.
         until = time.monotonic() + PATIENCE
-        while sys._current_frames()[threading.main_thread().ident].f_code.co_name != "_answer" and time.monotonic() < until:
+        while (
+            sys._current_frames()[threading.main_thread().ident].f_code.co_name != "_answer"
+            and time.monotonic() < until
+        ):
             pass
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 

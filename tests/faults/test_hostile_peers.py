@@ -26,7 +26,12 @@ def bomb(size):
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"GET / HTTP/1.1\r\nHost: calc\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64), bytes(64), b"\xff" * 64],
+    [
+        b"GET / HTTP/1.1\r\nHost: calc\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
+        bytes(64),
+        b"\xff" * 64,
+    ],
     ids=["http", "tls", "zeros", "ones"],
 )
 def test_garbage_is_refused_at_once_while_others_are_served(server, users, garbage):
@@ -108,7 +113,11 @@ def test_a_connection_without_a_hello_is_cut_off_after_read_timeout(calculator, 
 
 
 def test_an_idle_connection_that_said_hello_stays(calculator):
-    with serving(calculator, read_timeout=0.2) as server, RawClient(server.address) as idle, RawClient(server.address) as slow:
+    with (
+        serving(calculator, read_timeout=0.2) as server,
+        RawClient(server.address) as idle,
+        RawClient(server.address) as slow,
+    ):
         idle.send(hello())
         slow.goaway()  # another one was cut off meanwhile, for saying nothing
         assert slow.closed_within(5)
@@ -141,7 +150,9 @@ def test_a_client_that_never_reads_its_replies_is_cut_off_after_write_timeout(ca
         ({"compressor": "snow"}, "the compressor 'snow'"),
     ],
 )
-def test_a_hello_that_does_not_fit_is_refused_with_the_reason_and_nothing_runs(server, calculator, words, says):
+def test_a_hello_that_does_not_fit_is_refused_with_the_reason_and_nothing_runs(
+    server, calculator, words, says
+):
     with RawClient(server.address) as peer:
         peer.send(hello(**words), request(1, "add", b"[1,2]"))
         goaway = peer.goaway()
@@ -185,10 +196,16 @@ def test_a_gzip_bomb_in_a_reply_is_refused(users):
         assert caught.value.executed == "yes"
 
 
-@pytest.mark.parametrize("body", [b"not gzip at all", bomb(1 << 20)[:-4]], ids=["garbage", "cut short"])
-def test_a_compressed_body_that_is_none_is_refused_and_the_connection_goes_on(server, calculator, body):
+@pytest.mark.parametrize(
+    "body", [b"not gzip at all", bomb(1 << 20)[:-4]], ids=["garbage", "cut short"]
+)
+def test_a_compressed_body_that_is_none_is_refused_and_the_connection_goes_on(
+    server, calculator, body
+):
     with RawClient(server.address) as peer:
-        peer.send(hello(), request(1, "size", body, flags=frames.COMPRESSED), request(2, "add", b"[1,2]"))
+        peer.send(
+            hello(), request(1, "size", body, flags=frames.COMPRESSED), request(2, "add", b"[1,2]")
+        )
         failure = peer.failure()
         assert failure.kind == "protocol_error"
         assert failure.executed == "no"
@@ -196,8 +213,13 @@ def test_a_compressed_body_that_is_none_is_refused_and_the_connection_goes_on(se
     assert calculator.runs == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1,2", b"\xff\xfe", b"[" * 100_000, b"[1," + b"9" * 10_000 + b"]", b"[NaN, 1]"])
-def test_arguments_that_are_not_json_are_refused_and_the_connection_goes_on(server, calculator, body):
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[1,2", b"\xff\xfe", b"[" * 100_000, b"[1," + b"9" * 10_000 + b"]", b"[NaN, 1]"],
+)
+def test_arguments_that_are_not_json_are_refused_and_the_connection_goes_on(
+    server, calculator, body
+):
     with RawClient(server.address) as peer:
         peer.send(hello(), request(1, "add", body), request(2, "add", b"[1,2]"))
         failure = peer.failure()
@@ -214,7 +236,11 @@ def test_ids_that_do_not_grow_are_an_error_of_the_peer(server, calculator):
     assert calculator.runs == 1
 
 
-@pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(64), b"\xff" * 64], ids=["http", "zeros", "ones"])
+@pytest.mark.parametrize(
+    "reply",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(64), b"\xff" * 64],
+    ids=["http", "zeros", "ones"],
+)
 def test_a_server_that_does_not_speak_the_protocol_leaves_open_whether_it_ran(users, reply):
     with RawServer(lambda send, frame: send(reply)) as server:
         with pytest.raises((ProtocolError, MessageTooLarge)) as caught:

@@ -23,7 +23,15 @@ class Ledger:
     """Writers on both clients, and by futures, and what became of each write. Without tickets they write as fast as they can; else each write takes one."""
 
     def __init__(self, urls, *, tickets=None, **settings):
-        config = client_config(*urls, fail="failover", retries=4, timeout=15, read_timeout=10, idempotent=False, **settings)
+        config = client_config(
+            *urls,
+            fail="failover",
+            retries=4,
+            timeout=15,
+            read_timeout=10,
+            idempotent=False,
+            **settings,
+        )
         self.users = [BlockingUser(config), AsyncUser(config), FutureUser(config)]
         self.outcomes = {}
         self.times = {}
@@ -31,7 +39,11 @@ class Ledger:
         self._stop = threading.Event()
         self._tickets = None if tickets is None else threading.Semaphore(tickets)
         self._numbers = itertools.count(1)
-        self._threads = [threading.Thread(target=self._write, args=(user,)) for user in self.users for _ in range(2)]
+        self._threads = [
+            threading.Thread(target=self._write, args=(user,))
+            for user in self.users
+            for _ in range(2)
+        ]
 
     def _write(self, user):
         while not self._stop.is_set():
@@ -76,12 +88,17 @@ class Ledger:
     def await_more(self, count):
         with self._progress:
             goal = self.count + count
-            assert self._progress.wait_for(lambda: self.count >= goal, PATIENCE), "the writers stand still"
+            assert self._progress.wait_for(lambda: self.count >= goal, PATIENCE), (
+                "the writers stand still"
+            )
 
 
 @pytest.fixture
 def servers(tmp_path):
-    made = [ServingProcess(log=tmp_path / f"{number}.log", address=f"127.0.0.1:{fixed_port()}") for number in range(3)]
+    made = [
+        ServingProcess(log=tmp_path / f"{number}.log", address=f"127.0.0.1:{fixed_port()}")
+        for number in range(3)
+    ]
     yield made
     for server in made:
         server.kill()
@@ -89,7 +106,9 @@ def servers(tmp_path):
 
 def runs(tmp_path):
     """How often each id ran, over all servers."""
-    return Counter(line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines())
+    return Counter(
+        line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines()
+    )
 
 
 def kill_again_and_again(servers, tmp_path, *, seed, kills, writes):
@@ -109,17 +128,29 @@ def kill_again_and_again(servers, tmp_path, *, seed, kills, writes):
     ran = runs(tmp_path)
     outcomes = ledger.outcomes
     assert [key for key, times in ran.items() if times > 1] == [], "ran twice"
-    assert [key for key, outcome in outcomes.items() if outcome == "acknowledged" and key not in ran] == [], "acknowledged and missing"
+    assert [
+        key for key, outcome in outcomes.items() if outcome == "acknowledged" and key not in ran
+    ] == [], "acknowledged and missing"
     errors = {key: outcome for key, outcome in outcomes.items() if outcome != "acknowledged"}
     assert [error for error in errors.values() if not isinstance(error, CallError)] == []
-    assert [(key, error) for key, error in errors.items() if error.executed == "no" and key in ran] == [], "said not to have run, and ran"
-    assert [(key, error) for key, error in errors.items() if error.executed == "yes" and key not in ran] == [], "said to have run, and did not"
+    assert [
+        (key, error) for key, error in errors.items() if error.executed == "no" and key in ran
+    ] == [], "said not to have run, and ran"
+    assert [
+        (key, error) for key, error in errors.items() if error.executed == "yes" and key not in ran
+    ] == [], "said to have run, and did not"
     assert set(ran) <= set(outcomes), "ran without having been asked for"
     assert len(outcomes) >= writes
     # A dying process closes its connections one after another, so a writer may meet several of them. Who begins when it is gone is left in no doubt.
-    doubted = {key: (error.node.url, *ledger.times[key]) for key, error in errors.items() if error.executed == "maybe"}
+    doubted = {
+        key: (error.node.url, *ledger.times[key])
+        for key, error in errors.items()
+        if error.executed == "maybe"
+    }
     assert [
-        key for key, (url, began, ended) in doubted.items() if not any(url == dead and began < gone and killed < ended for dead, killed, gone in deaths)
+        key
+        for key, (url, began, ended) in doubted.items()
+        if not any(url == dead and began < gone and killed < ended for dead, killed, gone in deaths)
     ] == []
 
 
@@ -147,7 +178,9 @@ def restart_gracefully(servers, tmp_path, *, rounds):
                 server.restart()
                 ledger.await_issued()
     ran = runs(tmp_path)
-    assert {key: outcome for key, outcome in ledger.outcomes.items() if outcome != "acknowledged"} == {}
+    assert {
+        key: outcome for key, outcome in ledger.outcomes.items() if outcome != "acknowledged"
+    } == {}
     assert set(ran) == set(ledger.outcomes)
     assert set(ran.values()) == {1}
 

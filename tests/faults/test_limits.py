@@ -56,7 +56,11 @@ def test_a_handler_that_overstays_its_deadline_still_counts_as_in_flight(calcula
 
 
 def test_more_connections_than_max_conn_size_are_refused_with_the_reason(calculator, users):
-    with serving(calculator, max_conn_size=2) as server, RawClient(server.address) as first, RawClient(server.address) as second:
+    with (
+        serving(calculator, max_conn_size=2) as server,
+        RawClient(server.address) as first,
+        RawClient(server.address) as second,
+    ):
         for peer in (first, second):
             peer.send(hello())
             peer.expect(frames.HELLO_ACK)
@@ -88,7 +92,11 @@ def test_many_threads_on_one_client_get_their_own_answers(server):
             for turn in range(20):
                 value = f"{number}-{turn}"
                 for method in (calc.echo, calc.add_async, calc.add_here):
-                    args, expected = ((value,), value) if method is calc.echo else ((number, turn), number + turn)
+                    args, expected = (
+                        ((value,), value)
+                        if method is calc.echo
+                        else ((number, turn), number + turn)
+                    )
                     answer = method(*args)
                     if answer != expected:
                         wrong.append((answer, expected))

@@ -14,7 +14,13 @@ import pytest
 
 import bee_core
 from bee_core import fields, frames, messages
-from bee_core.errors import InvalidArgument, MessageTooLarge, ProtocolError, Unauthenticated, Unavailable
+from bee_core.errors import (
+    InvalidArgument,
+    MessageTooLarge,
+    ProtocolError,
+    Unauthenticated,
+    Unavailable,
+)
 from certificates import Authority, tls
 from faults.processes import ServingProcess, fixed_port
 from faults.services import PATIENCE, serving
@@ -53,7 +59,12 @@ def test_the_caller_does_not_wait_for_the_handler(user, calculator):
 
 def test_detailed_tells_node_and_attempts_of_a_oneway_call(user, server):
     reply = user.detailed("add", 1, 2, options=ONEWAY)
-    assert (reply.value, reply.attempts, reply.degraded, reply.node.url) == (None, 1, False, server.address)
+    assert (reply.value, reply.attempts, reply.degraded, reply.node.url) == (
+        None,
+        1,
+        False,
+        server.address,
+    )
 
 
 def test_the_configuration_makes_a_method_oneway(users, server, calculator):
@@ -100,13 +111,17 @@ def test_a_handler_goes_on_when_its_client_has_left(kind, server, calculator):
     calculator.await_entered()
     user.close()
     with bee_core.build_client(client_config(server.address)) as client:
-        assert client.service("calc").add(1, 2) == 3  # the loop has had the time to see the other connection's end
+        assert (
+            client.service("calc").add(1, 2) == 3
+        )  # the loop has had the time to see the other connection's end
     assert not calculator.cancelled.acquire(blocking=False)
     calculator.release.set()
 
 
 def logged(caplog):
-    return [record for record in caplog.records if getattr(record, "bee_event", "") == "oneway_failed"]
+    return [
+        record for record in caplog.records if getattr(record, "bee_event", "") == "oneway_failed"
+    ]
 
 
 def await_logged(caplog, count=1):
@@ -129,7 +144,10 @@ def test_what_the_handler_raises_is_in_the_servers_log_with_its_traceback(user, 
 def test_unknown_methods_and_bad_arguments_are_in_the_servers_log(user, caplog):
     user.call("no_such_method", options=ONEWAY)
     user.call("size", 5, options=ONEWAY)
-    assert [record.bee_fields["kind"] for record in await_logged(caplog, 2)] == ["method_not_found", "invalid_argument"]
+    assert [record.bee_fields["kind"] for record in await_logged(caplog, 2)] == [
+        "method_not_found",
+        "invalid_argument",
+    ]
 
 
 def test_a_result_that_cannot_be_sent_is_thrown_away_and_no_failure(user, calculator, caplog):
@@ -147,7 +165,9 @@ def test_where_nobody_listens_a_oneway_call_is_unavailable_and_did_not_run(users
 
 
 def test_another_node_gets_what_the_first_cannot(users, server, calculator):
-    user = users(f"127.0.0.1:{fixed_port()}", server.address, balancer="round-robin", fail="failover")
+    user = users(
+        f"127.0.0.1:{fixed_port()}", server.address, balancer="round-robin", fail="failover"
+    )
     for _ in range(4):
         user.call("add", 1, 2, options=ONEWAY)
     await_runs(calculator, 4)
@@ -173,11 +193,16 @@ def test_a_wrong_token_is_told_with_the_first_oneway_call(users, calculator):
 
 
 @pytest.mark.parametrize("transport", ["unix", "tls"])
-def test_the_other_transports_carry_oneway_calls_and_futures(users, calculator, tmp_path, transport):
+def test_the_other_transports_carry_oneway_calls_and_futures(
+    users, calculator, tmp_path, transport
+):
     served, called = {"address": f"unix://{tmp_path}/calc.sock"}, {}
     if transport == "tls":
         ca = Authority(tmp_path)
-        served, called = {"address": "tls://127.0.0.1:0", "transport": tls(ca.issue("server", "127.0.0.1"))}, {"transport": tls(ca=ca.file)}
+        served, called = (
+            {"address": "tls://127.0.0.1:0", "transport": tls(ca.issue("server", "127.0.0.1"))},
+            {"transport": tls(ca=ca.file)},
+        )
     with serving(calculator, **served) as server:
         user = users(server.address, **called)
         for _ in range(20):
@@ -185,7 +210,10 @@ def test_the_other_transports_carry_oneway_calls_and_futures(users, calculator, 
         await_runs(calculator, 20)
         assert user.call("add", 1, 2) == 3
         with bee_core.build_client(client_config(server.address, **called)) as client:
-            started = [bee_core.future(client.service("calc").add_async, number, 1) for number in range(100)]
+            started = [
+                bee_core.future(client.service("calc").add_async, number, 1)
+                for number in range(100)
+            ]
             assert [future.result(PATIENCE) for future in started] == list(range(1, 101))
 
 
@@ -206,7 +234,11 @@ def test_a_server_that_is_full_drops_a_oneway_call_and_says_nothing(users, calcu
         calculator.await_entered()
         assert user.call("add", 1, 2, options=ONEWAY) is None
         (record,) = await_logged(caplog)
-        assert (record.levelno, record.bee_fields["kind"], record.bee_fields["executed"]) == (logging.DEBUG, "overloaded", "no")
+        assert (record.levelno, record.bee_fields["kind"], record.bee_fields["executed"]) == (
+            logging.DEBUG,
+            "overloaded",
+            "no",
+        )
         assert calculator.runs == 1
 
 
@@ -214,7 +246,11 @@ def raw_call(address, block):
     """Hello, a request with these fields, and a ping; what the server says to it."""
     with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), PATIENCE) as sock:
         hello = frames.encode(frames.HELLO, 0, messages.Hello("calc", "json").encode())
-        sock.sendall(hello + frames.encode(frames.REQUEST, 1, block, b"[1,2]") + frames.encode(frames.PING, 2))
+        sock.sendall(
+            hello
+            + frames.encode(frames.REQUEST, 1, block, b"[1,2]")
+            + frames.encode(frames.PING, 2)
+        )
         decoder, heard = frames.FrameDecoder(1 << 20), []
         while not heard or heard[-1].kind != frames.PONG:
             heard += decoder.feed(sock.recv(1 << 16))
@@ -225,7 +261,10 @@ def test_a_late_oneway_call_does_not_run_and_is_not_answered(server, calculator)
     block = messages.request_fields("add_here", oneway=True)
     assert raw_call(server.address, block + messages.time_left_field(0)) == ["hello-ack", "pong"]
     assert calculator.runs == 0
-    assert raw_call(server.address, block + fields.number(fields.TIME_LEFT, 5000)) == ["hello-ack", "pong"]
+    assert raw_call(server.address, block + fields.number(fields.TIME_LEFT, 5000)) == [
+        "hello-ack",
+        "pong",
+    ]
     assert calculator.runs == 1
 
 
@@ -259,13 +298,20 @@ def test_what_a_drain_cannot_wait_for_is_in_the_log(users, calculator, caplog):
 
 
 def runs(tmp_path):
-    return Counter(line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines())
+    return Counter(
+        line for path in tmp_path.glob("*.log") for line in path.read_text().splitlines()
+    )
 
 
 def ledger(tmp_path, *, seed, kills, writes):
     """Write oneway through both clients, and by futures, while a server is killed again and again; how each write ended, and how often each ran."""
-    servers = [ServingProcess(log=tmp_path / f"{number}.log", address=f"127.0.0.1:{fixed_port()}") for number in range(2)]
-    config = client_config(*[server.url for server in servers], fail="failover", retries=4, idempotent=True)
+    servers = [
+        ServingProcess(log=tmp_path / f"{number}.log", address=f"127.0.0.1:{fixed_port()}")
+        for number in range(2)
+    ]
+    config = client_config(
+        *[server.url for server in servers], fail="failover", retries=4, idempotent=True
+    )
     users = [BlockingUser(config), AsyncUser(config), FutureUser(config)]
     outcomes = {}
     progress = threading.Condition()
@@ -277,7 +323,9 @@ def ledger(tmp_path, *, seed, kills, writes):
             key = f"{name}-{number}"
             number += 1
             try:
-                outcome = user.call(("write", "write_async", "write_here")[number % 3], key, options=ONEWAY)
+                outcome = user.call(
+                    ("write", "write_async", "write_here")[number % 3], key, options=ONEWAY
+                )
             except bee_core.errors.CallError as error:
                 outcome = error
             with progress:
@@ -287,9 +335,15 @@ def ledger(tmp_path, *, seed, kills, writes):
     def await_more(count):
         with progress:
             goal = len(outcomes) + count
-            assert progress.wait_for(lambda: len(outcomes) >= goal, PATIENCE), "the writers stand still"
+            assert progress.wait_for(lambda: len(outcomes) >= goal, PATIENCE), (
+                "the writers stand still"
+            )
 
-    threads = [threading.Thread(target=write, args=(user, f"{type(user).__name__}{number}")) for user in users for number in range(2)]
+    threads = [
+        threading.Thread(target=write, args=(user, f"{type(user).__name__}{number}"))
+        for user in users
+        for number in range(2)
+    ]
     rng = random.Random(seed)
     try:
         for thread in threads:
@@ -320,7 +374,11 @@ def test_no_oneway_write_runs_twice_while_servers_are_killed(tmp_path):
     assert [key for key, times in ran.items() if times > 1] == [], "ran twice"
     assert set(ran) <= set(outcomes), "ran without having been asked for"
     errors = {key: outcome for key, outcome in outcomes.items() if outcome is not None}
-    assert [error for error in errors.values() if not isinstance(error, bee_core.errors.CallError) or error.executed != "no"] == []
+    assert [
+        error
+        for error in errors.values()
+        if not isinstance(error, bee_core.errors.CallError) or error.executed != "no"
+    ] == []
     assert [key for key in errors if key in ran] == [], "said not to have been sent, and ran"
 
 

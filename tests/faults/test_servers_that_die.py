@@ -50,8 +50,12 @@ def _who_holds(*servers):
     return struck, next(server for server in servers if server is not struck)
 
 
-@pytest.mark.parametrize(("bounds", "says"), [({"read_timeout": 0.3}, "read_timeout"), ({"timeout": 0.3}, "deadline")])
-def test_a_frozen_server_costs_a_timeout_and_serves_again_when_it_goes_on(processes, users, bounds, says):
+@pytest.mark.parametrize(
+    ("bounds", "says"), [({"read_timeout": 0.3}, "read_timeout"), ({"timeout": 0.3}, "deadline")]
+)
+def test_a_frozen_server_costs_a_timeout_and_serves_again_when_it_goes_on(
+    processes, users, bounds, says
+):
     server = processes()
     user = users(server.url, **bounds, retries=0)
     assert user.call("echo", 1) == 1
@@ -80,7 +84,14 @@ def test_a_server_frozen_in_the_middle_of_a_call_costs_a_timeout(processes, user
 def test_an_idempotent_call_leaves_a_frozen_server_for_another(processes, users):
     first, second = processes(), processes()
     first.signal(signal.SIGSTOP)
-    user = users(first.url, second.url, fail="failover", idempotent=True, read_timeout=0.2, balancer="round-robin")
+    user = users(
+        first.url,
+        second.url,
+        fail="failover",
+        idempotent=True,
+        read_timeout=0.2,
+        balancer="round-robin",
+    )
     for _ in range(2):
         assert user.call("pid") == second.process.pid
 
@@ -150,7 +161,9 @@ def test_a_reply_that_comes_after_its_deadline_is_never_another_calls(users):
         with_reply(send, frame.id, b'"second"')
 
     def with_reply(send, id_, body):
-        with contextlib.suppress(OSError):  # the client has closed that connection, which is one way to be right
+        with contextlib.suppress(
+            OSError
+        ):  # the client has closed that connection, which is one way to be right
             send(frames.encode(frames.RESPONSE, id_, b"", body))
 
     with RawServer(answer) as server:
@@ -158,7 +171,9 @@ def test_a_reply_that_comes_after_its_deadline_is_never_another_calls(users):
         with pytest.raises(DeadlineExceeded):
             user.call("echo", "first", options={"timeout": 0.1})
         assert user.call("echo", "second") == "second"
-        assert user.call("echo", "third") == "second", "the raw server always says so; the connection is in step"
+        assert user.call("echo", "third") == "second", (
+            "the raw server always says so; the connection is in step"
+        )
 
 
 def test_the_second_signal_ends_a_server_that_drains_at_once(processes, users):
@@ -193,7 +208,9 @@ def test_many_threads_that_hang_do_not_prolong_the_end(processes, users):
         assert call.exception(PATIENCE) is not None
 
 
-def test_a_handler_that_hangs_the_loop_does_not_keep_the_process_from_leaving_at_the_second_signal(processes, users):
+def test_a_handler_that_hangs_the_loop_does_not_keep_the_process_from_leaving_at_the_second_signal(
+    processes, users
+):
     server = processes()
     call = users(server.url).start("hang_the_loop")
     server.expect("hanging the loop")
@@ -203,7 +220,9 @@ def test_a_handler_that_hangs_the_loop_does_not_keep_the_process_from_leaving_at
     assert call.exception(PATIENCE) is not None
 
 
-def test_a_server_in_the_middle_of_output_that_nobody_reads_leaves_at_the_second_signal(processes, users):
+def test_a_server_in_the_middle_of_output_that_nobody_reads_leaves_at_the_second_signal(
+    processes, users
+):
     server = processes()
     call = users(server.url).start("flood")
     server.await_full_output()
@@ -246,7 +265,9 @@ def test_a_signal_under_load_loses_no_accepted_call(processes, users, number):
     assert server.process.wait(PATIENCE) == 0
 
 
-def test_a_large_request_to_a_frozen_server_costs_a_timeout_and_the_node_serves_again(processes, users):
+def test_a_large_request_to_a_frozen_server_costs_a_timeout_and_the_node_serves_again(
+    processes, users
+):
     """It may be more than the system's buffers take, so it is the write or the read that times out."""
     server = processes()
     user = users(server.url, write_timeout=0.3, read_timeout=0.3, compress="none", retries=0)

@@ -29,7 +29,11 @@ from faults.users import client_config
 class Secured(Calculator):
     def subject(self) -> str | None:
         certificate = bee_core.current_call().peer_certificate
-        return None if certificate is None else next(value for kind, value in certificate["subjectAltName"] if kind == "email")
+        return (
+            None
+            if certificate is None
+            else next(value for kind, value in certificate["subjectAltName"] if kind == "email")
+        )
 
     def connection(self) -> str:
         return bee_core.current_call().peer
@@ -90,7 +94,11 @@ def serve(request, calculator, ca):
 
         def make(options=(), cert=None, **settings):
             transport = tls(cert or ca.issue("server"), **dict(options))
-            return stack.enter_context(start(calculator, transport=transport, **{"address": "tls://127.0.0.1:0"} | settings))
+            return stack.enter_context(
+                start(
+                    calculator, transport=transport, **{"address": "tls://127.0.0.1:0"} | settings
+                )
+            )
 
         yield make
 
@@ -103,7 +111,9 @@ def told(error):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_calls_go_over_tls_when_the_certificate_is_for_the_host_and_from_the_authority(serve, users, ca, host):
+def test_calls_go_over_tls_when_the_certificate_is_for_the_host_and_from_the_authority(
+    serve, users, ca, host
+):
     server = serve()
     assert server.address.startswith("tls://127.0.0.1:")
     user = users(server.address.replace("127.0.0.1", host), transport=tls(ca=ca.file))
@@ -126,14 +136,21 @@ def test_many_calls_at_a_time_are_answered_each_with_its_own(serve, users, ca):
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_a_client_certificate_is_asked_for_verified_and_shown_to_the_handler(serve, users, ca, version):
+def test_a_client_certificate_is_asked_for_verified_and_shown_to_the_handler(
+    serve, users, ca, version
+):
     server = serve({"ca": ca.file, "min_version": "1.2"})
-    user = users(server.address, transport=tls(ca.issue("client", "billing@example.org"), ca=ca.file, min_version=version))
+    user = users(
+        server.address,
+        transport=tls(ca.issue("client", "billing@example.org"), ca=ca.file, min_version=version),
+    )
     assert user.call("subject") == "billing@example.org"
 
 
 def test_a_server_can_listen_on_tcp_and_tls_and_unix_at_once(serve, users, ca, tmp_path):
-    server = serve(address=["tcp://127.0.0.1:0", "tls://127.0.0.1:0", f"unix://{tmp_path}/calc.sock"])
+    server = serve(
+        address=["tcp://127.0.0.1:0", "tls://127.0.0.1:0", f"unix://{tmp_path}/calc.sock"]
+    )
     assert [parse(url).scheme for url in server.addresses] == ["tcp", "tls", "unix"]
     for url in server.addresses:
         assert users(url, transport=tls(ca=ca.file)).call("add", 1, 2) == 3
@@ -141,10 +158,17 @@ def test_a_server_can_listen_on_tcp_and_tls_and_unix_at_once(serve, users, ca, t
 
 def test_the_name_to_verify_can_be_stated(serve, users, ca):
     server = serve(cert=ca.issue("named", "calc.internal"))
-    assert users(server.address, transport=tls(ca=ca.file, server_hostname="calc.internal")).call("add", 1, 2) == 3
+    assert (
+        users(server.address, transport=tls(ca=ca.file, server_hostname="calc.internal")).call(
+            "add", 1, 2
+        )
+        == 3
+    )
 
 
-def test_verification_is_off_only_when_asked_for_and_then_there_is_a_warning(serve, users, tmp_path, caplog):
+def test_verification_is_off_only_when_asked_for_and_then_there_is_a_warning(
+    serve, users, tmp_path, caplog
+):
     server = serve(cert=Authority(tmp_path, "strangers").expired("stranger"))
     assert users(server.address, transport=tls(verify=False)).call("add", 1, 2) == 3
     assert "verify is off" in caplog.text
@@ -165,7 +189,9 @@ def refusal(user, kind=Unavailable):
 
 def test_an_expired_certificate_is_refused(serve, users, ca, calculator):
     server = serve(cert=ca.expired("old"))
-    assert "the server's certificate has expired; renew it" in refusal(users(server.address, transport=tls(ca=ca.file), fail="failtry"))
+    assert "the server's certificate has expired; renew it" in refusal(
+        users(server.address, transport=tls(ca=ca.file), fail="failtry")
+    )
     assert calculator.runs == 0
 
 
@@ -180,18 +206,26 @@ def test_a_certificate_for_another_host_is_refused(serve, users, ca, calculator)
 def test_an_authority_that_is_not_known_is_refused(serve, users, ca, tmp_path):
     server = serve()
     other = Authority(tmp_path, "other")
-    assert "does not know" in refusal(users(server.address, transport=tls(ca=other.file), fail="failtry"))
-    assert "state it as ca" in refusal(users(server.address, fail="failtry")), "the system does not know it either"
+    assert "does not know" in refusal(
+        users(server.address, transport=tls(ca=other.file), fail="failtry")
+    )
+    assert "state it as ca" in refusal(users(server.address, fail="failtry")), (
+        "the system does not know it either"
+    )
 
 
 def test_failover_goes_on_to_a_node_whose_certificate_is_good(serve, users, ca):
     good, bad = serve(), serve(cert=ca.expired("old"))
     user = users(bad.address, good.address, transport=tls(ca=ca.file), balancer="round-robin")
-    assert [user.call("add", number, 1) for number in range(10)] == [number + 1 for number in range(10)]
+    assert [user.call("add", number, 1) for number in range(10)] == [
+        number + 1 for number in range(10)
+    ]
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_a_client_without_a_certificate_is_unauthenticated_where_one_is_wanted(serve, users, ca, calculator, version):
+def test_a_client_without_a_certificate_is_unauthenticated_where_one_is_wanted(
+    serve, users, ca, calculator, version
+):
     server = serve({"ca": ca.file, "min_version": version}, address="tls://127.0.0.1:0")
     user = users(server.address, transport=tls(ca=ca.file), fail="failover", retries=3)
     for _ in range(3):
@@ -200,14 +234,19 @@ def test_a_client_without_a_certificate_is_unauthenticated_where_one_is_wanted(s
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_client_of_either_version_is_told_by_an_alert_that_a_certificate_is_wanted(serve, ca, version):
+def test_a_client_of_either_version_is_told_by_an_alert_that_a_certificate_is_wanted(
+    serve, ca, version
+):
     server = serve({"ca": ca.file})
     context = ssl.create_default_context(cafile=str(ca.file))
     context.maximum_version = version
     address = parse(server.address)
 
     def talk():
-        with socket.create_connection((address.host, address.port), PATIENCE) as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+        with (
+            socket.create_connection((address.host, address.port), PATIENCE) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
+        ):
             sock.sendall(bytes(200_000))
             sock.recv(100)
 
@@ -215,14 +254,23 @@ def test_a_client_of_either_version_is_told_by_an_alert_that_a_certificate_is_wa
         talk()
 
 
-def test_a_client_certificate_of_another_authority_or_out_of_date_is_unauthenticated(serve, users, ca, tmp_path, calculator):
+def test_a_client_certificate_of_another_authority_or_out_of_date_is_unauthenticated(
+    serve, users, ca, tmp_path, calculator
+):
     server = serve({"ca": ca.file})
-    for cert in (Authority(tmp_path, "other").issue("foreign", "a@example.org"), ca.expired("old-client")):
-        assert "certificate" in refusal(users(server.address, transport=tls(cert, ca=ca.file)), Unauthenticated)
+    for cert in (
+        Authority(tmp_path, "other").issue("foreign", "a@example.org"),
+        ca.expired("old-client"),
+    ):
+        assert "certificate" in refusal(
+            users(server.address, transport=tls(cert, ca=ca.file)), Unauthenticated
+        )
     assert calculator.runs == 0
 
 
-def test_a_large_request_of_a_client_that_is_turned_away_did_not_run_and_is_told_so(serve, users, ca, calculator):
+def test_a_large_request_of_a_client_that_is_turned_away_did_not_run_and_is_told_so(
+    serve, users, ca, calculator
+):
     server = serve({"ca": ca.file})
     user = users(server.address, transport=tls(ca=ca.file), compress=None)
     with pytest.raises(CallError) as caught:
@@ -236,7 +284,10 @@ def test_versions_of_tls_that_do_not_meet_are_said(serve, ca):
     context = ssl.create_default_context(cafile=str(ca.file))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     address = parse(server.address)
-    with socket.create_connection((address.host, address.port), PATIENCE) as plain, pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
+    with (
+        socket.create_connection((address.host, address.port), PATIENCE) as plain,
+        pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"),
+    ):
         context.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
@@ -280,7 +331,13 @@ def test_garbage_in_the_handshake_ends_the_connection_and_nobody_else_notices(se
     server = serve()
     user = users(server.address, transport=tls(ca=ca.file))
     assert user.call("add", 1, 2) == 3
-    garbage = [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x20" + os.urandom(32), bytes(64), b"\xff" * 64, b"\x16\x03\x01\xff\xff" + bytes(70_000)]
+    garbage = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x00\x20" + os.urandom(32),
+        bytes(64),
+        b"\xff" * 64,
+        b"\x16\x03\x01\xff\xff" + bytes(70_000),
+    ]
     for data in garbage:
         with RawClient(server.address) as peer:
             with contextlib.suppress(OSError):
@@ -291,29 +348,42 @@ def test_garbage_in_the_handshake_ends_the_connection_and_nobody_else_notices(se
 
 def client_hello(ca):
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    start = ssl.create_default_context(cafile=str(ca.file)).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    start = ssl.create_default_context(cafile=str(ca.file)).wrap_bio(
+        incoming, outgoing, server_hostname="127.0.0.1"
+    )
     with pytest.raises(ssl.SSLWantReadError):
         start.do_handshake()
     return outgoing.read()
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["nothing", "half a handshake", "a client hello"])
-def test_a_peer_that_falls_silent_in_the_handshake_is_cut_off_after_read_timeout(serve, users, ca, share):
+@pytest.mark.parametrize(
+    "share", [0.0, 0.5, 1.0], ids=["nothing", "half a handshake", "a client hello"]
+)
+def test_a_peer_that_falls_silent_in_the_handshake_is_cut_off_after_read_timeout(
+    serve, users, ca, share
+):
     server = serve(read_timeout=0.3)
     start = client_hello(ca)
     with RawClient(server.address) as peer:
         peer.send(start[: int(len(start) * share)])
-        assert users(server.address, transport=tls(ca=ca.file)).call("add", 1, 2) == 3, "others are let in meanwhile"
+        assert users(server.address, transport=tls(ca=ca.file)).call("add", 1, 2) == 3, (
+            "others are let in meanwhile"
+        )
         assert peer.closed_within(5)
 
 
-def test_a_flood_of_silent_peers_keeps_no_more_than_max_conn_size_handshakes_and_ends(serve, users, ca):
+def test_a_flood_of_silent_peers_keeps_no_more_than_max_conn_size_handshakes_and_ends(
+    serve, users, ca
+):
     server = serve(max_conn_size=20, read_timeout=0.5)
     user = users(server.address, transport=tls(ca=ca.file))
     assert user.call("add", 1, 2) == 3
     address = parse(server.address)
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(socket.create_connection((address.host, address.port), PATIENCE)) for _ in range(60)]
+        peers = [
+            stack.enter_context(socket.create_connection((address.host, address.port), PATIENCE))
+            for _ in range(60)
+        ]
         assert user.call("add", 3, 4) == 7, "who is in stays in"
         for peer in peers:
             with contextlib.suppress(ConnectionResetError):
@@ -330,7 +400,12 @@ def test_many_clients_that_connect_at_once_are_all_let_in(serve, ca, users):
 
 def test_a_server_that_never_answers_the_handshake_takes_no_longer_than_connect_timeout(users, ca):
     with socket.create_server(("127.0.0.1", 0)) as door:
-        user = users(f"tls://127.0.0.1:{door.getsockname()[1]}", transport=tls(ca=ca.file), connect_timeout=0.2, retries=0)
+        user = users(
+            f"tls://127.0.0.1:{door.getsockname()[1]}",
+            transport=tls(ca=ca.file),
+            connect_timeout=0.2,
+            retries=0,
+        )
         before = time.monotonic()
         with pytest.raises(Unavailable, match="connect_timeout") as caught:
             user.call("add", 1, 2)
@@ -361,7 +436,10 @@ def test_a_peer_that_says_no_hello_on_tls_is_cut_off_after_read_timeout(serve, c
     server = serve(read_timeout=0.3)
     address = parse(server.address)
     context = ssl.create_default_context(cafile=str(ca.file))
-    with socket.create_connection((address.host, address.port), PATIENCE) as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+    with (
+        socket.create_connection((address.host, address.port), PATIENCE) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
+    ):
         decoder = frames.FrameDecoder(1 << 20)
         received = []
         with contextlib.suppress(OSError):
@@ -380,7 +458,9 @@ def test_a_call_that_times_out_is_cancelled_at_the_server(serve, users, ca, calc
     calculator.await_cancelled()
 
 
-def test_a_client_that_closes_ends_its_calls_and_the_server_hears_of_it(serve, users, ca, calculator):
+def test_a_client_that_closes_ends_its_calls_and_the_server_hears_of_it(
+    serve, users, ca, calculator
+):
     user = users(serve().address, transport=tls(ca=ca.file), retries=0)
     pending = user.start("hold_async", 1)
     calculator.await_entered()
@@ -390,12 +470,16 @@ def test_a_client_that_closes_ends_its_calls_and_the_server_hears_of_it(serve, u
     calculator.await_cancelled()
 
 
-def test_a_server_that_drains_answers_what_is_in_flight_and_sends_the_rest_elsewhere(ca, users, calculator):
+def test_a_server_that_drains_answers_what_is_in_flight_and_sends_the_rest_elsewhere(
+    ca, users, calculator
+):
     other = Secured()
     cert = ca.issue("server")
     with serving(other, address="tls://127.0.0.1:0", transport=tls(cert)) as stays:
         with serving(calculator, address="tls://127.0.0.1:0", transport=tls(cert)) as leaves:
-            user = users(leaves.address, stays.address, transport=tls(ca=ca.file), balancer="round-robin")
+            user = users(
+                leaves.address, stays.address, transport=tls(ca=ca.file), balancer="round-robin"
+            )
             held = [user.start("hold", number) for number in range(2)]
             calculator.await_entered()
             other.await_entered()
@@ -407,7 +491,14 @@ def test_a_server_that_drains_answers_what_is_in_flight_and_sends_the_rest_elsew
 
 def test_a_server_that_stops_does_not_wait_for_handshakes_that_are_under_way(ca, calculator):
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(serving(calculator, address="tls://127.0.0.1:0", transport=tls(ca.issue("server")), read_timeout=60))
+        server = stack.enter_context(
+            serving(
+                calculator,
+                address="tls://127.0.0.1:0",
+                transport=tls(ca.issue("server")),
+                read_timeout=60,
+            )
+        )
         peers = [stack.enter_context(RawClient(server.address)) for _ in range(5)]
         with RawClient(server.address) as last:
             last.send(b"not TLS")  # the others came before it, so once it is answered they are in
@@ -421,11 +512,21 @@ def test_a_server_that_stops_does_not_wait_for_handshakes_that_are_under_way(ca,
 
 def test_a_forked_child_lets_go_of_the_parents_connection_without_a_word(serve, ca):
     server = serve()
-    with bee_core.build_client({"bee": {"rpc": {"client": {"calc": {"address": server.address, "transport": tls(ca=ca.file)}}}}}) as client:
+    with bee_core.build_client(
+        {
+            "bee": {
+                "rpc": {
+                    "client": {"calc": {"address": server.address, "transport": tls(ca=ca.file)}}
+                }
+            }
+        }
+    ) as client:
         calc = client.service("calc")
         connection = calc.connection()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the server's thread; the child does not touch it
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # the server's thread; the child does not touch it
             pid = os.fork()
         if pid == 0:
             code = 1
@@ -436,18 +537,31 @@ def test_a_forked_child_lets_go_of_the_parents_connection_without_a_word(serve, 
         assert calc.connection() == connection, "the parent's connection is as it was"
 
 
-def test_a_server_that_registers_announces_its_tls_address_and_clients_find_it(ca, kind, calculator):
+def test_a_server_that_registers_announces_its_tls_address_and_clients_find_it(
+    ca, kind, calculator
+):
     registry = MemoryRegistry()
-    config = server_config(address="tls://127.0.0.1:0", transport=tls(ca.issue("server")), register=True)
+    config = server_config(
+        address="tls://127.0.0.1:0", transport=tls(ca.issue("server")), register=True
+    )
     config["bee"]["rpc"]["registry"] = {"protocol": "memory"}
     server = bee_core.build_server(config, plugins=[registry])
     server.add(calculator)
-    settings = {"bee": {"rpc": {"registry": {"protocol": "memory"}, "client": {"calc": {"transport": tls(ca=ca.file)}}}}}
+    settings = {
+        "bee": {
+            "rpc": {
+                "registry": {"protocol": "memory"},
+                "client": {"calc": {"transport": tls(ca=ca.file)}},
+            }
+        }
+    }
     with server.in_thread():
         registry.wait_for_nodes("calc", 1)
         if kind == "blocking":
             with bee_core.build_client(settings, plugins=[registry]) as client:
-                assert bee_core.detailed(client.service("calc").add, 1, 2).node.url == server.address
+                assert (
+                    bee_core.detailed(client.service("calc").add, 1, 2).node.url == server.address
+                )
         else:
 
             async def call():
@@ -475,7 +589,9 @@ def test_a_node_that_was_cut_off_is_pinged_over_tls_and_comes_back(ca, calculato
     cert = ca.expired("server")
     with serving(calculator, address="tls://127.0.0.1:0", transport=tls(cert)) as server:
         breaker = {"name": "consecutive", "options": {"max_error_count": 1}}
-        config = client_config(server.address, transport=tls(ca=ca.file), retries=0, breaker=breaker)
+        config = client_config(
+            server.address, transport=tls(ca=ca.file), retries=0, breaker=breaker
+        )
         config["bee"]["rpc"]["registry"] = {"protocol": "direct", "heartbeat_interval": 0.2}
         with bee_core.build_client(config, plugins=[Watch()]) as client:
             with pytest.raises(Unavailable, match="expired"):
@@ -490,7 +606,9 @@ def test_a_node_that_was_cut_off_is_pinged_over_tls_and_comes_back(ca, calculato
 # Certificates that change while the server runs.
 
 
-def test_a_new_certificate_is_used_by_new_connections_and_the_old_ones_go_on(serve, users, ca, tmp_path, caplog):
+def test_a_new_certificate_is_used_by_new_connections_and_the_old_ones_go_on(
+    serve, users, ca, tmp_path, caplog
+):
     caplog.set_level(logging.INFO, "bee.tls")
     server = serve(cert=ca.issue("server"))
     old = users(server.address, transport=tls(ca=ca.file))
@@ -503,7 +621,9 @@ def test_a_new_certificate_is_used_by_new_connections_and_the_old_ones_go_on(ser
     assert old.call("connection") == connection
 
 
-def test_a_broken_new_certificate_leaves_the_old_one_in_use_and_is_warned_of_once(serve, users, ca, caplog):
+def test_a_broken_new_certificate_leaves_the_old_one_in_use_and_is_warned_of_once(
+    serve, users, ca, caplog
+):
     cert = ca.issue("server")
     server = serve(cert=cert)
     assert users(server.address, transport=tls(ca=ca.file)).call("add", 1, 2) == 3
@@ -524,13 +644,19 @@ def test_a_certificate_that_was_removed_leaves_the_last_one_in_use(serve, users,
     assert caplog.text.count("stay in use") == 1
 
 
-def test_a_server_takes_a_new_authority_for_its_clients_and_drops_the_old_one(serve, users, ca, tmp_path):
+def test_a_server_takes_a_new_authority_for_its_clients_and_drops_the_old_one(
+    serve, users, ca, tmp_path
+):
     clients = Authority(tmp_path, "clients")
     server = serve({"ca": clients.file})
     old = clients.issue("old", "old@example.org")
-    assert users(server.address, transport=tls(old, ca=ca.file)).call("subject") == "old@example.org"
+    assert (
+        users(server.address, transport=tls(old, ca=ca.file)).call("subject") == "old@example.org"
+    )
     new = Authority(tmp_path, "clients").issue("new", "new@example.org")
-    assert users(server.address, transport=tls(new, ca=ca.file)).call("subject") == "new@example.org"
+    assert (
+        users(server.address, transport=tls(new, ca=ca.file)).call("subject") == "new@example.org"
+    )
     refusal(users(server.address, transport=tls(old, ca=ca.file)), Unauthenticated)
 
 
@@ -547,7 +673,10 @@ def test_the_hello_and_a_request_of_another_implementation_are_served(serve, ca)
     server = serve()
     address = parse(server.address)
     context = ssl.create_default_context(cafile=str(ca.file))
-    with socket.create_connection((address.host, address.port), PATIENCE) as plain, context.wrap_socket(plain, server_hostname="localhost") as sock:
+    with (
+        socket.create_connection((address.host, address.port), PATIENCE) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as sock,
+    ):
         sock.sendall(hello() + request(1, "add", b"[1,2]"))
         decoder, found = frames.FrameDecoder(1 << 20), []
         while len(found) < 2:

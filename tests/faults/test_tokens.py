@@ -33,7 +33,9 @@ def refused(user):
         user.call("add", 1, 2)
     error = caught.value
     assert (error.executed, error.attempts) == ("no", 1)
-    assert HONEY not in "".join(traceback.format_exception(type(error), error, error.__traceback__)) + repr(error) + repr(vars(error))
+    assert HONEY not in "".join(
+        traceback.format_exception(type(error), error, error.__traceback__)
+    ) + repr(error) + repr(vars(error))
     return str(error)
 
 
@@ -44,7 +46,9 @@ def test_the_right_token_is_let_in(calculator, users):
 
 def test_a_wrong_token_and_a_missing_one_are_refused_each_with_its_advice(calculator, users):
     with serving(calculator, tokens=[HONEY]) as server:
-        assert "compare its token with tokens under bee.rpc.server" in refused(users(server.address, token="wrong"))
+        assert "compare its token with tokens under bee.rpc.server" in refused(
+            users(server.address, token="wrong")
+        )
         assert "state token under bee.rpc.client" in refused(users(server.address))
     assert calculator.runs == 0
 
@@ -65,7 +69,11 @@ def test_a_wrong_token_is_tried_once_and_on_one_node_alone(calculator, users, fa
 
 def test_breakers_do_not_count_it(calculator, users):
     with serving(calculator, tokens=HONEY) as server:
-        user = users(server.address, token="wrong", breaker={"name": "consecutive", "options": {"max_error_count": 2}})
+        user = users(
+            server.address,
+            token="wrong",
+            breaker={"name": "consecutive", "options": {"max_error_count": 2}},
+        )
         for _ in range(10):
             refused(user)  # and not CircuitOpen
 
@@ -104,7 +112,9 @@ def test_old_and_new_are_accepted_while_a_token_is_changed(calculator, users):
         assert users(server.address, token=HONEY).call("add", 1, 2) == 3
 
 
-def test_tokens_in_a_file_are_changed_without_a_restart_and_connections_that_are_open_go_on(calculator, users, tmp_path):
+def test_tokens_in_a_file_are_changed_without_a_restart_and_connections_that_are_open_go_on(
+    calculator, users, tmp_path
+):
     of_server, of_client = tmp_path / "tokens", tmp_path / "token"
     of_server.write_text(OLD)
     of_client.write_text(OLD)
@@ -167,7 +177,12 @@ def test_a_node_that_was_cut_off_comes_back_by_a_ping_with_the_token(calculator,
 
     with serving(calculator, tokens=HONEY) as server:
         url = server.address
-    config = client_config(url, token=HONEY, retries=0, breaker={"name": "consecutive", "options": {"max_error_count": 1}})
+    config = client_config(
+        url,
+        token=HONEY,
+        retries=0,
+        breaker={"name": "consecutive", "options": {"max_error_count": 1}},
+    )
     config["bee"]["rpc"]["registry"] = {"protocol": "direct", "heartbeat_interval": 0.2}
     with bee_core.build_client(config, plugins=[Watch()]) as client:
         with pytest.raises(bee_core.errors.Unavailable):
@@ -179,11 +194,15 @@ def test_a_node_that_was_cut_off_comes_back_by_a_ping_with_the_token(calculator,
 
 def test_tokens_over_tls(calculator, users, tmp_path):
     ca = Authority(tmp_path)
-    with serving(calculator, tokens=HONEY, address="tls://127.0.0.1:0", transport=tls(ca.issue("server"))) as server:
+    with serving(
+        calculator, tokens=HONEY, address="tls://127.0.0.1:0", transport=tls(ca.issue("server"))
+    ) as server:
         assert users(server.address, token=HONEY, transport=tls(ca=ca.file)).call("add", 1, 2) == 3
         refused(users(server.address, token="wrong", transport=tls(ca=ca.file)))
         with pytest.raises(Unauthenticated):
-            users(server.address, token="wrong", transport=tls(ca=ca.file), compress=None).call("size", "x" * 1_500_000)
+            users(server.address, token="wrong", transport=tls(ca=ca.file), compress=None).call(
+                "size", "x" * 1_500_000
+            )
     assert calculator.runs == 1
 
 
@@ -194,7 +213,9 @@ def test_tokens_over_tls(calculator, users, tmp_path):
 def test_a_hello_of_more_than_64_kib_is_refused_before_it_is_read(server, how):
     start = frames.encode_head(frames.HELLO, 0, bytes(100), MAX_HELLO)
     with RawClient(server.address) as peer:
-        for part in [start] if how == "in one piece" else [start[index : index + 1] for index in range(4)]:
+        for part in (
+            [start] if how == "in one piece" else [start[index : index + 1] for index in range(4)]
+        ):
             peer.send(part)
         goaway = peer.goaway()
         assert goaway.kind == "message_too_large"
@@ -203,7 +224,9 @@ def test_a_hello_of_more_than_64_kib_is_refused_before_it_is_read(server, how):
 
 def test_a_hello_of_64_kib_is_read_and_a_large_request_right_behind_it_is_served(server):
     small = Hello("calc", "json").encode()
-    padding = frames.encode_head(frames.HELLO, 0, small, MAX_HELLO - frames.HEADER_SIZE - len(small)) + bytes(MAX_HELLO - frames.HEADER_SIZE - len(small))
+    padding = frames.encode_head(
+        frames.HELLO, 0, small, MAX_HELLO - frames.HEADER_SIZE - len(small)
+    ) + bytes(MAX_HELLO - frames.HEADER_SIZE - len(small))
     assert len(padding) == MAX_HELLO
     with RawClient(server.address) as peer:
         peer.send(padding, request(1, "size", b'["' + b"x" * 1_000_000 + b'"]'))
@@ -223,8 +246,17 @@ def test_no_log_no_error_and_no_repr_has_a_token_in_it(calculator, users, caplog
             user.call("add", 1, 2)
             user.call("fail", "boom")
         except bee_core.errors.CallError as error:
-            errors.append("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-        parts = [vars(server), vars(user.client), user.client.config, server.config, user.client._assembly._settings, *errors]
+            errors.append(
+                "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            )
+        parts = [
+            vars(server),
+            vars(user.client),
+            user.client.config,
+            server.config,
+            user.client._assembly._settings,
+            *errors,
+        ]
         said = caplog.text + "".join(repr(part) for part in parts)
     assert errors
     assert HONEY not in said
@@ -252,7 +284,12 @@ def test_no_command_shows_a_token(calculator, tmp_path):
         ):
             for token in (HONEY, OLD):
                 done = subprocess.run(
-                    [sys.executable, "-m", "bee_core", *command], env={"BEE_TOKEN": token, "PATH": ""}, capture_output=True, text=True, timeout=60, check=False
+                    [sys.executable, "-m", "bee_core", *command],
+                    env={"BEE_TOKEN": token, "PATH": ""},
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    check=False,
                 )
                 said += done.stdout + done.stderr
     assert "not accepted" in said

@@ -142,7 +142,9 @@ class Handlers:
         """Scalars."""
         raise NotImplementedError
 
-    def nested(self, lines: list[Line], by_name: dict[str, Line] | None = None) -> dict[str, list[Line]]:
+    def nested(
+        self, lines: list[Line], by_name: dict[str, Line] | None = None
+    ) -> dict[str, list[Line]]:
         """Records in containers."""
         raise NotImplementedError
 
@@ -171,7 +173,10 @@ _BOUND: dict[int, list[Any]] = {}
 
 def _bound(codec: Any) -> list[Any]:
     if id(codec) not in _BOUND:
-        signatures = [Signature.of(function, function.__name__) for function in (Handlers().plain, Handlers().nested, Handlers().free)]
+        signatures = [
+            Signature.of(function, function.__name__)
+            for function in (Handlers().plain, Handlers().nested, Handlers().free)
+        ]
         _BOUND[id(codec)] = [codec.bind(signature) for signature in signatures]
     return _BOUND[id(codec)]
 
@@ -195,7 +200,9 @@ def read_range(data: bytes) -> None:
         found.matches(versions.parse_version("1.2.3-rc.1"))
     with suppress(ValueError):
         version = versions.parse_version(text)
-        assert versions.precedence(versions.parse_version(str(version))) == versions.precedence(version)
+        assert versions.precedence(versions.parse_version(str(version))) == versions.precedence(
+            version
+        )
 
 
 def read_address(data: bytes) -> None:
@@ -215,11 +222,16 @@ def read_config(data: bytes) -> None:
 
 def read_cache(data: bytes) -> None:
     """Whatever lies in the file, there are nodes or none, and no error: the bytes as the file, and as content with the checksum that fits, so that it is looked at."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(
+        dir="/dev/shm" if Path("/dev/shm").is_dir() else None
+    ) as folder:
         cache = snapshot_cache.SnapshotCache("local", Path(folder))
         path = cache.path("calc")
         sha256 = hashlib.sha256(data).hexdigest().encode()
-        for raw in (data, b'{"format":%d,"sha256":"%s","content":%s}' % (snapshot_cache.FORMAT, sha256, data)):
+        for raw in (
+            data,
+            b'{"format":%d,"sha256":"%s","content":%s}' % (snapshot_cache.FORMAT, sha256, data),
+        ):
             path.write_bytes(raw)
             assert all(type(node) is Node for node in cache.load("calc"))
 
@@ -255,7 +267,9 @@ class _Registrar:
 
 def _plugins(kind: str) -> Iterator[tuple[str, Any]]:
     """The installed plugins of a kind at their default options; those whose library is not there are left out."""
-    for entry in sorted(importlib.metadata.entry_points(group=f"bee.{kind}"), key=lambda entry: entry.name):
+    for entry in sorted(
+        importlib.metadata.entry_points(group=f"bee.{kind}"), key=lambda entry: entry.name
+    ):
         registrar = _Registrar(entry.name)
         with suppress(ImportError):
             getattr(entry.load(), f"bee_register_{kind}s")(registrar)
@@ -265,14 +279,19 @@ def _plugins(kind: str) -> Iterator[tuple[str, Any]]:
 
 def all_harnesses() -> dict[str, Callable[[bytes], None]]:
     """Each harness by its name."""
-    logging.getLogger("bee.client").setLevel(logging.CRITICAL)  # a damaged cache is a warning each time
+    logging.getLogger("bee.client").setLevel(
+        logging.CRITICAL
+    )  # a damaged cache is a warning each time
     return {
         "frames": read_frames,
         "fields": read_fields,
         "server": serve,
         "client": call,
         **{f"codec-{name}": partial(decode_body, codec) for name, codec in _plugins("codec")},
-        **{f"compressor-{name}": partial(inflate, compressor) for name, compressor in _plugins("compressor")},
+        **{
+            f"compressor-{name}": partial(inflate, compressor)
+            for name, compressor in _plugins("compressor")
+        },
         "range": read_range,
         "address": read_address,
         "config": read_config,
@@ -310,32 +329,79 @@ def _blocks() -> Iterator[bytes]:
         yield from (frame.fields for frame in decoder.feed(raw[1:]))
 
 
-_BODIES = [b"", b"[1,2]", b'{"a":1,"b":"x"}', b'[[1],{"b":"x"}]', b'[[{"name":"a","qty":1,"price":null}]]', b"[1e400,NaN]", b"null", b'"\\ud800"']
-_NODE = {"id": "a", "url": "tcp://h:1", "version": "1.2.0", "weight": 1.0, "zone": None, "tags": ["x"], "workers": 1}
+_BODIES = [
+    b"",
+    b"[1,2]",
+    b'{"a":1,"b":"x"}',
+    b'[[1],{"b":"x"}]',
+    b'[[{"name":"a","qty":1,"price":null}]]',
+    b"[1e400,NaN]",
+    b"null",
+    b'"\\ud800"',
+]
+_NODE = {
+    "id": "a",
+    "url": "tcp://h:1",
+    "version": "1.2.0",
+    "weight": 1.0,
+    "zone": None,
+    "tags": ["x"],
+    "workers": 1,
+}
 _CONTENT = {"registry": "local", "service": "calc", "written": 1.0, "nodes": [_NODE]}
 _SHARED = Node("a", "tcp://10.0.0.1:9000", "1.0", 2.0, "west", frozenset({"x"}), 4)
-_RECORD = local_records.Record(renewed=1.0, ttl=30.0, boot="b", pid=1, service="calc", id="a", address="tcp://127.0.0.1:9000", version="1.0", tags=("x",))
-_CONFIG = (
-    b"bee:\n  application: {name: shop}\n  rpc:\n    client:\n      default: &d {timeout: 5}\n      calc:\n        <<: *d\n        address: ${HOST:-h}:1\n"
+_RECORD = local_records.Record(
+    renewed=1.0,
+    ttl=30.0,
+    boot="b",
+    pid=1,
+    service="calc",
+    id="a",
+    address="tcp://127.0.0.1:9000",
+    version="1.0",
+    tags=("x",),
 )
+_CONFIG = b"bee:\n  application: {name: shop}\n  rpc:\n    client:\n      default: &d {timeout: 5}\n      calc:\n        <<: *d\n        address: ${HOST:-h}:1\n"
 
 
 def seeds(name: str) -> list[bytes]:
     """Inputs to begin with, from the vectors where there are any."""
     if name in {"frames", "server", "client"}:
-        talks = {"server": ["server_conversations"], "client": ["client_conversations"]}.get(name, ["server_conversations", "client_conversations"])
+        talks = {"server": ["server_conversations"], "client": ["client_conversations"]}.get(
+            name, ["server_conversations", "client_conversations"]
+        )
         return [*_streams(), *(raw for talk in talks for raw in _conversations(talk))]
     if name == "fields":
         return list(_blocks())
     if name.startswith("codec-"):
         return [bytes([form]) + body for form in range(4) for body in _BODIES]
     if name.startswith("compressor-"):
-        vectors = [bytes.fromhex(v["hex"]) for v in _load("bodies") if "[" not in v["hex"] and v["compressor"] == name.partition("-")[2]]
-        (compressor,) = [found for installed, found in _plugins("compressor") if installed == name.partition("-")[2]]
-        return [*vectors, *(compressor.compress(body) for body in (b"", b"[1,2]", b"[1,2]" * 50, bytes(2 * MAX_INFLATED)))]
+        vectors = [
+            bytes.fromhex(v["hex"])
+            for v in _load("bodies")
+            if "[" not in v["hex"] and v["compressor"] == name.partition("-")[2]
+        ]
+        (compressor,) = [
+            found
+            for installed, found in _plugins("compressor")
+            if installed == name.partition("-")[2]
+        ]
+        return [
+            *vectors,
+            *(
+                compressor.compress(body)
+                for body in (b"", b"[1,2]", b"[1,2]" * 50, bytes(2 * MAX_INFLATED))
+            ),
+        ]
     return {
         "range": [b">=1.0, <2", b"^1.2 || ~2.0.1", b"1.x - 2.3", b"1.2.3-rc.1+b", b"*"],
-        "address": [b"tcp://127.0.0.1:9000", b"unix:///run/calc.sock", b"[::1]:9000", b"tls://h:1", b"memory://x"],
+        "address": [
+            b"tcp://127.0.0.1:9000",
+            b"unix:///run/calc.sock",
+            b"[::1]:9000",
+            b"tls://h:1",
+            b"memory://x",
+        ],
         "config": [_CONFIG],
         "cache": [json.dumps(_CONTENT).encode()],
         "local-record": [local_records.encode(_RECORD)],

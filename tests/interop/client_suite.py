@@ -68,7 +68,9 @@ class ForeignClientSuite:
         assert calc.call("add", 1, named={"b": 2}) == 3
 
     def test_metadata_and_baggage_reach_the_handler(self, calc):
-        assert calc.call("said", metadata={"tenant": "größe", "both": "m"}, baggage={"both": "b", "empty": ""}) == {"tenant": "größe", "both": "b", "empty": ""}
+        assert calc.call(
+            "said", metadata={"tenant": "größe", "both": "m"}, baggage={"both": "b", "empty": ""}
+        ) == {"tenant": "größe", "both": "b", "empty": ""}
 
     def test_the_time_left_reaches_the_handler(self, calc):
         assert 3 < calc.call("time_left", timeout=5000) <= 5
@@ -139,7 +141,9 @@ class ForeignClientSuite:
     def test_bodies_below_the_limit_can_be_compressed_too(self, foreign, server):
         assert foreign.open(server.address, gzip=0).call("echo", "Größe " * 1000) == "Größe " * 1000
 
-    def test_without_gzip_a_large_body_is_refused_before_it_is_sent_and_a_large_result_after_it_ran(self, calc, calculator):
+    def test_without_gzip_a_large_body_is_refused_before_it_is_sent_and_a_large_result_after_it_ran(
+        self, calc, calculator
+    ):
         error = calc.error_of("size", "a" * LARGE)
         assert (error.code, error.executed) == ("message_too_large", "no")
         assert calculator.runs == 0
@@ -147,7 +151,9 @@ class ForeignClientSuite:
         assert (error.code, error.executed) == ("message_too_large", "yes")
         assert calculator.runs == 1
 
-    def test_what_the_server_would_not_take_is_not_sent_and_costs_no_connection(self, foreign, calculator):
+    def test_what_the_server_would_not_take_is_not_sent_and_costs_no_connection(
+        self, foreign, calculator
+    ):
         with serving(calculator, macher=max_size("1k")) as server:
             calc = foreign.open(server.address, retries=0)
             held = calc.start("hold", 7)
@@ -185,7 +191,9 @@ class ForeignClientSuite:
 
     # Servers that leave.
 
-    def test_a_drain_answers_what_was_accepted_and_new_calls_go_elsewhere(self, foreign, calculator, server):
+    def test_a_drain_answers_what_was_accepted_and_new_calls_go_elsewhere(
+        self, foreign, calculator, server
+    ):
         staying = server
         with serving(Calculator(), drain_timeout=PATIENCE) as warm:
             calc = foreign.open(warm.address, staying.address)
@@ -208,7 +216,9 @@ class ForeignClientSuite:
         assert held.result(PATIENCE) == 5
         assert leaving.process.wait(PATIENCE) == 0
 
-    def test_a_server_that_is_killed_leaves_open_what_ran_and_then_nothing_runs(self, foreign, processes):
+    def test_a_server_that_is_killed_leaves_open_what_ran_and_then_nothing_runs(
+        self, foreign, processes
+    ):
         doomed = processes()
         calc = foreign.open(doomed.url, retries=1)
         held = calc.start("hold", 5)
@@ -219,7 +229,9 @@ class ForeignClientSuite:
         error = calc.error_of("echo", 1)
         assert (error.code, error.executed) == ("unavailable", "no")
 
-    def test_only_an_idempotent_call_is_tried_again_when_it_may_have_run(self, foreign, server, calculator):
+    def test_only_an_idempotent_call_is_tried_again_when_it_may_have_run(
+        self, foreign, server, calculator
+    ):
         heard = []
 
         def hang_up(send, frame):
@@ -246,14 +258,44 @@ class ForeignClientSuite:
             (b"\xff" * 64, "message_too_large", "maybe"),
             (frames.encode(frames.ERROR, 1), "protocol_error", "maybe"),
             (frames.encode(frames.PONG, 1, b"\x31\x00\x01\x00"), "protocol_error", "maybe"),
-            (frames.encode(frames.RESPONSE, 1, b"", b"3")[:4] + b"\x02" + frames.encode(frames.RESPONSE, 1, b"", b"3")[5:], "protocol_error", "maybe"),
-            (frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1", b"").encode()), "protocol_error", "maybe"),
+            (
+                frames.encode(frames.RESPONSE, 1, b"", b"3")[:4]
+                + b"\x02"
+                + frames.encode(frames.RESPONSE, 1, b"", b"3")[5:],
+                "protocol_error",
+                "maybe",
+            ),
+            (
+                frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1", b"").encode()),
+                "protocol_error",
+                "maybe",
+            ),
             (frames.encode(frames.RESPONSE, 1, b"", b"{"), "protocol_error", "yes"),
             (frames.encode(frames.RESPONSE, 1, b"", b'"\xff"'), "protocol_error", "yes"),
-            (frames.encode(frames.RESPONSE, 1, b"", bomb(20 << 20), frames.COMPRESSED), "message_too_large", "yes"),
-            (frames.encode(frames.RESPONSE, 1, b"", b"3", frames.COMPRESSED), "protocol_error", "yes"),
+            (
+                frames.encode(frames.RESPONSE, 1, b"", bomb(20 << 20), frames.COMPRESSED),
+                "message_too_large",
+                "yes",
+            ),
+            (
+                frames.encode(frames.RESPONSE, 1, b"", b"3", frames.COMPRESSED),
+                "protocol_error",
+                "yes",
+            ),
         ],
-        ids=["http", "zeros", "ones", "error without a code", "pong", "version 2", "second ack", "no JSON", "no UTF-8", "bomb", "no gzip"],
+        ids=[
+            "http",
+            "zeros",
+            "ones",
+            "error without a code",
+            "pong",
+            "version 2",
+            "second ack",
+            "no JSON",
+            "no UTF-8",
+            "bomb",
+            "no gzip",
+        ],
     )
     def test_a_server_that_breaks_the_rules(self, foreign, answer, code, executed):
         with RawServer(lambda send, frame: send(answer)) as server:

@@ -42,14 +42,33 @@ def node():
 def java_classes(java, tmp_path_factory):
     """Bee.java and the driver, compiled once: ``java Bee.java`` compiles anew each time it is run."""
     folder = tmp_path_factory.mktemp("classes")
-    subprocess.run([binary("javac"), "-Xlint:all", "-Werror", "-d", folder, EXAMPLES / "java" / "Bee.java", HERE / "Drive.java"], check=True, timeout=60)
+    subprocess.run(
+        [
+            binary("javac"),
+            "-Xlint:all",
+            "-Werror",
+            "-d",
+            folder,
+            EXAMPLES / "java" / "Bee.java",
+            HERE / "Drive.java",
+        ],
+        check=True,
+        timeout=60,
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
 def java_command(java, java_classes):
     # A short-lived program has no use for the optimizing compiler, which would take the processor from the tests.
-    return [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-cp", str(java_classes)]
+    return [
+        java,
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-Xshare:auto",
+        "-cp",
+        str(java_classes),
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +79,9 @@ def java_client(java_command):
 
 @pytest.fixture(scope="session")
 def node_client(node):
-    with ForeignClient([node, str(HERE / "drive.mjs"), str(EXAMPLES / "node" / "bee.mjs")]) as client:
+    with ForeignClient(
+        [node, str(HERE / "drive.mjs"), str(EXAMPLES / "node" / "bee.mjs")]
+    ) as client:
         yield client
 
 

@@ -33,7 +33,9 @@ class ForeignClient:
     """A process that runs a driver (``drive.mjs``, ``Drive.java``): commands and answers are lines of JSON."""
 
     def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
         self._numbers = count(1)
         self._answers: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
@@ -44,7 +46,14 @@ class ForeignClient:
         """A client of the other language. Times are milliseconds."""
         name = f"client {next(self._numbers)}"
         addresses = [url.removeprefix("tcp://") for url in urls]
-        self.send({"open": name, "addresses": addresses, "service": service, "options": {"timeout": 10_000, **options}})[1].result(PATIENCE)
+        self.send(
+            {
+                "open": name,
+                "addresses": addresses,
+                "service": service,
+                "options": {"timeout": 10_000, **options},
+            }
+        )[1].result(PATIENCE)
         return ForeignService(self, name)
 
     def send(self, command: dict[str, Any]) -> tuple[int, Future[Any]]:
@@ -88,8 +97,17 @@ class ForeignService:
         self._program = program
         self._name = name
 
-    def start(self, method: str, *args: Any, by_name: dict[str, Any] | None = None, **options: Any) -> Future[Any]:
-        number, answer = self._program.send({"call": self._name, "method": method, "args": list(args) if by_name is None else by_name, "options": options})
+    def start(
+        self, method: str, *args: Any, by_name: dict[str, Any] | None = None, **options: Any
+    ) -> Future[Any]:
+        number, answer = self._program.send(
+            {
+                "call": self._name,
+                "method": method,
+                "args": list(args) if by_name is None else by_name,
+                "options": options,
+            }
+        )
         answer.abort = lambda: self._program.send({"abort": number})[1].result(PATIENCE)
         return answer
 

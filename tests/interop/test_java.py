@@ -43,7 +43,9 @@ READ_TIMEOUT = 0.5
 
 
 def run(*command):
-    return subprocess.run(command, cwd=JAVA, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=JAVA, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_it_replays_the_vectors(java_command):
@@ -56,15 +58,29 @@ def test_it_replays_the_vectors(java_command):
 
 def test_the_first_call_of_its_readme_as_it_is_written(java, server):
     """From the source, as the README says; the other tests use the compiled classes."""
-    command = re.search(r"^java (Bee\.java call .*)$", (JAVA / "README.md").read_text("utf-8"), re.MULTILINE)
+    command = re.search(
+        r"^java (Bee\.java call .*)$", (JAVA / "README.md").read_text("utf-8"), re.MULTILINE
+    )
     assert command is not None
-    done = run("bash", "-c", f"'{java}' {command[1].replace('127.0.0.1:9000', server.address.removeprefix('tcp://'))}")
+    done = run(
+        "bash",
+        "-c",
+        f"'{java}' {command[1].replace('127.0.0.1:9000', server.address.removeprefix('tcp://'))}",
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "42\n"
 
 
 def test_a_call_that_fails_ends_with_1_and_says_whether_it_ran(java_command, server):
-    done = run(*java_command, "Bee", "call", server.address.removeprefix("tcp://"), "calc", "fail", '["boom"]')
+    done = run(
+        *java_command,
+        "Bee",
+        "call",
+        server.address.removeprefix("tcp://"),
+        "calc",
+        "fail",
+        '["boom"]',
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "remote_error (KeyError): 'boom' [executed: yes]\n"
 
@@ -95,7 +111,16 @@ def java_servers(java_command):
 @pytest.fixture(scope="module")
 def java_server(java_command):
     """One server for all tests that leave it as it was."""
-    bounds = ["--max-in-flight", str(IN_FLIGHT), "--read-timeout", str(int(READ_TIMEOUT * 1000)), "--write-timeout", "500", "--max-inflated", str(8 << 20)]
+    bounds = [
+        "--max-in-flight",
+        str(IN_FLIGHT),
+        "--read-timeout",
+        str(int(READ_TIMEOUT * 1000)),
+        "--write-timeout",
+        "500",
+        "--max-inflated",
+        str(8 << 20),
+    ]
     server = ForeignServer([*java_command, "Bee", "serve", "--port", "0", *bounds])
     yield server
     server.kill()
@@ -135,12 +160,39 @@ def test_the_java_server_holds_every_conversation(java_servers):
     hold_all(server.url, load("server_conversations"), server.terminate)
 
 
-@pytest.mark.parametrize("value", [0, 2**53 + 1, -(2**63), 1.5, 1e300, 'a"b\\c\n\u0001', "Größe 心 🐝", None, True, [], {"a": [1, {"b": None}]}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        2**53 + 1,
+        -(2**63),
+        1.5,
+        1e300,
+        'a"b\\c\n\u0001',
+        "Größe 心 🐝",
+        None,
+        True,
+        [],
+        {"a": [1, {"b": None}]},
+    ],
+    ids=repr,
+)
 def test_values_come_back_as_they_were_sent(user, value):
     assert user.call("echo", value) == value
 
 
-@pytest.mark.parametrize("text", ["1.10", "123456789.123456789012345678901234567890", "1e400", "-0.1", "12345678901234567890", "-0", "1E+2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.10",
+        "123456789.123456789012345678901234567890",
+        "1e400",
+        "-0.1",
+        "12345678901234567890",
+        "-0",
+        "1E+2",
+    ],
+)
 def test_no_digit_is_lost(java_server, text):
     """A number that a double cannot hold is a BigInteger or a BigDecimal in Java, and goes back as it came."""
     with RawClient(java_server.url) as peer:
@@ -225,7 +277,9 @@ def test_a_call_that_is_given_up_is_cancelled(users, java_server):
 def test_many_calls_at_a_time(users, java_server):
     user = users(java_server.url)
     slow = [user.start("slow", 0.05) for _ in range(20)]
-    assert [user.call("add", number, 1) for number in range(50)] == [number + 1 for number in range(50)]
+    assert [user.call("add", number, 1) for number in range(50)] == [
+        number + 1 for number in range(50)
+    ]
     assert [answer.result(PATIENCE) for answer in slow] == [0.05] * 20
 
 
@@ -319,7 +373,22 @@ def test_mutated_frames_never_stop_the_server(java_server, user):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[1,2", b"[1,2]]", b"[01,2]", b"[1.,2]", b"[+1,2]", b"[NaN,1]", b"['1',2]", b'["\n",1]', b'["\\x",1]', b"[1,,2]", b"\xff\xfe", b"[" * 100_000],
+    [
+        b"",
+        b"{",
+        b"[1,2",
+        b"[1,2]]",
+        b"[01,2]",
+        b"[1.,2]",
+        b"[+1,2]",
+        b"[NaN,1]",
+        b"['1',2]",
+        b'["\n",1]',
+        b'["\\x",1]',
+        b"[1,,2]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
     ids=lambda body: repr(body[:12]),
 )
 def test_arguments_that_are_not_json_are_refused_and_the_connection_goes_on(java_server, body):
@@ -338,7 +407,9 @@ def test_numbers_that_cost_too_much_are_refused(java_server):
 def test_a_bomb_is_refused_and_the_connection_goes_on(java_server):
     body = bomb(64 << 20)
     with RawClient(java_server.url) as peer:
-        peer.send(hello(), request(1, "echo", body, flags=frames.COMPRESSED), request(2, "add", b"[1,2]"))
+        peer.send(
+            hello(), request(1, "echo", body, flags=frames.COMPRESSED), request(2, "add", b"[1,2]")
+        )
         assert refused_and_answered(peer) == ("message_too_large", "no")
 
 
@@ -348,7 +419,13 @@ def test_a_bomb_is_refused_and_the_connection_goes_on(java_server):
 def test_a_drain_under_load_fails_no_idempotent_call_and_python_takes_over(users, java_servers):
     leaving = java_servers("--name", "leaving")
     with serving(Calculator()) as staying:
-        user = users(leaving.url, staying.address, fail="failover", retries=3, methods={"add": {"idempotent": True}})
+        user = users(
+            leaving.url,
+            staying.address,
+            fail="failover",
+            retries=3,
+            methods={"add": {"idempotent": True}},
+        )
         stop = threading.Event()
         warm = threading.Semaphore(0)
         failed, done = [], []
@@ -402,12 +479,23 @@ def test_a_call_in_flight_is_answered_by_a_server_that_drains(users, java_server
 def test_failover_between_java_and_python_when_java_is_killed(users, java_servers):
     doomed = java_servers("--name", "java")
     with serving(Calculator()) as staying:
-        user = users(doomed.url, staying.address, fail="failover", retries=2, methods={"add": {"idempotent": True}})
-        assert {user.detailed("add", number, 1).node.url for number in range(10)} == {doomed.url, staying.address}
+        user = users(
+            doomed.url,
+            staying.address,
+            fail="failover",
+            retries=2,
+            methods={"add": {"idempotent": True}},
+        )
+        assert {user.detailed("add", number, 1).node.url for number in range(10)} == {
+            doomed.url,
+            staying.address,
+        }
         held = users(doomed.url, retries=0).start("hold")
         wait_until(users(doomed.url), "holding", 1)
         doomed.kill()
         with pytest.raises(Unavailable) as lost:
             held.result(PATIENCE)
         assert lost.value.executed == "maybe"
-        assert [user.call("add", number, 1) for number in range(20)] == [number + 1 for number in range(20)]
+        assert [user.call("add", number, 1) for number in range(20)] == [
+            number + 1 for number in range(20)
+        ]

@@ -15,7 +15,9 @@ NODE = EXAMPLES / "node"
 
 
 def run(*command):
-    return subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        command, cwd=NODE, capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 def test_it_replays_the_vectors(node):
@@ -28,7 +30,9 @@ def test_it_replays_the_vectors(node):
 
 def test_the_commands_of_its_readme(node, server):
     address = server.address.removeprefix("tcp://")
-    commands = re.findall(r"^node (bee\.mjs (?:call|ping) .*)$", (NODE / "README.md").read_text("utf-8"), re.MULTILINE)
+    commands = re.findall(
+        r"^node (bee\.mjs (?:call|ping) .*)$", (NODE / "README.md").read_text("utf-8"), re.MULTILINE
+    )
     assert len(commands) >= 3
     for command in commands:
         done = run("bash", "-c", f"'{node}' {command.replace('127.0.0.1:9000', address)}")
@@ -37,7 +41,9 @@ def test_the_commands_of_its_readme(node, server):
 
 
 def test_a_call_that_fails_ends_with_1_and_says_whether_it_ran(node, server):
-    done = run(node, "bee.mjs", "call", server.address.removeprefix("tcp://"), "calc", "fail", '["boom"]')
+    done = run(
+        node, "bee.mjs", "call", server.address.removeprefix("tcp://"), "calc", "fail", '["boom"]'
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "remote_error (KeyError): 'boom' [executed: yes]\n"
 

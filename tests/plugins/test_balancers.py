@@ -28,7 +28,10 @@ BOTH = pytest.mark.parametrize("balancer_class", [WeightedRandom, RoundRobin])
 
 
 def nodes(*weights):
-    return [Node(str(index), f"tcp://10.0.0.{index}:9000", weight=weight) for index, weight in enumerate(weights)]
+    return [
+        Node(str(index), f"tcp://10.0.0.{index}:9000", weight=weight)
+        for index, weight in enumerate(weights)
+    ]
 
 
 def picks(balancer, number, tried=(), seed=1):
@@ -37,7 +40,9 @@ def picks(balancer, number, tried=(), seed=1):
 
 
 @BOTH
-@pytest.mark.parametrize("weights", [(1, 1, 1), (5, 1, 1), (0.1, 0.2, 0.7), (3, 0, 1), (1e308, 1e308, 1e308 / 2)])
+@pytest.mark.parametrize(
+    "weights", [(1, 1, 1), (5, 1, 1), (0.1, 0.2, 0.7), (3, 0, 1), (1e308, 1e308, 1e308 / 2)]
+)
 def test_calls_are_shared_out_by_weight(balancer_class, weights):
     balancer = balancer_class()
     balancer.update(nodes(*weights))
@@ -71,7 +76,9 @@ def test_random_without_a_tried_node_keeps_the_shares_of_the_others():
 def test_random_with_the_same_seed_picks_the_same():
     balancer = WeightedRandom()
     balancer.update(nodes(1, 2, 3))
-    assert picks(balancer, 100, seed=5) == picks(balancer, 100, seed=5) != picks(balancer, 100, seed=6)
+    assert (
+        picks(balancer, 100, seed=5) == picks(balancer, 100, seed=5) != picks(balancer, 100, seed=6)
+    )
 
 
 def test_round_robin_visits_every_node_once_in_a_rotation():
@@ -87,7 +94,9 @@ def test_round_robin_does_not_serve_the_heavy_node_in_one_burst():
     balancer.update(nodes(5, 1, 1))
     picked = picks(balancer, 70)
     light = [index for index, name in enumerate(picked) if name != "0"]
-    assert all(after - before >= 2 for before, after in pairwise(light)), "the two light ones do not stand together, so the heavy one is split"
+    assert all(after - before >= 2 for before, after in pairwise(light)), (
+        "the two light ones do not stand together, so the heavy one is split"
+    )
     assert Counter(picked) == {"0": 50, "1": 10, "2": 10}
 
 

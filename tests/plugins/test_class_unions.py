@@ -7,7 +7,17 @@ import dataclasses
 import datetime as dt
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Generic, NamedTuple, Optional, Protocol, TypedDict, TypeVar, Union
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    NamedTuple,
+    Optional,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Union,
+)
 
 import attrs
 import msgspec
@@ -130,7 +140,9 @@ class Tails:
 
 def on_the_wire(codec, hint, value):
     """What a client without types sees."""
-    return codec.bind(Signature.dynamic("f")).decode_result(taking(codec, Any, hint).encode_result(value))
+    return codec.bind(Signature.dynamic("f")).decode_result(
+        taking(codec, Any, hint).encode_result(value)
+    )
 
 
 TOM = Cat("Tom")
@@ -173,7 +185,16 @@ REX = Dog("Rex", ["sit"])
         (Seat | int | Cat | None, Seat(REX)),
         (Seat | int | Cat | None, 3),
         (Box, Box(TOM)),
-        (Owner, Owner(TOM, [REX, TOM], {"x": None, "y": REX}, dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc), b"\xff")),
+        (
+            Owner,
+            Owner(
+                TOM,
+                [REX, TOM],
+                {"x": None, "y": REX},
+                dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc),
+                b"\xff",
+            ),
+        ),
         (Owner | Cat, Owner(TOM)),
         (Owner | None, None),
         (Leaf | Branch, Branch([Leaf(1.0), Branch([Leaf(None)])])),
@@ -200,32 +221,58 @@ def test_each_class_arrives_as_itself_on_both_ways(codec, hint, value):
 def test_an_object_of_a_union_says_its_class_in_its_first_field(codec):
     assert on_the_wire(codec, Cat | Dog | None, TOM) == {"$type": "Cat", "name": "Tom", "lives": 9}
     assert list(on_the_wire(codec, Cat | Dog | None, TOM)) == ["$type", "name", "lives"]
-    assert taking(JsonCodec(), Cat | Dog).encode_args((TOM,), {}) == (POSITIONAL, b'[{"$type":"Cat","name":"Tom","lives":9}]')
+    assert taking(JsonCodec(), Cat | Dog).encode_args((TOM,), {}) == (
+        POSITIONAL,
+        b'[{"$type":"Cat","name":"Tom","lives":9}]',
+    )
 
 
 @with_all_codecs
 def test_a_class_that_is_the_only_object_says_nothing(codec):
     assert on_the_wire(codec, Cat | list[Cat | Dog] | None, TOM) == {"name": "Tom", "lives": 9}
-    assert on_the_wire(codec, Owner, Owner(TOM))["pet"] == {"$type": "Cat", "name": "Tom", "lives": 9}
+    assert on_the_wire(codec, Owner, Owner(TOM))["pet"] == {
+        "$type": "Cat",
+        "name": "Tom",
+        "lives": 9,
+    }
     assert "$type" not in on_the_wire(codec, Owner, Owner(TOM))
 
 
 @with_all_codecs
 def test_structs_that_have_tags_keep_theirs(codec):
-    assert on_the_wire(codec, Horse | Mule, Mule(TOM)) == {"type": "mule", "parent": {"$type": "Cat", "name": "Tom", "lives": 9}}
-    assert on_the_wire(codec, Box, Box(TOM)) == ["box", {"$type": "Cat", "name": "Tom", "lives": 9}, 2]
+    assert on_the_wire(codec, Horse | Mule, Mule(TOM)) == {
+        "type": "mule",
+        "parent": {"$type": "Cat", "name": "Tom", "lives": 9},
+    }
+    assert on_the_wire(codec, Box, Box(TOM)) == [
+        "box",
+        {"$type": "Cat", "name": "Tom", "lives": 9},
+        2,
+    ]
 
 
 @with_all_codecs
 def test_a_dict_beside_a_class_goes_as_it_is(codec):
     assert on_the_wire(codec, Cat | dict, {"name": "x"}) == {"name": "x"}
-    assert on_the_wire(codec, Cat | Sold, {"price": 1.0, "pet": TOM}) == {"price": 1.0, "pet": {"$type": "Cat", "name": "Tom", "lives": 9}}
+    assert on_the_wire(codec, Cat | Sold, {"price": 1.0, "pet": TOM}) == {
+        "price": 1.0,
+        "pet": {"$type": "Cat", "name": "Tom", "lives": 9},
+    }
 
 
 @with_all_codecs
 def test_an_instance_of_a_subclass_goes_as_the_class_of_the_union(codec):
-    assert on_the_wire(codec, Cat | Dog, Kitten("Kit", 9, 3)) == {"$type": "Cat", "name": "Kit", "lives": 9}
-    assert on_the_wire(codec, Cat | Kitten, Kitten("Kit", 9, 3)) == {"$type": "Kitten", "name": "Kit", "lives": 9, "weeks": 3}
+    assert on_the_wire(codec, Cat | Dog, Kitten("Kit", 9, 3)) == {
+        "$type": "Cat",
+        "name": "Kit",
+        "lives": 9,
+    }
+    assert on_the_wire(codec, Cat | Kitten, Kitten("Kit", 9, 3)) == {
+        "$type": "Kitten",
+        "name": "Kit",
+        "lives": 9,
+        "weeks": 3,
+    }
 
 
 @with_all_codecs
@@ -265,12 +312,17 @@ def test_an_object_without_a_tag_is_known_by_a_required_field_that_only_its_clas
 def test_an_object_that_could_be_more_than_one_is_refused_and_never_guessed(codec, hint, value):
     message = refusal(sent, codec, list[hint], [value])
     assert message.startswith("$.p[0]: expected ")
-    assert message.endswith("got an object that could not be told to be one of them; it needs '$type'")
+    assert message.endswith(
+        "got an object that could not be told to be one of them; it needs '$type'"
+    )
 
 
 @with_all_codecs
 def test_an_object_without_a_tag_beside_a_dict_is_the_dict(codec):
-    assert sent(codec, Bird | dict, {"name": "Tweety", "wings": 2}) == {"name": "Tweety", "wings": 2}
+    assert sent(codec, Bird | dict, {"name": "Tweety", "wings": 2}) == {
+        "name": "Tweety",
+        "wings": 2,
+    }
 
 
 # ── what does not fit ──
@@ -282,7 +334,11 @@ def test_an_object_without_a_tag_beside_a_dict_is_the_dict(codec):
         (Cat | Dog, {"$type": "Cow"}, "$.p.$type: unknown class 'Cow', expected 'Cat' or 'Dog'"),
         (Cat | Dog, {"$type": 1}, "$.p.$type: unknown class 1, expected 'Cat' or 'Dog'"),
         (Cat | Dog, {"$type": None}, "$.p.$type: unknown class None, expected 'Cat' or 'Dog'"),
-        (Cat | Dog, {"$type": ["Cat"]}, "$.p.$type: unknown class ['Cat'], expected 'Cat' or 'Dog'"),
+        (
+            Cat | Dog,
+            {"$type": ["Cat"]},
+            "$.p.$type: unknown class ['Cat'], expected 'Cat' or 'Dog'",
+        ),
         (Cat | dict, {"$type": "Cow"}, "$.p.$type: unknown class 'Cow', expected 'Cat'"),
         (Cat | Dog, {"$type": "Cat", "name": 1}, "$.p.name: expected str, got int"),
         (Cat | Dog, {"$type": "Cat"}, "$.p: object missing required field name"),
@@ -290,11 +346,20 @@ def test_an_object_without_a_tag_beside_a_dict_is_the_dict(codec):
         (Cat | Dog, None, "$.p: expected Cat | Dog, got null"),
         (Cat | Dog | list[int], [1, "x"], "$.p[1]: expected int, got str"),
         (Cat | Dog | list[int], 1.5, "$.p: expected Cat | Dog | list[int], got float"),
-        (Owner, {"pet": {"$type": "Cow"}}, "$.p.pet.$type: unknown class 'Cow', expected 'Cat' or 'Dog'"),
+        (
+            Owner,
+            {"pet": {"$type": "Cow"}},
+            "$.p.pet.$type: unknown class 'Cow', expected 'Cat' or 'Dog'",
+        ),
         (Owner, {}, "$.p: object missing required field pet"),
         (
             list[Owner],
-            [{"pet": {"$type": "Cat", "name": "x"}, "others": [{"$type": "Dog", "name": "x", "tricks": ["a", 1]}]}],
+            [
+                {
+                    "pet": {"$type": "Cat", "name": "x"},
+                    "others": [{"$type": "Dog", "name": "x", "tricks": ["a", 1]}],
+                }
+            ],
             "$.p[0].others[0].tricks[1]: expected str, got int",
         ),
         (
@@ -303,9 +368,21 @@ def test_an_object_without_a_tag_beside_a_dict_is_the_dict(codec):
             "$.p.children[0].children[0].value: expected float | null, got str",
         ),
         (Seat, [{"$type": "Dog", "name": 3}], "$.p[0].name: expected str, got int"),
-        (Holder[Cat | Dog], {"content": {"$type": "Dog", "name": 3}}, "$.p.content.name: expected str, got int"),
-        (tuple[Cat | Dog, int], [{"$type": "Dog", "name": "x"}, "y"], "$.p[1]: expected int, got str"),
-        (Sold | Lost, {"price": 1.0, "since": 1}, "$.p: expected Sold | Lost, got an object that could not be told to be one of them; it needs '$type'"),
+        (
+            Holder[Cat | Dog],
+            {"content": {"$type": "Dog", "name": 3}},
+            "$.p.content.name: expected str, got int",
+        ),
+        (
+            tuple[Cat | Dog, int],
+            [{"$type": "Dog", "name": "x"}, "y"],
+            "$.p[1]: expected int, got str",
+        ),
+        (
+            Sold | Lost,
+            {"price": 1.0, "since": 1},
+            "$.p: expected Sold | Lost, got an object that could not be told to be one of them; it needs '$type'",
+        ),
     ],
     ids=lambda part: named(part, 40),
 )
@@ -330,18 +407,25 @@ def test_what_does_not_fit_is_refused_with_its_path(codec, hint, value, message)
 @with_all_codecs
 def test_what_does_not_fit_is_refused_before_it_is_sent(codec, hint, value, message):
     assert refusal(taking(codec, hint).encode_args, (value,), {}).startswith(message)
-    assert refusal(taking(codec, Any, hint).encode_result, value).startswith(message.replace("$.p", "$", 1))
+    assert refusal(taking(codec, Any, hint).encode_result, value).startswith(
+        message.replace("$.p", "$", 1)
+    )
 
 
 @pytest.mark.parametrize("hint", [list[Cat | dict], list[Cat | Sold]], ids=str)
 @with_all_codecs
 def test_a_dict_with_the_key_of_the_tag_never_turns_into_an_object_of_a_class(codec, hint):
     message = refusal(taking(codec, hint).encode_args, ([TOM, {"price": 1.0, "$type": "Cat"}],), {})
-    assert message == "$.p[1]: a dict with the key '$type' would arrive as an object of a class; rename the key, or use no dict here"
+    assert (
+        message
+        == "$.p[1]: a dict with the key '$type' would arrive as an object of a class; rename the key, or use no dict here"
+    )
 
 
 def test_a_nan_inside_a_union_has_a_path_with_the_names_of_the_fields():
-    message = refusal(taking(JsonCodec(), list[Leaf | Branch]).encode_args, ([Branch([Leaf(float("nan"))])],), {})
+    message = refusal(
+        taking(JsonCodec(), list[Leaf | Branch]).encode_args, ([Branch([Leaf(float("nan"))])],), {}
+    )
     assert message == "$.p[0].children[0].value: JSON has no number for nan"
 
 
@@ -358,7 +442,9 @@ def test_a_union_that_is_nested_too_deeply_is_an_invalid_argument(codec):
         for _ in range(depth):
             tree = Branch([tree])
         assert "nested too deeply" in refusal(method.encode_args, (tree,), {})
-        while tree.children:  # one by one: to let go of so deep a chain at once is beyond Python before 3.12
+        while (
+            tree.children
+        ):  # one by one: to let go of so deep a chain at once is beyond Python before 3.12
             (tree,) = tree.children  # type: ignore[assignment]
     for body in (b'[{"$type":"Branch","children":' * depth for depth in (400, 3000, 100_000)):
         assert refusal(method.decode_args, form, body).startswith("$")
@@ -368,7 +454,10 @@ def test_a_union_that_is_nested_too_deeply_is_an_invalid_argument(codec):
 def test_an_object_that_holds_itself_is_an_invalid_argument(codec):
     loop = Branch([])
     loop.children.append(loop)
-    assert refusal(taking(codec, Leaf | Branch).encode_args, (loop,), {}) == "$.p: nested too deeply, or refers to itself"
+    assert (
+        refusal(taking(codec, Leaf | Branch).encode_args, (loop,), {})
+        == "$.p: nested too deeply, or refers to itself"
+    )
 
 
 # ── what cannot be told apart is refused when a method is bound ──
@@ -377,14 +466,29 @@ def test_an_object_that_holds_itself_is_an_invalid_argument(codec):
 @pytest.mark.parametrize(
     ("hint", "problem"),
     [
-        (Cat | dataclasses.make_dataclass("Cat", [("x", int)]), "both have the name 'Cat'; rename one"),
+        (
+            Cat | dataclasses.make_dataclass("Cat", [("x", int)]),
+            "both have the name 'Cat'; rename one",
+        ),
         (Union[Holder[int], Holder[str]], "both have the name 'Holder'; rename one"),
-        (dict[str, int] | dict[str, str], "its dicts cannot be told apart; give each TypedDict a required key that no other has, or use dataclasses"),
+        (
+            dict[str, int] | dict[str, str],
+            "its dicts cannot be told apart; give each TypedDict a required key that no other has, or use dataclasses",
+        ),
         (Cat | dict[str, int] | Lost, "its dicts cannot be told apart"),
         (Lost | TypedDict("Found", {"since": int}), "its dicts cannot be told apart"),
-        (Cat | TypedDict("Odd", {"$type": str}), r"Odd has a field '\$type', which tells the classes of a union apart; rename the field"),
-        (Cat | msgspec.defstruct("Odd", [("x", int)], rename={"x": "$type"}), r"Odd has a field '\$type'"),
-        (Cat | Dog | list[int] | tuple[int], "more than one array-like .* put one of them into a class of its own"),
+        (
+            Cat | TypedDict("Odd", {"$type": str}),
+            r"Odd has a field '\$type', which tells the classes of a union apart; rename the field",
+        ),
+        (
+            Cat | msgspec.defstruct("Odd", [("x", int)], rename={"x": "$type"}),
+            r"Odd has a field '\$type'",
+        ),
+        (
+            Cat | Dog | list[int] | tuple[int],
+            "more than one array-like .* put one of them into a class of its own",
+        ),
         (Seat | list[int] | Cat, "more than one array-like"),
         (Cat | Dog | str | bytes, "more than one str-like"),
         (dict[Heads | Tails, int], "keys of a dict must be"),
@@ -397,9 +501,13 @@ def test_an_object_that_holds_itself_is_an_invalid_argument(codec):
 )
 @with_all_codecs
 def test_an_ambiguous_union_is_a_type_error_that_says_what_to_do(codec, hint, problem):
-    with pytest.raises(TypeError, match=f"^f: the type .* of its parameter p cannot be carried: .*{problem}"):
+    with pytest.raises(
+        TypeError, match=f"^f: the type .* of its parameter p cannot be carried: .*{problem}"
+    ):
         taking(codec, hint)
-    with pytest.raises(TypeError, match=f"^f: the type .* of its result cannot be carried: .*{problem}"):
+    with pytest.raises(
+        TypeError, match=f"^f: the type .* of its result cannot be carried: .*{problem}"
+    ):
         taking(codec, Any, list[hint])
 
 
@@ -411,7 +519,10 @@ def test_the_same_union_may_be_bound_by_many_threads_at_a_time(codec):
         try:
             for _ in range(20):
                 method = taking(codec, Owner | Branch, Leaf | Branch)
-                assert method.decode_args(*method.encode_args((Owner(REX),), {})) == ((Owner(REX),), {})
+                assert method.decode_args(*method.encode_args((Owner(REX),), {})) == (
+                    (Owner(REX),),
+                    {},
+                )
         except Exception as error:
             failures.append(error)
 
@@ -425,14 +536,36 @@ def test_the_same_union_may_be_bound_by_many_threads_at_a_time(codec):
 
 @with_all_codecs
 def test_every_kind_of_parameter_may_be_a_union(codec):
-    def adopt(first: Cat | Dog, /, second: Cat | Dog, *rest: Cat | Dog, only: Cat | Dog, other: int = 0, **more: Cat | Dog) -> None: ...
+    def adopt(
+        first: Cat | Dog,
+        /,
+        second: Cat | Dog,
+        *rest: Cat | Dog,
+        only: Cat | Dog,
+        other: int = 0,
+        **more: Cat | Dog,
+    ) -> None: ...
 
     method = codec.bind(Signature.of(adopt, "adopt"))
-    args, kwargs = method.decode_args(*method.encode_args((TOM, REX, TOM, REX), {"only": REX, "other": 3, "extra": TOM}))
-    assert (list(args), dict(kwargs)) == ([TOM, REX, TOM, REX], {"only": REX, "other": 3, "extra": TOM})
-    assert refusal(method.encode_args, (TOM, REX, 3), {"only": REX}) == "$[2]: expected Cat | Dog, got int"
-    assert refusal(method.encode_args, (TOM, REX), {"only": REX, "extra": 3}) == "$.extra: expected Cat | Dog, got int"
-    assert refusal(method.encode_args, (TOM, REX), {"only": None}) == "$.only: expected Cat | Dog, got null"
+    args, kwargs = method.decode_args(
+        *method.encode_args((TOM, REX, TOM, REX), {"only": REX, "other": 3, "extra": TOM})
+    )
+    assert (list(args), dict(kwargs)) == (
+        [TOM, REX, TOM, REX],
+        {"only": REX, "other": 3, "extra": TOM},
+    )
+    assert (
+        refusal(method.encode_args, (TOM, REX, 3), {"only": REX})
+        == "$[2]: expected Cat | Dog, got int"
+    )
+    assert (
+        refusal(method.encode_args, (TOM, REX), {"only": REX, "extra": 3})
+        == "$.extra: expected Cat | Dog, got int"
+    )
+    assert (
+        refusal(method.encode_args, (TOM, REX), {"only": None})
+        == "$.only: expected Cat | Dog, got null"
+    )
 
 
 @with_all_codecs
@@ -448,23 +581,46 @@ def test_a_method_of_which_only_the_result_is_known_may_give_a_union(codec):
 
 class Shelter(Protocol):
     def adopt(self, pet: Cat | Dog) -> Owner: ...
-    def swap(self, pets: list[Cat | Dog], fallback: Cat | Dog | None = None) -> dict[str, Cat | Dog]: ...
+    def swap(
+        self, pets: list[Cat | Dog], fallback: Cat | Dog | None = None
+    ) -> dict[str, Cat | Dog]: ...
 
 
 class ServedShelter:
     def adopt(self, pet: Cat | Dog) -> Owner:
         return Owner(pet, [type(pet)(pet.name + "2")])
 
-    async def swap(self, pets: list[Cat | Dog], fallback: Cat | Dog | None = None) -> dict[str, Cat | Dog]:
+    async def swap(
+        self, pets: list[Cat | Dog], fallback: Cat | Dog | None = None
+    ) -> dict[str, Cat | Dog]:
         return {pet.name: Dog(pet.name) if isinstance(pet, Cat) else Cat(pet.name) for pet in pets}
 
 
 @pytest.mark.parametrize("name", ["json", "msgpack"])
 def test_unions_travel_between_a_client_and_a_server(name):
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "shelter", "version": "1.0", "codec": name, "address": "127.0.0.1:0"}}}})
+    server = bee_core.build_server(
+        {
+            "bee": {
+                "rpc": {
+                    "server": {
+                        "name": "shelter",
+                        "version": "1.0",
+                        "codec": name,
+                        "address": "127.0.0.1:0",
+                    }
+                }
+            }
+        }
+    )
     server.add(ServedShelter())
     with server.in_thread():
-        config = {"bee": {"rpc": {"client": {"shelter": {"address": server.address, "codec": name, "timeout": 20}}}}}
+        config = {
+            "bee": {
+                "rpc": {
+                    "client": {"shelter": {"address": server.address, "codec": name, "timeout": 20}}
+                }
+            }
+        }
         with bee_core.build_client(config) as client:
             shelter: Shelter = client.service("shelter", Shelter)
             assert shelter.adopt(TOM) == Owner(TOM, [Cat("Tom2")])
@@ -473,7 +629,11 @@ def test_unions_travel_between_a_client_and_a_server(name):
                 shelter.adopt("Tom")  # type: ignore[arg-type]
             assert (caught.value.path, caught.value.attempts) == ("$.pet", 0)
             untyped = client.service("shelter")
-            assert untyped.adopt({"$type": "Dog", "name": "Rex"})["pet"] == {"$type": "Dog", "name": "Rex", "tricks": []}
+            assert untyped.adopt({"$type": "Dog", "name": "Rex"})["pet"] == {
+                "$type": "Dog",
+                "name": "Rex",
+                "tricks": [],
+            }
             with pytest.raises(InvalidArgument) as caught:
                 untyped.adopt({"$type": "Cow", "name": "Rex"})
             assert (caught.value.path, caught.value.executed) == ("$.pet.$type", "no")
@@ -482,4 +642,6 @@ def test_unions_travel_between_a_client_and_a_server(name):
 
 async def asyncio_client(config):
     async with bee_core.build_async_client(config) as client:
-        assert await client.service("shelter").swap([{"$type": "Cat", "name": "Tom"}]) == {"Tom": {"$type": "Dog", "name": "Tom", "tricks": []}}
+        assert await client.service("shelter").swap([{"$type": "Cat", "name": "Tom"}]) == {
+            "Tom": {"$type": "Dog", "name": "Tom", "tricks": []}
+        }

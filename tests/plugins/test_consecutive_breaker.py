@@ -54,7 +54,9 @@ def test_an_answer_of_the_node_ends_the_row(good):
     assert settle(cut, ILL) == [True]
 
 
-@pytest.mark.parametrize("silent", [OVERLOADED, IMPATIENT, None], ids=["overload", "an impatient caller", "no verdict"])
+@pytest.mark.parametrize(
+    "silent", [OVERLOADED, IMPATIENT, None], ids=["overload", "an impatient caller", "no verdict"]
+)
 def test_what_says_nothing_of_the_node_neither_counts_nor_ends_the_row(silent):
     cut = breaker()
     settle(cut, ILL, ILL, silent)
@@ -85,7 +87,9 @@ def test_a_trial_that_says_nothing_of_the_node_leaves_it_half_open(silent):
     assert cut.admit(0.0) is not None
 
 
-@pytest.mark.parametrize(("outcome", "state"), [(WELL, "closed"), (RAISED, "closed"), (ILL, "open")])
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(WELL, "closed"), (RAISED, "closed"), (ILL, "open")]
+)
 def test_the_trial_decides(outcome, state):
     cut = half_open()
     assert settle(cut, outcome) == [True]

@@ -8,7 +8,14 @@ import types
 import pytest
 
 from bee_core import build_client
-from bee_core.errors import ConfigError, DeadlineExceeded, InvalidArgument, Overloaded, RemoteError, Unavailable
+from bee_core.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    InvalidArgument,
+    Overloaded,
+    RemoteError,
+    Unavailable,
+)
 from bee_core.testing import FallbackContract
 from bee_plugins.fallbacks.function import FunctionFallback, FunctionOptions
 from bee_plugins.fallbacks.static import Static, StaticOptions
@@ -63,15 +70,26 @@ def answer(fallback, error):
     return fallback.answer("calc", "add", (1, 2), {}, error)
 
 
-@pytest.mark.parametrize("error", [Unavailable("no node"), DeadlineExceeded("late"), Overloaded("full")], ids=lambda error: error.kind)
+@pytest.mark.parametrize(
+    "error",
+    [Unavailable("no node"), DeadlineExceeded("late"), Overloaded("full")],
+    ids=lambda error: error.kind,
+)
 def test_static_answers_where_the_call_could_not_be_made(error):
     assert answer(Static(StaticOptions([1])), error) == [1]
 
 
-@pytest.mark.parametrize("error", [RemoteError("raised"), InvalidArgument("a is no number")], ids=lambda error: error.kind)
+@pytest.mark.parametrize(
+    "error",
+    [RemoteError("raised"), InvalidArgument("a is no number")],
+    ids=lambda error: error.kind,
+)
 @pytest.mark.parametrize(
     "make",
-    [lambda **more: Static(StaticOptions(3, **more)), lambda **more: FunctionFallback(FunctionOptions(f"{MODULE}:total", **more))],
+    [
+        lambda **more: Static(StaticOptions(3, **more)),
+        lambda **more: FunctionFallback(FunctionOptions(f"{MODULE}:total", **more)),
+    ],
     ids=["static", "function"],
 )
 def test_the_applications_own_errors_are_answered_for_only_if_asked(make, error):
@@ -94,7 +112,10 @@ def test_the_function_gets_the_call_and_the_error(module):
 
 
 def test_anything_that_can_be_called_will_do():
-    assert answer(FunctionFallback(FunctionOptions(f"{MODULE}:cache")), Unavailable("no node")) == "cached"
+    assert (
+        answer(FunctionFallback(FunctionOptions(f"{MODULE}:cache")), Unavailable("no node"))
+        == "cached"
+    )
 
 
 def configured(fallback):
@@ -121,12 +142,21 @@ def test_a_target_that_cannot_be_used_is_found_when_the_client_is_built(target, 
 
 @pytest.mark.parametrize(
     ("written", "value"),
-    [("7", 7), ("'7'", "7"), ("true", True), ("null", None), ("1.5", 1.5), ("[1, x, {a: no}]", [1, "x", {"a": "no"}]), ("{}", {})],
+    [
+        ("7", 7),
+        ("'7'", "7"),
+        ("true", True),
+        ("null", None),
+        ("1.5", 1.5),
+        ("[1, x, {a: no}]", [1, "x", {"a": "no"}]),
+        ("{}", {}),
+    ],
 )
 def test_the_value_has_the_type_that_yaml_says(tmp_path, written, value):
     path = tmp_path / "bee.yml"
     path.write_text(
-        f"bee: {{rpc: {{client: {{calc: {{address: 127.0.0.1:1, retries: 0, fallback: {{name: static, options: {{value: {written}}}}}}}}}}}}}", encoding="utf-8"
+        f"bee: {{rpc: {{client: {{calc: {{address: 127.0.0.1:1, retries: 0, fallback: {{name: static, options: {{value: {written}}}}}}}}}}}}}",
+        encoding="utf-8",
     )
     with build_client(str(path)) as client:
         got = client.service("calc").add(1, 2)

@@ -39,7 +39,10 @@ class Largest(Random):
 
 
 def delays(policy, number):
-    return [policy.next(history(*[REFUSED] * attempts), Largest()).delay for attempts in range(1, number + 1)]
+    return [
+        policy.next(history(*[REFUSED] * attempts), Largest()).delay
+        for attempts in range(1, number + 1)
+    ]
 
 
 def test_failfast_gives_up_after_one_try():
@@ -53,7 +56,10 @@ def test_failtry_asks_the_same_node_and_waits_from_the_first_retry_on():
 
 
 def test_failtry_gives_up_on_what_only_another_node_can_cure():
-    assert FailTry(BackoffOptions()).next(history(reported("unavailable", "draining")), Random(1)) is None
+    assert (
+        FailTry(BackoffOptions()).next(history(reported("unavailable", "draining")), Random(1))
+        is None
+    )
 
 
 def test_failtry_waits_at_least_as_long_as_the_node_asks():
@@ -69,7 +75,9 @@ def test_failover_asks_another_node_at_once_and_then_with_back_off():
 
 
 def test_failover_does_not_wait_for_the_node_it_leaves():
-    assert FailOver(BackoffOptions()).next(history(reported("overloaded", "full", retry_after=9.0)), Random(1)) == Again("other", 0.0)
+    assert FailOver(BackoffOptions()).next(
+        history(reported("overloaded", "full", retry_after=9.0)), Random(1)
+    ) == Again("other", 0.0)
 
 
 @pytest.mark.parametrize("options", [{"base": 0.0}, {"cap": -1.0}, {"base": 2.0, "cap": 1.0}])

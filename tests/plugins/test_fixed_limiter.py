@@ -101,7 +101,9 @@ def test_a_forked_child_begins_with_nothing_in_flight():
     assert fixed.admit(0.0) is not True
 
 
-@pytest.mark.parametrize("options", [{"max_in_flight": 0}, {"max_queue": -1}, {"queue_timeout": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"max_in_flight": 0}, {"max_queue": -1}, {"queue_timeout": 0.0}]
+)
 def test_impossible_options_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         FixedOptions(**options)

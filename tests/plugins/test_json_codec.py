@@ -150,7 +150,9 @@ def test_the_hook_registers_the_name_json():
 
 def test_all_kinds_of_parameters_reach_the_handler():
     method = bound(odd)
-    got, named = method.decode_args(*method.encode_args((1, "x", 2.5, 3), {"only": True, "extra": 9}))
+    got, named = method.decode_args(
+        *method.encode_args((1, "x", 2.5, 3), {"only": True, "extra": 9})
+    )
     assert (list(got), dict(named)) == ([1, "x", 2.5, 3.0], {"only": True, "extra": 9})
 
 
@@ -186,7 +188,10 @@ def test_a_required_keyword_only_parameter_is_asked_for():
 
     with pytest.raises(InvalidArgument) as caught:
         bound(pick).decode_args(POSITIONAL, b"[1]")
-    assert (caught.value.path, caught.value.message) == ("$.b", "pick(a: int, *, b: int) is missing 'b'")
+    assert (caught.value.path, caught.value.message) == (
+        "$.b",
+        "pick(a: int, *, b: int) is missing 'b'",
+    )
 
 
 def test_an_object_never_fills_a_positional_only_parameter():
@@ -204,12 +209,17 @@ def test_parameters_may_have_names_that_fields_of_a_class_cannot_have():
 
 
 def test_the_message_says_what_the_method_takes():
-    with pytest.raises(InvalidArgument, match=r"^add\(a: int, b: int = 5\) has no argument 'bb'; did you mean 'b'\?$"):
+    with pytest.raises(
+        InvalidArgument,
+        match=r"^add\(a: int, b: int = 5\) has no argument 'bb'; did you mean 'b'\?$",
+    ):
         bound(add).encode_args((1,), {"bb": 2})
 
 
 def test_the_message_of_a_wrong_type_has_path_expected_and_found():
-    with pytest.raises(InvalidArgument, match=r"^\$\.order\.lines\[1\]\.qty: expected int, got str$"):
+    with pytest.raises(
+        InvalidArgument, match=r"^\$\.order\.lines\[1\]\.qty: expected int, got str$"
+    ):
         bound(place).encode_args((Order([Line("a", 1), Line("b", "x")]), 1), {})
 
 
@@ -290,7 +300,16 @@ def test_typed_values_come_back_as_they_were(hint, value):
 
 @pytest.mark.parametrize(
     "hint",
-    [NotData, list[NotData], dict[str, NotData | None], complex, type, Order | dict[str, int] | dict[str, str], dict[tuple[int, int], str], list[str | bytes]],
+    [
+        NotData,
+        list[NotData],
+        dict[str, NotData | None],
+        complex,
+        type,
+        Order | dict[str, int] | dict[str, str],
+        dict[tuple[int, int], str],
+        list[str | bytes],
+    ],
     ids=str,
 )
 def test_a_type_that_json_cannot_carry_is_refused_when_the_method_is_bound(hint):
@@ -328,7 +347,9 @@ def test_an_error_in_a_record_s_own_check_is_an_invalid_argument():
 
 
 def test_the_wrong_key_of_a_dict_is_told_from_a_wrong_value():
-    with pytest.raises(InvalidArgument, match=r"^\$\.p0: a key of the object: expected int, got str$"):
+    with pytest.raises(
+        InvalidArgument, match=r"^\$\.p0: a key of the object: expected int, got str$"
+    ):
         taking(dict[int, int]).decode_args(POSITIONAL, b'[{"x":1}]')
 
 
@@ -336,7 +357,9 @@ def test_the_wrong_key_of_a_dict_is_told_from_a_wrong_value():
 
 
 def test_a_wrong_result_says_where_and_that_the_handler_ran():
-    with pytest.raises(InvalidArgument, match=r"^\$\.lines\[0\]\.qty: expected int, got str$") as caught:
+    with pytest.raises(
+        InvalidArgument, match=r"^\$\.lines\[0\]\.qty: expected int, got str$"
+    ) as caught:
         bound(place).encode_result(Order([Line("a", "x")]))
     assert (caught.value.path, caught.value.executed) == ("$.lines[0].qty", "yes")
 
@@ -347,7 +370,9 @@ def test_a_wrong_result_from_the_server_is_found_by_the_client():
 
 
 def test_a_result_of_an_unknown_class_is_named():
-    with pytest.raises(InvalidArgument, match=r"^\$\.a\[1\]: a value of type NotData cannot be encoded$"):
+    with pytest.raises(
+        InvalidArgument, match=r"^\$\.a\[1\]: a value of type NotData cannot be encoded$"
+    ):
         DYNAMIC.encode_result({"a": [1, NotData()]})
 
 
@@ -365,13 +390,21 @@ def test_a_number_that_json_lacks_is_refused_and_never_null(number, hint):
 
 
 def test_a_nan_is_found_beside_nulls_integers_of_any_size_and_inside_records():
-    for value in ([None, 2**70, {"x": math.nan}], [Struct(1), Struct(1, math.nan)], {"null": Box(math.inf)}):
+    for value in (
+        [None, 2**70, {"x": math.nan}],
+        [Struct(1), Struct(1, math.nan)],
+        {"null": Box(math.inf)},
+    ):
         with pytest.raises(InvalidArgument, match="JSON has no number"):
             DYNAMIC.encode_result(value)
 
 
 def test_none_and_text_that_reads_null_are_fine():
-    assert DYNAMIC.decode_result(DYNAMIC.encode_result([None, "null", {"null": 2**70}])) == [None, "null", {"null": 2**70}]
+    assert DYNAMIC.decode_result(DYNAMIC.encode_result([None, "null", {"null": 2**70}])) == [
+        None,
+        "null",
+        {"null": 2**70},
+    ]
 
 
 @pytest.mark.parametrize("value", ["\ud800", {"\ud800": 1}, [["\udfff"]]])
@@ -422,11 +455,18 @@ def test_subclasses_of_text_and_numbers_go_as_what_they_are():
     class Count(int):
         __slots__ = ()
 
-    assert DYNAMIC.encode_args((Name("bee"), Metres(1.5), Count(7)), {}) == (POSITIONAL, b'["bee",1.5,7]')
+    assert DYNAMIC.encode_args((Name("bee"), Metres(1.5), Count(7)), {}) == (
+        POSITIONAL,
+        b'["bee",1.5,7]',
+    )
 
 
-@pytest.mark.parametrize("body", [b'["\xff"]', b'[{"\xff":1}]', b'["\\ud800"]', b"[NaN]", b"[1] 2", b"", b"[1e999]"])
-@pytest.mark.parametrize("method", [DYNAMIC, taking(Any), taking(str)], ids=["dynamic", "any", "str"])
+@pytest.mark.parametrize(
+    "body", [b'["\xff"]', b'[{"\xff":1}]', b'["\\ud800"]', b"[NaN]", b"[1] 2", b"", b"[1e999]"]
+)
+@pytest.mark.parametrize(
+    "method", [DYNAMIC, taking(Any), taking(str)], ids=["dynamic", "any", "str"]
+)
 def test_what_is_not_json_is_an_invalid_argument(method, body):
     with pytest.raises(InvalidArgument):
         method.decode_args(POSITIONAL, body)
@@ -437,11 +477,22 @@ def test_what_is_not_json_is_an_invalid_argument(method, body):
 # ── properties ──
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-METHODS = [DYNAMIC, bound(add), bound(place), bound(odd), taking(Any, str | None), taking(dict[int, Struct], list[dt.datetime])]
+METHODS = [
+    DYNAMIC,
+    bound(add),
+    bound(place),
+    bound(odd),
+    taking(Any, str | None),
+    taking(dict[int, Struct], list[dt.datetime]),
+]
 VALID = [
     b"[1,2]",
     b'{"a":1,"b":2}',
@@ -469,7 +520,12 @@ def test_random_bytes_give_a_value_or_invalid_argument(form, body):
     check_all(form, body)
 
 
-@given(st.integers(0, 3), st.sampled_from(VALID), st.lists(st.tuples(st.integers(0, 80), st.integers(0, 255)), max_size=4), st.integers(0, 80))
+@given(
+    st.integers(0, 3),
+    st.sampled_from(VALID),
+    st.lists(st.tuples(st.integers(0, 80), st.integers(0, 255)), max_size=4),
+    st.integers(0, 80),
+)
 def test_mutated_bytes_give_a_value_or_invalid_argument(form, body, changes, length):
     mutated = bytearray(body)
     for place_, byte in changes:
@@ -477,11 +533,16 @@ def test_mutated_bytes_give_a_value_or_invalid_argument(form, body, changes, len
     check_all(form, bytes(mutated[: length or None]))
 
 
-@given(st.lists(JSON, max_size=4), st.dictionaries(st.sampled_from(["a", "b", "order", "only"]), JSON, max_size=3))
+@given(
+    st.lists(JSON, max_size=4),
+    st.dictionaries(st.sampled_from(["a", "b", "order", "only"]), JSON, max_size=3),
+)
 def test_client_and_server_agree_on_what_fits(args, kwargs):
     form, body = DYNAMIC.encode_args(tuple(args), kwargs)
     for method in METHODS[1:]:
-        assert outcome(method.encode_args, tuple(args), kwargs) == outcome(method.decode_args, form, body)
+        assert outcome(method.encode_args, tuple(args), kwargs) == outcome(
+            method.decode_args, form, body
+        )
 
 
 def outcome(function, *args):

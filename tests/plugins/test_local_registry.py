@@ -109,7 +109,9 @@ def test_watching_fifty_nodes_takes_less_than_a_hundredth_of_a_core(root):
     async def scenario():
         server = registry_at(root)
         for number in range(50):
-            await server.register(Instance("calc", Node(f"n{number}", f"tcp://127.0.0.1:{9000 + number}")))
+            await server.register(
+                Instance("calc", Node(f"n{number}", f"tcp://127.0.0.1:{9000 + number}"))
+            )
         async with watching(root) as watcher:
             await watcher.until(lambda snapshot: len(snapshot.nodes) == 50)
             start, cpu = time.monotonic(), time.process_time()
@@ -138,7 +140,9 @@ def test_two_hundred_registrations_are_quick_and_each_is_seen(root):
         start = time.monotonic()
         servers = [registry_at(root) for _ in range(200)]
         for number, server in enumerate(servers):
-            await server.register(Instance("calc", Node(f"n{number}", f"tcp://127.0.0.1:{9000 + number}")))
+            await server.register(
+                Instance("calc", Node(f"n{number}", f"tcp://127.0.0.1:{9000 + number}"))
+            )
         assert time.monotonic() - start < 2.0
         async with watching(root) as watcher:
             await watcher.until_ids([f"n{number}" for number in range(200)])
@@ -154,13 +158,20 @@ def test_two_hundred_registrations_are_quick_and_each_is_seen(root):
 
 def test_the_folder_and_the_records_are_for_their_owner_alone(root):
     asyncio.run(registry_at(root).register(Instance("calc", CALC)))
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (root, root / "calc", record_of(root))] == [0o700, 0o700, 0o600]
+    assert [
+        stat.S_IMODE(path.stat().st_mode) for path in (root, root / "calc", record_of(root))
+    ] == [0o700, 0o700, 0o600]
 
 
 def test_a_record_says_address_and_version_in_json(root):
     asyncio.run(registry_at(root).register(Instance("calc", CALC)))
     record = json.loads(record_of(root).read_text())
-    assert (record["address"], record["version"], record["pid"], record["ttl"]) == ("tcp://127.0.0.1:9000", "1.2.0", os.getpid(), 30.0)
+    assert (record["address"], record["version"], record["pid"], record["ttl"]) == (
+        "tcp://127.0.0.1:9000",
+        "1.2.0",
+        os.getpid(),
+        30.0,
+    )
 
 
 @pytest.mark.parametrize("act", ["register", "watch"])
@@ -174,7 +185,11 @@ def test_a_folder_that_others_may_write_to_is_refused(root, mode, act):
 
 async def begin(root, act):
     registry = registry_at(root)
-    await (registry.register(Instance("calc", CALC)) if act == "register" else anext(registry.watch("calc")))
+    await (
+        registry.register(Instance("calc", CALC))
+        if act == "register"
+        else anext(registry.watch("calc"))
+    )
 
 
 @pytest.mark.parametrize("act", ["register", "watch"])
@@ -222,7 +237,13 @@ try:
 except RegistryError as error:
     print(error)
 """
-    said = subprocess.run([sys.executable, "-c", program, str(root)], capture_output=True, text=True, timeout=20, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(root)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    ).stdout
     assert "cannot be registered in" in said
     assert "make room" in said
     assert files(root / "calc") == []
@@ -238,7 +259,9 @@ def test_a_watch_of_a_missing_folder_warns_once_and_waits_for_a_server(root, cap
             await lease.revoke()
 
     asyncio.run(scenario())
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+    assert [
+        record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
+    ] == [
         f"the registry's folder {root} does not exist; waiting for a server of calc to register there"
     ]
 
@@ -261,7 +284,9 @@ def test_a_folder_that_is_removed_makes_servers_register_again_and_watchers_find
     asyncio.run(scenario())
 
 
-def test_the_folder_is_chosen_from_address_then_environment_then_the_users_own(tmp_path, monkeypatch):
+def test_the_folder_is_chosen_from_address_then_environment_then_the_users_own(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     environ = {"BEE_LOCAL_DIR": "/one", "XDG_RUNTIME_DIR": str(tmp_path)}
     assert choose_root(("/two",), environ) == "/two"
@@ -269,7 +294,9 @@ def test_the_folder_is_chosen_from_address_then_environment_then_the_users_own(t
     del environ["BEE_LOCAL_DIR"]
     assert choose_root((), environ) == f"{tmp_path}/bee"
     assert choose_root((), {}) == f"{tmp_path}/bee-{os.geteuid()}"
-    assert choose_root((), {"XDG_RUNTIME_DIR": f"{tmp_path}/gone"}) == f"{tmp_path}/bee-{os.geteuid()}"
+    assert (
+        choose_root((), {"XDG_RUNTIME_DIR": f"{tmp_path}/gone"}) == f"{tmp_path}/bee-{os.geteuid()}"
+    )
 
 
 @pytest.mark.parametrize("addresses", [("localhost:2379",), ("bee",), ("/a", "/b")])
@@ -279,10 +306,29 @@ def test_an_address_that_is_no_absolute_folder_is_refused(addresses):
 
 
 def test_names_become_files_of_their_own_and_never_leave_the_folder():
-    names = ["", ".", "..", ".a", "a/b", "a%2Fb", "/", "%", "ü", "\udcff", "x" * 400, "x" * 401, "ü" * 300, "a\x00b", "a b"]
+    names = [
+        "",
+        ".",
+        "..",
+        ".a",
+        "a/b",
+        "a%2Fb",
+        "/",
+        "%",
+        "ü",
+        "\udcff",
+        "x" * 400,
+        "x" * 401,
+        "ü" * 300,
+        "a\x00b",
+        "a b",
+    ]
     files = [safe_name(name) for name in names]
     assert len(set(files)) == len(names)
-    assert all(0 < len(file) <= 180 and "/" not in file and "\x00" not in file and not file.startswith(".") for file in files)
+    assert all(
+        0 < len(file) <= 180 and "/" not in file and "\x00" not in file and not file.startswith(".")
+        for file in files
+    )
 
 
 # Files that are no records.
@@ -290,7 +336,9 @@ def test_names_become_files_of_their_own_and_never_leave_the_folder():
 
 def test_hostile_files_are_skipped_with_one_warning_each(root, caplog):
     def plant(name, **changes):
-        (folder / name).write_text(json.dumps(template | {"id": name.removesuffix(".json")} | changes))
+        (folder / name).write_text(
+            json.dumps(template | {"id": name.removesuffix(".json")} | changes)
+        )
 
     async def scenario():
         nonlocal folder, template
@@ -331,7 +379,10 @@ def test_hostile_files_are_skipped_with_one_warning_each(root, caplog):
     assert len(left) == 20, "bee removes nothing that it has not made"
     for name in left:
         # Two registries have looked: each warns once.
-        assert len([line for line in warned if f"/{name} " in line and line.endswith("it is skipped")]) == 2, name
+        assert (
+            len([line for line in warned if f"/{name} " in line and line.endswith("it is skipped")])
+            == 2
+        ), name
     assert len(warned) == 2 * len(left)
 
 
@@ -347,7 +398,10 @@ def test_what_is_not_a_file_under_a_servers_id_is_named_and_left(root):
 
 @pytest.mark.parametrize(
     ("node", "says"),
-    [(attrs.evolve(CALC, tags=frozenset({"x" * 70_000})), "shorten its tags"), (attrs.evolve(CALC, url="tcp://0.0.0.0:9000"), "nobody can call")],
+    [
+        (attrs.evolve(CALC, tags=frozenset({"x" * 70_000})), "shorten its tags"),
+        (attrs.evolve(CALC, url="tcp://0.0.0.0:9000"), "nobody can call"),
+    ],
     ids=["huge", "wildcard"],
 )
 def test_a_record_that_others_would_skip_cannot_be_registered(root, node, says):
@@ -355,8 +409,14 @@ def test_a_record_that_others_would_skip_cannot_be_registered(root, node, says):
         asyncio.run(registry_at(root).register(Instance("calc", node)))
 
 
-@pytest.mark.parametrize("changes", [{"boot": "another"}, {"renewed": time.monotonic() + 1e6}, {"renewed": 0.0, "ttl": 0.1}], ids=["boot", "ahead", "out"])
-def test_a_record_of_another_boot_or_out_of_its_time_is_not_alive_although_its_lock_is_held(root, changes, caplog):
+@pytest.mark.parametrize(
+    "changes",
+    [{"boot": "another"}, {"renewed": time.monotonic() + 1e6}, {"renewed": 0.0, "ttl": 0.1}],
+    ids=["boot", "ahead", "out"],
+)
+def test_a_record_of_another_boot_or_out_of_its_time_is_not_alive_although_its_lock_is_held(
+    root, changes, caplog
+):
     async def scenario():
         server = registry_at(root)
         await server.register(Instance("calc", CALC))
@@ -385,7 +445,9 @@ def test_an_id_that_lives_is_refused_to_another_server_and_the_first_stays(root)
     async def scenario():
         first, second = registry_at(root), registry_at(root)
         lease = await first.register(Instance("calc", CALC))
-        with pytest.raises(RegistryError, match=f"process {os.getpid()} has registered the id 'a' and lives"):
+        with pytest.raises(
+            RegistryError, match=f"process {os.getpid()} has registered the id 'a' and lives"
+        ):
             await second.register(Instance("calc", attrs.evolve(CALC, url="tcp://127.0.0.1:9001")))
         assert files(record_of(root).parent) == ["a.json"]
         await lease.renew()

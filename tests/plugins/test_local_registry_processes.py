@@ -25,7 +25,11 @@ PATIENCE = 20.0
 
 class Program:
     def __init__(self, root, *, name="a", act="serve", heartbeat=0.5):
-        self.process = subprocess.Popen([sys.executable, str(PROGRAM), str(root), str(heartbeat), name, act], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(root), str(heartbeat), name, act],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self._lines = b""
 
     def expect(self, word, timeout=PATIENCE):
@@ -39,7 +43,9 @@ class Program:
                     return line.decode().removeprefix(word).strip()
                 continue
             fd = self.process.stdout.fileno()
-            assert select.select([fd], [], [], max(0.0, until - time.monotonic()))[0], f"it did not say {word!r}"
+            assert select.select([fd], [], [], max(0.0, until - time.monotonic()))[0], (
+                f"it did not say {word!r}"
+            )
             data = os.read(fd, 65536)
             assert data, f"it ended without saying {word!r}"
             self._lines += data
@@ -170,7 +176,11 @@ def test_what_a_process_left_that_died_while_it_registered_is_cleared_by_the_nex
     root.chmod(0o700)
     (folder / ".a.0123456789ab").write_text("{")
 
-    asyncio.run(LocalRegistry(RegistrySettings((str(root),))).register(Instance("calc", Node("a", "tcp://127.0.0.1:9000"))))
+    asyncio.run(
+        LocalRegistry(RegistrySettings((str(root),))).register(
+            Instance("calc", Node("a", "tcp://127.0.0.1:9000"))
+        )
+    )
     assert files(folder) == ["a.json"]
 
 

@@ -43,7 +43,9 @@ def test_what_is_written_is_an_lz4_frame_with_its_size_and_a_checksum(compressor
 @pytest.mark.parametrize("linked", [True, False])
 def test_other_writers_are_read(compressor, block_size, linked):
     body = bytes(range(256)) * 4000
-    frame = lz4.frame.compress(body, block_size=block_size, block_linked=linked, store_size=False, block_checksum=True)
+    frame = lz4.frame.compress(
+        body, block_size=block_size, block_linked=linked, store_size=False, block_checksum=True
+    )
     assert compressor.decompress(frame, len(body)) == body
     with pytest.raises(MessageTooLarge):
         compressor.decompress(frame, len(body) - 1)
@@ -67,7 +69,9 @@ def test_a_flood_of_empty_frames_is_refused(compressor):
         compressor.decompress(compressor.compress(b"") * 50_000, LIMIT)
 
 
-@pytest.mark.parametrize("declared", [499, 501, 1, 1 << 62], ids=["one less", "one more", "far less", "forged"])
+@pytest.mark.parametrize(
+    "declared", [499, 501, 1, 1 << 62], ids=["one less", "one more", "far less", "forged"]
+)
 def test_a_declared_size_that_lies_is_an_error_and_allocates_nothing(compressor, declared):
     frame = bytearray(lz4.frame.compress(b"honey" * 100))
     context = lz4.frame.create_compression_context()

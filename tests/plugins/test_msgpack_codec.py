@@ -84,7 +84,10 @@ def test_a_result_is_the_value_itself():
 
 def test_the_message_form_is_refused():
     for method in (DYNAMIC, bound(add)):
-        with pytest.raises(InvalidArgument, match=r"^\$: the codec msgpack has arguments by position, by name or both, and no form of one message$"):
+        with pytest.raises(
+            InvalidArgument,
+            match=r"^\$: the codec msgpack has arguments by position, by name or both, and no form of one message$",
+        ):
             method.decode_args(MESSAGE, b"\x90")
 
 
@@ -94,13 +97,24 @@ def test_bytes_are_bytes_with_and_without_a_type():
     assert taking(bytes).decode_args(POSITIONAL, packed("91 c4 02 00 ff")) == ((b"\x00\xff",), {})
 
 
-@pytest.mark.parametrize(("hint", "body", "message"), [(bytes, "91 a2 4151", "expected bytes, got str"), (str, "91 c4 02 4151", "expected str, got bytes")])
+@pytest.mark.parametrize(
+    ("hint", "body", "message"),
+    [
+        (bytes, "91 a2 4151", "expected bytes, got str"),
+        (str, "91 c4 02 4151", "expected str, got bytes"),
+    ],
+)
 def test_text_is_no_bytes_and_bytes_are_no_text(hint, body, message):
     with pytest.raises(InvalidArgument, match=rf"^\$\.p0: {message}$"):
         taking(hint).decode_args(POSITIONAL, packed(body))
     holder = dataclasses.make_dataclass("Holder", [("content", hint)])
-    with pytest.raises(InvalidArgument, match=rf"^\$\.p0\.content: {message}$"):  # also behind a union of classes
-        taking(holder | Photo).decode_args(POSITIONAL, packed("91 82 a5 2474797065 a6 486f6c646572 a7 636f6e74656e74") + packed(body)[1:])
+    with pytest.raises(
+        InvalidArgument, match=rf"^\$\.p0\.content: {message}$"
+    ):  # also behind a union of classes
+        taking(holder | Photo).decode_args(
+            POSITIONAL,
+            packed("91 82 a5 2474797065 a6 486f6c646572 a7 636f6e74656e74") + packed(body)[1:],
+        )
 
 
 def test_keys_of_a_dict_keep_their_types():
@@ -113,8 +127,13 @@ def test_keys_of_a_dict_keep_their_types():
 @pytest.mark.parametrize("hint", [dict[str, Any], dict[str, Any] | None])
 def test_keys_of_the_wrong_type_are_found_on_both_sides(hint):
     method = taking(hint, result=hint)
-    for refused in (lambda: method.encode_args(({1: 2},), {}), lambda: method.decode_args(POSITIONAL, packed("91 81 01 02"))):
-        with pytest.raises(InvalidArgument, match=r"^\$\.p0: a key of the object: expected str, got int$"):
+    for refused in (
+        lambda: method.encode_args(({1: 2},), {}),
+        lambda: method.decode_args(POSITIONAL, packed("91 81 01 02")),
+    ):
+        with pytest.raises(
+            InvalidArgument, match=r"^\$\.p0: a key of the object: expected str, got int$"
+        ):
             refused()
     with pytest.raises(InvalidArgument, match=r"^\$: a key of the object"):
         method.encode_result({1: 2})
@@ -148,7 +167,11 @@ def test_a_datetime_without_an_offset_is_text():
 
 def test_a_server_takes_rfc_3339_text_for_a_timestamp():
     method = taking(dt.datetime, Photo | None)
-    ((moment, photo), _) = method.decode_args(*DYNAMIC.encode_args(("2020-01-01T05:30:00+05:30", {"taken": "2020-01-01T00:00:00Z", "pixels": b"x"}), {}))
+    ((moment, photo), _) = method.decode_args(
+        *DYNAMIC.encode_args(
+            ("2020-01-01T05:30:00+05:30", {"taken": "2020-01-01T00:00:00Z", "pixels": b"x"}), {}
+        )
+    )
     assert moment == photo.taken == dt.datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -179,7 +202,10 @@ def test_a_moment_that_is_out_of_range_in_utc_is_refused():
 
 def test_a_nan_is_a_number_like_others():
     assert math.isnan(DYNAMIC.decode_result(DYNAMIC.encode_result(math.nan)))
-    assert taking(float, result=float).decode_args(*DYNAMIC.encode_args((-math.inf,), {})) == ((-math.inf,), {})
+    assert taking(float, result=float).decode_args(*DYNAMIC.encode_args((-math.inf,), {})) == (
+        (-math.inf,),
+        {},
+    )
     assert DYNAMIC.decode_result(DYNAMIC.encode_result([None, 1.0])) == [None, 1.0]
 
 
@@ -191,10 +217,15 @@ def test_an_integer_of_more_than_64_bits_is_refused_with_its_path(number):
     assert DYNAMIC.decode_result(DYNAMIC.encode_result(2**64 - 1)) == 2**64 - 1
 
 
-@pytest.mark.parametrize("body", ["d4 05 00", "91 d4 05 00", "81 a1 61 d4 05 00", "c7 03 7f 000000"])
+@pytest.mark.parametrize(
+    "body", ["d4 05 00", "91 d4 05 00", "81 a1 61 d4 05 00", "c7 03 7f 000000"]
+)
 def test_an_extension_type_that_is_not_the_timestamp_is_refused(body):
     for method in (DYNAMIC, taking(result=dict[str, Any] | list[Any])):
-        with pytest.raises(InvalidArgument, match=r"^\$: (extension type (5|127) of MessagePack is not known here|expected .*, got ext)$") as caught:
+        with pytest.raises(
+            InvalidArgument,
+            match=r"^\$: (extension type (5|127) of MessagePack is not known here|expected .*, got ext)$",
+        ) as caught:
             method.decode_result(packed(body))
         assert caught.value.executed == "yes"
     with pytest.raises(InvalidArgument, match=r"^\$\.p0: (extension type|expected .*, got ext)"):
@@ -219,7 +250,12 @@ def test_an_extension_type_that_is_not_the_timestamp_is_refused(body):
     ids=repr,
 )
 def test_what_is_not_messagepack_is_an_invalid_argument(body):
-    for method in (DYNAMIC, taking(result=str), taking(result=dict[str, Photo | int]), taking(result=Photo | dict)):
+    for method in (
+        DYNAMIC,
+        taking(result=str),
+        taking(result=dict[str, Photo | int]),
+        taking(result=Photo | dict),
+    ):
         with pytest.raises(InvalidArgument):
             method.decode_result(body)
 
@@ -240,7 +276,9 @@ def test_of_a_key_that_stands_twice_the_last_one_counts():
 
 def test_a_record_reads_bytes_and_moments_also_inside_a_union():
     photo = Photo(dt.datetime(2020, 1, 1, tzinfo=UTC), b"\x00\xff")
-    method = taking(Photo | msgspec.defstruct("Film", [("frames", list[bytes])]), result=list[Photo])
+    method = taking(
+        Photo | msgspec.defstruct("Film", [("frames", list[bytes])]), result=list[Photo]
+    )
     assert method.decode_args(*method.encode_args((photo,), {})) == ((photo,), {})
     assert method.decode_result(method.encode_result([photo])) == [photo]
 
@@ -257,14 +295,42 @@ class Echo:
 
 
 def test_calls_travel_in_messagepack_between_a_client_and_a_server_that_offers_two_codecs():
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "echo", "version": "1.0", "codecs": ["json", "msgpack"], "address": "127.0.0.1:0"}}}})
+    server = bee_core.build_server(
+        {
+            "bee": {
+                "rpc": {
+                    "server": {
+                        "name": "echo",
+                        "version": "1.0",
+                        "codecs": ["json", "msgpack"],
+                        "address": "127.0.0.1:0",
+                    }
+                }
+            }
+        }
+    )
     server.add(Echo())
     with server.in_thread():
         for codec, expected in (("msgpack", b"\x00"), ("json", "AA==")):
-            with bee_core.build_client({"bee": {"rpc": {"client": {"echo": {"address": server.address, "codec": codec, "timeout": 20}}}}}) as client:
+            with bee_core.build_client(
+                {
+                    "bee": {
+                        "rpc": {
+                            "client": {
+                                "echo": {"address": server.address, "codec": codec, "timeout": 20}
+                            }
+                        }
+                    }
+                }
+            ) as client:
                 echo = client.service("echo")
                 assert echo.echo(b"\x00") == expected
-                assert client.service("echo", Echo).photo(Photo(dt.datetime(2020, 1, 1, tzinfo=UTC), b"\xff")).pixels == b"\xff"
+                assert (
+                    client.service("echo", Echo)
+                    .photo(Photo(dt.datetime(2020, 1, 1, tzinfo=UTC), b"\xff"))
+                    .pixels
+                    == b"\xff"
+                )
                 with pytest.raises(InvalidArgument) as caught:
                     echo.photo({"taken": "soon", "pixels": b""})
                 assert caught.value.path == "$.photo.taken"

@@ -131,7 +131,11 @@ class TestContract(CodecContract):
 
 def test_a_method_of_one_message_sends_it_with_nothing_around_it():
     method = bound(buy)
-    assert method.encode_args((ORDER,), {}) == method.encode_args((), {"order": ORDER}) == (MESSAGE, ORDER.SerializeToString())
+    assert (
+        method.encode_args((ORDER,), {})
+        == method.encode_args((), {"order": ORDER})
+        == (MESSAGE, ORDER.SerializeToString())
+    )
     assert method.decode_args(MESSAGE, ORDER.SerializeToString()) == ((ORDER,), {})
 
 
@@ -162,7 +166,10 @@ def test_a_message_by_position_only_is_not_taken_by_name():
 
     method = bound(pick)
     assert carry(method, ORDER) == ([ORDER], {})
-    assert "takes by position only 'order'" in refused(method.encode_args, (), {"order": ORDER}).message
+    assert (
+        "takes by position only 'order'"
+        in refused(method.encode_args, (), {"order": ORDER}).message
+    )
 
 
 def test_a_message_with_a_default_may_be_left_out():
@@ -182,8 +189,13 @@ def test_another_value_in_the_place_of_the_message_is_refused_before_it_is_sent(
 
 def test_the_number_of_arguments_is_checked():
     assert "missing 'order'" in refused(bound(buy).encode_args, (), {}).message
-    assert "at most 1 argument by position, 2 were given" in refused(bound(buy).encode_args, (ORDER, ORDER), {}).message
-    assert "has no argument 'other'" in refused(bound(buy).encode_args, (), {"other": ORDER}).message
+    assert (
+        "at most 1 argument by position, 2 were given"
+        in refused(bound(buy).encode_args, (ORDER, ORDER), {}).message
+    )
+    assert (
+        "has no argument 'other'" in refused(bound(buy).encode_args, (), {"other": ORDER}).message
+    )
 
 
 def test_bytes_of_another_message_are_refused_with_the_path_of_the_field():
@@ -194,23 +206,39 @@ def test_bytes_of_another_message_are_refused_with_the_path_of_the_field():
 
 
 def test_a_missing_required_field_is_refused_on_both_sides_with_its_path():
-    for error in (refused(bound(ship).encode_args, (Parcel(),), {}), refused(bound(ship).decode_args, MESSAGE, b"")):
-        assert (error.path, error.message) == ("$.parcel.id", "$.parcel.id: required in a tests.old.Parcel, and missing")
+    for error in (
+        refused(bound(ship).encode_args, (Parcel(),), {}),
+        refused(bound(ship).decode_args, MESSAGE, b""),
+    ):
+        assert (error.path, error.message) == (
+            "$.parcel.id",
+            "$.parcel.id: required in a tests.old.Parcel, and missing",
+        )
     error = refused(bound(ship).encode_result, Parcel(id=1, parts=[Parcel()]))
     assert (error.path, error.executed) == ("$.parts[0].id", "yes")
 
 
 def test_a_number_that_a_closed_enum_does_not_know_is_refused():
-    assert refused(bound(ship).decode_args, MESSAGE, b"\x08\x01\x10\x09").message == "$.parcel.kind: 9 is not in the enum tests.old.Kind"
+    assert (
+        refused(bound(ship).decode_args, MESSAGE, b"\x08\x01\x10\x09").message
+        == "$.parcel.kind: 9 is not in the enum tests.old.Kind"
+    )
 
 
 def test_a_result_of_another_class_is_refused():
     error = refused(bound(buy).encode_result, {"total": 1.5})
-    assert (error.path, error.message, error.executed) == ("$", "$: expected Receipt, got dict", "yes")
+    assert (error.path, error.message, error.executed) == (
+        "$",
+        "$: expected Receipt, got dict",
+        "yes",
+    )
 
 
 def test_a_plain_result_where_a_message_is_expected_says_what_is_wrong():
-    assert "the other side has no such type for its result" in refused(bound(buy).decode_result, DYNAMIC.encode_result({"total": 1.5})).message
+    assert (
+        "the other side has no such type for its result"
+        in refused(bound(buy).decode_result, DYNAMIC.encode_result({"total": 1.5})).message
+    )
 
 
 def test_a_message_where_a_plain_result_is_expected_says_what_to_do():
@@ -222,7 +250,10 @@ def test_a_message_where_a_plain_result_is_expected_says_what_to_do():
 
 def test_a_method_that_does_not_take_one_message_refuses_a_bare_one():
     for method in (DYNAMIC, bound(add), bound(change)):
-        assert "one bare message" in refused(method.decode_args, MESSAGE, ORDER.SerializeToString()).message
+        assert (
+            "one bare message"
+            in refused(method.decode_args, MESSAGE, ORDER.SerializeToString()).message
+        )
 
 
 # ── messages beside plain values ──
@@ -232,23 +263,45 @@ def test_a_caller_without_an_interface_reaches_a_method_of_one_message():
     form, body = DYNAMIC.encode_args((ORDER,), {})
     assert form == POSITIONAL
     assert bound(buy).decode_args(form, body) == ((ORDER,), {})
-    assert bound(buy).decode_args(*DYNAMIC.encode_args((), {"order": ORDER})) == ((), {"order": ORDER})
-    assert refused(bound(buy).decode_args, *DYNAMIC.encode_args((Receipt(),), {})).message == "$.order: expected Order, got Receipt"
+    assert bound(buy).decode_args(*DYNAMIC.encode_args((), {"order": ORDER})) == (
+        (),
+        {"order": ORDER},
+    )
+    assert (
+        refused(bound(buy).decode_args, *DYNAMIC.encode_args((Receipt(),), {})).message
+        == "$.order: expected Order, got Receipt"
+    )
 
 
 def test_messages_and_plain_values_go_together():
     method = bound(change)
     assert carry(method, ORDER, 3) == ([ORDER, 3], {})
-    assert carry(method, ORDER, count=3, receipt=Receipt(total=2)) == ([ORDER], {"count": 3, "receipt": Receipt(total=2)})
-    assert method.decode_result(method.encode_result([Receipt(total=1), Receipt()])) == [Receipt(total=1), Receipt()]
+    assert carry(method, ORDER, count=3, receipt=Receipt(total=2)) == (
+        [ORDER],
+        {"count": 3, "receipt": Receipt(total=2)},
+    )
+    assert method.decode_result(method.encode_result([Receipt(total=1), Receipt()])) == [
+        Receipt(total=1),
+        Receipt(),
+    ]
 
 
 def test_a_message_of_another_class_beside_plain_values_is_refused_on_both_sides():
     method = bound(change)
-    for error in (refused(method.encode_args, (Receipt(), 3), {}), refused(method.decode_args, *DYNAMIC.encode_args((Receipt(), 3), {}))):
+    for error in (
+        refused(method.encode_args, (Receipt(), 3), {}),
+        refused(method.decode_args, *DYNAMIC.encode_args((Receipt(), 3), {})),
+    ):
         assert (error.path, error.message) == ("$.order", "$.order: expected Order, got Receipt")
-    for error in (refused(method.encode_result, [Receipt(), ORDER]), refused(method.decode_result, DYNAMIC.encode_result([Receipt(), ORDER]))):
-        assert (error.path, error.message, error.executed) == ("$[1]", "$[1]: expected Receipt, got Order", "yes")
+    for error in (
+        refused(method.encode_result, [Receipt(), ORDER]),
+        refused(method.decode_result, DYNAMIC.encode_result([Receipt(), ORDER])),
+    ):
+        assert (error.path, error.message, error.executed) == (
+            "$[1]",
+            "$[1]: expected Receipt, got Order",
+            "yes",
+        )
 
 
 @pytest.mark.parametrize(
@@ -280,13 +333,26 @@ def test_messages_in_containers_and_unions(hint, value):
 
 def test_a_message_that_a_union_does_not_name_is_refused():
     method = taking(list[Order | Receipt], int)
-    for error in (refused(method.encode_args, ([Line()], 1), {}), refused(method.decode_args, *DYNAMIC.encode_args(([Line()], 1), {}))):
+    for error in (
+        refused(method.encode_args, ([Line()], 1), {}),
+        refused(method.decode_args, *DYNAMIC.encode_args(([Line()], 1), {})),
+    ):
         assert error.message == "$.p0[0]: expected Order | Receipt, got Line"
 
 
 @pytest.mark.parametrize(
     "hint",
-    [*(NotData, list[NotData], dict[str, NotData | None], complex, type, dict[tuple[int, int], str]), *(Holder, list[Holder], Order | int, list[Order | str])],
+    [
+        *(
+            NotData,
+            list[NotData],
+            dict[str, NotData | None],
+            complex,
+            type,
+            dict[tuple[int, int], str],
+        ),
+        *(Holder, list[Holder], Order | int, list[Order | str]),
+    ],
     ids=str,
 )
 def test_a_type_that_cannot_be_carried_is_refused_when_the_method_is_bound(hint):
@@ -298,7 +364,8 @@ def test_a_type_that_cannot_be_carried_is_refused_when_the_method_is_bound(hint)
 
 def test_a_message_in_a_union_with_something_else_says_what_can_be():
     with pytest.raises(
-        TypeError, match=r"^f: the type \S*Order.* of its parameter p0 cannot be carried: only messages and None can be in a union with a message$"
+        TypeError,
+        match=r"^f: the type \S*Order.* of its parameter p0 cannot be carried: only messages and None can be in a union with a message$",
     ):
         taking(Order | int)
 
@@ -317,7 +384,12 @@ def test_a_record_that_holds_a_message_under_any_is_refused_when_it_is_sent():
 
 def test_the_forms_of_arguments():
     for method in (DYNAMIC, bound(add)):
-        for args, kwargs, form in (((1, 2), {}, POSITIONAL), ((), {"a": 1, "b": 2}, NAMED), ((1,), {"b": 2}, MIXED), ((1,), {}, POSITIONAL)):
+        for args, kwargs, form in (
+            ((1, 2), {}, POSITIONAL),
+            ((), {"a": 1, "b": 2}, NAMED),
+            ((1,), {"b": 2}, MIXED),
+            ((1,), {}, POSITIONAL),
+        ):
             found, body = method.encode_args(args, kwargs)
             assert found == form
             message = Arguments.FromString(body)
@@ -330,23 +402,39 @@ def test_a_call_without_arguments_has_no_bytes():
 
 
 def test_a_result_is_a_result():
-    assert bound(add).encode_result(3) == Result(value=Value(integer=3)).SerializeToString() == bytes.fromhex("c23e021806")
+    assert (
+        bound(add).encode_result(3)
+        == Result(value=Value(integer=3)).SerializeToString()
+        == bytes.fromhex("c23e021806")
+    )
 
 
 @pytest.mark.parametrize(
-    ("form", "body"), [(POSITIONAL, Arguments(named=[{"key": "a", "value": {"integer": 1}}])), (NAMED, Arguments(positional=[{"integer": 1}]))]
+    ("form", "body"),
+    [
+        (POSITIONAL, Arguments(named=[{"key": "a", "value": {"integer": 1}}])),
+        (NAMED, Arguments(positional=[{"integer": 1}])),
+    ],
 )
 def test_a_body_that_is_not_of_its_form_is_refused(form, body):
-    assert "holds one kind" in refused(bound(add).decode_args, form, body.SerializeToString()).message
+    assert (
+        "holds one kind" in refused(bound(add).decode_args, form, body.SerializeToString()).message
+    )
 
 
 def test_bytes_of_something_else_are_refused():
     for body in (b"[1,2]", ORDER.SerializeToString(), b"\x93\x01\x02\x03", b"\x0a\x02\x32\xff"):
-        assert "not the bytes of a bee.v1.Arguments" in refused(bound(add).decode_args, POSITIONAL, body).message
+        assert (
+            "not the bytes of a bee.v1.Arguments"
+            in refused(bound(add).decode_args, POSITIONAL, body).message
+        )
 
 
 def test_all_kinds_of_parameters_reach_the_handler():
-    assert carry(bound(odd), 1, "x", 2.5, 3, only=True, extra=9) == ([1, "x", 2.5, 3.0], {"only": True, "extra": 9})
+    assert carry(bound(odd), 1, "x", 2.5, 3, only=True, extra=9) == (
+        [1, "x", 2.5, 3.0],
+        {"only": True, "extra": 9},
+    )
 
 
 @pytest.mark.parametrize(
@@ -422,10 +510,16 @@ def test_typed_values_come_back_as_they_were(hint, value):
 )
 def test_what_is_of_another_type_is_refused_on_both_sides(hint, value):
     method = taking(hint, result=hint)
-    for error in (refused(method.encode_args, (value,), {}), refused(method.decode_args, *DYNAMIC.encode_args((value,), {}))):
+    for error in (
+        refused(method.encode_args, (value,), {}),
+        refused(method.decode_args, *DYNAMIC.encode_args((value,), {})),
+    ):
         assert error.path.startswith("$.p0")
         assert error.executed == "no"
-    for error in (refused(method.encode_result, value), refused(method.decode_result, DYNAMIC.encode_result(value))):
+    for error in (
+        refused(method.encode_result, value),
+        refused(method.decode_result, DYNAMIC.encode_result(value)),
+    ):
         assert error.path.startswith("$")
         assert error.executed == "yes"
 
@@ -437,13 +531,19 @@ def test_an_integer_will_do_for_a_float():
 
 def test_the_message_of_a_wrong_type_has_path_expected_and_found():
     bad = Basket([Item("a", 1), Item("b", "x")])
-    assert refused(bound(place).encode_args, (bad, 1), {}).message == "$.order.lines[1].qty: expected int, got str"
+    assert (
+        refused(bound(place).encode_args, (bad, 1), {}).message
+        == "$.order.lines[1].qty: expected int, got str"
+    )
     error = refused(bound(place).encode_result, bad)
     assert (error.path, error.executed) == ("$.lines[1].qty", "yes")
 
 
 def test_a_number_that_an_enum_does_not_know_is_refused():
-    assert refused(taking(list[Level]).decode_args, *DYNAMIC.encode_args(([1, 9],), {})).path == "$.p0[1]"
+    assert (
+        refused(taking(list[Level]).decode_args, *DYNAMIC.encode_args(([1, 9],), {})).path
+        == "$.p0[1]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -478,7 +578,10 @@ def test_a_value_nested_without_bound_is_refused_at_once():
     endless.append(endless)
     for value in (deep(33), deep(100_000), endless):
         for method in (DYNAMIC, taking(list, int)):
-            assert "nested too deeply, or refers to itself" in refused(method.encode_args, (value, 1), {}).message
+            assert (
+                "nested too deeply, or refers to itself"
+                in refused(method.encode_args, (value, 1), {}).message
+            )
         assert "nested too deeply" in refused(taking(list[Any]).encode_result, value).message
         assert refused(taking(Tree).encode_args, (value,), {}).path.startswith("$.p0")
 
@@ -500,7 +603,9 @@ def _varint(number):
 
 
 def test_a_message_of_a_class_that_is_not_known_here_is_refused():
-    body = Arguments(positional=[{"list": {"items": [{"message": {"type_url": "x/shop.Basket"}}]}}]).SerializeToString()
+    body = Arguments(
+        positional=[{"list": {"items": [{"message": {"type_url": "x/shop.Basket"}}]}}]
+    ).SerializeToString()
     error = refused(bound(add).decode_args, POSITIONAL, body)
     assert error.path == "$.a[0]"
     assert "'shop.Basket', which this program does not know" in error.message
@@ -514,14 +619,25 @@ def test_an_error_in_a_record_s_own_check_is_an_invalid_argument():
         def __attrs_post_init__(self):
             raise KeyError("never")
 
-    assert "KeyError" in refused(taking(Picky).decode_args, *DYNAMIC.encode_args(({"x": 1},), {})).message
+    assert (
+        "KeyError"
+        in refused(taking(Picky).decode_args, *DYNAMIC.encode_args(({"x": 1},), {})).message
+    )
 
 
 # ── properties ──
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 METHODS = [
@@ -565,7 +681,12 @@ def test_random_bytes_give_a_value_or_invalid_argument(form, body):
 
 
 @settings(deadline=None)
-@given(st.integers(0, 3), st.sampled_from(VALID), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4), st.integers(0, 200))
+@given(
+    st.integers(0, 3),
+    st.sampled_from(VALID),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4),
+    st.integers(0, 200),
+)
 def test_mutated_bytes_give_a_value_or_invalid_argument(form, body, changes, length):
     mutated = bytearray(body)
     for where, byte in changes:
@@ -574,11 +695,16 @@ def test_mutated_bytes_give_a_value_or_invalid_argument(form, body, changes, len
 
 
 @settings(deadline=None)
-@given(st.lists(PLAIN, max_size=4), st.dictionaries(st.sampled_from(["a", "b", "order", "only"]), PLAIN, max_size=3))
+@given(
+    st.lists(PLAIN, max_size=4),
+    st.dictionaries(st.sampled_from(["a", "b", "order", "only"]), PLAIN, max_size=3),
+)
 def test_client_and_server_agree_on_what_fits(args, kwargs):
     form, body = DYNAMIC.encode_args(tuple(args), kwargs)
     for method in METHODS[1:]:
-        assert outcome(method.encode_args, tuple(args), kwargs) == outcome(method.decode_args, form, body)
+        assert outcome(method.encode_args, tuple(args), kwargs) == outcome(
+            method.decode_args, form, body
+        )
 
 
 def outcome(function, *args):
@@ -613,7 +739,11 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def test_small_bytes_do_not_become_much_memory():
-    grown = int(subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=50).stdout)
+    grown = int(
+        subprocess.run(
+            [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=50
+        ).stdout
+    )
     assert grown < 250, f"bodies of 2 MB took {grown} MB"
 
 
@@ -638,7 +768,9 @@ def test_without_protobuf_the_error_says_what_to_install():
         "try: bee_core.build_client({'bee': {'rpc': {'client': {'x': {'codec': 'protobuf', 'address': 'a:1'}}}}})\n"
         "except bee_core.errors.PluginError as error: print(error)"
     )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
     assert "pip install 'bee-rpc[protobuf]'" in said
 
 
@@ -661,20 +793,59 @@ class Shop:
 
 
 def test_a_client_and_a_server_speak_protobuf():
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "shop", "address": "127.0.0.1:0", "codecs": ["protobuf", "json"]}}}})
+    server = bee_core.build_server(
+        {
+            "bee": {
+                "rpc": {
+                    "server": {
+                        "name": "shop",
+                        "address": "127.0.0.1:0",
+                        "codecs": ["protobuf", "json"],
+                    }
+                }
+            }
+        }
+    )
     with pytest.raises(TypeError, match="buy: the type Receipt of its result cannot be carried"):
         server.add(Shop())  # json cannot
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "shop", "address": "127.0.0.1:0", "codecs": ["protobuf"]}}}})
+    server = bee_core.build_server(
+        {
+            "bee": {
+                "rpc": {
+                    "server": {"name": "shop", "address": "127.0.0.1:0", "codecs": ["protobuf"]}
+                }
+            }
+        }
+    )
     server.add(Shop())
     with server.in_thread():
-        config = {"bee": {"rpc": {"client": {"shop": {"address": server.address, "codec": "protobuf", "timeout": 10}}}}}
+        config = {
+            "bee": {
+                "rpc": {
+                    "client": {
+                        "shop": {"address": server.address, "codec": "protobuf", "timeout": 10}
+                    }
+                }
+            }
+        }
         with bee_core.build_client(config) as client:
             shop, typed = client.service("shop"), client.service("shop", Shop)
-            value = {"n": None, "i": 2**64 - 1, "f": 1.0, "b": b"\x00", "l": [1, "a"], 7: float("inf")}
+            value = {
+                "n": None,
+                "i": 2**64 - 1,
+                "f": 1.0,
+                "b": b"\x00",
+                "l": [1, "a"],
+                7: float("inf"),
+            }
             assert shop.echo(value) == value
             assert (shop.add(1), shop.add(1, b=2), typed.add(a=1, b=2)) == (6, 3, 3)
             assert typed.buy(ORDER) == Receipt(total=10.5, note=1)
-            assert typed.change(ORDER, 2) == shop.change(ORDER, count=2) == [Receipt(total=7), Receipt(total=7)]
+            assert (
+                typed.change(ORDER, 2)
+                == shop.change(ORDER, count=2)
+                == [Receipt(total=7), Receipt(total=7)]
+            )
             with pytest.raises(InvalidArgument, match="call it through an interface"):
                 shop.buy(ORDER)
             with pytest.raises(InvalidArgument, match="expected Receipt, got str") as caught:
@@ -683,5 +854,11 @@ def test_a_client_and_a_server_speak_protobuf():
 
 
 def test_the_signature_of_a_parameter_of_any_number_of_messages():
-    method = ProtobufCodec().bind(Signature("f", (Parameter("orders", inspect.Parameter.VAR_POSITIONAL, Order, required=False),), None))
+    method = ProtobufCodec().bind(
+        Signature(
+            "f",
+            (Parameter("orders", inspect.Parameter.VAR_POSITIONAL, Order, required=False),),
+            None,
+        )
+    )
     assert carry(method, ORDER, ORDER) == ([ORDER, ORDER], {})

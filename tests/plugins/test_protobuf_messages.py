@@ -33,14 +33,19 @@ def test_only_an_instance_of_the_class_is_written(value):
         ORDERS.write(value)
 
 
-@pytest.mark.parametrize("body", [b"\x08", b"\xff" * 20, b"\x12\x02\xff\xfe", b"\x12\x7f", b"\x00\x00", b"[1,2]"])
+@pytest.mark.parametrize(
+    "body", [b"\x08", b"\xff" * 20, b"\x12\x02\xff\xfe", b"\x12\x7f", b"\x00\x00", b"[1,2]"]
+)
 def test_bytes_that_are_no_message_are_a_fault(body):
     assert fault(ORDERS, body).message.startswith("not the bytes of a tests.new.Order")
 
 
 def test_a_field_of_another_shape_shows_the_bytes_of_another_message():
     found = fault(ORDERS, Receipt(total=1.5).SerializeToString())
-    assert (found.path, found.message) == (".id", "not as a tests.new.Order has it on the wire: these are the bytes of another message")
+    assert (found.path, found.message) == (
+        ".id",
+        "not as a tests.new.Order has it on the wire: these are the bytes of another message",
+    )
     assert fault(ORDERS, Receipt(note=3).SerializeToString()).path == ".note"
     assert fault(MessageType(Receipt), ORDER.SerializeToString()).path == ".total"
 
@@ -95,14 +100,25 @@ def test_text_that_is_not_utf8_is_a_fault_where_protobuf_lets_it_pass_too(body, 
 
 def test_a_missing_required_field_is_named_with_its_path():
     found = fault(PARCELS, b"\x08\x01\x22\x00")
-    assert (found.path, found.message) == (".parts[0].id", "required in a tests.old.Parcel, and missing")
+    assert (found.path, found.message) == (
+        ".parts[0].id",
+        "required in a tests.old.Parcel, and missing",
+    )
     with pytest.raises(Fault, match=r"required in a tests\.old\.Parcel, and missing"):
         PARCELS.write(Parcel(kind=1))
 
 
 def test_a_complete_message_of_proto2_passes():
     parcel = Parcel(
-        id=1, kind=1, kinds=[0, 1], tags=["a"], note="x", texts={"a": "b"}, parts=[Parcel(id=2)], named={"x": Parcel(id=3, kind=0)}, part=Parcel(id=4)
+        id=1,
+        kind=1,
+        kinds=[0, 1],
+        tags=["a"],
+        note="x",
+        texts={"a": "b"},
+        parts=[Parcel(id=2)],
+        named={"x": Parcel(id=3, kind=0)},
+        part=Parcel(id=4),
     )
     assert PARCELS.read(PARCELS.write(parcel)) == parcel
 
@@ -129,4 +145,6 @@ def test_messages_nested_without_bound_are_refused_by_who_reads_them():
 
 
 def test_messages_of_protobuf_itself_are_messages_like_others():
-    assert MessageType(Timestamp).read(Timestamp(seconds=5).SerializeToString()) == Timestamp(seconds=5)
+    assert MessageType(Timestamp).read(Timestamp(seconds=5).SerializeToString()) == Timestamp(
+        seconds=5
+    )

@@ -90,9 +90,33 @@ def nested_dict(depth, key="k"):
 @pytest.mark.parametrize(
     "value",
     [
-        *(None, True, False, 0, -1, 2**63 - 1, -(2**63), 2**63, 2**64 - 1, 0.0, -0.0, 1.0, 5e-324, math.nan, math.inf, -math.inf),
+        *(
+            None,
+            True,
+            False,
+            0,
+            -1,
+            2**63 - 1,
+            -(2**63),
+            2**63,
+            2**64 - 1,
+            0.0,
+            -0.0,
+            1.0,
+            5e-324,
+            math.nan,
+            math.inf,
+            -math.inf,
+        ),
         *("", "h\u00e9llo \U0001f41d\x00", b"", b"\x00\xff", [], {}, [[]], [{}], {"": {}}),
-        *([1, 2, 3], [1.0, math.nan], ["a", ""], [True, False], [None, None], [1, 1.0, True, "1", b"1", None]),
+        *(
+            [1, 2, 3],
+            [1.0, math.nan],
+            ["a", ""],
+            [True, False],
+            [None, None],
+            [1, 1.0, True, "1", b"1", None],
+        ),
         *([2**63, 1], [2**64 - 1], [-(2**63), 2**63 - 1]),
         {"z": 1, "a": 2, "m": [1]},
         {1: "a", "1": "b"},
@@ -106,9 +130,19 @@ def test_plain_values_come_back_as_they_were(value):
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text()
+    | st.binary(max_size=8),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.none() | st.integers(-(2**63), 2**64 - 1) | st.text() | st.binary(max_size=4), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.none() | st.integers(-(2**63), 2**64 - 1) | st.text() | st.binary(max_size=4),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=15,
 )
@@ -177,7 +211,11 @@ def test_subclasses_go_as_what_they_are_at_heart():
     assert same(carried({Name("k"): 1, Count(7): 2}), {"k": 1, 7: 2})
 
 
-@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, [1, 2**64], {2**64: 1}, [10**5000]], ids=["above", "below", "list", "key", "huge"])
+@pytest.mark.parametrize(
+    "value",
+    [2**64, -(2**63) - 1, [1, 2**64], {2**64: 1}, [10**5000]],
+    ids=["above", "below", "list", "key", "huge"],
+)
 def test_an_integer_over_64_bits_is_refused(value):
     with pytest.raises(ValueError, match="an integer that does not fit into 64 bits"):
         written(value)
@@ -197,7 +235,9 @@ def test_what_is_no_data_is_refused(value):
 
 @pytest.mark.parametrize("key", [(1, 2), Point(1, 2), frozenset([1])])
 def test_a_container_is_no_key(key):
-    with pytest.raises(TypeError, match="a key is text, a number, bytes, None, an enum, a date or a UUID"):
+    with pytest.raises(
+        TypeError, match="a key is text, a number, bytes, None, an enum, a date or a UUID"
+    ):
         written({key: 1})
 
 
@@ -268,11 +308,22 @@ def test_lists_of_one_kind_may_also_come_as_plain_lists():
 
 def test_a_map_may_be_declared_as_a_map_of_protobuf():
     entry, pair = value_pb2.Entry.DESCRIPTOR, value_pb2.Pair.DESCRIPTOR
-    assert [(field.name, field.number) for field in entry.fields] == [(field.name, field.number) for field in pair.fields] == [("key", 1), ("value", 2)]
+    assert (
+        [(field.name, field.number) for field in entry.fields]
+        == [(field.name, field.number) for field in pair.fields]
+        == [("key", 1), ("value", 2)]
+    )
 
 
 def test_of_a_key_that_is_there_twice_the_last_one_counts():
-    message = Value(map={"entries": [{"key": "a", "value": {"integer": 1}}, {"key": "a", "value": {"integer": 2}}]})
+    message = Value(
+        map={
+            "entries": [
+                {"key": "a", "value": {"integer": 1}},
+                {"key": "a", "value": {"integer": 2}},
+            ]
+        }
+    )
     assert read(message) == {"a": 2}
 
 
@@ -286,8 +337,13 @@ def test_a_value_without_a_kind_is_a_fault_with_its_path():
     no_kind = "a value without a kind, or of one that only a newer version knows"
     assert fault(Value()) == ("", no_kind)
     assert fault(Value.FromString(b"\xfa\x01\x00")) == ("", no_kind)
-    inner = {"list": {"items": [{"integer": 1}, {"map": {"entries": [{"key": "a b", "value": {}}]}}]}}
-    assert fault(Value(map={"entries": [{"key": "x", "value": inner}]})) == (".x[1]['a b']", no_kind)
+    inner = {
+        "list": {"items": [{"integer": 1}, {"map": {"entries": [{"key": "a b", "value": {}}]}}]}
+    }
+    assert fault(Value(map={"entries": [{"key": "x", "value": inner}]})) == (
+        ".x[1]['a b']",
+        no_kind,
+    )
     assert fault(Value(pairs={"pairs": [{"key": {"integer": 3}, "value": {}}]})) == ("[3]", no_kind)
 
 
@@ -305,7 +361,10 @@ def test_a_key_that_cannot_be_one_is_a_fault(key):
 def test_a_message_of_an_unknown_class_is_a_fault_that_says_what_to_do():
     message = Value()
     message.message.type_url = "type.googleapis.com/shop.Basket"
-    assert fault(message) == ("", "a message 'shop.Basket', which this program does not know; import the module that protoc made of it")
+    assert fault(message) == (
+        "",
+        "a message 'shop.Basket', which this program does not know; import the module that protoc made of it",
+    )
 
 
 def test_a_message_with_bytes_of_another_is_a_fault():
@@ -338,7 +397,18 @@ def test_the_generated_module_agrees_with_the_proto(tmp_path):
     root = importlib.resources.files("bee_plugins.codecs")
     google = importlib.resources.files("grpc_tools") / "_proto"
     made = tmp_path / "made"
-    assert protoc.main(["protoc", f"-I{root}", f"-I{google}", f"--descriptor_set_out={made}", str(root / "bee/v1/value.proto")]) == 0
+    assert (
+        protoc.main(
+            [
+                "protoc",
+                f"-I{root}",
+                f"-I{google}",
+                f"--descriptor_set_out={made}",
+                str(root / "bee/v1/value.proto"),
+            ]
+        )
+        == 0
+    )
     (described,) = descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes()).file
     for message in described.message_type:
         for field in message.field:
@@ -349,9 +419,13 @@ def test_the_generated_module_agrees_with_the_proto(tmp_path):
 
 
 def test_the_generated_module_asks_for_no_newer_protobuf_than_bee_does():
-    source = (importlib.resources.files("bee_plugins.codecs") / "bee/v1/value_pb2.py").read_text(encoding="utf-8")
+    source = (importlib.resources.files("bee_plugins.codecs") / "bee/v1/value_pb2.py").read_text(
+        encoding="utf-8"
+    )
     assert "Protobuf Python Version: 5.26" in source
-    assert "runtime_version" not in source  # later compilers check that the library is no older than they are
+    assert (
+        "runtime_version" not in source
+    )  # later compilers check that the library is no older than they are
 
 
 def test_records_of_msgspec_are_records():

@@ -64,7 +64,10 @@ def test_a_name_that_does_not_exist_is_said(monkeypatch):
 def test_the_next_address_is_tried_when_the_first_refuses(listener, monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in (closed.getsockname(), listener.getsockname())]
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", place)
+            for place in (closed.getsockname(), listener.getsockname())
+        ]
         monkeypatch.setattr(tcp, "resolve", lambda *_: addresses)
         with TcpTransport().dial("tcp://svc.example:9000", 5.0) as sock:
             assert sock.getpeername() == listener.getsockname()

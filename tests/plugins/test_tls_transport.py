@@ -48,7 +48,9 @@ def wrong(options):
 @pytest.mark.parametrize("option", ["cert", "key", "ca"])
 def test_a_file_that_is_missing_is_an_error_at_the_option(ca, tmp_path, option):
     cert, key = ca.issue("own")
-    files = {"cert": str(cert), "key": str(key), "ca": str(ca.file)} | {option: str(tmp_path / "missing.pem")}
+    files = {"cert": str(cert), "key": str(key), "ca": str(ca.file)} | {
+        option: str(tmp_path / "missing.pem")
+    }
     error = wrong(files)
     assert error.path == f"bee.rpc.client.calc.transport.options.{option}"
     assert "missing.pem cannot be read: no such file" in error.message
@@ -89,7 +91,11 @@ def test_the_key_may_stand_behind_its_certificate(ca, tmp_path):
 def encrypted(ca):
     cert, key = ca.issue("own")
     private = serialization.load_pem_private_key(key.read_bytes(), None)
-    how = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"open sesame"))
+    how = (
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"open sesame"),
+    )
     key.write_bytes(private.private_bytes(*how))
     return {"cert": str(cert), "key": str(key)}
 
@@ -98,7 +104,9 @@ def test_an_encrypted_key_is_opened_with_its_password(encrypted):
     made({**encrypted, "key_password": "open sesame"})
 
 
-def test_an_encrypted_key_without_its_password_is_an_error_and_nobody_is_asked_at_the_terminal(encrypted):
+def test_an_encrypted_key_without_its_password_is_an_error_and_nobody_is_asked_at_the_terminal(
+    encrypted,
+):
     error = wrong(encrypted)
     assert error.path.endswith(".options.key_password")
     assert "state its password" in error.message
@@ -182,7 +190,9 @@ def ends(ca):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*ca.issue("server"))
     served = []
-    thread = threading.Thread(target=lambda: served.append(context.wrap_socket(theirs, server_side=True)))
+    thread = threading.Thread(
+        target=lambda: served.append(context.wrap_socket(theirs, server_side=True))
+    )
     thread.start()
     client = client_context(TlsOptions(ca=ca.file)).wrap_socket(ours, server_hostname="127.0.0.1")
     thread.join()
@@ -290,7 +300,9 @@ def test_a_detached_socket_says_nothing(ends):
     client, server = ends
     server.suppress_ragged_eofs = False
     os.close(client.detach())
-    with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):  # the latter where the tickets were not read
+    with pytest.raises(
+        (ssl.SSLEOFError, ConnectionResetError)
+    ):  # the latter where the tickets were not read
         server.recv(100)
 
 
@@ -318,7 +330,9 @@ def test_when_openssl_has_to_write_in_order_to_read_the_poll_waits_for_that(ends
 
 
 def connection_of(ends, ca):
-    settings = ChannelSettings(service="calc", codec="json", compressor=None, max_body=1000, clock=time.monotonic)
+    settings = ChannelSettings(
+        service="calc", codec="json", compressor=None, max_body=1000, clock=time.monotonic
+    )
     transport = TlsTransport(TlsOptions(ca=ca.file))
     channel = transport.channel(Node("a", "tls://127.0.0.1:1"), settings)
     return transport.connection(channel, ends[0])
@@ -370,11 +384,24 @@ def ssl_error(reason, cls=ssl.SSLError):
 def test_a_server_that_does_not_want_this_client_is_not_asked_again_and_not_blamed(reason):
     error = explained(ssl_error(reason))
     for failure in (refused(error), lost(error, greeted=False)):
-        assert (failure.kind, failure.executed, failure.retry, failure.blame) == ("unauthenticated", "no", "never", "caller")
+        assert (failure.kind, failure.executed, failure.retry, failure.blame) == (
+            "unauthenticated",
+            "no",
+            "never",
+            "caller",
+        )
         assert "state cert and key" in failure.message
 
 
-@pytest.mark.parametrize("reason", ["DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "TLSV1_ALERT_INTERNAL_ERROR", "SSLV3_ALERT_BAD_RECORD_MAC", "WRONG_VERSION_NUMBER"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
+        "TLSV1_ALERT_INTERNAL_ERROR",
+        "SSLV3_ALERT_BAD_RECORD_MAC",
+        "WRONG_VERSION_NUMBER",
+    ],
+)
 def test_what_breaks_a_connection_after_the_handshake_leaves_open_whether_a_request_ran(reason):
     failure = lost(turned_away(ssl_error(reason)), greeted=False)
     assert (failure.kind, failure.executed, failure.blame) == ("unavailable", "maybe", "node")
@@ -402,10 +429,23 @@ def test_the_same_alert_after_the_servers_first_word_proves_nothing():
     assert (failure.kind, failure.executed) == ("unavailable", "maybe")
 
 
-@pytest.mark.parametrize("reason", ["WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "TLSV1_ALERT_INTERNAL_ERROR"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "WRONG_VERSION_NUMBER",
+        "UNSUPPORTED_PROTOCOL",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "TLSV1_ALERT_INTERNAL_ERROR",
+    ],
+)
 def test_any_other_handshake_that_fails_is_the_nodes_fault_and_tried_elsewhere(reason):
     failure = refused(explained(ssl_error(reason)))
-    assert (failure.kind, failure.executed, failure.retry, failure.blame) == ("unavailable", "no", "other", "node")
+    assert (failure.kind, failure.executed, failure.retry, failure.blame) == (
+        "unavailable",
+        "no",
+        "other",
+        "node",
+    )
 
 
 def test_an_end_in_the_middle_of_a_handshake_is_a_connection_that_did_not_come_about():

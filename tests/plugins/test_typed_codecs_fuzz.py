@@ -34,7 +34,9 @@ class Colour(enum.Enum):
 
 # ── generated types: pairs of a hint and a strategy for its values ──
 
-OFFSETS = st.none() | st.integers(-1439, 1439).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))
+OFFSETS = st.none() | st.integers(-1439, 1439).map(
+    lambda minutes: dt.timezone(dt.timedelta(minutes=minutes))
+)
 MOMENTS = st.datetimes(dt.datetime(2, 1, 1), dt.datetime(9998, 1, 1), timezones=OFFSETS)  # noqa: DTZ001
 INTEGERS = st.integers(-(2**63), 2**64 - 1)
 LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
@@ -55,7 +57,9 @@ LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
 numbers = itertools.count()
 
 
-def record(form: str, parts: list[tuple[Any, st.SearchStrategy[Any]]]) -> tuple[Any, st.SearchStrategy[Any]]:
+def record(
+    form: str, parts: list[tuple[Any, st.SearchStrategy[Any]]]
+) -> tuple[Any, st.SearchStrategy[Any]]:
     name = f"{form.capitalize()}{next(numbers)}"
     hints = {f"f{next(numbers)}": hint for hint, _ in parts}
     fields = list(hints.items())
@@ -77,7 +81,9 @@ def records(parts: Any, *forms: str) -> Any:
     return st.builds(record, st.sampled_from(forms), st.lists(parts, min_size=1, max_size=3))
 
 
-def union(parts: list[tuple[Any, st.SearchStrategy[Any]]], optional: bool) -> tuple[Any, st.SearchStrategy[Any]]:
+def union(
+    parts: list[tuple[Any, st.SearchStrategy[Any]]], optional: bool
+) -> tuple[Any, st.SearchStrategy[Any]]:
     hints = [hint for hint, _ in parts] + ([None] if optional else [])
     values = [strategy for _, strategy in parts] + ([st.none()] if optional else [])
     return Union.__getitem__(tuple(hints)), st.one_of(values)
@@ -87,9 +93,21 @@ def wider(parts: Any) -> Any:
     objects = records(parts, "dataclass", "attrs", "struct", "typed_dict")
     return st.one_of(
         parts.map(lambda part: (list[part[0]], st.lists(part[1], max_size=3))),
-        parts.map(lambda part: (dict[str, part[0]], st.dictionaries(st.text(max_size=4), part[1], max_size=3))),
-        parts.map(lambda part: (dict[int, part[0]], st.dictionaries(INTEGERS, part[1], max_size=3))),
-        st.lists(parts, min_size=1, max_size=3).map(lambda some: (tuple[tuple(hint for hint, _ in some)], st.tuples(*[values for _, values in some]))),  # type: ignore[misc]
+        parts.map(
+            lambda part: (
+                dict[str, part[0]],
+                st.dictionaries(st.text(max_size=4), part[1], max_size=3),
+            )
+        ),
+        parts.map(
+            lambda part: (dict[int, part[0]], st.dictionaries(INTEGERS, part[1], max_size=3))
+        ),
+        st.lists(parts, min_size=1, max_size=3).map(
+            lambda some: (
+                tuple[tuple(hint for hint, _ in some)],
+                st.tuples(*[values for _, values in some]),
+            )
+        ),  # type: ignore[misc]
         records(parts, "dataclass", "attrs", "struct", "typed_dict", "named_tuple"),
         st.builds(union, st.lists(objects, min_size=2, max_size=3), st.booleans()),
         st.builds(union, st.lists(objects, min_size=1, max_size=1), st.just(True)),
@@ -98,13 +116,25 @@ def wider(parts: Any) -> Any:
 
 TYPES = st.recursive(st.sampled_from(LEAVES), wider, max_leaves=8)
 PLAIN = st.recursive(
-    st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6) | st.sampled_from(["Cat", "Dog"]),
+    st.none()
+    | st.booleans()
+    | INTEGERS
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=6)
+    | st.sampled_from(["Cat", "Dog"]),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["$type", "name", "lives", "pet", "kids", "a"]) | st.text(max_size=4), inner, max_size=4)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["$type", "name", "lives", "pet", "kids", "a"]) | st.text(max_size=4),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=10,
 )
-thoroughly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+thoroughly = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @with_all_codecs
@@ -124,7 +154,9 @@ def test_a_damaged_body_of_any_type_gives_a_value_or_invalid_argument(codec, dat
     form, body = method.encode_args((data.draw(values),), {})
     for _ in range(8):
         damaged = bytearray(body)
-        for place, byte in data.draw(st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=3)):
+        for place, byte in data.draw(
+            st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=3)
+        ):
             damaged[place] = byte
         check([method], form, bytes(damaged[: data.draw(st.integers(0, len(body)))]))
 
@@ -155,7 +187,9 @@ class Owner(TypedDict):
     a: bytes
 
 
-def adopt(pet: Cat | Dog | None, *rest: Owner, by: dict[str, Cat | Dog | list[Fish]] | None = None) -> list[Cat | Dog]:
+def adopt(
+    pet: Cat | Dog | None, *rest: Owner, by: dict[str, Cat | Dog | list[Fish]] | None = None
+) -> list[Cat | Dog]:
     return []
 
 
@@ -164,17 +198,27 @@ def feed(pet: Owner | Cat, a: int = 1, name: str = "") -> Owner | Cat | None:
 
 
 METHODS = {
-    name: [codec.bind(Signature.dynamic("anything")), *(codec.bind(Signature.of(function, function.__name__)) for function in (adopt, feed))]
+    name: [
+        codec.bind(Signature.dynamic("anything")),
+        *(codec.bind(Signature.of(function, function.__name__)) for function in (adopt, feed)),
+    ]
     for name, codec in CODECS.items()
 }
 VALID = {
     name: [
         methods[1].encode_args(
             (Dog("Rex", [Cat("Tom"), None, Dog("Ace")]), {"pet": Cat("x"), "a": b"\xff"}),
-            {"by": {"a": Cat("y"), "b": [Fish("w", dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc))]}},
+            {
+                "by": {
+                    "a": Cat("y"),
+                    "b": [Fish("w", dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc))],
+                }
+            },
         ),
         methods[1].encode_args((None,), {}),
-        methods[2].encode_args(({"pet": Fish("w", dt.datetime.now(dt.timezone.utc)), "a": b""},), {"a": 3}),
+        methods[2].encode_args(
+            ({"pet": Fish("w", dt.datetime.now(dt.timezone.utc)), "a": b""},), {"a": 3}
+        ),
         methods[2].encode_args((), {"pet": Cat("x"), "name": "y"}),
         (POSITIONAL, methods[1].encode_result([Cat("x"), Dog("y")])),
         (POSITIONAL, methods[2].encode_result({"pet": Dog("y"), "a": b"1"})),
@@ -198,7 +242,11 @@ def test_random_bytes_give_a_value_or_invalid_argument(name, form, body):
 
 
 @formats
-@given(data=st.data(), changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4), length=st.integers(0, 200))
+@given(
+    data=st.data(),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),
+    length=st.integers(0, 200),
+)
 def test_mutated_and_truncated_bodies_give_a_value_or_invalid_argument(name, data, changes, length):
     form, body = data.draw(st.sampled_from(VALID[name]))
     mutated = bytearray(body)
@@ -208,12 +256,19 @@ def test_mutated_and_truncated_bodies_give_a_value_or_invalid_argument(name, dat
 
 
 @formats
-@given(args=st.lists(PLAIN, max_size=3), kwargs=st.dictionaries(st.sampled_from(["pet", "by", "a", "name", "x"]), PLAIN, max_size=3))
+@given(
+    args=st.lists(PLAIN, max_size=3),
+    kwargs=st.dictionaries(st.sampled_from(["pet", "by", "a", "name", "x"]), PLAIN, max_size=3),
+)
 def test_values_of_the_wrong_shape_are_refused_alike_by_client_and_server(name, args, kwargs):
     dynamic, *typed = METHODS[name]
     form, body = dynamic.encode_args(tuple(args), kwargs)
     for method in typed:
-        agree(outcome(method.encode_args, tuple(args), kwargs), outcome(method.decode_args, form, body), [args, kwargs])
+        agree(
+            outcome(method.encode_args, tuple(args), kwargs),
+            outcome(method.decode_args, form, body),
+            [args, kwargs],
+        )
     check(METHODS[name], form, body)
 
 

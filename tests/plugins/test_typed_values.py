@@ -12,7 +12,19 @@ import sys
 import uuid
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    Optional,
+    TypedDict,
+    TypeVar,
+    Union,
+)
 
 import attrs
 import msgspec
@@ -219,12 +231,24 @@ def test_values_of_every_kind_of_type_come_back_as_they_were(codec, hint, value)
 @pytest.mark.parametrize(
     ("hint", "value", "message"),
     [
-        (Order, {"lines": [{"name": "a", "qty": 1}, {"name": "b", "qty": "two"}]}, "$.p.lines[1].qty: expected int, got str"),
+        (
+            Order,
+            {"lines": [{"name": "a", "qty": 1}, {"name": "b", "qty": "two"}]},
+            "$.p.lines[1].qty: expected int, got str",
+        ),
         (Order, {"lines": [], "colour": "green"}, "$.p.colour: invalid enum value 'green'"),
         (Order, {}, "$.p: object missing required field lines"),
         (Box[Line], {"content": {"name": "a"}}, "$.p.content: object missing required field qty"),
-        (Pair[str, Line], {"key": 1, "value": {"name": "a", "qty": 1}}, "$.p.key: expected str, got int"),
-        (Page[dt.date], {"items": ["2024-01-01", "soon"]}, "$.p.items[1]: invalid RFC3339 encoded date"),
+        (
+            Pair[str, Line],
+            {"key": 1, "value": {"name": "a", "qty": 1}},
+            "$.p.key: expected str, got int",
+        ),
+        (
+            Page[dt.date],
+            {"items": ["2024-01-01", "soon"]},
+            "$.p.items[1]: invalid RFC3339 encoded date",
+        ),
         (Place, {"street": "Main", "number": "3"}, "$.p.number: expected int, got str"),
         (Place, {"number": 3}, "$.p: object missing required field street"),
         (Point, [1.0, "x"], "$.p[1]: expected float, got str"),
@@ -244,7 +268,11 @@ def test_values_of_every_kind_of_type_come_back_as_they_were(codec, hint, value)
         (uuid.UUID, "7", "$.p: invalid UUID"),
         (int | None, "x", "$.p: expected int | null, got str"),
         (tuple[int, str], [1, 2], "$.p[1]: expected str, got int"),
-        (Annotated[list[int], msgspec.Meta(min_length=1)], [], "$.p: expected array of length >= 1"),
+        (
+            Annotated[list[int], msgspec.Meta(min_length=1)],
+            [],
+            "$.p: expected array of length >= 1",
+        ),
         (float, "1", "$.p: expected float, got str"),
         (bool, 1, "$.p: expected bool, got int"),
         (int, 1.0, "$.p: expected int, got float"),
@@ -309,7 +337,9 @@ def test_a_record_s_own_check_is_an_invalid_argument_with_the_path(codec):
     class Percent:
         _value: int = attrs.field(validator=attrs.validators.le(100))
 
-    assert refusal(sent, codec, list[Percent], [{"_value": 7}, {"_value": 101}]).startswith("$.p[1]: ")
+    assert refusal(sent, codec, list[Percent], [{"_value": 7}, {"_value": 101}]).startswith(
+        "$.p[1]: "
+    )
 
 
 @with_all_codecs
@@ -321,8 +351,13 @@ def test_generic_classes_without_types_take_anything(codec):
 @with_all_codecs
 def test_the_name_of_a_type_statement_stands_for_its_type(codec):
     scope: dict[str, Any] = {"Line": Line, "Box": Box}
-    exec("type Lines = list[Line]\ntype Boxed[T] = Box[T]\ntype Deep = Boxed[Lines]\ntype Endless = list[Endless]", scope)
-    assert sent(codec, scope["Deep"], {"content": [{"name": "tea", "qty": 1}]}) == Box([Line("tea", 1)])
+    exec(
+        "type Lines = list[Line]\ntype Boxed[T] = Box[T]\ntype Deep = Boxed[Lines]\ntype Endless = list[Endless]",
+        scope,
+    )
+    assert sent(codec, scope["Deep"], {"content": [{"name": "tea", "qty": 1}]}) == Box(
+        [Line("tea", 1)]
+    )
     with pytest.raises(TypeError, match="defined by itself; put a class"):
         taking(codec, scope["Endless"])
 
@@ -333,7 +368,10 @@ def test_the_name_of_a_type_statement_stands_for_its_type(codec):
         (complex, "complex is no type for data; use a dataclass"),
         (collections.deque[int], "deque is no type for data"),
         (enum.Enum("Odd", {"A": (1, 2)}), "Enums must contain either all str or all int values"),
-        (list[int] | set[int], "more than one array-like .* put one of them into a class of its own"),
+        (
+            list[int] | set[int],
+            "more than one array-like .* put one of them into a class of its own",
+        ),
         (str | bytes, "more than one str-like .* put one of them into a class of its own"),
         (Line | complex, "one of them is no type for data: use a dataclass"),
         (dict[Line, int], "keys of a dict must be text, numbers, enums, dates or UUIDs"),
@@ -343,10 +381,16 @@ def test_the_name_of_a_type_statement_stands_for_its_type(codec):
     ids=str,
 )
 @with_all_codecs
-def test_a_type_that_cannot_be_carried_is_refused_when_bound_and_says_what_to_do(codec, hint, problem):
-    with pytest.raises(TypeError, match=f"^f: the type .* of its parameter p cannot be carried: .*{problem}"):
+def test_a_type_that_cannot_be_carried_is_refused_when_bound_and_says_what_to_do(
+    codec, hint, problem
+):
+    with pytest.raises(
+        TypeError, match=f"^f: the type .* of its parameter p cannot be carried: .*{problem}"
+    ):
         taking(codec, hint)
-    with pytest.raises(TypeError, match=f"^f: the type .* of its result cannot be carried: .*{problem}"):
+    with pytest.raises(
+        TypeError, match=f"^f: the type .* of its result cannot be carried: .*{problem}"
+    ):
         taking(codec, Any, hint)
 
 
@@ -361,7 +405,9 @@ def test_a_result_of_the_wrong_type_is_found_at_the_server_and_says_that_the_han
 def test_keys_that_stand_twice_count_once_and_last(form):
     method = JsonCodec().bind(Signature("f", (Parameter("p", hint=Line),)))
     line = b'{"name":"a","qty":1,"qty":2}'
-    args, kwargs = method.decode_args(form, b"[" + line + b"]" if form == POSITIONAL else b'{"p":{},"p":' + line + b"}")
+    args, kwargs = method.decode_args(
+        form, b"[" + line + b"]" if form == POSITIONAL else b'{"p":{},"p":' + line + b"}"
+    )
     assert [*args, *kwargs.values()] == [Line("a", 2)]
 
 
@@ -397,7 +443,9 @@ class Measured:
     ],
     ids=str,
 )
-def test_a_nan_is_refused_by_json_wherever_it_is_and_carried_by_msgpack_wherever_it_may_be(hint, value, path):
+def test_a_nan_is_refused_by_json_wherever_it_is_and_carried_by_msgpack_wherever_it_may_be(
+    hint, value, path
+):
     method = taking(JsonCodec(), hint, hint)
     with pytest.raises(InvalidArgument, match="JSON has no number for") as caught:
         method.encode_args((value,), {})
@@ -407,7 +455,9 @@ def test_a_nan_is_refused_by_json_wherever_it_is_and_carried_by_msgpack_wherever
     assert caught.value.path == path.replace("$.p", "$")
     if hint is not Place:
         method = taking(MsgpackCodec(), hint, hint)
-        assert "nan" in repr(method.decode_args(*method.encode_args((value,), {}))) or "inf" in repr(value)
+        assert "nan" in repr(
+            method.decode_args(*method.encode_args((value,), {}))
+        ) or "inf" in repr(value)
 
 
 @with_all_codecs
@@ -421,5 +471,8 @@ def test_a_nan_that_is_text_is_no_loss(codec):
 
 @pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec()], ids=["json", "msgpack"])
 def test_a_protobuf_message_is_refused_with_the_codec_that_carries_it(codec):
-    with pytest.raises(TypeError, match=r"Duration is a protobuf message; the codec protobuf alone carries those, .* let it be the only one under codecs"):
+    with pytest.raises(
+        TypeError,
+        match=r"Duration is a protobuf message; the codec protobuf alone carries those, .* let it be the only one under codecs",
+    ):
         taking(codec, Duration)

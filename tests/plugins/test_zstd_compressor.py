@@ -40,7 +40,13 @@ def streamed(body):
 
 def raw_frame(content, declared):
     """A frame of one raw block, with any size of content declared."""
-    return MAGIC + b"\xe0" + struct.pack("<Q", declared) + struct.pack("<I", len(content) << 3 | 1)[:3] + content
+    return (
+        MAGIC
+        + b"\xe0"
+        + struct.pack("<Q", declared)
+        + struct.pack("<I", len(content) << 3 | 1)[:3]
+        + content
+    )
 
 
 def test_what_is_written_is_a_frame_of_rfc_8878_with_its_size_and_a_checksum(compressor):

@@ -18,14 +18,21 @@ BEE = [sys.executable, "-m", "bee_core"]
 
 
 def run(*command: str) -> dict[str, object]:
-    done = subprocess.run([*BEE, *command], capture_output=True, text=True, timeout=30, cwd=folder, check=False)
+    done = subprocess.run(
+        [*BEE, *command], capture_output=True, text=True, timeout=30, cwd=folder, check=False
+    )
     return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 
 
 etcd = EtcdServer(folder / "etcd", port=2379)
 etcd.start()
 try:
-    server = subprocess.Popen([*BEE, "serve", "app.py:Test", "--config", config], stderr=subprocess.PIPE, text=True, cwd=folder)
+    server = subprocess.Popen(
+        [*BEE, "serve", "app.py:Test", "--config", config],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
     assert server.stderr is not None
     log = []
     for line in server.stderr:

@@ -6,7 +6,12 @@ import ssl
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from bee_core.hookspecs import OptionError
 from bee_plugins.registries import consul_options, etcd_options, zookeeper_options
@@ -18,7 +23,10 @@ def of_etcd(cert, key):
 
 
 def of_consul(cert, key):
-    consul_options.tls_context(consul_options.ConsulOptions(cert=cert, key=key), consul_options.agent_addresses(["https://a"]))
+    consul_options.tls_context(
+        consul_options.ConsulOptions(cert=cert, key=key),
+        consul_options.agent_addresses(["https://a"]),
+    )
 
 
 def of_zookeeper(cert, key):
@@ -46,7 +54,9 @@ def test_a_key_may_stand_in_the_file_of_its_certificate(issued, tmp_path):
 @REGISTRIES
 def test_an_encrypted_key_is_refused_and_not_asked_about_at_the_terminal(use, issued, tmp_path):
     key = load_pem_private_key(issued.private_key_pem.bytes(), None)
-    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")))
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
+    )
     with pytest.raises(OptionError, match=r"cert is .* and key .* cannot be used") as caught:
         use(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
     assert caught.value.option == "cert"

@@ -83,7 +83,10 @@ def test_the_prefix_stands_before_the_name_and_keeps_installations_apart(consul,
     async def scenario():
         registry = registry_at(consul.address, prefix="blue.")
         await registry.register(Instance(service, FULL))
-        async with following(registry_at(consul.address, prefix="blue."), service) as blue, following(registry_at(consul.address), service) as plain:
+        async with (
+            following(registry_at(consul.address, prefix="blue."), service) as blue,
+            following(registry_at(consul.address), service) as plain,
+        ):
             await blue.until_ids(FULL.id)
             await plain.until_ids()
         assert f"blue.{service}" in ask(consul, "/v1/catalog/services")
@@ -96,11 +99,21 @@ def test_instances_that_others_registered_are_followed(consul, service):
     async def scenario():
         async with following(registry_at(consul.address), service) as follower:
             await follower.until_ids()
-            register_by_hand(consul, service, ID=f"{service}-1", Address="10.0.0.5", Port=80, Meta={"version": "1.4.0"})
+            register_by_hand(
+                consul,
+                service,
+                ID=f"{service}-1",
+                Address="10.0.0.5",
+                Port=80,
+                Meta={"version": "1.4.0"},
+            )
             register_by_hand(consul, service, ID=f"{service}-2", Port=81)
             machine = ask(consul, "/v1/agent/self")["Config"]["NodeName"]
             await follower.until_ids(f"{service}-1@{machine}", f"{service}-2@{machine}")
-            assert {node.url: node.version for node in follower.seen[-1].nodes} == {"tcp://10.0.0.5:80": "1.4.0", "tcp://127.0.0.1:81": None}
+            assert {node.url: node.version for node in follower.seen[-1].nodes} == {
+                "tcp://10.0.0.5:80": "1.4.0",
+                "tcp://127.0.0.1:81": None,
+            }
             ask(consul, f"/v1/agent/service/deregister/{service}-1", {})
             await follower.until_ids(f"{service}-2@{machine}")
 
@@ -123,16 +136,23 @@ def test_an_instance_in_maintenance_is_no_node_meanwhile(consul, service):
 def test_garbage_in_meta_costs_one_warning_and_no_other_node(consul, service, caplog):
     async def scenario():
         register_by_hand(consul, service, ID=f"{service}-1", Port=80, Meta={"bee-id": "good"})
-        register_by_hand(consul, service, ID=f"{service}-2", Port=80, Meta={"bee-id": "bad", "weight": "heavy"})
+        register_by_hand(
+            consul, service, ID=f"{service}-2", Port=80, Meta={"bee-id": "bad", "weight": "heavy"}
+        )
         async with following(registry_at(consul.address), service) as follower:
             await follower.until_ids("good")
             register_by_hand(consul, service, ID=f"{service}-3", Port=80, Meta={"bee-id": "too"})
             await follower.until_ids("good", "too")
 
     run(scenario)
-    warnings = [record.getMessage() for record in caplog.records if record.name == "bee.registry.consul"]
+    warnings = [
+        record.getMessage() for record in caplog.records if record.name == "bee.registry.consul"
+    ]
     assert len(warnings) == 1
-    assert f"the instance bad of {service} in Consul at http://{consul.address} has a weight" in warnings[0]
+    assert (
+        f"the instance bad of {service} in Consul at http://{consul.address} has a weight"
+        in warnings[0]
+    )
 
 
 def test_names_that_differ_in_case_alone_are_two_services(consul, service, caplog):
@@ -140,7 +160,10 @@ def test_names_that_differ_in_case_alone_are_two_services(consul, service, caplo
         registry = registry_at(consul.address)
         await registry.register(Instance(service, FULL))
         await registry.register(Instance(service.upper(), OTHER))
-        async with following(registry_at(consul.address), service) as lower, following(registry_at(consul.address), service.upper()) as upper:
+        async with (
+            following(registry_at(consul.address), service) as lower,
+            following(registry_at(consul.address), service.upper()) as upper,
+        ):
             await lower.until_ids(FULL.id)
             await upper.until_ids(OTHER.id)
         await registry.close()
@@ -159,7 +182,11 @@ def test_consul_forgets_a_dead_server_after_a_while(start_registry, service):
         await registry.register(Instance(service, FULL))
         await registry.close()
         index = 1
-        while (answer := await asyncio.to_thread(ask_with_index, server, f"/v1/health/service/{service}?index={index}&wait=60s"))[1]:
+        while (
+            answer := await asyncio.to_thread(
+                ask_with_index, server, f"/v1/health/service/{service}?index={index}&wait=60s"
+            )
+        )[1]:
             index = answer[0]
 
     asyncio.run(scenario())
@@ -213,8 +240,21 @@ def test_a_server_registers_over_its_own_remains_and_the_lease_before_is_gone(co
         await before.revoke()
         await lease.renew()
         async with following(registry_at(consul.address), service) as follower:
-            await follower.until(lambda self: [node.weight for node in self.seen[-1].nodes] == [7.0] if self.seen else False)
-        assert len([check for check in ask(consul, "/v1/agent/checks").values() if check["ServiceName"] == service]) == 1
+            await follower.until(
+                lambda self: (
+                    [node.weight for node in self.seen[-1].nodes] == [7.0] if self.seen else False
+                )
+            )
+        assert (
+            len(
+                [
+                    check
+                    for check in ask(consul, "/v1/agent/checks").values()
+                    if check["ServiceName"] == service
+                ]
+            )
+            == 1
+        )
         await registry.close()
 
     run(scenario)
@@ -229,12 +269,20 @@ def test_a_server_whose_id_was_taken_hears_of_it_and_leaves_the_other_alone(cons
         ask(
             consul,
             "/v1/agent/service/register?replace-existing-checks=true",
-            {"Name": service, "ID": id_, "Port": 1, "Meta": {"bee-owner": "another", "bee-id": FULL.id, "bee-url": OTHER.url}},
+            {
+                "Name": service,
+                "ID": id_,
+                "Port": 1,
+                "Meta": {"bee-owner": "another", "bee-id": FULL.id, "bee-url": OTHER.url},
+            },
         )
         with pytest.raises(RegistryError, match="another server has taken its id"):
             await lease.renew()
         await lease.revoke()
-        assert ask(consul, f"/v1/agent/service/{id_.replace('%', '%25')}")["Meta"]["bee-owner"] == "another"
+        assert (
+            ask(consul, f"/v1/agent/service/{id_.replace('%', '%25')}")["Meta"]["bee-owner"]
+            == "another"
+        )
         await registry.close()
 
     run(scenario)
@@ -243,7 +291,10 @@ def test_a_server_whose_id_was_taken_hears_of_it_and_leaves_the_other_alone(cons
 def test_a_registration_that_readers_would_skip_is_refused(consul, service):
     async def scenario():
         registry = registry_at(consul.address)
-        with pytest.raises(RegistryError, match="cannot be registered: its registration has an address that nobody can call"):
+        with pytest.raises(
+            RegistryError,
+            match="cannot be registered: its registration has an address that nobody can call",
+        ):
             await registry.register(Instance(service, Node("a", "tcp://0.0.0.0:1")))
         await registry.close()
 
@@ -326,17 +377,25 @@ def test_a_change_in_a_long_list_is_found_without_looking_into_the_others(consul
 
     async def scenario():
         for number in range(200):
-            register_by_hand(consul, service, ID=f"{service}-{number}", Port=80, Meta={"bee-id": f"n{number}"})
+            register_by_hand(
+                consul, service, ID=f"{service}-{number}", Port=80, Meta={"bee-id": f"n{number}"}
+            )
         async with following(registry_at(consul.address), service) as follower:
             await follower.until(lambda self: bool(self.seen) and len(self.seen[-1].nodes) == 200)
             from bee_plugins.registries import consul_entries
 
             decode = consul_entries._decoder.decode
-            looker = type("Decoder", (), {"decode": staticmethod(lambda data: looked.append(data) or decode(data))})
+            looker = type(
+                "Decoder",
+                (),
+                {"decode": staticmethod(lambda data: looked.append(data) or decode(data))},
+            )
             before, consul_entries._decoder = consul_entries._decoder, looker
             try:
                 register_by_hand(consul, service, ID=f"{service}-0", Port=81, Meta={"bee-id": "n0"})
-                await follower.until(lambda self: any(node.url.endswith(":81") for node in self.seen[-1].nodes))
+                await follower.until(
+                    lambda self: any(node.url.endswith(":81") for node in self.seen[-1].nodes)
+                )
             finally:
                 consul_entries._decoder = before
             assert [node.id for node in follower.seen[-1].changes.put] == ["n0"]

@@ -23,7 +23,11 @@ class Server(Consul):
         self.lan, self.rpc = free_ports(2)
 
     def command(self, found):
-        own = [word for word in super().command(found) if not word.startswith(("-serf-lan-port", "-server-port"))]
+        own = [
+            word
+            for word in super().command(found)
+            if not word.startswith(("-serf-lan-port", "-server-port"))
+        ]
         return [*own, f"-serf-lan-port={self.lan}", f"-server-port={self.rpc}", "-node=server"]
 
 
@@ -31,8 +35,19 @@ class Agent(Consul):
     """An agent that is no server; its one argument is where the cluster is."""
 
     def command(self, found):
-        joining = [f"-retry-join={self.arguments[0]}", "-retry-interval=1s", "-hcl=leave_on_terminate = false"]
-        return [*found, "agent", f"-data-dir={self.folder / 'consul'}", f"-node={self.folder.name}", *self.ports(), *joining]
+        joining = [
+            f"-retry-join={self.arguments[0]}",
+            "-retry-interval=1s",
+            "-hcl=leave_on_terminate = false",
+        ]
+        return [
+            *found,
+            "agent",
+            f"-data-dir={self.folder / 'consul'}",
+            f"-node={self.folder.name}",
+            *self.ports(),
+            *joining,
+        ]
 
     def ready(self):
         # It is one of the cluster when it stands in the list of its own service's machines.
@@ -51,7 +66,9 @@ def test_the_first_that_answers_is_asked_and_stuck_to(consul):
         dead = f"127.0.0.1:{free_port()}"
         registry = registry_at(dead, consul.address)
         lease = await registry.register(Instance("calc-agents", FULL))
-        assert registry._agents._agents[registry._agents._current].where == f"http://{consul.address}"
+        assert (
+            registry._agents._agents[registry._agents._current].where == f"http://{consul.address}"
+        )
         await lease.renew()
         watcher = Watching(registry, "calc-agents")
         await watcher.until_ids([FULL.id])
@@ -135,8 +152,13 @@ def test_servers_that_lost_their_data_behind_a_living_agent_are_noticed(cluster)
 
     async def scenario():
         for number in range(40):
-            await asyncio.to_thread(ask, server, f"/v1/kv/{number}", number)  # so that the index is far ahead
-        async with following(registry_at(one.address)) as follower, kept(registry_at(one.address), FULL):
+            await asyncio.to_thread(
+                ask, server, f"/v1/kv/{number}", number
+            )  # so that the index is far ahead
+        async with (
+            following(registry_at(one.address)) as follower,
+            kept(registry_at(one.address), FULL),
+        ):
             await follower.until_ids(FULL.id)
             index = ask_index(one)
             await asyncio.to_thread(server.restart, wipe=True)

@@ -43,7 +43,9 @@ class GuardedConsul(Consul):
     def token(self, policy):
         rules = {"Name": os.urandom(4).hex(), "Rules": POLICY % policy}
         ask(self, "/v1/acl/policy", rules, token=MASTER)
-        return ask(self, "/v1/acl/token", {"Policies": [{"Name": rules["Name"]}]}, token=MASTER)["SecretID"]
+        return ask(self, "/v1/acl/token", {"Policies": [{"Name": rules["Name"]}]}, token=MASTER)[
+            "SecretID"
+        ]
 
 
 class SecureConsul(Consul):
@@ -57,7 +59,9 @@ class SecureConsul(Consul):
         self.authority.cert_pem.write_to_path(str(self.certificates / "ca.pem"))
         for name, identity in (("server", "127.0.0.1"), ("client", "client.example")):
             issued = self.authority.issue_cert(identity)
-            issued.private_key_and_cert_chain_pem.write_to_path(str(self.certificates / f"{name}.pem"))
+            issued.private_key_and_cert_chain_pem.write_to_path(
+                str(self.certificates / f"{name}.pem")
+            )
 
     def command(self, found):
         path = self.certificates
@@ -71,7 +75,9 @@ class SecureConsul(Consul):
         context = ssl.create_default_context(cafile=str(self.certificates / "ca.pem"))
         context.load_cert_chain(str(self.certificates / "client.pem"))
         try:
-            with urllib.request.urlopen(f"https://{self.address}/v1/catalog/nodes", timeout=1, context=context) as answer:
+            with urllib.request.urlopen(
+                f"https://{self.address}/v1/catalog/nodes", timeout=1, context=context
+            ) as answer:
                 return len(json.loads(answer.read())) > 0
         except (OSError, ValueError):
             return False
@@ -112,7 +118,9 @@ def test_with_the_right_tokens_servers_register_and_clients_watch(guarded):
         async with closing(registry_at(guarded.address, token=guarded.token("write"))) as server:
             lease = await server.register(Instance("calc-1", FULL))
             await lease.renew()
-            async with following(registry_at(guarded.address, token=guarded.token("read")), "calc-1") as follower:
+            async with following(
+                registry_at(guarded.address, token=guarded.token("read")), "calc-1"
+            ) as follower:
                 await follower.until_ids(FULL.id)
                 await lease.revoke()
                 await follower.until_ids()
@@ -125,7 +133,10 @@ def test_an_unknown_token_is_refused_with_words_that_say_so_and_do_not_show_it(g
     async def scenario():
         async with closing(registry_at(guarded.address, token="wrong-word")) as registry:
             for request in (registry.register(Instance("calc", FULL)), first_snapshot(registry)):
-                with pytest.raises(RegistryError, match=r"refuses the credentials: ACL not found; set bee.rpc.registry.options.token") as caught:
+                with pytest.raises(
+                    RegistryError,
+                    match=r"refuses the credentials: ACL not found; set bee.rpc.registry.options.token",
+                ) as caught:
                     await request
                 assert "wrong-word" not in str(caught.value)
 
@@ -190,7 +201,10 @@ def secure(tmp_path_factory):
 
 def test_https_with_certificates_of_both_sides(secure):
     async def scenario():
-        options = {"ca": str(secure.certificates / "ca.pem"), "cert": str(secure.certificates / "client.pem")}
+        options = {
+            "ca": str(secure.certificates / "ca.pem"),
+            "cert": str(secure.certificates / "client.pem"),
+        }
         async with closing(registry_at(f"https://{secure.address}", **options)) as server:
             lease = await server.register(Instance("calc", FULL))
             async with following(registry_at(f"https://{secure.address}", **options)) as follower:
@@ -205,14 +219,22 @@ def test_https_with_certificates_of_both_sides(secure):
 
 def test_without_verification_an_unknown_authority_will_do(secure):
     async def scenario():
-        async with closing(registry_at(f"https://{secure.address}", verify=False, cert=str(secure.certificates / "client.pem"))) as registry:
+        async with closing(
+            registry_at(
+                f"https://{secure.address}",
+                verify=False,
+                cert=str(secure.certificates / "client.pem"),
+            )
+        ) as registry:
             assert (await first_snapshot(registry)).source == "registry"
 
     run(scenario())
 
 
 @pytest.mark.parametrize("options", [{}, {"ca": "ca.pem"}])
-def test_an_unknown_authority_or_a_missing_certificate_is_out_of_reach_and_says_why(secure, options):
+def test_an_unknown_authority_or_a_missing_certificate_is_out_of_reach_and_says_why(
+    secure, options
+):
     async def scenario():
         files = {name: str(secure.certificates / value) for name, value in options.items()}
         async with closing(registry_at(f"https://{secure.address}", **files)) as registry:
@@ -262,17 +284,37 @@ def web_server(code, body, **headers):
 @pytest.mark.parametrize(
     ("code", "body", "headers", "error", "complaint"),
     [
-        (200, b"<html>", {"X_Consul_Index": "1"}, ConnectionError, "does not answer as Consul does"),
-        (200, b'{"a": 1}', {"X_Consul_Index": "1"}, ConnectionError, "does not answer as Consul does"),
+        (
+            200,
+            b"<html>",
+            {"X_Consul_Index": "1"},
+            ConnectionError,
+            "does not answer as Consul does",
+        ),
+        (
+            200,
+            b'{"a": 1}',
+            {"X_Consul_Index": "1"},
+            ConnectionError,
+            "does not answer as Consul does",
+        ),
         (200, b"[]", {}, ConnectionError, "states no index"),
         (404, b"nothing here", {}, ConnectionError, "does not answer as Consul does"),
-        (301, b"", {"Location": "http://127.0.0.1:1/"}, RegistryError, r"refuses the request \(301\)"),
+        (
+            301,
+            b"",
+            {"Location": "http://127.0.0.1:1/"},
+            RegistryError,
+            r"refuses the request \(301\)",
+        ),
         (429, b"slowly", {}, ConnectionError, "answers 429: slowly"),
         (500, b"No cluster leader", {}, ConnectionError, "answers 500: No cluster leader"),
         (503, b"", {}, ConnectionError, "answers 503"),
     ],
 )
-def test_what_does_not_answer_as_consul_does_is_an_error_and_no_empty_list(code, body, headers, error, complaint):
+def test_what_does_not_answer_as_consul_does_is_an_error_and_no_empty_list(
+    code, body, headers, error, complaint
+):
     async def scenario(address):
         async with closing(registry_at(address)) as registry:
             with pytest.raises(error, match=complaint):
@@ -286,7 +328,9 @@ def test_nobody_at_the_address():
     async def scenario(address):
         async with closing(registry_at(address)) as registry:
             for request in (first_snapshot(registry), registry.register(Instance("calc", FULL))):
-                with pytest.raises(ConnectionError, match=re.escape(f"Consul at http://{address} is out of reach")):
+                with pytest.raises(
+                    ConnectionError, match=re.escape(f"Consul at http://{address} is out of reach")
+                ):
                     await request
 
     run(scenario(f"127.0.0.1:{free_port()}"))
@@ -296,7 +340,10 @@ def test_one_who_takes_connections_and_says_nothing_is_given_up_in_time():
     async def scenario(address):
         async with closing(registry_at(address)) as registry:
             for request in (first_snapshot(registry), registry.register(Instance("calc", FULL))):
-                with pytest.raises(TimeoutError, match=re.escape(f"Consul at http://{address} has said nothing for 4.5 s")):
+                with pytest.raises(
+                    TimeoutError,
+                    match=re.escape(f"Consul at http://{address} has said nothing for 4.5 s"),
+                ):
                     await request
 
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -14,16 +14,35 @@ from bee_core.nodes import Node
 from bee_core.testing.registry_contract import FULL
 from bee_plugins.registries.consul_entries import EntryList, owner_of, registration
 
-PLAIN = {"ID": "calc-1", "Service": "calc", "Address": "10.0.0.5", "Port": 9000, "Tags": None, "Meta": None, "ModifyIndex": 7}
+PLAIN = {
+    "ID": "calc-1",
+    "Service": "calc",
+    "Address": "10.0.0.5",
+    "Port": 9000,
+    "Tags": None,
+    "Meta": None,
+    "ModifyIndex": 7,
+}
 
 
 def entry(machine="host-1", machine_address="10.0.0.9", **service):
-    return json.dumps({"Node": {"Node": machine, "Address": machine_address}, "Service": {**PLAIN, **service}, "Checks": []}).encode()
+    return json.dumps(
+        {
+            "Node": {"Node": machine, "Address": machine_address},
+            "Service": {**PLAIN, **service},
+            "Checks": [],
+        }
+    ).encode()
 
 
 @pytest.fixture
 def entries():
-    return EntryList("calc", "Consul at http://a:8500", itertools.count(1), logging.getLogger("bee.registry.consul"))
+    return EntryList(
+        "calc",
+        "Consul at http://a:8500",
+        itertools.count(1),
+        logging.getLogger("bee.registry.consul"),
+    )
 
 
 def nodes(entries, *found):
@@ -34,7 +53,13 @@ def nodes(entries, *found):
 def registered(node, **changes):
     """What Consul makes of a registration."""
     told = registration("calc", f"calc:{node.id}", node, "me")
-    fields = {"ID": told["service_id"], "Address": told["address"] or "", "Port": told["port"] or 0, "Tags": told["tags"], "Meta": told["meta"]}
+    fields = {
+        "ID": told["service_id"],
+        "Address": told["address"] or "",
+        "Port": told["port"] or 0,
+        "Tags": told["tags"],
+        "Meta": told["meta"],
+    }
     return entry(**{**fields, **changes})
 
 
@@ -54,7 +79,12 @@ def test_all_that_a_node_says_comes_back(entries, node):
 
 def test_others_find_address_port_tags_and_version_where_they_look_for_them():
     told = registration("calc", "calc:a", FULL, "me")
-    assert (told["address"], told["port"], told["tags"], told["meta"]["version"]) == ("10.0.0.7", 9000, ["blue", "gpu"], "1.10.0-rc.1")
+    assert (told["address"], told["port"], told["tags"], told["meta"]["version"]) == (
+        "10.0.0.7",
+        9000,
+        ["blue", "gpu"],
+        "1.10.0-rc.1",
+    )
 
 
 def test_a_registration_says_who_made_it_and_others_do_not():
@@ -68,9 +98,18 @@ def test_a_registration_says_who_made_it_and_others_do_not():
         ({}, Node("calc-1@host-1", "tcp://10.0.0.5:9000")),
         ({"Address": ""}, Node("calc-1@host-1", "tcp://10.0.0.9:9000")),
         ({"Address": "fd00::5"}, Node("calc-1@host-1", "tcp://[fd00::5]:9000")),
-        ({"Meta": {"version": "1.4.0", "team": "blue"}, "Tags": ["jvm"]}, Node("calc-1@host-1", "tcp://10.0.0.5:9000", "1.4.0", tags=frozenset({"jvm"}))),
-        ({"Meta": {"scheme": "TLS", "weight": "3", "zone": "eu", "workers": "2"}}, Node("calc-1@host-1", "tls://10.0.0.5:9000", None, 3.0, "eu", workers=2)),
-        ({"Meta": {"version": "", "zone": "", "url": "https://wiki/calc"}}, Node("calc-1@host-1", "tcp://10.0.0.5:9000")),
+        (
+            {"Meta": {"version": "1.4.0", "team": "blue"}, "Tags": ["jvm"]},
+            Node("calc-1@host-1", "tcp://10.0.0.5:9000", "1.4.0", tags=frozenset({"jvm"})),
+        ),
+        (
+            {"Meta": {"scheme": "TLS", "weight": "3", "zone": "eu", "workers": "2"}},
+            Node("calc-1@host-1", "tls://10.0.0.5:9000", None, 3.0, "eu", workers=2),
+        ),
+        (
+            {"Meta": {"version": "", "zone": "", "url": "https://wiki/calc"}},
+            Node("calc-1@host-1", "tcp://10.0.0.5:9000"),
+        ),
     ],
 )
 def test_instances_that_others_registered_are_nodes(entries, service, node):
@@ -78,7 +117,10 @@ def test_instances_that_others_registered_are_nodes(entries, service, node):
 
 
 def test_one_id_on_two_agents_is_two_nodes_where_others_registered_it(entries):
-    assert {node.id for node in nodes(entries, entry("host-1"), entry("host-2"))} == {"calc-1@host-1", "calc-1@host-2"}
+    assert {node.id for node in nodes(entries, entry("host-1"), entry("host-2"))} == {
+        "calc-1@host-1",
+        "calc-1@host-2",
+    }
 
 
 @pytest.mark.parametrize(
@@ -95,7 +137,9 @@ def test_one_id_on_two_agents_is_two_nodes_where_others_registered_it(entries):
         ({"Meta": 1}, "no service instance"),
     ],
 )
-def test_garbage_is_left_out_with_one_warning_and_the_others_stay(entries, caplog, service, complaint):
+def test_garbage_is_left_out_with_one_warning_and_the_others_stay(
+    entries, caplog, service, complaint
+):
     for _ in range(3):
         entries.replace([entry(ID="calc-2"), entry(**service)])
     assert [node.id for node in entries.snapshot().nodes] == ["calc-2@host-1"]

@@ -27,7 +27,10 @@ def test_killed_and_restarted_servers_are_back_and_clients_follow(start_registry
     server = start_registry(kind)
 
     async def scenario():
-        async with following(registry_at(server.address)) as follower, kept(registry_at(server.address), FULL):
+        async with (
+            following(registry_at(server.address)) as follower,
+            kept(registry_at(server.address), FULL),
+        ):
             await follower.until_ids(FULL.id)
             await asyncio.to_thread(server.kill)
             assert isinstance(await follower.until_error(), OSError)
@@ -78,7 +81,9 @@ def test_a_server_that_died_while_its_agent_was_down_goes_when_its_lease_ends(st
         await asyncio.to_thread(server.start)
         async with following(registry_at(server.address)) as follower:
             await follower.until_ids()
-            assert all(check["Status"] == "critical" for check in ask(server, "/v1/agent/checks").values())
+            assert all(
+                check["Status"] == "critical" for check in ask(server, "/v1/agent/checks").values()
+            )
 
     run(scenario())
 
@@ -101,12 +106,17 @@ def test_without_its_data_a_lease_is_gone_and_the_server_can_register_again(star
     run(scenario())
 
 
-def test_frozen_for_longer_than_the_lease_silence_is_noticed_and_all_is_well_after_the_thaw(start_registry):
+def test_frozen_for_longer_than_the_lease_silence_is_noticed_and_all_is_well_after_the_thaw(
+    start_registry,
+):
     server = start_registry(Consul)
 
     async def scenario():
         loop = asyncio.get_running_loop()
-        async with following(registry_at(server.address)) as follower, kept(registry_at(server.address), FULL) as events:
+        async with (
+            following(registry_at(server.address)) as follower,
+            kept(registry_at(server.address), FULL) as events,
+        ):
             await follower.until_ids(FULL.id)
             server.freeze()
             try:
@@ -114,7 +124,9 @@ def test_frozen_for_longer_than_the_lease_silence_is_noticed_and_all_is_well_aft
                 error = await follower.until_error()
                 assert isinstance(error, TimeoutError)
                 # A blocking query may have begun just before: its wait, Consul's jitter on it, and a second.
-                assert loop.time() - frozen < 2 * HEARTBEAT * 17 / 16 + 1.0 + 2.0  # the last for a busy machine
+                assert (
+                    loop.time() - frozen < 2 * HEARTBEAT * 17 / 16 + 1.0 + 2.0
+                )  # the last for a busy machine
                 await events.until("lease_lost")
                 assert all(snapshot.nodes for snapshot in follower.seen[1:])
             finally:
@@ -143,7 +155,10 @@ class Leaderless(LastingConsul):
 
     def command(self, found):
         return [
-            *(word.replace("-bootstrap-expect=1", "-bootstrap-expect=3") for word in super().command(found)),
+            *(
+                word.replace("-bootstrap-expect=1", "-bootstrap-expect=3")
+                for word in super().command(found)
+            ),
             '-hcl=performance { rpc_hold_timeout = "100ms" }',  # seven seconds otherwise: then a request has timed out before
         ]
 

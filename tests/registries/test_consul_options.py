@@ -30,7 +30,19 @@ def test_without_an_address_it_is_the_agent_of_this_machine():
 
 
 @pytest.mark.parametrize(
-    "written", ["tcp://a:1", "a:b", "a:99999", "http://a:1/v1", "http://", "", "unix:///run/consul.sock", "a b", "http://user:secret@a:1", "a:0"]
+    "written",
+    [
+        "tcp://a:1",
+        "a:b",
+        "a:99999",
+        "http://a:1/v1",
+        "http://",
+        "",
+        "unix:///run/consul.sock",
+        "a b",
+        "http://user:secret@a:1",
+        "a:0",
+    ],
 )
 def test_a_malformed_address_is_refused_by_name_and_without_its_secret(written):
     with pytest.raises(ValueError, match="address") as caught:
@@ -39,8 +51,18 @@ def test_a_malformed_address_is_refused_by_name_and_without_its_secret(written):
 
 
 def test_a_malformed_address_is_an_error_of_the_configuration():
-    config = {"bee": {"rpc": {"registry": {"protocol": "consul", "address": "tcp://10.0.0.1:8500"}, "client": {"calc": {}}}}}
-    with pytest.raises(ConfigError, match=r"address 'tcp://10.0.0.1:8500' is not one of a Consul agent; write host:port") as caught:
+    config = {
+        "bee": {
+            "rpc": {
+                "registry": {"protocol": "consul", "address": "tcp://10.0.0.1:8500"},
+                "client": {"calc": {}},
+            }
+        }
+    }
+    with pytest.raises(
+        ConfigError,
+        match=r"address 'tcp://10.0.0.1:8500' is not one of a Consul agent; write host:port",
+    ) as caught:
         bee_core.build_client(config)
     assert caught.value.path.startswith("bee.rpc.registry")
 
@@ -55,7 +77,11 @@ def test_a_prefix_is_what_stands_in_a_url_as_it_is(prefix):
 
 
 def test_a_file_that_cannot_be_used_is_an_error_of_the_configuration_with_its_path():
-    registry = {"protocol": "consul", "address": "https://10.0.0.1", "options": {"ca": "/nowhere.pem"}}
+    registry = {
+        "protocol": "consul",
+        "address": "https://10.0.0.1",
+        "options": {"ca": "/nowhere.pem"},
+    }
     with pytest.raises(ConfigError, match=r"/nowhere.pem") as caught:
         bee_core.build_client({"bee": {"rpc": {"registry": registry, "client": {"calc": {}}}}})
     assert caught.value.path == "bee.rpc.registry.options.ca"

@@ -71,7 +71,13 @@ def stored(server, prefix):
     import base64
 
     found = json.loads(etcdctl(server, "get", "--prefix", prefix, "-w", "json")).get("kvs", [])
-    return {base64.b64decode(kv["key"]).decode(): (json.loads(base64.b64decode(kv["value"])), kv.get("lease", 0)) for kv in found}
+    return {
+        base64.b64decode(kv["key"]).decode(): (
+            json.loads(base64.b64decode(kv["value"])),
+            kv.get("lease", 0),
+        )
+        for kv in found
+    }
 
 
 class TestEtcd3RegistryContract(RegistryContract):
@@ -85,7 +91,11 @@ class TestEtcd3RegistryContract(RegistryContract):
 
 def test_the_plugin_is_found_by_its_name_and_opens_nothing_before_it_is_used():
     class Ref:
-        name, options, path = "etcd3", {"prefix": "/shop", "request_timeout": "500ms"}, "bee.rpc.registry"
+        name, options, path = (
+            "etcd3",
+            {"prefix": "/shop", "request_timeout": "500ms"},
+            "bee.rpc.registry",
+        )
 
     registry = PluginHub().create(Ref(), "registry", RegistrySettings(("127.0.0.1:1",)))
     assert registry.known("calc", (NODE,)) is None
@@ -125,7 +135,11 @@ def test_a_lease_is_of_whole_seconds_and_reports_what_etcd_made_of_it(etcd, serv
 
 def test_another_prefix_is_another_world(etcd, service):
     async def scenario():
-        async with closing(registry_at(etcd.address, prefix="/shop/"), registry_at(etcd.address), registry_at(etcd.address, prefix="/shop")) as registries:
+        async with closing(
+            registry_at(etcd.address, prefix="/shop/"),
+            registry_at(etcd.address),
+            registry_at(etcd.address, prefix="/shop"),
+        ) as registries:
             lease = await registries[0].register(Instance(service, NODE))
             snapshots = [await anext(registry.watch(service)) for registry in registries[1:]]
             keys = list(await asyncio.to_thread(stored, etcd, "/shop/"))
@@ -137,7 +151,11 @@ def test_another_prefix_is_another_world(etcd, service):
 
 def test_an_id_that_another_living_server_holds_is_refused_and_theirs_is_kept(etcd, service):
     async def leases():
-        return {entry["id"] for entry in json.loads(await ctl(etcd, "lease", "list", "-w", "json")).get("leases") or ()}
+        return {
+            entry["id"]
+            for entry in json.loads(await ctl(etcd, "lease", "list", "-w", "json")).get("leases")
+            or ()
+        }
 
     async def scenario():
         async with closing(registry_at(etcd.address), registry_at(etcd.address)) as (first, second):
@@ -145,7 +163,9 @@ def test_an_id_that_another_living_server_holds_is_refused_and_theirs_is_kept(et
             lease = await first.register(Instance(service, NODE))
             said = r"the server at tcp://10.0.0.1:9000 has registered the id 'a' and lives; stop it, or give each server an id of its own"
             with pytest.raises(RegistryError, match=said):
-                await second.register(Instance(service, attrs.evolve(NODE, url="tcp://10.0.0.2:9000")))
+                await second.register(
+                    Instance(service, attrs.evolve(NODE, url="tcp://10.0.0.2:9000"))
+                )
             await lease.renew()
             await lease.revoke()
             lease = await second.register(Instance(service, NODE))
@@ -157,11 +177,20 @@ def test_an_id_that_another_living_server_holds_is_refused_and_theirs_is_kept(et
 
 def test_of_many_that_want_one_id_at_once_one_gets_it(etcd, service):
     async def scenario():
-        async with closing(*(registry_at(etcd.address, heartbeat=5.0) for _ in range(8))) as registries:
-            results = await asyncio.gather(*(registry.register(Instance(service, NODE)) for registry in registries), return_exceptions=True)
+        async with closing(
+            *(registry_at(etcd.address, heartbeat=5.0) for _ in range(8))
+        ) as registries:
+            results = await asyncio.gather(
+                *(registry.register(Instance(service, NODE)) for registry in registries),
+                return_exceptions=True,
+            )
             leases = [result for result in results if not isinstance(result, Exception)]
             assert len(leases) == 1
-            assert all(isinstance(result, RegistryError) for result in results if isinstance(result, Exception))
+            assert all(
+                isinstance(result, RegistryError)
+                for result in results
+                if isinstance(result, Exception)
+            )
             await leases[0].renew()
             await leases[0].revoke()
 
@@ -170,12 +199,18 @@ def test_of_many_that_want_one_id_at_once_one_gets_it(etcd, service):
 
 def test_a_key_that_was_written_by_hand_is_not_taken_and_the_message_says_why(etcd, service):
     key = f"/bee/rpc/{service}/providers/a"
-    for value, holder in (('{"address":"10.0.0.9:1"}', "the server at tcp://10.0.0.9:1"), ("junk", f"somebody \\(see the key {key}\\)")):
+    for value, holder in (
+        ('{"address":"10.0.0.9:1"}', "the server at tcp://10.0.0.9:1"),
+        ("junk", f"somebody \\(see the key {key}\\)"),
+    ):
         put(etcd, key, value)
 
         async def scenario(holder=holder):
             async with closing(registry_at(etcd.address)) as (registry,):
-                with pytest.raises(RegistryError, match=f"{holder} has registered.*has no lease, so it was written by hand: remove it"):
+                with pytest.raises(
+                    RegistryError,
+                    match=f"{holder} has registered.*has no lease, so it was written by hand: remove it",
+                ):
                     await registry.register(Instance(service, NODE))
 
         run(scenario)
@@ -184,12 +219,17 @@ def test_a_key_that_was_written_by_hand_is_not_taken_and_the_message_says_why(et
 
 def test_registering_again_replaces_ones_own_registration(etcd, service):
     async def scenario():
-        async with closing(registry_at(etcd.address), registry_at(etcd.address)) as (server, client):
+        async with closing(registry_at(etcd.address), registry_at(etcd.address)) as (
+            server,
+            client,
+        ):
             watcher = Watching(client, service)
             first = await server.register(Instance(service, NODE))
             await watcher.until_ids("a")
             second = await server.register(Instance(service, attrs.evolve(NODE, version="1.3.0")))
-            await watcher.until(lambda snapshot: [node.version for node in snapshot.nodes] == ["1.3.0"])
+            await watcher.until(
+                lambda snapshot: [node.version for node in snapshot.nodes] == ["1.3.0"]
+            )
             with pytest.raises(RegistryError, match="registered again"):
                 await first.renew()
             await first.revoke()
@@ -204,7 +244,10 @@ def test_registering_again_replaces_ones_own_registration(etcd, service):
 
 def test_a_registration_whose_answer_was_lost_does_not_lock_its_server_out(etcd, service):
     async def scenario():
-        async with TcpRelay(etcd.port) as relay, closing(registry_at(relay.address, heartbeat=20.0, request_timeout=1.0)) as (registry,):
+        async with (
+            TcpRelay(etcd.port) as relay,
+            closing(registry_at(relay.address, heartbeat=20.0, request_timeout=1.0)) as (registry,),
+        ):
             relay.lose_answers_to("POST /v3/kv/txn")
             with pytest.raises(TimeoutError):
                 await registry.register(Instance(service, NODE))
@@ -221,8 +264,14 @@ def test_a_registration_whose_answer_was_lost_does_not_lock_its_server_out(etcd,
 def test_a_record_that_readers_would_refuse_is_refused_here(etcd, service):
     async def scenario():
         async with closing(registry_at(etcd.address)) as (registry,):
-            for node, said in ((attrs.evolve(NODE, url="tcp://10.0.0.1:0"), "nobody can call"), (attrs.evolve(NODE, tags=frozenset({"x" * 70_000})), "65536")):
-                with pytest.raises(RegistryError, match=rf"{service} at .* cannot be registered: its record .*{said}"):
+            for node, said in (
+                (attrs.evolve(NODE, url="tcp://10.0.0.1:0"), "nobody can call"),
+                (attrs.evolve(NODE, tags=frozenset({"x" * 70_000})), "65536"),
+            ):
+                with pytest.raises(
+                    RegistryError,
+                    match=rf"{service} at .* cannot be registered: its record .*{said}",
+                ):
                     await registry.register(Instance(service, node))
 
     run(scenario)
@@ -239,10 +288,17 @@ def test_a_registration_that_was_taken_away_is_noticed_by_the_next_renewal(etcd,
         async with closing(registry_at(etcd.address, heartbeat=20.0)) as (registry,):
             lease = await registry.register(Instance(service, NODE))
             await lease.renew()
-            arguments = {"lease revoke": ["lease", "revoke", f"{lease.number:x}"], "del": ["del", key], "put": ["put", key, "{}"]}[how]
+            arguments = {
+                "lease revoke": ["lease", "revoke", f"{lease.number:x}"],
+                "del": ["del", key],
+                "put": ["put", key, "{}"],
+            }[how]
             await ctl(etcd, *arguments)
             for _ in range(2):
-                with pytest.raises(RegistryError, match=f"the registration of {service} at tcp://10.0.0.1:9000 has gone"):
+                with pytest.raises(
+                    RegistryError,
+                    match=f"the registration of {service} at tcp://10.0.0.1:9000 has gone",
+                ):
                     await lease.renew()
             await lease.revoke()
             await ctl(etcd, "del", key)
@@ -255,16 +311,27 @@ def test_a_registration_that_was_taken_away_is_noticed_by_the_next_renewal(etcd,
 
 def registered(registry, service, events, node=NODE, heartbeat=0.2):
     ticks = itertools.count()
-    registration = Registration(registry, Instance(service, node), heartbeat, lambda: next(ticks), lambda event: events.append(event.name))
+    registration = Registration(
+        registry,
+        Instance(service, node),
+        heartbeat,
+        lambda: next(ticks),
+        lambda event: events.append(event.name),
+    )
     return registration, asyncio.ensure_future(registration.keep())
 
 
-def test_a_server_registers_again_after_etcd_stood_still_for_longer_than_the_lease(start_registry, service):
+def test_a_server_registers_again_after_etcd_stood_still_for_longer_than_the_lease(
+    start_registry, service
+):
     server = start_registry(Etcd)
     events = []
 
     async def scenario():
-        async with closing(registry_at(server.address), registry_at(server.address)) as (registry, client):
+        async with closing(registry_at(server.address), registry_at(server.address)) as (
+            registry,
+            client,
+        ):
             registration, task = registered(registry, service, events)
             await until(lambda: events == ["registered"])
             server.freeze()
@@ -283,7 +350,9 @@ def test_a_server_registers_again_after_etcd_stood_still_for_longer_than_the_lea
 
 
 @pytest.mark.parametrize("wipe", [False, True], ids=["with its data", "without"])
-def test_a_server_is_on_the_list_again_after_etcd_was_killed_and_started_anew(start_registry, service, wipe):
+def test_a_server_is_on_the_list_again_after_etcd_was_killed_and_started_anew(
+    start_registry, service, wipe
+):
     server = start_registry(Etcd)
     events = []
 
@@ -296,7 +365,11 @@ def test_a_server_is_on_the_list_again_after_etcd_was_killed_and_started_anew(st
             if wipe:
                 await until(lambda: events[-1] == "registered_again")
             else:
-                await until(lambda: len(events) == 1 or events[-1] in {"registry_in_reach", "registered_again"})
+                await until(
+                    lambda: (
+                        len(events) == 1 or events[-1] in {"registry_in_reach", "registered_again"}
+                    )
+                )
             found = await asyncio.to_thread(stored, server, f"/bee/rpc/{service}/")
             assert list(found) == [f"/bee/rpc/{service}/providers/a"]
             assert await registration.leave(5.0)
@@ -309,7 +382,9 @@ def test_out_of_reach_is_no_lost_lease(start_registry, service):
     server = start_registry(Etcd)
 
     async def scenario():
-        async with closing(registry_at(server.address, heartbeat=10.0, request_timeout=0.5)) as (registry,):
+        async with closing(registry_at(server.address, heartbeat=10.0, request_timeout=0.5)) as (
+            registry,
+        ):
             lease = await registry.register(Instance(service, NODE))
             server.freeze()
             with pytest.raises(TimeoutError):
@@ -329,11 +404,16 @@ def test_out_of_reach_is_no_lost_lease(start_registry, service):
 
 def test_a_process_whose_renewals_stop_loses_its_lease(etcd, service):
     async def scenario():
-        async with closing(registry_at(etcd.address), registry_at(etcd.address)) as (server, client):
+        async with closing(registry_at(etcd.address), registry_at(etcd.address)) as (
+            server,
+            client,
+        ):
             await server.register(Instance(service, NODE))
             watcher = Watching(client, service)
             await watcher.until_ids("a")
-            await watcher.until_ids([], 10.0)  # nobody renews; the registry object is alive all the same
+            await watcher.until_ids(
+                [], 10.0
+            )  # nobody renews; the registry object is alive all the same
             await watcher.close()
 
     run(scenario)
@@ -363,9 +443,14 @@ def test_records_of_others_are_read_and_garbage_costs_one_warning_each(etcd, ser
             await anext(registry.watch(service))
             return {node.id: (node.url, node.version) for node in snapshot.nodes}
 
-    assert run(scenario) == {"short": ("tcp://10.0.0.5:1", None), "newer": ("tcp://10.0.0.6:1", "2.0.0")}
+    assert run(scenario) == {
+        "short": ("tcp://10.0.0.5:1", None),
+        "newer": ("tcp://10.0.0.6:1", "2.0.0"),
+    }
     warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert sorted(text.split(" ", 1)[0] for text in warned) == sorted(prefix + name for name in ("junk", "array", "nowhere", "deeper/key"))
+    assert sorted(text.split(" ", 1)[0] for text in warned) == sorted(
+        prefix + name for name in ("junk", "array", "nowhere", "deeper/key")
+    )
     etcdctl(etcd, "del", "--prefix", f"/bee/rpc/{service}/")
 
 
@@ -378,7 +463,9 @@ def test_a_server_and_a_client_with_credentials(start_registry, service):
     right = {"username": "bee", "password": "honey"}
 
     async def scenario():
-        async with closing(registry_at(server.address, **right), registry_at(server.address, **right)) as (registry, client):
+        async with closing(
+            registry_at(server.address, **right), registry_at(server.address, **right)
+        ) as (registry, client):
             watcher = Watching(client, service)
             lease = await registry.register(Instance(service, NODE))
             await watcher.until_ids("a")
@@ -386,13 +473,25 @@ def test_a_server_and_a_client_with_credentials(start_registry, service):
             await lease.revoke()
             await watcher.until_ids([])
             await watcher.close()
-        async with closing(registry_at(server.address, username="bee", password="vinegar")) as (registry,):
-            for request in (registry.register(Instance(service, NODE)), anext(registry.watch(service))):
+        async with closing(registry_at(server.address, username="bee", password="vinegar")) as (
+            registry,
+        ):
+            for request in (
+                registry.register(Instance(service, NODE)),
+                anext(registry.watch(service)),
+            ):
                 with pytest.raises(RegistryError, match="refuses the user 'bee' and its password"):
                     await request
-        async with closing(registry_at(server.address, prefix="/elsewhere", **right)) as (registry,):
-            for request in (registry.register(Instance(service, NODE)), anext(registry.watch(service))):
-                with pytest.raises(RegistryError, match="permission denied; give the user 'bee' a role"):
+        async with closing(registry_at(server.address, prefix="/elsewhere", **right)) as (
+            registry,
+        ):
+            for request in (
+                registry.register(Instance(service, NODE)),
+                anext(registry.watch(service)),
+            ):
+                with pytest.raises(
+                    RegistryError, match="permission denied; give the user 'bee' a role"
+                ):
                     await request
 
     run(scenario)
@@ -401,7 +500,9 @@ def test_a_server_and_a_client_with_credentials(start_registry, service):
 # The end.
 
 
-def test_closing_ends_watches_and_leaves_neither_tasks_nor_threads_nor_words(etcd, service, caplog, recwarn):
+def test_closing_ends_watches_and_leaves_neither_tasks_nor_threads_nor_words(
+    etcd, service, caplog, recwarn
+):
     before = set(threading.enumerate())
 
     async def scenario():
@@ -425,16 +526,32 @@ def test_closing_ends_watches_and_leaves_neither_tasks_nor_threads_nor_words(etc
     assert [str(warning.message) for warning in recwarn] == []
 
 
-def test_a_forked_child_finds_its_nodes_anew_and_leaves_the_parents_connections_alone(etcd, service, tmp_path, monkeypatch):
+def test_a_forked_child_finds_its_nodes_anew_and_leaves_the_parents_connections_alone(
+    etcd, service, tmp_path, monkeypatch
+):
     monkeypatch.setenv("BEE_CACHE_DIR", str(tmp_path))
     registry = {"protocol": "etcd3", "address": etcd.address, "heartbeat_interval": 1}
     server = bee_core.build_server(
-        {"bee": {"rpc": {"registry": registry, "server": {"name": service, "version": "1.0.0", "register": True, "address": "127.0.0.1:0"}}}}
+        {
+            "bee": {
+                "rpc": {
+                    "registry": registry,
+                    "server": {
+                        "name": service,
+                        "version": "1.0.0",
+                        "register": True,
+                        "address": "127.0.0.1:0",
+                    },
+                }
+            }
+        }
     )
     server.add(os.getpid, name="pid")
     with server.in_thread():
         until_registered(etcd, service)
-        with bee_core.build_client({"bee": {"rpc": {"registry": registry, "client": {service: {"version": "^1.0"}}}}}) as client:
+        with bee_core.build_client(
+            {"bee": {"rpc": {"registry": registry, "client": {service: {"version": "^1.0"}}}}}
+        ) as client:
             assert client.service(service).pid() == os.getpid()
             child = os.fork()
             if child == 0:
@@ -445,7 +562,11 @@ def test_a_forked_child_finds_its_nodes_anew_and_leaves_the_parents_connections_
                 finally:
                     os._exit(code)
             assert os.waitpid(child, 0)[1] == 0
-            put(etcd, f"/bee/rpc/{service}/providers/other", '{"address":"10.0.0.9:1","version":"0.1.0"}')
+            put(
+                etcd,
+                f"/bee/rpc/{service}/providers/other",
+                '{"address":"10.0.0.9:1","version":"0.1.0"}',
+            )
             end = time.monotonic() + BOUND
             while len(client.nodes(service).nodes) < 2 and time.monotonic() < end:
                 time.sleep(0.01)

@@ -25,8 +25,14 @@ def ask(scenario, *addresses, timeout=10.0, options=None):
     """Run a scenario with a client."""
 
     async def whole():
-        user = None if options is None or options.username is None else (options.username, options.password)
-        gateway = Gateway(addresses, timeout, tls=tls_context(addresses, options or EtcdOptions()), user=user)
+        user = (
+            None
+            if options is None or options.username is None
+            else (options.username, options.password)
+        )
+        gateway = Gateway(
+            addresses, timeout, tls=tls_context(addresses, options or EtcdOptions()), user=user
+        )
         try:
             return await scenario(gateway)
         finally:
@@ -76,10 +82,13 @@ def test_a_user_reads_writes_and_watches_under_the_prefix(guarded):
     assert ask(scenario, url(guarded), options=user()) is None
 
 
-@pytest.mark.parametrize("wrong", [user(password="vinegar"), user(name="nobody")], ids=["password", "name"])
+@pytest.mark.parametrize(
+    "wrong", [user(password="vinegar"), user(name="nobody")], ids=["password", "name"]
+)
 def test_wrong_credentials_are_an_error_that_says_so_without_the_password(guarded, wrong):
     with pytest.raises(
-        RegistryError, match=r"refuses the user '(bee|nobody)' and its password.*correct bee.rpc.registry.options.username and password"
+        RegistryError,
+        match=r"refuses the user '(bee|nobody)' and its password.*correct bee.rpc.registry.options.username and password",
     ) as caught:
         ask(get, url(guarded), options=wrong)
     assert "honey" not in str(caught.value)
@@ -87,7 +96,10 @@ def test_wrong_credentials_are_an_error_that_says_so_without_the_password(guarde
 
 
 def test_a_user_that_is_missing_is_asked_for(guarded):
-    with pytest.raises(RegistryError, match=r"user name is empty; it wants a user: set bee.rpc.registry.options.username and password"):
+    with pytest.raises(
+        RegistryError,
+        match=r"user name is empty; it wants a user: set bee.rpc.registry.options.username and password",
+    ):
         ask(get, url(guarded))
 
     async def watch(gateway):
@@ -179,7 +191,9 @@ def test_a_certificate_for_another_name_is_refused(start_registry):
 
 def test_a_client_without_a_certificate_is_told_so_and_one_with_it_gets_in(start_registry):
     server = start_registry(AskingTlsEtcd)
-    with pytest.raises(RegistryError, match=r"does not take this client's certificate.*options.cert and key"):
+    with pytest.raises(
+        RegistryError, match=r"does not take this client's certificate.*options.cert and key"
+    ):
         ask(get, server.url, options=EtcdOptions(ca=server.ca))
     cert, key = server.client_files()
     assert ask(get, server.url, options=EtcdOptions(ca=server.ca, cert=cert, key=key)) is None
@@ -239,7 +253,9 @@ def test_whoever_loses_patience_asks_the_next_address_next_time(start_registry, 
 
 def test_no_address_of_use_is_an_oserror_that_names_them_all():
     dead = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
-    with pytest.raises(ConnectionError, match=f"{dead[0]}: connection refused; {dead[1]}: connection refused"):
+    with pytest.raises(
+        ConnectionError, match=f"{dead[0]}: connection refused; {dead[1]}: connection refused"
+    ):
         ask(get, *dead)
 
 
@@ -289,9 +305,17 @@ def answered(*answers):
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n", RegistryError, "404 'no', and not as the JSON gateway of etcd"),
+        (
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n",
+            RegistryError,
+            "404 'no', and not as the JSON gateway of etcd",
+        ),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", OSError, "502 '<html>'"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", RegistryError, "does not answer as etcd's JSON gateway"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+            RegistryError,
+            "does not answer as etcd's JSON gateway",
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n{}", OSError, "peer closed connection"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", OSError, "SSH"),
         (b"", OSError, "Server disconnected"),
@@ -314,7 +338,9 @@ def test_an_answer_without_end_is_cut_off():
 def test_a_lease_is_made_renewed_and_ended(etcd):
     async def scenario(gateway):
         assert await gateway.grant(91, 1) == 2, "etcd's shortest with its usual election timeout"
-        assert await gateway.grant(91, 1) == 2, "the same request again, as after an answer that was lost"
+        assert await gateway.grant(91, 1) == 2, (
+            "the same request again, as after an answer that was lost"
+        )
         assert await gateway.keep_alive(91) == 2
         await gateway.revoke(91)
         await gateway.revoke(91)
@@ -334,7 +360,9 @@ def test_a_key_is_put_only_where_it_is_absent_or_held_by_a_certain_lease(etcd):
         assert (await gateway.put_if(key, b"2", 102, held_by=103)).value == b"1"
         assert await gateway.put_if(key, b"2", 102, held_by=101) is None
         await gateway.revoke(101)
-        assert (await gateway.get(key)).lease == 102, "a lease does not take keys with it that have passed to another"
+        assert (await gateway.get(key)).lease == 102, (
+            "a lease does not take keys with it that have passed to another"
+        )
         await gateway.revoke(102)
         assert (await gateway.put_if(key, b"3", 103, held_by=102)).key == b""
         await gateway.revoke(103)

@@ -28,9 +28,27 @@ def test_addresses_are_urls_with_etcds_port_where_none_is_named(written, urls):
         assert read_addresses(written) == urls
 
 
-@pytest.mark.parametrize("text", ["", "a:b", "a:99999", "a:0", "tcp://a:1", "http://", "http://a/v3", "a b", "unix:///x", "http://a:1,"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a:b",
+        "a:99999",
+        "a:0",
+        "tcp://a:1",
+        "http://",
+        "http://a/v3",
+        "a b",
+        "unix:///x",
+        "http://a:1,",
+    ],
+)
 def test_a_malformed_address_is_an_error_of_the_configuration_that_shows_it(text):
-    config = {"bee": {"rpc": {"registry": {"protocol": "etcd3", "address": [text]}, "client": {"calc": {}}}}}
+    config = {
+        "bee": {
+            "rpc": {"registry": {"protocol": "etcd3", "address": [text]}, "client": {"calc": {}}}
+        }
+    }
     with pytest.raises(ConfigError, match="address") as caught:
         bee_core.build_client(config)
     assert caught.value.path.startswith("bee.rpc.registry")
@@ -56,7 +74,11 @@ def test_a_password_in_an_address_is_refused_and_not_shown():
     ],
 )
 def test_wrong_options_are_errors_of_the_configuration_and_keep_the_password(options, said):
-    config = {"bee": {"rpc": {"registry": {"protocol": "etcd3", "options": options}, "client": {"calc": {}}}}}
+    config = {
+        "bee": {
+            "rpc": {"registry": {"protocol": "etcd3", "options": options}, "client": {"calc": {}}}
+        }
+    }
     with pytest.raises(ConfigError, match=said) as caught:
         bee_core.build_client(config)
     assert "honey" not in str(caught.value)
@@ -82,5 +104,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
 
 
 def test_certificate_and_key_may_stand_in_one_file(tmp_path):
-    trustme.CA().issue_cert("bee").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    trustme.CA().issue_cert("bee").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "both.pem"
+    )
     assert tls_context(["https://a:1"], EtcdOptions(cert=str(tmp_path / "both.pem"))) is not None

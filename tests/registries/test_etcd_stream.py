@@ -14,14 +14,18 @@ from bee_plugins.registries.etcd_stream import CompactedError, Lines, WatchStrea
 
 CREATED = b'{"result":{"header":{"revision":"3"},"created":true}}\n'
 PROGRESS = b'{"result":{"header":{"revision":"9"}}}\n'
-EVENTS = b'{"result":{"header":{"revision":"4"},"events":[{"kv":{"key":"YQ==","mod_revision":"4"}}]}}\n'
+EVENTS = (
+    b'{"result":{"header":{"revision":"4"},"events":[{"kv":{"key":"YQ==","mod_revision":"4"}}]}}\n'
+)
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(0, 40)))
 def test_lines_are_the_same_however_they_are_cut(data, cuts):
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     lines = Lines()
-    found = [line for start, end in itertools.pairwise(places) for line in lines.feed(data[start:end])]
+    found = [
+        line for start, end in itertools.pairwise(places) for line in lines.feed(data[start:end])
+    ]
     assert found == [line for line in data.split(b"\n")[:-1] if line.strip()]
 
 
@@ -58,9 +62,15 @@ def told(*chunks, hangs=False):
 
 def test_messages_come_whole_one_by_one_or_several_at_once():
     everything = CREATED + PROGRESS + EVENTS
-    for chunks in ([everything], [everything[:70], everything[70:]], [everything[index : index + 1] for index in range(len(everything))]):
+    for chunks in (
+        [everything],
+        [everything[:70], everything[70:]],
+        [everything[index : index + 1] for index in range(len(everything))],
+    ):
         messages, error = told(*chunks, hangs=True)
-        assert [(message.created, message.header.revision, len(message.events)) for message in messages] == [(True, 3, 0), (False, 9, 0), (False, 4, 1)]
+        assert [
+            (message.created, message.header.revision, len(message.events)) for message in messages
+        ] == [(True, 3, 0), (False, 9, 0), (False, 4, 1)]
         assert error is None
 
 
@@ -68,14 +78,34 @@ def test_messages_come_whole_one_by_one_or_several_at_once():
     ("line", "kind", "said"),
     [
         (b'{"result":{"canceled":true,"compact_revision":"8"}}\n', CompactedError, "compacted"),
-        (b'{"result":{"created":true,"canceled":true,"cancel_reason":"rpc error: etcdserver: permission denied"}}\n', EtcdError, "permission denied"),
-        (b'{"result":{"canceled":true,"cancel_reason":"etcdserver: invalid auth token"}}\n', EtcdError, "invalid auth token"),
+        (
+            b'{"result":{"created":true,"canceled":true,"cancel_reason":"rpc error: etcdserver: permission denied"}}\n',
+            EtcdError,
+            "permission denied",
+        ),
+        (
+            b'{"result":{"canceled":true,"cancel_reason":"etcdserver: invalid auth token"}}\n',
+            EtcdError,
+            "invalid auth token",
+        ),
         (b'{"result":{"canceled":true,"cancel_reason":"moved"}}\n', ConnectionError, "moved"),
-        (b'{"error":{"grpc_code":14,"message":"etcdserver: no leader"}}\n', ConnectionError, "no leader"),
-        (b'{"error":{"grpc_code":7,"message":"etcdserver: permission denied"}}\n', EtcdError, "permission denied"),
+        (
+            b'{"error":{"grpc_code":14,"message":"etcdserver: no leader"}}\n',
+            ConnectionError,
+            "no leader",
+        ),
+        (
+            b'{"error":{"grpc_code":7,"message":"etcdserver: permission denied"}}\n',
+            EtcdError,
+            "permission denied",
+        ),
         (b"", ConnectionError, "has ended the watch"),
         (b"<html>\n", RegistryError, "not one of etcd's JSON gateway"),
-        (b'{"result":{"events":[{"kv":{"key":"?"}}]}}\n', RegistryError, "not one of etcd's JSON gateway"),
+        (
+            b'{"result":{"events":[{"kv":{"key":"?"}}]}}\n',
+            RegistryError,
+            "not one of etcd's JSON gateway",
+        ),
     ],
 )
 def test_what_ends_a_watch_is_classed(line, kind, said):

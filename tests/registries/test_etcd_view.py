@@ -29,11 +29,21 @@ def again(view, *kvs, revision, cluster=1):
 
 
 def now(newest, count, revision, cluster=1):
-    return RangeReply(header=Header(revision=revision, cluster_id=cluster), kvs=() if newest is None else (newest,), count=count)
+    return RangeReply(
+        header=Header(revision=revision, cluster_id=cluster),
+        kvs=() if newest is None else (newest,),
+        count=count,
+    )
 
 
 def events(*kvs, gone=(), fragment=False):
-    return WatchReply(events=(*(Event(kv=each) for each in kvs), *(Event(type="DELETE", kv=each) for each in gone)), fragment=fragment)
+    return WatchReply(
+        events=(
+            *(Event(kv=each) for each in kvs),
+            *(Event(type="DELETE", kv=each) for each in gone),
+        ),
+        fragment=fragment,
+    )
 
 
 def ids(view):
@@ -61,9 +71,13 @@ def test_a_put_a_change_and_a_removal_that_were_not_told_are_noticed():
 def test_a_store_that_was_emptied_is_noticed_also_when_its_revisions_have_caught_up():
     view = read(kv("a", 3, lease=77), kv("b", 5, lease=78), revision=7)
     assert view.compare(now(None, 0, 1)) == "other"
-    assert view.compare(now(kv("b", 5, lease=99), 2, 7)) == "other", "the same key at the same revision, and another lease"
+    assert view.compare(now(kv("b", 5, lease=99), 2, 7)) == "other", (
+        "the same key at the same revision, and another lease"
+    )
     assert view.compare(now(kv("c", 5, lease=78), 2, 7)) == "other"
-    assert view.compare(now(kv("b", 5, lease=78), 3, 7)) == "other", "more keys, and none of them new"
+    assert view.compare(now(kv("b", 5, lease=78), 3, 7)) == "other", (
+        "more keys, and none of them new"
+    )
     assert view.compare(now(kv("b", 5, lease=78), 2, 7, cluster=2)) == "other"
 
 
@@ -98,7 +112,11 @@ def test_reading_anew_takes_out_what_has_gone():
 
 
 def test_keys_that_are_no_records_count_and_are_skipped(caplog):
-    odd = (KeyValue(key=PREFIX, mod_revision=2), KeyValue(key=PREFIX + b"\xff", mod_revision=2), kv("a/b", 2))
+    odd = (
+        KeyValue(key=PREFIX, mod_revision=2),
+        KeyValue(key=PREFIX + b"\xff", mod_revision=2),
+        kv("a/b", 2),
+    )
     view = read(*odd, kv("a", 2), revision=2)
     assert ids(view) == ["a"]
     assert view.compare(now(kv("a", 2), 4, 2)) == "same"

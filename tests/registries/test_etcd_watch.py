@@ -72,7 +72,10 @@ def watches(relay):
 
 def test_a_watch_that_is_idle_is_compared_and_not_begun_anew(etcd, service):
     async def scenario():
-        async with TcpRelay(etcd.port) as relay, watching(registry_at(relay.address), service) as watcher:
+        async with (
+            TcpRelay(etcd.port) as relay,
+            watching(registry_at(relay.address), service) as watcher,
+        ):
             await watcher.until_ids([])
             await relay.until_asked(RANGE, 6)
             assert watches(relay) == 1
@@ -83,7 +86,10 @@ def test_a_watch_that_is_idle_is_compared_and_not_begun_anew(etcd, service):
 
 def test_a_change_elsewhere_in_the_store_is_none_of_the_watch(etcd, service, key):
     async def scenario():
-        async with TcpRelay(etcd.port) as relay, watching(registry_at(relay.address), service) as watcher:
+        async with (
+            TcpRelay(etcd.port) as relay,
+            watching(registry_at(relay.address), service) as watcher,
+        ):
             await watcher.until_ids([])
             for number in range(5):
                 await ctl(etcd, "put", f"/elsewhere/{number}", "x")
@@ -100,7 +106,10 @@ def test_one_change_in_a_long_list_is_told_as_one(etcd, service, key):
     put_many(etcd, {f"{key}n{number:04}": record(number + 1) for number in range(1200)})
 
     async def scenario():
-        async with TcpRelay(etcd.port) as relay, watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher:
+        async with (
+            TcpRelay(etcd.port) as relay,
+            watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher,
+        ):
             await watcher.until(lambda snapshot: len(snapshot.nodes) == 1200)
             pages = relay.requests.count(RANGE)
             assert pages == 3
@@ -146,7 +155,10 @@ def test_a_value_beyond_all_bounds_is_skipped_like_other_garbage(etcd, service, 
 
 def test_a_connection_that_breaks_is_replaced_and_nothing_between_is_missed(etcd, service, key):
     async def scenario():
-        async with TcpRelay(etcd.port) as relay, watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher:
+        async with (
+            TcpRelay(etcd.port) as relay,
+            watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher,
+        ):
             await ctl(etcd, "put", key + "a", record())
             await watcher.until_ids(["a"])
             relay.hold()
@@ -162,9 +174,14 @@ def test_a_connection_that_breaks_is_replaced_and_nothing_between_is_missed(etcd
     run(scenario)
 
 
-def test_a_connection_that_is_open_and_dead_is_noticed_when_something_has_happened(etcd, service, key):
+def test_a_connection_that_is_open_and_dead_is_noticed_when_something_has_happened(
+    etcd, service, key
+):
     async def scenario():
-        async with TcpRelay(etcd.port) as relay, watching(registry_at(relay.address), service) as watcher:
+        async with (
+            TcpRelay(etcd.port) as relay,
+            watching(registry_at(relay.address), service) as watcher,
+        ):
             await watcher.until_ids([])
             await relay.until_asked(WATCH, 1)
             relay.lose()
@@ -178,7 +195,9 @@ def test_a_connection_that_is_open_and_dead_is_noticed_when_something_has_happen
 
 
 @pytest.mark.parametrize("heartbeat", [0.2, 1.0])
-def test_an_etcd_that_stands_still_is_noticed_within_a_bounded_time(start_registry, service, heartbeat):
+def test_an_etcd_that_stands_still_is_noticed_within_a_bounded_time(
+    start_registry, service, heartbeat
+):
     server = start_registry(Etcd)
 
     async def scenario():
@@ -225,11 +244,16 @@ def test_an_etcd_that_was_never_there_is_an_error_at_once(service):
 # The past.
 
 
-def test_revisions_that_were_compacted_cost_neither_a_removal_nor_the_watch(start_registry, service, key):
+def test_revisions_that_were_compacted_cost_neither_a_removal_nor_the_watch(
+    start_registry, service, key
+):
     server = start_registry(Etcd)
 
     async def scenario():
-        async with TcpRelay(server.port) as relay, watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher:
+        async with (
+            TcpRelay(server.port) as relay,
+            watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher,
+        ):
             for name in "abc":
                 await ctl(server, "put", key + name, record())
             await watcher.until_ids("abc")
@@ -253,7 +277,10 @@ def test_a_compaction_beside_a_living_watch_is_none_of_its_business(start_regist
     server = start_registry(Etcd)
 
     async def scenario():
-        async with TcpRelay(server.port) as relay, watching(registry_at(relay.address), service) as watcher:
+        async with (
+            TcpRelay(server.port) as relay,
+            watching(registry_at(relay.address), service) as watcher,
+        ):
             await watcher.until_ids([])
             await relay.until_asked(WATCH, 1)
             for number in range(5):
@@ -283,7 +310,12 @@ def test_a_restart_with_its_data_costs_nothing(start_registry, service, key):
     server = start_registry(Etcd)
 
     async def scenario():
-        async with TcpRelay(server.port) as relay, watching(registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service) as watcher:
+        async with (
+            TcpRelay(server.port) as relay,
+            watching(
+                registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service
+            ) as watcher,
+        ):
             await ctl(server, "put", key + "a", record())
             await watcher.until_ids("a")
             async with restarted(server, relay):
@@ -295,11 +327,18 @@ def test_a_restart_with_its_data_costs_nothing(start_registry, service, key):
     run(scenario)
 
 
-def test_a_restart_without_data_leaves_nobody_on_the_list_who_is_not_there(start_registry, service, key):
+def test_a_restart_without_data_leaves_nobody_on_the_list_who_is_not_there(
+    start_registry, service, key
+):
     server = start_registry(Etcd)
 
     async def scenario():
-        async with TcpRelay(server.port) as relay, watching(registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service) as watcher:
+        async with (
+            TcpRelay(server.port) as relay,
+            watching(
+                registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service
+            ) as watcher,
+        ):
             for name in "abc":
                 await ctl(server, "put", key + name, record())
             await watcher.until_ids("abc")
@@ -313,11 +352,18 @@ def test_a_restart_without_data_leaves_nobody_on_the_list_who_is_not_there(start
 
 
 @pytest.mark.parametrize("more", [0, 1, 7])
-def test_a_restart_without_data_is_noticed_also_when_the_revisions_have_caught_up(start_registry, service, key, more):
+def test_a_restart_without_data_is_noticed_also_when_the_revisions_have_caught_up(
+    start_registry, service, key, more
+):
     server = start_registry(Etcd)
 
     async def scenario():
-        async with TcpRelay(server.port) as relay, watching(registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service) as watcher:
+        async with (
+            TcpRelay(server.port) as relay,
+            watching(
+                registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service
+            ) as watcher,
+        ):
             for name in "abc":
                 await ctl(server, "put", key + name, record())
             await watcher.until_ids("abc")
@@ -347,7 +393,9 @@ def members(tmp_path):
         member.stop()
 
 
-def test_watches_and_leases_go_on_through_another_member_when_theirs_is_killed(members, service, key):
+def test_watches_and_leases_go_on_through_another_member_when_theirs_is_killed(
+    members, service, key
+):
     async def scenario():
         addresses = [member.address for member in members]
         server = registry_at(*addresses, heartbeat=5.0)
@@ -372,7 +420,10 @@ def test_a_member_that_stands_still_is_left_for_another(members, service, key):
     others = [member for member in members if member is not still]
 
     async def scenario():
-        async with watching(registry_at(still.address, *(member.address for member in others), heartbeat=3.0), service) as watcher:
+        async with watching(
+            registry_at(still.address, *(member.address for member in others), heartbeat=3.0),
+            service,
+        ) as watcher:
             await watcher.until_ids([])
             still.freeze()
             await ctl(others[0], "put", key + "b", record(2))
@@ -393,7 +444,9 @@ def test_a_member_without_its_quorum_is_not_taken_for_healthy(members, service):
             await asyncio.wait((watcher._task,), timeout=BOUND)
             with pytest.raises(OSError, match=r"no leader|did not answer|has ended|broke"):
                 watcher._task.result()
-            assert all(snapshot.nodes for snapshot in watcher.seen[1:]), "an outage never empties the list"
+            assert all(snapshot.nodes for snapshot in watcher.seen[1:]), (
+                "an outage never empties the list"
+            )
             with pytest.raises(OSError, match=r"no leader|did not answer|timed out"):
                 await lease.renew()
         await registry.close()

@@ -27,7 +27,11 @@ def own_network():
     """The beginning of a command that has all ports to itself; nothing where they are free anyway."""
     name = f"bee-seed-{os.getpid()}"
     ip = shutil.which("ip")
-    if ip is not None and subprocess.run([ip, "netns", "add", name], check=False, capture_output=True).returncode == 0:
+    if (
+        ip is not None
+        and subprocess.run([ip, "netns", "add", name], check=False, capture_output=True).returncode
+        == 0
+    ):
         subprocess.run([ip, "-n", name, "link", "set", "lo", "up"], check=True)
         yield [ip, "netns", "exec", name]
         subprocess.run([ip, "netns", "del", name], check=True)
@@ -37,21 +41,36 @@ def own_network():
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                pytest.skip(f"port {port}, which the file names, is taken, and network namespaces cannot be made here")
+                pytest.skip(
+                    f"port {port}, which the file names, is taken, and network namespaces cannot be made here"
+                )
     yield []
 
 
-def test_the_seed_starts_a_server_and_a_client_which_says_that_only_another_version_is_there(own_network, tmp_path):
+def test_the_seed_starts_a_server_and_a_client_which_says_that_only_another_version_is_there(
+    own_network, tmp_path
+):
     require(Etcd)
     (tmp_path / "bee.yml").write_bytes(SEED.encode())
-    (tmp_path / "newer.yml").write_text(SEED.replace('version: ">=1.0, <2"', 'version: ">=2.0, <3"'))
+    (tmp_path / "newer.yml").write_text(
+        SEED.replace('version: ">=1.0, <2"', 'version: ">=2.0, <3"')
+    )
     (tmp_path / "app.py").write_text(APP)
     program = Path(__file__).with_name("seed_program.py")
-    done = subprocess.run([*own_network, sys.executable, str(program), str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*own_network, sys.executable, str(program), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["call"]["code"] != 0
-    assert "no node of test fits version >=1.0, <2: 1 node is known; versions there are: 2.0.0 (1 node)" in said["call"]["err"]
+    assert (
+        "no node of test fits version >=1.0, <2: 1 node is known; versions there are: 2.0.0 (1 node)"
+        in said["call"]["err"]
+    )
     nodes = json.loads(said["nodes"]["out"])
     assert '"source": "registry"' in json.dumps(nodes)
     assert "version 2.0 is not in >=1.0, <2" in said["nodes"]["out"]

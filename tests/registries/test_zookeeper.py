@@ -70,7 +70,9 @@ def test_a_lease_is_as_long_as_the_server_makes_it(zookeeper):
     async def scenario(rig):
         ticks = ZooKeeper.TICK_MILLISECONDS / 1000
         usual = await rig.registry(zookeeper.address, heartbeat=1.0).register(instance(rig.service))
-        cut = await rig.registry(zookeeper.address, heartbeat=30.0).register(instance(rig.service, attrs.evolve(NODE, id="b")))
+        cut = await rig.registry(zookeeper.address, heartbeat=30.0).register(
+            instance(rig.service, attrs.evolve(NODE, id="b"))
+        )
         return usual.ttl, cut.ttl, 20 * ticks
 
     usual, cut, longest = run(scenario)
@@ -82,9 +84,14 @@ def test_an_id_that_another_server_has_is_refused_until_it_leaves(zookeeper):
     async def scenario(rig):
         mine, other = rig.registry(zookeeper.address), rig.registry(zookeeper.address)
         lease = await mine.register(instance(rig.service))
-        error = await error_of(other.register(instance(rig.service, attrs.evolve(NODE, url="tcp://10.0.0.8:9000"))))
+        error = await error_of(
+            other.register(instance(rig.service, attrs.evolve(NODE, url="tcp://10.0.0.8:9000")))
+        )
         assert isinstance(error, RegistryError)
-        assert "the server at tcp://10.0.0.7:9000 has registered the id 'calc-1' and lives; stop it, or give each server an id of its own" in str(error)
+        assert (
+            "the server at tcp://10.0.0.7:9000 has registered the id 'calc-1' and lives; stop it, or give each server an id of its own"
+            in str(error)
+        )
         await lease.renew()
         await lease.revoke()
         await other.register(instance(rig.service))
@@ -128,8 +135,13 @@ def test_with_credentials_everybody_reads_and_only_their_owner_writes(zookeeper)
         await owner.register(instance(rig.service))
         nobody = rig.registry(zookeeper.address, prefix=prefix)
         await rig.watch(nobody).until_ids(["calc-1"])
-        for stranger in (nobody, rig.registry(zookeeper.address, prefix=prefix, username="bee", password="wrong")):
-            error = await error_of(stranger.register(instance(rig.service, attrs.evolve(NODE, id="b"))))
+        for stranger in (
+            nobody,
+            rig.registry(zookeeper.address, prefix=prefix, username="bee", password="wrong"),
+        ):
+            error = await error_of(
+                stranger.register(instance(rig.service, attrs.evolve(NODE, id="b")))
+            )
             assert isinstance(error, RegistryError)
             assert "username and password in bee.rpc.registry.options" in str(error)
             assert "wrong" not in str(error)
@@ -147,7 +159,11 @@ def test_a_list_that_may_not_be_read_is_an_error_and_no_empty_list(zookeeper):
         error = await error_of(rig.registry(zookeeper.address).watch(rig.service).__anext__())
         assert isinstance(error, RegistryError)
         assert "does not permit it" in str(error)
-        assert (await rig.watch(rig.registry(zookeeper.address, username="admin", password="secret")).until(lambda _: True)).nodes == ()
+        assert (
+            await rig.watch(
+                rig.registry(zookeeper.address, username="admin", password="secret")
+            ).until(lambda _: True)
+        ).nodes == ()
 
     run(scenario)
 
@@ -160,7 +176,9 @@ def test_a_server_that_wants_credentials_says_so(start_registry):
         error = await error_of(without.watch(rig.service).__anext__())
         assert isinstance(error, RegistryError)
         assert "username and password" in str(error)
-        await rig.watch(rig.registry(server.address, username="bee", password="honey")).until(lambda _: True)
+        await rig.watch(rig.registry(server.address, username="bee", password="honey")).until(
+            lambda _: True
+        )
 
     run(scenario)
 
@@ -175,19 +193,53 @@ def certificates(tmp_path_factory):
     home = tmp_path_factory.mktemp("tls")
 
     def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], cwd=home, check=True, capture_output=True, timeout=30)
+        subprocess.run(
+            ["openssl", *arguments], cwd=home, check=True, capture_output=True, timeout=30
+        )
 
     new = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]
     for ca in ("ca", "other"):
-        openssl("req", "-x509", *new, "-keyout", f"{ca}.key", "-out", f"{ca}.pem", "-subj", f"/CN={ca}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    for name, alternative in (("server", "DNS:localhost,IP:127.0.0.1"), ("elsewhere", "DNS:elsewhere.example"), ("client", "DNS:client")):
-        (home / f"{name}.ext").write_text(f"subjectAltName={alternative}\nauthorityKeyIdentifier=keyid\n")  # Python 3.13 is strict
-        openssl("req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         openssl(
-            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+            "req",
+            "-x509",
+            *new,
+            "-keyout",
+            f"{ca}.key",
+            "-out",
+            f"{ca}.pem",
+            "-subj",
+            f"/CN={ca}",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
+        )
+    for name, alternative in (
+        ("server", "DNS:localhost,IP:127.0.0.1"),
+        ("elsewhere", "DNS:elsewhere.example"),
+        ("client", "DNS:client"),
+    ):
+        (home / f"{name}.ext").write_text(
+            f"subjectAltName={alternative}\nauthorityKeyIdentifier=keyid\n"
+        )  # Python 3.13 is strict
+        openssl(
+            "req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
+        )
+        openssl(
+            *(
+                "x509",
+                "-req",
+                "-in",
+                f"{name}.csr",
+                "-CA",
+                "ca.pem",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+            ),
             *("-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt"),
         )
-        (home / f"{name}.pem").write_text((home / f"{name}.key").read_text() + (home / f"{name}.crt").read_text())
+        (home / f"{name}.pem").write_text(
+            (home / f"{name}.key").read_text() + (home / f"{name}.crt").read_text()
+        )
     return home
 
 
@@ -199,7 +251,12 @@ def tls_server(start_registry, home, name, *arguments):
         ZooKeeper,
         *(f"secureClientPort={port}", "secureClientPortAddress=127.0.0.1"),
         "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
-        *(f"ssl.keyStore.location={home / name}.pem", "ssl.keyStore.password=", f"ssl.trustStore.location={home / 'ca.pem'}", "ssl.trustStore.password="),
+        *(
+            f"ssl.keyStore.location={home / name}.pem",
+            "ssl.keyStore.password=",
+            f"ssl.trustStore.location={home / 'ca.pem'}",
+            "ssl.trustStore.password=",
+        ),
         *arguments,
     )
 
@@ -207,22 +264,38 @@ def tls_server(start_registry, home, name, *arguments):
         with socket.socket() as sock:
             return sock.connect_ex(("127.0.0.1", port)) == 0
 
-    when(accepts, "ZooKeeper's door for TLS is not open")  # it opens after the other one, which was waited for
+    when(
+        accepts, "ZooKeeper's door for TLS is not open"
+    )  # it opens after the other one, which was waited for
     return f"127.0.0.1:{port}"
 
 
 def test_tls_with_certificates_on_both_sides(start_registry, certificates):
     address = tls_server(start_registry, certificates, "server")
-    client = {"tls": True, "ca": str(certificates / "ca.pem"), "cert": str(certificates / "client.crt"), "key": str(certificates / "client.key")}
+    client = {
+        "tls": True,
+        "ca": str(certificates / "ca.pem"),
+        "cert": str(certificates / "client.crt"),
+        "key": str(certificates / "client.key"),
+    }
 
     async def scenario(rig):
         nodes = [Node(f"n{number}", f"tcp://10.0.0.1:{9000 + number}") for number in range(300)]
         server = rig.registry(address, heartbeat=10, **client)
         await asyncio.gather(*(server.register(instance(rig.service, node)) for node in nodes))
         # Several answers may lie in one TLS record: none may wait for the next ping.
-        await rig.watch(rig.registry(address, heartbeat=10, **client)).until_ids((node.id for node in nodes), 5)
-        for options in ({"tls": True, "ca": str(certificates / "ca.pem")}, {**client, "ca": str(certificates / "other.pem")}, {}):
-            assert isinstance(await error_of(rig.registry(address, **options).watch(rig.service).__anext__()), (OSError, TimeoutError))
+        await rig.watch(rig.registry(address, heartbeat=10, **client)).until_ids(
+            (node.id for node in nodes), 5
+        )
+        for options in (
+            {"tls": True, "ca": str(certificates / "ca.pem")},
+            {**client, "ca": str(certificates / "other.pem")},
+            {},
+        ):
+            assert isinstance(
+                await error_of(rig.registry(address, **options).watch(rig.service).__anext__()),
+                (OSError, TimeoutError),
+            )
 
     run(scenario)
 
@@ -231,7 +304,11 @@ def test_a_certificate_of_another_name_is_refused(start_registry, certificates):
     address = tls_server(start_registry, certificates, "elsewhere", "ssl.clientAuth=none")
 
     async def scenario(rig):
-        return await error_of(rig.registry(address, tls=True, ca=str(certificates / "ca.pem")).watch(rig.service).__anext__())
+        return await error_of(
+            rig.registry(address, tls=True, ca=str(certificates / "ca.pem"))
+            .watch(rig.service)
+            .__anext__()
+        )
 
     assert "certificate" in str(run(scenario))
 
@@ -250,7 +327,11 @@ def test_nobody_at_the_address_is_an_error_that_says_so_soon(zookeeper):
 
     async def scenario(rig):
         made = rig.registry(address)
-        for attempt in (made.watch(rig.service).__anext__(), made.register(instance(rig.service)), made.watch(rig.service).__anext__()):
+        for attempt in (
+            made.watch(rig.service).__anext__(),
+            made.register(instance(rig.service)),
+            made.watch(rig.service).__anext__(),
+        ):
             error = await error_of(attempt, 4.5)
             assert isinstance(error, OSError)
             assert address in str(error)
@@ -261,7 +342,9 @@ def test_nobody_at_the_address_is_an_error_that_says_so_soon(zookeeper):
 
 def test_a_name_that_cannot_be_resolved_is_an_error_that_says_so():
     async def scenario(rig):
-        return await error_of(rig.registry("no-such-host.invalid:2181").watch(rig.service).__anext__(), 4.5)
+        return await error_of(
+            rig.registry("no-such-host.invalid:2181").watch(rig.service).__anext__(), 4.5
+        )
 
     error = run(scenario)
     assert isinstance(error, (OSError, TimeoutError))
@@ -275,7 +358,9 @@ def test_one_of_several_addresses_that_answers_is_enough(zookeeper):
         mute = f"127.0.0.1:{silent.getsockname()[1]}"
 
         async def scenario(rig):
-            await rig.registry(dead_address(), mute, zookeeper.address).register(instance(rig.service))
+            await rig.registry(dead_address(), mute, zookeeper.address).register(
+                instance(rig.service)
+            )
             await rig.watch(rig.registry(mute, zookeeper.address)).until_ids(["calc-1"], 5)
 
         run(scenario)

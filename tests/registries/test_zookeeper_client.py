@@ -57,7 +57,13 @@ print("well", flush=True)
 
 
 def test_a_forked_child_lets_go_of_the_connection_and_disturbs_nothing(zookeeper):
-    done = subprocess.run([sys.executable, "-c", PARENT, zookeeper.address, TESTS], capture_output=True, text=True, check=False, timeout=40)
+    done = subprocess.run(
+        [sys.executable, "-c", PARENT, zookeeper.address, TESTS],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=40,
+    )
     assert (done.stdout, done.returncode) == ("well\n", 0), done.stderr
     assert "Traceback" not in done.stderr
 
@@ -77,5 +83,11 @@ print("well", flush=True)
 
 
 def test_a_program_that_closes_nothing_still_ends(zookeeper):
-    done = subprocess.run([sys.executable, "-c", NOT_CLOSED, zookeeper.address, TESTS], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-c", NOT_CLOSED, zookeeper.address, TESTS],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     assert (done.stdout, done.stderr, done.returncode) == ("well\n", "", 0)

@@ -14,7 +14,19 @@ import attrs
 
 from bee_core.errors import RegistryError
 from registry_processes import ZooKeeper
-from zookeeper_rig import BOUND, NODE, Rig, error_of, expire, folder, instance, plain_client, registry, run, service_name
+from zookeeper_rig import (
+    BOUND,
+    NODE,
+    Rig,
+    error_of,
+    expire,
+    folder,
+    instance,
+    plain_client,
+    registry,
+    run,
+    service_name,
+)
 
 
 def test_a_registration_that_was_removed_is_noticed_by_the_next_renewal_and_made_again(zookeeper):
@@ -132,7 +144,9 @@ async def _with_rig(scenario):
         await rig.close()
 
 
-def test_while_the_registry_is_frozen_a_renewal_is_no_lost_lease_and_a_short_freeze_costs_nothing(start_registry):
+def test_while_the_registry_is_frozen_a_renewal_is_no_lost_lease_and_a_short_freeze_costs_nothing(
+    start_registry,
+):
     server = start_registry(ZooKeeper)
 
     async def scenario(rig):
@@ -149,7 +163,9 @@ def test_while_the_registry_is_frozen_a_renewal_is_no_lost_lease_and_a_short_fre
     run(scenario)
 
 
-def test_a_registry_frozen_for_longer_than_the_lease_is_out_of_reach_and_then_the_node_registers_again(start_registry):
+def test_a_registry_frozen_for_longer_than_the_lease_is_out_of_reach_and_then_the_node_registers_again(
+    start_registry,
+):
     server = start_registry(ZooKeeper)
 
     async def scenario(rig):
@@ -210,7 +226,9 @@ def test_what_an_earlier_session_of_this_registry_left_is_no_obstacle(zookeeper)
         lease = await mine.register(instance(rig.service, attrs.evolve(NODE, version="2.0.0")))
         assert mine._session is not old
         await lease.renew()
-        await rig.watch(rig.registry(zookeeper.address)).until(lambda snapshot: [node.version for node in snapshot.nodes] == ["2.0.0"])
+        await rig.watch(rig.registry(zookeeper.address)).until(
+            lambda snapshot: [node.version for node in snapshot.nodes] == ["2.0.0"]
+        )
 
     run(scenario)
 
@@ -232,7 +250,10 @@ def test_a_process_that_dies_by_sigkill_leaves_the_list_within_its_lease(zookeep
     async def scenario(rig):
         here = str(Path(__file__).parents[1])
         process = await asyncio.to_thread(
-            subprocess.Popen, [sys.executable, "-c", SERVER, zookeeper.address, rig.service, here], stdout=subprocess.PIPE, text=True
+            subprocess.Popen,
+            [sys.executable, "-c", SERVER, zookeeper.address, rig.service, here],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert await asyncio.to_thread(process.stdout.readline) == "registered\n"

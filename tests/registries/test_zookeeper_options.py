@@ -64,7 +64,22 @@ def test_a_malformed_address_is_a_configuration_error_that_says_what_to_write(te
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("prefix", ["bee", "/", "", "/bee/", "//bee", "/bee//rpc", "/bee/../rpc", "/./x", "/zookeeper/x", "/b\0e", "/b\ue000"])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "bee",
+        "/",
+        "",
+        "/bee/",
+        "//bee",
+        "/bee//rpc",
+        "/bee/../rpc",
+        "/./x",
+        "/zookeeper/x",
+        "/b\0e",
+        "/b\ue000",
+    ],
+)
 def test_a_prefix_that_zookeeper_would_refuse_is_refused(prefix):
     with pytest.raises(ValueError, match="prefix"):
         ZooKeeperOptions(prefix=prefix)
@@ -88,7 +103,9 @@ def test_options_that_contradict_each_other_are_refused(options):
 
 def test_options_come_from_the_configuration():
     raw = {"prefix": "/a", "username": "bee", "password": "honey", "tls": "yes", "ca": "ca.pem"}
-    assert structure_options(ZooKeeperOptions, raw, "bee.rpc.registry.options", None) == ZooKeeperOptions("/a", "bee", "honey", True, "ca.pem")
+    assert structure_options(
+        ZooKeeperOptions, raw, "bee.rpc.registry.options", None
+    ) == ZooKeeperOptions("/a", "bee", "honey", True, "ca.pem")
 
 
 def test_the_password_is_not_shown():

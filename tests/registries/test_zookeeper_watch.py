@@ -21,9 +21,13 @@ def test_what_others_write_to_stay_lives_until_they_remove_it(zookeeper):
         with plain_client(zookeeper.address) as client:
             path = f"{folder(rig.service)}/fixed"
             client.create(path, b'{"address": "tcp://10.0.0.9:9000"}', makepath=True)
-            assert (await watcher.until_ids(["fixed"])).nodes == (Node("fixed", "tcp://10.0.0.9:9000"),)
+            assert (await watcher.until_ids(["fixed"])).nodes == (
+                Node("fixed", "tcp://10.0.0.9:9000"),
+            )
             client.set(path, b'{"address": "10.0.0.9:9000", "version": "2.0.0", "more": 1}')
-            await watcher.until(lambda snapshot: [node.version for node in snapshot.nodes] == ["2.0.0"])
+            await watcher.until(
+                lambda snapshot: [node.version for node in snapshot.nodes] == ["2.0.0"]
+            )
             client.delete(path)
             await watcher.until_ids([])
             client.create(path, b'{"address": "tcp://10.0.0.9:9000"}')
@@ -40,8 +44,12 @@ def test_garbage_is_skipped_with_one_warning_each_and_harms_nobody(zookeeper, ca
             where = folder(rig.service)
             client.ensure_path(f"{where}/parent/child")
             client.create(f"{where}/noise", b"\xff\x00")
-            client.create(f"{where}/other-id", b'{"address": "tcp://10.0.0.9:9000", "id": "another"}')
-            client.create(f"{where}/hidden", b"{}", acl=[make_digest_acl("admin", "secret", all=True)])
+            client.create(
+                f"{where}/other-id", b'{"address": "tcp://10.0.0.9:9000", "id": "another"}'
+            )
+            client.create(
+                f"{where}/hidden", b"{}", acl=[make_digest_acl("admin", "secret", all=True)]
+            )
             client.create(f"{where}/nowhere", b'{"address": "tcp://0.0.0.0:9000"}')
             client.create(f"{where}/empty", None)
             watcher = rig.watch(rig.registry(zookeeper.address))
@@ -53,7 +61,9 @@ def test_garbage_is_skipped_with_one_warning_each_and_harms_nobody(zookeeper, ca
 
     run(scenario)
     for name in ("parent", "noise", "other-id", "hidden", "nowhere", "empty"):
-        assert len([record for record in caplog.records if f"/{name} " in record.getMessage()]) == 1, name
+        assert (
+            len([record for record in caplog.records if f"/{name} " in record.getMessage()]) == 1
+        ), name
 
 
 def test_the_whole_folder_may_be_removed_and_come_back(zookeeper):
@@ -72,14 +82,21 @@ def test_the_whole_folder_may_be_removed_and_come_back(zookeeper):
 
 
 def packets(server):
-    return next(int(line.split()[1]) for line in server.ask("mntr").splitlines() if line.startswith("zk_packets_received"))
+    return next(
+        int(line.split()[1])
+        for line in server.ask("mntr").splitlines()
+        if line.startswith("zk_packets_received")
+    )
 
 
 def test_one_change_reads_the_names_and_one_record_and_not_the_list(start_registry):
     server = start_registry(ZooKeeper, "tickTime=2000")
 
     async def scenario(rig):
-        mine, client = rig.registry(server.address, heartbeat=10), rig.registry(server.address, heartbeat=10)
+        mine, client = (
+            rig.registry(server.address, heartbeat=10),
+            rig.registry(server.address, heartbeat=10),
+        )
         nodes = [Node(f"n{number}", f"tcp://10.0.0.1:{9000 + number}") for number in range(300)]
         await asyncio.gather(*(mine.register(instance(rig.service, node)) for node in nodes))
         watcher = rig.watch(client)
@@ -97,12 +114,18 @@ def test_a_first_list_that_was_given_up_goes_on_with_the_next_watch(start_regist
     server = start_registry(ZooKeeper, "tickTime=2000")
 
     async def scenario(rig):
-        mine, client = rig.registry(server.address, heartbeat=10), rig.registry(server.address, heartbeat=10)
+        mine, client = (
+            rig.registry(server.address, heartbeat=10),
+            rig.registry(server.address, heartbeat=10),
+        )
         nodes = [Node(f"n{number}", f"tcp://10.0.0.1:{9000 + number}") for number in range(400)]
         await asyncio.gather(*(mine.register(instance(rig.service, node)) for node in nodes))
         watch = client.watch(rig.service)
         first = asyncio.ensure_future(watch.__anext__())
-        while not (client._session and any(len(view.listing) >= 128 for view in client._session._subscribers)):
+        while not (
+            client._session
+            and any(len(view.listing) >= 128 for view in client._session._subscribers)
+        ):
             await asyncio.sleep(0)
             assert not first.done()
         first.cancel()
@@ -120,7 +143,10 @@ def test_a_first_list_that_was_given_up_goes_on_with_the_next_watch(start_regist
 
 def test_a_session_that_was_ended_from_outside_is_not_noticed_by_the_watcher(zookeeper):
     async def scenario(rig):
-        client, mine = rig.registry(zookeeper.address, heartbeat=1.6), rig.registry(zookeeper.address, heartbeat=1.6)
+        client, mine = (
+            rig.registry(zookeeper.address, heartbeat=1.6),
+            rig.registry(zookeeper.address, heartbeat=1.6),
+        )
         await mine.register(instance(rig.service))
         watcher = rig.watch(client)
         await watcher.until_ids(["calc-1"])
@@ -136,7 +162,10 @@ def test_a_session_that_was_ended_from_outside_is_not_noticed_by_the_watcher(zoo
 
 def test_a_connection_that_is_back_in_time_is_silent_and_nothing_between_is_missed(zookeeper):
     async def scenario(rig):
-        client, mine = rig.registry(zookeeper.address, heartbeat=1.6), rig.registry(zookeeper.address, heartbeat=1.6)
+        client, mine = (
+            rig.registry(zookeeper.address, heartbeat=1.6),
+            rig.registry(zookeeper.address, heartbeat=1.6),
+        )
         lease = await mine.register(instance(rig.service))
         watcher = rig.watch(client)
         await watcher.until_ids(["calc-1"])
@@ -152,7 +181,9 @@ def test_a_connection_that_is_back_in_time_is_silent_and_nothing_between_is_miss
     run(scenario)
 
 
-def test_a_first_look_at_a_service_that_nobody_serves_yet_may_be_given_up_at_any_moment(zookeeper, monkeypatch):
+def test_a_first_look_at_a_service_that_nobody_serves_yet_may_be_given_up_at_any_moment(
+    zookeeper, monkeypatch
+):
     async def scenario(rig):
         client, other = rig.registry(zookeeper.address), rig.registry(zookeeper.address)
         session = await client._connected()
@@ -179,7 +210,9 @@ def test_a_first_look_at_a_service_that_nobody_serves_yet_may_be_given_up_at_any
 
 
 @pytest.mark.parametrize("wipe", [False, True], ids=["with its data", "without its data"])
-def test_a_registry_that_is_killed_is_out_of_reach_and_back_with_the_next_watch(start_registry, wipe):
+def test_a_registry_that_is_killed_is_out_of_reach_and_back_with_the_next_watch(
+    start_registry, wipe
+):
     server = start_registry(ZooKeeper)
 
     async def scenario(rig):
@@ -209,7 +242,9 @@ def test_a_registry_that_is_killed_is_out_of_reach_and_back_with_the_next_watch(
     run(scenario)
 
 
-def test_a_registry_that_says_nothing_is_noticed_within_a_lease_and_no_empty_list_comes_of_it(start_registry):
+def test_a_registry_that_says_nothing_is_noticed_within_a_lease_and_no_empty_list_comes_of_it(
+    start_registry,
+):
     server = start_registry(ZooKeeper)
 
     async def scenario(rig):
@@ -224,7 +259,9 @@ def test_a_registry_that_says_nothing_is_noticed_within_a_lease_and_no_empty_lis
         assert time.monotonic() - begun < client._session.timeout + 1.5
         assert isinstance(error, OSError)
         assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1]
-        assert isinstance(await error_of(client.watch(rig.service).__anext__()), (OSError, TimeoutError))
+        assert isinstance(
+            await error_of(client.watch(rig.service).__anext__()), (OSError, TimeoutError)
+        )
         server.thaw()
         again = client.watch(rig.service)
         until = time.monotonic() + BOUND

@@ -15,7 +15,14 @@ HEARTBEAT = 0.5
 """Seconds. A lease lasts three; etcd makes two whole seconds of that."""
 LEASE = 2.0
 KINDS = {"etcd3": Etcd, "consul": LastingConsul, "zookeeper": ZooKeeper}
-SAFE = {"idempotent": True, "fail": "failover", "balancer": "round-robin", "timeout": 10, "connect_timeout": 1, "read_timeout": 2}
+SAFE = {
+    "idempotent": True,
+    "fail": "failover",
+    "balancer": "round-robin",
+    "timeout": 10,
+    "connect_timeout": 1,
+    "read_timeout": 2,
+}
 
 
 def pytest_collection_modifyitems(items):
@@ -31,7 +38,11 @@ class World:
         self.name = name
         self.folder = folder
         self.registry = made(KINDS[name], folder / "registry", host=host)
-        self.section = {"protocol": name, "address": self.registry.address, "heartbeat_interval": HEARTBEAT}
+        self.section = {
+            "protocol": name,
+            "address": self.registry.address,
+            "heartbeat_interval": HEARTBEAT,
+        }
         self.servers = []
         self._clients = []
         self._lists = 0
@@ -67,7 +78,11 @@ class World:
     def right(self, *servers):
         """Wait until the registry lists exactly these servers: the moment."""
         wanted = urls(servers)
-        return when(lambda: self.listed() == wanted, f"the registry does not list {sorted(wanted)}", patience=40)
+        return when(
+            lambda: self.listed() == wanted,
+            f"the registry does not list {sorted(wanted)}",
+            patience=40,
+        )
 
     def close(self):
         for client in self._clients:

@@ -27,8 +27,13 @@ class Host:
         self._registry_link, self._callers_link = f"beer{mark}", f"beec{mark}"
         if self._try("netns", "add", self.name):
             pytest.skip("network namespaces cannot be made here")
-        for link, here, there in ((self._registry_link, REGISTRY_SIDE, HOST_TO_REGISTRY), (self._callers_link, CALLERS_SIDE, HOST_TO_CALLERS)):
-            self._ip("link", "add", link, "type", "veth", "peer", "name", "inside", "netns", self.name)
+        for link, here, there in (
+            (self._registry_link, REGISTRY_SIDE, HOST_TO_REGISTRY),
+            (self._callers_link, CALLERS_SIDE, HOST_TO_CALLERS),
+        ):
+            self._ip(
+                "link", "add", link, "type", "veth", "peer", "name", "inside", "netns", self.name
+            )
             self._ip("addr", "add", f"{here}/24", "dev", link)
             self._ip("link", "set", link, "up")
             inside = link.replace("bee", "in")
@@ -54,7 +59,9 @@ class Host:
 
     @staticmethod
     def _try(*arguments: str) -> int:
-        return subprocess.run(["ip", *arguments], check=False, capture_output=True, timeout=10).returncode
+        return subprocess.run(
+            ["ip", *arguments], check=False, capture_output=True, timeout=10
+        ).returncode
 
 
 def server_on(host: Host) -> type[ClusterServer]:

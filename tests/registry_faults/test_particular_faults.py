@@ -50,18 +50,32 @@ def relay(world):
 @pytest.mark.parametrize("world", ["etcd3"], indirect=True)
 def test_what_etcd_compacted_while_a_watch_was_behind_costs_no_call(world, record, relay):
     servers = world.serve(2)
-    with bee_core.build_client(client_config({**world.section, "address": relay.address}, **SAFE)) as client, Load(client) as load:
+    with (
+        bee_core.build_client(
+            client_config({**world.section, "address": relay.address}, **SAFE)
+        ) as client,
+        Load(client) as load,
+    ):
         load.await_more(100)
         relay("hold")
         relay("cut")
         servers[0].terminate()
         (new,) = world.serve()
-        revision = json.loads(etcdctl(world.registry, "get", "nothing", "--write-out=json"))["header"]["revision"]
+        revision = json.loads(etcdctl(world.registry, "get", "nothing", "--write-out=json"))[
+            "header"
+        ]["revision"]
         etcdctl(world.registry, "compaction", "--physical", str(revision))
         load.await_more(100)
         relay("release")
         back = time.monotonic()
-        right = when(lambda: listed(client) == urls([servers[1], new]), "the client's list is wrong", patience=30) - back
+        right = (
+            when(
+                lambda: listed(client) == urls([servers[1], new]),
+                "the client's list is wrong",
+                patience=30,
+            )
+            - back
+        )
         load.await_call(lambda call: call.node == new.url, "at the server that came meanwhile")
     assert load.failed == []
     record("etcd3 compacted while a watch was behind", load, recover=right)
@@ -76,7 +90,19 @@ def test_a_session_of_a_client_that_expires_costs_no_call(world, record):
         expire(world.registry.address, client._discovery._registry._session)
         ended = time.monotonic()
         (new,) = world.serve()
-        right = when(lambda: listed(client) == urls([*servers, new]), "the client does not follow after its session", patience=30) - ended
+        right = (
+            when(
+                lambda: listed(client) == urls([*servers, new]),
+                "the client does not follow after its session",
+                patience=30,
+            )
+            - ended
+        )
         load.await_call(lambda call: call.node == new.url, "at the new server")
     assert load.failed == []
-    record("zookeeper: the session of a client expired", load, recover=right, note="recover: a server that was started then is listed")
+    record(
+        "zookeeper: the session of a client expired",
+        load,
+        recover=right,
+        note="recover: a server that was started then is listed",
+    )

@@ -37,7 +37,11 @@ def test_a_cut_between_all_servers_and_their_registry_costs_no_call(world, host,
         for server in servers:
             server.expect("lease lost", timeout=30)
         # For the registry both are dead, and says so; they answer pings, so the client keeps them for a while.
-        when(lambda: world.listed() == set(), "the registry still lists servers that it cannot hear", patience=30)
+        when(
+            lambda: world.listed() == set(),
+            "the registry still lists servers that it cannot hear",
+            patience=30,
+        )
         gone = time.monotonic() - cut
         load.await_more(100)
         host.mend_registry()
@@ -46,10 +50,18 @@ def test_a_cut_between_all_servers_and_their_registry_costs_no_call(world, host,
         when(lambda: listed(client) == urls(servers), "the client's list is wrong", patience=30)
         load.await_more(100)
     assert load.failed == []
-    record(f"network cut between {world.name} and all servers", load, detect=gone, recover=right, note="detect: off the registry's list")
+    record(
+        f"network cut between {world.name} and all servers",
+        load,
+        detect=gone,
+        recover=right,
+        note="detect: off the registry's list",
+    )
 
 
-def test_a_cut_between_one_server_and_the_registry_takes_that_one_off_the_list_and_back(world, host, record):
+def test_a_cut_between_one_server_and_the_registry_takes_that_one_off_the_list_and_back(
+    world, host, record
+):
     (there,) = world.serve(kind=server_on(host))
     (here,) = world.serve(address="127.0.0.1:0")
     client = world.connect()
@@ -57,12 +69,32 @@ def test_a_cut_between_one_server_and_the_registry_takes_that_one_off_the_list_a
         load.await_more(100)
         host.cut_registry()
         cut = time.monotonic()
-        gone = when(lambda: listed(client) == {here.url}, "the server that was cut off is still listed", patience=30) - cut
+        gone = (
+            when(
+                lambda: listed(client) == {here.url},
+                "the server that was cut off is still listed",
+                patience=30,
+            )
+            - cut
+        )
         load.await_more(100)
         host.mend_registry()
         back = time.monotonic()
-        right = when(lambda: listed(client) == urls([here, there]), "the server does not come back", patience=40) - back
+        right = (
+            when(
+                lambda: listed(client) == urls([here, there]),
+                "the server does not come back",
+                patience=40,
+            )
+            - back
+        )
         load.await_call(lambda call: call.node == there.url, "at the server that came back")
     assert load.failed == []
     assert gone < LEASE + 3
-    record(f"network cut between {world.name} and one server", load, detect=gone, recover=right, note="detect: off the client's list")
+    record(
+        f"network cut between {world.name} and one server",
+        load,
+        detect=gone,
+        recover=right,
+        note="detect: off the client's list",
+    )

@@ -16,7 +16,11 @@ def follows(client, world, record_as, load):
     """A server that comes now is seen by a client whose watch outlived the fault: seconds."""
     (new,) = world.serve()
     began = time.monotonic()
-    seen = when(lambda: listed(client) == urls(world.servers), f"the client does not follow after {record_as}", patience=40)
+    seen = when(
+        lambda: listed(client) == urls(world.servers),
+        f"the client does not follow after {record_as}",
+        patience=40,
+    )
     load.await_call(lambda call: call.node == new.url, "at the new server")
     return seen - began
 
@@ -37,7 +41,10 @@ def test_a_registry_that_is_killed_and_comes_back_costs_no_call(world, record, w
         followed = follows(client, world, "a restart", load)
     assert load.failed == []
     record(
-        f"{world.name} killed and restarted {'without' if wipe else 'with'} its data", load, recover=right, note=f"a new server is seen after {followed:.2f} s"
+        f"{world.name} killed and restarted {'without' if wipe else 'with'} its data",
+        load,
+        recover=right,
+        note=f"a new server is seen after {followed:.2f} s",
     )
 
 
@@ -58,7 +65,13 @@ def test_a_registry_that_stands_still_for_longer_than_a_lease_costs_no_call(worl
         right = world.right(*servers) - back
         followed = follows(client, world, "a standstill", load)
     assert load.failed == []
-    record(f"{world.name} frozen for longer than the lease", load, detect=lost, recover=right, note=f"a new server is seen after {followed:.2f} s")
+    record(
+        f"{world.name} frozen for longer than the lease",
+        load,
+        detect=lost,
+        recover=right,
+        note=f"a new server is seen after {followed:.2f} s",
+    )
 
 
 def test_a_server_and_a_client_start_without_their_registry(world, record):
@@ -82,10 +95,20 @@ def test_a_server_and_a_client_start_without_their_registry(world, record):
         )
         assert without.service("calc").echo("x") == "x"
         when(
-            lambda: with_address.nodes("calc").source == "registry" and listed(with_address) == {server.url}, "the client with an address does not", patience=30
+            lambda: (
+                with_address.nodes("calc").source == "registry"
+                and listed(with_address) == {server.url}
+            ),
+            "the client with an address does not",
+            patience=30,
         )
     assert load.failed == []
-    record(f"{world.name} not there when server and client start", load, recover=right, note="the client calls the configured address meanwhile")
+    record(
+        f"{world.name} not there when server and client start",
+        load,
+        recover=right,
+        note="the client calls the configured address meanwhile",
+    )
 
 
 def test_a_client_starts_from_the_list_on_disk_while_the_registry_is_down(world, record):
@@ -104,10 +127,23 @@ def test_a_client_starts_from_the_list_on_disk_while_the_registry_is_down(world,
         world.registry.restart()
         back = time.monotonic()
         right = (
-            when(lambda: client.nodes("calc").source == "registry" and listed(client) == urls(servers), "the list is not the registry's", patience=40) - back
+            when(
+                lambda: (
+                    client.nodes("calc").source == "registry" and listed(client) == urls(servers)
+                ),
+                "the list is not the registry's",
+                patience=40,
+            )
+            - back
         )
     assert load.failed == []
-    record(f"{world.name} down when a client starts that has a list on disk", load, detect=first, recover=right, note="detect: the first call")
+    record(
+        f"{world.name} down when a client starts that has a list on disk",
+        load,
+        detect=first,
+        recover=right,
+        note="detect: the first call",
+    )
 
 
 def test_a_killed_server_leaves_within_its_lease_and_no_call_fails(world, record):
@@ -117,12 +153,25 @@ def test_a_killed_server_leaves_within_its_lease_and_no_call_fails(world, record
         load.await_more(200)
         died = time.monotonic()
         servers[0].kill()
-        gone = when(lambda: listed(client) == urls(servers[1:]), "the dead server is still listed", patience=40) - died
+        gone = (
+            when(
+                lambda: listed(client) == urls(servers[1:]),
+                "the dead server is still listed",
+                patience=40,
+            )
+            - died
+        )
         elsewhere = load.went_elsewhere(died)
     assert load.failed == []
     # Consul looks at its checks now and then, ZooKeeper and etcd round up to their ticks.
     assert gone < LEASE + 3
-    record(f"SIGKILL of a server, {world.name}", load, detect=None if elsewhere is None else elsewhere - died, recover=gone, note="recover: off the list")
+    record(
+        f"SIGKILL of a server, {world.name}",
+        load,
+        detect=None if elsewhere is None else elsewhere - died,
+        recover=gone,
+        note="recover: off the list",
+    )
 
 
 def test_a_rolling_restart_fails_no_write(world, record, tmp_path):
@@ -137,12 +186,29 @@ def test_a_rolling_restart_fails_no_write(world, record, tmp_path):
             assert old not in listed(client), "it left the registry before its door closed"
             server.restart()
             began = time.monotonic()
-            slowest = max(slowest, when(lambda: listed(client) == urls(servers), "the new server is not listed", patience=30) - began)
+            slowest = max(
+                slowest,
+                when(
+                    lambda: listed(client) == urls(servers),
+                    "the new server is not listed",
+                    patience=30,
+                )
+                - began,
+            )
             load.await_more(100)
     assert load.failed == []
-    keys = [line for number in range(3) for line in (tmp_path / f"{number}.log").read_text().splitlines()]
+    keys = [
+        line
+        for number in range(3)
+        for line in (tmp_path / f"{number}.log").read_text().splitlines()
+    ]
     assert sorted(keys) == sorted(call.key for call in load.calls)
-    record(f"rolling restart of three, writes, {world.name}", load, recover=slowest, note="each ran once")
+    record(
+        f"rolling restart of three, writes, {world.name}",
+        load,
+        recover=slowest,
+        note="each ran once",
+    )
 
 
 class Skewed(ClusterServer):
@@ -169,9 +235,21 @@ def test_a_server_whose_clock_is_an_hour_off_is_listed_like_any_other(world, rec
             assert listed(client) == urls([early, late, exact])
         died = time.monotonic()
         early.kill()
-        gone = when(lambda: listed(client) == urls([late, exact]), "the dead server is still listed", patience=40) - died
+        gone = (
+            when(
+                lambda: listed(client) == urls([late, exact]),
+                "the dead server is still listed",
+                patience=40,
+            )
+            - died
+        )
     assert load.failed == []
-    record(f"clocks of servers an hour off, {world.name}", load, recover=gone, note="recover: a killed one is off the list")
+    record(
+        f"clocks of servers an hour off, {world.name}",
+        load,
+        recover=gone,
+        note="recover: a killed one is off the list",
+    )
 
 
 class Named(ClusterServer):
@@ -182,10 +260,14 @@ class Named(ClusterServer):
         super().start()
 
 
-def test_of_two_servers_with_one_id_the_living_one_keeps_it_and_the_other_waits_for_it(world, record):
+def test_of_two_servers_with_one_id_the_living_one_keeps_it_and_the_other_waits_for_it(
+    world, record
+):
     (first,) = world.serve(kind=Named)
     (second,) = world.serve(kind=Named, wait=False)
-    assert "has registered the id 'calc-the-same' and lives" in second.expect("registry out of reach")
+    assert "has registered the id 'calc-the-same' and lives" in second.expect(
+        "registry out of reach"
+    )
     client = world.connect()
     with Load(client) as load:
         load.await_more(100)
@@ -196,6 +278,15 @@ def test_of_two_servers_with_one_id_the_living_one_keeps_it_and_the_other_waits_
     first.kill()
     second.expect("registered ", timeout=30)
     world.right(second)
-    when(lambda: listed(client) == {second.url}, "the client does not learn of the second server", patience=30)
+    when(
+        lambda: listed(client) == {second.url},
+        "the client does not learn of the second server",
+        patience=30,
+    )
     assert client.service("calc").echo("x") == "x"
-    record(f"two servers with one id, {world.name}", load, recover=time.monotonic() - died, note="recover: the second is listed after the first was killed")
+    record(
+        f"two servers with one id, {world.name}",
+        load,
+        recover=time.monotonic() - died,
+        note="recover: the second is listed after the first was killed",
+    )

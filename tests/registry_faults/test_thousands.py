@@ -22,7 +22,9 @@ AT_A_TIME = 16
 
 def ghost(number, version="1.0.0"):
     """An instance that gets no calls."""
-    return Node(f"ghost-{number}", f"tcp://10.1.{number >> 8}.{number & 255}:9000", version, weight=0.0)
+    return Node(
+        f"ghost-{number}", f"tcp://10.1.{number >> 8}.{number & 255}:9000", version, weight=0.0
+    )
 
 
 async def each(nodes, do):
@@ -55,24 +57,37 @@ def test_thousands_of_instances_come_change_and_go_and_callers_do_not_notice(wor
 
     def known():
         report = client.nodes("calc")
-        return {known.node.id: known.node for known in report.nodes if known.node.id.startswith("ghost")}
+        return {
+            known.node.id: known.node for known in report.nodes if known.node.id.startswith("ghost")
+        }
 
     async def scenario(load):
         began = time.monotonic()
-        leases = await each(map(ghost, range(COUNT)), lambda node: registered_at_last(registry, node))
+        leases = await each(
+            map(ghost, range(COUNT)), lambda node: registered_at_last(registry, node)
+        )
         registered = time.monotonic() - began
         loop = asyncio.get_running_loop()
-        seen = await loop.run_in_executor(None, lambda: when(lambda: len(known()) == COUNT, "not all are found", patience=60))
+        seen = await loop.run_in_executor(
+            None, lambda: when(lambda: len(known()) == COUNT, "not all are found", patience=60)
+        )
         found = seen - began - registered
         load.await_more(100)
         began = time.monotonic()
         changed = attrs.evolve(ghost(7), version="1.0.1")
         leases[7] = await registry.register(Instance("calc", changed))
-        seen = await loop.run_in_executor(None, lambda: when(lambda: known().get("ghost-7") == changed, "the change is not seen", patience=30))
+        seen = await loop.run_in_executor(
+            None,
+            lambda: when(
+                lambda: known().get("ghost-7") == changed, "the change is not seen", patience=30
+            ),
+        )
         one = seen - began
         began = time.monotonic()
         await each(leases, lambda lease: lease.revoke())
-        await loop.run_in_executor(None, lambda: when(lambda: not known(), "some are still listed", patience=60))
+        await loop.run_in_executor(
+            None, lambda: when(lambda: not known(), "some are still listed", patience=60)
+        )
         left = time.monotonic() - began
         await registry.close()
         return registered, found, one, left

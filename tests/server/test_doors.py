@@ -15,14 +15,19 @@ def build(**settings):
 
 
 def test_a_tls_address_without_a_certificate_is_an_error_that_says_what_to_state():
-    with pytest.raises(ConfigError, match=r"needs a certificate; state transport: \{name: tls") as caught:
+    with pytest.raises(
+        ConfigError, match=r"needs a certificate; state transport: \{name: tls"
+    ) as caught:
         build(address=["tcp://127.0.0.1:0", "tls://127.0.0.1:0"])
     assert caught.value.path == "bee.rpc.server.transport.options.cert"
 
 
 def test_a_certificate_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(ConfigError) as caught:
-        build(address="tls://127.0.0.1:0", transport=tls(cert=(tmp_path / "missing.pem", tmp_path / "missing.key")))
+        build(
+            address="tls://127.0.0.1:0",
+            transport=tls(cert=(tmp_path / "missing.pem", tmp_path / "missing.key")),
+        )
     assert caught.value.path == "bee.rpc.server.transport.options.cert"
 
 

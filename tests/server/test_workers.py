@@ -19,7 +19,9 @@ from bee_core.testing import MemoryRegistry
 from certificates import Authority, tls
 from serve_process import PATIENCE, ServeProcess, children, wait_until_gone
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found through /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="children are found through /proc"
+)
 
 
 @pytest.fixture
@@ -27,7 +29,20 @@ def serve(tmp_path):
     made = []
 
     def start(workers=2, address="127.0.0.1:0", **settings):
-        made.append(ServeProcess(tmp_path, {"server": {"name": "calc", "version": "1.0.0", "workers": workers, "address": address, **settings}}))
+        made.append(
+            ServeProcess(
+                tmp_path,
+                {
+                    "server": {
+                        "name": "calc",
+                        "version": "1.0.0",
+                        "workers": workers,
+                        "address": address,
+                        **settings,
+                    }
+                },
+            )
+        )
         return made[-1]
 
     yield start
@@ -114,7 +129,11 @@ def test_a_worker_that_dies_young_again_and_again_is_replaced_more_slowly(serve)
     server.wait_for("listening")
     delays = []
     for turn in range(1, 4):
-        victim = server.all("worker_replaced")[-1]["worker_pid"] if turn > 1 else children(server.process.pid)[0]
+        victim = (
+            server.all("worker_replaced")[-1]["worker_pid"]
+            if turn > 1
+            else children(server.process.pid)[0]
+        )
         os.kill(victim, signal.SIGKILL)
         delays.append(server.wait_for("worker_lost", turn)["delay"])
         server.wait_for("worker_replaced", turn)
@@ -198,7 +217,9 @@ def test_workers_share_a_unix_socket_whose_file_goes_with_the_parent(serve, conn
     server = serve(workers=2, address=f"unix://{path}")
     url = server.url()
     victim = children(server.process.pid)[0]
-    os.kill(victim, signal.SIGTERM)  # an operator restarts one worker: it drains, and leaves the door to the others
+    os.kill(
+        victim, signal.SIGTERM
+    )  # an operator restarts one worker: it drains, and leaves the door to the others
     assert server.wait_for("worker_lost")["exit_code"] == 0
     server.wait_for("worker_replaced")
     assert connect(url).add(1, 2) == 3
@@ -238,7 +259,9 @@ def test_a_port_in_use_is_said_by_the_parent_and_starts_no_worker(serve):
 
 
 def test_an_address_that_cannot_be_shared_is_refused_with_advice():
-    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc", "workers": 2, "address": "memory://alone"}}}})
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "calc", "workers": 2, "address": "memory://alone"}}}}
+    )
     server.add(lambda: 1, name="one")
     with pytest.raises(OSError, match="set workers: 1"):
         server.run()
@@ -252,7 +275,11 @@ def test_workers_without_methods_are_refused_before_anything_is_forked():
 def test_in_a_thread_one_process_serves_and_says_so(caplog):
     server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc", "workers": 2}}}})
     server.add(os.getpid, name="pid")
-    with caplog.at_level("INFO", logger="bee.server"), server.in_thread(), bee_core.build_client(client_config(server.address)) as client:
+    with (
+        caplog.at_level("INFO", logger="bee.server"),
+        server.in_thread(),
+        bee_core.build_client(client_config(server.address)) as client,
+    ):
         assert client.service("calc").pid() == os.getpid()
     assert "one process serves" in caplog.text
 
@@ -271,9 +298,16 @@ def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_
             (state,) = client._assembly.services["calc"].nodes.states.values()
             channel = state.attempt.channel
             assert isinstance(channel, spread.SpreadChannel)
-            assert [each._connection is not None for each in channel._channels] == [True, False, False, False]
+            assert [each._connection is not None for each in channel._channels] == [
+                True,
+                False,
+                False,
+                False,
+            ]
             assert await asyncio.gather(*(calc.pause(0.05) for _ in range(8))) == [0.05] * 8
-            assert [each._connection is not None for each in channel._channels] == [True] * spread.MOST_CONNECTIONS
+            assert [each._connection is not None for each in channel._channels] == [
+                True
+            ] * spread.MOST_CONNECTIONS
             assert await channel.ping(PATIENCE) == "serving"
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE))

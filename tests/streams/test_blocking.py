@@ -88,8 +88,20 @@ def goaway(last_id, kind="unavailable"):
     return frames.encode(frames.GOAWAY, 0, Goaway(last_id, kind, "go away").encode())
 
 
-def request(body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0):
-    return Request("add", 0, body, False, FIELDS, time.monotonic() + timeout, connect_timeout, write_timeout, read_timeout)
+def request(
+    body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0
+):
+    return Request(
+        "add",
+        0,
+        body,
+        False,
+        FIELDS,
+        time.monotonic() + timeout,
+        connect_timeout,
+        write_timeout,
+        read_timeout,
+    )
 
 
 @pytest.fixture
@@ -105,7 +117,13 @@ def channel(transport):
 
 
 def channel_on(transport, **kwargs):
-    settings = {"service": "calc", "codec": "json", "compressor": None, "max_body": MAX_BODY, "clock": time.monotonic}
+    settings = {
+        "service": "calc",
+        "codec": "json",
+        "compressor": None,
+        "max_body": MAX_BODY,
+        "clock": time.monotonic,
+    }
     return transport.channel(Node("a", "pair://a"), ChannelSettings(**settings | kwargs))
 
 
@@ -126,7 +144,11 @@ def test_the_hello_and_the_request_arrive_together_and_the_reply_comes_back(chan
 def test_a_reply_in_single_bytes_comes_back_whole(channel, transport):
     pending = channel.start(request())
     answer = response(1, b"12345")
-    thread = threading.Thread(target=lambda: [transport.peers[0].say(answer[index : index + 1]) for index in range(len(answer))])
+    thread = threading.Thread(
+        target=lambda: [
+            transport.peers[0].say(answer[index : index + 1]) for index in range(len(answer))
+        ]
+    )
     thread.start()
     assert pending.wait().body == b"12345"
     thread.join()
@@ -138,7 +160,9 @@ def test_a_connection_is_used_again(channel, transport):
     assert len(transport.peers) == 1
 
 
-def test_two_calls_at_a_time_have_a_connection_each_and_the_one_used_last_is_taken_next(channel, transport):
+def test_two_calls_at_a_time_have_a_connection_each_and_the_one_used_last_is_taken_next(
+    channel, transport
+):
     first, second = channel.start(request()), channel.start(request())
     for index, pending in [(1, second), (0, first)]:
         transport.peers[index].say(response(1))
@@ -161,12 +185,19 @@ def test_an_idle_connection_on_which_something_shows_up_is_replaced(channel, tra
 
 def test_an_error_frame_is_a_failure_and_the_connection_is_used_again(channel, transport):
     outcome = call(channel, transport, error(1))
-    assert (outcome.kind, outcome.message, outcome.error_type, outcome.executed) == ("remote_error", "boom", "ValueError", "yes")
+    assert (outcome.kind, outcome.message, outcome.error_type, outcome.executed) == (
+        "remote_error",
+        "boom",
+        "ValueError",
+        "yes",
+    )
     assert call(channel, transport, response(2)).ok
     assert len(transport.peers) == 1
 
 
-def test_an_error_frame_that_cannot_be_read_is_a_protocol_error_and_the_connection_is_closed(channel, transport):
+def test_an_error_frame_that_cannot_be_read_is_a_protocol_error_and_the_connection_is_closed(
+    channel, transport
+):
     outcome = call(channel, transport, frames.encode(frames.ERROR, 1, b""))
     assert (outcome.kind, outcome.executed) == ("protocol_error", "maybe")
     assert transport.peers[0].heard()[-1] == "end"
@@ -190,10 +221,17 @@ def test_a_read_timeout_blames_the_node_cancels_and_gives_the_connection_up(chan
 
 def test_a_deadline_before_the_read_timeout_blames_nobody(channel):
     outcome = channel.start(request(timeout=0.01)).wait()
-    assert (outcome.kind, outcome.executed, outcome.blame, outcome.retry) == ("deadline_exceeded", "maybe", "none", "never")
+    assert (outcome.kind, outcome.executed, outcome.blame, outcome.retry) == (
+        "deadline_exceeded",
+        "maybe",
+        "none",
+        "never",
+    )
 
 
-def test_a_read_timeout_of_months_and_a_deadline_that_never_comes_can_be_waited_for(channel, transport):
+def test_a_read_timeout_of_months_and_a_deadline_that_never_comes_can_be_waited_for(
+    channel, transport
+):
     pending = channel.start(request(timeout=inf, read_timeout=1e8, write_timeout=1e8))
     transport.peers[0].say(response(1))
     assert pending.wait().ok
@@ -203,7 +241,12 @@ def test_to_cancel_tells_the_server_and_gives_the_connection_up_once(channel, tr
     pending = channel.start(request())
     pending.cancel()
     pending.cancel()
-    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [frames.HELLO, frames.REQUEST, frames.CANCEL, "end"]
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [
+        frames.HELLO,
+        frames.REQUEST,
+        frames.CANCEL,
+        "end",
+    ]
 
 
 def test_a_call_that_is_interrupted_while_it_waits_is_cancelled(transport):
@@ -219,7 +262,9 @@ def test_a_call_that_is_interrupted_while_it_waits_is_cancelled(transport):
     interrupting.append(True)
     with pytest.raises(KeyboardInterrupt):
         pending.wait()
-    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()][2:] == [frames.CANCEL, "end"]
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()][
+        2:
+    ] == [frames.CANCEL, "end"]
 
 
 def test_an_end_without_a_word_may_have_run(channel, transport):
@@ -232,21 +277,35 @@ def test_an_end_without_a_word_may_have_run(channel, transport):
 
 def test_a_goaway_below_the_id_proves_that_it_did_not_run_and_a_redial_is_free(channel, transport):
     outcome = call(channel, transport, goaway(0))
-    assert (outcome.kind, outcome.executed, outcome.unsent, outcome.blame) == ("unavailable", "no", True, "none")
+    assert (outcome.kind, outcome.executed, outcome.unsent, outcome.blame) == (
+        "unavailable",
+        "no",
+        True,
+        "none",
+    )
 
 
 def test_a_refusal_carries_its_reason_and_is_no_free_redial():
     transport = PairTransport(goaway(0, "unauthenticated"))
     outcome = channel_on(transport).start(request()).wait()
-    assert (outcome.kind, outcome.message, outcome.executed, outcome.unsent) == ("unauthenticated", "go away", "no", False)
+    assert (outcome.kind, outcome.message, outcome.executed, outcome.unsent) == (
+        "unauthenticated",
+        "go away",
+        "no",
+        False,
+    )
 
 
-def test_a_goaway_that_names_the_id_leaves_it_to_be_answered_and_then_the_connection_goes(channel, transport):
+def test_a_goaway_that_names_the_id_leaves_it_to_be_answered_and_then_the_connection_goes(
+    channel, transport
+):
     assert call(channel, transport, goaway(1), response(1)).ok
     assert transport.peers[0].heard()[-1] == "end"
 
 
-@pytest.mark.parametrize("said", [b"\0\0\0\0", b"HTTP/1.1 400 Bad Request", frames.encode(frames.HELLO, 0)])
+@pytest.mark.parametrize(
+    "said", [b"\0\0\0\0", b"HTTP/1.1 400 Bad Request", frames.encode(frames.HELLO, 0)]
+)
 def test_what_is_not_the_protocol_is_a_protocol_error_of_the_node(channel, transport, said):
     outcome = call(channel, transport, said)
     assert (outcome.kind, outcome.executed, outcome.blame) == ("protocol_error", "maybe", "node")
@@ -255,7 +314,11 @@ def test_what_is_not_the_protocol_is_a_protocol_error_of_the_node(channel, trans
 
 def test_a_reply_over_the_limit_is_refused_before_it_is_read(channel, transport):
     outcome = call(channel, transport, frames.encode_head(frames.RESPONSE, 1, b"", MAX_BODY + 1))
-    assert (outcome.kind, outcome.executed, outcome.retry) == ("message_too_large", "maybe", "never")
+    assert (outcome.kind, outcome.executed, outcome.retry) == (
+        "message_too_large",
+        "maybe",
+        "never",
+    )
 
 
 def test_a_request_over_the_limit_of_the_server_is_not_sent(transport):
@@ -278,11 +341,17 @@ def test_a_reply_that_inflates_to_too_much_has_run(transport):
     def bomb(body):
         raise MessageTooLarge("a bomb")
 
-    outcome = call(channel_on(transport, compressor="bomb", decompress=bomb), transport, response(1, compressed=True))
+    outcome = call(
+        channel_on(transport, compressor="bomb", decompress=bomb),
+        transport,
+        response(1, compressed=True),
+    )
     assert (outcome.kind, outcome.executed) == ("message_too_large", "yes")
 
 
-def test_a_compressed_reply_without_a_compressor_is_a_protocol_error_that_has_run(channel, transport):
+def test_a_compressed_reply_without_a_compressor_is_a_protocol_error_that_has_run(
+    channel, transport
+):
     outcome = call(channel, transport, response(1, compressed=True))
     assert (outcome.kind, outcome.executed) == ("protocol_error", "yes")
 
@@ -299,7 +368,11 @@ def test_a_large_request_arrives_while_the_peer_reads(channel, transport):
         peer = transport.peers[0]
         peer.sock.setblocking(True)
         while not got:
-            got.extend(frame.body for frame in peer.decoder.feed(peer.sock.recv(1 << 16)) if frame.kind == frames.REQUEST)
+            got.extend(
+                frame.body
+                for frame in peer.decoder.feed(peer.sock.recv(1 << 16))
+                if frame.kind == frames.REQUEST
+            )
         peer.say(response(2))
 
     call(channel, transport, response(1))
@@ -312,21 +385,32 @@ def test_a_large_request_arrives_while_the_peer_reads(channel, transport):
     assert got == [LARGE]
 
 
-@pytest.mark.parametrize(("bounds", "blame"), [({"write_timeout": 0.01}, "node"), ({"timeout": 0.01}, "none")])
+@pytest.mark.parametrize(
+    ("bounds", "blame"), [({"write_timeout": 0.01}, "node"), ({"timeout": 0.01}, "none")]
+)
 def test_a_peer_that_does_not_read_did_not_run_it(channel, transport, bounds, blame):
     outcome = channel.start(request(LARGE, **bounds))
     assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "no", blame)
     heard = transport.peers[0].heard()
-    assert [frame if frame == "end" else frame.kind for frame in heard] == [frames.HELLO, "end"]  # half a frame is not left behind on an open connection
+    assert [frame if frame == "end" else frame.kind for frame in heard] == [
+        frames.HELLO,
+        "end",
+    ]  # half a frame is not left behind on an open connection
 
 
-@pytest.mark.parametrize(("said", "kind"), [(goaway(0, "message_too_large"), "message_too_large"), (b"", "unavailable")])
-def test_a_peer_that_hangs_up_while_it_is_written_to_did_not_run_it_and_its_reason_is_heard(transport, said, kind):
+@pytest.mark.parametrize(
+    ("said", "kind"), [(goaway(0, "message_too_large"), "message_too_large"), (b"", "unavailable")]
+)
+def test_a_peer_that_hangs_up_while_it_is_written_to_did_not_run_it_and_its_reason_is_heard(
+    transport, said, kind
+):
     readings = []
 
     def clock():
         readings.append(1)
-        if len(readings) == 3:  # the first is before the dial, the second before the first bytes, the third when the socket is full
+        if (
+            len(readings) == 3
+        ):  # the first is before the dial, the second before the first bytes, the third when the socket is full
             transport.peers[0].say(said)
             transport.peers[0].sock.shutdown(socket.SHUT_RDWR)
         return time.monotonic()
@@ -347,7 +431,9 @@ def test_a_peer_that_hangs_up_while_it_is_written_to_did_not_run_it_and_its_reas
         (ValueError("no such scheme"), "unavailable", "node"),
     ],
 )
-def test_a_dial_that_fails_did_not_run_and_is_the_nodes_fault(channel, transport, error, kind, blame):
+def test_a_dial_that_fails_did_not_run_and_is_the_nodes_fault(
+    channel, transport, error, kind, blame
+):
     transport.error = error
     outcome = channel.start(request())
     assert (outcome.kind, outcome.executed, outcome.blame) == (kind, "no", blame)
@@ -371,10 +457,21 @@ def test_without_time_left_there_is_no_dial(channel, transport):
 def test_a_ping_goes_out_on_a_connection_of_its_own(transport, status):
     transport.greet = ack() + protocol.pong(1, status)
     assert channel_on(transport).ping(1.0) == status
-    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [frames.HELLO, frames.PING, "end"]
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [
+        frames.HELLO,
+        frames.PING,
+        "end",
+    ]
 
 
-@pytest.mark.parametrize(("said", "kind"), [(response(1), "protocol_error"), (goaway(0, "overloaded"), "overloaded"), (b"\0\0\0\0", "protocol_error")])
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (response(1), "protocol_error"),
+        (goaway(0, "overloaded"), "overloaded"),
+        (b"\0\0\0\0", "protocol_error"),
+    ],
+)
 def test_a_ping_that_gets_something_else_fails(transport, said, kind):
     transport.greet = ack() + said
     assert channel_on(transport).ping(1.0).kind == kind
@@ -396,7 +493,9 @@ def test_close_ends_a_call_that_waits_and_tells_the_server(transport):
     channel.close()
     thread.join()
     assert (outcomes[0].kind, outcomes[0].executed) == ("cancelled", "maybe")
-    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()][2:] == [frames.CANCEL, "end"]
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()][
+        2:
+    ] == [frames.CANCEL, "end"]
 
 
 def test_after_close_nothing_is_sent(transport):
@@ -438,17 +537,34 @@ ONEWAY_FIELDS = messages.request_fields("log", oneway=True)
 
 
 def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
-    return Request("log", 0, body, False, ONEWAY_FIELDS, time.monotonic() + timeout, connect_timeout, write_timeout, 5.0, oneway=True)
+    return Request(
+        "log",
+        0,
+        body,
+        False,
+        ONEWAY_FIELDS,
+        time.monotonic() + timeout,
+        connect_timeout,
+        write_timeout,
+        5.0,
+        oneway=True,
+    )
 
 
-def test_a_oneway_request_ends_when_it_is_written_and_its_connection_serves_the_next_call(channel, transport):
+def test_a_oneway_request_ends_when_it_is_written_and_its_connection_serves_the_next_call(
+    channel, transport
+):
     assert channel.start(oneway()).wait().ok
     assert channel.start(oneway()).wait().ok
     assert call(channel, transport, response(3)).body == b"3"
     (peer,) = transport.peers
     hello, *asked = peer.heard()
     assert hello.kind == frames.HELLO
-    assert [messages.RequestParser().parse(frame.fields).oneway for frame in asked] == [True, True, False]
+    assert [messages.RequestParser().parse(frame.fields).oneway for frame in asked] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_oneway_request_waits_until_a_new_server_has_accepted_the_connection():
@@ -473,7 +589,10 @@ def test_a_refused_connection_fails_a_oneway_request_which_did_not_run(kind):
     channel = channel_on(transport)
     outcome = channel.start(oneway())
     assert (outcome.kind, outcome.executed, outcome.message) == (kind, "no", "go away")
-    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [frames.HELLO, "end"]
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [
+        frames.HELLO,
+        "end",
+    ]
     assert len(transport.peers) == 1
 
 
@@ -481,7 +600,12 @@ def test_a_peer_that_answers_no_hello_costs_a_oneway_request_its_connect_timeout
     transport = PairTransport()
     channel = channel_on(transport)
     outcome = channel.start(oneway(connect_timeout=0.01))
-    assert (outcome.kind, outcome.executed, outcome.blame, outcome.reached) == ("unavailable", "no", "node", False)
+    assert (outcome.kind, outcome.executed, outcome.blame, outcome.reached) == (
+        "unavailable",
+        "no",
+        "node",
+        False,
+    )
     outcome = channel.start(oneway(timeout=0.01))
     assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "no", "none")
     assert [peer.heard()[-1] for peer in transport.peers] == ["end", "end"]
@@ -506,7 +630,10 @@ def test_a_body_that_the_server_would_not_take_is_refused_on_a_new_connection_to
     transport = PairTransport(ack(max_body=10))
     channel = channel_on(transport)
     assert channel.start(oneway(body=b"x" * 11)).kind == "message_too_large"
-    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [frames.HELLO, "end"]
+    assert [frame if frame == "end" else frame.kind for frame in transport.peers[0].heard()] == [
+        frames.HELLO,
+        "end",
+    ]
 
 
 def test_closing_ends_a_oneway_request_that_waits_for_the_hello_ack():
@@ -522,7 +649,9 @@ def test_closing_ends_a_oneway_request_that_waits_for_the_hello_ack():
     assert (outcomes[0].kind, outcomes[0].executed) == ("cancelled", "no")
 
 
-def test_an_answer_that_an_older_server_gives_all_the_same_costs_the_connection_and_no_call(channel, transport):
+def test_an_answer_that_an_older_server_gives_all_the_same_costs_the_connection_and_no_call(
+    channel, transport
+):
     channel.start(oneway()).wait()
     transport.peers[0].say(error(1))
     pending = channel.start(request())

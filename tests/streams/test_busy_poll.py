@@ -170,7 +170,10 @@ def test_a_transport_that_wants_none_has_none_and_so_has_a_machine_with_one_proc
 def test_the_option_is_checked_and_named(scheme):
     import bee_core
 
-    service = {"address": "tcp://127.0.0.1:9000", "transport": {"name": scheme, "options": {"busy_poll": 1}}}
+    service = {
+        "address": "tcp://127.0.0.1:9000",
+        "transport": {"name": scheme, "options": {"busy_poll": 1}},
+    }
     with pytest.raises(ConfigError, match="busy_poll") as caught:
         bee_core.build_client({"bee": {"rpc": {"client": {"calc": service}}}})
     assert "bee.rpc.client.calc.transport" in caught.value.path

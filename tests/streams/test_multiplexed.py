@@ -57,7 +57,10 @@ class Peer:
         return found
 
     async def hear_kinds(self, count):
-        return [frame if frame == "end" else frames.KIND_NAMES[frame.kind] for frame in await self.hear(count)]
+        return [
+            frame if frame == "end" else frames.KIND_NAMES[frame.kind]
+            for frame in await self.hear(count)
+        ]
 
     async def say(self, *parts):
         await asyncio.get_running_loop().sock_sendall(self.sock, b"".join(parts))
@@ -107,12 +110,30 @@ def goaway(last_id, kind="unavailable"):
     return frames.encode(frames.GOAWAY, 0, Goaway(last_id, kind, "go away").encode())
 
 
-def request(body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0):
-    return Request("add", 0, body, False, FIELDS, time.monotonic() + timeout, connect_timeout, write_timeout, read_timeout)
+def request(
+    body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0
+):
+    return Request(
+        "add",
+        0,
+        body,
+        False,
+        FIELDS,
+        time.monotonic() + timeout,
+        connect_timeout,
+        write_timeout,
+        read_timeout,
+    )
 
 
 def channel_on(transport, **kwargs):
-    settings = {"service": "calc", "codec": "json", "compressor": None, "max_body": MAX_BODY, "clock": time.monotonic}
+    settings = {
+        "service": "calc",
+        "codec": "json",
+        "compressor": None,
+        "max_body": MAX_BODY,
+        "clock": time.monotonic,
+    }
     return transport.async_channel(Node("a", "pair://a"), ChannelSettings(**settings | kwargs))
 
 
@@ -137,7 +158,11 @@ async def test_requests_that_are_started_together_go_out_together_on_one_connect
     await until(lambda: transport.peers)
     heard = await transport.peers[0].hear(4)
     assert [frame.kind for frame in heard] == [frames.HELLO, *[frames.REQUEST] * 3]
-    assert [(frame.id, frame.body) for frame in heard[1:]] == [(1, b"[0]"), (2, b"[1]"), (3, b"[2]")]
+    assert [(frame.id, frame.body) for frame in heard[1:]] == [
+        (1, b"[0]"),
+        (2, b"[1]"),
+        (3, b"[2]"),
+    ]
     assert (transport.dials, transport.peers[0].chunks) == (1, 1)
     await transport.peers[0].say(response(2, b"two"), response(3, b"three"), response(1, b"one"))
     assert [(await pending.reply).body for pending in started] == [b"one", b"two", b"three"]
@@ -159,8 +184,12 @@ async def test_a_cancelled_call_tells_the_server_and_its_late_answer_is_passed_o
 
 
 @run
-@pytest.mark.parametrize(("bounds", "blame"), [({"read_timeout": 0.01}, "node"), ({"timeout": 0.01}, "none")])
-async def test_a_call_that_is_not_answered_in_time_is_cancelled_and_the_connection_stays(bounds, blame):
+@pytest.mark.parametrize(
+    ("bounds", "blame"), [({"read_timeout": 0.01}, "node"), ({"timeout": 0.01}, "none")]
+)
+async def test_a_call_that_is_not_answered_in_time_is_cancelled_and_the_connection_stays(
+    bounds, blame
+):
     channel, transport, peer = await opened()
     outcome = await channel.start(request(**bounds)).reply
     assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "maybe", blame)
@@ -177,8 +206,17 @@ async def test_an_error_frame_is_the_failure_of_its_call_alone():
     channel, _, peer = await opened()
     failed, broken, pinged, fine = (channel.start(request()) for _ in range(4))
     boom = messages.error_fields(Failure("remote_error", "boom", "yes", "never", "none"))
-    await peer.say(frames.encode(frames.ERROR, 2, boom), frames.encode(frames.ERROR, 3, b""), protocol.pong(4, "serving"), response(5))
-    assert [(await pending.reply).kind for pending in (failed, broken, pinged)] == ["remote_error", "protocol_error", "protocol_error"]
+    await peer.say(
+        frames.encode(frames.ERROR, 2, boom),
+        frames.encode(frames.ERROR, 3, b""),
+        protocol.pong(4, "serving"),
+        response(5),
+    )
+    assert [(await pending.reply).kind for pending in (failed, broken, pinged)] == [
+        "remote_error",
+        "protocol_error",
+        "protocol_error",
+    ]
     assert (await fine.reply).ok
     await channel.close()
 
@@ -193,7 +231,12 @@ async def test_after_a_goaway_later_requests_did_not_run_earlier_ones_are_answer
     await peer.hear(2)
     await peer.say(goaway(2))
     outcome = await later.reply
-    assert (outcome.kind, outcome.executed, outcome.unsent, outcome.blame) == ("unavailable", "no", True, "none")
+    assert (outcome.kind, outcome.executed, outcome.unsent, outcome.blame) == (
+        "unavailable",
+        "no",
+        True,
+        "none",
+    )
     elsewhere = channel.start(request())
     await until(lambda: len(transport.peers) == 2)
     await transport.peers[1].hear(2)
@@ -276,14 +319,24 @@ async def test_a_dial_that_fails_is_the_failure_of_all_that_wait_for_it():
     transport = PairTransport()
     transport.error = ConnectionRefusedError(111, "Connection refused")
     channel = channel_on(transport)
-    outcomes = [await pending.reply for pending in [channel.start(request()), channel.start(request())]]
-    assert [(outcome.kind, outcome.executed, outcome.blame) for outcome in outcomes] == [("unavailable", "no", "node")] * 2
+    outcomes = [
+        await pending.reply for pending in [channel.start(request()), channel.start(request())]
+    ]
+    assert [(outcome.kind, outcome.executed, outcome.blame) for outcome in outcomes] == [
+        ("unavailable", "no", "node")
+    ] * 2
     assert transport.dials == 1
     await channel.close()
 
 
 @run
-@pytest.mark.parametrize(("bounds", "kind", "blame"), [({"connect_timeout": 0.01}, "unavailable", "node"), ({"timeout": 0.01}, "deadline_exceeded", "none")])
+@pytest.mark.parametrize(
+    ("bounds", "kind", "blame"),
+    [
+        ({"connect_timeout": 0.01}, "unavailable", "node"),
+        ({"timeout": 0.01}, "deadline_exceeded", "none"),
+    ],
+)
 async def test_a_dial_that_takes_too_long_did_not_run(bounds, kind, blame):
     transport = PairTransport()
     transport.gate = asyncio.Event()
@@ -441,7 +494,9 @@ async def test_a_ping_without_an_answer_times_out():
 
 
 @run
-@pytest.mark.parametrize(("said", "kind"), [(goaway(0, "overloaded"), "overloaded"), (b"\0\0\0\0", "unavailable")])
+@pytest.mark.parametrize(
+    ("said", "kind"), [(goaway(0, "overloaded"), "overloaded"), (b"\0\0\0\0", "unavailable")]
+)
 async def test_a_ping_on_a_connection_that_is_refused_at_once_fails_at_once(said, kind):
     assert (await channel_on(PairTransport(said, heard_early=True)).ping(5.0)).kind == kind
 
@@ -473,7 +528,9 @@ async def test_a_retired_channel_closes_when_its_last_call_ends():
 
 @run
 @pytest.mark.parametrize("oneway", [False, True])
-async def test_a_channel_that_was_retired_before_it_connected_closes_when_its_last_call_ends(oneway):
+async def test_a_channel_that_was_retired_before_it_connected_closes_when_its_last_call_ends(
+    oneway,
+):
     transport = PairTransport(b"" if oneway else ack())
     channel = channel_on(transport)
     channel.retire()
@@ -524,7 +581,18 @@ ONEWAY_FIELDS = messages.request_fields("log", oneway=True)
 
 
 def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
-    return Request("log", 0, body, False, ONEWAY_FIELDS, time.monotonic() + timeout, connect_timeout, write_timeout, 5.0, oneway=True)
+    return Request(
+        "log",
+        0,
+        body,
+        False,
+        ONEWAY_FIELDS,
+        time.monotonic() + timeout,
+        connect_timeout,
+        write_timeout,
+        5.0,
+        oneway=True,
+    )
 
 
 @run
@@ -626,7 +694,9 @@ async def test_what_was_said_to_be_sent_still_leaves_when_the_channel_is_closed(
     heard = []
     while "end" not in heard:
         heard += await peer.hear(1)
-    assert len([frame for frame in heard if frame != "end" and frame.kind == frames.REQUEST]) >= 1 + len(done)
+    assert len(
+        [frame for frame in heard if frame != "end" and frame.kind == frames.REQUEST]
+    ) >= 1 + len(done)
     await closing
 
 

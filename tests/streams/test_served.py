@@ -17,7 +17,11 @@ from bee_core.messages import Goaway, Hello, HelloAck
 from bee_core.streams.transport import StreamTransport
 
 MAX_BODY = 1 << 16
-FIELDS = messages.request_fields("add", {"tenant": "a"}, {"trace": "t"}) + messages.time_left_field(0.5) + messages.dedupe_field(b"key")
+FIELDS = (
+    messages.request_fields("add", {"tenant": "a"}, {"trace": "t"})
+    + messages.time_left_field(0.5)
+    + messages.dedupe_field(b"key")
+)
 HELLO = frames.encode(frames.HELLO, 0, Hello("calc", "json", "gzip", max_body=99).encode())
 
 
@@ -51,7 +55,11 @@ class KeepingEndpoint:
         self.running = []
 
     def admit(self, hello):
-        return None if hello.service == "calc" else local("protocol_error", f"no service {hello.service!r} here")
+        return (
+            None
+            if hello.service == "calc"
+            else local("protocol_error", f"no service {hello.service!r} here")
+        )
 
     def begin(self, call):
         self.calls.append(call)
@@ -81,7 +89,9 @@ class PairTransport(StreamTransport):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
-        _, connection = await asyncio.get_running_loop().connect_accepted_socket(self.factory, theirs)
+        _, connection = await asyncio.get_running_loop().connect_accepted_socket(
+            self.factory, theirs
+        )
         return Client(ours, connection)
 
 
@@ -117,7 +127,13 @@ class Client:
 @contextlib.asynccontextmanager
 async def served(**kwargs):
     """A listener; yields its endpoint, a way to connect, and itself."""
-    settings = {"backlog": 10, "max_connections": 10, "read_timeout": 5.0, "write_timeout": 5.0, "max_body": MAX_BODY}
+    settings = {
+        "backlog": 10,
+        "max_connections": 10,
+        "read_timeout": 5.0,
+        "write_timeout": 5.0,
+        "max_body": MAX_BODY,
+    }
     endpoint, transport = KeepingEndpoint(), PairTransport()
     listener = await transport.listen("pair://a", endpoint, ListenSettings(**settings | kwargs))
     try:
@@ -153,11 +169,25 @@ async def test_a_request_reaches_the_endpoint_with_all_that_it_says_and_is_answe
         await client.say(HELLO, request(1, b"body", flags=frames.COMPRESSED, form=2))
         await until(lambda: endpoint.calls)
         call = endpoint.calls[0]
-        assert (call.method, call.form, call.body, call.compressed, call.granted, call.dedupe_key) == ("add", 2, b"body", True, 0.5, b"key")
+        assert (
+            call.method,
+            call.form,
+            call.body,
+            call.compressed,
+            call.granted,
+            call.dedupe_key,
+        ) == ("add", 2, b"body", True, 0.5, b"key")
         assert (call.metadata, call.baggage) == ({"tenant": "a", "trace": "t"}, {"trace": "t"})
-        assert (call.caller.codec, call.caller.compressor, call.caller.max_body) == ("json", "gzip", 99)
+        assert (call.caller.codec, call.caller.compressor, call.caller.max_body) == (
+            "json",
+            "gzip",
+            99,
+        )
         call.reply(b"3", compressed=False)
-        assert [(frame.kind, frame.id, frame.body) for frame in await client.hear(2)] == [(frames.HELLO_ACK, 0, b""), (frames.RESPONSE, 1, b"3")]
+        assert [(frame.kind, frame.id, frame.body) for frame in await client.hear(2)] == [
+            (frames.HELLO_ACK, 0, b""),
+            (frames.RESPONSE, 1, b"3"),
+        ]
 
 
 @run
@@ -171,7 +201,12 @@ async def test_answers_go_out_in_the_order_in_which_they_are_given():
         second, first = await client.hear(2)
         assert (second.id, second.body, second.flags) == (2, b"two", frames.COMPRESSED)
         failure = messages.parse_error(first.fields)
-        assert (first.id, failure.kind, failure.executed, failure.retry_after) == (1, "overloaded", "no", 1.5)
+        assert (first.id, failure.kind, failure.executed, failure.retry_after) == (
+            1,
+            "overloaded",
+            "no",
+            1.5,
+        )
 
 
 @run
@@ -190,11 +225,18 @@ async def test_only_the_first_answer_counts():
 async def test_a_request_whose_fields_are_not_understood_is_refused_alone():
     async with served() as (endpoint, connect, _):
         client = await greeted(connect)
-        await client.say(request(1), request(2, block=FIELDS + fields.field(0x80, b"new")), request(3))
+        await client.say(
+            request(1), request(2, block=FIELDS + fields.field(0x80, b"new")), request(3)
+        )
         await until(lambda: len(endpoint.calls) == 2)
         refused = (await client.hear(1))[0]
         failure = messages.parse_error(refused.fields)
-        assert (refused.id, failure.kind, failure.executed, failure.retry) == (2, "protocol_error", "no", "other")
+        assert (refused.id, failure.kind, failure.executed, failure.retry) == (
+            2,
+            "protocol_error",
+            "no",
+            "other",
+        )
         for call in endpoint.calls:
             call.reply(b"3", compressed=False)
         assert [frame.id for frame in await client.hear(2)] == [1, 3]
@@ -208,7 +250,10 @@ async def test_a_ping_is_answered_with_the_health(draining):
         client = await greeted(connect)
         await client.say(frames.encode(frames.PING, 77))
         pong = (await client.hear(1))[0]
-        assert (pong.id, messages.parse_pong(pong.fields)) == (77, "draining" if draining else "serving")
+        assert (pong.id, messages.parse_pong(pong.fields)) == (
+            77,
+            "draining" if draining else "serving",
+        )
 
 
 # Giving up.
@@ -218,7 +263,9 @@ async def test_a_ping_is_answered_with_the_health(draining):
 async def test_a_cancel_reaches_the_handler_and_its_answer_is_not_sent():
     async with served() as (endpoint, connect, _):
         client = await greeted(connect)
-        await client.say(request(1), frames.encode(frames.CANCEL, 1), frames.encode(frames.CANCEL, 5))
+        await client.say(
+            request(1), frames.encode(frames.CANCEL, 1), frames.encode(frames.CANCEL, 5)
+        )
         await until(lambda: endpoint.running)
         await endpoint.running[0].cancelled.wait()
         endpoint.calls[0].reply(b"late", compressed=False)
@@ -264,7 +311,9 @@ async def test_an_idle_client_that_closes_is_let_go():
 async def test_a_refused_hello_says_why_runs_nothing_and_keeps_its_half_open_for_what_the_client_still_sends():
     async with served() as (endpoint, connect, _):
         client = await connect()
-        await client.say(frames.encode(frames.HELLO, 0, Hello("other", "json").encode()), request(1))
+        await client.say(
+            frames.encode(frames.HELLO, 0, Hello("other", "json").encode()), request(1)
+        )
         assert await client.hear_goaway() == Goaway(0, "protocol_error", "no service 'other' here")
         await client.say(request(2))  # no reset: the goaway could not be lost
         assert endpoint.calls == []
@@ -319,7 +368,12 @@ async def test_one_connection_more_than_allowed_is_refused_before_its_hello():
 
 @run
 @pytest.mark.parametrize(
-    ("first", "what"), [(b"", "a hello was not complete"), (HELLO[:5], "a hello was not complete"), (HELLO + request(1)[:-1], "a frame was not complete")]
+    ("first", "what"),
+    [
+        (b"", "a hello was not complete"),
+        (HELLO[:5], "a hello was not complete"),
+        (HELLO + request(1)[:-1], "a frame was not complete"),
+    ],
 )
 async def test_a_client_that_does_not_finish_what_it_began_is_refused(first, what):
     async with served(read_timeout=0.02) as (endpoint, connect, _):
@@ -380,7 +434,10 @@ async def test_a_drain_answers_what_was_accepted_and_drops_what_comes_later():
         await until(lambda: endpoint.calls)
         await listener.drain()
         goaway = (await client.hear(1))[0]
-        assert (Goaway.parse(goaway.fields).last_id, Goaway.parse(goaway.fields).kind) == (4, "unavailable")
+        assert (Goaway.parse(goaway.fields).last_id, Goaway.parse(goaway.fields).kind) == (
+            4,
+            "unavailable",
+        )
         await client.say(request(5), frames.encode(frames.PING, 6))
         assert (await client.hear(1))[0].kind == frames.PONG
         endpoint.calls[0].reply(b"3", compressed=False)

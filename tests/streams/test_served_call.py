@@ -79,7 +79,15 @@ async def test_a_protocol_error_later_on_the_connection_does_not_stop_it():
         assert not endpoint.running[0].cancelled.is_set()
 
 
-RAISED = Failure("remote_error", "boom", "yes", "never", "none", error_type="ValueError", traceback="Traceback: here")
+RAISED = Failure(
+    "remote_error",
+    "boom",
+    "yes",
+    "never",
+    "none",
+    error_type="ValueError",
+    traceback="Traceback: here",
+)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +111,18 @@ async def test_a_failure_is_logged_once(failure, level, caplog):
         call.fail(failure)
         call.fail(failure)
         call.reply(b"", False)
-    (record,) = [record for record in caplog.records if getattr(record, "bee_event", "") == "oneway_failed"]
+    (record,) = [
+        record for record in caplog.records if getattr(record, "bee_event", "") == "oneway_failed"
+    ]
     assert record.levelno == level
     assert "oneway calc.add from " in record.getMessage()
     assert failure.message in record.getMessage()
     assert (failure.traceback or "") in record.getMessage()
-    assert (record.bee_fields["method"], record.bee_fields["kind"], record.bee_fields["executed"]) == ("add", failure.kind, failure.executed)
+    assert (
+        record.bee_fields["method"],
+        record.bee_fields["kind"],
+        record.bee_fields["executed"],
+    ) == ("add", failure.kind, failure.executed)
 
 
 @run
@@ -118,7 +132,9 @@ async def test_a_peer_writes_no_lines_of_its_own_into_the_log(caplog):
         client = await greeted(connect)
         await client.say(request(1, block=messages.request_fields(name, oneway=True)))
         await until(lambda: endpoint.calls)
-        endpoint.calls[0].fail(local("invalid_argument", "no parameter b\nCRITICAL: forged " + "x" * 10_000))
+        endpoint.calls[0].fail(
+            local("invalid_argument", "no parameter b\nCRITICAL: forged " + "x" * 10_000)
+        )
     (record,) = caplog.records
     assert "\n" not in record.getMessage()
     assert "calc.add\\nCRITICAL" in record.getMessage()

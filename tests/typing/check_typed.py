@@ -74,7 +74,9 @@ def a_future_knows_its_result(client: bee_core.Client) -> None:
     assert_type(bee_core.future(calc.add, 1, b=2), Future[int])
     assert_type(bee_core.future(calc.add, 1, 2).result(), int)
     assert_type(bee_core.future(bee_core.with_options(calc, timeout=1).add, 1, 2), Future[int])
-    assert_type([done.result() for done in as_completed([bee_core.future(calc.add, 1, 2)])], list[int])
+    assert_type(
+        [done.result() for done in as_completed([bee_core.future(calc.add, 1, 2)])], list[int]
+    )
     assert_type(bee_core.future(client.service("calc").add, 1, 2), Future[Any])
 
 
@@ -85,7 +87,9 @@ async def asynchronous(client: bee_core.AsyncClient) -> None:
     assert_type(await client.service("calc", AsyncCalculatorProtocol).add(1, 2), int)
     assert_type(await client.service("calc", AsyncCalculatorABC).add(1, 2), int)
     assert_type(await bee_core.with_options(plain, timeout=0.5).add(1, 2), int)
-    pending = assert_type(bee_core.detailed(plain.add, 1, 2), Coroutine[Any, Any, bee_core.Reply[int]])
+    pending = assert_type(
+        bee_core.detailed(plain.add, 1, 2), Coroutine[Any, Any, bee_core.Reply[int]]
+    )
     assert_type((await pending).value, int)
 
 
@@ -123,7 +127,9 @@ def handlers() -> None:
     assert_type(bee_core.current_call(None), bee_core.CurrentCall | None)
 
 
-def interfaces_of_protos_are_of_any_type(client: bee_core.Client, server: bee_core.Server, service: Any) -> None:
+def interfaces_of_protos_are_of_any_type(
+    client: bee_core.Client, server: bee_core.Server, service: Any
+) -> None:
     interface = bee_core.interface_of(service)
     assert_type(interface, type[Any])
     greeter = client.service("greeter", interface)

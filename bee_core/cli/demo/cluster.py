@@ -85,7 +85,12 @@ class NodeProcess:
         if sys.platform != "linux":
             self._reservation.close()  # elsewhere two sockets cannot be bound to one port, so the server could not have it
         self._config = folder / f"node-{number}.yml"
-        self._config.write_text(_SERVER_YAML.format(registry=registry, service=SERVICE, version=version, address=self.address), encoding="utf-8")
+        self._config.write_text(
+            _SERVER_YAML.format(
+                registry=registry, service=SERVICE, version=version, address=self.address
+            ),
+            encoding="utf-8",
+        )
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._registered = threading.Event()
@@ -104,7 +109,12 @@ class NodeProcess:
             text=True,
             start_new_session=True,  # Ctrl-C is the demo's to answer
         )
-        self._reader = threading.Thread(target=self._read, args=(self._process, self._registered, self._lines), name="bee-demo-log", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read,
+            args=(self._process, self._registered, self._lines),
+            name="bee-demo-log",
+            daemon=True,
+        )
         self._reader.start()
 
     def wait_registered(self) -> None:
@@ -152,7 +162,9 @@ class NodeProcess:
             self._reader.join()
 
     @staticmethod
-    def _read(process: subprocess.Popen[str], registered: threading.Event, lines: list[str]) -> None:
+    def _read(
+        process: subprocess.Popen[str], registered: threading.Event, lines: list[str]
+    ) -> None:
         assert process.stderr is not None  # noqa: S101  # a pipe was asked for; narrows the type
         with process.stderr as log:
             for line in log:
@@ -171,10 +183,17 @@ class Cluster:
     """
 
     def __init__(self, folder: Path, protocol: str, address: str) -> None:
-        registry = _REGISTRY_YAML.format(protocol=protocol, address=json.dumps(address), heartbeat=_HEARTBEAT)
-        self.nodes = [NodeProcess(folder, number, version, registry) for number, version in enumerate(VERSIONS, 1)]
+        registry = _REGISTRY_YAML.format(
+            protocol=protocol, address=json.dumps(address), heartbeat=_HEARTBEAT
+        )
+        self.nodes = [
+            NodeProcess(folder, number, version, registry)
+            for number, version in enumerate(VERSIONS, 1)
+        ]
         self.client_config = folder / "client.yml"
-        self.client_config.write_text(_CLIENT_YAML.format(service=SERVICE, registry=registry), encoding="utf-8")
+        self.client_config.write_text(
+            _CLIENT_YAML.format(service=SERVICE, registry=registry), encoding="utf-8"
+        )
 
     def __enter__(self) -> Self:
         """Start all, and wait until all are announced."""
@@ -188,7 +207,12 @@ class Cluster:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """End all."""
         self._stop()
 

@@ -33,7 +33,13 @@ All of this is said by the YAML files in {folder}; the code is only calc.add(1, 
 
 @click.command()
 @json_option("Print one object and nothing else.")
-@click.option("--seconds", type=click.FloatRange(2, 600), default=10.0, show_default=True, help="How long it takes in all.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(2, 600),
+    default=10.0,
+    show_default=True,
+    help="How long it takes in all.",
+)
 @click.option(
     "--registry",
     type=click.Choice(["local", *SERVERS]),
@@ -45,7 +51,14 @@ All of this is said by the YAML files in {folder}; the code is only calc.add(1, 
 @click.option("--keep", is_flag=True, help="Keep the folder with the YAML files.")
 @debug_option
 @click.pass_context
-def demo(ctx: click.Context, as_json: bool, seconds: float, registry: str, registry_address: str | None, keep: bool) -> None:
+def demo(
+    ctx: click.Context,
+    as_json: bool,
+    seconds: float,
+    registry: str,
+    registry_address: str | None,
+    keep: bool,
+) -> None:
     """Kill one of three servers while calls go on, and see that none fails."""
     from .scenario import play
 

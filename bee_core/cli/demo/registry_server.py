@@ -52,7 +52,13 @@ class RegistryServer(ABC):
     install_hint: ClassVar[str]
     """How to get the binary, for the message that it is missing."""
 
-    def __init__(self, folder: Path, port: int | None = None, arguments: Sequence[str] = (), host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        arguments: Sequence[str] = (),
+        host: str = "127.0.0.1",
+    ) -> None:
         self.folder = folder
         self.host = host
         self.port = port or free_port()
@@ -86,7 +92,9 @@ class RegistryServer(ABC):
         """
         found = self.find()
         if found is None:
-            raise click.ClickException(f"no server of {self.protocol} is installed here: {self.install_hint}")
+            raise click.ClickException(
+                f"no server of {self.protocol} is installed here: {self.install_hint}"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         self.process = process = subprocess.Popen(  # noqa: S603  # what find() found
             self.command(found),
@@ -98,14 +106,18 @@ class RegistryServer(ABC):
             preexec_fn=_tie() if tied else None,  # noqa: PLW1509  # one call to the system, made ready before
         )
         self._lines.clear()
-        self._reader = threading.Thread(target=self._read, args=(process,), name=f"{self.protocol}-log", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, args=(process,), name=f"{self.protocol}-log", daemon=True
+        )
         self._reader.start()
         until = time.monotonic() + _START_SECONDS
         while not self.ready():
             if process.poll() is not None or time.monotonic() > until:
                 self.stop()
                 said = " / ".join(self._lines) or "it said nothing"
-                raise click.ClickException(f"the server of {self.protocol} at {self.address} did not start: {said}")
+                raise click.ClickException(
+                    f"the server of {self.protocol} at {self.address} did not start: {said}"
+                )
             time.sleep(_LOOK_SECONDS)
 
     def stop(self) -> None:
@@ -140,7 +152,9 @@ class RegistryServer(ABC):
         import urllib.request  # `bee --help` imports this module
 
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=1) as answer:  # our own address
+            with urllib.request.urlopen(
+                f"http://{self.address}{path}", timeout=1
+            ) as answer:  # our own address
                 body: bytes = answer.read()
                 return body
         except OSError:  # URLError is one
@@ -207,7 +221,15 @@ class ConsulServer(RegistryServer):
         """The arguments for ports of its own, of which none is the usual one."""
         lan, server = free_ports(2)
         bound = ["-bind=127.0.0.1", f"-client={self.host}", f"-http-port={self.port}"]
-        return [*bound, "-dns-port=-1", "-grpc-port=-1", "-serf-wan-port=-1", f"-serf-lan-port={lan}", f"-server-port={server}", "-log-level=warn"]
+        return [
+            *bound,
+            "-dns-port=-1",
+            "-grpc-port=-1",
+            "-serf-wan-port=-1",
+            f"-serf-lan-port={lan}",
+            f"-server-port={server}",
+            "-log-level=warn",
+        ]
 
     def ready(self) -> bool:
         """See :meth:`RegistryServer.ready`. It has a leader, and knows itself as a node."""
@@ -223,7 +245,11 @@ class ZooKeeperServer(RegistryServer):
 
     _JARS: ClassVar[str] = "/usr/share/java/zookeeper.jar"
     # Beside what the archive's manifest names: no logging, and for TLS the parts of Netty that it leaves out.
-    _BESIDE: ClassVar[tuple[str, ...]] = ("/usr/share/java/slf4j-nop.jar", "/usr/share/java/netty-codec.jar", "/usr/share/java/netty-resolver.jar")
+    _BESIDE: ClassVar[tuple[str, ...]] = (
+        "/usr/share/java/slf4j-nop.jar",
+        "/usr/share/java/netty-codec.jar",
+        "/usr/share/java/netty-resolver.jar",
+    )
     TICK_MILLISECONDS: ClassVar[int] = 250
     """A session lasts two ticks at least."""
 
@@ -239,7 +265,11 @@ class ZooKeeperServer(RegistryServer):
         else:
             return None
         # The client compiler is enough, and starts sooner.
-        return None if java is None else [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path]
+        return (
+            None
+            if java is None
+            else [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path]
+        )
 
     def command(self, found: list[str]) -> list[str]:
         """See :meth:`RegistryServer.command`."""
@@ -255,7 +285,9 @@ class ZooKeeperServer(RegistryServer):
             **dict(argument.split("=", 1) for argument in self.arguments),
         }
         config = self.folder / "zoo.cfg"
-        config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()), encoding="utf-8")
+        config.write_text(
+            "".join(f"{key}={value}\n" for key, value in settings.items()), encoding="utf-8"
+        )
         return [*found, "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config)]
 
     def ready(self) -> bool:
@@ -275,7 +307,9 @@ class ZooKeeperServer(RegistryServer):
         return answer.decode(errors="replace")
 
 
-SERVERS: dict[str, type[RegistryServer]] = {server.protocol: server for server in (EtcdServer, ConsulServer, ZooKeeperServer)}
+SERVERS: dict[str, type[RegistryServer]] = {
+    server.protocol: server for server in (EtcdServer, ConsulServer, ZooKeeperServer)
+}
 """By the name of the plugin."""
 
 

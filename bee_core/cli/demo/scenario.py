@@ -79,10 +79,20 @@ class Report:
     @property
     def succeeded(self) -> bool:
         """No call failed, the kill was noticed, and the node came back."""
-        return self.failures == 0 and self.seconds_to_detect is not None and self.seconds_to_recover is not None
+        return (
+            self.failures == 0
+            and self.seconds_to_detect is not None
+            and self.seconds_to_recover is not None
+        )
 
 
-def play(folder: Path, seconds: float, screen: Screen, protocol: str = "local", address: str | None = None) -> Report:
+def play(
+    folder: Path,
+    seconds: float,
+    screen: Screen,
+    protocol: str = "local",
+    address: str | None = None,
+) -> Report:
     """Run the demo.
 
     Args:
@@ -100,7 +110,9 @@ def play(folder: Path, seconds: float, screen: Screen, protocol: str = "local", 
         stack.enter_context(_own_cache(folder / "cache"))
         stack.enter_context(_log_on(screen, began))
         if address is None:
-            address = stack.enter_context(_own_registry(folder / "registry", protocol, screen, began))
+            address = stack.enter_context(
+                _own_registry(folder / "registry", protocol, screen, began)
+            )
         cluster = stack.enter_context(Cluster(folder, protocol, address))
         client = stack.enter_context(build_client(cluster.client_config))
         return _Play(cluster, client, began, seconds, screen).run()
@@ -116,7 +128,9 @@ def _own_registry(folder: Path, protocol: str, screen: Screen, began: float) -> 
     server = kind(folder)
     try:
         server.start(tied=True)
-        screen.event(f"{time.monotonic() - began:5.1f} s  started a server of {protocol} at {server.address}")
+        screen.event(
+            f"{time.monotonic() - began:5.1f} s  started a server of {protocol} at {server.address}"
+        )
         yield server.address
     finally:
         server.stop()
@@ -159,7 +173,9 @@ def _log_on(screen: Screen, began: float) -> Iterator[None]:
 
 
 class _Play:
-    def __init__(self, cluster: Cluster, client: Client, began: float, seconds: float, screen: Screen) -> None:
+    def __init__(
+        self, cluster: Cluster, client: Client, began: float, seconds: float, screen: Screen
+    ) -> None:
         self._nodes = cluster.nodes
         self._victim = cluster.nodes[1]
         self._client = client
@@ -175,7 +191,9 @@ class _Play:
         self._discover()
         start = time.monotonic()
         left = max(self._ends - start, 1.0)
-        self._say(f"3 servers are up and found in the registry; {CALLS_PER_SECOND} calls a second begin")
+        self._say(
+            f"3 servers are up and found in the registry; {CALLS_PER_SECOND} calls a second begin"
+        )
         for known in self._known.values():
             if not known.fitting:
                 self._say(f"{known.node.url} gets none: {known.reason}")
@@ -188,16 +206,24 @@ class _Play:
             self._say(f"killed {victim.address} with SIGKILL, as a crash would")
             self._until(0.0, "seconds_to_detect")
             if tally.seconds_to_detect is not None:
-                how = "the call that met it was answered by another node" if tally.moved_on else "it left the registry before a call met it"
+                how = (
+                    "the call that met it was answered by another node"
+                    if tally.moved_on
+                    else "it left the registry before a call met it"
+                )
                 self._say(f"noticed {tally.seconds_to_detect:.3f} s after the kill: {how}")
             self._until(0.0, "seconds_to_delist")
             if tally.seconds_to_delist is not None:
-                self._say(f"off the client's list {tally.seconds_to_delist:.3f} s after the kill: its registration has ended")
+                self._say(
+                    f"off the client's list {tally.seconds_to_delist:.3f} s after the kill: its registration has ended"
+                )
             self._until(start + _RESTART_AT * left)
             victim.start()
             tally.restarted(victim.started_at)
             self._victim_state = "starting"
-            self._say(f"started it again, on the same port; {tally.moved_on} calls have moved on to another node so far")
+            self._say(
+                f"started it again, on the same port; {tally.moved_on} calls have moved on to another node so far"
+            )
             self._until(0.0, "seconds_to_recover")
             if tally.seconds_to_recover is not None:
                 self._victim_state = "serving"
@@ -211,7 +237,9 @@ class _Play:
         limit = max(moment, time.monotonic()) + _GRACE_SECONDS
         while True:
             now = time.monotonic()
-            waiting = measured is not None and getattr(self._tally, measured) is None and now < limit
+            waiting = (
+                measured is not None and getattr(self._tally, measured) is None and now < limit
+            )
             if now >= moment and not waiting:
                 return
             self._refresh()
@@ -241,7 +269,12 @@ class _Play:
         known = self._known.get(node.address)
         fits = "not listed" if known is None else "yes" if known.fitting else "no"
         return Row(
-            node.address, node.version, fits, state, self._tally.answered[node.address], self._reason(node) or self._tally.last_error.get(node.address, "")
+            node.address,
+            node.version,
+            fits,
+            state,
+            self._tally.answered[node.address],
+            self._reason(node) or self._tally.last_error.get(node.address, ""),
         )
 
     def _reason(self, node: NodeProcess) -> str:
@@ -250,7 +283,10 @@ class _Play:
 
     def _report(self) -> Report:
         tally = self._tally
-        nodes = [NodeReport(node.address, node.version, tally.answered[node.address], self._reason(node)) for node in self._nodes]
+        nodes = [
+            NodeReport(node.address, node.version, tally.answered[node.address], self._reason(node))
+            for node in self._nodes
+        ]
         return Report(
             tally.calls,
             tally.failures,

@@ -48,7 +48,12 @@ class Screen(Protocol):
         ...
 
     def __enter__(self) -> Self: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 class Silence:
@@ -83,10 +88,17 @@ class PlainLines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is None:
             for row in self._rows:
-                click.echo(f"  {row.address}  {row.version}  {row.state}  {row.calls} calls  {row.note}".rstrip())
+                click.echo(
+                    f"  {row.address}  {row.version}  {row.state}  {row.calls} calls  {row.note}".rstrip()
+                )
 
 
 class LiveTable:
@@ -111,7 +123,12 @@ class LiveTable:
         self._live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._live.__exit__(kind, error, trace)
 
 
@@ -126,7 +143,19 @@ def _table(rows: Sequence[Row]) -> Table:
 
     table = Table()
     for title in ("node", "version", "fits", "state", "calls", "note"):
-        table.add_column(title, justify="right" if title == "calls" else "left", no_wrap=title != "note", min_width=_WIDTHS.get(title))
+        table.add_column(
+            title,
+            justify="right" if title == "calls" else "left",
+            no_wrap=title != "note",
+            min_width=_WIDTHS.get(title),
+        )
     for row in rows:
-        table.add_row(row.address, row.version, row.fits, Text(row.state, style=_STYLES.get(row.state, "")), str(row.calls), Text(row.note, style="dim"))
+        table.add_row(
+            row.address,
+            row.version,
+            row.fits,
+            Text(row.state, style=_STYLES.get(row.state, "")),
+            str(row.calls),
+            Text(row.note, style="dim"),
+        )
     return table

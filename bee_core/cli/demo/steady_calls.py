@@ -77,7 +77,11 @@ class Tally:
                     self.last_error[self._dead] = "could not be reached; the call went elsewhere"
                     if self.seconds_to_detect is None:
                         self.seconds_to_detect = now - self._killed_at
-            if url == self._dead and self._restarted_at is not None and self.seconds_to_recover is None:
+            if (
+                url == self._dead
+                and self._restarted_at is not None
+                and self.seconds_to_recover is None
+            ):
                 self.seconds_to_recover = now - self._restarted_at
 
     def failed(self, error: Exception) -> None:
@@ -97,7 +101,12 @@ class SteadyCalls:
         self._tally = tally
         self._stop = threading.Event()
         # Daemons, since Ctrl-C may come between the start of a thread and the block that ends it.
-        self._threads = [threading.Thread(target=self._work, args=(number,), name=f"bee-demo-caller-{number}", daemon=True) for number in range(THREADS)]
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(number,), name=f"bee-demo-caller-{number}", daemon=True
+            )
+            for number in range(THREADS)
+        ]
 
     def __enter__(self) -> None:
         """Start the threads."""

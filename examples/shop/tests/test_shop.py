@@ -17,7 +17,9 @@ APP_PRICE = 450 * 95 // 100
 
 def test_an_order_is_reserved_and_priced(shop: Shop) -> None:
     order = shop.orders.place("1", "guest", [Line("tea", 2), Line("cup", 1)])
-    assert order == Order("1", [Line("tea", 2), Line("cup", 1)], 0, 2 * APP_PRICE + 760, estimated=False)
+    assert order == Order(
+        "1", [Line("tea", 2), Line("cup", 1)], 0, 2 * APP_PRICE + 760, estimated=False
+    )
     assert (shop.stock.available("tea"), shop.stock.available("cup")) == (98, 19)
 
 
@@ -34,7 +36,9 @@ def test_baggage_reaches_prices_through_orders(shop: Shop) -> None:
 
 
 def test_the_clients_deadline_reaches_prices_through_orders(shop: Shop) -> None:
-    in_a_hurry = bee_core.with_options(shop.orders, timeout=0.45)  # prices begins the look-up of a discount when it has 0.5 s
+    in_a_hurry = bee_core.with_options(
+        shop.orders, timeout=0.45
+    )  # prices begins the look-up of a discount when it has 0.5 s
     assert shop.orders.place("1", "ada", TEA).discount == 10
     assert in_a_hurry.place("2", "ada", TEA).discount == 0
 
@@ -44,7 +48,9 @@ def test_without_prices_the_last_known_ones_are_used_and_the_order_says_so(shop:
     shop.shut("prices")
     estimated = shop.orders.place("2", "ada", TEA)
     assert (exact.estimated, estimated.estimated) == (False, True)
-    assert (estimated.total, estimated.discount) == (2 * APP_PRICE, 0), "the static fallback gives no discount"
+    assert (estimated.total, estimated.discount) == (2 * APP_PRICE, 0), (
+        "the static fallback gives no discount"
+    )
     assert shop.orders.Stats.figures() == Figures(placed=2, estimated=1)
 
 

@@ -39,7 +39,9 @@ class RoundRobin:
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
-        self._rotation = _rotation([node for node in ready if node.weight > 0 and isfinite(node.weight)])
+        self._rotation = _rotation(
+            [node for node in ready if node.weight > 0 and isfinite(node.weight)]
+        )
 
     def twin(self) -> RoundRobin:
         """See :class:`bee_core.interfaces.Balancer`."""
@@ -47,7 +49,9 @@ class RoundRobin:
         copy._rotation = self._rotation
         turns = self._turns
         if turns is not None:
-            copy._turns = count(int(repr(turns)[len("count(") : -1]))  # the one way to read a count without a step
+            copy._turns = count(
+                int(repr(turns)[len("count(") : -1])
+            )  # the one way to read a count without a step
         return copy
 
     def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
@@ -93,7 +97,9 @@ def _times(weights: list[float]) -> list[int]:
         return [int(ratio) for ratio in exact]
     slots = max(_SLOTS, 2 * len(weights))
     heaviest = max(weights)
-    total = sum(weight / heaviest for weight in weights)  # in parts of the heaviest, a sum cannot overflow
+    total = sum(
+        weight / heaviest for weight in weights
+    )  # in parts of the heaviest, a sum cannot overflow
     return [max(1, round(weight / heaviest / total * slots)) for weight in weights]
 
 

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 def _at_least_one(_: object, attribute: attrs.Attribute[int], value: int) -> None:
     if value < 1:
-        msg = f"{attribute.name} must be 1 or more, not {value}"
-        raise ValueError(msg)
+        raise ValueError(f"{attribute.name} must be 1 or more, not {value}")
 
 
 @attrs.frozen
@@ -51,7 +50,9 @@ class Consecutive:
         self._limit = options.max_error_count
         self._errors = 0
         self._lock = Lock()
-        self._open_to_all: Permit | None = object()  # the token of a closed period, the same for all calls
+        self._open_to_all: Permit | None = (
+            object()
+        )  # the token of a closed period, the same for all calls
         self._trial: Permit | None = None  # the token of the one call under way while half-open
 
     def admit(self, now: float) -> Permit | None:

@@ -32,7 +32,9 @@ class TagInDictError(ValueError):
     """
 
     def __init__(self, value: Any, tag_field: str) -> None:
-        super().__init__(f"a dict with the key {tag_field!r} would arrive as an object of a class; rename the key, or use no dict here")
+        super().__init__(
+            f"a dict with the key {tag_field!r} would arrive as an object of a class; rename the key, or use no dict here"
+        )
         self.value = value
 
 
@@ -45,7 +47,9 @@ class Member:
     write: Callable[[Any], Any] | None
 
 
-def tags_for(records: Sequence[Record], dicts: Sequence[Record | None]) -> list[tuple[str, str | int]] | None:
+def tags_for(
+    records: Sequence[Record], dicts: Sequence[Record | None]
+) -> list[tuple[str, str | int]] | None:
     """The field and value that tell each class of a union from the others.
 
     Args:
@@ -68,9 +72,14 @@ def tags_for(records: Sequence[Record], dicts: Sequence[Record | None]) -> list[
             raise TypeError(
                 f"two classes in the union would be told apart by their names, and both have the name {tag[1]!r}; rename one, or put one into a class of its own"
             )
-        holder = next((other for other in (record, *dicts) if other is not None and tag[0] in other.known), None)
+        holder = next(
+            (other for other in (record, *dicts) if other is not None and tag[0] in other.known),
+            None,
+        )
         if holder is not None:
-            raise TypeError(f"{holder.cls.__name__} has a field {tag[0]!r}, which tells the classes of a union apart; rename the field")
+            raise TypeError(
+                f"{holder.cls.__name__} has a field {tag[0]!r}, which tells the classes of a union apart; rename the field"
+            )
     return tags
 
 
@@ -88,7 +97,16 @@ class ClassUnion:
         TypeError: Its dicts cannot be told apart. The message says what to do.
     """
 
-    __slots__ = ("_by_class", "_by_tag", "_candidates", "_expected", "_plain", "_read_rest", "_tag_field", "_write_rest")
+    __slots__ = (
+        "_by_class",
+        "_by_tag",
+        "_candidates",
+        "_expected",
+        "_plain",
+        "_read_rest",
+        "_tag_field",
+        "_write_rest",
+    )
 
     def __init__(
         self,
@@ -108,7 +126,9 @@ class ClassUnion:
         self._plain = untagged[0] if len(untagged) == 1 else None
         self._candidates = _by_their_fields(untagged)
         if dicts and len(untagged) > len(self._candidates) and not self._plain:
-            raise TypeError("its dicts cannot be told apart; give each TypedDict a required key that no other has, or use dataclasses")
+            raise TypeError(
+                "its dicts cannot be told apart; give each TypedDict a required key that no other has, or use dataclasses"
+            )
 
     def read(self, value: Any) -> Any:
         """A decoded plain value as what it is. Dicts are used up.
@@ -126,23 +146,33 @@ class ClassUnion:
                 path, message = located(error)
                 if path or ", got " not in message:
                     raise
-        raise Misfit("", f"expected {self._expected}, got {_KINDS.get(type(value), type(value).__name__)}")
+        raise Misfit(
+            "", f"expected {self._expected}, got {_KINDS.get(type(value), type(value).__name__)}"
+        )
 
     def _member(self, value: dict[Any, Any]) -> Member:
         if self._tag_field is not None and self._tag_field in value:
             tag = value.pop(self._tag_field)
             member = self._by_tag.get(tag) if type(tag) in {str, int} else None
             if member is None:
-                raise Misfit(f".{self._tag_field}", f"unknown class {tag!r}, expected {' or '.join(map(repr, self._by_tag))}")
+                raise Misfit(
+                    f".{self._tag_field}",
+                    f"unknown class {tag!r}, expected {' or '.join(map(repr, self._by_tag))}",
+                )
             return member
         member = self._plain or self._recognised(value)
         if member is None:
-            raise Misfit("", f"expected {self._expected}, got an object that could not be told to be one of them; it needs {self._tag_field or TAG!r}")
+            raise Misfit(
+                "",
+                f"expected {self._expected}, got an object that could not be told to be one of them; it needs {self._tag_field or TAG!r}",
+            )
         return member
 
     def _recognised(self, keys: Collection[Any]) -> Member | None:
         """The one whose required fields are all there, one of which no other has. None where that is none or several."""
-        found = [member for member, required, own in self._candidates if own and required.issubset(keys)]
+        found = [
+            member for member, required, own in self._candidates if own and required.issubset(keys)
+        ]
         return found[0] if len(found) == 1 else None
 
     def write(self, value: Any) -> Any:
@@ -165,7 +195,9 @@ class ClassUnion:
         return value if member.write is None else member.write(value)
 
 
-def _by_their_fields(members: Sequence[Member]) -> list[tuple[Member, frozenset[str], frozenset[str]]]:
+def _by_their_fields(
+    members: Sequence[Member],
+) -> list[tuple[Member, frozenset[str], frozenset[str]]]:
     """Those that can be recognised without a tag: each with its required fields, and those of them that no other of them has at all."""
     records = [(member, member.record) for member in members if member.record]
     if len(records) < len(members):  # a plain dict may have any field

@@ -57,7 +57,9 @@ class Format:
         return self._splitters(msgspec.Raw)
 
     def _splitters(self, part: Any) -> tuple[Decode, ...]:
-        return tuple(map(self.decoder, (list[part], dict[str, part], tuple[list[part], dict[str, part]])))
+        return tuple(
+            map(self.decoder, (list[part], dict[str, part], tuple[list[part], dict[str, part]]))
+        )
 
     def decoder(self, hint: Any) -> Decode:
         """The function that reads values of a translated hint."""
@@ -77,7 +79,9 @@ class Format:
         try:
             translated, write = Translator(self.conversion, self._check).translate(hint)
             self._check(translated)
-        except Exception as error:  # a forward reference inside a record, a union that cannot be told apart
+        except (
+            Exception
+        ) as error:  # a forward reference inside a record, a union that cannot be told apart
             raise hints.refused(hint, signature, what, error) from error
         return translated, write
 
@@ -92,6 +96,8 @@ def plain_subclass(value: Any) -> Any:
         TypeError: It is something else.
     """
     for kind in (str, int, float):
-        if isinstance(value, kind) and not isinstance(value, bool):  # a bool comes here as a key only; it is no 1
+        if isinstance(value, kind) and not isinstance(
+            value, bool
+        ):  # a bool comes here as a key only; it is no 1
             return getattr(kind, f"__{kind.__name__}__")(value)
     raise TypeError(f"a value of type {type(value).__qualname__} cannot be encoded")

@@ -24,14 +24,37 @@ _READ_ONCE = (collections.abc.Iterable, collections.abc.Reversible, collections.
 
 _NO_KEYS = frozenset(
     f"{kind}Type"
-    for kind in ("Bool", "None", "Custom", "List", "Set", "FrozenSet", "VarTuple", "Tuple", "NamedTuple", "Dict", "Struct", "TypedDict", "Dataclass")
+    for kind in (
+        "Bool",
+        "None",
+        "Custom",
+        "List",
+        "Set",
+        "FrozenSet",
+        "VarTuple",
+        "Tuple",
+        "NamedTuple",
+        "Dict",
+        "Struct",
+        "TypedDict",
+        "Dataclass",
+    )
 )
 """Types in ``msgspec.inspect`` that no key of a JSON object can be decoded to."""
 
-_ANY_DICT = (dict, dict[str, Any], dict[Any, Any], typing.Dict, typing.Mapping[str, Any], collections.abc.Mapping[str, Any])  # noqa: UP006
+_ANY_DICT = (
+    dict,
+    dict[str, Any],
+    dict[Any, Any],
+    dict,
+    typing.Mapping[str, Any],
+    collections.abc.Mapping[str, Any],
+)
 _ANY_KEYS = (dict, dict[Any, Any], typing.Dict)  # noqa: UP006
 _ANY_LIST = (list, list[Any], typing.List, typing.Sequence[Any], collections.abc.Sequence[Any])  # noqa: UP006
-_DATA = "use a dataclass, an attrs class, a TypedDict, a msgspec.Struct, or one of the builtin types"
+_DATA = (
+    "use a dataclass, an attrs class, a TypedDict, a msgspec.Struct, or one of the builtin types"
+)
 _MESSAGE = "the codec protobuf alone carries those, as parameters and results and in lists, dicts and unions of these: let it be the only one under codecs, and no message a field of a record"
 _MOST_EXACT = 64  # combinations of argument types that a method keeps; a call beyond them is checked by decoding
 _EXACT = {int, str, bool, float, bytes, type(None)}
@@ -56,12 +79,18 @@ def check(hint: Any, decoder: Callable[[Any], Any] = msgspec.json.Decoder) -> No
 
 def refused(hint: Any, signature: Signature, what: str, error: Exception) -> TypeError:
     """The error for a type that cannot be carried; ``what`` is ``parameter order`` or ``result``."""
-    problem = "it is defined by itself; put a class where it comes back" if isinstance(error, RecursionError) else str(error).rstrip(".")
+    problem = (
+        "it is defined by itself; put a class where it comes back"
+        if isinstance(error, RecursionError)
+        else str(error).rstrip(".")
+    )
     if problem.startswith("Type unions containing a custom type"):
         problem += f"; one of them is no type for data: {_DATA}"
     elif problem.startswith("Type unions"):
         problem += "; put one of them into a class of its own"
-    return TypeError(f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {problem}")
+    return TypeError(
+        f"{signature.method}: the type {hint_text(hint)} of its {what} cannot be carried: {problem}"
+    )
 
 
 def exact_types(hint: Any, text_keys: bool = True) -> frozenset[type]:
@@ -82,10 +111,16 @@ def exact_types(hint: Any, text_keys: bool = True) -> frozenset[type]:
     return frozenset()
 
 
-def exact_calls(hints: list[Any], counts: range, text_keys: bool = True) -> frozenset[tuple[type, ...]]:
+def exact_calls(
+    hints: list[Any], counts: range, text_keys: bool = True
+) -> frozenset[tuple[type, ...]]:
     """The classes of arguments by position with which a call always fits, for each count of arguments."""
     types_of_each = [exact_types(hint, text_keys) for hint in hints]
-    return frozenset(call for count in counts for call in itertools.islice(itertools.product(*types_of_each[:count]), _MOST_EXACT))
+    return frozenset(
+        call
+        for count in counts
+        for call in itertools.islice(itertools.product(*types_of_each[:count]), _MOST_EXACT)
+    )
 
 
 def in_words_of_msgspec(hint: Any) -> Any:
@@ -116,7 +151,9 @@ def without_alias(hint: Any) -> Any:
     """What the name of a ``type`` statement stands for."""
     while True:
         alias, args = typing.get_origin(hint) or hint, typing.get_args(hint)
-        if type(alias).__name__ != "TypeAliasType":  # of typing since 3.12, of typing_extensions before
+        if (
+            type(alias).__name__ != "TypeAliasType"
+        ):  # of typing since 3.12, of typing_extensions before
             return hint
         hint = alias.__value__[args] if args else alias.__value__
 
@@ -126,7 +163,11 @@ def _problem(info: Any, seen: set[int]) -> str:
     if id(info) in seen:
         return ""
     seen.add(id(info))
-    if isinstance(info, msgspec.inspect.CustomType) and info.cls is not object and not isinstance(info.cls, Place):
+    if (
+        isinstance(info, msgspec.inspect.CustomType)
+        and info.cls is not object
+        and not isinstance(info.cls, Place)
+    ):
         if hasattr(info.cls, "DESCRIPTOR"):
             return f"{info.cls.__qualname__} is a protobuf message; {_MESSAGE}"
         return f"{info.cls.__qualname__} is no type for data; {_DATA}"

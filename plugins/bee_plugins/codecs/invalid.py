@@ -82,7 +82,12 @@ def located(error: msgspec.DecodeError) -> tuple[str, str]:
     return path, f"a key of the object: {message}" if place and place[2] else message
 
 
-def unencodable(error: Exception, named: Iterable[tuple[str, Any]], encode: Callable[[Any], bytes], executed: Executed = "no") -> InvalidArgument:
+def unencodable(
+    error: Exception,
+    named: Iterable[tuple[str, Any]],
+    encode: Callable[[Any], bytes],
+    executed: Executed = "no",
+) -> InvalidArgument:
     """What an encoder raised.
 
     Args:
@@ -95,7 +100,9 @@ def unencodable(error: Exception, named: Iterable[tuple[str, Any]], encode: Call
         raise error
     named = list(named)
     for start, value in named:
-        if isinstance(error, RecursionError):  # no walk: it would be as long as the value is deep, and may be as endless
+        if isinstance(
+            error, RecursionError
+        ):  # no walk: it would be as long as the value is deep, and may be as endless
             if _problem(value, encode):
                 return invalid(start, f"{TOO_DEEP}, or refers to itself", executed)
             continue
@@ -104,10 +111,19 @@ def unencodable(error: Exception, named: Iterable[tuple[str, Any]], encode: Call
             if problem:
                 return invalid(path, problem, executed)
     path = named[0][0] if len(named) == 1 else "$"
-    return invalid(path, f"{TOO_DEEP}, or refers to itself" if isinstance(error, RecursionError) else str(error), executed)
+    return invalid(
+        path,
+        f"{TOO_DEEP}, or refers to itself" if isinstance(error, RecursionError) else str(error),
+        executed,
+    )
 
 
-def refuse_non_finite(value: Any, named: Callable[[], Iterable[tuple[str, Any]]], pack: Callable[[Any], bytes], executed: Executed = "no") -> None:
+def refuse_non_finite(
+    value: Any,
+    named: Callable[[], Iterable[tuple[str, Any]]],
+    pack: Callable[[Any], bytes],
+    executed: Executed = "no",
+) -> None:
     """Raise for a NaN or an infinity anywhere in a value.
 
     Args:
@@ -151,7 +167,14 @@ def _parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield (f"{path}.{key}" if isinstance(key, str) and key.isidentifier() else f"{path}[{key!r}]"), item
+            yield (
+                (
+                    f"{path}.{key}"
+                    if isinstance(key, str) and key.isidentifier()
+                    else f"{path}[{key!r}]"
+                ),
+                item,
+            )
     elif isinstance(value, (list, tuple, set, frozenset)):
         for index, item in enumerate(value):
             yield f"{path}[{index}]", item
@@ -162,7 +185,11 @@ def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _fields(cls: type) -> Iterator[tuple[str, str]]:
     """The fields of a record (msgspec.Struct, dataclass, attrs): the attribute, and the name on the wire."""
-    yield from zip(getattr(cls, "__struct_fields__", ()), getattr(cls, "__struct_encode_fields__", ()), strict=True)
+    yield from zip(
+        getattr(cls, "__struct_fields__", ()),
+        getattr(cls, "__struct_encode_fields__", ()),
+        strict=True,
+    )
     for name in getattr(cls, "__dataclass_fields__", ()):
         yield name, name
     for field in getattr(cls, "__attrs_attrs__", ()):
@@ -172,7 +199,14 @@ def _fields(cls: type) -> Iterator[tuple[str, str]]:
 def _unencodable_part(value: Any, encode: Callable[[Any], bytes]) -> str:
     """Why a value cannot be encoded by itself, its own parts aside, or nothing."""
     if isinstance(value, dict):
-        return next((f"the key {key!r} cannot be encoded: {problem}" for key in value if (problem := _problem({key: None}, encode))), "")
+        return next(
+            (
+                f"the key {key!r} cannot be encoded: {problem}"
+                for key in value
+                if (problem := _problem({key: None}, encode))
+            ),
+            "",
+        )
     if isinstance(value, (list, tuple, set, frozenset)) or any(True for _ in _fields(type(value))):
         return ""
     return _problem(value, encode)

@@ -39,7 +39,15 @@ _unset = msgspec.UNSET
 class _Method:
     """The result's half, and what both kinds of methods share."""
 
-    __slots__ = ("_any_result", "_decode_result", "_encode", "_exact_results", "_format", "_loss", "_signature")
+    __slots__ = (
+        "_any_result",
+        "_decode_result",
+        "_encode",
+        "_exact_results",
+        "_format",
+        "_loss",
+        "_signature",
+    )
 
     def __init__(self, format_: Format, signature: Signature, result: Any) -> None:
         self._signature = signature
@@ -71,7 +79,11 @@ class _Method:
 
     def _labels(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
         """Each argument with its path."""
-        names = [parameter.name for parameter in self._signature.params or () if parameter.kind in BY_POSITION]
+        names = [
+            parameter.name
+            for parameter in self._signature.params or ()
+            if parameter.kind in BY_POSITION
+        ]
         for index, value in enumerate(args):
             yield (f"$.{names[index]}" if index < len(names) else f"$[{index}]"), value
         for name, value in kwargs.items():
@@ -87,10 +99,15 @@ class _Method:
             self._format.refuse_loss(value, self._labels(args, kwargs), "no")
         return body
 
-    def _split(self, form: Form, body: bytes, decoders: tuple[Any, ...]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    def _split(
+        self, form: Form, body: bytes, decoders: tuple[Any, ...]
+    ) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """A body of any signature into positional and named arguments."""
         if form not in {POSITIONAL, NAMED, MIXED}:
-            raise invalid("$", f"the codec {self._format.name} has arguments by position, by name or both, and no form of one message")
+            raise invalid(
+                "$",
+                f"the codec {self._format.name} has arguments by position, by name or both, and no form of one message",
+            )
         try:
             parts = decoders[form](body)
         except Exception as error:
@@ -141,7 +158,9 @@ class TypedMethod(_Method):
         "_strip",
     )
 
-    def __init__(self, format_: Format, signature: Signature, result: Any, hints: Mapping[str, Any]) -> None:
+    def __init__(
+        self, format_: Format, signature: Signature, result: Any, hints: Mapping[str, Any]
+    ) -> None:
         super().__init__(format_, signature, result)
         params = signature.params or ()
         decoders = {name: format_.decoder(hint) for name, hint in hints.items()}
@@ -150,7 +169,10 @@ class TypedMethod(_Method):
         kinds = {parameter.kind: decoders[parameter.name] for parameter in params}
         self._by_position = [(parameter.name, decoders[parameter.name]) for parameter in positional]
         self._by_name = {parameter.name: decoders[parameter.name] for parameter in named}
-        self._rest = kinds.get(inspect.Parameter.VAR_POSITIONAL), kinds.get(inspect.Parameter.VAR_KEYWORD)
+        self._rest = (
+            kinds.get(inspect.Parameter.VAR_POSITIONAL),
+            kinds.get(inspect.Parameter.VAR_KEYWORD),
+        )
         self._names = tuple(parameter.name for parameter in named)
         self._mergeable = positional == named[: len(positional)] and not any(self._rest)
         self._optional_names = any(not parameter.required for parameter in named)
@@ -159,13 +181,27 @@ class TypedMethod(_Method):
         self._exact: frozenset[tuple[type, ...]] = frozenset()
         self._free_counts: frozenset[int] = frozenset()
         if not any(self._rest):
-            if not any(parameter.required for parameter in params if parameter.kind == inspect.Parameter.KEYWORD_ONLY):
+            if not any(
+                parameter.required
+                for parameter in params
+                if parameter.kind == inspect.Parameter.KEYWORD_ONLY
+            ):
                 self._decode_positional = format_.decoder(_array_type(positional, hints))
                 least = sum(parameter.required for parameter in positional)
                 counts = range(least, len(positional) + 1)
-                self._exact = exact_calls([hints[parameter.name] for parameter in positional], counts, format_.text_keys)
-                self._free_counts = frozenset(count for count in counts if all(hints[parameter.name] is Any for parameter in positional[:count]))
-            if not any(parameter.required for parameter in params if parameter.kind == inspect.Parameter.POSITIONAL_ONLY):
+                self._exact = exact_calls(
+                    [hints[parameter.name] for parameter in positional], counts, format_.text_keys
+                )
+                self._free_counts = frozenset(
+                    count
+                    for count in counts
+                    if all(hints[parameter.name] is Any for parameter in positional[:count])
+                )
+            if not any(
+                parameter.required
+                for parameter in params
+                if parameter.kind == inspect.Parameter.POSITIONAL_ONLY
+            ):
                 self._decode_named = format_.decoder(_object_type(named, hints))
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
@@ -178,7 +214,9 @@ class TypedMethod(_Method):
             if self._loss in body:
                 self._format.refuse_loss(args, self._labels(args, kwargs), "no")
             if tuple(map(type, args)) not in self._exact and len(args) not in self._free_counts:
-                self.decode_args(POSITIONAL, body)  # checks what goes out with the server's own eyes
+                self.decode_args(
+                    POSITIONAL, body
+                )  # checks what goes out with the server's own eyes
             return POSITIONAL, body
         form: Form = NAMED
         value: Any = kwargs
@@ -212,15 +250,21 @@ class TypedMethod(_Method):
                         values = values[:-1]
                 return values, {}
             if form == NAMED and self._decode_named is not None:
-                named = dict(zip(self._names, msgspec.structs.astuple(self._decode_named(body)), strict=True))
-                return (), {name: value for name, value in named.items() if value is not _unset} if self._optional_names else named
+                named = dict(
+                    zip(self._names, msgspec.structs.astuple(self._decode_named(body)), strict=True)
+                )
+                return (), {
+                    name: value for name, value in named.items() if value is not _unset
+                } if self._optional_names else named
         except MemoryError:
             raise
         except Exception:  # noqa: S110 - the general path finds out where and why
             pass
         return self._decode_one_by_one(form, body)
 
-    def _decode_one_by_one(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    def _decode_one_by_one(
+        self, form: Form, body: bytes
+    ) -> tuple[Sequence[Any], Mapping[str, Any]]:
         positional, named = self._split(form, body, self._format.split_raw)
         mismatch = self._signature.mismatch(len(positional), named)
         if mismatch:
@@ -228,9 +272,14 @@ class TypedMethod(_Method):
         rest, named_rest = self._rest
         args = []
         for index, raw in enumerate(positional):
-            name, decode = self._by_position[index] if index < len(self._by_position) else (f"[{index}]", rest)
+            name, decode = (
+                self._by_position[index] if index < len(self._by_position) else (f"[{index}]", rest)
+            )
             args.append(_value(decode, raw, f"${name}" if name.startswith("[") else f"$.{name}"))
-        return args, {name: _value(self._by_name.get(name, named_rest), raw, f"$.{name}") for name, raw in named.items()}
+        return args, {
+            name: _value(self._by_name.get(name, named_rest), raw, f"$.{name}")
+            for name, raw in named.items()
+        }
 
 
 def _value(decode: Any, raw: msgspec.Raw, path: str) -> Any:
@@ -247,10 +296,18 @@ def _array_type(params: list[Parameter], hints: Mapping[str, Any]) -> Any:
 
 
 def _object_type(params: list[Parameter], hints: Mapping[str, Any]) -> Any:
-    return _record_type(params, hints, kw_only=True, rename={f"p{index}": parameter.name for index, parameter in enumerate(params)})
+    return _record_type(
+        params,
+        hints,
+        kw_only=True,
+        rename={f"p{index}": parameter.name for index, parameter in enumerate(params)},
+    )
 
 
 def _record_type(params: list[Parameter], hints: Mapping[str, Any], **options: Any) -> Any:
     # Fields are numbered, since a parameter may have a name that a class cannot give to a field. A default is the function's own to fill in: here it is only seen to be absent.
-    fields = [(f"p{index}", hints[p.name]) if p.required else (f"p{index}", hints[p.name], _unset) for index, p in enumerate(params)]
+    fields = [
+        (f"p{index}", hints[p.name]) if p.required else (f"p{index}", hints[p.name], _unset)
+        for index, p in enumerate(params)
+    ]
     return msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, **options)

@@ -28,7 +28,9 @@ def _refuse_extension(code: int, _data: Any) -> NoReturn:
 MSGPACK = Format(
     name="msgpack",
     encode=msgspec.msgpack.Encoder(enc_hook=plain_subclass).encode,
-    new_decoder=lambda hint, dec_hook: msgspec.msgpack.Decoder(hint, dec_hook=dec_hook, ext_hook=_refuse_extension).decode,
+    new_decoder=lambda hint, dec_hook: (
+        msgspec.msgpack.Decoder(hint, dec_hook=dec_hook, ext_hook=_refuse_extension).decode
+    ),
     loss=b"\xc1",  # a byte that no type has; where it is in data nothing is lost either
     refuse_loss=lambda _value, _named, _executed: None,
     text_keys=False,

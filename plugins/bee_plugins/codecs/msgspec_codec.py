@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     Write = Callable[[Any], Any]
 
-_ANYTHING = (Parameter("args", inspect.Parameter.VAR_POSITIONAL, required=False), Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, required=False))
+_ANYTHING = (
+    Parameter("args", inspect.Parameter.VAR_POSITIONAL, required=False),
+    Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, required=False),
+)
 
 
 class MsgspecCodec:
@@ -48,7 +51,10 @@ def _bind(format_: Format, signature: Signature) -> MethodCodec:
         if write_result is None:
             return DynamicMethod(format_, signature, result)
         signature = attrs.evolve(signature, params=_ANYTHING)
-    types = {parameter.name: format_.carried(parameter.hint, signature, f"parameter {parameter.name}") for parameter in signature.params or ()}
+    types = {
+        parameter.name: format_.carried(parameter.hint, signature, f"parameter {parameter.name}")
+        for parameter in signature.params or ()
+    }
     hints = {name: hint for name, (hint, _) in types.items()}
     writes = {name: write for name, (_, write) in types.items() if write is not None}
     if writes or write_result is not None:
@@ -62,30 +68,54 @@ class RewritingMethod(TypedMethod):
     __slots__ = ("_write_named", "_write_positional", "_write_rest", "_write_result")
 
     def __init__(
-        self, format_: Format, signature: Signature, result: Any, hints: Mapping[str, Any], writes: Mapping[str, Write], write_result: Write | None
+        self,
+        format_: Format,
+        signature: Signature,
+        result: Any,
+        hints: Mapping[str, Any],
+        writes: Mapping[str, Write],
+        write_result: Write | None,
     ) -> None:
         super().__init__(format_, signature, result, hints)
         self._write_result = write_result
         params = signature.params or ()
         rest = {parameter.kind: writes.get(parameter.name) for parameter in params}
-        self._write_positional = [writes.get(parameter.name) for parameter in params if parameter.kind in BY_POSITION]
-        self._write_named = {parameter.name: writes.get(parameter.name) for parameter in params if parameter.kind in BY_NAME}
-        self._write_rest = rest.get(inspect.Parameter.VAR_POSITIONAL), rest.get(inspect.Parameter.VAR_KEYWORD)
+        self._write_positional = [
+            writes.get(parameter.name) for parameter in params if parameter.kind in BY_POSITION
+        ]
+        self._write_named = {
+            parameter.name: writes.get(parameter.name)
+            for parameter in params
+            if parameter.kind in BY_NAME
+        }
+        self._write_rest = (
+            rest.get(inspect.Parameter.VAR_POSITIONAL),
+            rest.get(inspect.Parameter.VAR_KEYWORD),
+        )
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
         writes = chain(self._write_positional, repeat(self._write_rest[0]))
         labelled = list(self._labels(args, kwargs))
-        parts = [value if write is None else self._rewritten(write, value, path) for write, (path, value) in zip(writes, labelled[: len(args)], strict=False)]
+        parts = [
+            value if write is None else self._rewritten(write, value, path)
+            for write, (path, value) in zip(writes, labelled[: len(args)], strict=False)
+        ]
         named = {}
-        for path, (name, value) in zip((path for path, _ in labelled[len(args) :]), kwargs.items(), strict=True):
+        for path, (name, value) in zip(
+            (path for path, _ in labelled[len(args) :]), kwargs.items(), strict=True
+        ):
             write = self._write_named.get(name, self._write_rest[1])
             named[name] = value if write is None else self._rewritten(write, value, path)
         return super().encode_args(tuple(parts), named)
 
     def encode_result(self, value: Any) -> bytes:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
-        return super().encode_result(value if self._write_result is None else self._rewritten(self._write_result, value, "$", "yes"))
+        return super().encode_result(
+            value
+            if self._write_result is None
+            else self._rewritten(self._write_result, value, "$", "yes")
+        )
 
     def _rewritten(self, write: Write, value: Any, path: str, executed: Executed = "no") -> Any:
         """A value in the shape in which it is encoded."""

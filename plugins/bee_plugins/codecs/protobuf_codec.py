@@ -60,7 +60,11 @@ class ProtobufCodec:
         """
         if signature.params is None:
             return _Method(signature)
-        if len(signature.params) == 1 and is_message(signature.params[0].hint) and signature.params[0].kind not in _VARIADIC:
+        if (
+            len(signature.params) == 1
+            and is_message(signature.params[0].hint)
+            and signature.params[0].kind not in _VARIADIC
+        ):
             return _MessageMethod(signature)
         return _TypedMethod(signature)
 
@@ -72,8 +76,12 @@ class _Method:
 
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
-        self._result_message = MessageType(signature.result) if is_message(signature.result) else None
-        self._result = CarriedType(Any if self._result_message else signature.result, signature, "result")
+        self._result_message = (
+            MessageType(signature.result) if is_message(signature.result) else None
+        )
+        self._result = CarriedType(
+            Any if self._result_message else signature.result, signature, "result"
+        )
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
@@ -92,9 +100,9 @@ class _Method:
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
         positional, named = self._split(form, body)
-        return tuple(self._read(value, self._place(index)) for index, value in enumerate(positional)), {
-            name: self._read(value, f"$.{name}") for name, value in named.items()
-        }
+        return tuple(
+            self._read(value, self._place(index)) for index, value in enumerate(positional)
+        ), {name: self._read(value, f"$.{name}") for name, value in named.items()}
 
     def encode_result(self, value: Any) -> bytes:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
@@ -120,20 +128,33 @@ class _Method:
                 _refuse(fault, "$", "yes")
         message = _parsed(Result, body)
         if message is None or not message.HasField("value"):
-            raise invalid("$", "not the bytes of a bee.v1.Result; if the method gives a message, call it through an interface that says of which class", "yes")
+            raise invalid(
+                "$",
+                "not the bytes of a bee.v1.Result; if the method gives a message, call it through an interface that says of which class",
+                "yes",
+            )
         return _incoming(self._result, self._read(message.value, "$", "yes"), "$", "yes")
 
     def _split(self, form: Form, body: bytes) -> tuple[Sequence[Value], Mapping[str, Value]]:
         """A body into positional and named arguments."""
         if form == MESSAGE:
-            raise invalid("$", f"one bare message, which {self._signature} does not take: its arguments travel as bee.v1.Arguments")
+            raise invalid(
+                "$",
+                f"one bare message, which {self._signature} does not take: its arguments travel as bee.v1.Arguments",
+            )
         if form not in {POSITIONAL, NAMED, MIXED}:
             raise invalid("$", f"the codec protobuf has no form {form}")
         message = _parsed(Arguments, body)
         if message is None:
-            raise invalid("$", "not the bytes of a bee.v1.Arguments: of another codec or message, cut short, with text that is not UTF-8, or nested too deeply")
+            raise invalid(
+                "$",
+                "not the bytes of a bee.v1.Arguments: of another codec or message, cut short, with text that is not UTF-8, or nested too deeply",
+            )
         if (form == POSITIONAL and message.named) or (form == NAMED and message.positional):
-            raise invalid("$", f"arguments by position and by name in a body of form {form}, which holds one kind")
+            raise invalid(
+                "$",
+                f"arguments by position and by name in a body of form {form}, which holds one kind",
+            )
         return message.positional, {entry.key: entry.value for entry in message.named}
 
     def _read(self, value: Value, path: str, executed: Executed = "no") -> Any:
@@ -148,7 +169,10 @@ class _Method:
 
     def _labels(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """Each argument with its path."""
-        return [*((self._place(index), value) for index, value in enumerate(args)), *((f"$.{name}", value) for name, value in kwargs.items())]
+        return [
+            *((self._place(index), value) for index, value in enumerate(args)),
+            *((f"$.{name}", value) for name, value in kwargs.items()),
+        ]
 
 
 class _TypedMethod(_Method):
@@ -159,15 +183,35 @@ class _TypedMethod(_Method):
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
         params = signature.params or ()
-        kinds = {parameter.name: CarriedType(parameter.hint, signature, f"parameter {parameter.name}") for parameter in params}
+        kinds = {
+            parameter.name: CarriedType(parameter.hint, signature, f"parameter {parameter.name}")
+            for parameter in params
+        }
         positional = [parameter for parameter in params if parameter.kind in _BY_POSITION]
-        self._by_position = [(f"$.{parameter.name}", kinds[parameter.name]) for parameter in positional]
-        self._by_name = {parameter.name: kinds[parameter.name] for parameter in params if parameter.kind in _BY_NAME}
+        self._by_position = [
+            (f"$.{parameter.name}", kinds[parameter.name]) for parameter in positional
+        ]
+        self._by_name = {
+            parameter.name: kinds[parameter.name]
+            for parameter in params
+            if parameter.kind in _BY_NAME
+        }
         variadic = {parameter.kind: kinds[parameter.name] for parameter in params}
-        self._rest = variadic.get(inspect.Parameter.VAR_POSITIONAL), variadic.get(inspect.Parameter.VAR_KEYWORD)
+        self._rest = (
+            variadic.get(inspect.Parameter.VAR_POSITIONAL),
+            variadic.get(inspect.Parameter.VAR_KEYWORD),
+        )
         # What fits beyond doubt, so that most calls need not ask the signature.
-        needs_name = any(parameter.required for parameter in params if parameter.kind == inspect.Parameter.KEYWORD_ONLY)
-        self._counts = range(0) if needs_name else range(sum(parameter.required for parameter in positional), len(positional) + 1)
+        needs_name = any(
+            parameter.required
+            for parameter in params
+            if parameter.kind == inspect.Parameter.KEYWORD_ONLY
+        )
+        self._counts = (
+            range(0)
+            if needs_name
+            else range(sum(parameter.required for parameter in positional), len(positional) + 1)
+        )
         self._names = frozenset(self._by_name)
         self._required = frozenset(parameter.name for parameter in params if parameter.required)
 
@@ -178,7 +222,10 @@ class _TypedMethod(_Method):
         for index, value in enumerate(args):
             path, kind = self._at(index)
             checked.append(_outgoing(kind, value, path))
-        named = {name: _outgoing(self._called(name), value, f"$.{name}") for name, value in kwargs.items()}
+        named = {
+            name: _outgoing(self._called(name), value, f"$.{name}")
+            for name, value in kwargs.items()
+        }
         return super().encode_args(tuple(checked), named)
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
@@ -189,11 +236,18 @@ class _TypedMethod(_Method):
         for index, value in enumerate(positional):
             path, kind = self._at(index)
             args.append(_incoming(kind, self._read(value, path), path))
-        return tuple(args), {name: _incoming(self._called(name), self._read(value, f"$.{name}"), f"$.{name}") for name, value in named.items()}
+        return tuple(args), {
+            name: _incoming(self._called(name), self._read(value, f"$.{name}"), f"$.{name}")
+            for name, value in named.items()
+        }
 
     def _check(self, count: int, named: Collection[str]) -> None:
         """Compare a call with the signature by count and by name."""
-        if (count in self._counts) if not named else (not count and self._required <= set(named) <= self._names):
+        if (
+            (count in self._counts)
+            if not named
+            else (not count and self._required <= set(named) <= self._names)
+        ):
             return
         mismatch = self._signature.mismatch(count, named)
         if mismatch:
@@ -277,13 +331,22 @@ def _parsed(cls: Any, body: bytes) -> Any:
     return None if len(UnknownFieldSet(message)) else message
 
 
-def _unsendable(error: Exception, named: Sequence[tuple[str, Any]], executed: Executed = "no") -> InvalidArgument:
+def _unsendable(
+    error: Exception, named: Sequence[tuple[str, Any]], executed: Executed = "no"
+) -> InvalidArgument:
     """What was raised while writing values, with the path of the one at fault."""
     found = unencodable(error, named, _encode, executed)
     if found.path != "$":
         return found
     # No part of a value is at fault by itself: a record that holds a message.
-    return next((invalid(path, str(error), executed) for path, value in named if path != "$" and not _is_sendable(value)), found)
+    return next(
+        (
+            invalid(path, str(error), executed)
+            for path, value in named
+            if path != "$" and not _is_sendable(value)
+        ),
+        found,
+    )
 
 
 def _is_sendable(value: Any) -> bool:

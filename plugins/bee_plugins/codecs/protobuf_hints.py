@@ -38,9 +38,13 @@ class CarriedType:
     def __init__(self, hint: Any, signature: Signature, what: str) -> None:
         places: dict[type, type] = {}
         try:
-            translated, self._write = Translator({"builtin_types": BYTES}, check).translate(_with_places(hint, places))
+            translated, self._write = Translator({"builtin_types": BYTES}, check).translate(
+                _with_places(hint, places)
+            )
             check(translated)
-        except Exception as error:  # a forward reference inside a record, a union that cannot be told apart
+        except (
+            Exception
+        ) as error:  # a forward reference inside a record, a union that cannot be told apart
             raise refused(hint, signature, what, error) from error
         if places:
             translated = _with_messages(translated, places)
@@ -60,7 +64,12 @@ class CarriedType:
             value = self._write(value)
         result = plain(value)
         # Who reads a place takes the tags out of the dicts that it is given.
-        msgspec.convert(result if self._write is None else plain(value), self._hint, builtin_types=BYTES, dec_hook=read_place)
+        msgspec.convert(
+            result if self._write is None else plain(value),
+            self._hint,
+            builtin_types=BYTES,
+            dec_hook=read_place,
+        )
         return result
 
     def incoming(self, value: Any) -> Any:
@@ -77,7 +86,11 @@ class CarriedType:
 
 def is_message(hint: Any) -> bool:
     """Whether a hint is the class of one kind of message: such a value travels with nothing around it."""
-    return isinstance(hint, type) and issubclass(hint, Message) and getattr(hint, "DESCRIPTOR", None) is not None
+    return (
+        isinstance(hint, type)
+        and issubclass(hint, Message)
+        and getattr(hint, "DESCRIPTOR", None) is not None
+    )
 
 
 def _exact(hint: Any) -> frozenset[type]:
@@ -102,7 +115,9 @@ def _with_places(hint: Any, places: dict[type, type]) -> Any:
         parts = (_with_places(args[0], places), *args[1:])
         return typing.Annotated[parts]
     if origin in _UNIONS:
-        messages = tuple(part for part in args if isinstance(part, type) and issubclass(part, Message))
+        messages = tuple(
+            part for part in args if isinstance(part, type) and issubclass(part, Message)
+        )
         others = tuple(_with_places(part, places) for part in args if part not in messages)
         if messages and any(part is not type(None) for part in others):
             raise TypeError("only messages and None can be in a union with a message")

@@ -60,11 +60,22 @@ class MessageType:
         except MemoryError:
             raise
         except Exception as error:
-            raise Fault("", f"not the bytes of a {self.name}: of another type, cut short, with text that is not UTF-8, or nested more than 100 deep") from error
+            raise Fault(
+                "",
+                f"not the bytes of a {self.name}: of another type, cut short, with text that is not UTF-8, or nested more than 100 deep",
+            ) from error
         unknown = UnknownFieldSet(message)
-        if len(unknown) == 1 and unknown[0].field_number == Result.VALUE_FIELD_NUMBER not in self._declared:
-            raise Fault("", f"a plain value (bee.v1.Result) instead of a {self.name}: the other side has no such type for its result")
-        for path, problem in _misread_deeply(message, "") if self._lenient else _misread(message, unknown, ""):
+        if (
+            len(unknown) == 1
+            and unknown[0].field_number == Result.VALUE_FIELD_NUMBER not in self._declared
+        ):
+            raise Fault(
+                "",
+                f"a plain value (bee.v1.Result) instead of a {self.name}: the other side has no such type for its result",
+            )
+        for path, problem in (
+            _misread_deeply(message, "") if self._lenient else _misread(message, unknown, "")
+        ):
             raise Fault(path, problem)
         if not message.IsInitialized():
             raise Fault(*missing(message))
@@ -106,7 +117,10 @@ def _misread(message: Message, unknown: Any, path: str) -> Iterator[tuple[str, s
         if enum is not None and enum.is_closed and field.wire_type == VARINT:
             yield f"{path}.{expected.name}", f"{field.data} is not in the enum {enum.full_name}"
         else:
-            yield f"{path}.{expected.name}", f"not as a {message.DESCRIPTOR.full_name} has it on the wire: these are the bytes of another message"
+            yield (
+                f"{path}.{expected.name}",
+                f"not as a {message.DESCRIPTOR.full_name} has it on the wire: these are the bytes of another message",
+            )
 
 
 def _misread_deeply(message: Message, path: str) -> Iterator[tuple[str, str]]:
@@ -138,7 +152,9 @@ def _parts(message: Message, field: Any, path: str) -> Iterator[tuple[str, Any]]
                 yield f"{path}[{key!r}]", item
     elif field.message_type is None and field.type != field.TYPE_STRING:
         return
-    elif isinstance(value, (str, bytes)) or (isinstance(value, Message) and message.HasField(field.name)):
+    elif isinstance(value, (str, bytes)) or (
+        isinstance(value, Message) and message.HasField(field.name)
+    ):
         yield path, value
     elif not isinstance(value, Message):
         yield from ((f"{path}[{index}]", item) for index, item in enumerate(value))
@@ -150,7 +166,9 @@ def _is_lenient(descriptor: Any, seen: set[str]) -> bool:
         return False
     seen.add(descriptor.full_name)
     for field in descriptor.fields:
-        if (field.enum_type is not None and field.enum_type.is_closed) or (field.type == field.TYPE_STRING and _takes_any_bytes(descriptor, field.number)):
+        if (field.enum_type is not None and field.enum_type.is_closed) or (
+            field.type == field.TYPE_STRING and _takes_any_bytes(descriptor, field.number)
+        ):
             return True
         if field.message_type is not None and _is_lenient(field.message_type, seen):
             return True

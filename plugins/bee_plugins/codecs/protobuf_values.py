@@ -141,7 +141,9 @@ def _write_dict(target: Value, value: dict[Any, Any], room: int) -> None:
 
 def _key(key: Any) -> Any:
     if type(key) not in _KEYS:
-        key = msgspec.to_builtins(key, builtin_types=BYTES, enc_hook=_at_heart)  # enums, dates, UUIDs
+        key = msgspec.to_builtins(
+            key, builtin_types=BYTES, enc_hook=_at_heart
+        )  # enums, dates, UUIDs
         if type(key) not in _KEYS:
             raise TypeError("a key is text, a number, bytes, None, an enum, a date or a UUID")
     return key
@@ -253,7 +255,10 @@ def _read_message(packed: Any) -> Message:
     try:
         kind = _known(name)
     except KeyError:
-        raise Fault("", f"a message {name!r}, which this program does not know; import the module that protoc made of it") from None
+        raise Fault(
+            "",
+            f"a message {name!r}, which this program does not know; import the module that protoc made of it",
+        ) from None
     return kind.read(packed.value)
 
 

@@ -26,9 +26,16 @@ def reading_shape(record: Record, hints: Sequence[Any]) -> type[msgspec.Struct]:
         hints: The types of its fields, in their order, that msgspec can read.
     """
     fields = [
-        (f"f{index}", hint) if field.required else (f"f{index}", hint, _UNSET) for index, (field, hint) in enumerate(zip(record.fields, hints, strict=True))
+        (f"f{index}", hint) if field.required else (f"f{index}", hint, _UNSET)
+        for index, (field, hint) in enumerate(zip(record.fields, hints, strict=True))
     ]
-    return _shape(record, fields, record.tag, kw_only=record.form != "array", forbid_unknown_fields=record.closed)
+    return _shape(
+        record,
+        fields,
+        record.tag,
+        kw_only=record.form != "array",
+        forbid_unknown_fields=record.closed,
+    )
 
 
 def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, Any], Any]) -> Read:
@@ -43,8 +50,16 @@ def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, 
         TypeError: The class's constructor does not take its fields.
     """
     cls, names = record.cls, [field.name for field in record.fields]
-    constructed = [(index, field.parameter) for index, field in enumerate(record.fields) if field.parameter is not None]
-    assigned = [(index, field.attribute) for index, field in enumerate(record.fields) if field.parameter is None]
+    constructed = [
+        (index, field.parameter)
+        for index, field in enumerate(record.fields)
+        if field.parameter is not None
+    ]
+    assigned = [
+        (index, field.attribute)
+        for index, field in enumerate(record.fields)
+        if field.parameter is None
+    ]
 
     def read_dict(value: Any) -> Any:
         found = msgspec.structs.astuple(convert(value, shape))
@@ -59,7 +74,13 @@ def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, 
 
     def read(value: Any) -> Any:
         found = msgspec.structs.astuple(convert(value, shape))
-        made = cls(**{parameter: found[index] for index, parameter in constructed if found[index] is not _UNSET})
+        made = cls(
+            **{
+                parameter: found[index]
+                for index, parameter in constructed
+                if found[index] is not _UNSET
+            }
+        )
         for index, attribute in assigned:
             if found[index] is not _UNSET:
                 object.__setattr__(made, attribute, found[index])
@@ -68,7 +89,9 @@ def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, 
     return read
 
 
-def writer(record: Record, writes: Sequence[Write | None], tag: tuple[str, str | int] | None) -> Write:
+def writer(
+    record: Record, writes: Sequence[Write | None], tag: tuple[str, str | int] | None
+) -> Write:
     """Puts an instance of the record into a Struct that is encoded like it. What is no instance passes through.
 
     Args:
@@ -77,14 +100,22 @@ def writer(record: Record, writes: Sequence[Write | None], tag: tuple[str, str |
         tag: A field and its value to write in front, or None.
     """
     cls = dict if record.form == "dict" else record.cls
-    shape = _shape(record, [(f"f{index}", Any, _UNSET) for index in range(len(record.fields))], tag or record.tag)
+    shape = _shape(
+        record,
+        [(f"f{index}", Any, _UNSET) for index in range(len(record.fields))],
+        tag or record.tag,
+    )
     attributes = [field.attribute for field in record.fields]
     rewritten = [(index, write) for index, write in enumerate(writes) if write is not None]
 
     def write_record(value: Any) -> Any:
         if not isinstance(value, cls):
             return value
-        parts = [value.get(name, _UNSET) for name in attributes] if cls is dict else [getattr(value, name, _UNSET) for name in attributes]
+        parts = (
+            [value.get(name, _UNSET) for name in attributes]
+            if cls is dict
+            else [getattr(value, name, _UNSET) for name in attributes]
+        )
         for index, write in rewritten:
             if parts[index] is not _UNSET:
                 parts[index] = write(parts[index])
@@ -93,9 +124,13 @@ def writer(record: Record, writes: Sequence[Write | None], tag: tuple[str, str |
     return write_record
 
 
-def _shape(record: Record, fields: Sequence[Any], tag: tuple[str, str | int] | None, **options: Any) -> type[msgspec.Struct]:
+def _shape(
+    record: Record, fields: Sequence[Any], tag: tuple[str, str | int] | None, **options: Any
+) -> type[msgspec.Struct]:
     if record.form != "array":
         options["rename"] = {f"f{index}": field.name for index, field in enumerate(record.fields)}
     if tag is not None:
         options["tag_field"], options["tag"] = tag
-    return msgspec.defstruct(record.cls.__name__, fields, array_like=record.form == "array", **options)
+    return msgspec.defstruct(
+        record.cls.__name__, fields, array_like=record.form == "array", **options
+    )

@@ -61,7 +61,9 @@ class Record:
 def is_record(hint: Any) -> bool:
     """Whether a hint is a record class, or a generic one with its types given."""
     cls = typing.get_origin(hint) or hint
-    return isinstance(cls, type) and (_is_typed_dict(cls) or _is_named_tuple(cls) or any(hasattr(cls, mark) for mark in _MARKS))
+    return isinstance(cls, type) and (
+        _is_typed_dict(cls) or _is_named_tuple(cls) or any(hasattr(cls, mark) for mark in _MARKS)
+    )
 
 
 def record_of(hint: Any) -> Record:
@@ -76,17 +78,45 @@ def record_of(hint: Any) -> Record:
     cls = typing.get_origin(hint) or hint
     hints = _field_hints(hint)
     if _is_typed_dict(cls):
-        return Record(cls, "dict", tuple(Field(name, name, part, _is_required(cls, name, part), name) for name, part in hints.items()))
+        return Record(
+            cls,
+            "dict",
+            tuple(
+                Field(name, name, part, _is_required(cls, name, part), name)
+                for name, part in hints.items()
+            ),
+        )
     if _is_named_tuple(cls):
-        return Record(cls, "array", tuple(Field(name, name, hints.get(name, Any), name not in cls._field_defaults, name) for name in cls._fields), closed=True)
+        return Record(
+            cls,
+            "array",
+            tuple(
+                Field(name, name, hints.get(name, Any), name not in cls._field_defaults, name)
+                for name in cls._fields
+            ),
+            closed=True,
+        )
     if issubclass(cls, msgspec.Struct):
         config = cls.__struct_config__
-        fields = tuple(Field(field.name, field.encode_name, hints[field.name], field.required, field.name) for field in msgspec.structs.fields(cls))
+        fields = tuple(
+            Field(field.name, field.encode_name, hints[field.name], field.required, field.name)
+            for field in msgspec.structs.fields(cls)
+        )
         tag = None if config.tag is None else (config.tag_field, config.tag)
-        return Record(cls, "array" if config.array_like else "object", fields, config.forbid_unknown_fields, tag)
+        return Record(
+            cls,
+            "array" if config.array_like else "object",
+            fields,
+            config.forbid_unknown_fields,
+            tag,
+        )
     if attrs.has(cls):
-        return Record(cls, "object", tuple(_attrs_field(field, hints) for field in attrs.fields(cls)))
-    return Record(cls, "object", tuple(_dataclass_field(field, hints) for field in dataclasses.fields(cls)))
+        return Record(
+            cls, "object", tuple(_attrs_field(field, hints) for field in attrs.fields(cls))
+        )
+    return Record(
+        cls, "object", tuple(_dataclass_field(field, hints) for field in dataclasses.fields(cls))
+    )
 
 
 def special_form(hint: Any) -> str:
@@ -119,12 +149,28 @@ def _is_named_tuple(cls: type) -> bool:
 
 def _attrs_field(field: Any, hints: dict[str, Any]) -> Field:
     required = field.default is attrs.NOTHING and field.init
-    return Field(field.name, field.name, hints.get(field.name, Any), required, field.alias if field.init else None)
+    return Field(
+        field.name,
+        field.name,
+        hints.get(field.name, Any),
+        required,
+        field.alias if field.init else None,
+    )
 
 
 def _dataclass_field(field: dataclasses.Field[Any], hints: dict[str, Any]) -> Field:
-    required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING and field.init
-    return Field(field.name, field.name, hints.get(field.name, Any), required, field.name if field.init else None)
+    required = (
+        field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        and field.init
+    )
+    return Field(
+        field.name,
+        field.name,
+        hints.get(field.name, Any),
+        required,
+        field.name if field.init else None,
+    )
 
 
 def _field_hints(hint: Any) -> dict[str, Any]:
@@ -133,8 +179,14 @@ def _field_hints(hint: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(cls, include_extras=True)
     given: dict[type, dict[Any, Any]] = {}
     _collect_arguments(hint, given)
-    owners = {name: base for base in reversed(cls.__mro__) for name in vars(base).get("__annotations__", ())}
-    return {name: _filled(part, given.get(owners.get(name, cls), {})) for name, part in hints.items()}
+    owners = {
+        name: base
+        for base in reversed(cls.__mro__)
+        for name in vars(base).get("__annotations__", ())
+    }
+    return {
+        name: _filled(part, given.get(owners.get(name, cls), {})) for name, part in hints.items()
+    }
 
 
 def _collect_arguments(hint: Any, given: dict[type, dict[Any, Any]]) -> None:
@@ -150,7 +202,11 @@ def _filled(hint: Any, given: dict[Any, Any]) -> Any:
     """The hint with type variables replaced."""
     if isinstance(hint, typing.TypeVar):
         return given.get(hint, hint)
-    open_ = () if isinstance(hint, type) and not typing.get_args(hint) else getattr(hint, "__parameters__", ())
+    open_ = (
+        ()
+        if isinstance(hint, type) and not typing.get_args(hint)
+        else getattr(hint, "__parameters__", ())
+    )
     if not open_ or typing.get_origin(hint) in {typing.Generic, typing.Protocol}:
         return hint
     return hint[tuple(given.get(variable, variable) for variable in open_)]

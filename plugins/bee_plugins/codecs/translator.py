@@ -88,7 +88,9 @@ class Translator:
         for index, (part, record) in enumerate(zip(records, classes, strict=True)):
             tag = tags[index] if tags else None
             writes = [self.translate(field.hint)[1] for field in record.fields]
-            members.append((Member(record, self._reading_place(part), writer(record, writes, tag)), tag))
+            members.append(
+                (Member(record, self._reading_place(part), writer(record, writes, tag)), tag)
+            )
         read_rest, write_rest = self._rest(rest)
         union = ClassUnion(hint_text(hint), members, others, read_rest, write_rest)
         place.read, place.write = union.read, union.write
@@ -104,7 +106,11 @@ class Translator:
         return place
 
     def _dict(self, hint: Any) -> Member:
-        return Member(record_of(hint) if is_record(hint) else None, self._reading_place(hint), self.translate(hint)[1])
+        return Member(
+            record_of(hint) if is_record(hint) else None,
+            self._reading_place(hint),
+            self.translate(hint)[1],
+        )
 
     def _rest(self, parts: Sequence[Any]) -> tuple[Callable[[Any], Any] | None, Write | None]:
         """What reads and what rewrites the parts of a union that are no objects."""
@@ -113,11 +119,20 @@ class Translator:
         translated, writes = zip(*map(self.translate, parts), strict=True)
         for part in translated:
             self._check(part)
-        arrays = [part for part in translated if isinstance(part, Place)]  # a NamedTuple that holds a union; msgspec takes no place beside anything else
-        self._check(_union_of(list[Any] if isinstance(part, Place) else part for part in translated))
-        read = functools.partial(self._convert, type=_union_of(part for part in translated if not isinstance(part, Place)))
+        arrays = [
+            part for part in translated if isinstance(part, Place)
+        ]  # a NamedTuple that holds a union; msgspec takes no place beside anything else
+        self._check(
+            _union_of(list[Any] if isinstance(part, Place) else part for part in translated)
+        )
+        read = functools.partial(
+            self._convert,
+            type=_union_of(part for part in translated if not isinstance(part, Place)),
+        )
         write = next((write for write in writes if write is not None), None)
-        return (lambda value: arrays[0].read(value) if isinstance(value, list) else read(value)) if arrays else read, write
+        return (
+            lambda value: arrays[0].read(value) if isinstance(value, list) else read(value)
+        ) if arrays else read, write
 
 
 def _union_of(hints: Iterable[Any]) -> Any:
@@ -131,8 +146,12 @@ def _needs_places(hint: Any, seen: set[Any]) -> bool:
     if typing.get_origin(hint) in _UNIONS:
         records, dicts, rest = _sorted_parts(hint)
         if Any in rest or object in rest:
-            return len(records) + len(dicts) > 1  # it is for Any, but msgspec would object to the others
-        if len(records) + len(dicts) > 1 and (dicts or not all(record_of(part).tag for part in records)):  # msgspec tells Structs apart that have tags
+            return (
+                len(records) + len(dicts) > 1
+            )  # it is for Any, but msgspec would object to the others
+        if len(records) + len(dicts) > 1 and (
+            dicts or not all(record_of(part).tag for part in records)
+        ):  # msgspec tells Structs apart that have tags
             return True
     elif is_record(hint):
         if hint in seen:
@@ -173,12 +192,16 @@ def _bare(hint: Any) -> Any:
         elif hasattr(hint, "__supertype__"):
             hint = hint.__supertype__
         elif isinstance(hint, typing.TypeVar):
-            hint = hint.__bound__ or (typing.Union[hint.__constraints__] if hint.__constraints__ else Any)
+            hint = hint.__bound__ or (
+                typing.Union[hint.__constraints__] if hint.__constraints__ else Any
+            )
         else:
             return hint
 
 
-def _container_writer(origin: Any, hints: Sequence[Any], writes: Sequence[Write | None]) -> Write | None:
+def _container_writer(
+    origin: Any, hints: Sequence[Any], writes: Sequence[Write | None]
+) -> Write | None:
     if issubclass(origin, collections.abc.Mapping):
         return _mapping_writer(writes[1])
     if origin is tuple and not (len(hints) == 2 and hints[1] is Ellipsis):
@@ -187,17 +210,26 @@ def _container_writer(origin: Any, hints: Sequence[Any], writes: Sequence[Write 
 
 
 def _mapping_writer(write: Write | None) -> Write | None:
-    return write and (lambda value: {key: write(part) for key, part in value.items()} if isinstance(value, dict) else value)
+    return write and (
+        lambda value: (
+            {key: write(part) for key, part in value.items()} if isinstance(value, dict) else value
+        )
+    )
 
 
 def _array_writer(write: Write | None) -> Write | None:
-    return write and (lambda value: [write(part) for part in value] if isinstance(value, _ARRAYS) else value)
+    return write and (
+        lambda value: [write(part) for part in value] if isinstance(value, _ARRAYS) else value
+    )
 
 
 def _tuple_writer(writes: Sequence[Write | None]) -> Write:
     def write_tuple(value: Any) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) != len(writes):
             return value
-        return [part if write is None else write(part) for part, write in zip(value, writes, strict=True)]
+        return [
+            part if write is None else write(part)
+            for part, write in zip(value, writes, strict=True)
+        ]
 
     return write_tuple

@@ -32,7 +32,15 @@ class Stream(Protocol):
         ...
 
 
-def inflate(body: bytes, limit: int, open_frame: Callable[[], Any], *, name: str, frame: str, errors: tuple[type[Exception], ...]) -> bytes:
+def inflate(
+    body: bytes,
+    limit: int,
+    open_frame: Callable[[], Any],
+    *,
+    name: str,
+    frame: str,
+    errors: tuple[type[Exception], ...],
+) -> bytes:
     """Inflate all frames of a body within one limit.
 
     Args:
@@ -71,4 +79,6 @@ def inflate(body: bytes, limit: int, open_frame: Callable[[], Any], *, name: str
 
 def too_large(limit: int) -> MessageTooLarge:
     """The error for a body that inflates, or says that it inflates, to more than the limit."""
-    return MessageTooLarge(f"the body inflates to more than {limit} bytes (max_inflated); split the message, or raise the limit")
+    return MessageTooLarge(
+        f"the body inflates to more than {limit} bytes (max_inflated); split the message, or raise the limit"
+    )

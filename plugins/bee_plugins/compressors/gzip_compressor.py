@@ -45,7 +45,14 @@ class GzipCompressor:
 
     def decompress(self, body: bytes, limit: int) -> bytes:
         """See :meth:`bee_core.interfaces.Compressor.decompress`."""
-        return inflate(body, limit, lambda: zlib.decompressobj(_GZIP), name="gzip", frame="members", errors=(zlib.error,))
+        return inflate(
+            body,
+            limit,
+            lambda: zlib.decompressobj(_GZIP),
+            name="gzip",
+            frame="members",
+            errors=(zlib.error,),
+        )
 
 
 @hookimpl

@@ -24,7 +24,9 @@ class Lz4Options:
             Who wants it smaller is better off with zstd, which is both smaller and faster than the higher levels.
     """
 
-    level: int = attrs.field(default=0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(12)))
+    level: int = attrs.field(
+        default=0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(12))
+    )
 
 
 class Lz4Compressor:
@@ -35,13 +37,22 @@ class Lz4Compressor:
 
     def compress(self, body: bytes) -> bytes:
         """See :meth:`bee_core.interfaces.Compressor.compress`."""
-        packed: bytes = lz4.frame.compress(body, compression_level=self._level, content_checksum=True)
+        packed: bytes = lz4.frame.compress(
+            body, compression_level=self._level, content_checksum=True
+        )
         return packed
 
     def decompress(self, body: bytes, limit: int) -> bytes:
         """See :meth:`bee_core.interfaces.Compressor.decompress`. The size that a frame declares is only ever compared with what came out of it."""
         # RuntimeError is the library's word for whatever is wrong with the bytes.
-        return inflate(body, limit, lz4.frame.LZ4FrameDecompressor, name="lz4", frame="frames", errors=(RuntimeError,))
+        return inflate(
+            body,
+            limit,
+            lz4.frame.LZ4FrameDecompressor,
+            name="lz4",
+            frame="frames",
+            errors=(RuntimeError,),
+        )
 
 
 @hookimpl

@@ -35,7 +35,9 @@ class ZstdOptions:
             of the time of gzip's level 1 and leaves three quarters of its result. The levels above 19 need windows that a decoder may refuse.
     """
 
-    level: int = attrs.field(default=1, validator=attrs.validators.and_(attrs.validators.ge(1), attrs.validators.le(19)))
+    level: int = attrs.field(
+        default=1, validator=attrs.validators.and_(attrs.validators.ge(1), attrs.validators.le(19))
+    )
 
 
 class ZstdCompressor:
@@ -43,7 +45,10 @@ class ZstdCompressor:
 
     def __init__(self, options: ZstdOptions) -> None:
         parameter = zstd.CompressionParameter
-        self._options: dict[int, int] = {parameter.compression_level: options.level, parameter.checksum_flag: 1}
+        self._options: dict[int, int] = {
+            parameter.compression_level: options.level,
+            parameter.checksum_flag: 1,
+        }
 
     def compress(self, body: bytes) -> bytes:
         """See :meth:`bee_core.interfaces.Compressor.compress`."""
@@ -60,7 +65,14 @@ class ZstdCompressor:
             raise too_large(limit)
         window_log = min(max(_SMALLEST_WINDOW_LOG, (limit - 1).bit_length()), _LARGEST_WINDOW_LOG)
         bounds: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window_log}
-        return inflate(body, limit, lambda: zstd.ZstdDecompressor(options=bounds), name="zstd", frame="frames", errors=(zstd.ZstdError,))
+        return inflate(
+            body,
+            limit,
+            lambda: zstd.ZstdDecompressor(options=bounds),
+            name="zstd",
+            frame="frames",
+            errors=(zstd.ZstdError,),
+        )
 
 
 @hookimpl

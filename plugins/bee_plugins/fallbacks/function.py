@@ -45,7 +45,14 @@ class FunctionFallback:
         self._function = _find(options.target)
         self._application_errors = options.application_errors
 
-    def answer(self, service: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: CallError) -> Any:
+    def answer(
+        self,
+        service: str,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        error: CallError,
+    ) -> Any:
         """See :meth:`bee_core.interfaces.Fallback.answer`."""
         if not answerable(error, application_errors=self._application_errors):
             raise error
@@ -55,24 +62,26 @@ class FunctionFallback:
 def _find(target: str) -> Callable[..., Any]:
     module, colon, name = target.partition(":")
     if not (module and colon and name):
-        msg = f"target {target!r} is not of the form package.module:function"
-        raise ValueError(msg)
+        raise ValueError(f"target {target!r} is not of the form package.module:function")
     try:
         found: Any = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
-        msg = f"target {target!r} cannot be imported: {error}; it must be on the import path of this program"
-        raise ValueError(msg) from error
+        raise ValueError(
+            f"target {target!r} cannot be imported: {error}; it must be on the import path of this program"
+        ) from error
     if not callable(found):
-        msg = f"target {target!r} is not a function but a {type(found).__name__}"
-        raise ValueError(msg)  # noqa: TRY004  # a ValueError becomes a ConfigError that names the key
-    if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)):  # noqa: B004  # the method itself is wanted
-        msg = f"target {target!r} is async; a fallback answers at once, also on the asyncio client: write a plain def that does not wait"
-        raise ValueError(msg)
+        raise ValueError(f"target {target!r} is not a function but a {type(found).__name__}")  # noqa: TRY004  # a ValueError becomes a ConfigError that names the key
+    method = getattr(found, "__call__", None)  # noqa: B004  # the method itself is wanted
+    if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(method):
+        raise ValueError(
+            f"target {target!r} is async; a fallback answers at once, also on the asyncio client: write a plain def that does not wait"
+        )
     try:
         inspect.signature(found).bind("service", "method", (), {}, None)
     except TypeError:
-        msg = f"target {target!r} does not take (service, method, args, kwargs, error)"
-        raise ValueError(msg) from None
+        raise ValueError(
+            f"target {target!r} does not take (service, method, args, kwargs, error)"
+        ) from None
     except ValueError:
         pass  # a function in C without a signature: its call will show
     return found  # type: ignore[no-any-return]

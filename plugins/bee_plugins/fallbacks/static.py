@@ -36,7 +36,14 @@ class Static:
         self._value = options.value
         self._application_errors = options.application_errors
 
-    def answer(self, service: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: CallError) -> Any:
+    def answer(
+        self,
+        service: str,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        error: CallError,
+    ) -> Any:
         """See :meth:`bee_core.interfaces.Fallback.answer`."""
         if not answerable(error, application_errors=self._application_errors):
             raise error

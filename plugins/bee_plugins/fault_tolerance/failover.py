@@ -27,7 +27,9 @@ class FailOver:
 
         ``retry_after`` of a failure is the wish of a node that is not asked again, so it delays nothing.
         """
-        return Again("other", self._backoff.delay(len(history) - 2, rng) if len(history) > 1 else 0.0)
+        return Again(
+            "other", self._backoff.delay(len(history) - 2, rng) if len(history) > 1 else 0.0
+        )
 
 
 @hookimpl

@@ -30,7 +30,9 @@ class FailTry:
         failure = history[-1].failure
         if failure.retry == "other":
             return None
-        return Again("same", max(self._backoff.delay(len(history) - 1, rng), failure.retry_after or 0.0))
+        return Again(
+            "same", max(self._backoff.delay(len(history) - 1, rng), failure.retry_after or 0.0)
+        )
 
 
 @hookimpl

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], int | None], None]:
     def check(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
         if value is not None and value < least:
-            msg = f"{attribute.name} must be {least} or more, not {value}"
-            raise ValueError(msg)
+            raise ValueError(f"{attribute.name} must be {least} or more, not {value}")
 
     return check
 
 
 def _positive(_: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
     if value is not None and not value > 0:
-        msg = f"{attribute.name} must be above 0, not {value:g}; leave it out to wait until the call's deadline"
-        raise ValueError(msg)
+        raise ValueError(
+            f"{attribute.name} must be above 0, not {value:g}; leave it out to wait until the call's deadline"
+        )
 
 
 @attrs.frozen
@@ -63,7 +63,9 @@ class Fixed:
         self._max_queue = options.max_in_flight if options.max_queue is None else options.max_queue
         self._lock = Lock()
         self._in_flight = 0
-        self._queue: OrderedDict[Place, None] = OrderedDict()  # a place is left in one step, wherever it is
+        self._queue: OrderedDict[Place, None] = (
+            OrderedDict()
+        )  # a place is left in one step, wherever it is
 
     def admit(self, now: float) -> Ticket | Literal[True] | Failure:
         """See :meth:`bee_core.interfaces.Limiter.admit`."""
@@ -76,7 +78,8 @@ class Fixed:
                 self._queue[place] = None
                 return place
         return local(
-            "overloaded", f"{self._max_in_flight} calls are in flight and {self._max_queue} wait: the limits of the limiter 'fixed' (max_in_flight, max_queue)"
+            "overloaded",
+            f"{self._max_in_flight} calls are in flight and {self._max_queue} wait: the limits of the limiter 'fixed' (max_in_flight, max_queue)",
         )
 
     def release(self, outcome: Outcome | None, seconds: float) -> None:

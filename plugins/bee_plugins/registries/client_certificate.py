@@ -19,9 +19,14 @@ def load_client_certificate(context: ssl.SSLContext, cert: str, key: str | None)
         OptionError: A file cannot be used, or the key is encrypted.
     """
     try:
-        context.load_cert_chain(cert, key, password="")  # an empty password: OpenSSL would ask for one at the terminal
+        context.load_cert_chain(
+            cert, key, password=""
+        )  # an empty password: OpenSSL would ask for one at the terminal
     except (OSError, ValueError) as error:
-        raise OptionError("cert", f"cert is {cert!r} and key {key or cert!r}, which cannot be used: {reason_of(error)}") from error
+        raise OptionError(
+            "cert",
+            f"cert is {cert!r} and key {key or cert!r}, which cannot be used: {reason_of(error)}",
+        ) from error
 
 
 def reason_of(error: Exception) -> str:

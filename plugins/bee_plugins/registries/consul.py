@@ -62,7 +62,15 @@ class ConsulLease:
     The check's name is new with each registration. So a registration that replaces another takes its check away, and the other's server hears of it at its next heartbeat.
     """
 
-    def __init__(self, agents: Agents, agent: AgentClient, times: tuple[float, float], ids: tuple[str, str], owner: str, name: str) -> None:
+    def __init__(
+        self,
+        agents: Agents,
+        agent: AgentClient,
+        times: tuple[float, float],
+        ids: tuple[str, str],
+        owner: str,
+        name: str,
+    ) -> None:
         self.ttl, self._beat = times
         self.replaced = False
         self._agents = agents
@@ -79,7 +87,11 @@ class ConsulLease:
         clock = asyncio.get_running_loop().time
         since = clock()
         try:
-            known = await self._agents.ask_one(self._agent, lambda agent: agent.agent.check.ttl_pass(self._check), self._agents.seconds)
+            known = await self._agents.ask_one(
+                self._agent,
+                lambda agent: agent.agent.check.ttl_pass(self._check),
+                self._agents.seconds,
+            )
         except AgentTroubleError as error:
             if not _says_gone(error):
                 raise
@@ -88,7 +100,9 @@ class ConsulLease:
             other = await self._agents.another_than(self._agent)
             if other is None:
                 raise
-            raise RegistryError(f"the registration of {self._name} is moved from the agent at {self._agent.where} to {other.where}: {error}") from error
+            raise RegistryError(
+                f"the registration of {self._name} is moved from the agent at {self._agent.where} to {other.where}: {error}"
+            ) from error
         if not known:
             raise RegistryError(
                 f"the registration of {self._name} has gone: Consul at {self._agent.where} does not know its check, or another server has taken its id"
@@ -101,9 +115,13 @@ class ConsulLease:
     async def _listed(self, seconds: float) -> bool:
         """Whether clients can see it. Servers that lost their data are told again by their agents, but after a minute or two, and clients do not wait so long."""
         if seconds <= 0:
-            return True  # the renewal itself has taken all the time; there is a look at the next one
+            return (
+                True  # the renewal itself has taken all the time; there is a look at the next one
+            )
         try:
-            return await self._agents.ask_one(self._agent, lambda agent: agent.listed(self._id), seconds)
+            return await self._agents.ask_one(
+                self._agent, lambda agent: agent.listed(self._id), seconds
+            )
         except (RegistryError, OSError, msgspec.MsgspecError, LookupError):
             return True  # no answer is no reason to give up what the agent has
 
@@ -131,14 +149,20 @@ class ConsulRegistry:
         addresses = agent_addresses(settings.addresses)
         heartbeat = settings.heartbeat_interval
         self._beat = _SHARE * max(1.0, heartbeat)
-        seconds = _PATIENCE if len(addresses) == 1 else max(_SHORTEST, min(_PATIENCE, self._beat) / len(addresses))
+        seconds = (
+            _PATIENCE
+            if len(addresses) == 1
+            else max(_SHORTEST, min(_PATIENCE, self._beat) / len(addresses))
+        )
         self._agents = Agents(addresses, options, tls_context(options, addresses), seconds)
         self._where = "Consul at " + ", ".join(address.url for address in addresses)
         self._prefix = options.prefix
         self._ttl = _BEATS * heartbeat
         self._wait = min(_LONGEST_WAIT, _WAIT_BEATS * heartbeat)
         longest = self._wait * (1 + _JITTER)
-        self._silence = max(self._ttl, longest + 1.0) if self._wait < _LONGEST_WAIT else longest + heartbeat
+        self._silence = (
+            max(self._ttl, longest + 1.0) if self._wait < _LONGEST_WAIT else longest + heartbeat
+        )
         self._owner = secrets.token_hex(8)
         self._leases: dict[str, ConsulLease] = {}
         self._revisions = itertools.count(1)
@@ -165,7 +189,12 @@ class ConsulRegistry:
             arguments = registration(name, id_, node, self._owner)
         except ValueError as error:  # UnicodeEncodeError is one
             raise RegistryError(f"{what} cannot be registered: its registration {error}") from error
-        check = {**Check.ttl(f"{self._ttl * 1000:.0f}ms"), "CheckID": check_id, "Status": "passing", "DeregisterCriticalServiceAfter": _FORGOTTEN_AFTER}
+        check = {
+            **Check.ttl(f"{self._ttl * 1000:.0f}ms"),
+            "CheckID": check_id,
+            "Status": "passing",
+            "DeregisterCriticalServiceAfter": _FORGOTTEN_AFTER,
+        }
 
         async def put(agent: AgentClient) -> None:
             holder = await self._other_holder(agent, name, id_)
@@ -173,13 +202,17 @@ class ConsulRegistry:
                 raise RegistryError(
                     f"{what} cannot be registered: {holder} has registered the id {node.id!r} and lives; stop it, or give each server an id of its own"
                 )
-            await agent.agent.service.register(**arguments, check=check, replace_existing_checks=True)
+            await agent.agent.service.register(
+                **arguments, check=check, replace_existing_checks=True
+            )
 
         agent, _ = await self._agents.ask(put)
         before = self._leases.get(id_)
         if before is not None:
             before.replaced = True
-        lease = self._leases[id_] = ConsulLease(self._agents, agent, (self._ttl, self._beat), (id_, check_id), self._owner, what)
+        lease = self._leases[id_] = ConsulLease(
+            self._agents, agent, (self._ttl, self._beat), (id_, check_id), self._owner, what
+        )
         return lease
 
     async def _other_holder(self, agent: AgentClient, name: str, id_: str) -> str:
@@ -189,7 +222,14 @@ class ConsulRegistry:
             return f"another server at {agent.where}"
         _, entries, _ = await agent.passing(name, id_, anywhere=False)
         # The catalogue may lag behind the agent, whose own words were just heard.
-        return next((f"another server of {self._where}" for entry in entries if owner_of(entry) != self._owner and here is None), "")
+        return next(
+            (
+                f"another server of {self._where}"
+                for entry in entries
+                if owner_of(entry) != self._owner and here is None
+            ),
+            "",
+        )
 
     async def watch(self, service: str) -> AsyncIterator[Snapshot]:
         """See :meth:`bee_core.interfaces.Registry.watch`.
@@ -204,11 +244,15 @@ class ConsulRegistry:
         seen_any = True  # so that an empty list is doubted at first
         while True:
             since = clock()
-            agent, (index, found, filtered) = await self._agents.ask(lambda agent: agent.passing(name))
+            agent, (index, found, filtered) = await self._agents.ask(
+                lambda agent: agent.passing(name)
+            )
             if filtered and not found:
                 raise self._no_rights(agent, name)
             if seen_any and not found:
-                await self._agents.ask_one(agent, lambda agent: self._require_rights(agent, name), self._agents.seconds)
+                await self._agents.ask_one(
+                    agent, lambda agent: self._require_rights(agent, name), self._agents.seconds
+                )
             seen_any = bool(found)
             entries.replace(found)
             rest = since + min(_LONGEST_REST, _REST * (clock() - since))
@@ -224,7 +268,11 @@ class ConsulRegistry:
         while True:
             since = clock()
             try:
-                now = await self._agents.ask_one(agent, lambda agent: agent.wait_for_change(name, index, self._wait), self._silence)
+                now = await self._agents.ask_one(
+                    agent,
+                    lambda agent: agent.wait_for_change(name, index, self._wait),
+                    self._silence,
+                )
             except OSError:
                 self._agents.leave(agent)
                 raise

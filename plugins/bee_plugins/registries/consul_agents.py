@@ -36,10 +36,18 @@ class Agents:
         seconds: As given.
     """
 
-    def __init__(self, addresses: Sequence[Address], options: ConsulOptions, tls: ssl.SSLContext, seconds: float) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        options: ConsulOptions,
+        tls: ssl.SSLContext,
+        seconds: float,
+    ) -> None:
         self.seconds = seconds
         # A connection is kept for a query that waits, so there are as many as watched services; and proxies are not for agents.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=None, keepalive_expiry=None
+        )
         self._transport = httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False)
         self._agents = [AgentClient(address, options, self._transport) for address in addresses]
         self._current = 0
@@ -67,7 +75,9 @@ class Agents:
             raise trouble[0]
         raise ConnectionError("; ".join(map(str, trouble)))
 
-    async def ask_one(self, agent: AgentClient, operation: Callable[[AgentClient], Awaitable[T]], seconds: float) -> T:
+    async def ask_one(
+        self, agent: AgentClient, operation: Callable[[AgentClient], Awaitable[T]], seconds: float
+    ) -> T:
         """Ask this agent, within so many seconds.
 
         Raises:
@@ -79,7 +89,9 @@ class Agents:
             with anyio.fail_after(seconds):
                 return await operation(agent)
         except TimeoutError:
-            raise TimeoutError(f"Consul at {agent.where} has said nothing for {seconds:g} s") from None
+            raise TimeoutError(
+                f"Consul at {agent.where} has said nothing for {seconds:g} s"
+            ) from None
 
     def leave(self, agent: AgentClient) -> None:
         """This agent does not answer: begin with the next one."""

@@ -42,7 +42,9 @@ class AgentTroubleError(ConnectionError):
 class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no types
     """Sends py-consul's requests. Every one must be bounded by whoever awaits it."""
 
-    def __init__(self, host: str, port: int, scheme: str, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(
+        self, host: str, port: int, scheme: str, transport: httpx.AsyncBaseTransport
+    ) -> None:
         super().__init__(host, port, scheme)
         self._transport = transport
 
@@ -64,12 +66,19 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
                 body = await response.aread()
             finally:
                 await response.aclose()
-        except (httpx.HTTPError, OSError) as error:  # an alert of TLS after the handshake comes as it is
-            raise ConnectionError(f"Consul at {self.base_uri} is out of reach: {str(error) or type(error).__name__}") from error
+        except (
+            httpx.HTTPError,
+            OSError,
+        ) as error:  # an alert of TLS after the handshake comes as it is
+            raise ConnectionError(
+                f"Consul at {self.base_uri} is out of reach: {str(error) or type(error).__name__}"
+            ) from error
         code = response.status_code
         if code != 404 and not 200 <= code < 300:
             raise self._refusal(code, body.decode(errors="replace"))
-        return callback(base.Response(code, response.headers, body if raw else body.decode(errors="replace")))
+        return callback(
+            base.Response(code, response.headers, body if raw else body.decode(errors="replace"))
+        )
 
     def _refusal(self, code: int, body: str) -> Exception:
         said = " ".join(body.split())[:300] or "nothing more"
@@ -82,19 +91,47 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
             return AgentTroubleError(self.base_uri, code, said)
         return RegistryError(f"Consul at {self.base_uri} refuses the request ({code}): {said}")
 
-    async def get(self, callback: Any, path: str, params: Any = None, headers: dict[str, str] | None = None, raw: bool = False) -> Any:
+    async def get(
+        self,
+        callback: Any,
+        path: str,
+        params: Any = None,
+        headers: dict[str, str] | None = None,
+        raw: bool = False,
+    ) -> Any:
         """See ``consul.base.HTTPClient``."""
         return await self._send("GET", callback, path, params, headers, raw=raw)
 
-    async def put(self, callback: Any, path: str, params: Any = None, data: str | bytes = "", headers: dict[str, str] | None = None) -> Any:
+    async def put(
+        self,
+        callback: Any,
+        path: str,
+        params: Any = None,
+        data: str | bytes = "",
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         """See ``consul.base.HTTPClient``."""
         return await self._send("PUT", callback, path, params, headers, data)
 
-    async def post(self, callback: Any, path: str, params: Any = None, data: str | bytes = "", headers: dict[str, str] | None = None) -> Any:
+    async def post(
+        self,
+        callback: Any,
+        path: str,
+        params: Any = None,
+        data: str | bytes = "",
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         """See ``consul.base.HTTPClient``."""
         return await self._send("POST", callback, path, params, headers, data)
 
-    async def delete(self, callback: Any, path: str, params: Any = None, data: str | bytes = "", headers: dict[str, str] | None = None) -> Any:
+    async def delete(
+        self,
+        callback: Any,
+        path: str,
+        params: Any = None,
+        data: str | bytes = "",
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         """See ``consul.base.HTTPClient``."""
         return await self._send("DELETE", callback, path, params, headers, data)
 
@@ -113,21 +150,31 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         ConnectionError: The agent is out of reach, or cannot answer (:class:`AgentTroubleError`).
     """
 
-    def __init__(self, address: Address, options: ConsulOptions, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(
+        self, address: Address, options: ConsulOptions, transport: httpx.AsyncBaseTransport
+    ) -> None:
         self._transport = transport
         host = f"[{address.host}]" if ":" in address.host else address.host
-        super().__init__(host, address.port, scheme=address.scheme, dc=options.datacenter, verify=True)
+        super().__init__(
+            host, address.port, scheme=address.scheme, dc=options.datacenter, verify=True
+        )
         if options.token is not None:
-            self.token = options.token  # handed to py-consul, it would count less than the environment
+            self.token = (
+                options.token
+            )  # handed to py-consul, it would count less than the environment
         self.where = address.url
         self._sees_machine = False
         self._machine: str | None = None
 
-    def http_connect(self, host: str, port: int, scheme: str, verify: bool | str = True, cert: Any = None) -> HttpxClient:
+    def http_connect(
+        self, host: str, port: int, scheme: str, verify: bool | str = True, cert: Any = None
+    ) -> HttpxClient:
         """See ``consul.base.Consul``."""
         return HttpxClient(host, port, scheme, self._transport)
 
-    async def passing(self, name: str, id_: str | None = None, *, anywhere: bool = True) -> tuple[int, list[bytes], bool]:
+    async def passing(
+        self, name: str, id_: str | None = None, *, anywhere: bool = True
+    ) -> tuple[int, list[bytes], bool]:
         """The instances of a service whose checks pass.
 
         Args:
@@ -156,7 +203,12 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         Returns:
             The index now: another one than ``index`` after a change, or the same after ``seconds``, to which Consul adds up to a sixteenth.
         """
-        params = [("passing", "1"), ("index", str(index)), ("wait", f"{seconds * 1000:.0f}ms"), ("filter", _NOTHING)]
+        params = [
+            ("passing", "1"),
+            ("index", str(index)),
+            ("wait", f"{seconds * 1000:.0f}ms"),
+            ("filter", _NOTHING),
+        ]
         if self.dc:
             params.append(("dc", self.dc))
         return self._index(await self._service(name, params))
@@ -165,7 +217,11 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         """An instance that is registered with this very agent and passes its checks, as Consul wrote it; None where there is none."""
         try:
             response = await self.http.get(
-                _as_it_is, f"/v1/agent/health/service/id/{id_}", params=[("format", "json")], headers=self.prepare_headers(), raw=True
+                _as_it_is,
+                f"/v1/agent/health/service/id/{id_}",
+                params=[("format", "json")],
+                headers=self.prepare_headers(),
+                raw=True,
             )
         except AgentTroubleError as error:
             if "AggregatedStatus" in error.said:  # 429 and 503 are how it says warning and critical
@@ -175,43 +231,74 @@ class AgentClient(base.Consul):  # type: ignore[misc]
 
     async def owner(self, id_: str) -> dict[str, Any] | None:
         """The Meta of an instance that is registered with this very agent, whatever its checks say."""
-        response = await self.http.get(_as_it_is, f"/v1/agent/service/{id_}", headers=self.prepare_headers(), raw=True)
-        return None if response.code == 404 else _object(_object(msgspec.json.decode(response.body)).get("Meta"))
+        response = await self.http.get(
+            _as_it_is, f"/v1/agent/service/{id_}", headers=self.prepare_headers(), raw=True
+        )
+        return (
+            None
+            if response.code == 404
+            else _object(_object(msgspec.json.decode(response.body)).get("Meta"))
+        )
 
     async def listed(self, id_: str) -> bool:
         """Whether Consul's servers list an instance that passes its check at this agent; also True where the token may not see the agent's machine."""
         if self._machine is None:
             here = await self.registered_here(id_)
             if here is None:
-                return True  # it does not pass at this moment, or has gone: no matter of the servers
+                return (
+                    True  # it does not pass at this moment, or has gone: no matter of the servers
+                )
             self._machine = str(msgspec.json.decode(here)["Checks"][0]["Node"])
         response = await self.http.get(
-            _as_it_is, f"/v1/catalog/node/{self._machine}", params=[("filter", f'ID == "{id_}"')], headers=self.prepare_headers(), raw=True
+            _as_it_is,
+            f"/v1/catalog/node/{self._machine}",
+            params=[("filter", f'ID == "{id_}"')],
+            headers=self.prepare_headers(),
+            raw=True,
         )
         listed = id_ in _object(_object(msgspec.json.decode(response.body)).get("Services"))
-        self._sees_machine = self._sees_machine or listed or await self.may_read("node", self._machine) is True
+        self._sees_machine = (
+            self._sees_machine or listed or await self.may_read("node", self._machine) is True
+        )
         return listed or not self._sees_machine
 
     async def may_read(self, resource: str, name: str) -> bool | None:
         """Whether the token may see a service or a node; None where the agent does not say. Consul leaves out without a word what one may not see."""
         question = msgspec.json.encode([{"Resource": resource, "Access": "read", "Segment": name}])
         try:
-            response = await self.http.post(_as_it_is, "/v1/internal/acl/authorize", data=question, headers=self.prepare_headers())
-            return None if response.code == 404 else all(answer["Allow"] for answer in msgspec.json.decode(response.body))
+            response = await self.http.post(
+                _as_it_is,
+                "/v1/internal/acl/authorize",
+                data=question,
+                headers=self.prepare_headers(),
+            )
+            return (
+                None
+                if response.code == 404
+                else all(answer["Allow"] for answer in msgspec.json.decode(response.body))
+            )
         except RegistryError as error:
             return True if "ACL support disabled" in str(error) else None
         except (OSError, msgspec.MsgspecError, LookupError, TypeError):
             return None
 
     async def _service(self, name: str, params: list[tuple[str, str]]) -> base.Response:
-        return await self.http.get(_as_it_is, f"/v1/health/service/{name}", params=params, headers=self.prepare_headers(), raw=True)
+        return await self.http.get(
+            _as_it_is,
+            f"/v1/health/service/{name}",
+            params=params,
+            headers=self.prepare_headers(),
+            raw=True,
+        )
 
     def _index(self, response: base.Response) -> int:
         try:
             # 0 would not wait; Consul's own advice is to take it for 1.
             return max(1, int(response.headers["X-Consul-Index"]))
         except (KeyError, ValueError):
-            raise ConnectionError(f"{self.where} does not answer as Consul does: it states no index") from None
+            raise ConnectionError(
+                f"{self.where} does not answer as Consul does: it states no index"
+            ) from None
 
 
 def _object(value: Any) -> dict[str, Any]:

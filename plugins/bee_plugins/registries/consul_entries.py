@@ -46,7 +46,9 @@ class _Service(msgspec.Struct):
 
 class _Entry(msgspec.Struct):
     service: _Service = msgspec.field(name="Service")
-    machine: _Machine = msgspec.field(name="Node", default_factory=_Machine)  # an agent that speaks of its own services leaves itself out
+    machine: _Machine = msgspec.field(
+        name="Node", default_factory=_Machine
+    )  # an agent that speaks of its own services leaves itself out
 
     @property
     def id(self) -> str:
@@ -71,15 +73,25 @@ def registration(name: str, id_: str, node: Node, owner: str) -> dict[str, Any]:
     Raises:
         ValueError: Consul or readers would not take it; the message is a reason to stand behind "its registration".
     """
-    make_node(node.id, node.url, node.version, node.weight, node.zone, tuple(node.tags), node.workers)
-    meta = {OWNER: owner, ID: node.id, URL: node.url, "weight": repr(node.weight), "workers": str(node.workers)}
+    make_node(
+        node.id, node.url, node.version, node.weight, node.zone, tuple(node.tags), node.workers
+    )
+    meta = {
+        OWNER: owner,
+        ID: node.id,
+        URL: node.url,
+        "weight": repr(node.weight),
+        "workers": str(node.workers),
+    }
     if node.version is not None:
         meta["version"] = node.version
     if node.zone is not None:
         meta["zone"] = node.zone
     for key, value in meta.items():
         if len(value.encode()) > _LONGEST_VALUE:
-            raise ValueError(f"has a value for {key} of {len(value.encode())} bytes, and Consul takes {_LONGEST_VALUE}")
+            raise ValueError(
+                f"has a value for {key} of {len(value.encode())} bytes, and Consul takes {_LONGEST_VALUE}"
+            )
     tags = sorted(node.tags)
     "".join(tags).encode()
     address = parse(node.url)
@@ -104,10 +116,19 @@ class EntryList:
         log: Takes the warnings.
     """
 
-    def __init__(self, name: str, where: str, revisions: Iterator[int], log: logging.Logger) -> None:
+    def __init__(
+        self, name: str, where: str, revisions: Iterator[int], log: logging.Logger
+    ) -> None:
         self._name = name
-        self._names: dict[bytes, tuple[str, bytes]] = {}  # what an entry is listed under, and the entry as it came first
-        self._listing = Listing(lambda listed: f"the instance {plain_name(listed)} of {name} in {where}", revisions, log, self._node)
+        self._names: dict[
+            bytes, tuple[str, bytes]
+        ] = {}  # what an entry is listed under, and the entry as it came first
+        self._listing = Listing(
+            lambda listed: f"the instance {plain_name(listed)} of {name} in {where}",
+            revisions,
+            log,
+            self._node,
+        )
 
     def __len__(self) -> int:
         """How many entries there are, those that are left out too."""
@@ -138,13 +159,34 @@ class EntryList:
             raise ValueError(f"is no service instance: {error}") from None
         service, meta = entry.service, entry.service.meta or {}
         if service.name != self._name:
-            raise ValueError(f"is one of the service {service.name!r}, and a service's name is told apart by case"[:200])
+            raise ValueError(
+                f"is one of the service {service.name!r}, and a service's name is told apart by case"[
+                    :200
+                ]
+            )
         try:
             weight, workers = float(meta.get("weight", "1")), int(meta.get("workers", "1"))
         except ValueError as error:
-            raise ValueError(f"has a weight or a number of workers that is none: {error}"[:200]) from None
-        url = meta.get(URL) or Address(meta.get("scheme", "tcp").lower(), service.address or entry.machine.address, service.port).url
-        return make_node(entry.id, url, meta.get("version") or None, weight, meta.get("zone") or None, service.tags or (), workers)
+            raise ValueError(
+                f"has a weight or a number of workers that is none: {error}"[:200]
+            ) from None
+        url = (
+            meta.get(URL)
+            or Address(
+                meta.get("scheme", "tcp").lower(),
+                service.address or entry.machine.address,
+                service.port,
+            ).url
+        )
+        return make_node(
+            entry.id,
+            url,
+            meta.get("version") or None,
+            weight,
+            meta.get("zone") or None,
+            service.tags or (),
+            workers,
+        )
 
 
 def _listed_name(entry: bytes) -> str:

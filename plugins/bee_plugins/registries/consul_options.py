@@ -26,7 +26,9 @@ _NAME_PART = re.compile(r"[A-Za-z0-9._~-]*")
 
 def _part_of_a_name(_: object, attribute: attrs.Attribute[str], value: str) -> None:
     if not _NAME_PART.fullmatch(value):
-        raise ValueError(f"{attribute.name} must be letters, digits, and any of . _ ~ - , and not {value!r}")
+        raise ValueError(
+            f"{attribute.name} must be letters, digits, and any of . _ ~ - , and not {value!r}"
+        )
 
 
 @attrs.frozen
@@ -58,16 +60,27 @@ def agent_addresses(addresses: Sequence[str]) -> tuple[Address, ...]:
     Raises:
         ValueError: One is malformed; the message says what to write.
     """
-    return tuple(dict.fromkeys(map(_agent_address, addresses))) or (Address("http", LOCAL_AGENT, PORTS["http"]),)
+    return tuple(dict.fromkeys(map(_agent_address, addresses))) or (
+        Address("http", LOCAL_AGENT, PORTS["http"]),
+    )
 
 
 def _agent_address(text: str) -> Address:
     try:
         address = parse(text if "://" in text else f"http://{text}")
     except ValueError as error:
-        raise ValueError(f"address: {error}" if "@" in text else f"address {text!r}: {error}") from None  # what stands before an @ is a secret
-    if address.scheme not in PORTS or not address.host or address.path not in {"", "/"} or address.port == 0:
-        raise ValueError(f"address {text!r} is not one of a Consul agent; write host:port, http://host:port or https://host:port")
+        raise ValueError(
+            f"address: {error}" if "@" in text else f"address {text!r}: {error}"
+        ) from None  # what stands before an @ is a secret
+    if (
+        address.scheme not in PORTS
+        or not address.host
+        or address.path not in {"", "/"}
+        or address.port == 0
+    ):
+        raise ValueError(
+            f"address {text!r} is not one of a Consul agent; write host:port, http://host:port or https://host:port"
+        )
     return Address(address.scheme, address.host, address.port or PORTS[address.scheme])
 
 
@@ -78,9 +91,13 @@ def tls_context(options: ConsulOptions, addresses: Sequence[Address]) -> ssl.SSL
         OptionError: A file cannot be used, or the options contradict each other or the addresses.
     """
     if all(address.scheme != "https" for address in addresses):
-        stated = [name for name in ("ca", "cert", "key") if getattr(options, name) is not None] + ["verify"] * (not options.verify)
+        stated = [name for name in ("ca", "cert", "key") if getattr(options, name) is not None] + [
+            "verify"
+        ] * (not options.verify)
         if stated:
-            raise OptionError(stated[0], f"{stated[0]} is for https, and no address begins with https://")
+            raise OptionError(
+                stated[0], f"{stated[0]} is for https, and no address begins with https://"
+            )
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and cheap without certificates
     if options.key is not None and options.cert is None:
         raise OptionError("key", "key is the key of a certificate: state cert as well")
@@ -104,4 +121,6 @@ def _load_authorities(context: ssl.SSLContext, path: str) -> None:
         else:
             context.load_verify_locations(cafile=path)
     except (OSError, ValueError) as error:
-        raise OptionError("ca", f"ca is {path!r}, which cannot be used: {reason_of(error)}") from error
+        raise OptionError(
+            "ca", f"ca is {path!r}, which cannot be used: {reason_of(error)}"
+        ) from error

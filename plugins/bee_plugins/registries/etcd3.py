@@ -101,15 +101,25 @@ class EtcdRegistry:
 
     def __init__(self, settings: RegistrySettings, options: EtcdOptions) -> None:
         addresses = read_addresses(settings.addresses)
-        user = None if options.username is None or options.password is None else (options.username, options.password)
-        self._gateway = Gateway(addresses, options.request_timeout, tls=tls_context(addresses, options), user=user)
+        user = (
+            None
+            if options.username is None or options.password is None
+            else (options.username, options.password)
+        )
+        self._gateway = Gateway(
+            addresses, options.request_timeout, tls=tls_context(addresses, options), user=user
+        )
         self._root = options.root
         self._heartbeat = settings.heartbeat_interval
         self._timeout = options.request_timeout
-        self._ours: dict[bytes, set[int]] = {}  # numbers of leases by which this object has, or may have, put a key
+        self._ours: dict[
+            bytes, set[int]
+        ] = {}  # numbers of leases by which this object has, or may have, put a key
         self._leases: dict[bytes, EtcdLease] = {}
         self._revisions = itertools.count(1)
-        self._complaints: dict[str, Complaints] = {}  # by service: a watch that begins anew has nothing new to say
+        self._complaints: dict[
+            str, Complaints
+        ] = {}  # by service: a watch that begins anew has nothing new to say
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> Snapshot | None:
         """See :meth:`bee_core.interfaces.Registry.known`. Nothing without asking etcd."""
@@ -135,12 +145,16 @@ class EtcdRegistry:
         ours.add(number)
         ttl = await self._gateway.grant(number, math.ceil(_BEATS * self._heartbeat))
         if ttl <= 0:
-            raise TimeoutError(f"{name} cannot be registered: etcd answers too late, its lease of {_BEATS * self._heartbeat:g} s has run out already")
+            raise TimeoutError(
+                f"{name} cannot be registered: etcd answers too late, its lease of {_BEATS * self._heartbeat:g} s has run out already"
+            )
         other = await self._take(key, record, number, ours)
         if other is not None:
             ours.discard(number)
             await self._tidy({number})
-            raise RegistryError(f"{name} cannot be registered: {_holder(other, key)} has registered the id {node.id!r} and lives; {_advice(other)}")
+            raise RegistryError(
+                f"{name} cannot be registered: {_holder(other, key)} has registered the id {node.id!r} and lives; {_advice(other)}"
+            )
         replaced = self._leases.pop(key, None)
         if replaced is not None:
             replaced.replace()
@@ -158,8 +172,12 @@ class EtcdRegistry:
         """
         prefix = self._prefix(service)
         complaints = self._complaints.setdefault(service, Complaints(log))
-        listing = Listing(lambda name: prefix.decode() + name, self._revisions, log, complaints=complaints)
-        return EtcdWatch(self._gateway, View(prefix, listing), self._heartbeat, self._timeout).snapshots()
+        listing = Listing(
+            lambda name: prefix.decode() + name, self._revisions, log, complaints=complaints
+        )
+        return EtcdWatch(
+            self._gateway, View(prefix, listing), self._heartbeat, self._timeout
+        ).snapshots()
 
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.Registry.close`. What was not revoked runs out by itself."""
@@ -168,13 +186,17 @@ class EtcdRegistry:
     def _prefix(self, service: str) -> bytes:
         return f"{self._root}/{safe_name(service)}/providers/".encode()
 
-    async def _take(self, key: bytes, record: bytes, number: int, ours: set[int]) -> KeyValue | None:
+    async def _take(
+        self, key: bytes, record: bytes, number: int, ours: set[int]
+    ) -> KeyValue | None:
         """Put the key if it is absent or one's own; the key as it is where it is another's."""
         held_by: int | None = None
         found: KeyValue | None = None
         for _ in range(_TRIES):
             found = await self._gateway.put_if(key, record, number, held_by=held_by)
-            if found is None or found.lease == number:  # the latter: a first request had arrived, and its answer had not
+            if (
+                found is None or found.lease == number
+            ):  # the latter: a first request had arrived, and its answer had not
                 return None
             if found.key and found.lease not in ours:
                 return found

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
-    Ask = Callable[[str, str, float], Awaitable[Any]]  # of an address, with a token, in so many seconds
+    Ask = Callable[
+        [str, str, float], Awaitable[Any]
+    ]  # of an address, with a token, in so many seconds
 
 T = TypeVar("T")
 
@@ -56,7 +58,14 @@ class Gateway:
         user: Name and password, or None.
     """
 
-    def __init__(self, addresses: Sequence[str], timeout: float, *, tls: ssl.SSLContext | None = None, user: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        timeout: float,
+        *,
+        tls: ssl.SSLContext | None = None,
+        user: tuple[str, str] | None = None,
+    ) -> None:
         self._addresses = tuple(addresses)
         self._first = 0
         self._timeout = timeout
@@ -74,7 +83,11 @@ class Gateway:
 
     async def page(self, start: bytes, end: bytes, limit: int, revision: int) -> RangeReply:
         """The first ``limit`` keys from ``start`` on to before ``end``, with their values, as of a revision, or of now for 0."""
-        return await self._call("/v3/kv/range", {"key": start, "range_end": end, "limit": str(limit), "revision": str(revision)}, RangeReply)
+        return await self._call(
+            "/v3/kv/range",
+            {"key": start, "range_end": end, "limit": str(limit), "revision": str(revision)},
+            RangeReply,
+        )
 
     async def count(self, prefix: bytes, *, at: str, timeout: float) -> RangeReply:
         """How many keys begin with a prefix, and the store's revision, as one address knows it. Costs etcd next to nothing."""
@@ -83,23 +96,39 @@ class Gateway:
 
     async def newest(self, prefix: bytes, *, at: str, timeout: float) -> RangeReply:
         """As :meth:`count`, with the key that was changed last. etcd looks at every key for that."""
-        request = {"key": prefix, "range_end": end_of(prefix), "keys_only": True, "limit": "1", "sort_order": "DESCEND", "sort_target": "MOD"}
+        request = {
+            "key": prefix,
+            "range_end": end_of(prefix),
+            "keys_only": True,
+            "limit": "1",
+            "sort_order": "DESCEND",
+            "sort_target": "MOD",
+        }
         return await self._call("/v3/kv/range", request, RangeReply, at=at, timeout=timeout)
 
     async def watch(self, prefix: bytes, revision: int, timeout: float) -> WatchStream:
         """What happens to keys that begin with a prefix, from a revision on. The stream was created when this returns; close it."""
-        create = {"key": prefix, "range_end": end_of(prefix), "start_revision": str(revision), "fragment": True}
+        create = {
+            "key": prefix,
+            "range_end": end_of(prefix),
+            "start_revision": str(revision),
+            "fragment": True,
+        }
         content = msgspec.json.encode({"create_request": create})
         until = asyncio.get_running_loop().time() + timeout
 
         async def ask(address: str, token: str, seconds: float) -> WatchStream:
-            stream = WatchStream(address, await self._http.open(address, "/v3/watch", content, token, seconds))
+            stream = WatchStream(
+                address, await self._http.open(address, "/v3/watch", content, token, seconds)
+            )
             try:
                 reply = await stream.next(until - asyncio.get_running_loop().time())
                 if reply is None:
                     raise TimeoutError(f"{address} did not begin the watch within {timeout:.3g} s")
                 if not reply.created:
-                    raise RegistryError(f"{address} begins a watch without saying so; it is not etcd 3.4 or later")
+                    raise RegistryError(
+                        f"{address} begins a watch without saying so; it is not etcd 3.4 or later"
+                    )
             except BaseException:
                 await stream.close()
                 raise
@@ -117,11 +146,15 @@ class Gateway:
             Seconds that it lasts, as etcd made it.
         """
         try:
-            reply = await self._call("/v3/lease/grant", {"ID": str(lease), "TTL": str(seconds)}, LeaseReply)
+            reply = await self._call(
+                "/v3/lease/grant", {"ID": str(lease), "TTL": str(seconds)}, LeaseReply
+            )
         except EtcdError as error:
             if error.code != FAILED_PRECONDITION or "already exists" not in error.reason:
                 raise
-            return await self.keep_alive(lease)  # a first request had arrived, and its answer had not
+            return await self.keep_alive(
+                lease
+            )  # a first request had arrived, and its answer had not
         return reply.ttl
 
     async def keep_alive(self, lease: int) -> int:
@@ -146,15 +179,25 @@ class Gateway:
             if error.code != NOT_FOUND:
                 raise
 
-    async def put_if(self, key: bytes, value: bytes, lease: int, *, held_by: int | None) -> KeyValue | None:
+    async def put_if(
+        self, key: bytes, value: bytes, lease: int, *, held_by: int | None
+    ) -> KeyValue | None:
         """Put a key that lives by a lease, if it is absent (``held_by=None``) or lives by another certain lease.
 
         Returns:
             None where it was put, else the key as it is; one without a name where it has just gone.
         """
-        compare = {"key": key, "target": "CREATE", "create_revision": "0"} if held_by is None else {"key": key, "target": "LEASE", "lease": str(held_by)}
+        compare = (
+            {"key": key, "target": "CREATE", "create_revision": "0"}
+            if held_by is None
+            else {"key": key, "target": "LEASE", "lease": str(held_by)}
+        )
         put = {"request_put": {"key": key, "value": value, "lease": str(lease)}}
-        request = {"compare": [compare], "success": [put], "failure": [{"request_range": {"key": key}}]}
+        request = {
+            "compare": [compare],
+            "success": [put],
+            "failure": [{"request_range": {"key": key}}],
+        }
         reply = await self._call("/v3/kv/txn", request, TransactionReply)
         if reply.succeeded:
             return None
@@ -167,11 +210,21 @@ class Gateway:
 
     # Addresses in turn.
 
-    async def _call(self, path: str, request: dict[str, Any], kind: type[T], *, at: str | None = None, timeout: float | None = None) -> T:
+    async def _call(
+        self,
+        path: str,
+        request: dict[str, Any],
+        kind: type[T],
+        *,
+        at: str | None = None,
+        timeout: float | None = None,
+    ) -> T:
         content = msgspec.json.encode(request)
 
         async def ask(address: str, token: str, seconds: float) -> T:
-            reply = _decoded(address, await self._http.post(address, path, content, token, seconds), kind)
+            reply = _decoded(
+                address, await self._http.post(address, path, content, token, seconds), kind
+            )
             if isinstance(reply, KeptAlive) and reply.error is not None:
                 raise classed(address, *read_stream_error(reply.error))
             return reply
@@ -201,7 +254,11 @@ class Gateway:
         text = "; ".join(map(str, problems)) or f"no answer within {timeout:.3g} s"
         if problems and isinstance(problems[-1], HandshakeError):
             raise RegistryError(text)
-        raise TimeoutError(text) if all(isinstance(problem, TimeoutError) for problem in problems) else ConnectionError(text)
+        raise (
+            TimeoutError(text)
+            if all(isinstance(problem, TimeoutError) for problem in problems)
+            else ConnectionError(text)
+        )
 
     def _leave(self, address: str) -> None:
         if self._addresses[self._first] == address:
@@ -219,7 +276,9 @@ class Gateway:
             return await ask(address, token, until - clock())
         except EtcdError as error:
             # A watch does not say that its token is stale, but that it is not permitted.
-            stale = error.code == UNAUTHENTICATED or any(words in error.reason for words in _STALE_TOKEN)
+            stale = error.code == UNAUTHENTICATED or any(
+                words in error.reason for words in _STALE_TOKEN
+            )
             if self._user is None or not (stale or (error.code == PERMISSION_DENIED and token)):
                 raise self._explained(error) from error
         token = await self._new_token(address, token, until)
@@ -236,14 +295,22 @@ class Gateway:
                 return self._token  # another request was quicker
             content = msgspec.json.encode({"name": name, "password": password})
             try:
-                body = await self._http.post(address, "/v3/auth/authenticate", content, "", max(0.0, until - asyncio.get_running_loop().time()))
+                body = await self._http.post(
+                    address,
+                    "/v3/auth/authenticate",
+                    content,
+                    "",
+                    max(0.0, until - asyncio.get_running_loop().time()),
+                )
             except EtcdError as error:
                 if _NO_AUTHENTICATION in error.reason:
                     self._token = ""  # the user was configured before etcd asks for one
                     return self._token
                 if error.code == INVALID_ARGUMENT:
                     advice = "correct bee.rpc.registry.options.username and password"
-                    raise RegistryError(f"etcd at {address} refuses the user {name!r} and its password ({error.reason}); {advice}") from error
+                    raise RegistryError(
+                        f"etcd at {address} refuses the user {name!r} and its password ({error.reason}); {advice}"
+                    ) from error
                 raise
             self._token = _decoded(address, body, Token).token
             return self._token
@@ -262,4 +329,6 @@ def _decoded(address: str, body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind, strict=False)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RegistryError(f"{address} does not answer as etcd's JSON gateway: {error}; correct bee.rpc.registry.address") from error
+        raise RegistryError(
+            f"{address} does not answer as etcd's JSON gateway: {error}; correct bee.rpc.registry.address"
+        ) from error

@@ -66,7 +66,9 @@ class EtcdHttp:
         self._transport: httpx.AsyncHTTPTransport | None = None
         self._closed = False
 
-    async def post(self, address: str, path: str, content: bytes, token: str, within: float) -> bytes:
+    async def post(
+        self, address: str, path: str, content: bytes, token: str, within: float
+    ) -> bytes:
         """A request with one answer.
 
         Args:
@@ -96,7 +98,9 @@ class EtcdHttp:
             raise refusal(address, response.status_code, body)
         return body
 
-    async def open(self, address: str, path: str, content: bytes, token: str, within: float) -> httpx.Response:
+    async def open(
+        self, address: str, path: str, content: bytes, token: str, within: float
+    ) -> httpx.Response:
         """A request with a stream of answers, as soon as it begins. Close it with :func:`close_response`.
 
         Raises:
@@ -131,14 +135,20 @@ class EtcdHttp:
         if self._closed:
             raise RegistryError("the registry object is closed")
         if self._transport is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_IDLE)
+            limits = httpx.Limits(
+                max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_IDLE
+            )
             # Without TLS no context is needed; True would read the system's certificates all the same.
-            self._transport = httpx.AsyncHTTPTransport(verify=self._tls or False, limits=limits, trust_env=False)
+            self._transport = httpx.AsyncHTTPTransport(
+                verify=self._tls or False, limits=limits, trust_env=False
+            )
         # A member that has lost its leader refuses instead of answering from what it remembers.
         headers = {"Content-Type": "application/json", "Grpc-Metadata-hasleader": "true"}
         if token:
             headers["Authorization"] = token
-        return await self._transport.handle_async_request(httpx.Request("POST", address + path, headers=headers, content=content))
+        return await self._transport.handle_async_request(
+            httpx.Request("POST", address + path, headers=headers, content=content)
+        )
 
 
 async def _read(response: httpx.Response, address: str) -> bytes:
@@ -148,7 +158,9 @@ async def _read(response: httpx.Response, address: str) -> bytes:
         parts.append(part)
         size += len(part)
         if size > LARGEST_ANSWER:
-            raise AnswerTooLargeError(f"the answer of {address} is larger than {LARGEST_ANSWER} bytes")
+            raise AnswerTooLargeError(
+                f"the answer of {address} is larger than {LARGEST_ANSWER} bytes"
+            )
     return b"".join(parts)
 
 
@@ -167,7 +179,9 @@ def refusal(address: str, status: int, body: bytes) -> EtcdError | RegistryError
     said = f"{address} answers {status} {body[:100].decode(errors='replace').strip()!r}"
     if status >= 500:
         return ConnectionError(said)
-    return RegistryError(f"{said}, and not as the JSON gateway of etcd 3.4 or later: correct bee.rpc.registry.address (host, port, http:// or https://)")
+    return RegistryError(
+        f"{said}, and not as the JSON gateway of etcd 3.4 or later: correct bee.rpc.registry.address (host, port, http:// or https://)"
+    )
 
 
 def classed(address: str, code: int, reason: str) -> EtcdError | OSError:
@@ -179,7 +193,9 @@ def classed(address: str, code: int, reason: str) -> EtcdError | OSError:
 
 def lost(address: str, error: httpx.TransportError) -> OSError:
     """The exception for a stream that broke."""
-    return ConnectionError(f"the watch of {address} broke: {str(error) or 'the connection was lost'}")
+    return ConnectionError(
+        f"the watch of {address} broke: {str(error) or 'the connection was lost'}"
+    )
 
 
 def _unreachable(address: str, error: httpx.TransportError) -> OSError:
@@ -193,19 +209,26 @@ def _unreachable(address: str, error: httpx.TransportError) -> OSError:
             reason = os.strerror(cause.errno).lower()  # asyncio puts words of its own in strerror
     if isinstance(error, httpx.TimeoutException):
         return TimeoutError(f"{address} did not answer in time")
-    advice = " (if etcd wants TLS, write https://)" if address.startswith("http:") and isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)) else ""
-    return ConnectionError(f"{address}: {reason or str(error) or 'the connection was lost'}{advice}")
+    advice = (
+        " (if etcd wants TLS, write https://)"
+        if address.startswith("http:")
+        and isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError))
+        else ""
+    )
+    return ConnectionError(
+        f"{address}: {reason or str(error) or 'the connection was lost'}{advice}"
+    )
 
 
 def _tls_advice(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is not trusted ({error.verify_message}); set bee.rpc.registry.options.ca, or the name that the certificate is for as the address"
-        )
+        return f"its certificate is not trusted ({error.verify_message}); set bee.rpc.registry.options.ca, or the name that the certificate is for as the address"
     reason = (error.reason or str(error)).replace("_", " ").lower()
     if "certificate" in reason:
         return f"it does not take this client's certificate ({reason}); set bee.rpc.registry.options.cert and key"
-    return f"{reason}; is http:// meant?" if "wrong version" in reason or "eof" in reason else reason
+    return (
+        f"{reason}; is http:// meant?" if "wrong version" in reason or "eof" in reason else reason
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

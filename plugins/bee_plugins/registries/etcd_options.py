@@ -20,7 +20,11 @@ PORT = 2379
 
 
 def _usable_prefix(_: object, __: object, value: str) -> None:
-    if not value.startswith("/") or not value.strip("/") or any(ord(char) <= 0x20 for char in value):
+    if (
+        not value.startswith("/")
+        or not value.strip("/")
+        or any(ord(char) <= 0x20 for char in value)
+    ):
         raise ValueError(f"prefix is {value!r}; write the beginning of the keys, such as /bee/rpc")
 
 
@@ -75,16 +79,22 @@ def read_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
         ValueError: One cannot be used; the message says what to write.
     """
     texts = [text.strip() for several in addresses for text in several.split(",")]
-    return tuple(dict.fromkeys(_read_address(text) for text in texts)) or (f"http://127.0.0.1:{PORT}",)
+    return tuple(dict.fromkeys(_read_address(text) for text in texts)) or (
+        f"http://127.0.0.1:{PORT}",
+    )
 
 
 def _read_address(text: str) -> str:
     try:
         address = parse(text if "://" in text else f"http://{text}")
     except ValueError as error:
-        raise ValueError(f"address {text!r}: {error}" if "@" not in text else f"address: {error}") from None
+        raise ValueError(
+            f"address {text!r}: {error}" if "@" not in text else f"address: {error}"
+        ) from None
     if address.scheme not in {"http", "https"} or not address.host or address.path.strip("/"):
-        raise ValueError(f"address {text!r} is not one of etcd; write host:port, http://host:port or https://host:port, several separated by commas")
+        raise ValueError(
+            f"address {text!r} is not one of etcd; write host:port, http://host:port or https://host:port, several separated by commas"
+        )
     port = PORT if address.port is None else address.port
     if port == 0:
         raise ValueError(f"address {text!r} has the port 0; etcd's usual one is {PORT}")
@@ -99,12 +109,16 @@ def tls_context(addresses: Iterable[str], options: EtcdOptions) -> ssl.SSLContex
     """
     if not any(address.startswith("https:") for address in addresses):
         if options.ca is not None or options.cert is not None:
-            raise ValueError("ca and cert are for TLS, and no address wants it; write https://host:port")
+            raise ValueError(
+                "ca and cert are for TLS, and no address wants it; write https://host:port"
+            )
         return None
     try:
         context = ssl.create_default_context(cafile=options.ca)
     except OSError as error:  # SSLError is one
-        raise OptionError("ca", f"ca is {options.ca!r}, which cannot be used: {reason_of(error)}") from None
+        raise OptionError(
+            "ca", f"ca is {options.ca!r}, which cannot be used: {reason_of(error)}"
+        ) from None
     if options.cert is not None:
         load_client_certificate(context, options.cert, options.key)
     return context

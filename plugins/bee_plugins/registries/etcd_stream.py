@@ -11,7 +11,13 @@ import msgspec
 
 from bee_core.errors import RegistryError
 from bee_plugins.registries.etcd_http import EtcdError, classed, close_response, lost
-from bee_plugins.registries.etcd_messages import OUT_OF_RANGE, PERMISSION_DENIED, UNAUTHENTICATED, WatchLine, read_stream_error
+from bee_plugins.registries.etcd_messages import (
+    OUT_OF_RANGE,
+    PERMISSION_DENIED,
+    UNAUTHENTICATED,
+    WatchLine,
+    read_stream_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +35,9 @@ class CompactedError(EtcdError):
     """The revisions that were asked for are no longer there: what has happened cannot be told, only what is."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(address, OUT_OF_RANGE, "the revisions since the last change seen were compacted")
+        super().__init__(
+            address, OUT_OF_RANGE, "the revisions since the last change seen were compacted"
+        )
 
 
 class Lines:
@@ -125,7 +133,9 @@ class WatchStream:
                 if line.result is not None:
                     self._told.append(line.result)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise RegistryError(f"the watch of {self.address} is not one of etcd's JSON gateway: {error}") from error
+            raise RegistryError(
+                f"the watch of {self.address} is not one of etcd's JSON gateway: {error}"
+            ) from error
 
     def _checked(self, reply: WatchReply) -> WatchReply:
         if not reply.canceled:

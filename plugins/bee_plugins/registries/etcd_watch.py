@@ -43,7 +43,9 @@ class EtcdWatch:
         request_timeout: Seconds that one request may take.
     """
 
-    def __init__(self, gateway: Gateway, view: View, heartbeat: float, request_timeout: float) -> None:
+    def __init__(
+        self, gateway: Gateway, view: View, heartbeat: float, request_timeout: float
+    ) -> None:
         self._gateway = gateway
         self._view = view
         self._interval = max(_SHORTEST, heartbeat)
@@ -118,13 +120,19 @@ class EtcdWatch:
     async def _compare(self, stream: WatchStream) -> Literal["sound", "open"]:
         view, prefix, patience = self._view, self._view.prefix, self._patience
         loop = asyncio.get_running_loop()
-        if self._compared and view.unchanged((await self._gateway.count(prefix, at=stream.address, timeout=patience)).header):
+        if self._compared and view.unchanged(
+            (await self._gateway.count(prefix, at=stream.address, timeout=patience)).header
+        ):
             self._due = loop.time() + self._interval
             return "sound"
-        verdict = view.compare(await self._gateway.newest(prefix, at=stream.address, timeout=patience))
+        verdict = view.compare(
+            await self._gateway.newest(prefix, at=stream.address, timeout=patience)
+        )
         if verdict == "other":
             self._known = False
-            raise ConnectionError(f"{stream.address} has lost its data, or is of another cluster than before")
+            raise ConnectionError(
+                f"{stream.address} has lost its data, or is of another cluster than before"
+            )
         self._compared = verdict == "same"
         if verdict == "same":
             self._behind_at = -1
@@ -156,7 +164,9 @@ class EtcdWatch:
         view.begin()
         while True:
             try:
-                reply = await self._gateway.page(start, end, self._page, 0 if first is None else first.revision)
+                reply = await self._gateway.page(
+                    start, end, self._page, 0 if first is None else first.revision
+                )
             except AnswerTooLargeError:
                 if self._page == 1:
                     raise

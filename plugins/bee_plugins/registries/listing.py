@@ -47,7 +47,9 @@ class Listing:
         self._records: dict[str, bytes] = {}
         self._ids: dict[str, str] = {}  # by name
         self._nodes: dict[str, Node] = {}  # by id
-        self._rivals: dict[str, set[str]] = {}  # by id: names of records that are left out because another has it
+        self._rivals: dict[
+            str, set[str]
+        ] = {}  # by id: names of records that are left out because another has it
         self._put: dict[str, Node] = {}
         self._gone: set[str] = set()
         self._last: Snapshot | None = None
@@ -65,7 +67,9 @@ class Listing:
         try:
             node = self._parse(data, plain_name(name))
             if safe_name(node.id) != name and node.id != plain_name(name):
-                raise ValueError(f"is the record of another id than its key says: {node.id!r}"[:200])
+                raise ValueError(
+                    f"is the record of another id than its key says: {node.id!r}"[:200]
+                )
             if node.id != before and node.id in self._nodes:
                 self._rivals.setdefault(node.id, set()).add(name)
                 raise ValueError(f"has the id of another record: {node.id!r}"[:200])
@@ -103,9 +107,15 @@ class Listing:
         last = self._last
         if last is not None and not self._put and not self._gone:
             return None
-        changes = None if last is None else Changes(last.revision, tuple(self._put.values()), frozenset(self._gone))
+        changes = (
+            None
+            if last is None
+            else Changes(last.revision, tuple(self._put.values()), frozenset(self._gone))
+        )
         self._put, self._gone = {}, set()
-        self._last = Snapshot(next(self._revisions), "registry", tuple(self._nodes.values()), changes)
+        self._last = Snapshot(
+            next(self._revisions), "registry", tuple(self._nodes.values()), changes
+        )
         return self._last
 
     def _take_out(self, name: str) -> None:

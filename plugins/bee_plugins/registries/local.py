@@ -20,7 +20,14 @@ from bee_core.nodes import Snapshot
 from bee_plugins.registries.complaints import Complaints
 from bee_plugins.registries.local_folder import SUFFIX, choose_root, prepare, service_folder
 from bee_plugins.registries.local_locks import HeldFile, NotOursError, look, remove_dead
-from bee_plugins.registries.local_records import RENEWED_AT, Record, boot_id, decode, encode, encode_renewed
+from bee_plugins.registries.local_records import (
+    RENEWED_AT,
+    Record,
+    boot_id,
+    decode,
+    encode,
+    encode_renewed,
+)
 from bee_plugins.registries.local_view import ServiceView
 from bee_plugins.registries.records import LARGEST
 from bee_plugins.registries.safe_names import safe_name
@@ -54,11 +61,15 @@ class LocalLease:
         """See :meth:`bee_core.interfaces.Lease.renew`. Writes a few bytes in place."""
         if not self._file.in_place:
             self._file.let_go()
-            raise RegistryError(f"the registration of {self._name} has gone: {self._file.path} was removed or replaced, or belongs to the parent process")
+            raise RegistryError(
+                f"the registration of {self._name} has gone: {self._file.path} was removed or replaced, or belongs to the parent process"
+            )
         try:
             self._file.write(RENEWED_AT, encode_renewed(time.monotonic()))
         except OSError as error:
-            raise RegistryError(f"the registration of {self._name} cannot be renewed in {self._file.path}: {error.strerror or error}") from error
+            raise RegistryError(
+                f"the registration of {self._name} cannot be renewed in {self._file.path}: {error.strerror or error}"
+            ) from error
 
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`."""
@@ -100,10 +111,14 @@ class LocalRegistry:
         path = f"{folder}/{file_name}"
         try:
             prepare(self._root, service)
-            decode(self._encode(instance), file_name)  # what others would skip is refused here, where somebody can do something about it
+            decode(
+                self._encode(instance), file_name
+            )  # what others would skip is refused here, where somebody can do something about it
             self._tidy(folder)
             for _ in range(_TRIES):
-                file = HeldFile(f"{folder}/.{safe_name(node.id)}.{secrets.token_hex(6)}", self._encode(instance))
+                file = HeldFile(
+                    f"{folder}/.{safe_name(node.id)}.{secrets.token_hex(6)}", self._encode(instance)
+                )
                 before = self._leases.pop(path, None)
                 if before is not None:
                     before.let_go()  # only now, when the new record is written: the name passes to it in one step
@@ -120,7 +135,9 @@ class LocalRegistry:
         except ValueError as error:
             raise RegistryError(f"{name} cannot be registered: its record {error}") from error
         except NotOursError as error:
-            raise RegistryError(f"{name} cannot be registered: {path} {error}; remove it") from error
+            raise RegistryError(
+                f"{name} cannot be registered: {path} {error}; remove it"
+            ) from error
         except OSError as error:
             raise RegistryError(
                 f"{name} cannot be registered in {self._root}: {(error.strerror or str(error)).lower()}; "
@@ -171,7 +188,13 @@ class LocalRegistry:
         Raises:
             RegistryError: The folder cannot be trusted or read. A missing one has no nodes, and is waited for.
         """
-        view = ServiceView(self._root, service, self._boot, time.monotonic, self._complaints.setdefault(service, Complaints(log)))
+        view = ServiceView(
+            self._root,
+            service,
+            self._boot,
+            time.monotonic,
+            self._complaints.setdefault(service, Complaints(log)),
+        )
         nodes = view.nodes()
         yield Snapshot(next(self._revisions), "registry", nodes)
         while True:

@@ -31,13 +31,17 @@ def choose_root(addresses: tuple[str, ...], environ: Mapping[str, str]) -> str:
         ValueError: The address is not one absolute path.
     """
     if len(addresses) > 1:
-        raise ValueError(f"the registry local has one folder, and address names {len(addresses)}: {', '.join(addresses)}")
+        raise ValueError(
+            f"the registry local has one folder, and address names {len(addresses)}: {', '.join(addresses)}"
+        )
     stated = addresses[0] if addresses else environ.get("BEE_LOCAL_DIR", "")
     if stated:
         path = Path(stated).expanduser()
         if not path.is_absolute():
             where = "address" if addresses else "BEE_LOCAL_DIR"
-            raise ValueError(f"{where} is {stated!r}; for the registry local it is a folder: write an absolute path, or leave it out for the user's own")
+            raise ValueError(
+                f"{where} is {stated!r}; for the registry local it is a folder: write an absolute path, or leave it out for the user's own"
+            )
         return str(path)
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     if runtime.startswith("/") and _is_own(runtime):
@@ -69,14 +73,18 @@ def check(folder: str) -> None:
     if stat.S_ISLNK(found.st_mode) and found.st_uid in {me, 0}:
         found = Path(folder).stat()  # one's own link, or the system's as in /var/run
     if not stat.S_ISDIR(found.st_mode):
-        raise RegistryError(f"{folder} is not a folder; remove it, or name another folder as bee.rpc.registry.address")
+        raise RegistryError(
+            f"{folder} is not a folder; remove it, or name another folder as bee.rpc.registry.address"
+        )
     if found.st_uid != me:
         raise RegistryError(
             f"the folder {folder} belongs to user {found.st_uid}, and this process runs as user {me}: whoever owns it could send calls anywhere. "
             "Remove it, or name a folder of your own as bee.rpc.registry.address or in BEE_LOCAL_DIR"
         )
     if found.st_mode & _OTHERS_WRITE:
-        raise RegistryError(f"other users may write to the folder {folder}, so they could send calls anywhere; run: chmod go-w {folder}")
+        raise RegistryError(
+            f"other users may write to the folder {folder}, so they could send calls anywhere; run: chmod go-w {folder}"
+        )
 
 
 def prepare(root: str, service: str) -> None:
@@ -88,7 +96,9 @@ def prepare(root: str, service: str) -> None:
     """
     parent = Path(root).parent
     if not parent.is_dir():
-        raise RegistryError(f"the folder {root} cannot be made, since {parent} does not exist; create it, or correct bee.rpc.registry.address or BEE_LOCAL_DIR")
+        raise RegistryError(
+            f"the folder {root} cannot be made, since {parent} does not exist; create it, or correct bee.rpc.registry.address or BEE_LOCAL_DIR"
+        )
     for path in (root, service_folder(root, service)):
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)  # noqa: PTH102  paths are plain texts here, since scans handle many

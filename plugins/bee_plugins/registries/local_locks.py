@@ -188,7 +188,13 @@ def _open(path: str) -> int:
             raise NotOursError("cannot be read by this user") from None
         raise
     found = os.fstat(fd)
-    reason = "is not a regular file" if not stat.S_ISREG(found.st_mode) else f"belongs to user {found.st_uid}" if found.st_uid != os.geteuid() else ""
+    reason = (
+        "is not a regular file"
+        if not stat.S_ISREG(found.st_mode)
+        else f"belongs to user {found.st_uid}"
+        if found.st_uid != os.geteuid()
+        else ""
+    )
     if reason:
         os.close(fd)
         raise NotOursError(reason)

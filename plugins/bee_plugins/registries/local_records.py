@@ -62,10 +62,18 @@ def encode(record: Record) -> bytes:
     Raises:
         ValueError: It cannot be written as JSON, or is larger than a reader takes.
     """
-    rest = msgspec.json.encode({field.name: getattr(record, field.name) for field in attrs.fields(Record) if field.name != "renewed"})
+    rest = msgspec.json.encode(
+        {
+            field.name: getattr(record, field.name)
+            for field in attrs.fields(Record)
+            if field.name != "renewed"
+        }
+    )
     data = _HEAD + encode_renewed(record.renewed) + b"," + rest[1:] + b"\n"
     if len(data) > LARGEST:
-        raise ValueError(f"takes {len(data)} bytes, and a record may have {LARGEST}; shorten its tags")
+        raise ValueError(
+            f"takes {len(data)} bytes, and a record may have {LARGEST}; shorten its tags"
+        )
     return data
 
 
@@ -93,7 +101,15 @@ def decode(data: bytes, file_name: str) -> tuple[Record, Node]:
         raise ValueError("has a time that is impossible")
     if safe_name(record.id) + SUFFIX != file_name:
         raise ValueError("is the record of another id than its name says")
-    return record, make_node(record.id, record.address, record.version, record.weight, record.zone, record.tags, record.workers)
+    return record, make_node(
+        record.id,
+        record.address,
+        record.version,
+        record.weight,
+        record.zone,
+        record.tags,
+        record.workers,
+    )
 
 
 def boot_id() -> str:

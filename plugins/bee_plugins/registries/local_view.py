@@ -36,7 +36,9 @@ class ServiceView:
         complaints: What was warned of already, by file name; shared by all views of a service.
     """
 
-    def __init__(self, root: str, service: str, boot: str, clock: Callable[[], float], complaints: Complaints) -> None:
+    def __init__(
+        self, root: str, service: str, boot: str, clock: Callable[[], float], complaints: Complaints
+    ) -> None:
         self._root = root
         self._service = service
         self._folder = service_folder(root, service)
@@ -64,7 +66,9 @@ class ServiceView:
         try:
             self._nodes = self._scan()
         except OSError as error:
-            raise RegistryError(f"the registry's folder {self._folder} cannot be read: {error.strerror or error}") from error
+            raise RegistryError(
+                f"the registry's folder {self._folder} cannot be read: {error.strerror or error}"
+            ) from error
         took = self._clock() - now
         self._due = now + max(SCAN_SECONDS, _SPARING * took)
         return self._nodes
@@ -83,7 +87,11 @@ class ServiceView:
             check(self._root)
         except FileNotFoundError:
             # Nobody has registered yet, or somebody has removed it. Servers make it anew.
-            self._complaints.say_all({"": f"the registry's folder {self._root} does not exist; waiting for a server of {self._service} to register there"})
+            self._complaints.say_all(
+                {
+                    "": f"the registry's folder {self._root} does not exist; waiting for a server of {self._service} to register there"
+                }
+            )
             return ()
         try:
             check(self._folder)
@@ -108,7 +116,12 @@ class ServiceView:
             else:
                 if node is not None:
                     nodes.append(node)
-        self._complaints.say_all({name: f"{self._folder}/{name} {reason}; it is skipped" for name, reason in problems.items()})
+        self._complaints.say_all(
+            {
+                name: f"{self._folder}/{name} {reason}; it is skipped"
+                for name, reason in problems.items()
+            }
+        )
         nodes.sort(key=lambda node: node.id)
         return tuple(nodes)
 
@@ -120,13 +133,19 @@ class ServiceView:
             return None
         record, node, inode = seen
         if inode is not None:
-            remove_dead(path, inode)  # so that other watchers see it at once, and the folder stays small
+            remove_dead(
+                path, inode
+            )  # so that other watchers see it at once, and the folder stays small
             return None
         if record.in_time(self._clock(), self._boot):
             return node
         # A renewal in progress may be read half, which a second look tells from a lease that has run out.
         seen = self._read(path, name)
-        return node if seen is not None and seen[2] is None and seen[0].in_time(self._clock(), self._boot) else None
+        return (
+            node
+            if seen is not None and seen[2] is None and seen[0].in_time(self._clock(), self._boot)
+            else None
+        )
 
     def _read(self, path: str, name: str) -> tuple[Record, Node, int | None] | None:
         """A record and, where its process is dead, its file's inode. None when it has just gone."""

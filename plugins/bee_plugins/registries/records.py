@@ -47,7 +47,15 @@ def encode_record(node: Node) -> bytes:
     Raises:
         ValueError: It cannot be written as JSON, readers would refuse it, or it is larger than a reader takes. The message is a reason to stand behind "its record".
     """
-    record = Record(address=node.url, version=node.version, weight=node.weight, zone=node.zone, tags=tuple(sorted(node.tags)), workers=node.workers, id=node.id)
+    record = Record(
+        address=node.url,
+        version=node.version,
+        weight=node.weight,
+        zone=node.zone,
+        tags=tuple(sorted(node.tags)),
+        workers=node.workers,
+        id=node.id,
+    )
     data = msgspec.json.encode(record)
     decode_record(data)
     return data
@@ -69,11 +77,27 @@ def decode_record(data: bytes, id_: str = "") -> Node:
         record = _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ValueError(f"is no record: {error}") from None
-    return make_node(record.id or id_, record.address, record.version, record.weight, record.zone, record.tags, record.workers)
+    return make_node(
+        record.id or id_,
+        record.address,
+        record.version,
+        record.weight,
+        record.zone,
+        record.tags,
+        record.workers,
+    )
 
 
 @lru_cache(maxsize=4096)  # the same records are met again and again
-def make_node(id_: str, address: str, version: str | None, weight: float, zone: str | None, tags: tuple[str, ...], workers: int) -> Node:
+def make_node(
+    id_: str,
+    address: str,
+    version: str | None,
+    weight: float,
+    zone: str | None,
+    tags: tuple[str, ...],
+    workers: int,
+) -> Node:
     """A node of values that came from outside.
 
     Raises:

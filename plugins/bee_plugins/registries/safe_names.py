@@ -17,7 +17,9 @@ def safe_name(name: str) -> str:
         text = "%2E" + text[1:]  # hidden files are those in the making, and . and .. are no files
     if len(text) > _LONGEST:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        text = re.sub(r"%.?$", "", text[: _LONGEST - 33]) + "%" + digest  # a lone percent sign: no encoded name looks like this
+        text = (
+            re.sub(r"%.?$", "", text[: _LONGEST - 33]) + "%" + digest
+        )  # a lone percent sign: no encoded name looks like this
     return text or "%"
 
 

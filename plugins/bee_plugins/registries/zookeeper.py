@@ -56,9 +56,13 @@ class ZooKeeperRegistry:
         self._tls = tls_context(options)
         self._asked = max(SHORTEST_SESSION, _BEATS * settings.heartbeat_interval)
         self._prefix = options.prefix
-        self._credentials = None if options.username is None else f"{options.username}:{options.password}"
+        self._credentials = (
+            None if options.username is None else f"{options.username}:{options.password}"
+        )
         # Whoever may write can send calls elsewhere, so that takes the credentials; to read, clients need none.
-        self._acl = OPEN_ACL_UNSAFE if self._credentials is None else [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
+        self._acl = (
+            OPEN_ACL_UNSAFE if self._credentials is None else [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
+        )
         self._keeper = Keeper()
         self._session: Session | None = None
         self._before: list[Session] = []
@@ -98,18 +102,26 @@ class ZooKeeperRegistry:
                 if await self._try(session, path, data, name, node.id):
                     return ZooKeeperLease(kept, self._keeper, session.timeout, name)
         except GONE as error:
-            raise ConnectionError(f"{name} was not registered: the session has expired meanwhile") from error
+            raise ConnectionError(
+                f"{name} was not registered: the session has expired meanwhile"
+            ) from error
         except RegistryError:
             self._keeper.forget(kept)
             raise
-        raise RegistryError(f"{name} cannot be registered: {path} comes and goes all the time; somebody else writes there")
+        raise RegistryError(
+            f"{name} cannot be registered: {path} comes and goes all the time; somebody else writes there"
+        )
 
     async def _try(self, session: Session, path: str, data: bytes, name: str, id_: str) -> bool:
         """One attempt; False where another one is of use."""
         try:
-            await session.request(lambda client: client.create_async(path, data, acl=self._acl, ephemeral=True))
+            await session.request(
+                lambda client: client.create_async(path, data, acl=self._acl, ephemeral=True)
+            )
         except NoNodeError:
-            await session.request(lambda client: client.ensure_path_async(path.rpartition("/")[0], acl=self._acl))
+            await session.request(
+                lambda client: client.ensure_path_async(path.rpartition("/")[0], acl=self._acl)
+            )
             return False
         except NodeExistsError:
             pass
@@ -130,7 +142,9 @@ class ZooKeeperRegistry:
                 await session.request(lambda client: client.delete_async(path, stat.version))
             return False
         if stat.ephemeralOwner == 0:
-            raise RegistryError(f"{name} cannot be registered: {path} is no server's registration but was written to stay; remove it")
+            raise RegistryError(
+                f"{name} cannot be registered: {path} is no server's registration but was written to stay; remove it"
+            )
         raise RegistryError(
             f"{name} cannot be registered: {await self._holder(session, path)} has registered the id {id_!r} and lives; stop it, or give each server an id of its own"
         )
@@ -158,7 +172,12 @@ class ZooKeeperRegistry:
             view = ServiceView(
                 session,
                 folder,
-                Listing(lambda name: f"{folder}/{name}", self._revisions, log, complaints=self._complaints.setdefault(service, Complaints(log))),
+                Listing(
+                    lambda name: f"{folder}/{name}",
+                    self._revisions,
+                    log,
+                    complaints=self._complaints.setdefault(service, Complaints(log)),
+                ),
             )
         finished = False
         try:
@@ -195,7 +214,9 @@ class ZooKeeperRegistry:
             if session is not None:
                 session.end()
                 self._before = [before for before in self._before if not before.closed] + [session]
-            self._session = session = Session(self._servers, self._asked, self._credentials, self._tls)
+            self._session = session = Session(
+                self._servers, self._asked, self._credentials, self._tls
+            )
         await session.until_connected()
         self._own.add(session.id)
         return session

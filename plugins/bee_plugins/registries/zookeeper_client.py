@@ -91,7 +91,13 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         thread.start()
         return thread
 
-    def select(self, rlist: Sequence[Any], wlist: Sequence[Any], xlist: Sequence[Any], timeout: float | None = None) -> tuple[Any, Any, Any]:
+    def select(
+        self,
+        rlist: Sequence[Any],
+        wlist: Sequence[Any],
+        xlist: Sequence[Any],
+        timeout: float | None = None,
+    ) -> tuple[Any, Any, Any]:
         """Which can be read and written. What TLS has decrypted already is readable, though the system does not know: several replies may come in one record."""
         if self._tls is not None:
             pending = [sock for sock in rlist if sock in self._sockets and sock.pending()]
@@ -107,7 +113,11 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         for sock in wlist:
             poll.register(sock, select.POLLOUT)
         found = {fd for fd, _ in poll.poll(None if timeout is None else ceil(timeout * 1000))}
-        return [sock for sock in rlist if sock.fileno() in found], [sock for sock in wlist if sock.fileno() in found], []
+        return (
+            [sock for sock in rlist if sock.fileno() in found],
+            [sock for sock in wlist if sock.fileno() in found],
+            [],
+        )
 
     def create_socket_pair(self) -> tuple[socket.socket, socket.socket]:
         """The pipe by which requests wake kazoo's thread. The writing end belongs to an event loop, so it never blocks."""
@@ -116,7 +126,13 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         self._pair = ends
         return ends
 
-    def create_connection(self, address: tuple[str, int], hostname: str | None = None, timeout: float | None = None, **_: Any) -> socket.socket:
+    def create_connection(
+        self,
+        address: tuple[str, int],
+        hostname: str | None = None,
+        timeout: float | None = None,
+        **_: Any,
+    ) -> socket.socket:
         """A connection to one server, within :data:`SERVER_SECONDS`.
 
         Raises:
@@ -133,7 +149,9 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
             sock.connect(address)
             if self._tls is not None:
                 # Remembered before the handshake, for the same reason.
-                sock = self._tls.wrap_socket(sock, server_hostname=hostname or address[0], do_handshake_on_connect=False)
+                sock = self._tls.wrap_socket(
+                    sock, server_hostname=hostname or address[0], do_handshake_on_connect=False
+                )
                 self._sockets = [sock]
                 sock.do_handshake()
         except BaseException:
@@ -159,7 +177,9 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 class _Connection(ConnectionHandler):  # type: ignore[misc]
     """kazoo's connection, which says what happens to it."""
 
-    def __init__(self, client: KazooClient, retry: KazooRetry, logger: Any, listener: Listener) -> None:
+    def __init__(
+        self, client: KazooClient, retry: KazooRetry, logger: Any, listener: Listener
+    ) -> None:
         super().__init__(client, retry, logger=logger)
         self._listener = listener
         self._failures: dict[str, str] = {}
@@ -182,7 +202,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             return super()._connect_loop(retry)
         except ForceRetryError as error:
             if self._failures or "resolved" in str(error):
-                reasons = "; ".join(f"{server}: {reason}" for server, reason in self._failures.items())
+                reasons = "; ".join(
+                    f"{server}: {reason}" for server, reason in self._failures.items()
+                )
                 self._listener.on_unreachable(reasons or "none of the names can be resolved")
             raise
 
@@ -199,7 +221,9 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         except SessionExpiredError:
             raise
         except Exception as error:
-            self._failures[f"{hostip}:{port}"] = str(error).removeprefix("socket connection error: ") or type(error).__name__
+            self._failures[f"{hostip}:{port}"] = (
+                str(error).removeprefix("socket connection error: ") or type(error).__name__
+            )
             self._refusal = error
             raise
         self._refusal = None
@@ -219,11 +243,19 @@ class _Log(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic since Py
         if level >= logging.INFO:
             super().log(logging.DEBUG, msg, *args, **kwargs)
 
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
         return msg, kwargs
 
 
-def make_client(servers: Sequence[Address], timeout: float, handler: Handler, credentials: str | None, listener: Listener) -> KazooClient:
+def make_client(
+    servers: Sequence[Address],
+    timeout: float,
+    handler: Handler,
+    credentials: str | None,
+    listener: Listener,
+) -> KazooClient:
     """A client that is not yet started.
 
     Args:
@@ -234,9 +266,16 @@ def make_client(servers: Sequence[Address], timeout: float, handler: Handler, cr
         listener: Is told what happens to the session.
     """
     logger = _Log(log, {})
-    retry = KazooRetry(max_tries=-1, delay=_RETRY_FIRST, max_delay=_RETRY_CAP, sleep_func=handler.sleep_func)
+    retry = KazooRetry(
+        max_tries=-1, delay=_RETRY_FIRST, max_delay=_RETRY_CAP, sleep_func=handler.sleep_func
+    )
     client = KazooClient(
-        hosts=",".join(f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}" for server in servers),
+        hosts=",".join(
+            f"[{server.host}]:{server.port}"
+            if ":" in server.host
+            else f"{server.host}:{server.port}"
+            for server in servers
+        ),
         timeout=timeout,
         handler=handler,
         connection_retry=retry,
@@ -257,7 +296,9 @@ def make_client(servers: Sequence[Address], timeout: float, handler: Handler, cr
 
 
 _living: WeakSet[Handler] = WeakSet()
-_inherited: list[object] = []  # kept in a forked child, so that no destructor of the parent's runs there
+_inherited: list[
+    object
+] = []  # kept in a forked child, so that no destructor of the parent's runs there
 
 
 def _in_child() -> None:

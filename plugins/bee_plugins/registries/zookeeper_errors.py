@@ -25,7 +25,14 @@ GONE = (SessionExpiredError, UnknownSessionError)
 """The session is over, and all that it owned."""
 
 _ANSWERS = (BadVersionError, NoNodeError, NodeExistsError, TimeoutError)
-_OUT_OF_REACH = (ConnectionLoss, NewConfigNoQuorumError, OperationTimeoutError, RequestTimeoutError, SessionMovedError, ThrottledOpError)
+_OUT_OF_REACH = (
+    ConnectionLoss,
+    NewConfigNoQuorumError,
+    OperationTimeoutError,
+    RequestTimeoutError,
+    SessionMovedError,
+    ThrottledOpError,
+)
 _REFUSED = (AuthFailedError, NoAuthError, SessionClosedRequireSaslError)
 _ADVICE = "username and password in bee.rpc.registry.options"
 
@@ -58,4 +65,6 @@ def why_ended(error: BaseException | None, servers: str) -> Exception:
         return RegistryError(f"the session with ZooKeeper at {servers} was closed")
     if isinstance(error, _REFUSED):
         return RegistryError(f"ZooKeeper at {servers} refuses the credentials; correct {_ADVICE}")
-    return ConnectionError(f"the session with ZooKeeper at {servers} broke off: {type(error).__name__}: {error}")
+    return ConnectionError(
+        f"the session with ZooKeeper at {servers} broke off: {type(error).__name__}: {error}"
+    )

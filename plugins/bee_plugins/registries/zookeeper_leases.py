@@ -111,7 +111,9 @@ class Keeper:
                 now = time.monotonic()
                 overdue = [kept for kept in self._kept.values() if kept.due <= now]
                 if not overdue:
-                    self._news.wait(min((kept.due for kept in self._kept.values()), default=now + 3600) - now)
+                    self._news.wait(
+                        min((kept.due for kept in self._kept.values()), default=now + 3600) - now
+                    )
                     continue
             left = [kept for kept in overdue if not _remove(kept)]
             for kept in overdue:
@@ -200,7 +202,9 @@ class ZooKeeperLease:
         with contextlib.suppress(BadVersionError, NoNodeError, *GONE):
             stat = await self._exists()
             if stat is not None and stat.ephemeralOwner == self._kept.session_id:
-                await self._request(lambda client: client.delete_async(self._kept.path, stat.version))
+                await self._request(
+                    lambda client: client.delete_async(self._kept.path, stat.version)
+                )
         self._keeper.forget(self._kept)
 
     async def _exists(self) -> Any:

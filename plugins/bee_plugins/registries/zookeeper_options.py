@@ -29,11 +29,17 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff]")
 def _usable_prefix(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
     parts = value.split("/")
     if parts[0] or len(parts) < 2 or not all(parts[1:]):
-        raise ValueError(f"{attribute.name} must look like /bee/rpc: a slash before each part, none at the end; not {value!r}")
+        raise ValueError(
+            f"{attribute.name} must look like /bee/rpc: a slash before each part, none at the end; not {value!r}"
+        )
     if _FORBIDDEN.search(value) or not {".", ".."}.isdisjoint(parts):
-        raise ValueError(f"{attribute.name} has a part or a character that ZooKeeper takes for no name: {value!r}")
+        raise ValueError(
+            f"{attribute.name} has a part or a character that ZooKeeper takes for no name: {value!r}"
+        )
     if parts[1] == "zookeeper":
-        raise ValueError(f"{attribute.name} must not begin with /zookeeper, which belongs to ZooKeeper itself")
+        raise ValueError(
+            f"{attribute.name} must not begin with /zookeeper, which belongs to ZooKeeper itself"
+        )
 
 
 @attrs.frozen
@@ -69,7 +75,9 @@ class ZooKeeperOptions:
         if self.username is not None and (not self.username or ":" in self.username):
             raise ValueError("username must not be empty and must not have a colon in it")
         if not self.tls and (self.ca or self.cert or self.key):
-            raise ValueError("ca, cert and key are for TLS; set tls: true, with the address of the server's secureClientPort")
+            raise ValueError(
+                "ca, cert and key are for TLS; set tls: true, with the address of the server's secureClientPort"
+            )
         if self.key and not self.cert:
             raise ValueError("key is the key of a certificate; state cert as well")
 
@@ -85,7 +93,9 @@ def tls_context(options: ZooKeeperOptions) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=options.ca)
     except OSError as error:  # SSLError is one
-        raise OptionError("ca", f"ca is {options.ca!r}, which cannot be used: {reason_of(error)}") from error
+        raise OptionError(
+            "ca", f"ca is {options.ca!r}, which cannot be used: {reason_of(error)}"
+        ) from error
     if options.cert:
         load_client_certificate(context, options.cert, options.key)
     return context
@@ -105,13 +115,23 @@ def _address(text: str, port: int) -> Address:
     scheme = _SCHEME.match(text)
     rest = text[scheme.end() :] if scheme else text
     if scheme is not None and scheme[1].lower() not in _SCHEMES:
-        raise ValueError(f"address {text!r}: ZooKeeper's addresses are host:port; for TLS set tls: true in the options")
+        raise ValueError(
+            f"address {text!r}: ZooKeeper's addresses are host:port; for TLS set tls: true in the options"
+        )
     if "@" in rest:
-        raise ValueError("address: it holds no user and no password; state username and password in the options")
+        raise ValueError(
+            "address: it holds no user and no password; state username and password in the options"
+        )
     rest, slash, path = rest.partition("/")
     if path:
-        raise ValueError(f"address {text!r}: a path does not belong to an address; state it as the option prefix: {slash}{path}")
-    with_port = rest if re.search(r":[^:\]]*$", rest) and (not rest.startswith("[") or "]:" in rest) else f"{rest}:{port}"
+        raise ValueError(
+            f"address {text!r}: a path does not belong to an address; state it as the option prefix: {slash}{path}"
+        )
+    with_port = (
+        rest
+        if re.search(r":[^:\]]*$", rest) and (not rest.startswith("[") or "]:" in rest)
+        else f"{rest}:{port}"
+    )
     try:
         address = parse(with_port)
     except ValueError as error:

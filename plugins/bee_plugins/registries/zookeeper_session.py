@@ -59,7 +59,13 @@ class Session:
         lost_at: The loop's time at which the connection was lost last, or at which there was none yet.
     """
 
-    def __init__(self, servers: Sequence[Address], timeout: float, credentials: str | None, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Address],
+        timeout: float,
+        credentials: str | None,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._names = ", ".join(f"{server.host}:{server.port}" for server in servers)
         self._handler = Handler(tls)
@@ -112,7 +118,9 @@ class Session:
 
     def out_of_reach(self) -> OSError:
         """The error that says so, and why."""
-        return ConnectionError(f"no connection to ZooKeeper at {self._names} ({self._reason or 'no answer yet'})")
+        return ConnectionError(
+            f"no connection to ZooKeeper at {self._names} ({self._reason or 'no answer yet'})"
+        )
 
     async def change(self, seconds: float) -> bool:
         """Wait until the connection has come or gone, or an attempt has failed; False when that took too long."""
@@ -169,7 +177,9 @@ class Session:
             self._farewell = self._loop.create_future()
             if not self.connected:
                 self._handler.abort()
-            self._closing = Thread(target=self._stop_client, name="bee-zookeeper-closing", daemon=True)
+            self._closing = Thread(
+                target=self._stop_client, name="bee-zookeeper-closing", daemon=True
+            )
             self._closing.start()
 
     @property
@@ -269,7 +279,9 @@ class Session:
 
     def _too_late(self, answered: asyncio.Future[Any], patience: float) -> None:
         if not answered.done():
-            answered.set_result(TimeoutError(f"ZooKeeper at {self._names} has not answered within {patience:g} s"))
+            answered.set_result(
+                TimeoutError(f"ZooKeeper at {self._names} has not answered within {patience:g} s")
+            )
 
     def _fired(self, path: str) -> None:
         for subscriber in tuple(self._subscribers):

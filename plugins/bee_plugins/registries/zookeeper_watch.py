@@ -100,7 +100,9 @@ class ServiceView:
         while not session.connected:
             session.check()
             grace = session.timeout * GRACE_SHARE
-            if not await session.change(session.lost_at + grace - asyncio.get_running_loop().time()):
+            if not await session.change(
+                session.lost_at + grace - asyncio.get_running_loop().time()
+            ):
                 raise session.out_of_reach()
 
     async def _list(self) -> None:
@@ -108,12 +110,25 @@ class ServiceView:
         self._to_list = False
         try:
             try:
-                names.update(await self.session.request(lambda client: client.get_children_async(self._path, watch=self.session.on_event)))
+                names.update(
+                    await self.session.request(
+                        lambda client: client.get_children_async(
+                            self._path, watch=self.session.on_event
+                        )
+                    )
+                )
             except NoNodeError:
                 # Nobody has registered yet, or an administrator has removed it: there is a watch for its coming as well.
-                if await self.session.request(lambda client: client.exists_async(self._path, watch=self.session.on_event)) is not None:
+                if (
+                    await self.session.request(
+                        lambda client: client.exists_async(self._path, watch=self.session.on_event)
+                    )
+                    is not None
+                ):
                     self._to_list = True
-        except BaseException:  # also where it was given up between the two: the next look is the first
+        except (
+            BaseException
+        ):  # also where it was given up between the two: the next look is the first
             self._to_list = True
             raise
         for name in self._names - names:
@@ -125,7 +140,9 @@ class ServiceView:
     async def _read(self) -> None:
         while self._to_read:
             some = list(islice(self._to_read, WINDOW))
-            self._to_read.difference_update(some)  # before, since a watch may fire as soon as the answer is there
+            self._to_read.difference_update(
+                some
+            )  # before, since a watch may fire as soon as the answer is there
             try:
                 answers = await asyncio.gather(*map(self._get, some), return_exceptions=True)
                 for name, answer in zip(some, answers, strict=True):
@@ -147,4 +164,6 @@ class ServiceView:
             self.listing.put(name, answer[0] or b"")
 
     async def _get(self, name: str) -> Any:
-        return await self.session.request(lambda client: client.get_async(f"{self._path}/{name}", watch=self.session.on_event))
+        return await self.session.request(
+            lambda client: client.get_async(f"{self._path}/{name}", watch=self.session.on_event)
+        )

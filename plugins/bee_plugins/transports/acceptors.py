@@ -18,7 +18,9 @@ class SocketAcceptor:
         cleanup: Called once after the door is closed.
     """
 
-    def __init__(self, server: asyncio.AbstractServer, url: str, cleanup: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, server: asyncio.AbstractServer, url: str, cleanup: Callable[[], None] | None = None
+    ) -> None:
         self.url = url
         self._server = server
         self._cleanup = cleanup

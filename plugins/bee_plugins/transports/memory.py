@@ -70,13 +70,20 @@ class MemoryTransport(StreamTransport):
         sock.setblocking(False)
         await asyncio.get_running_loop().create_connection(factory, sock=sock)
 
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> MemoryAcceptor:
+    async def accept(
+        self,
+        url: str,
+        factory: Callable[[], asyncio.Protocol],
+        backlog: int,
+        sock: socket.socket | None = None,
+    ) -> MemoryAcceptor:
         """See :meth:`StreamTransport.accept`. Nothing queues up, and no other process gets in."""
         acceptor = MemoryAcceptor(parse(url).url, factory)
         with _lock:
             if acceptor.url in _doors:
-                msg = f"cannot listen on {acceptor.url}: another server of this process has that name"
-                raise OSError(msg)
+                raise OSError(
+                    f"cannot listen on {acceptor.url}: another server of this process has that name"
+                )
             _doors[acceptor.url] = acceptor
         return acceptor
 
@@ -85,8 +92,7 @@ def _door(url: str) -> MemoryAcceptor:
     url = parse(url).url
     door = _doors.get(url)
     if door is None:
-        msg = f"no server of this process listens on {url}"
-        raise ConnectionRefusedError(msg)
+        raise ConnectionRefusedError(f"no server of this process listens on {url}")
     return door
 
 

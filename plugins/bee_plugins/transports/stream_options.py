@@ -25,4 +25,6 @@ class StreamOptions:
     @busy_poll.validator
     def _check(self, attribute: object, value: float) -> None:
         if not 0 <= value <= LONGEST:
-            raise ValueError(f"busy_poll is {value:g} s; write 0 for none, or a window of at most {LONGEST:g} s, which is spent on looking and not sleeping")
+            raise ValueError(
+                f"busy_poll is {value:g} s; write 0 for none, or a window of at most {LONGEST:g} s, which is spent on looking and not sleeping"
+            )

@@ -62,7 +62,9 @@ class TcpTransport(StreamTransport):
     async def connect(self, url: str, factory: Callable[[], asyncio.Protocol], **tls: Any) -> None:
         """Connect on the running loop, with what else the loop's ``create_connection`` is to be told."""
         address = parse(url)
-        transport, _ = await asyncio.get_running_loop().create_connection(factory, address.host, address.port or 0, **tls)
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            factory, address.host, address.port or 0, **tls
+        )
         sock = transport.get_extra_info("socket")
         try:
             refuse_itself(sock)
@@ -79,7 +81,13 @@ class TcpTransport(StreamTransport):
         except OSError as error:
             raise _explained(error, url) from error
 
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> Acceptor:
+    async def accept(
+        self,
+        url: str,
+        factory: Callable[[], asyncio.Protocol],
+        backlog: int,
+        sock: socket.socket | None = None,
+    ) -> Acceptor:
         """See :meth:`StreamTransport.accept`."""
         sock = sock or self.bind(url, backlog)
         server = await asyncio.get_running_loop().create_server(factory, sock=sock, backlog=backlog)
@@ -117,8 +125,7 @@ def resolve(host: str, port: int, timeout: float) -> list[Any]:
     try:
         answer = answers.get(timeout=timeout)
     except Empty:
-        msg = f"the name {host} was not resolved in time"
-        raise TimeoutError(msg) from None
+        raise TimeoutError(f"the name {host} was not resolved in time") from None
     if isinstance(answer, OSError):
         raise answer
     return answer
@@ -142,7 +149,9 @@ def _left(until: float) -> float:
 
 
 def _bound(host: str, port: int, backlog: int) -> socket.socket:
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, kind, proto, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
     sock = socket.socket(family, kind, proto)
     try:
         # A restarted server gets its port back at once; two servers on one port are still refused.
@@ -162,7 +171,10 @@ def _explained(error: OSError, url: str) -> OSError:
         errno.EADDRNOTAVAIL: "this machine has no such address; bind to 127.0.0.1, 0.0.0.0 or an address of its own",
         errno.EACCES: "this user may not bind to that port; ports below 1024 need a privilege",
     }
-    return OSError(error.errno, f"cannot listen on {url}: {reasons.get(error.errno or 0, error.strerror or str(error))}")
+    return OSError(
+        error.errno,
+        f"cannot listen on {url}: {reasons.get(error.errno or 0, error.strerror or str(error))}",
+    )
 
 
 @hookimpl

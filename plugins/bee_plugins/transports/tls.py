@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from bee_core.addresses import parse
 from bee_core.hookspecs import OptionError, hookimpl
 from bee_plugins.transports.tcp import TcpTransport
-from bee_plugins.transports.tls_contexts import NO_CERTIFICATE, ReloadedContext, check_files, client_context, server_context
+from bee_plugins.transports.tls_contexts import (
+    NO_CERTIFICATE,
+    ReloadedContext,
+    check_files,
+    client_context,
+    server_context,
+)
 from bee_plugins.transports.tls_errors import explained, turned_away
 from bee_plugins.transports.tls_listener import SHUTDOWN, TlsAcceptor, TlsListener
 from bee_plugins.transports.tls_options import TlsOptions
@@ -49,7 +55,9 @@ class TlsTransport(TcpTransport):
         self._client = ReloadedContext(options, client_context)
         self._server = ReloadedContext(options, server_context)
         if not options.verify:
-            log.warning("verify is off: clients take any certificate of any server, so anybody in between can read and change what they send")
+            log.warning(
+                "verify is off: clients take any certificate of any server, so anybody in between can read and change what they send"
+            )
 
     def _name(self, url: str) -> str:
         return self._options.server_hostname or parse(url).host
@@ -73,7 +81,13 @@ class TlsTransport(TcpTransport):
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
         """See :meth:`StreamTransport.dial_async`."""
         try:
-            await self.connect(url, factory, ssl=self._client.current(), server_hostname=self._name(url), **SHUTDOWN)
+            await self.connect(
+                url,
+                factory,
+                ssl=self._client.current(),
+                server_hostname=self._name(url),
+                **SHUTDOWN,
+            )
         except ssl.SSLError as error:
             raise explained(error) from error
 
@@ -121,7 +135,14 @@ class TlsTransport(TcpTransport):
         except ValueError as error:
             raise OSError(f"cannot listen on {url}: {error}") from None
         sock = sock or self.bind(url, backlog)
-        return TlsAcceptor(sock, self.url_of(url, sock), factory, self._server, seconds=handshake_timeout, most=most_handshakes)
+        return TlsAcceptor(
+            sock,
+            self.url_of(url, sock),
+            factory,
+            self._server,
+            seconds=handshake_timeout,
+            most=most_handshakes,
+        )
 
 
 @hookimpl

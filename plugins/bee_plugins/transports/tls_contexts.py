@@ -55,7 +55,10 @@ class ReloadedContext:
             try:
                 context = self._make(self._options)
             except ValueError as error:
-                log.warning("the certificate files have changed and cannot be used, so those read before stay in use: %s", error)
+                log.warning(
+                    "the certificate files have changed and cannot be used, so those read before stay in use: %s",
+                    error,
+                )
             else:
                 log.info("the certificate files have changed: new connections use the new ones")
         self._context, self._stamps = context, stamps
@@ -78,7 +81,10 @@ def check_files(options: TlsOptions) -> None:
     """
     for name in ("key", "key_password"):
         if getattr(options, name) is not None and options.cert is None:
-            raise OptionError(name, f"{name} is stated without cert; state the certificate that it belongs to, or remove it")
+            raise OptionError(
+                name,
+                f"{name} is stated without cert; state the certificate that it belongs to, or remove it",
+            )
     for name in ("cert", "key", "ca"):
         path = getattr(options, name)
         try:
@@ -136,7 +142,9 @@ def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
         try:
             context.load_verify_locations(options.ca)
         except OSError as error:
-            raise OptionError("ca", f"{options.ca} has no certificates in PEM form: {_words(error)}") from None
+            raise OptionError(
+                "ca", f"{options.ca} has no certificates in PEM form: {_words(error)}"
+            ) from None
 
 
 def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
@@ -146,24 +154,38 @@ def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
     def password() -> str:
         # Called for an encrypted key only. Without this OpenSSL would ask whoever sits at the terminal.
         if options.key_password is None:
-            raise OptionError("key_password", f"{key} is encrypted; state its password, such as ${{BEE_TLS_KEY_PASSWORD}}")
+            raise OptionError(
+                "key_password",
+                f"{key} is encrypted; state its password, such as ${{BEE_TLS_KEY_PASSWORD}}",
+            )
         return options.key_password
 
     try:
         context.load_cert_chain(cert, options.key, password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise OptionError("key", f"{key} does not belong to the certificate in {cert}") from None
-        if options.key_password is not None and error.reason in {"BAD_DECRYPT", "BAD_PASSWORD_READ", None}:
+            raise OptionError(
+                "key", f"{key} does not belong to the certificate in {cert}"
+            ) from None
+        if options.key_password is not None and error.reason in {
+            "BAD_DECRYPT",
+            "BAD_PASSWORD_READ",
+            None,
+        }:
             raise OptionError("key_password", f"it does not open {key}") from None
-        raise OptionError("cert", f"{cert} and {key} are not a certificate and its private key in PEM form: {_words(error)}") from None
+        raise OptionError(
+            "cert",
+            f"{cert} and {key} are not a certificate and its private key in PEM form: {_words(error)}",
+        ) from None
     except OSError as error:
         raise OptionError("cert", f"{cert} or {key} cannot be read: {_words(error)}") from None
 
 
 def _words(error: OSError) -> str:
     reason = getattr(error, "reason", None)
-    return str(reason).lower().replace("_", " ") if reason else (error.strerror or str(error)).lower()
+    return (
+        str(reason).lower().replace("_", " ") if reason else (error.strerror or str(error)).lower()
+    )
 
 
 class _ServerObject(ssl.SSLObject):
@@ -185,7 +207,9 @@ class _ServerObject(ssl.SSLObject):
 class _ServerContext(ssl.SSLContext):
     sslobject_class = _ServerObject
 
-    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *arguments: Any, **keywords: Any) -> ssl.SSLObject:
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *arguments: Any, **keywords: Any
+    ) -> ssl.SSLObject:
         """As the base class does, for :class:`_ServerObject`."""
         made: Any = super().wrap_bio(incoming, outgoing, *arguments, **keywords)
         made.outgoing = outgoing

@@ -6,7 +6,16 @@ import ssl
 
 from bee_core.failures import HandshakeError
 
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "BAD_RECORD_TYPE"})
+_NOT_TLS = frozenset(
+    {
+        "WRONG_VERSION_NUMBER",
+        "UNKNOWN_PROTOCOL",
+        "HTTP_REQUEST",
+        "RECORD_LAYER_FAILURE",
+        "PACKET_LENGTH_TOO_LONG",
+        "BAD_RECORD_TYPE",
+    }
+)
 _EXPIRED, _NOT_YET_VALID, _HOSTNAME, _IP_ADDRESS = 10, 9, 62, 64
 _UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
 _OF_OUR_CERTIFICATE = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR")
@@ -16,13 +25,17 @@ def explained(error: Exception) -> Exception:
     """An error of the ssl module as a :class:`~bee_core.failures.HandshakeError` where it tells that the handshake failed for good; any other error as it is."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return HandshakeError(_of_verification(error))
-    if not isinstance(error, ssl.SSLError) or isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+    if not isinstance(error, ssl.SSLError) or isinstance(
+        error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+    ):
         return error
     reason = error.reason or ""
     if "ALERT" in reason:
         return _of_alert(reason)
     if reason in _NOT_TLS:
-        return HandshakeError("the server does not speak TLS there; write tcp:// in the address, or let the server listen on tls://")
+        return HandshakeError(
+            "the server does not speak TLS there; write tcp:// in the address, or let the server listen on tls://"
+        )
     return HandshakeError(f"the TLS handshake failed: {_words(reason) or error}")
 
 
@@ -40,13 +53,19 @@ def _of_alert(reason: str) -> HandshakeError:
     words = _words(reason.partition("ALERT_")[2])
     if any(part in reason for part in _OF_OUR_CERTIFICATE):
         advice = "it must come from an authority that the server knows, and be valid; state cert and key in the options of the transport tls"
-        return HandshakeError(f"the server does not accept this client's certificate ({words}): {advice}", rejected=True)
+        return HandshakeError(
+            f"the server does not accept this client's certificate ({words}): {advice}",
+            rejected=True,
+        )
     if "HANDSHAKE_FAILURE" in reason:
         return HandshakeError(
-            "the server refused the TLS handshake; where it asks for a certificate, state cert and key in the options of the transport tls", rejected=True
+            "the server refused the TLS handshake; where it asks for a certificate, state cert and key in the options of the transport tls",
+            rejected=True,
         )
     if "PROTOCOL_VERSION" in reason:
-        return HandshakeError("the server speaks no version of TLS that this client takes; compare min_version on both sides")
+        return HandshakeError(
+            "the server speaks no version of TLS that this client takes; compare min_version on both sides"
+        )
     return HandshakeError(f"the server ended the TLS handshake: {words}")
 
 

@@ -45,7 +45,16 @@ class TlsAcceptor:
         most: Handshakes at a time. One more is closed, which costs a flood of silent peers no more than that many places.
     """
 
-    def __init__(self, sock: socket.socket, url: str, factory: Callable[[], asyncio.Protocol], contexts: ReloadedContext, *, seconds: float, most: int) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        url: str,
+        factory: Callable[[], asyncio.Protocol],
+        contexts: ReloadedContext,
+        *,
+        seconds: float,
+        most: int,
+    ) -> None:
         self.url = url
         self._sock = sock
         self._factory = factory
@@ -87,10 +96,17 @@ class TlsAcceptor:
                 # The listening socket stays readable, so without a rest the loop would do nothing else.
                 log.warning("no connection can be accepted on %s: %s", self.url, error.strerror)
                 self._loop.remove_reader(self._sock.fileno())
-                self._resting = self._loop.call_later(1.0, self._loop.add_reader, self._sock.fileno(), self._accept)
+                self._resting = self._loop.call_later(
+                    1.0, self._loop.add_reader, self._sock.fileno(), self._accept
+                )
                 return
             if len(self._handshakes) >= self._most:
-                log.debug("%d handshakes are under way on %s, so %s is turned away", self._most, self.url, address)
+                log.debug(
+                    "%d handshakes are under way on %s, so %s is turned away",
+                    self._most,
+                    self.url,
+                    address,
+                )
                 sock.close()
                 continue
             task = self._loop.create_task(self._shake_hands(sock, address))
@@ -105,17 +121,30 @@ class TlsAcceptor:
             try:
                 await self._connect(sock)
             except ssl.SSLError as error:
-                log.info("the TLS handshake with %s failed: %s", address, (error.reason or str(error)).lower().replace("_", " "))
+                log.info(
+                    "the TLS handshake with %s failed: %s",
+                    address,
+                    (error.reason or str(error)).lower().replace("_", " "),
+                )
                 alert: bytes | None = getattr(error, "alert", None)
                 if alert is not None:
                     await self._tell(spare, alert or refusal("protocol_error", _PLAIN))
-            except (OSError, ValueError) as error:  # it went away, or took too long; or the very first certificate cannot be read
+            except (
+                OSError,
+                ValueError,
+            ) as error:  # it went away, or took too long; or the very first certificate cannot be read
                 log.debug("no TLS connection with %s: %s", address, error)
 
     async def _connect(self, sock: socket.socket) -> None:
         connect: Any = self._loop.connect_accepted_socket
         try:
-            await connect(self._factory, sock, ssl=self._contexts.current(), ssl_handshake_timeout=self._seconds, **SHUTDOWN)
+            await connect(
+                self._factory,
+                sock,
+                ssl=self._contexts.current(),
+                ssl_handshake_timeout=self._seconds,
+                **SHUTDOWN,
+            )
         except BaseException:
             sock.close()
             raise
@@ -140,12 +169,19 @@ class TlsListener(StreamListener):
         super().__init__(endpoint, settings)
         self.acceptor: TlsAcceptor | None = None
 
-    async def open(self, transport: StreamTransport, url: str, sock: socket.socket | None = None) -> None:
+    async def open(
+        self, transport: StreamTransport, url: str, sock: socket.socket | None = None
+    ) -> None:
         """Begin to accept, with this listener's bounds for handshakes."""
         settings = self.settings
         accept: Any = transport.accept
         self.acceptor = await accept(
-            url, self.connection, settings.backlog, sock, handshake_timeout=settings.read_timeout, most_handshakes=settings.max_connections
+            url,
+            self.connection,
+            settings.backlog,
+            sock,
+            handshake_timeout=settings.read_timeout,
+            most_handshakes=settings.max_connections,
         )
         self._opened(self.acceptor)
 

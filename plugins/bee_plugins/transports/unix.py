@@ -57,7 +57,9 @@ class UnixTransport(StreamTransport):
             sock.listen(backlog)
         except OSError as error:
             sock.close()
-            raise OSError(error.errno, f"cannot listen on {url}: {(error.strerror or str(error)).lower()}") from error
+            raise OSError(
+                error.errno, f"cannot listen on {url}: {(error.strerror or str(error)).lower()}"
+            ) from error
         self._inodes[sock] = _inode(path)
         return sock
 
@@ -68,21 +70,35 @@ class UnixTransport(StreamTransport):
         if inode is not None:
             _remove_own(path, inode)
 
-    async def accept(self, url: str, factory: Callable[[], asyncio.Protocol], backlog: int, sock: socket.socket | None = None) -> SocketAcceptor:
+    async def accept(
+        self,
+        url: str,
+        factory: Callable[[], asyncio.Protocol],
+        backlog: int,
+        sock: socket.socket | None = None,
+    ) -> SocketAcceptor:
         """See :meth:`StreamTransport.accept`."""
         path = parse(url).path
         own = sock is None
         sock = sock or self.bind(url, backlog)
         inode = self._inodes.get(sock)
         server = await _serve(factory, sock, backlog)
-        return SocketAcceptor(server, f"unix://{path}", (lambda: _remove_own(path, inode)) if own and inode is not None else None)
+        return SocketAcceptor(
+            server,
+            f"unix://{path}",
+            (lambda: _remove_own(path, inode)) if own and inode is not None else None,
+        )
 
 
-async def _serve(factory: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int) -> asyncio.AbstractServer:
+async def _serve(
+    factory: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int
+) -> asyncio.AbstractServer:
     """Serve on the socket. Loops of Python 3.13 remove the file when they close their copy, which other processes still need; we do that ourselves."""
     create: Any = asyncio.get_running_loop().create_unix_server
     try:
-        server: asyncio.AbstractServer = await create(factory, sock=sock, backlog=backlog, cleanup_socket=False)
+        server: asyncio.AbstractServer = await create(
+            factory, sock=sock, backlog=backlog, cleanup_socket=False
+        )
     except TypeError:  # an older loop, which removes nothing
         server = await create(factory, sock=sock, backlog=backlog)
     return server
