@@ -502,7 +502,7 @@ def test_a_node_that_leaves_is_let_go_of_once_its_calls_have_ended(waiter):
             bee_core.future(calc.release).result(PATIENCE)
             assert held.result(PATIENCE) == 1
             assert bee_core.future(calc.hold, 2).result(PATIENCE) == 2
-            while first._listeners[0].connections:
+            while first.listeners[0].connections:
                 assert time.monotonic() < until, (
                     "the connection to the node that left is still open"
                 )

@@ -120,7 +120,7 @@ def _of_doors(config: Config) -> Iterator[Finding]:
     """What else the transports want of a server that is to listen. Called once each of them can be made."""
     from ..errors import ConfigError
     from ..plugin_hub import PluginHub
-    from ..server.doors import make_transports
+    from ..server.transports import make_transports
 
     if config.server is not None:
         try:

@@ -6,47 +6,49 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..marks import IDEMPOTENT, NONBLOCKING
+import attrs
+
+from ..marks import NONBLOCKING
 from ..signatures import Signature, interface_methods, public_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..interfaces import MethodCodec
     from ..signatures import InterfaceMethod
 
 HandlerKind = Literal["async", "nonblocking", "threaded"]
-"""How a handler is run: as a task on the loop, by a plain call on the loop, or on a thread of the service."""
+"""How a handler is run: as a task on the loop, by a plain call on the loop, or on a thread."""
 
 
+@attrs.frozen(eq=False, repr=False)
 class Handler:
-    """One method of a service. Treat as immutable.
+    """One method of a service.
 
     Attributes:
         name: ``add`` or ``Stats.mean``.
         function: What is called, bound to its object.
-        kind: ``async`` for ``async def``, ``nonblocking`` for a ``def`` with that mark, ``threaded`` for any other ``def``.
+        kind: ``async`` for ``async def``, ``nonblocking`` for a ``def`` with that mark, ``threaded``
+            for any other ``def``.
         signature: What arguments are decoded to and the result is checked against.
-        idempotent: Whether it is marked ``@bee_core.idempotent``.
     """
 
-    __slots__ = ("function", "idempotent", "kind", "name", "signature")
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        kind: HandlerKind,
-        signature: Signature,
-        idempotent: bool,
-    ) -> None:
-        self.name = name
-        self.function = function
-        self.kind: HandlerKind = kind
-        self.signature = signature
-        self.idempotent = idempotent
+    name: str
+    function: Callable[..., Any]
+    kind: HandlerKind
+    signature: Signature
 
     def __repr__(self) -> str:
         return f"Handler({self.signature}, {self.kind})"
+
+
+@attrs.frozen(eq=False)
+class BoundHandler:
+    """What a handler is to a peer: ``function`` and ``kind``, and the ``codec`` of its bodies."""
+
+    function: Callable[..., Any]
+    kind: HandlerKind
+    codec: MethodCodec
 
 
 def collect(
@@ -54,24 +56,29 @@ def collect(
 ) -> dict[str, Handler]:
     """The handlers that an object or a function makes, by method name.
 
-    Of an object, the public methods that its class and its bases define; never names with an underscore, properties (which are not evaluated), attributes, or
-    nested classes. Of a function or another callable, itself.
+    An object gives the public methods that its class and its bases define. Names with an
+    underscore, properties (they are not evaluated), attributes and nested classes are left out.
+    A function or another callable gives itself.
 
     Args:
         target: An instance, or a callable.
-        name: An object's methods become ``<name>.<method>`` instead of bare ones; a function is exposed under it instead of its own name.
-        interface: Expose only what this class declares, with its hints instead of the target's. What it nests under a name is looked up in the target's attribute of
-            that name, and left out where there is none: it may be added as an object of its own.
+        name: An object's methods become ``<name>.<method>`` instead of bare ones. A function is
+            exposed under it instead of its own name.
+        interface: Expose only what this class declares, with its hints instead of the target's. What
+            the interface nests under a name is looked up in the target's attribute of that name.
+            It is left out when there is none: it may be added as an object of its own.
 
     Raises:
-        TypeError: There is nothing to expose, a method streams, a hint cannot be resolved, or the target does not do what the interface declares.
+        TypeError: There is nothing to expose, a method streams, a hint cannot be resolved, or the
+            target does not do what the interface declares.
         ValueError: ``name`` is not a public name.
     """
     if name is not None and not all(
         part.isidentifier() and not part.startswith("_") for part in name.split(".")
     ):
         raise ValueError(
-            f"{name!r} cannot be called by a client: a name is an identifier without a leading underscore, such as 'Stats'"
+            f"{name!r} cannot be called by a client: a name is an identifier without a leading "
+            "underscore, such as 'Stats'"
         )
     if isinstance(target, type):
         raise TypeError(
@@ -86,7 +93,8 @@ def collect(
         return {public: _handler(public, target)}
     if not methods:
         raise TypeError(
-            f"nothing to expose: {type(target).__qualname__} defines no public method (names with a leading underscore, properties and attributes are not exposed)"
+            f"nothing to expose: {type(target).__qualname__} defines no public method (names with "
+            "a leading underscore, properties and attributes are not exposed)"
         )
     return {
         prefix + method: _handler(prefix + method, raw.__get__(target, type(target)))
@@ -113,7 +121,8 @@ def _collect_interface(target: Any, prefix: str, interface: type) -> dict[str, H
             )
     if missing:
         raise TypeError(
-            f"{type(target).__qualname__} does not implement {interface.__qualname__}: it has no public method {', '.join(missing)}"
+            f"{type(target).__qualname__} does not implement {interface.__qualname__}: "
+            f"it has no public method {', '.join(missing)}"
         )
     return found
 
@@ -123,69 +132,41 @@ def _declared_handler(
 ) -> Handler:
     signature = Signature(name, declared.signature.params, declared.signature.result)
     own = Signature.of(function, name)
-    # Whoever implements an interface must take every call that fits it: by position as far as that goes, and by name.
-    by_position = [
-        parameter
-        for parameter in signature.params or ()
-        if parameter.kind
-        in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    ]
-    only_by_position = [
-        parameter
-        for parameter in by_position
-        if parameter.kind == inspect.Parameter.POSITIONAL_ONLY
-    ]
-    by_name = [
-        parameter.name
-        for parameter in signature.params or ()
-        if parameter.kind
-        in {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
-    ]
-    rest = [
-        parameter.name
-        for parameter in signature.params or ()
-        if parameter.kind == inspect.Parameter.KEYWORD_ONLY
-    ]
-    mismatch = own.mismatch(len(by_position), rest) or own.mismatch(len(only_by_position), by_name)
+    # Whoever implements an interface must take every call that fits it: by position as far as that
+    # goes, and by name.
+    only_by_position = _names_of(signature, inspect.Parameter.POSITIONAL_ONLY)
+    either = _names_of(signature, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    only_by_name = _names_of(signature, inspect.Parameter.KEYWORD_ONLY)
+    mismatch = own.mismatch(len(only_by_position) + len(either), only_by_name)
+    mismatch = mismatch or own.mismatch(len(only_by_position), either + only_by_name)
     if mismatch:
         raise TypeError(
             f"{name} does not take what its interface declares, {signature}: {mismatch.message}"
         )
-    return Handler(
-        name,
-        function,
-        _kind(name, function),
-        signature,
-        declared.idempotent or _marked(function, IDEMPOTENT),
-    )
+    return Handler(name, function, _kind(name, function), signature)
+
+
+def _names_of(signature: Signature, kind: object) -> list[str]:
+    """The names of the parameters of a kind."""
+    return [parameter.name for parameter in signature.params or () if parameter.kind == kind]
 
 
 def _handler(name: str, function: Callable[..., Any]) -> Handler:
-    kind = _kind(name, function)
-    return Handler(
-        name, function, kind, Signature.of(function, name), _marked(function, IDEMPOTENT)
-    )
+    return Handler(name, function, _kind(name, function), Signature.of(function, name))
 
 
 def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:
-    inner = _without_partial(function)
-    if not inspect.isroutine(inner):
-        inner = type(inner).__call__
+    target = _without_partial(function)
+    inner = target if inspect.isroutine(target) else type(target).__call__
     if inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner):
         raise TypeError(
-            f"{name} is a generator, and streams are not supported: return a list, or take a cursor and return a page"
+            f"{name} is a generator, and streams are not supported: return a list, "
+            "or take a cursor and return a page"
         )
     if inspect.iscoroutinefunction(inner):
         return "async"
-    return "nonblocking" if _marked(function, NONBLOCKING) else "threaded"
-
-
-def _marked(function: Callable[..., Any], mark: str) -> bool:
-    inner = _without_partial(function)
-    return bool(
-        getattr(inner, mark, False)
-        or (not inspect.isroutine(inner) and getattr(type(inner).__call__, mark, False))
-    )
+    marked = getattr(target, NONBLOCKING, False) or getattr(inner, NONBLOCKING, False)
+    return "nonblocking" if marked else "threaded"
 
 
 def _without_partial(function: Any) -> Any:
@@ -195,7 +176,8 @@ def _without_partial(function: Any) -> Any:
 
 
 def _is_function(target: Any) -> bool:
-    # functools.cache and its like make callables with methods of their own (cache_clear), which are not the service's.
+    # functools.cache and its like make callables with methods of their own (cache_clear), which are
+    # not the service's.
     return (
         inspect.isroutine(target)
         or isinstance(target, functools.partial)

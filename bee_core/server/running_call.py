@@ -1,50 +1,52 @@
-"""A request between its acceptance and its answer."""
+"""The one life of a request that does not end at once.
+
+::
+
+    accepted ─ queue ─┐
+        └─────────── start ─ inflate ─ decode ─ execute ─ end
+
+``queue`` is for a limiter that is full, and ``inflate`` leaves the loop for a large body. A handler
+is executed on the loop by a plain call, as a task, or on a thread. Every way leads to ``_end``,
+which sends the one answer and gives everything back.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..call_context import reset_current, set_current
 from ..errors import InvalidArgument
 from ..failures import Failure, local
-from ..interfaces import Success
 from ..payloads import HEAVY
+from .answers import HANDLER_ERRORS, SUCCESS, misfit
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from ..interfaces import InboundCall, Outcome, Ticket
-    from .endpoint import BoundHandler, ServiceEndpoint
-
-ANSWERS = (Exception, asyncio.CancelledError, SystemExit)
-"""Whatever a handler raises is its answer; an ``exit()`` in a handler must not end the server."""
-
-
-def misfit(error: InvalidArgument) -> Failure:
-    """Arguments that do not fit the signature: the handler did not run."""
-    return local("invalid_argument", error.message, path=error.path)
-
-
-def on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> None:
-    """Call back on the serving loop from a handler thread."""
-    try:
-        loop.call_soon_threadsafe(callback, *args)
-    except RuntimeError:
-        return  # the loop is closed: the server has left past this handler
-
-
-SUCCESS = Success(b"")
-"""That a call went well; the limiter has no use for its result."""
+    from .answers import Answer, Answers
+    from .handlers import BoundHandler
 
 
 class RunningCall:
-    """A request between its acceptance and its answer. On the loop's thread, except where it says otherwise."""
+    """A request from its acceptance to its answer; it takes its place in flight as it is made.
+
+    On the loop's thread, except where it says otherwise.
+
+    Attributes:
+        call: The request.
+        ended: Whether everything was given back. A handler on a thread may go on after its deadline,
+            and ends later than its caller's wait.
+        permitted_at: When the limiter gave its permit; None without one.
+        outcome: How it ended, for the limiter; None when it was given up before it began.
+    """
 
     __slots__ = (
+        "_answers",
         "_begun",
         "_bound",
-        "_endpoint",
+        "_flight",
         "_patience",
         "_task",
         "_ticket",
@@ -54,55 +56,52 @@ class RunningCall:
         "permitted_at",
     )
 
-    def __init__(self, endpoint: ServiceEndpoint, call: InboundCall, bound: BoundHandler) -> None:
-        self._endpoint = endpoint
-        self.call = call
+    def __init__(self, answers: Answers, call: InboundCall, bound: BoundHandler) -> None:
+        self._answers = answers
+        self._flight = answers.flight
         self._bound = bound
-        self._task: asyncio.Future[Any] | None = None
         self._begun = False
-        self.ended = False
+        self._task: asyncio.Future[Any] | None = None
         self._ticket: Ticket | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self.call = call
+        self.ended = False
         self.permitted_at: float | None = None
-        """When the limiter gave its permit; None without one."""
         self.outcome: Outcome | None = None
-        """How it ended, for the limiter."""
+        self._flight.count += 1
+
+    # In the limiter's queue.
 
     def queue(self, ticket: Ticket) -> None:
-        """Wait for the limiter's permit: until it comes, the deadline passes, the peer gives up, or the ticket's own timeout."""
-        endpoint = self._endpoint
+        """Wait for the permit, then start.
+
+        The wait ends without it when the deadline passes, the peer gives up, or the ticket's own
+        timeout is over.
+        """
         self._ticket = ticket
-        endpoint.watch(self)
+        self._flight.watch(self)
         if ticket.timeout is not None:
-            self._patience = endpoint.loop.call_later(
+            self._patience = self._answers.loop.call_later(
                 ticket.timeout, self._lose_patience, ticket.timeout
             )
-        # By way of the loop: the permit is handed over in the middle of another call's end, or on another thread.
-        ticket.on_admitted(lambda: on_loop(endpoint.loop, self._admitted))
+        # The permit comes in the middle of another call's end, or on another thread.
+        ticket.on_admitted(lambda: self._answers.on_loop(self._admitted))
 
     def _admitted(self) -> None:
         if self._ticket is None:
-            return  # given up while the permit was on its way; leave() said so, and it went back
+            return  # given up while the permit was on its way; it went back then
         self._leave_queue()
-        self.permitted_at = self._endpoint.clock()
+        self.permitted_at = self._flight.clock()
         deadline = self.call.deadline
         if deadline is not None and deadline <= self.permitted_at:
-            self._end(
-                local(
-                    "deadline_exceeded", "the deadline passed while the request waited for its turn"
-                )
-            )
+            message = "the deadline passed while the request waited for its turn"
+            self._fail(local("deadline_exceeded", message))
         else:
             self.start()
 
     def _lose_patience(self, seconds: float) -> None:
-        if self._give_up_queue():
-            self.call.fail(
-                local(
-                    "overloaded",
-                    f"no turn within queue_timeout ({seconds:g} s) of the server's limiter",
-                )
-            )
+        message = f"no turn within queue_timeout ({seconds:g} s) of the server's limiter"
+        self._give_up_queue(self.call.fail, local("overloaded", message))
 
     def _leave_queue(self) -> None:
         self._ticket = None
@@ -110,125 +109,118 @@ class RunningCall:
             self._patience.cancel()
             self._patience = None
 
-    def _give_up_queue(self) -> bool:
-        """Out of the limiter's queue, if it is there: then it has ended without having begun."""
+    def _give_up_queue(self, reply: Callable[..., None], *answer: Any) -> bool:
+        """End a call that is still in the limiter's queue; False when it is not there."""
         ticket = self._ticket
         if ticket is None:
             return False
         self._leave_queue()
         if not ticket.leave():
-            self.permitted_at = (
-                self._endpoint.clock()
-            )  # the permit came in this very moment; it goes back
-        self._out_of_flight()
+            self.permitted_at = self._flight.clock()  # the permit came just now; it goes back
+        self._end(None, reply, *answer)
         return True
 
-    def _inflate_elsewhere(self) -> None:
-        """Inflate a large body off the loop, then go on."""
-        endpoint = self._endpoint
-        endpoint.watch(self)
-
-        def inflated(body: bytes | Failure) -> None:
-            if self.call.cancelled:
-                self._end(local("cancelled", "given up before the handler began"))
-            else:
-                self._run(body)
-
-        def job() -> None:
-            on_loop(endpoint.loop, inflated, endpoint.inflate(self.call))
-
-        endpoint.threads.submit(job)
+    # Running.
 
     def start(self) -> None:
-        """Inflate, decode and run."""
-        if self.call.compressed and len(self.call.body) >= HEAVY:
-            self._inflate_elsewhere()
-            return
-        self._run(self._endpoint.inflate(self.call) if self.call.compressed else self.call.body)
+        """Inflate, decode and execute."""
+        call = self.call
+        if not call.compressed:
+            self._run(call.body)
+        elif len(call.body) < HEAVY:
+            self._run(self._answers.inflate(call))
+        else:
+            self._flight.watch(self)
+            self._answers.threads.submit(self._inflate_on_thread)
+
+    def _inflate_on_thread(self) -> None:
+        answers = self._answers
+        answers.on_loop(self._inflated, answers.inflate(self.call))
+
+    def _inflated(self, body: bytes | Failure) -> None:
+        if self.call.cancelled:
+            self._fail(local("cancelled", "given up before the handler began"))
+        else:
+            self._run(body)
 
     def _run(self, body: bytes | Failure) -> None:
-        endpoint, bound, call = self._endpoint, self._bound, self.call
+        bound, call, answers = self._bound, self.call, self._answers
         if isinstance(body, Failure):
-            self._end(body)
+            self._fail(body)
             return
         if bound.kind == "nonblocking":
-            endpoint.run_here(call, bound, body)
-            self.outcome = SUCCESS  # of the server, whatever the handler said
-            self._out_of_flight()
+            # To the limiter it is a success, whatever the handler says.
+            self._end(SUCCESS, answers.run_here, call, bound, body)
             return
         try:
             args, kwargs = bound.codec.decode_args(call.form, body)
         except InvalidArgument as error:
-            self._end(misfit(error))
+            self._fail(misfit(error))
             return
         if bound.kind == "async":
-            token = set_current(call)
+            token = set_current(call)  # the task copies the context, and with it the current call
             try:
-                self._task = endpoint.loop.create_task(self._run_async(args, kwargs))
+                self._task = answers.loop.create_task(self._run_as_task(args, kwargs))
             finally:
                 reset_current(token)
-            endpoint.watch(self)
+            self._flight.watch(self)
         else:
-            endpoint.watch(self)
-            endpoint.threads.submit(lambda: self._run_threaded(args, kwargs))
+            self._flight.watch(self)
+            answers.threads.submit(lambda: self._run_on_thread(args, kwargs))
 
-    async def _run_async(self, args: Any, kwargs: Any) -> None:
+    async def _run_as_task(self, args: Any, kwargs: Any) -> None:
         self._begun = True
         try:
             value = await self._bound.function(*args, **kwargs)
-        except ANSWERS as error:
-            self._end(self._endpoint.failure_of(error, self.call))
-            return
-        # The answer first: a body that is packed on a thread takes its own place in flight before this one is given back.
-        self._endpoint.answer(self.call, self._bound.codec, value)
-        self.outcome = SUCCESS
-        self._out_of_flight()
+        except HANDLER_ERRORS as error:
+            self._fail(self._answers.failure_of(error, self.call))
+        else:
+            self._end(SUCCESS, self._answers.answer, self.call, self._bound.codec, value)
 
-    def _run_threaded(self, args: Any, kwargs: Any) -> None:
-        """On a handler thread; encoding and compressing stay there too."""
-        endpoint, call = self._endpoint, self.call
-        # Before the look at `cancelled`: stop() writes and reads in the opposite order, so it never says "no" of a handler that runs.
+    def _run_on_thread(self, args: Any, kwargs: Any) -> None:
+        """Run the handler on a thread; encoding and compressing stay there too."""
+        answers, call = self._answers, self.call
+        answer: Answer
+        # Before the look at `cancelled`: stop() writes and reads in the opposite order, so it never
+        # says "no" of a handler that runs.
         self._begun = True
-        answer: tuple[bytes, bool] | Failure
         if call.cancelled or (call.deadline is not None and call.time_left == 0.0):
-            answer = local(
-                "deadline_exceeded", "the deadline passed while the request waited for a thread"
-            )
+            message = "the deadline passed while the request waited for a thread"
+            answer = local("deadline_exceeded", message)
         else:
             token = set_current(call)
             try:
                 value = self._bound.function(*args, **kwargs)
-                encoded = b"" if call.oneway else endpoint.encode(call, self._bound.codec, value)
-                if isinstance(encoded, Failure):
-                    answer = encoded
-                elif endpoint.fits(call, encoded):
-                    answer = encoded, False
-                else:
-                    answer = endpoint.pack(call, encoded)
-            except (
-                BaseException
-            ) as error:  # SystemExit too: a handler must not end a thread of the pool
-                answer = endpoint.failure_of(error, call)
+                answer = answers.make(call, self._bound.codec, value)
+            except BaseException as error:  # a handler must not end a thread of the pool
+                answer = answers.failure_of(error, call)
             finally:
                 reset_current(token)
-        on_loop(endpoint.loop, self._answer, answer)
+        outcome = answer if isinstance(answer, Failure) else SUCCESS
+        answers.on_loop(self._end, outcome, answers.send, call, answer)
 
-    def _answer(self, answer: tuple[bytes, bool] | Failure) -> None:
-        self.outcome = answer if isinstance(answer, Failure) else SUCCESS
-        self._out_of_flight()
-        self._endpoint.send(self.call, answer)
+    # The end.
 
-    def _end(self, failure: Failure) -> None:
-        self.outcome = failure
-        self._out_of_flight()
-        self.call.fail(failure)
+    def _end(self, outcome: Outcome | None, reply: Callable[..., None], *answer: Any) -> None:
+        """Send the one answer, then give back the place in flight, the permit and the watch.
 
-    def _out_of_flight(self) -> None:
-        self.ended = True
-        self._endpoint.ended(self)
+        A result that is packed on a thread takes its own place before this one is given back.
+        """
+        self.outcome = outcome
+        try:
+            reply(*answer)
+        finally:
+            self.ended = True
+            self._flight.ended(self)
+
+    def _fail(self, failure: Failure) -> None:
+        self._end(failure, self.call.fail, failure)
 
     def stop(self, kind: str, message: str) -> None:
-        """Give the call up on the server's side, and tell the caller. What a thread has begun goes on until it looks at ``cancelled``."""
+        """Give the call up on the server's side, and tell the caller.
+
+        What a thread has begun goes on until it looks at ``cancelled``.
+        """
         self.call.cancelled = True
         self.call.fail(Failure(kind, message, "maybe" if self._begun else "no", "never", "none"))
         self.cancel()
@@ -236,9 +228,13 @@ class RunningCall:
     def cancel(self) -> None:
         """See :class:`bee_core.interfaces.Running`."""
         self.call.cancelled = True
-        if self.ended or self._give_up_queue() or self._task is None:
+        if self.ended or self._give_up_queue(_nobody_waits) or self._task is None:
             return
         self._task.cancel()
         if not self._begun:
-            # A task that is cancelled before its first step never runs a line of ours, so it is counted out here.
-            self._out_of_flight()
+            # A task that is cancelled before its first step never runs a line of ours.
+            self._end(None, _nobody_waits)
+
+
+def _nobody_waits() -> None:
+    """No answer: the caller has gone, or was told before."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,23 +12,13 @@ import attrs
 from .. import serving_loops
 from ..addresses import parse
 from ..config import load_config
-from ..config.model import RegistryConfig
-from ..errors import BeeError, ConfigError
-from ..interfaces import ListenSettings, RegistrySettings
-from ..messages import HelloAck
-from ..payloads import SizeRule
-from ..plugin_hub import PluginHub
-from ..tokens import Tokens
-from .announced import announce, instance_id
-from .announcer import DEREGISTER_TIMEOUT, TICKS_A_BEAT, WATCH_GRACE, Announcer, LoopTicks, at_once
-from .doors import make_transports
-from .endpoint import BoundHandler, ServiceEndpoint
-from .event_loop import close_loop, new_event_loop
-from .handlers import collect
-from .in_thread import serve_in_thread
-from .log_lines import log, say
+from ..errors import BeeError
+from .announcement import DEREGISTER_TIMEOUT, TICKS_A_BEAT, WATCH_GRACE, LoopTicks, at_once
+from .assembly import Assembly
+from .event_loop import close_loop, new_event_loop, serve_in_thread
+from .handlers import BoundHandler, collect
+from .log_lines import say
 from .stop_signals import StopSignals
-from .threads import HandlerThreads
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -41,18 +30,27 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # type checkers bring it
 
     from ..config.model import Config
-    from ..interfaces import Codec, Compressor, Limiter, Listener, Registry
-    from .announcer import Run
-    from .handlers import Handler
+    from ..interfaces import Listener
+    from .announcement import Announcer
+    from .endpoint import ServiceEndpoint
 
 _HUNG_LOOP_SECONDS = 5.0 + 2 * DEREGISTER_TIMEOUT + WATCH_GRACE
-"""How long past drain_timeout a signalled process waits for its registry and its own event loop, before it leaves without them."""
+"""How long past drain_timeout a signalled process waits for its registry and its own event loop,
+before it leaves without them."""
+_HUNG_HANDLER_SECONDS = 0.1
+"""How long a server that leaves waits for handler threads: those that work have been given up."""
 
 
 class Server:
     """Serves objects and functions as the methods of one service. See :func:`bee_core.build_server`.
 
-    ``add`` what is to be served, then ``run()``, ``with server.in_thread()`` or ``async with server``. A server that has left can be started again.
+    ``add`` what is to be served, then ``run()``, ``with server.in_thread()`` or
+    ``async with server``. A server that has left can be started again.
+
+    Attributes:
+        config: The whole configuration.
+        endpoint: Decides about peers and requests while the server runs; None before and after.
+        listeners: What the transports listen with; empty before and after.
     """
 
     def __init__(
@@ -61,74 +59,28 @@ class Server:
         plugins: Sequence[object] = (),
     ) -> None:
         self.config = load_config(config)
-        if self.config.server is None:
-            raise ConfigError(
-                "this configuration has no server section; a server needs at least a name",
-                path="bee.rpc.server",
-                expected="name: <service>",
-                source=self.config.source,
-            )
-        self._settings = settings = self.config.server
-        hub = PluginHub(plugins)
-        origin = self.config
-        self._codecs: dict[str, Codec] = {
-            ref.name: hub.create(ref, "codec", origin=origin) for ref in settings.codecs
+        self._assembly = Assembly(self.config, plugins)
+        self._settings = self._assembly.settings
+        # For each codec's name, the bound handlers by method name.
+        self._tables: dict[str, dict[str, BoundHandler]] = {
+            name: {} for name in self._assembly.codecs
         }
-        compressors: dict[str, Compressor] = {
-            ref.name: hub.create(ref, "compressor", origin=origin) for ref in settings.compressors
-        }
-        self._rules: dict[str | None, SizeRule] = {
-            name: SizeRule(
-                compressors.get(name),
-                max_size=settings.max_size,
-                max_inflated=settings.max_inflated,
-                name=name,
-            )
-            for name in ("", *compressors)
-        }
-        self._rules[None] = self._rules.pop("")
-        self._transports = make_transports(self.config, settings, hub)
-        self._tokens = (
-            Tokens([token.values for token in settings.tokens]) if settings.tokens else None
-        )
-        limiter = settings.limiter
-        self._make_limiter: Callable[[], Limiter | None] = lambda: (
-            None if limiter is None else hub.create(limiter, "limiter", origin=origin)
-        )
-        self._make_limiter()  # wrong options are found now
-        section = self.config.registry or RegistryConfig()
-        self._heartbeat_interval = section.heartbeat_interval
-        self._registry_name = section.protocol
-
-        def make_registry() -> Registry:
-            registry: Registry = hub.create(
-                section.plugin,
-                "registry",
-                RegistrySettings(section.address, section.heartbeat_interval),
-                origin=origin,
-            )
-            return registry
-
-        self._make_registry = make_registry
-        # Made now, so that what is wrong with it comes to light before anything runs.
-        self._registry = make_registry() if settings.register else None
+        self._methods: set[str] = set()
+        self._epoch = os.urandom(8)
+        self._is_worker = False
         self._announcer: Announcer | None = None
         self._ticks: LoopTicks | None = None
-        self._is_worker = False
-        self._handlers: dict[str, Handler] = {}
-        self._tables: dict[str, dict[str, BoundHandler]] = {name: {} for name in self._codecs}
-        self._epoch = os.urandom(8)
-        self._listeners: list[Listener] = []
-        self._endpoint: ServiceEndpoint | None = None
-        self._threads: HandlerThreads | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.listeners: list[Listener] = []
+        self.endpoint: ServiceEndpoint | None = None
 
     def add(self, target: Any, name: str | None = None, interface: type | None = None) -> None:
         """Expose something; before the server starts.
 
         Args:
             target: An object, whose public methods become methods of the service, or a function.
-            name: Methods of an object become ``<name>.<method>``; a function is exposed under this name.
+            name: Methods of an object become ``<name>.<method>``; a function is exposed under this
+                name.
             interface: Expose only what it declares, with its type hints.
 
         Raises:
@@ -136,29 +88,31 @@ class Server:
             ValueError: The name is not usable, or a method of that name is there already.
             RuntimeError: The server runs.
         """
-        if self._endpoint is not None:
+        if self.endpoint is not None:
             raise RuntimeError("methods are added before the server starts")
         handlers = collect(target, name, interface)
-        taken = sorted(handlers.keys() & self._handlers.keys())
+        taken = sorted(handlers.keys() & self._methods)
         if taken:
             raise ValueError(
-                f"the service {self._settings.name} has the method {taken[0]!r} already; give the second object a name: add(obj, name='…')"
+                f"the service {self._settings.name} has the method {taken[0]!r} already; "
+                "give the second object a name: add(obj, name='…')"
             )
         bound = {
             codec_name: {
-                method: BoundHandler(handler, codec.bind(handler.signature))
+                method: BoundHandler(handler.function, handler.kind, codec.bind(handler.signature))
                 for method, handler in handlers.items()
             }
-            for codec_name, codec in self._codecs.items()
+            for codec_name, codec in self._assembly.codecs.items()
         }
+        # Only now: a codec that cannot carry one of the types leaves the server as it was.
         for codec_name, table in bound.items():
             self._tables[codec_name].update(table)
-        self._handlers.update(handlers)
+        self._methods.update(handlers)
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The names of all methods, sorted."""
-        return tuple(sorted(self._handlers))
+        return tuple(sorted(self._methods))
 
     @property
     def address(self) -> str:
@@ -172,169 +126,117 @@ class Server:
     @property
     def addresses(self) -> tuple[str, ...]:
         """All urls it listens on, with the real ports."""
-        if not self._listeners:
+        if not self.listeners:
             raise RuntimeError("the server has no address before it runs")
-        return tuple(listener.url for listener in self._listeners)
+        return tuple(listener.url for listener in self.listeners)
 
     @property
     def in_flight(self) -> int:
         """Requests that have begun and not ended."""
-        return 0 if self._endpoint is None else self._endpoint.in_flight
+        return 0 if self.endpoint is None else self.endpoint.flight.count
 
     # Life.
 
     async def start(self) -> None:
-        """Listen, on the running loop, and announce the server where ``register`` says so. One process, whatever ``workers`` says: only ``run`` makes workers.
+        """Listen, on the running loop, and announce the server where ``register`` says so.
+
+        One process serves, whatever ``workers`` says: only ``run`` makes workers.
 
         Raises:
             OSError: An address cannot be listened on.
             BeeError: Nothing was added, or it runs already.
         """
-        if self._settings.workers > 1:
+        settings = self._settings
+        if settings.workers > 1:
             say(
                 "one_process",
-                f"workers is {self._settings.workers}, but only Server.run() and bee serve make worker processes; here one process serves",
+                f"workers is {settings.workers}, but only Server.run() and bee serve make worker "
+                "processes; here one process serves",
                 level=logging.WARNING,
             )
         await self._listen({})
         for url in self.addresses:
             say(
                 "listening",
-                f"listening on {url} as {self._settings.name} {self._settings.version}",
-                **self._names(url),
+                f"listening on {url} as {settings.name} {settings.version}",
+                url=url,
+                service=settings.name,
+                version=settings.version,
             )
-        self._announcer = self._announce(self.addresses, 1)
+        ticks = self._make_ticks()
+        self._announcer = self._assembly.announcer(self.addresses, 1, lambda: ticks.count, at_once)
         if self._announcer is not None:
-            self._ticks = LoopTicks(self._heartbeat_interval / TICKS_A_BEAT)
-            self._ticks.start()
+            ticks.start()
             self._announcer.start()
 
-    def _names(self, url: str) -> dict[str, Any]:
-        return {"url": url, "service": self._settings.name, "version": self._settings.version}
-
-    def _count_ticks(self) -> int:
-        return 0 if self._ticks is None else self._ticks.count
+    def _make_ticks(self, told: Callable[[], object] | None = None) -> LoopTicks:
+        self._ticks = LoopTicks(self._assembly.heartbeat_interval / TICKS_A_BEAT, told)
+        return self._ticks
 
     def _check_startable(self) -> None:
-        if self._endpoint is not None:
+        if self.endpoint is not None:
             raise BeeError("the server runs already")
-        if not self._handlers:
+        if not self._methods:
             raise BeeError("the server has no methods; add an object or a function first")
 
     async def _listen(self, sockets: Mapping[str, socket.socket]) -> None:
-        """Open the doors: those of the configuration, or sockets that were bound before, by url."""
-        settings = self._settings
+        """Listen: where the configuration says, or on sockets that were bound before, by url."""
         self._check_startable()
         self._loop = asyncio.get_running_loop()
-        self._threads = HandlerThreads(settings.name, settings.max_pool_size)
-        ack = HelloAck(settings.name, settings.version, self._epoch, settings.max_size)
-        self._endpoint = ServiceEndpoint(
-            ack,
-            self._tables,
-            self._rules,
-            self._threads,
-            max_in_flight=settings.max_in_flight,
-            limiter=self._make_limiter(),  # a new one for each start: hung threads of the run before never give their permits back
-            send_tracebacks=settings.send_tracebacks,
-            clock=time.monotonic,
-            tokens=self._tokens,
-        )
-        bounds = ListenSettings(
-            settings.backlog,
-            settings.max_conn_size,
-            settings.read_timeout,
-            settings.write_timeout,
-            settings.max_size,
-        )
+        self.endpoint = self._assembly.endpoint(self._epoch, self._tables)
         try:
-            for url in sockets or settings.address:
-                bound = attrs.evolve(bounds, sock=sockets[url]) if sockets else bounds
-                self._listeners.append(
-                    await self._transports[parse(url).scheme].listen(url, self._endpoint, bound)
-                )
+            for url in sockets or self._settings.address:
+                bounds = attrs.evolve(self._assembly.listen_settings(), sock=sockets.get(url))
+                transport = self._assembly.transports[parse(url).scheme]
+                self.listeners.append(await transport.listen(url, self.endpoint, bounds))
         except BaseException:
             await self._close()
             raise
         serving_loops.add(self._loop)
 
-    def _announce(
-        self,
-        urls: Sequence[str],
-        workers: int,
-        ticks: Callable[[], int] | None = None,
-        run: Run = at_once,
-    ) -> Announcer | None:
-        """What announces this server, not started, or None where it is not to be announced."""
-        settings = self._settings
-        if not settings.register:
-            return None
-        registry, self._registry = self._registry or self._make_registry(), None
-        if registry.known(settings.name, ()) is not None:
-            # It says what it knows without asking anybody, so there is nobody who could be told.
-            log.debug(
-                "the registry %s keeps no list: clients have the address in their own configuration",
-                self._registry_name,
-            )
-            self._registry = registry
-            return None
-        instance = announce(settings, instance_id(settings.name), urls, workers)
-        return Announcer(
-            registry,
-            self._registry_name,
-            instance,
-            self._heartbeat_interval,
-            ticks or self._count_ticks,
-            run,
-        )
-
     async def stop(self) -> None:
         """Drain and leave. Idempotent.
 
-        The registry first, so that nobody new comes; then no new connections, goaway to the clients, what is in flight may end within drain_timeout, the rest is
-        cancelled.
+        The registry comes first, so that nobody new comes. Then the server takes no new connections
+        and tells its clients to go (goaway). What is in flight may end within drain_timeout; the
+        rest is cancelled.
         """
-        endpoint = self._endpoint
-        if endpoint is None:
-            return
-        if endpoint.draining:
+        endpoint = self.endpoint
+        if endpoint is None or endpoint.draining:
             return
         endpoint.draining = True
         if not self._is_worker:
-            say(
-                "draining",
-                f"draining: {endpoint.in_flight} requests in flight",
-                in_flight=endpoint.in_flight,
-            )
+            in_flight = endpoint.flight.count
+            say("draining", f"draining: {in_flight} requests in flight", in_flight=in_flight)
         announcer, self._announcer = self._announcer, None
         if announcer is not None:
             await announcer.leave()
-        # Closing a door resets the connections that wait behind it, and their clients could not know whether anything ran. A few turns of the loop let them in (asyncio's own
-        # takes four), to be refused properly.
+        # A listening socket that closes resets the connections that wait behind it, and their
+        # clients could not know whether anything ran. A few turns of the loop let them in (asyncio's
+        # own takes four), to be refused properly.
         for _ in range(4):
             await asyncio.sleep(0)
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.stop_accepting()
             await listener.drain()
-        if not await endpoint.wait_quiet(self._settings.drain_timeout):
-            given_up = endpoint.give_up_rest()
-            text = f"drain_timeout ({self._settings.drain_timeout:g} s) is over: {given_up} requests were cancelled"
+        if not await endpoint.flight.wait_quiet(self._settings.drain_timeout):
+            given_up = endpoint.flight.give_up_rest()
+            seconds = self._settings.drain_timeout
+            text = f"drain_timeout ({seconds:g} s) is over: {given_up} requests were cancelled"
             say("drain_timeout", text, level=logging.WARNING, cancelled=given_up)
         await self._close()
         if not self._is_worker:
             say("gone", "gone")
 
     async def _close(self) -> None:
-        listeners, self._listeners = self._listeners, []
+        listeners, self.listeners = self.listeners, []
         await asyncio.gather(*(listener.close() for listener in listeners))
-        endpoint, self._endpoint = self._endpoint, None
-        if endpoint is not None:
-            endpoint.close()
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            hung = threads.close(0.1)
-            if hung:
-                text = f"{len(hung)} handlers still hang in threads and end with the process: {', '.join(hung)}"
-                say("hung_handlers", text, level=logging.WARNING, threads=hung)
+        endpoint, self.endpoint = self.endpoint, None
+        hung = [] if endpoint is None else endpoint.close(_HUNG_HANDLER_SECONDS)
+        if hung:
+            names = ", ".join(hung)
+            text = f"{len(hung)} handlers still hang in threads and end with the process: {names}"
+            say("hung_handlers", text, level=logging.WARNING, threads=hung)
         if self._ticks is not None:
             self._ticks.stop()
         if self._loop is not None:
@@ -355,9 +257,10 @@ class Server:
         await self.stop()
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain and leave; a second signal leaves at once. For the main thread; blocks.
+        """Serve until SIGTERM or SIGINT, then drain and leave; a second signal leaves at once.
 
-        With ``workers`` above 1 this process only watches over that many others, which it forks: they have everything that it had before, and nothing in common after.
+        For the main thread; blocks. With ``workers`` above 1 this process only watches over that many
+        others, which it forks. They have everything that it had before, and nothing in common after.
 
         Raises:
             OSError: An address cannot be listened on.
@@ -367,9 +270,9 @@ class Server:
             self._check_startable()
             WorkerPool(
                 self._settings,
-                self._transports,
+                self._assembly.transports,
                 self._serve_as_worker,
-                self._announce,
+                self._assembly.announcer,
                 _HUNG_LOOP_SECONDS,
             ).run()
             return
@@ -398,8 +301,7 @@ class Server:
         self._is_worker = True
         self._epoch = os.urandom(8)  # it is a process of its own
         await self._listen(sockets)
-        self._ticks = LoopTicks(self._heartbeat_interval / TICKS_A_BEAT, tick)
-        self._ticks.start()
+        self._make_ticks(tick).start()
         ready()
         await stopping.wait()
         await self.stop()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ..config.server_model import ServerConfig
     from ..interfaces import Transport
-    from .announcer import Announcer, Run
+    from .announcement import Announcer, Run
     from .worker import Serve
 
     MakeAnnouncer = Callable[[Sequence[str], int, Callable[[], int], Run], Announcer | None]
@@ -153,9 +153,7 @@ class WorkerPool:
             await self._drain_workers()
         finally:
             self._draining = True
-            for pid in self._workers:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             await self._until(lambda: not self._workers, 5.0)
             loop.remove_signal_handler(signal.SIGCHLD)
             loop.remove_reader(self._news[0])
@@ -212,14 +210,17 @@ class WorkerPool:
             timer.cancel()
         # Our copies first: a door that we alone held open would take connections that nobody accepts.
         self._release()
-        for pid in self._workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         if not await self._until(lambda: not self._workers, self._patience + 1.0):
             text = f"{len(self._workers)} workers hang past drain_timeout ({self._settings.drain_timeout:g} s) and are killed"
             say("workers_killed", text, level=logging.WARNING, workers=len(self._workers))
         if self._serving:
             say("gone", "gone")
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     async def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait for a change that makes the condition true; False when that takes longer than ``timeout`` seconds."""
@@ -292,9 +293,8 @@ class WorkerPool:
         for pid, worker in tuple(self._workers.items()):
             with contextlib.suppress(ChildProcessError):
                 ended, status = os.waitpid(pid, os.WNOHANG)
-                if not ended:
-                    continue
-                self._bury(worker, os.waitstatus_to_exitcode(status))
+                if ended:
+                    self._bury(worker, os.waitstatus_to_exitcode(status))
 
     def _bury(self, worker: _Worker, code: int) -> None:
         del self._workers[worker.pid]

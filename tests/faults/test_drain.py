@@ -37,7 +37,7 @@ class Stopping:
         stopping = asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop)
 
         async def told():
-            while not self.server._listeners[0].draining:  # noqa: ASYNC110  # nothing signals it
+            while not self.server.listeners[0].draining:  # noqa: ASYNC110  # nothing signals it
                 await asyncio.sleep(0)
 
         self.run(told())

@@ -187,10 +187,6 @@ def test_the_kind_is_seen_through_partials_and_callable_objects():
     assert collect(Caller(), "call")["call"].kind == "nonblocking"
 
 
-def test_idempotent_is_read():
-    assert [name for name, handler in collect(Service()).items() if handler.idempotent] == ["safe"]
-
-
 def test_streams_are_refused():
     class Streams:
         async def numbers(self):
@@ -249,7 +245,6 @@ def test_only_what_the_interface_declares_is_exposed_with_its_hints():
     handlers = collect(Plain(), interface=Api)
     assert set(handlers) == {"read", "scale"}
     assert str(handlers["scale"].signature) == "scale(x: int, *, by: int = 1)"
-    assert handlers["read"].idempotent
 
 
 def test_an_object_under_a_name_in_the_interface_is_taken_from_the_target():

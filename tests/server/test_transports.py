@@ -6,7 +6,7 @@ import pytest
 
 import bee_core
 from bee_core.errors import ConfigError, PluginError
-from bee_core.server.doors import make_transports
+from bee_core.server.transports import make_transports
 from certificates import Authority, tls
 
 
@@ -37,7 +37,7 @@ def test_a_certificate_is_enough(tmp_path):
 
 def test_each_scheme_has_one_transport_and_others_than_streams_are_not_asked():
     class Plain:
-        """A transport with a protocol of its own, that knows nothing of doors."""
+        """A transport with a protocol of its own, that knows nothing of sockets."""
 
     class Hub:
         made = 0

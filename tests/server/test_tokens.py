@@ -6,8 +6,8 @@ import hmac
 
 import pytest
 
-from bee_core import tokens
-from bee_core.tokens import Tokens
+from bee_core.server import tokens
+from bee_core.server.tokens import Tokens
 
 
 def accepting(*values):

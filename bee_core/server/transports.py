@@ -1,4 +1,7 @@
-"""The transports of a server's addresses, made while the server is built, so that what is wrong with them comes to light then."""
+"""The transports of a server's addresses, made while the server is built.
+
+What is wrong with them comes to light then.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,12 @@ def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> d
         if scheme not in made:
             made[scheme] = hub.create(ref, "transport", origin=config)
         check: Any = getattr(made[scheme], "check_listening", None)
-        if check is not None:
-            try:
-                check(url)
-            except ValueError as error:
-                raise option_error(
-                    f"{url}: {error}",
-                    error,
-                    ref.path or "bee.rpc.server.transport",
-                    tuple(ref.options),
-                    config,
-                ) from error
+        if check is None:
+            continue
+        try:
+            check(url)
+        except ValueError as error:
+            path = ref.path or "bee.rpc.server.transport"
+            message = f"{url}: {error}"
+            raise option_error(message, error, path, tuple(ref.options), config) from error
     return made

@@ -14,7 +14,7 @@ import pytest
 
 import bee_core
 from bee_core.errors import PluginError
-from bee_core.server.announced import announced_url, instance_id, outward_host
+from bee_core.server.announcement import announced_url, instance_id, outward_host
 from bee_core.testing import MemoryRegistry
 from serve_process import PATIENCE, ServeProcess, children
 
@@ -169,10 +169,10 @@ def test_a_wildcard_is_never_announced(wildcard):
     assert bee_core.addresses.parse(url).host == host
 
 
-def test_a_machine_without_a_way_out_announces_its_loopback_and_warns(monkeypatch, caplog):
-    monkeypatch.setattr("bee_core.server.announced._by_route", lambda family: None)
-    monkeypatch.setattr("bee_core.server.announced._by_name", lambda family: None)
-    assert (outward_host("0.0.0.0"), outward_host("::")) == ("127.0.0.1", "::1")
+def test_a_machine_without_a_way_out_announces_its_loopback_and_warns(caplog):
+    look_ups = [lambda family: None, lambda family: None]
+    assert outward_host("0.0.0.0", look_ups) == "127.0.0.1"
+    assert outward_host("::", look_ups) == "::1"
     assert "bee.rpc.server.advertise" in caplog.text
 
 
@@ -279,7 +279,7 @@ def test_a_server_leaves_the_registry_before_it_turns_anybody_away(registry, bui
 
 
 def test_a_registry_that_hangs_does_not_hold_up_the_drain(registry, build, monkeypatch, caplog):
-    monkeypatch.setattr("bee_core.server.announcer.DEREGISTER_TIMEOUT", 0.1)
+    monkeypatch.setattr("bee_core.server.announcement.DEREGISTER_TIMEOUT", 0.1)
     with caplog.at_level(logging.INFO, logger="bee.server"):
         with build().in_thread():
             registry.wait_for_nodes("calc", 1)

@@ -1,0 +1,278 @@
+"""Announcing a server: its id, the address that others can dial, and the record in the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import socket
+from concurrent.futures import Future
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ..addresses import parse
+from ..control.plane import ControlPlane
+from ..control.registration import Registration
+from ..interfaces import Instance
+from ..nodes import Node
+from .log_lines import log, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..config.server_model import ServerConfig
+    from ..control.registration import RegistrationEvent
+    from ..interfaces import Registry
+
+    Run = Callable[[Callable[[], None]], object]
+    LookUp = Callable[[socket.AddressFamily], str | None]
+
+DEREGISTER_TIMEOUT = 2.0
+"""Seconds granted to leaving the registry: one round trip to one that lives. One that does not must
+not hold up the drain."""
+WATCH_GRACE = 0.3
+"""Seconds between leaving the registry and refusing connections, in which watchers hear of it. The
+embedded registry tells them within 0.2 s. Serving goes on meanwhile."""
+TICKS_A_BEAT = 3
+"""How often the serving loop ticks in a heartbeat_interval: one late tick costs no renewal."""
+_GOOD_NEWS = frozenset({"registered", "registered_again", "registry_in_reach"})
+_UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
+_ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+"""Addresses reserved for documentation (RFC 5737, RFC 3849). Nobody has them, so the way to them is
+the way to everybody else. Nothing is sent."""
+
+
+# What is announced.
+
+
+def instance_id(service: str) -> str:
+    """A new id of this process as an instance, safe as a file name and as a part of a key.
+
+    It has the service, the host, the process and 48 random bits of the operating system.
+    """
+    host = socket.gethostname().partition(".")[0]
+    parts = (service, host, str(os.getpid()), os.urandom(6).hex())
+    return "-".join(_UNSAFE.sub("_", part)[:64] for part in parts)
+
+
+def instance_of(settings: ServerConfig, listening: Sequence[str], workers: int) -> Instance:
+    """The instance as the registry gets it.
+
+    Args:
+        settings: The server's configuration.
+        listening: The urls it listens on, with the real ports.
+        workers: How many processes serve behind them.
+    """
+    node = Node(
+        instance_id(settings.name),
+        announced_url(settings.advertise, listening),
+        settings.version,
+        settings.weight,
+        settings.zone,
+        settings.tags,
+        workers,
+    )
+    return Instance(settings.name, node)
+
+
+def announced_url(advertise: str | None, listening: Sequence[str]) -> str:
+    """Where clients reach the server; never a wildcard address.
+
+    It is the address that was stated, with the real port for port 0, or the first that the server
+    listens on.
+    """
+    if advertise is None:
+        address = parse(listening[0])
+        if address.is_wildcard:
+            address = attrs.evolve(address, host=outward_host(address.host))
+        return address.url
+    address = parse(advertise)
+    if address.port == 0:
+        # The port of the same scheme first. With another one, TLS may end in front of a tcp port.
+        own = sorted(map(parse, listening), key=lambda each: each.scheme != address.scheme)
+        address = attrs.evolve(address, port=next((each.port for each in own if each.port), 0))
+    return address.url
+
+
+def by_route(family: socket.AddressFamily) -> str | None:
+    """This machine's address at the start of the way to other machines, or None without one."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((_ELSEWHERE[family], 9))  # UDP: only the route is looked up
+            return _real(probe.getsockname()[0])
+    except OSError:
+        return None
+
+
+def by_name(family: socket.AddressFamily) -> str | None:
+    """What this host's name resolves to, or None when that is nothing that others can dial."""
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None, family, socket.SOCK_STREAM)
+    except OSError:
+        return None
+    return next((host for entry in found if (host := _real(str(entry[4][0]))) is not None), None)
+
+
+def outward_host(wildcard: str, look_ups: Sequence[LookUp] = (by_route, by_name)) -> str:
+    """An address of this machine that others can dial.
+
+    Args:
+        wildcard: ``0.0.0.0`` or ``::``, the address listened on. A socket on ``::`` takes IPv4 too.
+        look_ups: Each gives an address of a family, or None; the first that gives one is taken.
+
+    Returns:
+        What was found. When nothing was, this machine's own loopback, with a warning.
+    """
+    families = (socket.AF_INET6, socket.AF_INET) if ":" in wildcard else (socket.AF_INET,)
+    for family in families:
+        for look_up in look_ups:
+            found = look_up(family)
+            if found is not None:
+                return found
+    loopback = "::1" if ":" in wildcard else "127.0.0.1"
+    log.warning(
+        "no address of this machine was found that others could dial, so %s is announced; "
+        "state bee.rpc.server.advertise",
+        loopback,
+    )
+    return loopback
+
+
+def _real(host: str) -> str | None:
+    """The host, or None for one that cannot be dialled from elsewhere.
+
+    That is a wildcard, a loopback, or a link-local address of IPv6, which needs a zone.
+    """
+    unreachable = host in {"0.0.0.0", "::", "::1"} or host.startswith(("127.", "fe80:"))  # noqa: S104  # compared, not bound
+    return None if unreachable else host
+
+
+# Keeping it announced.
+
+
+def at_once(line: Callable[[], None]) -> None:
+    """The usual way to run what writes to the log."""
+    line()
+
+
+class LoopTicks:
+    """Shows from outside that an event loop runs: a number that it raises from time to time.
+
+    Args:
+        interval: Seconds between ticks.
+        told: Called on the loop for each tick, or None.
+    """
+
+    def __init__(self, interval: float, told: Callable[[], object] | None = None) -> None:
+        self.count = 0
+        self._interval = interval
+        self._told = told
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin, on the running loop, with a first tick."""
+        self._tick(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        """End. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.count += 1
+        if self._told is not None:
+            self._told()
+        self._timer = loop.call_later(self._interval, self._tick, loop)
+
+
+class Announcer:
+    """Keeps a server in its registry while it serves, on a control plane of its own.
+
+    Args:
+        registry: The plugin's object; closed when the server leaves.
+        registry_name: For the log.
+        instance: What is announced.
+        heartbeat_interval: Seconds between renewals.
+        ticks: A number that grows while the serving loop runs.
+        run: Calls what writes to the log. The default calls it at once, on the control plane's
+            thread.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        registry_name: str,
+        instance: Instance,
+        heartbeat_interval: float,
+        ticks: Callable[[], int],
+        run: Run = at_once,
+    ) -> None:
+        self._registry_name = registry_name
+        self._instance = instance
+        self._run = run
+        self._plane = ControlPlane(f"server-{instance.service}")
+        self._plane.at_stop(registry.close)
+        self._registration = Registration(
+            registry, instance, heartbeat_interval, ticks, self._report
+        )
+
+    def start(self) -> None:
+        """Register, and stay registered. Does not wait: a server serves without its registry too."""
+        self._plane.spawn(self._registration.keep)
+
+    async def leave(self) -> None:
+        """Leave the registry within a bound, and end the control plane.
+
+        Watchers get time to hear of it. For the serving loop, which goes on meanwhile.
+        """
+        registered = self._registration.registered
+        left: Future[bool] = Future()
+
+        async def leave() -> None:
+            confirmed = False
+            try:
+                confirmed = await self._registration.leave(DEREGISTER_TIMEOUT)
+            finally:
+                left.set_result(confirmed)
+
+        self._plane.spawn(leave)
+        await asyncio.wait((asyncio.wrap_future(left),), timeout=2 * DEREGISTER_TIMEOUT)
+        if registered and left.done() and left.result():
+            await asyncio.sleep(WATCH_GRACE)
+        await self._plane.stop_async(DEREGISTER_TIMEOUT)
+
+    def _report(self, event: RegistrationEvent) -> None:
+        self._run(lambda: self._say(event))
+
+    def _say(self, event: RegistrationEvent) -> None:
+        node, where, reason = self._instance.node, self._registry_name, event.reason
+        record = f"{node.url} in {where} as {node.id}; the lease lasts {event.ttl:g} s"
+        text = {
+            "registered": f"registered {record}",
+            "registered_again": f"registered again {record}",
+            "registry_in_reach": f"registry in reach again ({where}); the lease was kept",
+            "lease_lost": f"lease lost in {where}: {reason}; registering again",
+            "registry_out_of_reach": (
+                f"registry out of reach ({where}): {reason}; serving goes on, "
+                "and so do the attempts to reach it"
+            ),
+            "not_deregistered": (
+                f"not deregistered from {where}: {reason}; the entry runs out by itself"
+            ),
+        }[event.name]
+        level = logging.INFO if event.name in _GOOD_NEWS else logging.WARNING
+        fields: dict[str, Any] = {
+            "registry": where,
+            "service": self._instance.service,
+            "id": node.id,
+            "url": node.url,
+        }
+        if 0 < event.ttl < inf:
+            fields["ttl"] = event.ttl
+        if reason:
+            fields["reason"] = reason
+        say(event.name, text, level=level, **fields)

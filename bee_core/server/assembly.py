@@ -1,0 +1,157 @@
+"""What a server's configuration makes: codecs, size rules, transports, limiter, registry."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..config.model import RegistryConfig
+from ..errors import ConfigError
+from ..interfaces import ListenSettings, RegistrySettings
+from ..messages import HelloAck
+from ..payloads import SizeRule
+from ..plugin_hub import PluginHub
+from .announcement import Announcer, instance_of
+from .endpoint import ServiceEndpoint
+from .log_lines import log
+from .threads import HandlerThreads
+from .tokens import Tokens
+from .transports import make_transports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..config.model import Config
+    from ..interfaces import Codec, Compressor, Limiter, Registry
+    from .announcement import Run
+    from .handlers import BoundHandler
+
+
+class Assembly:
+    """The parts of a server.
+
+    All plugins are made at once, so that what is wrong with them comes to light before anything runs.
+
+    Args:
+        config: Has a server section.
+        plugins: Plugins handed over as objects.
+
+    Attributes:
+        settings: The server section.
+        codecs: By name.
+        transports: By scheme.
+        heartbeat_interval: Seconds between renewals in the registry.
+
+    Raises:
+        ConfigError: There is no server section, or the options of a plugin are wrong.
+        PluginError: A plugin is missing or cannot be loaded.
+    """
+
+    def __init__(self, config: Config, plugins: Sequence[object]) -> None:
+        if config.server is None:
+            raise ConfigError(
+                "this configuration has no server section; a server needs at least a name",
+                path="bee.rpc.server",
+                expected="name: <service>",
+                source=config.source,
+            )
+        self._config = config
+        self.settings = settings = config.server
+        self._hub = hub = PluginHub(plugins)
+        self.codecs: dict[str, Codec] = {
+            ref.name: hub.create(ref, "codec", origin=config) for ref in settings.codecs
+        }
+        compressors: dict[str, Compressor] = {
+            ref.name: hub.create(ref, "compressor", origin=config) for ref in settings.compressors
+        }
+        self._rules: dict[str | None, SizeRule] = {
+            name or None: SizeRule(
+                compressors.get(name),
+                max_size=settings.max_size,
+                max_inflated=settings.max_inflated,
+                name=name,
+            )
+            for name in ("", *compressors)
+        }
+        self.transports = make_transports(config, settings, hub)
+        self._tokens = Tokens([token.values for token in settings.tokens])
+        self._make_limiter()
+        self._registry_section = config.registry or RegistryConfig()
+        self._registry = self._make_registry() if settings.register else None
+        self.heartbeat_interval = self._registry_section.heartbeat_interval
+
+    def _make_limiter(self) -> Limiter | None:
+        limiter: Limiter | None = None
+        if self.settings.limiter is not None:
+            limiter = self._hub.create(self.settings.limiter, "limiter", origin=self._config)
+        return limiter
+
+    def _make_registry(self) -> Registry:
+        section = self._registry_section
+        known = RegistrySettings(section.address, section.heartbeat_interval)
+        registry: Registry = self._hub.create(
+            section.plugin, "registry", known, origin=self._config
+        )
+        return registry
+
+    def listen_settings(self) -> ListenSettings:
+        """The bounds of connections."""
+        settings = self.settings
+        return ListenSettings(
+            settings.backlog,
+            settings.max_conn_size,
+            settings.read_timeout,
+            settings.write_timeout,
+            settings.max_size,
+        )
+
+    def endpoint(
+        self, epoch: bytes, tables: Mapping[str, Mapping[str, BoundHandler]]
+    ) -> ServiceEndpoint:
+        """A new endpoint, on the running loop, with threads and a limiter of its own.
+
+        Hung threads of the run before never give their permits back.
+
+        Args:
+            epoch: Names the run of this process.
+            tables: For each codec's name, the bound handlers by method name.
+        """
+        settings = self.settings
+        return ServiceEndpoint(
+            HelloAck(settings.name, settings.version, epoch, settings.max_size),
+            tables,
+            self._rules,
+            HandlerThreads(settings.name, settings.max_pool_size),
+            max_in_flight=settings.max_in_flight,
+            limiter=self._make_limiter(),
+            send_tracebacks=settings.send_tracebacks,
+            clock=time.monotonic,
+            tokens=self._tokens if settings.tokens else None,
+        )
+
+    def announcer(
+        self, urls: Sequence[str], workers: int, ticks: Callable[[], int], run: Run
+    ) -> Announcer | None:
+        """What announces the server, not started, or None where it is not to be announced.
+
+        Args:
+            urls: Those that it listens on, with the real ports.
+            workers: How many processes serve behind them.
+            ticks: A number that grows while the serving loop runs.
+            run: Calls what writes to the log.
+        """
+        settings, name = self.settings, self._registry_section.protocol
+        if not settings.register:
+            return None
+        registry, self._registry = self._registry or self._make_registry(), None
+        if registry.known(settings.name, ()) is not None:
+            # It says what it knows without asking anybody, so there is nobody who could be told.
+            log.debug(
+                "the registry %s keeps no list: "
+                "clients have the address in their own configuration",
+                name,
+            )
+            self._registry = registry
+            return None
+        instance = instance_of(settings, urls, workers)
+        return Announcer(registry, name, instance, self.heartbeat_interval, ticks, run)

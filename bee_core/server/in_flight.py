@@ -1,0 +1,106 @@
+"""The requests of a server that have begun and not ended: their places, deadlines and permits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from ..streams.deadline_timer import DeadlineTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..interfaces import InboundCall, Limiter, Outcome
+
+
+class Watched(Protocol):
+    """What :class:`InFlight` needs of a call that it watches.
+
+    Attributes:
+        call: The request.
+        outcome: How the call ended, for the limiter; None when it was given up.
+        permitted_at: When the limiter gave its permit; None without one.
+    """
+
+    call: InboundCall
+    outcome: Outcome | None
+    permitted_at: float | None
+
+    def stop(self, kind: str, message: str) -> None:
+        """Give the call up, and tell the caller."""
+        ...
+
+
+class InFlight:
+    """Counts the calls in flight and ends those that are late. On the loop's thread only.
+
+    Args:
+        clock: Seconds, monotonic.
+        limiter: Gets its permits back, or None.
+
+    Attributes:
+        count: Requests in flight, those in the limiter's queue included.
+        watched: The calls that did not end at once, as keys, oldest first.
+    """
+
+    __slots__ = ("_limiter", "_quiet", "_timer", "clock", "count", "watched")
+
+    def __init__(self, clock: Callable[[], float], limiter: Limiter | None) -> None:
+        self.clock = clock
+        self.count = 0
+        self.watched: dict[Watched, None] = {}
+        self._limiter = limiter
+        self._timer = DeadlineTimer(asyncio.get_running_loop(), clock, self._sweep)
+        self._quiet = asyncio.Event()
+
+    def watch(self, running: Watched) -> None:
+        """Keep an eye on a call that did not end at once."""
+        self.watched[running] = None
+        if running.call.deadline is not None:
+            self._timer.watch(running.call.deadline)
+
+    def ended(self, running: Watched) -> None:
+        """Take everything back from a call whose handler is done or will never begin."""
+        self.watched.pop(running, None)
+        self.leave()
+        if running.permitted_at is not None and self._limiter is not None:
+            self._limiter.release(running.outcome, self.clock() - running.permitted_at)
+
+    def leave(self) -> None:
+        """Take a place back that no call object stands for."""
+        self.count -= 1
+        if self.count == 0:
+            self._quiet.set()
+
+    def _sweep(self, now: float) -> float | None:
+        earliest: float | None = None
+        for running in tuple(self.watched):
+            deadline = running.call.deadline
+            if deadline is None or running.call.cancelled:
+                continue
+            if deadline <= now:
+                running.stop("deadline_exceeded", "the deadline passed while the handler ran")
+            elif earliest is None or deadline < earliest:
+                earliest = deadline
+        return earliest
+
+    async def wait_quiet(self, timeout: float) -> bool:
+        """Wait until nothing is in flight; False when that takes more than ``timeout`` seconds."""
+        if self.count:
+            self._quiet.clear()
+            try:
+                await asyncio.wait_for(self._quiet.wait(), timeout)
+            except (TimeoutError, asyncio.TimeoutError):
+                return False
+        return True
+
+    def give_up_rest(self) -> int:
+        """Cancel what is still in flight; returns how many calls that were."""
+        rest = tuple(self.watched)
+        for running in rest:
+            running.stop("cancelled", "the server has shut down before the call was done")
+        return len(rest)
+
+    def close(self) -> None:
+        """Drop the timer."""
+        self._timer.close()
