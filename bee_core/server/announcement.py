@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Callable
 from concurrent.futures import Future
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -15,21 +16,20 @@ import attrs
 
 from ..addresses import parse
 from ..control.plane import ControlPlane
-from ..control.registration import Registration
-from ..interfaces import Instance
+from ..control.registration import Registration, RegistrationEvent
+from ..interfaces import Instance, Registry
 from ..nodes import Node
 from .log_lines import log, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..config.server_model import ServerConfig
-    from ..control.registration import RegistrationEvent
-    from ..interfaces import Registry
 
-    Run = Callable[[Callable[[], None]], object]
     LookUp = Callable[[socket.AddressFamily], str | None]
 
+Run = Callable[[Callable[[], None]], object]
+"""Calls what writes to the log, at once or later."""
 DEREGISTER_TIMEOUT = 2.0
 """Seconds granted to leaving the registry: one round trip to one that lives. One that does not must
 not hold up the drain."""
@@ -127,11 +127,10 @@ def outward_host(wildcard: str, look_ups: Sequence[LookUp] = (by_route, by_name)
         What was found. When nothing was, this machine's own loopback, with a warning.
     """
     families = (socket.AF_INET6, socket.AF_INET) if ":" in wildcard else (socket.AF_INET,)
-    for family in families:
-        for look_up in look_ups:
-            found = look_up(family)
-            if found is not None:
-                return found
+    found = (look_up(family) for family in families for look_up in look_ups)
+    host = next((host for host in found if host is not None), None)
+    if host is not None:
+        return host
     loopback = "::1" if ":" in wildcard else "127.0.0.1"
     log.warning(
         "no address of this machine was found that others could dial, so %s is announced; "
@@ -163,18 +162,20 @@ class LoopTicks:
 
     Args:
         interval: Seconds between ticks.
-        told: Called on the loop for each tick, or None.
     """
 
-    def __init__(self, interval: float, told: Callable[[], object] | None = None) -> None:
+    def __init__(self, interval: float) -> None:
         self.count = 0
         self._interval = interval
-        self._told = told
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Begin, on the running loop, with a first tick."""
-        self._tick(asyncio.get_running_loop())
+    def start(self, told: Callable[[], object] | None = None) -> None:
+        """Begin, on the running loop, with a first tick.
+
+        Args:
+            told: Called on the loop for each tick, or None.
+        """
+        self._tick(asyncio.get_running_loop(), told)
 
     def stop(self) -> None:
         """End. Idempotent."""
@@ -182,11 +183,11 @@ class LoopTicks:
             self._timer.cancel()
             self._timer = None
 
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _tick(self, loop: asyncio.AbstractEventLoop, told: Callable[[], object] | None) -> None:
         self.count += 1
-        if self._told is not None:
-            self._told()
-        self._timer = loop.call_later(self._interval, self._tick, loop)
+        if told is not None:
+            told()
+        self._timer = loop.call_later(self._interval, self._tick, loop, told)
 
 
 class Announcer:
@@ -217,7 +218,11 @@ class Announcer:
         self._plane = ControlPlane(f"server-{instance.service}")
         self._plane.at_stop(registry.close)
         self._registration = Registration(
-            registry, instance, heartbeat_interval, ticks, self._report
+            registry,
+            instance,
+            heartbeat_interval,
+            ticks,
+            self._report,
         )
 
     def start(self) -> None:

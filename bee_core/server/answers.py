@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any
 from ..call_context import reset_current, set_current
 from ..errors import CallCancelled, InvalidArgument, MessageTooLarge, ProtocolError
 from ..failures import Failure, local
-from ..interfaces import Success
-from ..payloads import HEAVY
+from ..interfaces import InboundCall, MethodCodec, Success
+from ..payloads import HEAVY, SizeRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..interfaces import InboundCall, MethodCodec
-    from ..payloads import SizeRule
     from .handlers import BoundHandler
     from .in_flight import InFlight
     from .threads import HandlerThreads
 
-    Answer = tuple[bytes, bool] | Failure
-    """A body and whether it is compressed, or why there is none."""
-
+Answer = tuple[bytes, bool] | Failure
+"""A body and whether it is compressed, or why there is none."""
 HANDLER_ERRORS = (Exception, asyncio.CancelledError, SystemExit)
 """What a handler on the loop may raise as its answer; an ``exit()`` must not end the server."""
 SUCCESS = Success(b"")

@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..config.model import RegistryConfig
+from ..config.model import Config, RegistryConfig
 from ..errors import ConfigError
-from ..interfaces import ListenSettings, RegistrySettings
+from ..interfaces import (
+    Codec,
+    Compressor,
+    Limiter,
+    ListenSettings,
+    Registry,
+    RegistrySettings,
+)
 from ..messages import HelloAck
 from ..payloads import SizeRule
 from ..plugin_hub import PluginHub
-from .announcement import Announcer, instance_of
+from .announcement import Announcer, Run, instance_of
 from .endpoint import ServiceEndpoint
 from .log_lines import log
 from .threads import HandlerThreads
@@ -21,9 +28,6 @@ from .transports import make_transports
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..config.model import Config
-    from ..interfaces import Codec, Compressor, Limiter, Registry
-    from .announcement import Run
     from .handlers import BoundHandler
 
 
@@ -40,6 +44,7 @@ class Assembly:
         settings: The server section.
         codecs: By name.
         transports: By scheme.
+        listen_settings: The bounds of connections.
         heartbeat_interval: Seconds between renewals in the registry.
 
     Raises:
@@ -76,6 +81,13 @@ class Assembly:
         self.transports = make_transports(config, settings, hub)
         self._tokens = Tokens([token.values for token in settings.tokens])
         self._make_limiter()
+        self.listen_settings = ListenSettings(
+            settings.backlog,
+            settings.max_conn_size,
+            settings.read_timeout,
+            settings.write_timeout,
+            settings.max_size,
+        )
         self._registry_section = config.registry or RegistryConfig()
         self._registry = self._make_registry() if settings.register else None
         self.heartbeat_interval = self._registry_section.heartbeat_interval
@@ -93,17 +105,6 @@ class Assembly:
             section.plugin, "registry", known, origin=self._config
         )
         return registry
-
-    def listen_settings(self) -> ListenSettings:
-        """The bounds of connections."""
-        settings = self.settings
-        return ListenSettings(
-            settings.backlog,
-            settings.max_conn_size,
-            settings.read_timeout,
-            settings.write_timeout,
-            settings.max_size,
-        )
 
     def endpoint(
         self, epoch: bytes, tables: Mapping[str, Mapping[str, BoundHandler]]

@@ -120,20 +120,18 @@ class ServiceEndpoint:
             call.fail(self._unknown(call))
             return None
         limiter = self._limiter
-        if limiter is None:
-            if bound.kind == "nonblocking" and not call.compressed:
-                self._answers.run_here(call, bound, call.body)
-                return None
-            running = RunningCall(self._answers, call, bound)
-            running.start()
-            return None if running.ended else running
+        if limiter is None and bound.kind == "nonblocking" and not call.compressed:
+            self._answers.run_here(call, bound, call.body)
+            return None
         # Last of all checks: a permit is only taken for what would run.
-        admitted = limiter.admit(self.clock())
+        admitted = None if limiter is None else limiter.admit(self.clock())
         if isinstance(admitted, Failure):
             call.fail(admitted)
             return None
         running = RunningCall(self._answers, call, bound)
-        if admitted is True:
+        if admitted is None:
+            running.start()
+        elif admitted is True:
             running.permitted_at = self.clock()
             running.start()
         else:
@@ -141,12 +139,11 @@ class ServiceEndpoint:
         return None if running.ended else running
 
     def _unknown(self, call: InboundCall) -> Failure:
-        table = self._tables[call.caller.codec]
-        method = call.method[:128]
+        table, method = self._tables[call.caller.codec], call.method[:128]
         near = get_close_matches(method, table, n=3)
-        hint = f"did you mean {' or '.join(near)}?"
-        if not near:
-            hint = f"there are: {', '.join(sorted(table)[:20])}"
+        hint = f"there are: {', '.join(sorted(table)[:20])}"
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
         return local(
             "method_not_found",
             f"the service {self.ack.service} has no method {method!r}; {hint}",

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from ..marks import NONBLOCKING
-from ..signatures import Signature, interface_methods, public_methods
+from ..signatures import InterfaceMethod, Signature, interface_methods, public_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..interfaces import MethodCodec
-    from ..signatures import InterfaceMethod
 
 HandlerKind = Literal["async", "nonblocking", "threaded"]
 """How a handler is run: as a task on the loop, by a plain call on the loop, or on a thread."""
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(eq=False)
 class Handler:
     """One method of a service.
 
@@ -37,9 +36,6 @@ class Handler:
     function: Callable[..., Any]
     kind: HandlerKind
     signature: Signature
-
-    def __repr__(self) -> str:
-        return f"Handler({self.signature}, {self.kind})"
 
 
 @attrs.frozen(eq=False)

@@ -18,14 +18,13 @@ from ..call_context import reset_current, set_current
 from ..errors import InvalidArgument
 from ..failures import Failure, local
 from ..payloads import HEAVY
-from .answers import HANDLER_ERRORS, SUCCESS, misfit
+from .answers import HANDLER_ERRORS, SUCCESS, Answer, Answers, misfit
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from ..interfaces import InboundCall, Outcome, Ticket
-    from .answers import Answer, Answers
     from .handlers import BoundHandler
 
 
@@ -122,29 +121,22 @@ class RunningCall:
 
     # Running.
 
-    def start(self) -> None:
-        """Inflate, decode and execute."""
-        call = self.call
-        if not call.compressed:
-            self._run(call.body)
-        elif len(call.body) < HEAVY:
-            self._run(self._answers.inflate(call))
-        else:
-            self._flight.watch(self)
-            self._answers.threads.submit(self._inflate_on_thread)
+    def start(self, inflated: bytes | Failure | None = None) -> None:
+        """Inflate, decode and execute.
 
-    def _inflate_on_thread(self) -> None:
-        answers = self._answers
-        answers.on_loop(self._inflated, answers.inflate(self.call))
-
-    def _inflated(self, body: bytes | Failure) -> None:
-        if self.call.cancelled:
-            self._fail(local("cancelled", "given up before the handler began"))
-        else:
-            self._run(body)
-
-    def _run(self, body: bytes | Failure) -> None:
+        Args:
+            inflated: The body of a compressed request, once a thread has inflated it.
+        """
         bound, call, answers = self._bound, self.call, self._answers
+        body = inflated
+        if body is None:
+            if call.compressed and len(call.body) >= HEAVY:
+                self._flight.watch(self)
+                answers.threads.submit(
+                    lambda: answers.on_loop(self._inflated, answers.inflate(call))
+                )
+                return
+            body = answers.inflate(call) if call.compressed else call.body
         if isinstance(body, Failure):
             self._fail(body)
             return
@@ -167,6 +159,12 @@ class RunningCall:
         else:
             self._flight.watch(self)
             answers.threads.submit(lambda: self._run_on_thread(args, kwargs))
+
+    def _inflated(self, body: bytes | Failure) -> None:
+        if self.call.cancelled:
+            self._fail(local("cancelled", "given up before the handler began"))
+        else:
+            self.start(body)
 
     async def _run_as_task(self, args: Any, kwargs: Any) -> None:
         self._begun = True

@@ -13,7 +13,14 @@ from .. import serving_loops
 from ..addresses import parse
 from ..config import load_config
 from ..errors import BeeError
-from .announcement import DEREGISTER_TIMEOUT, TICKS_A_BEAT, WATCH_GRACE, LoopTicks, at_once
+from .announcement import (
+    DEREGISTER_TIMEOUT,
+    TICKS_A_BEAT,
+    WATCH_GRACE,
+    Announcer,
+    LoopTicks,
+    at_once,
+)
 from .assembly import Assembly
 from .event_loop import close_loop, new_event_loop, serve_in_thread
 from .handlers import BoundHandler, collect
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
 
     from ..config.model import Config
     from ..interfaces import Listener
-    from .announcement import Announcer
     from .endpoint import ServiceEndpoint
 
 _HUNG_LOOP_SECONDS = 5.0 + 2 * DEREGISTER_TIMEOUT + WATCH_GRACE
@@ -69,8 +75,7 @@ class Server:
         self._epoch = os.urandom(8)
         self._is_worker = False
         self._announcer: Announcer | None = None
-        self._ticks: LoopTicks | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticks = LoopTicks(self._assembly.heartbeat_interval / TICKS_A_BEAT)
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
 
@@ -163,15 +168,12 @@ class Server:
                 service=settings.name,
                 version=settings.version,
             )
-        ticks = self._make_ticks()
-        self._announcer = self._assembly.announcer(self.addresses, 1, lambda: ticks.count, at_once)
+        self._announcer = self._assembly.announcer(
+            self.addresses, 1, lambda: self._ticks.count, at_once
+        )
         if self._announcer is not None:
-            ticks.start()
+            self._ticks.start()
             self._announcer.start()
-
-    def _make_ticks(self, told: Callable[[], object] | None = None) -> LoopTicks:
-        self._ticks = LoopTicks(self._assembly.heartbeat_interval / TICKS_A_BEAT, told)
-        return self._ticks
 
     def _check_startable(self) -> None:
         if self.endpoint is not None:
@@ -182,17 +184,16 @@ class Server:
     async def _listen(self, sockets: Mapping[str, socket.socket]) -> None:
         """Listen: where the configuration says, or on sockets that were bound before, by url."""
         self._check_startable()
-        self._loop = asyncio.get_running_loop()
         self.endpoint = self._assembly.endpoint(self._epoch, self._tables)
         try:
             for url in sockets or self._settings.address:
-                bounds = attrs.evolve(self._assembly.listen_settings(), sock=sockets.get(url))
+                bounds = attrs.evolve(self._assembly.listen_settings, sock=sockets.get(url))
                 transport = self._assembly.transports[parse(url).scheme]
                 self.listeners.append(await transport.listen(url, self.endpoint, bounds))
         except BaseException:
             await self._close()
             raise
-        serving_loops.add(self._loop)
+        serving_loops.add(asyncio.get_running_loop())
 
     async def stop(self) -> None:
         """Drain and leave. Idempotent.
@@ -237,10 +238,8 @@ class Server:
             names = ", ".join(hung)
             text = f"{len(hung)} handlers still hang in threads and end with the process: {names}"
             say("hung_handlers", text, level=logging.WARNING, threads=hung)
-        if self._ticks is not None:
-            self._ticks.stop()
-        if self._loop is not None:
-            serving_loops.remove(self._loop)
+        self._ticks.stop()
+        serving_loops.remove(asyncio.get_running_loop())
 
     async def __aenter__(self) -> Self:
         """Start on the running loop."""
@@ -301,7 +300,7 @@ class Server:
         self._is_worker = True
         self._epoch = os.urandom(8)  # it is a process of its own
         await self._listen(sockets)
-        self._make_ticks(tick).start()
+        self._ticks.start(tick)
         ready()
         await stopping.wait()
         await self.stop()
