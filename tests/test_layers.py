@@ -59,7 +59,7 @@ EXEMPT: dict[str, set[str]] = {
     "bee_core/explain.py": {
         "bee_core.config"
     },  # the configuration is what it explains; imported only then
-    "bee_core/server/endpoint.py": {
+    "bee_core/server/in_flight.py": {
         "bee_core.streams.deadline_timer"
     },  # one timer for many deadlines, whatever they are of
     "bee_core/sync/futures.py": {

@@ -145,8 +145,8 @@ def _real(host: str) -> str | None:
 
     That is a wildcard, a loopback, or a link-local address of IPv6, which needs a zone.
     """
-    unreachable = host in {"0.0.0.0", "::", "::1"} or host.startswith(("127.", "fe80:"))  # noqa: S104  # compared, not bound
-    return None if unreachable else host
+    wildcard_or_own = {"0.0.0.0", "::", "::1"}  # noqa: S104  # compared, not bound
+    return None if host in wildcard_or_own or host.startswith(("127.", "fe80:")) else host
 
 
 # Keeping it announced.
@@ -226,7 +226,10 @@ class Announcer:
         )
 
     def start(self) -> None:
-        """Register, and stay registered. Does not wait: a server serves without its registry too."""
+        """Register, and stay registered.
+
+        It does not wait: a server serves even while its registry is down.
+        """
         self._plane.spawn(self._registration.keep)
 
     async def leave(self) -> None:

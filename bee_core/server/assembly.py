@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Assembly:
     """The parts of a server.
 
-    All plugins are made at once, so that what is wrong with them comes to light before anything runs.
+    All plugins are made at once. So an error in the configuration shows before anything runs.
 
     Args:
         config: Has a server section.

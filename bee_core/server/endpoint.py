@@ -37,8 +37,8 @@ class ServiceEndpoint:
         tables: For each codec's name, the bound handlers by method name.
         rules: For each compressor's name and None, the size rule.
         threads: Run ``def`` handlers.
-        max_in_flight: Requests at a time, those in the limiter's queue included. One more is refused
-            before any work.
+        max_in_flight: Requests at a time, those in the limiter's queue included. One more is
+            refused before any work.
         limiter: Bounds the requests that run at a time, or None.
         send_tracebacks: Whether errors carry the server's traceback.
         clock: Seconds, monotonic.
@@ -76,7 +76,8 @@ class ServiceEndpoint:
     def admit(self, hello: Hello) -> Failure | None:
         """Decide about a peer.
 
-        It must be one of ours, and want this service, in a codec and with a compressor that are there.
+        It must show one of the tokens and ask for this service, and its codec and compressor must
+        be offered here.
         """
         # The token first: a stranger does not learn what is offered here.
         if self._tokens is not None and not self._tokens.accept(hello.token):

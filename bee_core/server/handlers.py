@@ -27,8 +27,8 @@ class Handler:
     Attributes:
         name: ``add`` or ``Stats.mean``.
         function: What is called, bound to its object.
-        kind: ``async`` for ``async def``, ``nonblocking`` for a ``def`` with that mark, ``threaded``
-            for any other ``def``.
+        kind: ``async`` for ``async def``, ``nonblocking`` for a ``def`` with that mark,
+            ``threaded`` for any other ``def``.
         signature: What arguments are decoded to and the result is checked against.
     """
 
@@ -60,9 +60,9 @@ def collect(
         target: An instance, or a callable.
         name: An object's methods become ``<name>.<method>`` instead of bare ones. A function is
             exposed under it instead of its own name.
-        interface: Expose only what this class declares, with its hints instead of the target's. What
-            the interface nests under a name is looked up in the target's attribute of that name.
-            It is left out when there is none: it may be added as an object of its own.
+        interface: Expose only what this class declares, with its hints instead of the target's.
+            What the interface nests under a name is looked up in the target's attribute of that
+            name. It is left out when there is none: it may be added as an object of its own.
 
     Raises:
         TypeError: There is nothing to expose, a method streams, a hint cannot be resolved, or the

@@ -1,6 +1,8 @@
 """The lines that a server writes to its log: one for each thing that an operator must know.
 
-Each has a text for people and, for programs, the name of the event and its fields; ``bee serve --json-logs`` prints those. They travel as attributes of the log record, so any handler can use them.
+Each has a text for people. For programs it has the name of the event and its fields, which
+``bee serve --json-logs`` prints. They are attributes of the log record, so that any handler can use
+them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ def say(event: str, text: str, *, level: int = logging.INFO, **fields: Any) -> N
     """Write one line.
 
     Args:
-        event: A short name that stays the same whatever the text becomes: ``listening``, ``registered``, ``draining`` …
+        event: A short name that stays the same whatever the text becomes: ``listening``,
+            ``registered``, ``draining`` …
         text: For people.
         level: Of the logging module.
         fields: What the text says, for programs. Values that JSON can carry.

@@ -35,8 +35,8 @@ class RunningCall:
 
     Attributes:
         call: The request.
-        ended: Whether everything was given back. A handler on a thread may go on after its deadline,
-            and ends later than its caller's wait.
+        ended: Whether everything was given back. A handler on a thread may go on after its
+            caller's deadline; until it ends, nothing is given back.
         permitted_at: When the limiter gave its permit; None without one.
         outcome: How it ended, for the limiter; None when it was given up before it began.
     """

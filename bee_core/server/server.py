@@ -25,7 +25,7 @@ from .assembly import Assembly
 from .event_loop import close_loop, new_event_loop, serve_in_thread
 from .handlers import BoundHandler, collect
 from .log_lines import say
-from .stop_signals import StopSignals
+from .stop_signals import stop_signals
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -48,10 +48,11 @@ _HUNG_HANDLER_SECONDS = 0.1
 
 
 class Server:
-    """Serves objects and functions as the methods of one service. See :func:`bee_core.build_server`.
+    """Serves objects and functions as the methods of one service.
 
-    ``add`` what is to be served, then ``run()``, ``with server.in_thread()`` or
-    ``async with server``. A server that has left can be started again.
+    See :func:`bee_core.build_server`. ``add`` what is to be served, then ``run()``,
+    ``with server.in_thread()`` or ``async with server``. A server that has left can be started
+    again.
 
     Attributes:
         config: The whole configuration.
@@ -213,8 +214,8 @@ class Server:
         if announcer is not None:
             await announcer.leave()
         # A listening socket that closes resets the connections that wait behind it, and their
-        # clients could not know whether anything ran. A few turns of the loop let them in (asyncio's
-        # own takes four), to be refused properly.
+        # clients could not know whether anything ran. A few turns of the loop let them in, to be
+        # refused properly; asyncio's own loop takes four.
         for _ in range(4):
             await asyncio.sleep(0)
         for listener in self.listeners:
@@ -223,8 +224,12 @@ class Server:
         if not await endpoint.flight.wait_quiet(self._settings.drain_timeout):
             given_up = endpoint.flight.give_up_rest()
             seconds = self._settings.drain_timeout
-            text = f"drain_timeout ({seconds:g} s) is over: {given_up} requests were cancelled"
-            say("drain_timeout", text, level=logging.WARNING, cancelled=given_up)
+            say(
+                "drain_timeout",
+                f"drain_timeout ({seconds:g} s) is over: {given_up} requests were cancelled",
+                level=logging.WARNING,
+                cancelled=given_up,
+            )
         await self._close()
         if not self._is_worker:
             say("gone", "gone")
@@ -235,9 +240,13 @@ class Server:
         endpoint, self.endpoint = self.endpoint, None
         hung = [] if endpoint is None else endpoint.close(_HUNG_HANDLER_SECONDS)
         if hung:
-            names = ", ".join(hung)
-            text = f"{len(hung)} handlers still hang in threads and end with the process: {names}"
-            say("hung_handlers", text, level=logging.WARNING, threads=hung)
+            say(
+                "hung_handlers",
+                f"{len(hung)} handlers still hang in threads and end with the process: "
+                f"{', '.join(hung)}",
+                level=logging.WARNING,
+                threads=hung,
+            )
         self._ticks.stop()
         serving_loops.remove(asyncio.get_running_loop())
 
@@ -258,8 +267,9 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain and leave; a second signal leaves at once.
 
-        For the main thread; blocks. With ``workers`` above 1 this process only watches over that many
-        others, which it forks. They have everything that it had before, and nothing in common after.
+        For the main thread; blocks. With ``workers`` above 1 this process forks that many others
+        and only watches over them. They have everything that it had before, and nothing in common
+        after.
 
         Raises:
             OSError: An address cannot be listened on.
@@ -277,9 +287,9 @@ class Server:
             return
         loop = new_event_loop()
         stopping = asyncio.Event()
-        signals = StopSignals(loop, stopping, self._settings.drain_timeout + _HUNG_LOOP_SECONDS)
+        patience = self._settings.drain_timeout + _HUNG_LOOP_SECONDS
         try:
-            with signals:
+            with stop_signals(loop, stopping, patience):
                 loop.run_until_complete(self._serve(stopping))
         finally:
             close_loop(loop)

@@ -1,7 +1,8 @@
 """The threads that run a service's ``def`` handlers.
 
-Not ``concurrent.futures``: its threads are joined when the interpreter leaves, so one handler that hangs would keep a drained server alive for ever. These are daemon
-threads, started when needed up to a bound, and each job costs one queue operation instead of a future.
+Not ``concurrent.futures``: the interpreter joins its threads when it leaves, so one handler that
+hangs would keep a drained server alive for ever. These are daemon threads. They start when they are
+needed, up to a bound, and each job costs one queue operation instead of a future.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class Tokens:
     """Compares what a hello carries with the tokens of the moment. Thread-safe.
 
     Args:
-        sources: Each gives the tokens that one entry of the configuration stands for, as they are now.
+        sources: Each gives the tokens of one entry of the configuration, as they are now.
     """
 
     __slots__ = ("_sources",)
@@ -23,7 +23,11 @@ class Tokens:
         self._sources = tuple(sources)
 
     def accept(self, token: str | None) -> bool:
-        """Whether a token is one of them. The time that it takes tells neither which one, nor how much of it was right, nor how long they are."""
+        """Whether a token is one of them.
+
+        The time that it takes does not tell which one, how much of it was right, or how long they
+        are.
+        """
         # Digests have one length, and the comparison looks at all of each and at all of them.
         given = sha256((token or "").encode()).digest()
         found = False

@@ -1,4 +1,7 @@
-"""The child's side of ``workers``: a forked process that serves until its parent says so, and never longer than its parent lives."""
+"""The child's side of ``workers``: a forked process that serves until its parent stops it.
+
+It never lives longer than its parent.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ import attrs
 
 from .event_loop import close_loop, new_event_loop
 from .log_lines import log
-from .stop_signals import StopSignals
+from .stop_signals import stop_signals
 
 if TYPE_CHECKING:
     import socket
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
     ]
 
 NEWS = struct.Struct("=cI")
-"""What a worker tells its parent: a kind, and the worker's process. Far below PIPE_BUF, so the workers' writes to one pipe do not mix."""
+"""What a worker tells its parent: a kind, and the worker's process. It is far below PIPE_BUF, so
+the workers' writes to one pipe do not mix."""
 READY, TICK = b"r", b"t"
 _PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 
@@ -39,7 +43,8 @@ class Inheritance:
     """What a worker gets from its parent.
 
     Attributes:
-        serve: Serves on the sockets. It calls the second argument once it does and the third for each tick of its loop, and ends some time after the event.
+        serve: Serves on the sockets. It calls the second argument once it serves and the third for
+            each tick of its loop, and ends some time after the event.
         sockets: By url, listening.
         life: A pipe whose writing end only the parent keeps: its end of file is the parent's death.
         news: Where to write what the parent must know.
@@ -58,7 +63,10 @@ class Inheritance:
 
 
 def work(inherited: Inheritance) -> NoReturn:
-    """Be a worker. In the child, right after the fork, with SIGTERM and SIGINT blocked; never returns to what the parent was doing."""
+    """Be a worker; never returns to what the parent was doing.
+
+    For the child, right after the fork, with SIGTERM and SIGINT blocked.
+    """
     code = 1
     try:
         # The parent's loop was running on this thread, and is the parent's.
@@ -93,8 +101,9 @@ def _serve(inherited: Inheritance) -> None:
 
     loop = new_event_loop()
     stopping = asyncio.Event()
-    # Ctrl-C reaches the whole group of processes at once; it is the parent that says when to stop, after it has left the registry.
-    with StopSignals(loop, stopping, inherited.patience, ignored=(signal.SIGINT,)):
+    # Ctrl-C reaches the whole group of processes at once. The parent says when to stop, after it
+    # has left the registry.
+    with stop_signals(loop, stopping, inherited.patience, ignored=(signal.SIGINT,)):
         signal.pthread_sigmask(signal.SIG_SETMASK, inherited.mask)
         loop.run_until_complete(
             inherited.serve(inherited.sockets, lambda: tell(READY), lambda: tell(TICK), stopping)
@@ -103,7 +112,10 @@ def _serve(inherited: Inheritance) -> None:
 
 
 def _die_with(parent: int, life: int) -> None:
-    """End this process when the parent ends, however it does, and also when this one hangs in C code, where the system offers that."""
+    """End this process when the parent ends, however it ends.
+
+    Where the system offers that, it works even while this process hangs in C code.
+    """
 
     def watch() -> None:
         while True:

@@ -1,6 +1,8 @@
-"""The parent's side of ``workers``: binds the sockets once, forks processes that serve behind them, replaces those that die, and announces and drains them as one server.
+"""The parent's side of ``workers``.
 
-The parent serves nothing itself. Its loop is asyncio's own: uvloop is first touched in the children, since its state does not survive a fork.
+The parent binds the sockets once, forks processes that serve behind them, replaces those that die,
+and announces and drains them as one server. It serves nothing itself. Its loop is asyncio's own:
+uvloop is first touched in the children, since its state does not survive a fork.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ..backoff import Backoff
 from ..errors import BeeError
 from .event_loop import close_loop
 from .log_lines import say
-from .stop_signals import StopSignals
+from .stop_signals import stop_signals
 from .worker import NEWS, READY, Inheritance, work
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
     MakeAnnouncer = Callable[[Sequence[str], int, Callable[[], int], Run], Announcer | None]
 
 _STABLE_SECONDS = 10.0
-"""A worker that lived this long is replaced at once. One that died sooner waits, twice as long each time: it may die of what it does first."""
+"""A worker that lived this long is replaced at once. The replacement of one that died sooner waits,
+twice as long each time: the worker may die of what it does first."""
 _BACKOFF = Backoff(0.1, 5.0)
 _START_TIMEOUT = 30.0
 """Seconds that the workers may take until they serve. They only fork and listen."""
@@ -90,14 +93,15 @@ class WorkerPool:
         self._hung_seconds = hung_seconds
         self._sockets: dict[str, socket.socket] = {}
         self._workers: dict[int, _Worker] = {}
-        self._replacing: set[asyncio.TimerHandle] = set()
         self._changed = asyncio.Event()
         self._ticks = 0
         self._serving = self._draining = False
         self._failed = ""
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain all workers; a second signal leaves at once, and the workers with it.
+        """Serve until SIGTERM or SIGINT, then drain all workers.
+
+        With a second signal this process leaves at once, and the workers with it.
 
         Raises:
             OSError: An address cannot be listened on, or not by several processes.
@@ -111,7 +115,7 @@ class WorkerPool:
         try:
             self._bind()
             stopping = asyncio.Event()
-            with StopSignals(loop, stopping, self._patience + 3 * self._hung_seconds):
+            with stop_signals(loop, stopping, self._patience + 3 * self._hung_seconds):
                 loop.run_until_complete(self._supervise(loop, stopping))
         finally:
             self._release()
@@ -161,39 +165,35 @@ class WorkerPool:
                 os.close(end)
 
     async def _started(self, stopping: asyncio.Event) -> None:
+        """Wait until all workers serve, one of them fails, or this process is to stop."""
         stopped = asyncio.ensure_future(stopping.wait())
-        ready = asyncio.ensure_future(
-            self._until(
-                lambda: (
-                    bool(self._failed) or all(worker.ready for worker in self._workers.values())
-                ),
-                _START_TIMEOUT,
-            )
+        stopped.add_done_callback(lambda _: self._changed.set())
+        in_time = await self._until(
+            lambda: (
+                stopping.is_set()
+                or bool(self._failed)
+                or all(worker.ready for worker in self._workers.values())
+            ),
+            _START_TIMEOUT,
         )
-        try:
-            await asyncio.wait((stopped, ready), return_when=asyncio.FIRST_COMPLETED)
-            if ready.done() and (self._failed or not ready.result()):
-                raise BeeError(
-                    self._failed or f"the workers did not serve within {_START_TIMEOUT:g} s"
-                )
-        finally:
-            stopped.cancel()
-            ready.cancel()
+        stopped.cancel()
+        if self._failed or not in_time:
+            raise BeeError(self._failed or f"the workers did not serve within {_START_TIMEOUT:g} s")
 
     async def _serve_until(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
         settings, count = self._settings, self._settings.workers
         self._serving = True
         for url in self._sockets:
-            text = f"listening on {url} as {settings.name} {settings.version} with {count} workers"
             say(
                 "listening",
-                text,
+                f"listening on {url} as {settings.name} {settings.version} with {count} workers",
                 url=url,
                 service=settings.name,
                 version=settings.version,
                 workers=count,
             )
-        # Log lines are written on this thread, which forks: a lock of a log stream that another thread held would stay locked in the child.
+        # Log lines are written on this thread, which forks. The lock of a log stream that another
+        # thread held would stay locked in the child.
         announcer = self._announce(
             tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe
         )
@@ -206,14 +206,18 @@ class WorkerPool:
 
     async def _drain_workers(self) -> None:
         self._draining = True
-        for timer in self._replacing:
-            timer.cancel()
-        # Our copies first: a door that we alone held open would take connections that nobody accepts.
+        # Our copies first: a socket that we alone held open would take connections that nobody
+        # accepts.
         self._release()
         self._signal(signal.SIGTERM)
         if not await self._until(lambda: not self._workers, self._patience + 1.0):
-            text = f"{len(self._workers)} workers hang past drain_timeout ({self._settings.drain_timeout:g} s) and are killed"
-            say("workers_killed", text, level=logging.WARNING, workers=len(self._workers))
+            count, seconds = len(self._workers), self._settings.drain_timeout
+            say(
+                "workers_killed",
+                f"{count} workers hang past drain_timeout ({seconds:g} s) and are killed",
+                level=logging.WARNING,
+                workers=count,
+            )
         if self._serving:
             say("gone", "gone")
 
@@ -223,7 +227,11 @@ class WorkerPool:
                 os.kill(pid, number)
 
     async def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Wait for a change that makes the condition true; False when that takes longer than ``timeout`` seconds."""
+        """Wait for a change that makes the condition true.
+
+        Returns:
+            False when that takes longer than ``timeout`` seconds.
+        """
         until = time.monotonic() + timeout
         while not condition():
             left = until - time.monotonic()
@@ -235,6 +243,8 @@ class WorkerPool:
         return True
 
     def _fork(self, number: int, early_deaths: int) -> None:
+        if self._draining:
+            return  # it was to replace one that died
         sys.stdout.flush()
         sys.stderr.flush()
         # Until the child has handlers of its own, a signal would run the parent's in it.
@@ -244,7 +254,8 @@ class WorkerPool:
         )
         try:
             with warnings.catch_warnings():
-                # Python warns of forking beside threads. The one there may be is the control plane's, which lets go of its own in the child.
+                # Python warns of forking beside threads. There may be the control plane's, which
+                # lets go of what it has in the child.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
@@ -264,13 +275,7 @@ class WorkerPool:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _fork_later(self, delay: float, number: int, early_deaths: int) -> None:
-        def fork() -> None:
-            self._replacing.discard(timer)
-            if not self._draining:
-                self._fork(number, early_deaths)
-
-        timer = asyncio.get_running_loop().call_later(delay, fork)
-        self._replacing.add(timer)
+        asyncio.get_running_loop().call_later(delay, self._fork, number, early_deaths)
 
     def _hear(self) -> None:
         """The workers have written."""
@@ -308,14 +313,12 @@ class WorkerPool:
                 or f"worker {worker.number} {how} before it served; the lines above say why"
             )
             return
-        early_deaths = (
-            0 if time.monotonic() - worker.born >= _STABLE_SECONDS else worker.early_deaths + 1
-        )
+        lived = time.monotonic() - worker.born
+        early_deaths = 0 if lived >= _STABLE_SECONDS else worker.early_deaths + 1
         delay = _BACKOFF.ceiling(early_deaths - 1) if early_deaths else 0.0
-        text = f"worker {worker.number} (process {worker.pid}) {how}; replaced in {delay:g} s"
         say(
             "worker_lost",
-            text,
+            f"worker {worker.number} (process {worker.pid}) {how}; replaced in {delay:g} s",
             level=logging.WARNING,
             worker=worker.number,
             worker_pid=worker.pid,
