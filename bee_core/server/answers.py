@@ -41,6 +41,9 @@ def _unfit(call: InboundCall, error: InvalidArgument) -> Failure:
 class Answers:
     """Makes and sends the answers of one service. On the loop's thread, unless a method says more.
 
+    ``run_here``, ``answer`` and ``send`` take the same arguments, so that a call can end with any of
+    them: the call, its handler, and what the answer is made of.
+
     Args:
         rules: For each compressor's name and None, the size rule.
         threads: Pack results that would hold up the loop.
@@ -94,35 +97,35 @@ class Answers:
             return
         finally:
             reset_current(token)
-        self.answer(call, codec, value)
+        self.answer(call, bound, value)
 
-    def answer(self, call: InboundCall, codec: MethodCodec, value: Any) -> None:
+    def answer(self, call: InboundCall, bound: BoundHandler, value: Any) -> None:
         """Encode a handler's result and send it; of a oneway call it is thrown away."""
         if call.oneway:
             call.reply(b"", False)
             return
         try:
-            encoded = codec.encode_result(value)
+            encoded = bound.codec.encode_result(value)
         except InvalidArgument as error:
             call.fail(_unfit(call, error))
             return
         if self._fits(call, encoded):
             call.reply(encoded, False)
         elif len(encoded) < HEAVY:
-            self.send(call, self._pack(call, encoded))
+            self.send(call, bound, self._pack(call, encoded))
         else:
             # Compressing megabytes would hold up every other call.
             # The answer has a place in flight of its own until it is sent.
             self.flight.count += 1
             self.threads.submit(
-                lambda: self.on_loop(self._send_last, call, self._pack(call, encoded))
+                lambda: self.on_loop(self._send_last, call, bound, self._pack(call, encoded))
             )
 
-    def _send_last(self, call: InboundCall, answer: Answer) -> None:
+    def _send_last(self, call: InboundCall, bound: BoundHandler, answer: Answer) -> None:
         self.flight.leave()
-        self.send(call, answer)
+        self.send(call, bound, answer)
 
-    def send(self, call: InboundCall, answer: Answer) -> None:
+    def send(self, call: InboundCall, bound: BoundHandler, answer: Answer) -> None:
         """Send an answer that is ready."""
         if isinstance(answer, Failure):
             call.fail(answer)

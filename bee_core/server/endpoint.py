@@ -105,9 +105,9 @@ class ServiceEndpoint:
     def begin(self, call: InboundCall) -> Running | None:
         """Start a request, or reject it: whatever is rejected here did not run."""
         # Load first: under overload the cheapest answer counts.
-        in_flight = self.flight.count
-        if in_flight >= self._max_in_flight:
-            message = f"{in_flight} requests are in flight, max_in_flight is {self._max_in_flight}"
+        if self.flight.count >= self._max_in_flight:
+            in_flight, most = self.flight.count, self._max_in_flight
+            message = f"{in_flight} requests are in flight, max_in_flight is {most}"
             call.fail(local("overloaded", message))
             return None
         granted = call.granted

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ..interfaces import InboundCall, Outcome, Ticket
     from .handlers import BoundHandler
 
+    Reply = Callable[[InboundCall, BoundHandler, Any], None]
+
 
 class RunningCall:
     """A request from its acceptance to its answer; it takes its place in flight as it is made.
@@ -100,7 +102,7 @@ class RunningCall:
 
     def _lose_patience(self, seconds: float) -> None:
         message = f"no turn within queue_timeout ({seconds:g} s) of the server's limiter"
-        self._give_up_queue(self.call.fail, local("overloaded", message))
+        self._give_up_queue(self._answers.send, local("overloaded", message))
 
     def _leave_queue(self) -> None:
         self._ticket = None
@@ -108,7 +110,7 @@ class RunningCall:
             self._patience.cancel()
             self._patience = None
 
-    def _give_up_queue(self, reply: Callable[..., None], *answer: Any) -> bool:
+    def _give_up_queue(self, reply: Reply, source: Any = None) -> bool:
         """End a call that is still in the limiter's queue; False when it is not there."""
         ticket = self._ticket
         if ticket is None:
@@ -116,7 +118,7 @@ class RunningCall:
         self._leave_queue()
         if not ticket.leave():
             self.permitted_at = self._flight.clock()  # the permit came just now; it goes back
-        self._end(None, reply, *answer)
+        self._end(None, reply, source)
         return True
 
     # Running.
@@ -132,9 +134,7 @@ class RunningCall:
         if body is None:
             if call.compressed and len(call.body) >= HEAVY:
                 self._flight.watch(self)
-                answers.threads.submit(
-                    lambda: answers.on_loop(self._inflated, answers.inflate(call))
-                )
+                answers.threads.submit(self._inflate_on_thread)
                 return
             body = answers.inflate(call) if call.compressed else call.body
         if isinstance(body, Failure):
@@ -142,7 +142,7 @@ class RunningCall:
             return
         if bound.kind == "nonblocking":
             # To the limiter it is a success, whatever the handler says.
-            self._end(SUCCESS, answers.run_here, call, bound, body)
+            self._end(SUCCESS, answers.run_here, body)
             return
         try:
             args, kwargs = bound.codec.decode_args(call.form, body)
@@ -160,6 +160,9 @@ class RunningCall:
             self._flight.watch(self)
             answers.threads.submit(lambda: self._run_on_thread(args, kwargs))
 
+    def _inflate_on_thread(self) -> None:
+        self._answers.on_loop(self._inflated, self._answers.inflate(self.call))
+
     def _inflated(self, body: bytes | Failure) -> None:
         if self.call.cancelled:
             self._fail(local("cancelled", "given up before the handler began"))
@@ -173,7 +176,7 @@ class RunningCall:
         except HANDLER_ERRORS as error:
             self._fail(self._answers.failure_of(error, self.call))
         else:
-            self._end(SUCCESS, self._answers.answer, self.call, self._bound.codec, value)
+            self._end(SUCCESS, self._answers.answer, value)
 
     def _run_on_thread(self, args: Any, kwargs: Any) -> None:
         """Run the handler on a thread; encoding and compressing stay there too."""
@@ -195,24 +198,29 @@ class RunningCall:
             finally:
                 reset_current(token)
         outcome = answer if isinstance(answer, Failure) else SUCCESS
-        answers.on_loop(self._end, outcome, answers.send, call, answer)
+        answers.on_loop(self._end, outcome, answers.send, answer)
 
     # The end.
 
-    def _end(self, outcome: Outcome | None, reply: Callable[..., None], *answer: Any) -> None:
+    def _end(self, outcome: Outcome | None, reply: Reply, source: Any) -> None:
         """Send the one answer, then give back the place in flight, the permit and the watch.
 
         A result that is packed on a thread takes its own place before this one is given back.
+
+        Args:
+            outcome: For the limiter; None for a call that was given up before it began.
+            reply: Sends the answer.
+            source: What ``reply`` makes the answer of.
         """
         self.outcome = outcome
         try:
-            reply(*answer)
+            reply(self.call, self._bound, source)
         finally:
             self.ended = True
             self._flight.ended(self)
 
     def _fail(self, failure: Failure) -> None:
-        self._end(failure, self.call.fail, failure)
+        self._end(failure, self._answers.send, failure)
 
     def stop(self, kind: str, message: str) -> None:
         """Give the call up on the server's side, and tell the caller.
@@ -231,8 +239,8 @@ class RunningCall:
         self._task.cancel()
         if not self._begun:
             # A task that is cancelled before its first step never runs a line of ours.
-            self._end(None, _nobody_waits)
+            self._end(None, _nobody_waits, None)
 
 
-def _nobody_waits() -> None:
+def _nobody_waits(call: InboundCall, bound: BoundHandler, source: None) -> None:
     """No answer: the caller has gone, or was told before."""
