@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..call_context import reset_current, set_current
@@ -117,9 +118,10 @@ class Answers:
             # Compressing megabytes would hold up every other call.
             # The answer has a place in flight of its own until it is sent.
             self.flight.count += 1
-            self.threads.submit(
-                lambda: self.on_loop(self._send_last, call, bound, self._pack(call, encoded))
-            )
+            self.threads.submit(partial(self._pack_on_thread, call, bound, encoded))
+
+    def _pack_on_thread(self, call: InboundCall, bound: BoundHandler, body: bytes) -> None:
+        self.on_loop(self._send_last, call, bound, self._pack(call, body))
 
     def _send_last(self, call: InboundCall, bound: BoundHandler, answer: Answer) -> None:
         self.flight.leave()

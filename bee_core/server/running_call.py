@@ -12,6 +12,7 @@ which sends the one answer and gives everything back.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..call_context import reset_current, set_current
@@ -59,7 +60,7 @@ class RunningCall:
 
     def __init__(self, answers: Answers, call: InboundCall, bound: BoundHandler) -> None:
         self._answers = answers
-        self._flight = answers.flight
+        self._flight = flight = answers.flight
         self._bound = bound
         self._begun = False
         self._task: asyncio.Future[Any] | None = None
@@ -69,7 +70,7 @@ class RunningCall:
         self.ended = False
         self.permitted_at: float | None = None
         self.outcome: Outcome | None = None
-        self._flight.count += 1
+        flight.count += 1
 
     # In the limiter's queue.
 
@@ -158,7 +159,7 @@ class RunningCall:
             self._flight.watch(self)
         else:
             self._flight.watch(self)
-            answers.threads.submit(lambda: self._run_on_thread(args, kwargs))
+            answers.threads.submit(partial(self._run_on_thread, args, kwargs))
 
     def _inflate_on_thread(self) -> None:
         self._answers.on_loop(self._inflated, self._answers.inflate(self.call))
