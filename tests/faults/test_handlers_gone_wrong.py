@@ -126,7 +126,9 @@ def test_a_request_whose_deadline_passes_while_it_waits_for_a_thread_does_not_ru
         with pytest.raises(DeadlineExceeded):
             user.call("add", 1, 2, options={"timeout": 0.2})
         when(
-            lambda: any(running.call.cancelled for running in tuple(server.endpoint.flight.watched)),
+            lambda: any(
+                running.call.cancelled for running in tuple(server.endpoint.flight.watched)
+            ),
             "the server has not heard that nobody waits for it",
         )
         calculator.release.set()
