@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..addresses import parse
+from ..contracts.registry import Instance, Registry
 from ..control.plane import ControlPlane
 from ..control.registration import Registration, RegistrationEvent
-from ..interfaces import Instance, Registry
-from ..nodes import Node
+from ..terms.addresses import parse
+from ..terms.node import Node
 from .log_lines import log, say
 
 if TYPE_CHECKING:

@@ -7,15 +7,16 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..call_context import reset_current, set_current
+from ..contracts.size_rule import HEAVY, SizeRule
 from ..errors import CallCancelled, InvalidArgument, MessageTooLarge, ProtocolError
-from ..failures import Failure, local
-from ..interfaces import InboundCall, MethodCodec, Success
-from ..payloads import HEAVY, SizeRule
+from ..terms.call_context import reset_current, set_current
+from ..terms.failures import Failure, Success, local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..contracts.codec import MethodCodec
+    from ..contracts.transport import InboundCall
     from .handlers import BoundHandler
     from .in_flight import InFlight
     from .threads import HandlerThreads

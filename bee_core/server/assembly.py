@@ -6,18 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from ..config.model import Config, RegistryConfig
+from ..contracts.registry import Registry, RegistrySettings
+from ..contracts.size_rule import SizeRule
+from ..contracts.transport import ListenSettings
 from ..errors import ConfigError
-from ..interfaces import (
-    Codec,
-    Compressor,
-    Limiter,
-    ListenSettings,
-    Registry,
-    RegistrySettings,
-)
-from ..messages import HelloAck
-from ..payloads import SizeRule
-from ..plugin_hub import PluginHub
+from ..plugins.hub import PluginHub
+from ..wire.messages import HelloAck
 from .announcement import Announcer, Run, instance_of
 from .endpoint import ServiceEndpoint
 from .log_lines import log
@@ -28,6 +22,8 @@ from .transports import make_transports
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..contracts.codec import Codec, Compressor
+    from ..contracts.policies import Limiter
     from .handlers import BoundHandler
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from ..failures import Failure, local
+from ..terms.failures import Failure, local
 from .answers import Answers
 from .in_flight import InFlight
 from .running_call import RunningCall
@@ -13,9 +13,10 @@ from .running_call import RunningCall
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..interfaces import InboundCall, Limiter, Running
-    from ..messages import Hello, HelloAck
-    from ..payloads import SizeRule
+    from ..contracts.policies import Limiter
+    from ..contracts.size_rule import SizeRule
+    from ..contracts.transport import InboundCall, Running
+    from ..wire.messages import Hello, HelloAck
     from .handlers import BoundHandler
     from .threads import HandlerThreads
     from .tokens import Tokens

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..marks import NONBLOCKING
-from ..signatures import InterfaceMethod, Signature, interface_methods, public_methods
+from ..methods.decorators import NONBLOCKING
+from ..methods.signatures import InterfaceMethod, Signature, interface_methods, public_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..interfaces import MethodCodec
+    from ..contracts.codec import MethodCodec
 
 HandlerKind = Literal["async", "nonblocking", "threaded"]
 """How a handler is run: as a task on the loop, by a plain call on the loop, or on a thread."""

@@ -10,7 +10,9 @@ from ..streams.deadline_timer import DeadlineTimer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..interfaces import InboundCall, Limiter, Outcome
+    from ..contracts.policies import Limiter
+    from ..contracts.transport import InboundCall
+    from ..terms.failures import Outcome
 
 
 class Watched(Protocol):

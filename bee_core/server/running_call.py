@@ -15,17 +15,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..call_context import reset_current, set_current
+from ..contracts.size_rule import HEAVY
 from ..errors import InvalidArgument
-from ..failures import Failure, local
-from ..payloads import HEAVY
+from ..terms.call_context import reset_current, set_current
+from ..terms.failures import Failure, local
 from .answers import HANDLER_ERRORS, SUCCESS, Answer, Answers, misfit
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from ..interfaces import InboundCall, Outcome, Ticket
+    from ..contracts.policies import Ticket
+    from ..contracts.transport import InboundCall
+    from ..terms.failures import Outcome
     from .handlers import BoundHandler
 
     Reply = Callable[[InboundCall, BoundHandler, Any], None]

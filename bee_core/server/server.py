@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .. import serving_loops
-from ..addresses import parse
 from ..config import load_config
+from ..control import serving_loops
 from ..errors import BeeError
+from ..terms.addresses import parse
 from .announcement import (
     DEREGISTER_TIMEOUT,
     TICKS_A_BEAT,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # type checkers bring it
 
     from ..config.model import Config
-    from ..interfaces import Listener
+    from ..contracts.transport import Listener
     from .endpoint import ServiceEndpoint
 
 _HUNG_LOOP_SECONDS = 5.0 + 2 * DEREGISTER_TIMEOUT + WATCH_GRACE

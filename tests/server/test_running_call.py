@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from bee_core.contracts.size_rule import SizeRule
 from bee_core.interfaces import InboundCall, Peer
-from bee_core.payloads import SizeRule
 from bee_core.server.answers import Answers
 from bee_core.server.handlers import BoundHandler
 from bee_core.server.in_flight import InFlight
