@@ -12,6 +12,8 @@ import pytest
 
 from fault_table import Row, lines, save
 
+pytest_plugins = ["support.stuck", "support.leftovers", "support.how_long"]
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So it is in what a shell starts in the background, and every program that a test starts would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,45 @@
+"""How long a test waits for what should come at once: the busier the machine, the longer.
+
+Only bounds that mean "it hangs" follow the load. A bound that says how fast bee is does not.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MOST = 8.0
+"""No machine is taken to be slower than this many times: a test that hangs must end some day."""
+
+
+def slowness() -> float:
+    """How many programs share a core at present, 1.0 to ``MOST``.
+
+    The mean of the last minute comes late. So the programs that want to run just now count too.
+    """
+    wanting = os.getloadavg()[0]
+    try:
+        now = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+        wanting = max(wanting, int(now) - 1)  # less the one that looks
+    except OSError:  # not Linux
+        pass
+    return min(MOST, max(1.0, wanting / cores()))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def scaled(seconds: float) -> float:
+    """A bound that fits an idle machine, made longer for the present load."""
+    return seconds * slowness()
+
+
+PATIENCE = scaled(20.0)
+"""Seconds after which a test stops waiting for an event that should have come at once.
+
+Measured when the run starts, so it is a plain number. It leaves room for load that comes later.
+"""
