@@ -14,11 +14,12 @@ from bee_core.cli.demo.steady_calls import Tally
 from bee_core.errors import Unavailable
 from bee_core.nodes import Node
 from bee_core.proxies import Reply
+from support import processes
 
 
 def start_demo(*args, tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    return subprocess.Popen(
+    return processes.start(
         [sys.executable, "-m", "bee_core", "demo", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support import processes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,7 +48,7 @@ def serving(folder: Path, variable: str, *targets: str) -> Iterator[dict[str, st
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         environment = {**os.environ, variable: f"127.0.0.1:{probe.getsockname()[1]}"}
-    with subprocess.Popen(
+    with processes.start(
         [*BEE, "serve", *targets],
         cwd=folder,
         env=environment,
@@ -75,7 +77,7 @@ def test_the_greeter_serves_its_clients() -> None:
         environment = {**os.environ, "GREETER_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}"}
     program = "import logging, runpy; logging.basicConfig(level=logging.INFO); runpy.run_path('server.py')"  # so that it says when it listens
     command = [sys.executable, "-c", program]
-    with subprocess.Popen(
+    with processes.start(
         command,
         cwd=folder,
         env=environment,
@@ -199,7 +201,7 @@ class Shell:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # python and bee are those that run the tests
-        self._shell = subprocess.Popen(
+        self._shell = processes.start(
             ["bash"],
             cwd=folder,
             env={**os.environ, **environment, "PATH": path},
@@ -325,7 +327,7 @@ def test_the_vault_lets_in_whom_its_readme_says(tmp_path: Path) -> None:
         == "server.yml can be used\nclient.yml can be used\n"
     )
     serve = [*BEE, *make[-1].split()[1:]]
-    with subprocess.Popen(
+    with processes.start(
         serve,
         cwd=folder,
         env={**os.environ, **environment},

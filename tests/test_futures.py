@@ -26,8 +26,9 @@ from bee_core.errors import (
 from bee_core.testing import MemoryRegistry
 from faults.descriptors import open_sockets
 from faults.processes import ServingProcess, fixed_port
-from faults.services import PATIENCE, Calculator, serving
+from faults.services import Calculator, serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 THREAD = "bee-control-client-futures"
 

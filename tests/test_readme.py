@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bee_core
+from support import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ def folder(tmp_path: Path, port: int) -> Path:
 
 @pytest.fixture
 def served(folder: Path) -> Iterator[None]:
-    with subprocess.Popen(
+    with processes.start(
         [*BEE, "serve", "calculator.py:Calculator"],
         cwd=folder,
         stderr=subprocess.STDOUT,

@@ -16,7 +16,8 @@ import bee_core
 from bee_core.errors import PluginError
 from bee_core.server.announced import announced_url, instance_id, outward_host
 from bee_core.testing import MemoryRegistry
-from serve_process import PATIENCE, ServeProcess, children
+from serve_process import ServeProcess, children
+from support.patience import PATIENCE
 
 BEAT = 0.05
 

@@ -19,7 +19,8 @@ from bee_core.messages import Hello, HelloAck
 from bee_core.nodes import Node
 from bee_plugins.compressors.gzip_compressor import GzipCompressor, GzipOptions
 from bee_plugins.transports.tcp import TcpTransport
-from conversations import MAX_BODY, MAX_INFLATED, PATIENCE, hold_all
+from conversations import MAX_BODY, MAX_INFLATED, hold_all
+from support.patience import PATIENCE
 from wire_vectors import FORMS, assert_said, load, unhex, vectors
 
 # ── the state machines ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ import pytest
 
 import bee_core
 from bee_core.cli import main
+from support import processes
 
 DEADLINE = 15.0
 """Seconds for what takes well under one."""
@@ -105,7 +106,7 @@ class Process:
     """A ``bee`` of its own. Lines of its stderr are read as they come."""
 
     def __init__(self, args, cwd):
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             [sys.executable, "-m", "bee_core", *args],
             cwd=cwd,
             stdout=subprocess.PIPE,

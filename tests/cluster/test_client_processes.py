@@ -12,7 +12,8 @@ import pytest
 
 from cluster.client_program import CHILDREN, HANGING
 from cluster.servers import client_config, local
-from faults.services import PATIENCE
+from support import processes
+from support.patience import PATIENCE
 
 _PROGRAM = Path(__file__).with_name("client_program.py")
 
@@ -20,7 +21,7 @@ _PROGRAM = Path(__file__).with_name("client_program.py")
 def run(folder, act, **settings):
     config = json.dumps(client_config(local(folder), **settings))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(
+    return processes.start(
         [sys.executable, "-W", "ignore::DeprecationWarning", str(_PROGRAM), config, act],
         text=True,
         **pipes,

@@ -11,8 +11,8 @@ import bee_core
 from bee_core.errors import CircuitOpen, Overloaded, Unavailable
 from cluster.load import Load
 from cluster.servers import HEARTBEAT, listed, standing, urls, when
-from faults.services import PATIENCE
 from faults.users import BOTH
+from support.patience import PATIENCE
 
 LEASE = 3 * HEARTBEAT
 SAFE = {"idempotent": True, "fail": "failover", "balancer": "round-robin"}

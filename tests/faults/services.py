@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import bee_core
 from bee_core.errors import CallCancelled
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PATIENCE = 10.0
-"""Seconds after which a test stops waiting for an event that should have come at once."""
 
 
 class Calculator:

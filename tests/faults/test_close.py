@@ -13,8 +13,9 @@ import bee_core
 from bee_core import hookimpl
 from bee_core.errors import CallCancelled
 from faults.descriptors import open_sockets
-from faults.services import PATIENCE, serving
+from faults.services import serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 
 @pytest.mark.parametrize("method", ["hold", "hold_async"])

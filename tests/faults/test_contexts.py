@@ -13,8 +13,9 @@ import pytest
 import bee_core
 from bee_core.errors import DeadlineExceeded, RemoteError, Unavailable
 from faults.descriptors import open_sockets
-from faults.services import PATIENCE, serving
+from faults.services import serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 
 class Front:

@@ -23,9 +23,10 @@ from bee_core.errors import (
 )
 from certificates import Authority, tls
 from faults.processes import ServingProcess, fixed_port
-from faults.services import PATIENCE, serving
+from faults.services import serving
 from faults.test_drain import Stopping
 from faults.users import AsyncUser, BlockingUser, FutureUser, client_config, make_user
+from support.patience import PATIENCE
 
 ONEWAY = {"oneway": True}
 

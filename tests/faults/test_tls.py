@@ -22,8 +22,9 @@ from bee_core.errors import CallError, CircuitOpen, ProtocolError, Unauthenticat
 from bee_core.testing import MemoryRegistry
 from certificates import Authority, tls
 from faults.rawpeer import RawClient, hello, request
-from faults.services import PATIENCE, Calculator, server_config, serving
+from faults.services import Calculator, server_config, serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 
 class Secured(Calculator):

@@ -18,8 +18,9 @@ from bee_core.messages import Hello
 from bee_core.protocol import MAX_HELLO
 from certificates import Authority, tls
 from faults.rawpeer import RawClient, hello, request
-from faults.services import PATIENCE, serving
+from faults.services import serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 HONEY, OLD = "s3cret-honey", "s3cret-0ld-honey"
 

@@ -11,9 +11,9 @@ import pytest
 
 from bee_core import frames
 from bee_core.messages import HelloAck
-from conversations import PATIENCE
 from faults.rawpeer import RawServer
 from faults.services import Calculator, max_size, serving
+from support.patience import PATIENCE
 
 LARGE = 3 << 20
 GZIP = 16 + zlib.MAX_WBITS

@@ -29,12 +29,13 @@ from bee_core.errors import (
     Unavailable,
 )
 from bee_core.messages import parse_error
-from conversations import MAX_BODY, MAX_INFLATED, PATIENCE, hold_all
+from conversations import MAX_BODY, MAX_INFLATED, hold_all
 from faults.rawpeer import RawClient, hello, request
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
 from interop.client_suite import LARGE, ForeignClientSuite, bomb
 from interop.foreign import EXAMPLES, ForeignServer
+from support.patience import PATIENCE
 from wire_vectors import FOLDER, load
 
 JAVA = EXAMPLES / "java"

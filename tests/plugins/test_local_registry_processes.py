@@ -18,14 +18,15 @@ from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.nodes import Node
 from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.local import LocalRegistry
+from support import processes
+from support.patience import PATIENCE
 
 PROGRAM = Path(__file__).with_name("local_registry_program.py")
-PATIENCE = 20.0
 
 
 class Program:
     def __init__(self, root, *, name="a", act="serve", heartbeat=0.5):
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             [sys.executable, str(PROGRAM), str(root), str(heartbeat), name, act],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

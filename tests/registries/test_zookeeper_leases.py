@@ -14,6 +14,7 @@ import attrs
 
 from bee_core.errors import RegistryError
 from registry_processes import ZooKeeper
+from support import processes
 from zookeeper_rig import (
     BOUND,
     NODE,
@@ -250,7 +251,7 @@ def test_a_process_that_dies_by_sigkill_leaves_the_list_within_its_lease(zookeep
     async def scenario(rig):
         here = str(Path(__file__).parents[1])
         process = await asyncio.to_thread(
-            subprocess.Popen,
+            processes.start,
             [sys.executable, "-c", SERVER, zookeeper.address, rig.service, here],
             stdout=subprocess.PIPE,
             text=True,

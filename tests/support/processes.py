@@ -34,7 +34,9 @@ def start(command: Any, **options: Any) -> subprocess.Popen:
     return subprocess.Popen(command, **_named(options))
 
 
-def run(command: Any, *, timeout: float = 60.0, **options: Any) -> subprocess.CompletedProcess:
+def run(
+    command: Any, *, timeout: float = 60.0, check: bool = False, **options: Any
+) -> subprocess.CompletedProcess:
     """Start a process and wait until it ends: ``subprocess.run`` otherwise.
 
     The bound means "it hangs", so it follows the machine's load. What the process says is captured
@@ -44,8 +46,8 @@ def run(command: Any, *, timeout: float = 60.0, **options: Any) -> subprocess.Co
 
     if not {"stdout", "stderr"} & options.keys():
         options.setdefault("capture_output", True)
-    options = {"text": True, "check": False, **_named(options)}
-    return subprocess.run(command, timeout=scaled(timeout), **options)
+    options = {"text": True, **_named(options)}
+    return subprocess.run(command, check=check, timeout=scaled(timeout), **options)
 
 
 def _named(options: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Stuck(BaseException):
 
 
 @attrs.define
-class _Watch:
+class Watch:
     """One test under its limit."""
 
     item: pytest.Item
@@ -101,7 +101,7 @@ def _alarm(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
 
 
-_watch: _Watch | None = None
+_watch: Watch | None = None
 _output: object = sys.__stderr__
 """Where the stacks go when a process is ended; needs a descriptor."""
 
@@ -121,7 +121,7 @@ def _disarm() -> None:
 def pytest_timeout_set_timer(item, settings):
     global _watch  # noqa: PLW0603  # see above
     _disarm()
-    _watch = _Watch(item, settings.timeout)
+    _watch = Watch(item, settings.timeout)
     if threading.current_thread() is threading.main_thread():
         _watch.arm()
     else:
@@ -188,7 +188,7 @@ def pytest_enter_pdb():
 def stacks() -> str:
     """Where each thread is, and each task of the event loops that run in them."""
     output = io.StringIO()
-    frames = sys._current_frames()  # noqa: SLF001  # no other name gives them
+    frames = sys._current_frames()  # no other name gives them
     for thread in threading.enumerate():
         frame = frames.get(thread.ident or 0)
         lines = [line for line in traceback.format_stack(frame) if not _OURS.search(line)]

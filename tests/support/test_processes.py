@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -25,7 +26,9 @@ def servers():
     start(["sleep", "1001"], env={"PATH": os.environ["PATH"]})
     subprocess.Popen(["sh", "-c", "sleep 1002 & sleep 1003"])
     if os.fork() == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         time.sleep(1004)
+        os._exit(0)
 """
 FORGETS = HEAD + "def test_forgets(): servers()\n"
 KILLED = (
@@ -91,7 +94,10 @@ def test_they_end_with_a_run_that_is_broken_off(folder, number, workers):
         name = wait_for(lambda: hanging(folder))
         run_name = name.removesuffix("gw0/")
         assert len(left_of(run_name)) >= 5
-        process.send_signal(number)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
         assert process.wait(PATIENCE) != 0
         wait_for(lambda: not left_of(run_name))
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.patience import SLOWNESS
 from support.processes import run
 
 STUCK = """
@@ -66,7 +67,7 @@ def test_stubborn():
 def test_after(): pass
 """
 WELL = "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test_well(n): pass\n"
-PLUGINS = ("support.stuck", "support.leftovers", "support.how_long")
+PLUGINS = ("xdist", "pytest_timeout", "support.stuck", "support.leftovers", "support.how_long")
 HERE = Path(__file__).parent.parent
 
 
@@ -76,7 +77,13 @@ def pytest_command(*arguments):
 
 
 def environment():
-    return {**os.environ, "PYTHONPATH": str(HERE)}
+    # No other plugin is loaded: each costs a worker time to start.
+    return {
+        **os.environ,
+        "PYTHONPATH": str(HERE),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        SLOWNESS: "2",  # a second for what is stuck
+    }
 
 
 @pytest.fixture(scope="module")
