@@ -16,7 +16,9 @@ ROOT = Path(__file__).parent
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 SOURCES = ["bee_core", "plugins"]
 USUAL = "not slow and not registries"
+# Tests run in workers even one by one: a worker that is stuck is replaced, and the run goes on.
 SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
+ONE_BY_ONE = ["-n", "1", "--dist", "loadfile"]
 UNPACKED = [
     "tests/cli",
     "tests/config",
@@ -44,14 +46,14 @@ def run_tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that take minutes: long fuzzing, long ledgers."""
     session.install(".[all,test]")
-    session.run("pytest", "-m", "slow", "--timeout=600", *session.posargs)
+    session.run("pytest", "-m", "slow", "--timeout=600", *ONE_BY_ONE, *session.posargs)
 
 
 @nox.session
 def registries(session: nox.Session) -> None:
     """Break etcd, Consul and ZooKeeper under load, as far as they are installed: minutes of waiting for leases, so not among the tests."""
     session.install(".[all,test]")
-    session.run("pytest", "-m", "registries", *session.posargs)
+    session.run("pytest", "-m", "registries", *ONE_BY_ONE, *session.posargs)
 
 
 @nox.session

@@ -14,6 +14,7 @@ import trustme
 
 from bee_core.cli.demo.registry_server import free_port
 from registry_processes import Etcd
+from support.patience import scaled
 
 
 def etcdctl(server, *arguments):
@@ -26,7 +27,7 @@ def etcdctl(server, *arguments):
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=scaled(30.0),
     ).stdout
 
 

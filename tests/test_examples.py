@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support import processes
+from support.patience import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,14 +30,10 @@ BEE = [sys.executable, "-m", "bee_core"]
 
 
 def run(folder: Path, *command: str, **environment: str) -> str:
-    done = subprocess.run(
+    done = processes.run(
         command,
         cwd=folder,
         env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -62,7 +59,7 @@ def serving(folder: Path, variable: str, *targets: str) -> Iterator[dict[str, st
             yield {variable: line[line.index("tcp://") :].split()[0]}
         finally:
             server.terminate()
-            server.communicate(timeout=20)
+            server.communicate(timeout=scaled(20.0))
 
 
 def test_the_greeter_serves_its_clients() -> None:
@@ -100,7 +97,7 @@ def test_the_greeter_serves_its_clients() -> None:
             )
         finally:
             server.terminate()
-            server.communicate(timeout=20)
+            server.communicate(timeout=scaled(20.0))
 
 
 def test_the_greeter_s_module_agrees_with_its_proto(tmp_path: Path) -> None:
@@ -227,7 +224,7 @@ class Shell:
         self._shell.stdin.write(command + "\n" + ("" if starts else 'echo "ended with $?"\n'))
         self._shell.stdin.flush()
         said = ""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + scaled(30.0)
         while True:
             line = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
             said += line
@@ -238,8 +235,8 @@ class Shell:
     def close(self) -> None:
         """End it and whatever it has started."""
         os.killpg(self._shell.pid, signal.SIGKILL)  # not waited for yet, so the id is still its own
-        self._shell.wait(20)
-        self._reader.join(20)
+        self._shell.wait(scaled(20.0))
+        self._reader.join(scaled(20.0))
         for pipe in (self._shell.stdin, self._shell.stdout):
             if pipe is not None:
                 pipe.close()
@@ -279,7 +276,7 @@ def test_the_shop_does_what_its_readme_says(tmp_path: Path) -> None:
             "wait",
         ]
         shell.type(commands[-4])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + scaled(20.0)
         while "(10 % off)" not in shell.type(
             commands[-3]
         ):  # orders learns of the new server within 200 ms
@@ -310,14 +307,10 @@ def test_the_vault_lets_in_whom_its_readme_says(tmp_path: Path) -> None:
     tokens = folder / "certificates" / "tokens"
 
     def shell(*commands: str) -> str:
-        done = subprocess.run(
+        done = processes.run(
             ["sh", "-c", "\n".join(commands)],
             cwd=folder,
             env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
         )
         return done.stdout + done.stderr
 
@@ -354,7 +347,7 @@ def test_the_vault_lets_in_whom_its_readme_says(tmp_path: Path) -> None:
             assert shell(*call) == welcome
         finally:
             server.terminate()
-            said_by_server = server.communicate(timeout=20)[0]
+            said_by_server = server.communicate(timeout=scaled(20.0))[0]
     assert old.strip() not in said_by_server
     assert "another token" not in said_by_server
     assert "the certificate files have changed: new connections use the new ones" in said_by_server

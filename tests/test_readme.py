@@ -13,6 +13,7 @@ import pytest
 
 import bee_core
 from support import processes
+from support.patience import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,13 +72,11 @@ def served(folder: Path) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=scaled(20.0))
 
 
 def run(folder: Path, command: list[str]) -> str:
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=True, timeout=30
-    ).stdout
+    return processes.run(command, cwd=folder, check=True, timeout=30).stdout
 
 
 @pytest.mark.usefixtures("served")

@@ -14,8 +14,9 @@ import pytest
 import bee_core
 from bee_core.cli import main
 from support import processes
+from support.patience import scaled
 
-DEADLINE = 15.0
+DEADLINE = scaled(15.0)
 """Seconds for what takes well under one."""
 
 APP = """

@@ -11,6 +11,7 @@ import bee_core
 from bee_core.cli.command_group import exit_code, one_line
 from bee_core.cli.commands import bee
 from bee_core.errors import BeeError, ConfigError, PluginError, RemoteError
+from support import processes
 
 
 def test_help_names_every_command(run):
@@ -46,11 +47,7 @@ def test_a_wrong_command_is_one_line_and_exit_code_2(run, args, line):
 
 def test_help_does_not_wait_for_what_only_some_commands_need():
     code = "import sys, bee_core.cli.commands; print(*sys.modules)"
-    loaded = set(
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.split()
-    )
+    loaded = set(processes.run([sys.executable, "-c", code], check=True).stdout.split())
     assert "bee_core.cli.serve_command" in loaded
     assert not loaded & {
         "yaml",
@@ -69,12 +66,10 @@ def test_a_reader_that_has_gone_is_no_matter_for_words():
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as gone:
-        result = subprocess.run(
+        result = processes.run(
             [sys.executable, "-m", "bee_core", "plugins", "--json"],
             stdout=gone,
             stderr=subprocess.PIPE,
-            text=True,
-            check=False,
         )
     assert result.stderr == ""
     assert result.returncode == 1

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from bee_core.config import (
 )
 from bee_core.errors import ConfigError
 from seed import SEED
+from support import processes
 
 
 @pytest.fixture
@@ -376,10 +376,8 @@ def test_a_configuration_can_be_made_in_python():
 def test_importing_bee_core_loads_neither_yaml_nor_cattrs():
     code = "import sys, bee_core; print([name for name in ('yaml', 'cattrs', 'bee_core.config') if name in sys.modules])"
     path = [str(Path(entry)) for entry in sys.path]
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}; {code}"],
-        capture_output=True,
-        text=True,
         check=True,
     )
     assert done.stdout.strip() == "[]"

@@ -20,6 +20,7 @@ from certificates import Authority, tls
 from faults.rawpeer import RawClient, hello, request
 from faults.services import serving
 from faults.users import client_config
+from support import processes
 from support.patience import PATIENCE
 
 HONEY, OLD = "s3cret-honey", "s3cret-0ld-honey"
@@ -265,7 +266,6 @@ def test_no_log_no_error_and_no_repr_has_a_token_in_it(calculator, users, caplog
 
 
 def test_no_command_shows_a_token(calculator, tmp_path):
-    import subprocess
 
     with serving(calculator, tokens=HONEY) as server:
         file = tmp_path / "bee.yml"
@@ -284,13 +284,9 @@ def test_no_command_shows_a_token(calculator, tmp_path):
             ["call", "calc", "add", "1", "2", "--config", str(file)],
         ):
             for token in (HONEY, OLD):
-                done = subprocess.run(
+                done = processes.run(
                     [sys.executable, "-m", "bee_core", *command],
                     env={"BEE_TOKEN": token, "PATH": ""},
-                    capture_output=True,
-                    text=True,
-                    timeout=60,
-                    check=False,
                 )
                 said += done.stdout + done.stderr
     assert "not accepted" in said

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import stat
-import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.local import LocalRegistry
 from bee_plugins.registries.local_folder import choose_root
 from bee_plugins.registries.safe_names import safe_name
+from support import processes
 
 CALC = Node("a", "tcp://127.0.0.1:9000", "1.2.0")
 AT_ONCE = 0.2
@@ -237,10 +237,8 @@ try:
 except RegistryError as error:
     print(error)
 """
-    said = subprocess.run(
+    said = processes.run(
         [sys.executable, "-c", program, str(root)],
-        capture_output=True,
-        text=True,
         timeout=20,
         check=True,
     ).stdout

@@ -5,7 +5,6 @@ import datetime as dt
 import decimal
 import enum
 import inspect
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterable
@@ -28,6 +27,7 @@ from bee_core.testing.codec_contract import CodecContract
 from bee_plugins.codecs.bee.v1.value_pb2 import Arguments, Result, Value
 from bee_plugins.codecs.protobuf_codec import ProtobufCodec, bee_register_codecs
 from proto_files import Line, Order, Parcel, Receipt
+from support import processes
 
 T = TypeVar("T")
 
@@ -739,11 +739,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def test_small_bytes_do_not_become_much_memory():
-    grown = int(
-        subprocess.run(
-            [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=50
-        ).stdout
-    )
+    grown = int(processes.run([sys.executable, "-c", MEMORY], check=True, timeout=50).stdout)
     assert grown < 250, f"bodies of 2 MB took {grown} MB"
 
 
@@ -768,9 +764,7 @@ def test_without_protobuf_the_error_says_what_to_install():
         "try: bee_core.build_client({'bee': {'rpc': {'client': {'x': {'codec': 'protobuf', 'address': 'a:1'}}}}})\n"
         "except bee_core.errors.PluginError as error: print(error)"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
-    ).stdout
+    said = processes.run([sys.executable, "-c", program], check=True, timeout=30).stdout
     assert "pip install 'bee-rpc[protobuf]'" in said
 
 

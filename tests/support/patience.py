@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-MOST = 8.0
+MOST = 6.0
 """No machine is taken to be slower than this many times: a test that hangs must end some day."""
 
 SLOWNESS = "BEE_TEST_SLOWNESS"
@@ -47,7 +47,7 @@ def scaled(seconds: float) -> float:
     return seconds * slowness()
 
 
-PATIENCE = scaled(20.0)
+PATIENCE = scaled(15.0)
 """Seconds after which a test stops waiting for an event that should have come at once.
 
 Measured when the run starts, so it is a plain number. It leaves room for load that comes later.
