@@ -1,6 +1,8 @@
-"""Sessions: tests, registries, lint, typing, wheel; slow, fuzz and bench on demand. ``nox -s tests`` needs nothing but nox.
+"""Sessions: tests, registries, lint, typing, wheel; slow, fuzz and bench on demand.
 
-The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` … ``tests-3.13`` take another one.
+``nox -s tests`` needs nothing but nox. It takes under five minutes on two idle cores, and it says
+at its start how long. The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` …
+``tests-3.13`` take another one.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def registries(session: nox.Session) -> None:
-    """Break etcd, Consul and ZooKeeper under load, as far as they are installed: minutes of waiting for leases, so not among the tests."""
+    """Break etcd, Consul and ZooKeeper under load, as far as they are installed.
+
+    The tests wait minutes for leases to run out, so they are not among the usual ones.
+    """
     session.install(".[all,test]")
     session.run("pytest", "-m", "registries", *ONE_BY_ONE, *session.posargs)
 
@@ -110,8 +115,8 @@ def wheel(session: nox.Session) -> None:
     for name in BESIDE_THE_SOURCES:
         copy(ROOT / name, away / name)
     session.chdir(away)
-    # By its script, pytest leaves the working directory off the path: bee comes from the wheel or not at all.
-    # Without the tests that break processes and registries: what the package lacks shows in the others.
+    # By its script, pytest leaves the working directory off the path: bee comes from the wheel.
+    # What the package lacks shows without the tests that break processes and registries.
     files = [
         *UNPACKED,
         *sorted(f"tests/{file.name}" for file in (ROOT / "tests").glob("test_*.py")),
@@ -148,7 +153,9 @@ def copy(source: Path, target: Path) -> None:
 
 @nox.session(default=False, python=False)
 def fuzz(session: nox.Session) -> None:
-    """Fuzz every decoder, guided by coverage: ``nox -s fuzz -- [SECONDS [HARNESS ...]]``; a minute each when nothing is said. What is found stays in .nox/fuzz.
+    """Fuzz every decoder, guided by coverage: ``nox -s fuzz -- [SECONDS [HARNESS ...]]``.
+
+    Each harness runs for a minute when nothing is said. What is found stays in .nox/fuzz.
 
     It needs CPython 3.11 to 3.13 on Linux: for these, atheris comes as a wheel.
     """
@@ -216,7 +223,8 @@ def find_python_for_atheris(session: nox.Session) -> str:
         ).startswith("Python 3."):
             return path
     return session.error(
-        "atheris, which guides the fuzzing, has wheels for CPython 3.11 to 3.13 on Linux: install one of them, so that python3.12, say, is on the PATH"
+        "atheris, which guides the fuzzing, has wheels for CPython 3.11 to 3.13 on Linux: "
+        "install one of them, so that python3.12, say, is on the PATH"
     )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 RUN = "BEE_TEST_RUN"
-"""The variable. ``3f2a/gw0/`` is worker 0 of the run ``3f2a/``; a run inside a run has both names."""
+"""The variable. ``3f2a/gw0/`` is worker 0 of the run ``3f2a/``. A run in a run has both names."""
 _OWN = (__file__, "multiprocessing.resource_tracker")
 """Parts of the command lines of those that end with their parent: the guard is one."""
 

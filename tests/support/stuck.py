@@ -218,7 +218,8 @@ def pytest_configure(config):
     global _output  # noqa: PLW0603  # opened once a process
     worker = getattr(config, "workerinput", None)
     if worker is not None and "stuck" in worker:
-        _output = Path(worker["stuck"], worker["workerid"]).open("w")  # noqa: SIM115  # as long as the process
+        path = Path(worker["stuck"], worker["workerid"])
+        _output = path.open("w")  # noqa: SIM115  # open as long as the process runs
         return
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
