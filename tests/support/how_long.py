@@ -17,6 +17,9 @@ BUSY = 2.0
 """How many times longer it takes when as many other programs keep all cores busy."""
 
 
+_TOLD = pytest.StashKey[bool]()
+
+
 def expected(ids, workers):
     """Seconds that tests take on an idle machine.
 
@@ -57,9 +60,6 @@ def _tell(config, ids, workers):
 def pytest_collection_finish(session):
     if not hasattr(session.config, "workerinput") and session.items:
         _tell(session.config, [item.nodeid for item in session.items], 1)
-
-
-_TOLD = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(optionalhook=True)

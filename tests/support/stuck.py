@@ -219,7 +219,7 @@ def pytest_configure(config):
     worker = getattr(config, "workerinput", None)
     if worker is not None and "stuck" in worker:
         path = Path(worker["stuck"], worker["workerid"])
-        _output = path.open("w")  # noqa: SIM115  # open as long as the process runs
+        _output = path.open("w")  # open as long as the process runs
         return
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from cluster.servers import when
 from support.patience import PATIENCE
 from support.processes import end, left_of, run, start
 from support.test_stuck import environment, pytest_command
@@ -111,8 +112,6 @@ def hanging(folder):
 
 
 def wait_for(condition):
-    from cluster.servers import when
-
     found = []
     when(lambda: found.append(condition()) or found[-1], "it did not happen")
     return found[-1]
