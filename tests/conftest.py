@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from fault_table import Row, lines, save
+from support.fault_table import Row, lines, save
 
 pytest_plugins = ["support.stuck", "support.leftovers", "support.how_long"]
 

@@ -15,8 +15,8 @@ from bee_core.config import (
     load_config,
 )
 from bee_core.errors import ConfigError
-from seed import SEED
 from support import processes
+from support.seed import SEED
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 
-from bee_core import frames
-from bee_core.messages import HelloAck
+from bee_core.wire import frames
+from bee_core.wire.messages import HelloAck
 from faults.rawpeer import RawServer
 from faults.services import Calculator, max_size, serving
 from support.patience import PATIENCE

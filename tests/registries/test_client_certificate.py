@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 import trustme
+from bee_core.options import OptionError
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -13,7 +14,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from bee_core.hookspecs import OptionError
 from bee_plugins.registries import consul_options, etcd_options, zookeeper_options
 from bee_plugins.registries.client_certificate import load_client_certificate
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import attrs
 
 from bee_core.errors import RegistryError
-from registry_processes import ZooKeeper
 from support import processes
-from zookeeper_rig import (
+from support.registry_processes import ZooKeeper
+from support.zookeeper_rig import (
     BOUND,
     NODE,
     Rig,
