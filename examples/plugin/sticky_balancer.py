@@ -1,4 +1,8 @@
-"""A balancer that keeps to one node for each routing key, by rendezvous hashing (Thaler and Ravishankar, 1998): when a node leaves, only its own keys move."""
+"""A balancer that keeps to one node for each routing key.
+
+It uses rendezvous hashing (Thaler and Ravishankar, 1998): when a node leaves, only the keys of that
+node move to others.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from random import Random
 
+    from bee_core import Node
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Balancer, Outcome
-    from bee_core.nodes import Node
 
 
 @attrs.frozen
