@@ -70,10 +70,10 @@ class Assembly(Generic[C]):
         complain: Callable[[str], None],
     ) -> None:
         self._config = config
-        self._hub = hub
+        self.hub = hub
         self._make_channel = make_channel
         self._drop_channel = drop_channel
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
         self._random_bytes = random_bytes
         self._complain = complain
@@ -88,7 +88,7 @@ class Assembly(Generic[C]):
         }
 
     def _create(self, ref: PluginRef, kind: Any) -> Any:
-        return self._hub.create(ref, kind, origin=self._config)
+        return self.hub.create(ref, kind, origin=self._config)
 
     def _service(self, client: ClientConfig) -> Service[C]:
         compressor = (
@@ -106,7 +106,7 @@ class Assembly(Generic[C]):
             codec=client.codec.name,
             compressor=None if client.compress is None else client.compress.name,
             max_body=client.max_size,
-            clock=self._clock,
+            clock=self.clock,
             decompress=None if compressor is None else rule.unpack,
             token=None if client.token is None else client.token.first,
         )
@@ -143,8 +143,8 @@ class Assembly(Generic[C]):
                 for name, method in client.methods.items()
                 if method.fallback != client.fallback
             },
-            observers=self._hub.observers(client.name),
-            clock=self._clock,
+            observers=self.hub.observers(client.name),
+            clock=self.clock,
             rng=self._rng,
             random_bytes=self._random_bytes,
             complain=self._complain,
@@ -177,7 +177,7 @@ class Assembly(Generic[C]):
         """The registry's plugin. A forked child makes one of its own, since what the parent's is connected to stays the parent's."""
         section = self.registry_config
         settings = RegistrySettings(section.address, section.heartbeat_interval)
-        registry: Registry = self._hub.create(
+        registry: Registry = self.hub.create(
             section.plugin, "registry", settings, origin=self._config
         )
         return registry

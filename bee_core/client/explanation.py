@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from ..calls.plan import make_plan
 from ..config.field_rules import remarks
 from ..config.settings import PluginRef
 
@@ -269,7 +270,7 @@ _OF_SERVICE = (
 
 def _settings(service: Service[Any], config: Config, method: str | None) -> Iterator[Setting]:
     # A plan made as for a call: what is told is what a call would use, and not a second reading of the configuration.
-    plan = service.plan(method or "")
+    plan = make_plan(service, method or "")
     client = service.config
     values = {name: getattr(plan, name) for name in _PLANNED}
     values |= {name: getattr(client.method(method or ""), name) for name in _OF_METHOD}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cas
 
 import attrs
 
-from ..calls.plan import NO_OPTIONS, CallOptions
+from ..calls.options import NO_OPTIONS, CallOptions
+from ..calls.plan import make_plan
 from ..methods.signatures import interface_methods
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack  # type checkers bring it; nothing imports it when bee runs
 
-    from ..calls.plan import CallOptionsDict, CallPlan
+    from ..calls.options import CallOptionsDict
+    from ..calls.plan import CallPlan
     from ..calls.service import Service
     from ..methods.signatures import InterfaceMethod
     from ..terms.node import Node
@@ -94,8 +96,9 @@ class Binding:
         """Prepare a method."""
         declared = None if self.methods is None else self.methods.get(method)
         if declared is None:
-            return self.service.plan(method, options=self.options)
-        return self.service.plan(
+            return make_plan(self.service, method, options=self.options)
+        return make_plan(
+            self.service,
             method,
             declared.signature,
             marked_idempotent=declared.idempotent,
@@ -162,7 +165,7 @@ class ServiceProxy:
         return Method(self._binding, method)(*args, **kwargs)
 
     def with_options(self, **options: Unpack[CallOptionsDict]) -> ServiceProxy:
-        """The same service with other options for its calls; see :class:`bee_core.calls.plan.CallOptions`."""
+        """The same service with other options for its calls; see :class:`bee_core.calls.options.CallOptions`."""
         return ServiceProxy(self._binding.with_options(_options(options)))
 
     def __repr__(self) -> str:
@@ -242,7 +245,7 @@ def with_options(proxy: T, /, **options: Unpack[CallOptionsDict]) -> T:
 
     Args:
         proxy: What ``client.service(…)`` returned, or a method of it such as ``calc.add``; the result has its type.
-        **options: See :class:`bee_core.calls.plan.CallOptions`.
+        **options: See :class:`bee_core.calls.options.CallOptions`.
 
     Raises:
         TypeError: It is neither, or there is no such option.

@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 import bee_core
-from bee_core.calls.plan import CallOptions, CallOptionsDict
+from bee_core.calls.call import encode
+from bee_core.calls.options import CallOptions, CallOptionsDict
 from bee_core.client.proxies import Method, Reply, ServiceProxy, detailed, make_proxy, with_options
 from bee_core.errors import InvalidArgument
 from support.call_harness import Harness
@@ -159,7 +160,7 @@ def test_a_typed_method_checks_its_arguments_before_anything_is_sent(caller, ser
     proxy.add("one", 2)
     plan, args, kwargs = caller.calls[0]
     with pytest.raises(InvalidArgument) as caught:
-        service.encode(plan, args, kwargs)
+        encode(plan, args, kwargs)
     assert (caught.value.service, caught.value.method) == ("calc", "add")
     assert "a" in caught.value.path
 
@@ -347,7 +348,7 @@ def test_a_call_reaches_no_plugin_hook_and_logs_nothing(caplog):
     hooks, logged = [], []
 
     def listen_in(client):
-        client._assembly._hub.manager.add_hookcall_monitoring(
+        client.assembly.hub.manager.add_hookcall_monitoring(
             lambda name, impls, kwargs: hooks.append(name), lambda *_: None
         )
 
@@ -391,9 +392,9 @@ def test_the_spy_on_hooks_sees_a_hook_when_there_is_one():
         {"bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1"}}}}}
     )
     hooks = []
-    client._assembly._hub.manager.add_hookcall_monitoring(
+    client.assembly.hub.manager.add_hookcall_monitoring(
         lambda name, impls, kwargs: hooks.append(name), lambda *_: None
     )
-    client._assembly._hub.observers("calc")
+    client.assembly.hub.observers("calc")
     client.close()
     assert hooks
