@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bee_core
-from readme_shell import Shell, blocks, steps
+from support.readme_shell import Shell, blocks, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from readme_shell import Shell, Step, blocks, steps
+from support.readme_shell import Shell, Step, blocks, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from readme_shell import blocks
+from support.readme_shell import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

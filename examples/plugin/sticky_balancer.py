@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from random import Random
 
-    from bee_core import Node
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Balancer, Outcome
+    from bee_core.interfaces import Balancer, Node, Outcome
 
 
 @attrs.frozen

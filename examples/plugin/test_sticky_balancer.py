@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from random import Random
 
 import bee_core
-from bee_core import Node
+from bee_core.interfaces import Node
 from bee_core.testing import BalancerContract
 from sticky_balancer import StickyBalancer, StickyOptions
 
