@@ -26,7 +26,8 @@ UNPACKED = [
     "tests/streams",
 ]
 PROGRAMS = ["tests", "examples", "benchmarks", "noxfile.py"]
-BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md"]
+PAGES = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", *PAGES]
 
 nox.needs_version = ">=2024.10"
 nox.options.sessions = ["tests", "registries", "lint", "typing", "wheel"]

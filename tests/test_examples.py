@@ -26,6 +26,8 @@ from support.readme_shell import Shell, Step, blocks, steps
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+pytestmark = pytest.mark.timeout(300)  # a README is a dozen programs, and the machine may be busy
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SETUP = "python3 -m venv .venv && . .venv/bin/activate && pip install '.[all]'"
@@ -90,7 +92,7 @@ def run_readme(
                 typed = command.replace("9000", port_of(environment["CALC_ADDRESS"]))
                 if command == SETUP and not fresh:
                     typed = ". .venv/bin/activate"
-                output, code = shell.type(typed, within=600 if command == SETUP else 30)
+                output, code = shell.type(typed, within=600 if command == SETUP else 120)
                 said.append(Said(command, output))
                 assert code == expected_code(command, history), f"{command}: {code}\n{output}"
                 history.append(said[-1])

@@ -71,7 +71,7 @@ class Shell:
         for line in self._shell.stdout:
             self._lines.put(line)
 
-    def type(self, command: str, within: float = 30) -> tuple[str, int]:
+    def type(self, command: str, within: float = 120) -> tuple[str, int]:
         """Run a command: what was printed until it ended, and its exit code.
 
         A command that ends in ``&`` is a server: this returns when the server has started.
