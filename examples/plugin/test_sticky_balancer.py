@@ -32,7 +32,7 @@ def test_a_key_keeps_its_node_and_moves_only_when_that_node_leaves() -> None:
 
 
 def test_the_yaml_names_it_and_a_key_reaches_one_server() -> None:
-    """The entry point is installed (``pip install -e .``), so the name is all that a client needs."""
+    """The entry point is installed (``pip install -e .``), so a client needs only the name."""
     addresses = [f"memory://sticky-{number}" for number in range(3)]
     client = {
         "address": addresses,
