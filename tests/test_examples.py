@@ -1,8 +1,8 @@
 """The examples, run as their READMEs say: the same commands, in the same order, in one bash.
 
-The ports differ from the pages, since 9000 may be taken. The usual tests make the virtual
-environment of all READMEs once, out of the packages that are installed here. The slow ones run the
-first line of each README as well: a fresh clone, a new virtual environment.
+The ports differ from the pages, since 9000 may be taken. The usual tests make one virtual
+environment for all READMEs, out of the packages that are installed here, and type everything but
+``pip install``. The slow ones type that as well: a fresh clone, a new virtual environment.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ EXAMPLES = ROOT / "examples"
 SETUP = "python3 -m venv .venv && . .venv/bin/activate && pip install '.[all]'"
 ADDRESSES = ("CALC", "GREETER", "ORDERS", "PRICES", "STOCK", "VAULT")
 NEEDS = {"interop/java": "java", "interop/node": "node", "tls": "openssl"}
+INSTALLED = {
+    SETUP: ". .venv/bin/activate",
+    "pip install -e . pytest": "true",
+    "pip install pytest": "true",
+}
+"""What is typed in place of the commands that download, where the environment is there already."""
 FAILS = {"VAULT_USER=shop python client.py", "BEE_TOKEN=guess python client.py"}
 FAILS_AFTER = {"python client.py": "mv certificates/next certificates/tokens"}
 
@@ -90,8 +96,8 @@ def run_readme(
             said = []
             for command in step.commands:
                 typed = command.replace("9000", port_of(environment["CALC_ADDRESS"]))
-                if command == SETUP and not fresh:
-                    typed = ". .venv/bin/activate"
+                if not fresh:
+                    typed = INSTALLED.get(typed, typed)
                 output, code = shell.type(typed, within=600 if command == SETUP else 120)
                 said.append(Said(command, output))
                 assert code == expected_code(command, history), f"{command}: {code}\n{output}"
@@ -116,23 +122,38 @@ def expected_code(command: str, history: list[Said]) -> int:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples beside a virtual environment, in which bee and the tests' packages are."""
+    """The examples beside a virtual environment that has what the READMEs install."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("examples", "tests/vectors"):
         ignored = shutil.ignore_patterns("certificates", "__pycache__", ".*")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    venv.create(folder / ".venv", symlinks=True, with_pip=True)
+    venv.create(folder / ".venv", symlinks=True)
     programs = folder / ".venv" / "bin"
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = folder / ".venv" / "lib" / version / "site-packages"
     installed = "; ".join(
         f"site.addsitedir({sysconfig.get_path(kind)!r})" for kind in ("purelib", "platlib")
     )
-    packages = folder / ".venv" / "lib" / version / "site-packages"
     (packages / "installed.pth").write_text(f"import site; {installed}\n", encoding="utf-8")
+    install_plugin(folder / "examples" / "plugin", packages)
     script = f"#!{programs / 'python'}\nfrom bee_core.cli import main\n\nmain()\n"
     (programs / "bee").write_text(script, encoding="utf-8")
     (programs / "bee").chmod(0o755)
     return folder
+
+
+def install_plugin(project: Path, packages: Path) -> None:
+    """What ``pip install -e .`` leaves behind: a path, a name, and the entry points."""
+    stated = (project / "pyproject.toml").read_text(encoding="utf-8")
+    groups = re.findall(r'^\[project\.entry-points\."(.+)"\]\n((?:\S.*\n)+)', stated, re.MULTILINE)
+    assert groups
+    found = packages / "bee_sticky_balancer-1.0.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Name: bee-sticky-balancer\nVersion: 1.0.0\n", "utf-8")
+    (found / "entry_points.txt").write_text(
+        "".join(f"[{group}]\n" + lines.replace('"', "") for group, lines in groups), "utf-8"
+    )
+    (packages / "sticky.pth").write_text(f"{project}\n", encoding="utf-8")
 
 
 def test_the_calculator(clone: Path, environment: Mapping[str, str]) -> None:
