@@ -99,9 +99,8 @@ def imports(source: str, package: str) -> list[Import]:
             start = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (start, node.module) if part)
             found.extend(Import(module, alias.name, typed) for alias in node.names)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id == "os":  # os.environ, os.fork: not imported by these names
-                found.append(Import("os", node.attr, typed))
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os":
+            found.append(Import("os", node.attr, typed))  # os.environ and the like
         for child in ast.iter_child_nodes(node):
             visit(child, typed)
 
