@@ -11,7 +11,7 @@ from .errors import InvalidArgument
 from .messages import request_fields
 
 if TYPE_CHECKING:
-    from .config.model import MethodConfig
+    from .config.client_model import MethodConfig
     from .interfaces import Fallback, FaultTolerance, MethodCodec
     from .service import Service
 

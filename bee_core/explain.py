@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from .config.field_rules import remarks
-from .config.settings import PluginRef
+from .config.fields import PluginRef, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

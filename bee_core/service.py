@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    from .config.model import ClientConfig
+    from .config.client_model import ClientConfig
     from .errors import CallError
     from .interfaces import (
         Balancer,

@@ -6,7 +6,7 @@ import attrs
 
 from bee_core.call_flow import abandon, conclude, flow
 from bee_core.call_plan import CallOptions
-from bee_core.config.model import ClientConfig
+from bee_core.config import ClientConfig
 from bee_core.directory import Directory
 from bee_core.effects import Attempt, Pause, Queue
 from bee_core.failures import Failure, local

@@ -11,7 +11,8 @@ import pytest
 
 import bee_core
 from bee_core.errors import BeeError, ConfigError, PluginError
-from bee_core.hookspecs import REGISTER_HOOKS, OptionError, hookimpl
+from bee_core.hookspecs import REGISTER_HOOKS, hookimpl
+from bee_core.options import OptionError
 from bee_core.plugin_hub import OBJECT, PluginHub, parse_disabled
 from bee_core.registrations import option_error
 

@@ -11,28 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from .client_model import AddressConfig, CallConfig, ClientConfig, MethodConfig
 from .contradictions import Contradiction, warnings
+from .converter import structure_options
 from .environment import Expansion
-from .model import AddressConfig, CallConfig, ClientConfig, Config, MethodConfig, RegistryConfig
-from .scalars import Bytes, Seconds
-from .server_model import ServerConfig
-from .settings import PluginRef
-from .source import MAX_BYTES, decode, parse
-from .structure import structure_config, structure_options
+from .fields import PluginRef
+from .model import Config, NamedPlugin, named_plugins
+from .server_model import RegistryConfig, ServerConfig
+from .whole_file import structure_config
+from .yaml_text import MAX_BYTES, decode, parse
 
 __all__ = [
     "AddressConfig",
-    "Bytes",
     "CallConfig",
     "ClientConfig",
     "Config",
     "Contradiction",
     "MethodConfig",
+    "NamedPlugin",
     "PluginRef",
     "RegistryConfig",
-    "Seconds",
     "ServerConfig",
     "load_config",
+    "named_plugins",
     "structure_options",
     "warnings",
 ]
@@ -75,7 +76,7 @@ def load_config(
             line=1 if name else None,
             expected="the key 'bee'",
         )
-    return structure_config(expansion, name)
+    return structure_config(expansion)
 
 
 def _read(name: str) -> bytes:

@@ -1,4 +1,7 @@
-"""Values that are possible one by one, and do not go together. ``bee check`` prints them; nothing refuses them."""
+"""Values that are possible one by one and do not go together.
+
+``bee check`` prints them; nothing refuses them.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ..addresses import parse
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .model import CallConfig, ClientConfig, Config
+    from .client_model import CallConfig, ClientConfig
+    from .model import Config
     from .server_model import ServerConfig
 
 _REPEATING = frozenset({"failover", "failtry"})
@@ -35,8 +40,7 @@ class Contradiction:
 
     def __str__(self) -> str:
         """One line, in the form of a ``ConfigError``."""
-        place = ":".join(str(part) for part in (self.source, self.line) if part)
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        return str(ConfigError(self.message, path=self.path, line=self.line, source=self.source))
 
 
 def warnings(config: Config) -> list[Contradiction]:
@@ -185,7 +189,7 @@ def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]
                 ref.path.removeprefix("bee.rpc.server.") or "transports",
                 _unused_transport(ref.name, server.address[0]),
             )
-    codec = server.codecs[0].path or "bee.rpc.server.macher"
+    codec = server.codecs[0].path or "bee.rpc.server.codecs"
     for _, message in _of_sizes(server.max_size, server.max_inflated, None):
         yield (
             f"{codec.removeprefix('bee.rpc.server.').partition('[')[0]}.options.max_inflated",

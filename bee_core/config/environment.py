@@ -1,6 +1,7 @@
-"""The second reading of a tree: references to the environment are replaced, and the line of every key is noted.
+"""The second pass over a tree: references to the environment are replaced, lines are noted.
 
-Replacing happens in scalars that are already parsed, so what a variable holds can never become structure.
+References are replaced in scalars that are already parsed. So what a variable holds can never
+become structure.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
-from .scalars import Text
-from .source import MAX_DEPTH, MAX_NODES
+from .values import Text
+from .yaml_text import MAX_DEPTH, MAX_NODES
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 
@@ -21,7 +22,10 @@ class Expansion:
 
     Attributes:
         tree: ``dict``, ``list``, :class:`Text`, and whatever else a mapping from Python held.
-        lines: The line of every dotted path; None for what came from Python. Its keys are all paths that the configuration states.
+        lines: The line of every dotted path; None for what came from Python. Its keys are all
+            paths that the configuration states.
+        origin: Gives the line of a path.
+        source: The file's name, or None.
         problems: What could not be replaced.
     """
 
@@ -29,9 +33,10 @@ class Expansion:
         self, root: Mapping[Any, Any], environ: Mapping[str, str], source: str | None
     ) -> None:
         self.lines: dict[str, int | None] = {}
+        self.origin = self.lines.get
+        self.source = source
         self.problems: list[ConfigError] = []
         self._environ = environ
-        self._source = source
         self._left = MAX_NODES
         self.tree: Any = self._walk(root, "", None, 0)
 
@@ -41,7 +46,7 @@ class Expansion:
             raise ConfigError(
                 "the configuration is nested too deeply or contains itself",
                 path=path[:200],
-                source=self._source,
+                source=self.source,
             )
         if isinstance(value, str):
             return self._replace(value, path, line)
@@ -84,7 +89,8 @@ class Expansion:
             return "${"
         if name is None:
             self._problem(
-                "'${' does not begin ${NAME} or ${NAME:-default}; write $${ for the two characters themselves",
+                "'${' does not begin ${NAME} or ${NAME:-default}; "
+                "write $${ for the two characters themselves",
                 path,
                 line,
                 match.string,
@@ -101,10 +107,9 @@ class Expansion:
                 line,
                 match.string,
             )
-            return ""
-        return found
+        return found or ""
 
     def _problem(self, message: str, path: str, line: int | None, value: object) -> None:
         self.problems.append(
-            ConfigError(message, path=path, line=line, value=str(value), source=self._source)
+            ConfigError(message, path=path, line=line, value=str(value), source=self.source)
         )

@@ -12,8 +12,7 @@ import attrs
 
 from .. import serving_loops
 from ..addresses import parse
-from ..config import load_config
-from ..config.model import RegistryConfig
+from ..config import RegistryConfig, load_config
 from ..errors import BeeError, ConfigError
 from ..interfaces import ListenSettings, RegistrySettings
 from ..messages import HelloAck

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core.config import ClientConfig, Config, RegistryConfig, ServerConfig, load_config
-from bee_core.config.field_rules import keys_of
+from bee_core.config.fields import keys_of
 from bee_core.errors import ConfigError
 
 
@@ -139,7 +139,7 @@ def test_what_is_wrong_in_a_service_is_named_with_its_path(section, path, senten
             "codecs[1].options.max_size",
             "state it once",
         ),
-        ({"max_size": "2m"}, "max_size", "write it as bee.rpc.server.macher.options.max_size"),
+        ({"max_size": "2m"}, "max_size", "write it as bee.rpc.server.codecs.options.max_size"),
         ({"matcher": "json"}, "matcher", "did you mean 'macher'?"),
         ({"address": {"url": "calc:1", "weight": 1}}, "address.weight", "has only 'url'"),
         ({"address": "calc"}, "address", "has no port"),

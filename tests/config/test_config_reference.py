@@ -14,8 +14,8 @@ from bee_core.config import (
     ServerConfig,
     reference,
 )
-from bee_core.config.field_rules import remarks
-from bee_core.config.model import CALL_FIELDS
+from bee_core.config.client_model import CALL_FIELDS
+from bee_core.config.fields import remarks
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 

@@ -9,7 +9,7 @@ import time
 import attrs
 import pytest
 
-from bee_core.config.settings import PluginRef
+from bee_core.config import PluginRef
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.nodes import Node
 from bee_core.plugin_hub import PluginHub

@@ -1,20 +1,20 @@
-"""YAML text to a tree of ``dict``, ``list`` and :class:`Text`: every scalar stays as it was written.
+"""The text of a file to a tree of ``dict``, ``list`` and :class:`~bee_core.config.values.Text`.
 
-The tree is made from the parser's events, not by PyYAML's constructors, so no tag can make an object, and everything that a hostile or broken file can make large
-is bounded while it is read. Aliases share what they refer to; the bound counts them as if they were written out.
+Every scalar stays as it was written. The tree is made from the parser's events and not by PyYAML's
+constructors, so no tag can make an object. Everything that a hostile or broken file can make large
+is bounded while it is read. Aliases share what they refer to; the bound counts them as if they were
+written out.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import attrs
 import yaml
 
 from ..errors import ConfigError
-from .scalars import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .values import Text
 
 MAX_BYTES = 1 << 20
 """Size of a file. A configuration of a thousand services has a tenth of it."""
@@ -23,9 +23,8 @@ MAX_DEPTH = 64
 MAX_NODES = 100_000
 """Mappings, lists and scalars, with aliases written out: bounds what aliases of aliases can grow to."""
 
-_LOADER: Any = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # libyaml's parser is ten times faster, and in every binary wheel of PyYAML
+# libyaml's parser is ten times faster. Every binary wheel of PyYAML has it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
 _AS_TEXT = frozenset({"!", f"{_CORE}str"})
 _BY_FIELD = frozenset(f"{_CORE}{name}" for name in ("int", "float", "bool", "null"))
@@ -65,7 +64,8 @@ def parse(text: str, name: str | None = None) -> dict[Text, Any]:
         The root mapping; keys and scalars are :class:`Text`.
 
     Raises:
-        ConfigError: It is not YAML, is empty, has several documents, duplicate keys, foreign tags, or is too large; ``line`` says where.
+        ConfigError: It is not YAML, is empty, has several documents, duplicate keys, foreign
+            tags, or is too large; ``line`` says where.
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(
@@ -105,25 +105,23 @@ def parse(text: str, name: str | None = None) -> dict[Text, Any]:
     return root
 
 
+@attrs.define
 class _Open:
     """A mapping or list whose end has not come yet."""
 
-    __slots__ = ("anchor", "key", "line", "merge", "size", "value")
-
-    def __init__(self, value: dict[Text, Any] | list[Any], line: int, anchor: str | None) -> None:
-        self.value = value
-        self.line = line
-        self.anchor = anchor
-        self.key: Text | None = None
-        self.merge: Any = None
-        self.size = 1
+    value: dict[Text, Any] | list[Any]
+    line: int
+    anchor: str | None
+    key: Text | None = None
+    merge: Any = None
+    size: int = 1
 
 
 _UNFINISHED = object()
 
 
 class _Tree:
-    """Builds the tree from events. Not recursive, so depth is a number and not a matter of the stack."""
+    """Builds the tree from events. Not recursive, so that depth is a number."""
 
     def __init__(self, name: str | None) -> None:
         self.root: Any = None
@@ -133,13 +131,15 @@ class _Tree:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._documents = 0
 
-    def feed(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1  # type: ignore[union-attr,unused-ignore]  # only events made by hand have no mark
+    def feed(self, event: Any) -> None:
+        """Take the next event."""
+        line = event.start_mark.line + 1
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
                 raise self._error(
-                    "a second document begins here; a configuration is one document, so remove the '---'",
+                    "a second document begins here; a configuration is one document, "
+                    "so remove the '---'",
                     line,
                 )
         elif isinstance(event, yaml.ScalarEvent):
@@ -163,20 +163,11 @@ class _Tree:
             self._add(value, size, line, None)
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> Text:
-        if event.tag is None or event.tag in _AS_TEXT:
-            return Text(event.value, line, plain=event.implicit[0])
-        if event.tag in _BY_FIELD:
-            return Text(event.value, line, plain=True)
-        raise self._error(
-            f"the tag {event.tag!r} is not allowed; the type of a value follows from its key", line
-        )
+        self._check_tag(event.tag, _AS_TEXT | _BY_FIELD, line)
+        return Text(event.value, line, plain=event.implicit[0] or event.tag in _BY_FIELD)
 
     def _begin(self, event: yaml.CollectionStartEvent, line: int) -> None:
-        if event.tag is not None and event.tag not in _COLLECTIONS:
-            raise self._error(
-                f"the tag {event.tag!r} is not allowed; the type of a value follows from its key",
-                line,
-            )
+        self._check_tag(event.tag, _COLLECTIONS, line)
         if len(self._open) >= MAX_DEPTH:
             raise self._error(f"mappings and lists are nested deeper than {MAX_DEPTH}", line)
         if event.anchor:
@@ -184,6 +175,12 @@ class _Tree:
         self._open.append(
             _Open({} if isinstance(event, yaml.MappingStartEvent) else [], line, event.anchor)
         )
+
+    def _check_tag(self, tag: str | None, allowed: frozenset[str], line: int) -> None:
+        if tag is not None and tag not in allowed:
+            raise self._error(
+                f"the tag {tag!r} is not allowed; the type of a value follows from its key", line
+            )
 
     def _add(self, value: Any, size: int, line: int, anchor: str | None) -> None:
         if anchor:
@@ -214,7 +211,8 @@ class _Tree:
         for other in parent.value if value in parent.value else ():
             if other == key:
                 raise ConfigError(
-                    f"the key {str(key)!r} stands here again; it stands in line {other.line} already",
+                    f"the key {str(key)!r} stands here again; "
+                    f"it stands in line {other.line} already",
                     path=self._path(str(key)),
                     line=line,
                     source=self._name,
@@ -222,7 +220,7 @@ class _Tree:
         return key
 
     def _merge(self, done: _Open) -> None:
-        """Carry ``<<`` out: a key of the mapping itself wins, then the earlier of several merged mappings."""
+        """Carry ``<<`` out: the mapping's own key wins, then the earlier of several mappings."""
         if done.merge is None or not isinstance(done.value, dict):
             return
         merged, line = done.merge
@@ -234,14 +232,12 @@ class _Tree:
                 done.value.setdefault(key, value)
 
     def _path(self, last: str) -> str:
-        def parts() -> Iterator[str]:
-            for level in self._open:
-                if isinstance(level.value, list):
-                    yield f"[{len(level.value)}]"
-                elif level.key is not None:
-                    yield f".{level.key}"
-
-        return ("".join(parts()) + f".{last}").lstrip(".")
+        parts = [
+            f"[{len(level.value)}]" if isinstance(level.value, list) else f".{level.key}"
+            for level in self._open
+            if level.key is not None or isinstance(level.value, list)
+        ]
+        return f"{''.join(parts)}.{last}".lstrip(".")
 
     def _error(self, message: str, line: int | None) -> ConfigError:
         return ConfigError(message, line=line, source=self._name)
