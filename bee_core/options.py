@@ -96,10 +96,10 @@ COMMAS = Kind("one, a list, or comma-separated")
 OPTIONS = Kind("options, left as they are")
 
 Seconds = Annotated[float, SECONDS]
-"""A time in seconds; a float to a type checker. In a file also ``500ms``, ``2s``, ``1m``, ``1h``."""
+"""A time in seconds, a float to type checkers. In a file also ``500ms``, ``2s``, ``1m``, ``1h``."""
 
 Bytes = Annotated[int, BYTES]
-"""A size in bytes; an int to a type checker. In a file also ``64k``, ``2 m``, ``2MiB``, ``1g``."""
+"""A size in bytes, an int to type checkers. In a file also ``64k``, ``2 m``, ``2MiB``, ``1g``."""
 
 
 # ── validators; None passes each of them ─────────────────────────────────────────────────────────

@@ -94,7 +94,7 @@ def placed(message: str, path: str, origin: Any) -> str:
 
 
 def option_error(
-    message: str, error: ValueError, path: str, options: Collection[str], origin: Any
+    message: str, error: ValueError, path: str, options: Collection[str], origin: Any = None
 ) -> ConfigError:
     """What a user sees when a plugin refuses its options.
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core import frames, protocol, versions
-from bee_core.config import yaml_text
+from bee_core.config import yaml_tree
 from bee_core.control.snapshot_cache import FORMAT, SnapshotCache
 from bee_core.errors import ConfigError
 from fuzz.harnesses import MAX_BODY, MAX_INFLATED, all_harnesses, chunks, seeds
@@ -177,7 +177,7 @@ def test_aliases_that_multiply_are_refused_before_they_are_written_out():
 
     def parse():
         with pytest.raises(ConfigError, match="written out"):
-            yaml_text.parse("\n".join(levels))
+            yaml_tree.parse("\n".join(levels))
 
     assert peak(parse) < 30_000_000
 

@@ -75,7 +75,7 @@ EXEMPT: dict[str, set[str]] = {
 PUBLIC_TO_PLUGINS = (
     "bee_core.addresses",
     "bee_core.backoff",
-    "bee_core.config.scalars",
+    "bee_core.options",
     "bee_core.errors",
     "bee_core.failures",
     "bee_core.hookspecs",

@@ -117,7 +117,8 @@ class CallConfig:
         default=PluginRef("failover"),
         metadata=about(
             "What follows a failed attempt: `failfast`, `failtry`, `failover`.",
-            "Dubbo's default. Safe for writes: a call that may have run is repeated only when it is idempotent.",
+            "Dubbo's default. Safe for writes: a call that may have run is repeated only when it "
+            "is idempotent.",
             plugin="fault_tolerance",
         ),
     )

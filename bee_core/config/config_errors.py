@@ -21,21 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+@attrs.define
 class SeveralError(Exception):
     """What is wrong within a section: errors with their paths from there."""
 
-    def __init__(self, found: list[tuple[str, Exception]]) -> None:
-        super().__init__("several parts are wrong")
-        self.found = found
+    found: list[tuple[str, Exception]]
 
 
+@attrs.define
 class UnknownKeyError(Exception):
     """A key that a section, read into ``cls``, cannot have."""
 
-    def __init__(self, cls: type, key: str) -> None:
-        super().__init__(key)
-        self.cls = cls
-        self.key = key
+    cls: type
+    key: str
 
 
 def joined(path: str, key: str) -> str:

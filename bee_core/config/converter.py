@@ -36,11 +36,6 @@ from .values import (
 )
 
 T = TypeVar("T")
-Hook = Callable[[Any, Any], Any]
-"""What cattrs calls: gets the value and the type."""
-Factory = Callable[[Any, Converter], Hook]
-"""Makes the hook of a type."""
-ReadFields = Callable[[Mapping[str, Any], Gathering], dict[str, Any]]
 
 _SEQUENCES: dict[Any, Callable[[list[Any]], Any]] = {
     list: list,
@@ -50,36 +45,6 @@ _SEQUENCES: dict[Any, Callable[[list[Any]], Any]] = {
     collections.abc.Sequence: tuple,
 }
 _CONVERTER_OBJECT: Any = getattr(attrs, "Converter", ())  # new in attrs 24.1
-
-
-def make_converter(special: Mapping[Any, Factory]) -> Converter:
-    """A converter for every type of the configuration classes and of plugins' option classes.
-
-    Args:
-        special: Hooks for types that are read in a way of their own.
-    """
-    made = Converter()
-
-    def add(fits: Callable[[Any], bool], make: Factory) -> None:
-        made.register_structure_hook_factory(fits, lambda type_: make(type_, made))
-
-    # cattrs asks the last one first, so the special ones stand at the end.
-    add(lambda type_: inspect.isclass(type_) and issubclass(type_, enum.Enum), _enum_hook)
-    add(lambda type_: get_origin(type_) is Literal, _literal_hook)
-    add(
-        lambda type_: (get_origin(type_) or type_) in {dict, collections.abc.Mapping}, _mapping_hook
-    )
-    add(lambda type_: (get_origin(type_) or type_) in _SEQUENCES, _sequence_hook)
-    add(lambda type_: get_origin(type_) in {Union, UnionType}, _union_hook)
-    add(lambda type_: inspect.isclass(type_) and attrs.has(type_), class_hook)
-    add(lambda type_: get_origin(type_) is Annotated, _annotated_hook)
-    add(lambda type_: type_ is Any or type_ is object, lambda _, __: _hook(resolve))
-    for cls, make in {**_SPECIAL, **special}.items():
-        add(lambda type_, cls=cls: type_ is cls, make)  # type: ignore[misc]
-    # cattrs has hooks for these classes and their subclasses, which it asks before any other.
-    for cls, read in BY_TYPE.items():
-        made.register_structure_hook(cls, _scalar_hook(read, made))
-    return made
 
 
 def structure_options(
@@ -101,10 +66,11 @@ def structure_options(
         ConfigError: Unknown keys, wrong types, impossible values, or options for a plugin that
             takes none. ``problems`` has all of them.
     """
+    gathering = Gathering()
     try:
         if cls is not None:
-            return _OPTIONS.structure(raw_options, cls)
-        gathering = Gathering()
+            made: T = structure(raw_options, cls)
+            return made
         for key in raw_options:
             gathering.add(
                 key,
@@ -118,279 +84,196 @@ def structure_options(
     return None
 
 
-def _hook(read: Callable[[Any], Any]) -> Hook:
-    return lambda value, _: read(value)
+# ── classes ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _scalar_hook(read: Callable[[Any], Any], made: Converter) -> Hook:
-    def hook(value: Any, type_: Any) -> Any:
-        if type_ in BY_TYPE:
-            return read(value)
-        return (
-            _enum_hook(type_, made)(value, type_)
-            if issubclass(type_, enum.Enum)
-            else type_(read(value))
+def read_class(value: Any, cls: type) -> Any:
+    """A section as an attrs class."""
+    if isinstance(value, cls):
+        return value
+    gathering = Gathering()
+    values = read_fields(cls, read_section(value), gathering)
+    gathering.finish()
+    return cls(**values)
+
+
+def read_fields(cls: type, raw: Mapping[str, Any], gathering: Gathering) -> dict[str, Any]:
+    """The fields of a class that a section states, by their names.
+
+    Each value is checked by its type and then by the field's validator. Each plugin has the key
+    that names it as its path.
+    """
+    values: dict[str, Any] = {}
+    unknown = set(raw)
+    for attribute in attrs.fields(attrs.resolve_types(cls)):
+        keys = spellings(attribute)
+        stated = [key for key in keys if key in raw]
+        unknown.difference_update(stated)
+        for key in stated:
+            values[attribute.alias] = gathering.part(key, read_field, raw[key], attribute)
+        if len(stated) > 1:
+            gathering.add(
+                stated[1],
+                MisfitError(
+                    f"{' and '.join(map(repr, stated))} are spellings of one key; keep one of them",
+                    value=stated[1],
+                    expected="one spelling",
+                ),
+            )
+        if keys and not stated and attribute.default is attrs.NOTHING:
+            gathering.add(
+                keys[0],
+                MisfitError(
+                    "this key is missing, and it has no default", value=None, expected="a value"
+                ),
+            )
+    for key in sorted(unknown):
+        gathering.add("", UnknownKeyError(cls, key))
+    return values
+
+
+def read_field(value: Any, attribute: attrs.Attribute[Any]) -> Any:
+    """Read a field and run its validator at once.
+
+    So an impossible value is reported at its own path, together with the other problems.
+    """
+    convert: Any = attribute.converter
+    result = structure(value, attribute.type or Any)
+    if isinstance(convert, _CONVERTER_OBJECT):
+        # It may want the instance: the constructor runs it, and then the validator.
+        return result
+    try:
+        converted = convert(result) if convert is not None else result
+        if attribute.validator is not None:
+            attribute.validator(None, attribute, converted)
+    except AttributeError:
+        pass  # A validator that looks at its instance; the constructor runs it with one.
+    except ValueError as error:
+        if as_written(value) != value:
+            raise MisfitError(
+                f"what {show(value)} stands for is impossible here",
+                value=as_written(value),
+                expected=getattr(error, "expected", ""),
+            ) from None
+        raise
+    return result
+
+
+def _read_plugin(value: Any, cls: type) -> PluginRef:
+    if is_null(value):
+        raise MisfitError(
+            "no plugin is named here; write its name, or remove the key",
+            value=None,
+            expected="the name of a plugin",
         )
+    if isinstance(value, str):
+        return PluginRef(read_field(value, attrs.fields(attrs.resolve_types(cls)).name))
+    # The path is where the reference stands; the reader of the section says it.
+    ref: PluginRef = attrs.evolve(read_class(value, cls), path="")
+    return ref
 
-    return hook
+
+def _read_address(value: Any, cls: type) -> Any:
+    if isinstance(value, str):
+        return cls(read_field(value, attrs.fields(attrs.resolve_types(cls)).url))
+    return read_class(value, cls)
 
 
-def is_none(value: Any) -> bool:
+# ── containers ───────────────────────────────────────────────────────────────────────────────────
+
+
+def each(value: Any, read: Callable[..., Any], *more: Any) -> dict[str, Any]:
+    """Read every entry of a mapping, by its key."""
+    gathering = Gathering()
+    result = {
+        str(key): gathering.part(str(key), read, item, *more)
+        for key, item in read_section(value).items()
+    }
+    gathering.finish()
+    return result
+
+
+def _read_mapping(value: Any, type_: Any) -> dict[str, Any]:
+    return each(value, structure, (get_args(type_) or (Any, Any))[1])
+
+
+def _read_sequence(value: Any, type_: Any) -> Any:
+    container = get_origin(type_) or type_
+    elements = get_args(type_) or (Any,)
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise misfit(value, "is not a list", "a list")
+    if container is not tuple or elements[-1] is Ellipsis:
+        elements = elements[:1] * len(value)
+    if len(value) != len(elements):
+        raise MisfitError(
+            f"this list has {len(value)} entries; {len(elements)} are wanted",
+            value=None,
+            expected=f"{len(elements)} entries",
+        )
+    gathering = Gathering()
+    result = [
+        gathering.part(f"[{index}]", structure, item, element)
+        for index, (item, element) in enumerate(zip(value, elements, strict=True))
+    ]
+    gathering.finish()
+    return _SEQUENCES[container](result)
+
+
+def _read_union(value: Any, type_: Any) -> Any:
+    members = get_args(type_)
+    choices = [member for member in members if member is not type(None)]
+    stands_for_none = _is_none if PluginRef in choices else is_null
+    if len(choices) < len(members) and stands_for_none(value):
+        return None
+    if len(choices) == 1:
+        return structure(value, choices[0])
+    resolved = resolve(value)
+    if type(resolved) in choices:
+        return resolved
+    for choice in choices:
+        try:
+            return structure(value, choice)
+        except Exception:  # noqa: S112, PERF203  the next may fit; if none does, that is the error
+            continue
+    names = [getattr(choice, "__name__", str(choice)) for choice in choices]
+    raise misfit(value, f"is neither {' nor '.join(names)}", " or ".join(names))
+
+
+def _is_none(value: Any) -> bool:
     """Whether a key says that there is to be no plugin."""
     if isinstance(value, Mapping):
         value = value.get("name", "")
     return is_null(value) or (isinstance(value, str) and value.lower() == "none")
 
 
-# ── classes ──────────────────────────────────────────────────────────────────────────────────────
+def _read_choice(value: Any, type_: Any) -> Any:
+    """A member of an enum, by its value, or one of the values of a ``Literal``."""
+    choices = tuple(type_) if isinstance(type_, enum.EnumMeta) else get_args(type_)
+    by_text = {str(getattr(choice, "value", choice)): choice for choice in choices}
+    if isinstance(value, str) and not isinstance(value, enum.Enum):
+        if value in by_text:
+            return by_text[value]
+    elif any(type(value) is type(choice) and value == choice for choice in choices):
+        return value
+    expected = ", ".join(by_text)
+    raise misfit(value, f"is none of: {expected}", f"one of: {expected}")
 
 
-def class_hook(cls: type, made: Converter) -> Hook:
-    """Reads a section into an attrs class."""
-    read_fields = fields_reader(cls, made)
-
-    def read(value: Any, _: Any) -> Any:
-        if isinstance(value, cls):
-            return value
-        gathering = Gathering()
-        values = read_fields(read_section(value), gathering)
-        gathering.finish()
-        return cls(**values)
-
-    return read
-
-
-def fields_reader(cls: type, made: Converter) -> ReadFields:
-    """Reads the fields of a class that a section states, by their names.
-
-    Each value is checked by its type and then by the field's validator. Each plugin has the key
-    that names it as its path.
-    """
-    if any(isinstance(attribute.type, str) for attribute in attrs.fields(cls)):
-        attrs.resolve_types(cls)
-    readers = [
-        (attribute, spellings(attribute), field_reader(attribute, made))
-        for attribute in attrs.fields(cls)
-    ]
-    known = {key for _, keys, _ in readers for key in keys}
-
-    def read(raw: Mapping[str, Any], gathering: Gathering) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for attribute, keys, read_field in readers:
-            stated = [key for key in keys if key in raw]
-            for key in stated:
-                values[attribute.alias] = gathering.part(key, read_field, raw[key])
-            if len(stated) > 1:
-                gathering.add(
-                    stated[1],
-                    MisfitError(
-                        f"{' and '.join(map(repr, stated))} are spellings of one key; "
-                        "keep one of them",
-                        value=stated[1],
-                        expected="one spelling",
-                    ),
-                )
-            if keys and not stated and attribute.default is attrs.NOTHING:
-                gathering.add(
-                    keys[0],
-                    MisfitError(
-                        "this key is missing, and it has no default",
-                        value=None,
-                        expected="a value",
-                    ),
-                )
-        for key in sorted(raw.keys() - known):
-            gathering.add("", UnknownKeyError(cls, key))
-        return values
-
-    return read
-
-
-def field_reader(attribute: attrs.Attribute[Any], made: Converter) -> Callable[[Any], Any]:
-    """Reads a field and runs its validator at once.
-
-    So an impossible value is reported at its own path, together with the other problems.
-    """
-    convert: Any = attribute.converter
-
-    def read(value: Any) -> Any:
-        result = made.structure(value, attribute.type or Any)
-        if isinstance(convert, _CONVERTER_OBJECT):
-            # It may want the instance: the constructor runs it, and then the validator.
-            return result
-        try:
-            converted = convert(result) if convert is not None else result
-            if attribute.validator is not None:
-                attribute.validator(None, attribute, converted)
-        except AttributeError:
-            pass  # A validator that looks at its instance; the constructor runs it with one.
-        except ValueError as error:
-            if as_written(value) != value:
-                raise MisfitError(
-                    f"what {show(value)} stands for is impossible here",
-                    value=as_written(value),
-                    expected=getattr(error, "expected", ""),
-                ) from None
-            raise
-        return result
-
-    return read
-
-
-def _plugin_hook(cls: type, made: Converter) -> Hook:
-    whole = class_hook(cls, made)
-    read_name = field_reader(attrs.fields(PluginRef).name, made)
-
-    def read(value: Any, _: Any) -> PluginRef:
-        if is_null(value):
-            raise MisfitError(
-                "no plugin is named here; write its name, or remove the key",
-                value=None,
-                expected="the name of a plugin",
-            )
-        if isinstance(value, str):
-            return PluginRef(read_name(value))
-        # The path is where the reference stands; the reader of the section says it.
-        ref: PluginRef = attrs.evolve(whole(value, cls), path="")
-        return ref
-
-    return read
-
-
-def _address_hook(cls: type, made: Converter) -> Hook:
-    whole = class_hook(cls, made)
-    read_url_field = field_reader(attrs.fields(AddressConfig).url, made)
-    return lambda value, _: (
-        cls(read_url_field(value)) if isinstance(value, str) else whole(value, cls)
-    )
-
-
-_SPECIAL: dict[Any, Factory] = {
-    PluginRef: _plugin_hook,
-    AddressConfig: _address_hook,
-    Secret: lambda _, __: _hook(read_secret),
-}
-
-
-# ── containers ───────────────────────────────────────────────────────────────────────────────────
-
-
-def each(value: Any, read: Callable[[Any], Any]) -> dict[str, Any]:
-    """Read every entry of a mapping, by its key."""
-    gathering = Gathering()
-    result = {
-        str(key): gathering.part(str(key), read, item) for key, item in read_section(value).items()
-    }
-    gathering.finish()
-    return result
-
-
-def _mapping_hook(type_: Any, made: Converter) -> Hook:
-    element = (get_args(type_) or (Any, Any))[1]
-    return lambda value, _: each(value, lambda item: made.structure(item, element))
-
-
-def _sequence_hook(type_: Any, made: Converter) -> Hook:
-    container = get_origin(type_) or type_
-    elements = get_args(type_) or (Any,)
-    fixed = container is tuple and len(get_args(type_)) > 0 and elements[-1] is not Ellipsis
-
-    def read(value: Any, _: Any) -> Any:
-        if not isinstance(value, (list, tuple, set, frozenset)):
-            raise misfit(value, "is not a list", "a list")
-        if fixed and len(value) != len(elements):
-            raise MisfitError(
-                f"this list has {len(value)} entries; {len(elements)} are wanted",
-                value=None,
-                expected=f"{len(elements)} entries",
-            )
-        gathering = Gathering()
-        result = [
-            gathering.part(f"[{index}]", made.structure, item, elements[index if fixed else 0])
-            for index, item in enumerate(value)
-        ]
-        gathering.finish()
-        return _SEQUENCES[container](result)
-
-    return read
-
-
-def _union_hook(type_: Any, made: Converter) -> Hook:
-    members = get_args(type_)
-    choices = [member for member in members if member is not type(None)]
-    stands_for_none = is_none if PluginRef in choices else is_null
-
-    def read(value: Any, _: Any) -> Any:
-        if len(choices) < len(members) and stands_for_none(value):
-            return None
-        if len(choices) == 1:
-            return made.structure(value, choices[0])
-        resolved = resolve(value)
-        if type(resolved) in choices:
-            return resolved
-        for choice in choices:
-            try:
-                return made.structure(value, choice)
-            except Exception:  # noqa: S112, PERF203  the next one may fit; if none does, that is the error
-                continue
-        names = [getattr(choice, "__name__", str(choice)) for choice in choices]
-        raise misfit(value, f"is neither {' nor '.join(names)}", " or ".join(names))
-
-    return read
-
-
-def _enum_hook(cls: Any, _: Converter) -> Hook:
-    return _choice_hook(tuple(cls), {str(choice.value): choice for choice in cls})
-
-
-def _literal_hook(type_: Any, _: Converter) -> Hook:
-    return _choice_hook(get_args(type_), {str(choice): choice for choice in get_args(type_)})
-
-
-def _choice_hook(choices: tuple[Any, ...], by_text: Mapping[str, Any]) -> Hook:
-    def read(value: Any, _: Any) -> Any:
-        if isinstance(value, str) and not isinstance(value, enum.Enum):
-            if value in by_text:
-                return by_text[value]
-        elif any(type(value) is type(choice) and value == choice for choice in choices):
-            return value
-        expected = ", ".join(by_text)
-        raise misfit(value, f"is none of: {expected}", f"one of: {expected}")
-
-    return read
-
-
-def _annotated_hook(type_: Any, made: Converter) -> Hook:
+def _read_annotated(value: Any, type_: Any) -> Any:
     inner, *marks = get_args(type_)
     kind = next((mark for mark in marks if isinstance(mark, Kind)), None)
-    if kind is SEVERAL:
-        return _several_hook(inner, made)
-    if kind is COMMAS:
-        return lambda value, _: made.structure(_separated(value), inner)
-    if kind is LISTEN:
-        return _hook(_read_listen_url)
     if kind in BY_KIND:
-        return _hook(BY_KIND[kind])
-    return lambda value, _: made.structure(value, inner)
-
-
-def _several_hook(inner: Any, made: Converter) -> Hook:
-    element = get_args(inner)[0]
-
-    def read(value: Any, _: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return made.structure(value, inner)
-        if element is PluginRef and is_none(value):
+        return BY_KIND[kind](value)
+    if kind is LISTEN:
+        return _read_listen_url(value)
+    if kind is COMMAS and not isinstance(value, (list, tuple, set, frozenset)):
+        value = [part.strip() for part in read_text(value).split(",") if part.strip()]
+    if kind is SEVERAL and not isinstance(value, (list, tuple)):
+        element = get_args(inner)[0]
+        if element is PluginRef and _is_none(value):
             return ()
-        return (made.structure(value, element),)
-
-    return read
-
-
-def _separated(value: Any) -> Any:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return value
-    return [part.strip() for part in read_text(value).split(",") if part.strip()]
+        return (structure(value, element),)
+    return structure(value, inner)
 
 
 def _read_listen_url(value: Any) -> str:
@@ -412,5 +295,44 @@ def _read_listen_url(value: Any) -> str:
     return str(url)
 
 
-_OPTIONS = make_converter({})
-"""Reads the options of plugins."""
+# ── the table ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_scalar(value: Any, type_: Any) -> Any:
+    if type_ in BY_TYPE:
+        return BY_TYPE[type_](value)
+    if issubclass(type_, enum.Enum):
+        return _read_choice(value, type_)
+    return type_(next(BY_TYPE[base] for base in type_.__mro__ if base in BY_TYPE)(value))
+
+
+_CONVERTER = Converter()
+"""Complete once this package is imported, and unchanged after that."""
+structure: Callable[[Any, Any], Any] = _CONVERTER.structure
+"""Reads a value of any type that a field may have."""
+
+
+def register(type_: Any, read: Callable[[Any, Any], Any]) -> None:
+    """Have one type read in a way of its own: ``read`` gets the value and the type."""
+    _CONVERTER.register_structure_hook_func(lambda other: other is type_, read)
+
+
+_READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]], ...] = (
+    (lambda type_: inspect.isclass(type_) and issubclass(type_, enum.Enum), _read_choice),
+    (lambda type_: get_origin(type_) is Literal, _read_choice),
+    (lambda type_: (get_origin(type_) or type_) in {dict, Mapping}, _read_mapping),
+    (lambda type_: (get_origin(type_) or type_) in _SEQUENCES, _read_sequence),
+    (lambda type_: get_origin(type_) in {Union, UnionType}, _read_union),
+    (lambda type_: inspect.isclass(type_) and attrs.has(type_), read_class),
+    (lambda type_: get_origin(type_) is Annotated, _read_annotated),
+    (lambda type_: type_ is Any or type_ is object, lambda value, _: resolve(value)),
+)
+for _fits, _read in _READERS:
+    # cattrs asks the last one first, so the special ones stand at the end.
+    _CONVERTER.register_structure_hook_func(_fits, _read)
+register(PluginRef, _read_plugin)
+register(AddressConfig, _read_address)
+register(Secret, lambda value, _: read_secret(value))
+for _type in BY_TYPE:
+    # cattrs has hooks for these and their subclasses, which it asks before any other.
+    _CONVERTER.register_structure_hook(_type, _read_scalar)

@@ -77,7 +77,10 @@ class Config:
         )
 
     def origin(self, path: str) -> int | None:
-        """The line where a dotted path is stated: ``bee.rpc.client.calc.timeout``. None for a default, and for what came from Python."""
+        """The line where a dotted path is stated, such as ``bee.rpc.client.calc.timeout``.
+
+        None for a default, and for what came from Python.
+        """
         return self.lines.get(path)
 
     def stated(self, service: str, field: str, method: str | None = None) -> str | None:
@@ -89,7 +92,8 @@ class Config:
             method: A method, for the fields that it can have.
 
         Returns:
-            The dotted path that states it (``bee.rpc.client.default.timeout``), or None when it is the built-in default.
+            The dotted path that states it (``bee.rpc.client.default.timeout``), or None when it is
+            the built-in default.
         """
         key = written_at(getattr(attrs.fields(ClientConfig), field))
         sections = [f"{CLIENT}.{service}", f"{CLIENT}.default"]

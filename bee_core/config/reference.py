@@ -180,7 +180,8 @@ def _default(attribute: attrs.Attribute[Any]) -> str:
     value = attribute.default
     if value is attrs.NOTHING:
         return "required"
-    if isinstance(value, attrs.Factory):  # type: ignore[arg-type]  # a class at run time, a function to type checkers
+    # attrs.Factory is a class at run time and a function to type checkers.
+    if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
         return "—"
     return _shown(value, remarks(attribute).unit)
 

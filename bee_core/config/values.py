@@ -133,7 +133,7 @@ def read_int(value: object) -> int:
     raise _no(value, "a whole number")
 
 
-def read_float(value: object) -> float:
+def read_float(value: object, expected: str = "a number") -> float:
     """A finite number."""
     is_number = (
         _FLOAT.fullmatch(value)
@@ -144,7 +144,7 @@ def read_float(value: object) -> float:
     too_large = isinstance(value, int) and abs(value) > _LARGEST
     number = float(value) if is_number and not too_large else math.nan  # type: ignore[arg-type]
     if not math.isfinite(number):
-        raise _no(value, "a number")
+        raise _no(value, expected)
     return number
 
 
@@ -157,10 +157,7 @@ def read_seconds(value: object) -> float:
             raise _no(value, expected)
         seconds = float(match[1]) * _PER_UNIT[match[2] or "s"]
     else:
-        try:
-            seconds = read_float(value)
-        except MisfitError:
-            raise _no(value, expected) from None
+        seconds = read_float(value, expected)
     if seconds < 0:
         raise misfit(value, "is negative; a time cannot be", expected)
     if seconds > _LONGEST:
@@ -169,7 +166,7 @@ def read_seconds(value: object) -> float:
 
 
 def read_bytes(value: object) -> int:
-    """A size: bytes, or with ``k``, ``m``, ``g``, ``KiB``, ``kb`` …; powers of 1024, never negative."""
+    """A size: bytes, or with ``k``, ``m``, ``g`` (also ``KiB``, ``kb``), all powers of 1024."""
     expected = "a size in bytes, such as 65536, 64k, 2 m or 2MiB"
     if isinstance(value, str):
         match = _SIZE.fullmatch(value.strip())
@@ -229,7 +226,7 @@ def resolve(value: Any) -> Any:
     """A tree in which plain scalars have the type that YAML's core schema says.
 
     Args:
-        value: A tree as :mod:`bee_core.config.yaml_text` makes it.
+        value: A tree as :mod:`bee_core.config.yaml_tree` makes it.
     """
     if isinstance(value, dict):
         return {str(key): resolve(item) for key, item in value.items()}

@@ -15,24 +15,14 @@ import attrs
 from ..options import MisfitError
 from .client_model import ClientConfig, MethodConfig
 from .config_errors import Gathering, placed, problems, raise_all
-from .converter import (
-    Hook,
-    ReadFields,
-    class_hook,
-    each,
-    field_reader,
-    fields_reader,
-    make_converter,
-)
+from .converter import each, read_class, read_field, read_fields, register, structure
 from .fields import PluginRef, about, names_not_empty, spellings, written_at
 from .model import CLIENT, SERVER, ApplicationConfig, Config
 from .server_model import RegistryConfig, ServerConfig
 from .values import read_section
 
 if TYPE_CHECKING:
-    from cattrs import Converter
-
-    from .environment import Expansion
+    from .yaml_tree import Expansion
 
 _JOINED = ("metadata", "baggage")
 
@@ -75,7 +65,7 @@ def structure_config(expansion: Expansion) -> Config:
     found = expansion.problems
     root: Any = None
     try:
-        root = _FILE.structure(expansion.tree, _Root)
+        root = structure(expansion.tree, _Root)
     except Exception as error:
         # A value whose variable is missing reads as nothing. That nothing does not fit is no news.
         known = {problem.path for problem in found}
@@ -87,135 +77,125 @@ def structure_config(expansion: Expansion) -> Config:
 # ── sections ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _root_hook(cls: type, made: Converter) -> Hook:
-    whole = class_hook(cls, made)
+def _read_root(value: Any, cls: type) -> Any:
     # As in Compose files: a key x-… at the root is a place for anchors.
-    return lambda value, type_: whole(
-        {key: item for key, item in read_section(value).items() if not key.startswith("x-")}, type_
+    return read_class(
+        {key: item for key, item in read_section(value).items() if not key.startswith("x-")}, cls
     )
 
 
-def _services_hook(_: type, made: Converter) -> Hook:
-    read_fields = _section_reader(ClientConfig, made)
-    read_call_fields = fields_reader(MethodConfig, made)
+def _read_services(value: Any, _: Any) -> _Services:
+    raw = dict(read_section(value))
+    gathering = Gathering()
+    default = gathering.part("default", _read_service, raw.pop("default", None), _no_methods)
+    services = gathering.part("", each, raw, _read_service, _read_methods)
+    gathering.finish()
+    return _Services(default, services)
 
-    def method(value: Any) -> Stated:
-        gathering = Gathering()
-        stated = read_call_fields(read_section(value), gathering)
-        gathering.finish()
-        return stated
 
-    def methods(value: Any) -> Mapping[str, Stated]:
-        found = each(value, method)
-        names_not_empty(None, attrs.fields(ClientConfig).methods, found)
-        return found
+def _read_service(value: Any, read_methods: Callable[[Any], Stated]) -> Stated:
+    raw = dict(read_section(value))
+    gathering = Gathering()
+    written = raw.pop("methods", None)
+    methods = {} if written is None else gathering.part("methods", read_methods, written)
+    stated = _read_section(ClientConfig, raw, gathering)
+    gathering.finish()
+    return {**stated, "methods": methods}
 
-    def no_methods(_: Any) -> None:
-        raise MisfitError(
-            "'default' holds for all services, and methods belong to one; "
-            "write them as bee.rpc.client.<service>.methods",
-            value=None,
-            expected="methods below a service",
+
+def _read_methods(value: Any) -> Stated:
+    found = each(value, _read_method)
+    names_not_empty(None, attrs.fields(ClientConfig).methods, found)
+    return found
+
+
+def _read_method(value: Any) -> Stated:
+    gathering = Gathering()
+    stated = read_fields(MethodConfig, read_section(value), gathering)
+    gathering.finish()
+    return stated
+
+
+def _no_methods(_: Any) -> Stated:
+    raise MisfitError(
+        "'default' holds for all services, and methods belong to one; "
+        "write them as bee.rpc.client.<service>.methods",
+        value=None,
+        expected="methods below a service",
+    )
+
+
+def _read_server(value: Any, cls: type) -> Any:
+    if isinstance(value, cls):
+        return value
+    raw = read_section(value)
+    gathering = Gathering()
+    stated = _read_section(cls, raw, gathering)
+    if stated.get("tokens") == ():
+        gathering.add(
+            "tokens" if "tokens" in raw else "token",
+            MisfitError(
+                "this list is empty, and an empty list lets nobody in; "
+                "state a token, or remove the key to let everybody in",
+                value=None,
+                expected="a token",
+            ),
         )
-
-    def service(value: Any, read_methods: Callable[[Any], Any] = methods) -> Stated:
-        raw = dict(read_section(value))
-        gathering = Gathering()
-        written = raw.pop("methods", None)
-        own = {} if written is None else gathering.part("methods", read_methods, written)
-        stated = read_fields(raw, gathering)
-        gathering.finish()
-        return {**stated, "methods": own}
-
-    def read(value: Any, _: Any) -> _Services:
-        raw = dict(read_section(value))
-        gathering = Gathering()
-        default = gathering.part("default", service, raw.pop("default", None), no_methods)
-        services = gathering.part("", each, raw, service)
-        gathering.finish()
-        return _Services(default, services)
-
-    return read
+    gathering.finish()
+    return cls(**{field: placed(SERVER, value) for field, value in stated.items()})
 
 
-def _server_hook(_: type, made: Converter) -> Hook:
-    read_fields = _section_reader(ServerConfig, made)
-
-    def read(value: Any, _: Any) -> ServerConfig:
-        if isinstance(value, ServerConfig):
-            return value
-        raw = read_section(value)
-        gathering = Gathering()
-        stated = read_fields(raw, gathering)
-        if stated.get("tokens") == ():
-            gathering.add(
-                "tokens" if "tokens" in raw else "token",
-                MisfitError(
-                    "this list is empty, and an empty list lets nobody in; "
-                    "state a token, or remove the key to let everybody in",
-                    value=None,
-                    expected="a token",
-                ),
-            )
-        gathering.finish()
-        return ServerConfig(**{field: placed(SERVER, value) for field, value in stated.items()})
-
-    return read
+def _read_section(cls: type, raw: Mapping[str, Any], gathering: Gathering) -> dict[str, Any]:
+    """As :func:`read_fields`, with the bounds of bodies taken out of the options of codecs."""
+    fields = attrs.fields_dict(attrs.resolve_types(cls))
+    bounds = {name: field for name, field in fields.items() if "." in written_at(field)}
+    found: dict[str, Any] = {}
+    rest = dict(raw)
+    for key in spellings(fields.get("codec") or fields["codecs"]):
+        item = raw.get(key)
+        if isinstance(item, list):
+            rest[key] = [
+                _without_bounds(one, f"{key}[{index}]", bounds, found, gathering)
+                for index, one in enumerate(item)
+            ]
+        elif key in raw:
+            rest[key] = _without_bounds(item, key, bounds, found, gathering)
+    return {**read_fields(cls, rest, gathering), **found}
 
 
-def _section_reader(cls: type, made: Converter) -> ReadFields:
-    """As :func:`fields_reader`, with the bounds of bodies taken out of the options of codecs.
+def _without_bounds(
+    item: Any, place: str, bounds: Mapping[str, Any], found: dict[str, Any], gathering: Gathering
+) -> Any:
+    """A codec with the options that are its own; the bounds among them are added to ``found``.
 
     The core enforces the bounds, for the section as a whole. So two codecs cannot state different
     ones.
     """
-    read_fields = fields_reader(cls, made)
-    fields = attrs.fields_dict(cls)
-    bounds = {
-        name: field_reader(field, made)
-        for name, field in fields.items()
-        if "." in written_at(field)
-    }
-    codec = next(field for name, field in fields.items() if name in {"codec", "codecs"})
-
-    def taken(item: Any, place: str, found: dict[str, Any], gathering: Gathering) -> Any:
-        if isinstance(item, PluginRef):
-            item = {"name": item.name, "options": item.options}
-        options = item.get("options") if isinstance(item, Mapping) else None
-        if not isinstance(options, Mapping):
-            return item
-        for name in [name for name in bounds if name in options]:
-            path = f"{place}.options.{name}"
-            value = gathering.part(path, bounds[name], options[name])
-            if value is not None and found.setdefault(name, value) != value:
-                gathering.add(
-                    path,
-                    MisfitError(
-                        f"{name} holds for the whole server, and another codec states another "
-                        "one; state it once",
-                        value=value,
-                        expected=f"one {name}",
-                    ),
-                )
-        rest = {key: value for key, value in options.items() if key not in bounds}
-        return {**item, "options": rest}
-
-    def read(raw: Mapping[str, Any], gathering: Gathering) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        rest = dict(raw)
-        for key in [key for key in spellings(codec) if key in raw]:
-            item = raw[key]
-            rest[key] = (
-                [taken(one, f"{key}[{at}]", found, gathering) for at, one in enumerate(item)]
-                if isinstance(item, list)
-                else taken(item, key, found, gathering)
+    if isinstance(item, PluginRef):
+        item = {"name": item.name, "options": item.options}
+    options = item.get("options") if isinstance(item, Mapping) else None
+    if not isinstance(options, Mapping):
+        return item
+    for name in [name for name in bounds if name in options]:
+        path = f"{place}.options.{name}"
+        value = gathering.part(path, read_field, options[name], bounds[name])
+        if value is not None and found.setdefault(name, value) != value:
+            gathering.add(
+                path,
+                MisfitError(
+                    f"{name} holds for the whole server, and another codec states another one; "
+                    "state it once",
+                    value=value,
+                    expected=f"one {name}",
+                ),
             )
-        return {**read_fields(rest, gathering), **found}
+    rest = {key: value for key, value in options.items() if key not in bounds}
+    return {**item, "options": rest}
 
-    return read
 
-
-_FILE = make_converter({_Root: _root_hook, _Services: _services_hook, ServerConfig: _server_hook})
+register(_Root, _read_root)
+register(_Services, _read_services)
+register(ServerConfig, _read_server)
 
 
 # ── inheritance ──────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bee_core import addresses, config, frames, messages, protocol, versions
-from bee_core.config import yaml_text
+from bee_core.config import yaml_tree
 from bee_core.control import snapshot_cache
 from bee_core.errors import ConfigError, InvalidArgument, MessageTooLarge, ProtocolError
 from bee_core.nodes import Node
@@ -216,7 +216,7 @@ def read_config(data: bytes) -> None:
     """A configuration, or ConfigError whose every problem has a sentence."""
     try:
         config.load_config(
-            yaml_text.parse(yaml_text.decode(data, "bee.yml"), "bee.yml"), environ={}
+            yaml_tree.parse(yaml_tree.decode(data, "bee.yml"), "bee.yml"), environ={}
         )
     except ConfigError as error:
         assert all(problem.message for problem in error.problems)  # noqa: PT017  # of each problem
