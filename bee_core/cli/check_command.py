@@ -102,7 +102,7 @@ def _of_plugins(config: Config) -> Iterator[Finding]:
     from ..config import RegistryConfig, named_plugins
     from ..errors import ConfigError, PluginError
     from ..interfaces import RegistrySettings
-    from ..plugin_hub import PluginHub
+    from ..plugins.hub import PluginHub
 
     try:
         hub = PluginHub()
@@ -129,7 +129,7 @@ def _of_plugins(config: Config) -> Iterator[Finding]:
 def _of_doors(config: Config) -> Iterator[Finding]:
     """What else the transports want of a server that is to listen. Called once each of them can be made."""
     from ..errors import ConfigError
-    from ..plugin_hub import PluginHub
+    from ..plugins.hub import PluginHub
     from ..server.doors import make_transports
 
     if config.server is not None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ..addresses import parse
 from ..errors import ConfigError
+from ..terms.addresses import parse
 from .client_model import ClientConfig
 from .fields import written_at
 from .model import CLIENT, SERVER

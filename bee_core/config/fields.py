@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import attrs
 
-from ..addresses import parse
 from ..options import OPTIONS, MisfitError, Validator, between, some_text, validator
-from ..versions import Range, parse_version
+from ..terms.addresses import parse
+from ..terms.versions import Range, parse_version
 
 NOT_WRITTEN = "-"
 _METADATA_KEY = "bee"

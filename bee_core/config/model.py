@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..addresses import parse
 from ..errors import ConfigError
+from ..terms.addresses import parse
 from .client_model import CALL_FIELDS, ClientConfig
 from .fields import PluginRef, about, plugin_kinds, written_at
 from .server_model import RegistryConfig, ServerConfig

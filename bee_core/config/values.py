@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import options
-from ..addresses import parse
 from ..options import Kind, MisfitError
+from ..terms.addresses import parse
 
 # Beyond this, timers of the operating system overflow; nobody means it.
 _LONGEST = 100_000_000.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_core.addresses import parse
+from bee_core.interfaces import parse
 from bee_core.options import (
     OptionError,
     Seconds,
