@@ -100,6 +100,7 @@ CLIENT = "bee.rpc.client.calc"
         ),
         ({"methods": {"add": {"retires": 1}}}, "methods.add.retires", "did you mean 'retries'?"),
         ({"methods": ["add"]}, "methods", "a section with keys is wanted"),
+        ({"methods": {" ": {}}}, "methods", "one of the names is empty"),
     ],
 )
 def test_what_is_wrong_in_a_service_is_named_with_its_path(section, path, sentence):
@@ -118,6 +119,7 @@ def test_what_is_wrong_in_a_service_is_named_with_its_path(section, path, senten
         ({"register": "sometimes"}, "register", "not true or false"),
         ({"version": "two"}, "version", "'two'"),
         ({"macher": "json", "codec": "json"}, "codec", "spellings of one key"),
+        ({"codecs": "json", "macher": "json"}, "macher", "spellings of one key"),
         ({"codecs": []}, "codecs", "at least one"),
         (
             {"codecs": ["json", {"name": "x", "opts": 1}]},
