@@ -153,7 +153,7 @@ def _read_section(cls: type, raw: Mapping[str, Any], gathering: Gathering) -> di
     rest = dict(raw)
     for key in spellings(fields.get("codec") or fields["codecs"]):
         item = raw.get(key)
-        if isinstance(item, list):
+        if isinstance(item, list) and "codecs" in fields:
             rest[key] = [
                 _without_bounds(one, f"{key}[{index}]", bounds, found, gathering)
                 for index, one in enumerate(item)
