@@ -62,9 +62,8 @@ def warnings(config: Config) -> list[Contradiction]:
         for method, call in calls:
             place = f"{base}.methods.{method}" if method is not None else base
             above = [] if method is None else list(_of_call(config, client, client, None))
-            for finding in _of_call(config, client, call, method):
-                if finding not in above:
-                    field, message = finding
+            for field, message in _of_call(config, client, call, method):
+                if (field, message) not in above:
                     add(f"{place}.{field}", message, config.stated(name, field, method))
     if config.server is not None:
         for field, message in _of_server(config, config.server):
