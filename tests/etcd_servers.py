@@ -12,8 +12,7 @@ from pathlib import Path
 
 import trustme
 
-from bee_core.cli.demo.registry_server import free_port
-from registry_processes import Etcd
+from registry_processes import Etcd, free_port
 
 
 def etcdctl(server, *arguments):
