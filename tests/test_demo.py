@@ -14,10 +14,10 @@ import pytest
 
 from bee_core.cli.demo.registry_server import SERVERS
 from bee_core.cli.demo.scenario import Tally
+from bee_core.client.proxies import Reply
 from bee_core.errors import Unavailable
-from bee_core.nodes import Node
-from bee_core.proxies import Reply
-from registry_processes import require
+from bee_core.terms.node import Node
+from support.registry_processes import require
 
 
 def start_demo(*args, tmp_path):

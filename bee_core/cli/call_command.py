@@ -16,7 +16,7 @@ from .output import encode
 from .shared_options import config_option, open_client, printing_options
 
 if TYPE_CHECKING:
-    from ..proxies import Reply
+    from ..client.proxies import Reply
 
 _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 

@@ -9,7 +9,7 @@ import click
 
 from ..config import load_config, warnings
 from ..errors import ConfigError, PluginError
-from ..plugin_hub import PluginHub
+from ..plugins.hub import PluginHub
 from ..server.doors import make_transports
 from .command_group import FAILED
 from .output import print_json
@@ -119,7 +119,7 @@ def _of_doors(config: Config) -> Iterator[Finding]:
 def _named_plugins(config: Config) -> Iterator[tuple[PluginRef, Kind, str, tuple[Any, ...]]]:
     """Each reference to a plugin once, with its kind, the key that stands for it, and what its factory gets before the options."""
     from ..config import RegistryConfig
-    from ..interfaces import RegistrySettings
+    from ..contracts.registry import RegistrySettings
 
     registry = config.registry or RegistryConfig()
     yield (
@@ -139,7 +139,7 @@ def _named_plugins(config: Config) -> Iterator[tuple[PluginRef, Kind, str, tuple
 
 
 def _of_server(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
-    from ..addresses import parse
+    from ..terms.addresses import parse
 
     server, base = config.server, "bee.rpc.server"
     if server is None:
@@ -155,8 +155,8 @@ def _of_server(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
 
 
 def _of_clients(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
-    from ..addresses import parse
     from ..config import PluginRef
+    from ..terms.addresses import parse
 
     # What 'default' states is checked also where no service takes it over.
     for name, client in (*config.clients.items(), ("default", config.default)):

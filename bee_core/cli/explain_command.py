@@ -12,8 +12,8 @@ from .output import encode, node_object, print_table
 from .shared_options import config_option, open_client, printing_options
 
 if TYPE_CHECKING:
-    from ..call_trace import CallTrace, Step
-    from ..explain import Explanation, NextPick, NodeStanding, Setting
+    from ..calls.trace import CallTrace, Step
+    from ..client.explanation import Explanation, NextPick, NodeStanding, Setting
 
 _SHARES_SHOWN = 5
 

@@ -14,7 +14,7 @@ from .shared_options import config_option, load_configuration, open_client, prin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..node_report import KnownNode, NodesReport
+    from ..nodes.report import KnownNode, NodesReport
 
 _AT_A_TIME = 16  # services that wait for their registry together, each a second at most
 

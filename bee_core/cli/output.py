@@ -15,7 +15,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from ..nodes import Node
+    from ..terms.node import Node
 
 _ENDLESS = 100_000  # columns
 

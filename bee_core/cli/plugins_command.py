@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import click
 
-from ..plugin_hub import PluginHub
+from ..plugins.hub import PluginHub
 from .output import print_json, print_table
 from .shared_options import printing_options
 

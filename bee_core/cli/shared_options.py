@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
+    from ..client.blocking import Client
     from ..config import Config
-    from ..sync.client import Client
 
     F = TypeVar("F", bound=Callable[..., Any])
 

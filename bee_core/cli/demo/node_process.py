@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from ...marks import nonblocking
+from ...methods.decorators import nonblocking
 from .. import main
 
 _STDIN = 0

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-    from ...node_report import KnownNode
-    from ...proxies import Reply
-    from ...sync.client import Client
+    from ...client.blocking import Client
+    from ...client.proxies import Reply
+    from ...nodes.report import KnownNode
     from .cluster import NodeProcess
     from .screen import Screen
 
