@@ -146,7 +146,7 @@ def test_the_servers_end_with_the_demo_however_it_ends(tmp_path, number, code):
         assert list(tmp_path.iterdir()) == []
 
 
-# ── the tally ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the tally ─────────────────────────────────────────────────────────────────────────────────────
 
 A, B = Node("a", "tcp://a:1"), Node("b", "tcp://b:1")
 
