@@ -7,14 +7,13 @@ import asyncio
 import pytest
 import trustme
 
-from bee_core.cli.demo.registry_server import free_port
 from bee_core.errors import RegistryError
 from bee_plugins.registries.etcd_gateway import Gateway
 from bee_plugins.registries.etcd_http import EtcdError
 from bee_plugins.registries.etcd_messages import PERMISSION_DENIED
 from bee_plugins.registries.etcd_options import EtcdOptions, tls_context
 from support.etcd_servers import AskingTlsEtcd, MisnamedTlsEtcd, TlsEtcd, enable_users, etcdctl
-from support.registry_processes import Etcd
+from support.registry_processes import Etcd, free_port
 from support.tcp_relay import TcpRelay
 
 KEY = b"/bee/rpc/calc/providers/a"
