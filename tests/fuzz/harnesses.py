@@ -93,7 +93,7 @@ def serve(data: bytes) -> None:
                     last = frame.id
                     with suppress(ProtocolError):
                         messages.RequestParser().parse(frame.fields)
-            error = machine.error or machine.stream_error
+            error = machine.error or machine.decoder.error
             if error is not None:
                 assert type(error) in {ProtocolError, MessageTooLarge}
                 return acts, machine.last_id, str(error)

@@ -16,7 +16,7 @@ from bee_core.failures import Failure
 from bee_core.interfaces import ChannelSettings, Request
 from bee_core.messages import Goaway, HelloAck
 from bee_core.nodes import Node
-from bee_core.streams.transport import StreamTransport
+from bee_core.streams import StreamTransport
 
 MAX_BODY = 4096
 FIELDS = messages.request_fields("add")

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from bee_core.errors import ConfigError
-from bee_core.streams import busy_poll
-from bee_core.streams.busy_poll import FIRST, MISSES, MOST, BusyPoll, usable_window
+from bee_core.streams.client import busy_poll
+from bee_core.streams.client.busy_poll import FIRST, MISSES, MOST, BusyPoll, usable_window
 from streams.test_blocking import PairTransport, ack, channel_on, request, response
 
 WINDOW = 5.0

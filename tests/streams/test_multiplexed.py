@@ -16,7 +16,7 @@ from bee_core.interfaces import ChannelSettings, Request
 from bee_core.messages import Goaway, HelloAck
 from bee_core.nodes import Node
 from bee_core.payloads import HEAVY
-from bee_core.streams.transport import StreamTransport
+from bee_core.streams import StreamTransport
 
 MAX_BODY = 1 << 20
 FIELDS = messages.request_fields("add")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
-from bee_core.streams.transport import StreamTransport
+from bee_core.streams import StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time, when the options are structured
-from bee_core.streams.busy_poll import WINDOW
+from bee_core.streams import BUSY_POLL_WINDOW as WINDOW
 
 LONGEST = 0.01
 """Seconds: more is no moment any more."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
-from bee_core.streams.transport import StreamTransport
+from bee_core.streams import StreamTransport
 from bee_plugins.transports.acceptors import SocketAcceptor
 from bee_plugins.transports.stream_options import StreamOptions
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Transport
-    from bee_core.streams.transport import Acceptor
+    from bee_core.streams import Acceptor
 
 
 class TcpTransport(StreamTransport):

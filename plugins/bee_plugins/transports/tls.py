@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Endpoint, Listener, ListenSettings, Transport
-    from bee_core.streams.blocking_channel import BlockingChannel
-    from bee_core.streams.blocking_connection import BlockingConnection
+    from bee_core.streams import BlockingConnection, Owner
 
 log = logging.getLogger("bee.tls")
 
@@ -91,9 +90,9 @@ class TlsTransport(TcpTransport):
         except ssl.SSLError as error:
             raise explained(error) from error
 
-    def connection(self, channel: BlockingChannel, sock: socket.socket) -> BlockingConnection:
+    def connection(self, owner: Owner, sock: socket.socket) -> BlockingConnection:
         """See :meth:`StreamTransport.connection`."""
-        return TlsConnection(channel, sock)
+        return TlsConnection(owner, sock)
 
     def explained(self, error: Exception) -> Exception:
         """See :meth:`StreamTransport.explained`."""

@@ -10,14 +10,13 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bee_core.streams.refusals import refusal
-from bee_core.streams.stream_listener import StreamListener
+from bee_core.streams import StreamListener, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bee_core.interfaces import Endpoint, ListenSettings
-    from bee_core.streams.transport import StreamTransport
+    from bee_core.streams import Accepting
     from bee_plugins.transports.tls_contexts import ReloadedContext
 
 log = logging.getLogger("bee.tls")
@@ -169,9 +168,7 @@ class TlsListener(StreamListener):
         super().__init__(endpoint, settings)
         self.acceptor: TlsAcceptor | None = None
 
-    async def open(
-        self, transport: StreamTransport, url: str, sock: socket.socket | None = None
-    ) -> None:
+    async def open(self, transport: Accepting, url: str, sock: socket.socket | None = None) -> None:
         """Begin to accept, with this listener's bounds for handshakes."""
         settings = self.settings
         accept: Any = transport.accept

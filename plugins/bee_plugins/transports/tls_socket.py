@@ -8,11 +8,11 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from bee_core.streams.blocking_connection import BlockingConnection
+from bee_core.streams import BlockingConnection
 from bee_plugins.transports.tls_errors import turned_away
 
 if TYPE_CHECKING:
-    from bee_core.streams.blocking_channel import BlockingChannel
+    from bee_core.streams import Owner
 
 _RECORD = 16 * 1024
 """The most that a TLS record carries. A read of that many bytes takes a whole record, so nothing stays behind in OpenSSL where a poll of the socket cannot see it."""
@@ -83,8 +83,8 @@ class TlsConnection(BlockingConnection):
 
     __slots__ = ()
 
-    def __init__(self, channel: BlockingChannel, sock: socket.socket) -> None:
-        super().__init__(channel, sock)
+    def __init__(self, owner: Owner, sock: socket.socket) -> None:
+        super().__init__(owner, sock)
         sock.readiness = self._pollin  # type: ignore[attr-defined]  # a TlsSocket
 
     def stale(self) -> bool:

@@ -1,27 +1,30 @@
-"""A server's open door with its connections: limits, time limits, drain."""
+"""An open address of a server with its connections: limits, time limits, drain."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..messages import RequestParser
-from .served_connection import ServedConnection
+from ... import frames
+from ...messages import Goaway, RequestParser
+from .connection import LEAVING, ServedConnection
 
 if TYPE_CHECKING:
     import socket
 
-    from ..interfaces import Endpoint, ListenSettings
-    from .transport import Acceptor, StreamTransport
+    from ...interfaces import Endpoint, ListenSettings
+    from ..byte_streams import Accepting, Acceptor
 
 _REFUSAL_SECONDS = 1.0
-"""How long a refused connection's input is read and thrown away. Closing at once would send a reset, and a reset destroys the refusal in the peer's buffer."""
+"""How long the input of a refused connection is read and thrown away. Closing at once would send a
+reset, and a reset destroys the refusal in the client's buffer."""
 _LINGER_SECONDS = 0.5
-"""How long closing waits for the clients to take the last replies and close their half. An idle blocking client does not look at its sockets, so many will not."""
+"""How long closing waits until clients have taken the last replies and closed their half. Many will
+not: an idle blocking client does not look at its sockets."""
 
 
 class StreamListener:
-    """One open door with its connections; see :class:`bee_core.interfaces.Listener`."""
+    """One open address with its connections; see :class:`bee_core.interfaces.Listener`."""
 
     def __init__(self, endpoint: Endpoint, settings: ListenSettings) -> None:
         self.endpoint = endpoint
@@ -41,10 +44,8 @@ class StreamListener:
         """How many are open."""
         return len(self._connections)
 
-    async def open(
-        self, transport: StreamTransport, url: str, sock: socket.socket | None = None
-    ) -> None:
-        """Begin to accept, on a socket that is there already or on a new one."""
+    async def open(self, transport: Accepting, url: str, sock: socket.socket | None = None) -> None:
+        """Begin to accept, on a socket that listens already or on a new one."""
         shared = {} if sock is None else {"sock": sock}
         self._opened(await transport.accept(url, self.connection, self.settings.backlog, **shared))
 
@@ -56,20 +57,18 @@ class StreamListener:
         self._acceptor = acceptor
         self.url = acceptor.url
 
-    def add(self, connection: ServedConnection) -> tuple[str, str] | None:
-        """Count a connection in; returns why it is refused, where it is."""
-        count = len(self._connections)
+    def add(self, connection: ServedConnection) -> None:
+        """Count a connection in, and refuse it if it is one too many."""
+        count, most = len(self._connections), self.settings.max_connections
         self._connections.add(connection)
         self._gone.clear()
         self.sweep_soon()
         if self.draining:
-            return "unavailable", "the server is shutting down"
-        if count >= self.settings.max_connections:
-            return (
-                "overloaded",
-                f"the server has {count} connections, its max_conn_size is {self.settings.max_connections}",
+            connection.refuse(*LEAVING)
+        elif count >= most:
+            connection.refuse(
+                "overloaded", f"the server has {count} connections, its max_conn_size is {most}"
             )
-        return None
 
     def remove(self, connection: ServedConnection) -> None:
         """Count a connection out."""
@@ -78,11 +77,10 @@ class StreamListener:
             self._gone.set()
 
     def sweep_soon(self) -> None:
-        """Look at the connections' time limits from time to time, as long as there are any."""
+        """Look at the connections' time limits from time to time, while there are connections."""
         if self._timer is None:
-            interval = (
-                min(_REFUSAL_SECONDS, self.settings.read_timeout, self.settings.write_timeout) / 4
-            )
+            settings = self.settings
+            interval = min(_REFUSAL_SECONDS, settings.read_timeout, settings.write_timeout) / 4
             self._timer = self.loop.call_later(interval, self._sweep)
 
     def _sweep(self) -> None:
@@ -93,6 +91,7 @@ class StreamListener:
                 if now - connection.refused_since > _REFUSAL_SECONDS:
                     connection.abort()
             elif connection.paused_since is not None:
+                # Before the next branch: nothing is read meanwhile, so no frame can be completed.
                 if now - connection.paused_since > self.settings.write_timeout:
                     connection.abort()
             elif (
@@ -127,3 +126,13 @@ class StreamListener:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def refusal(kind: str, message: str) -> bytes:
+    """The bytes of a goaway for a client that did not get as far as a hello: nothing ran.
+
+    Args:
+        kind: A kind of failure, such as ``protocol_error``.
+        message: One sentence for a person.
+    """
+    return frames.encode(frames.GOAWAY, 0, Goaway(0, kind, message).encode())
