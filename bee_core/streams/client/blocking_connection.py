@@ -209,13 +209,10 @@ class BlockingConnection:
             ready = (
                 busy_poll is not None
                 and busy_poll.worth_it
-                and busy_poll.look(
-                    self._pollin.poll, self._clock, now + min(busy_poll.window, left)
-                )
+                and busy_poll.look(self._pollin.poll, self._clock, now, left)
             )
-            data = self._receive(now + left, left, ready=ready)
+            data = self._receive(now + left, left, ready)
             answer: Outcome | Frame | None
-            outcome: Outcome | None
             # Nearly always the first chunk is the whole reply and nothing else. Before the
             # hello-ack it cannot be.
             if (
@@ -223,19 +220,17 @@ class BlockingConnection:
                 and type(data) is bytes
                 and (body := protocol.sole_response(self._id, data)) is not None
             ):
-                answer = outcome = Success(body)
+                answer = Success(body)
             else:
                 answer = self._answer(self._id, now + left, data)
-                outcome = (
-                    outcome_of(answer, self._owner.settings)
-                    if isinstance(answer, Frame)
-                    else answer
-                )
             if busy_poll is not None and not busy_poll.worth_it:
-                if len(waiting) == 1:
-                    busy_poll.slept(self._clock() - now)
-                else:
-                    busy_poll.crowded()
+                busy_poll.waited(self._clock() - now)
+            if type(answer) is Success:
+                self._served = True
+                self._owner.release(self, protocol.usable)
+                return answer
+            settings = self._owner.settings
+            outcome = outcome_of(answer, settings) if isinstance(answer, Frame) else answer
         except BaseException:
             # Ctrl-C, while it waits or while it inflates. The reply may still come.
             self.cancel()
@@ -246,13 +241,14 @@ class BlockingConnection:
             # The reply may still come, and the next call would read it.
             self.cancel()
             return read_timed_out(request.read_timeout, full=full)
-        if type(answer) is not Failure:
-            # The server answered, perhaps with an error. What it said was not bee's protocol where
-            # the failure says so: then the rest of the stream cannot be trusted.
+        if isinstance(answer, Frame):
+            # The server answered. After what is not bee's protocol the rest of the stream cannot be
+            # trusted.
             self._served = True
             self._owner.release(
                 self,
-                protocol.usable and (type(outcome) is Success or outcome.kind != "protocol_error"),
+                protocol.usable
+                and (isinstance(outcome, Success) or outcome.kind != "protocol_error"),
             )
         elif self._owner.closed:
             # interrupt() ended the wait. The way out is open: tell the server.
@@ -261,7 +257,7 @@ class BlockingConnection:
             self._owner.release(self, False)
         return outcome
 
-    def _receive(self, until: float, left: float, *, ready: bool = False) -> bytes | OSError | None:
+    def _receive(self, until: float, left: float, ready: bool = False) -> bytes | OSError | None:
         """What the server says next.
 
         Args:
@@ -310,10 +306,7 @@ class BlockingConnection:
             return None
         if self._owner.closed:
             return client_closed(sent=True)
-        # The server's goaway may have come before the end of the stream, in an earlier chunk.
-        return passed_by(protocol, id_) or lost(
-            data or "the server closed it", greeted=protocol.ack is not None
-        )
+        return lost(data or "the server closed it", greeted=protocol.ack is not None)
 
     def ping(self, timeout: float) -> Status | Failure:
         """Ask for the node's health on this connection."""

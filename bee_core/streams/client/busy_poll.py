@@ -57,12 +57,25 @@ class BusyPoll:
         self._missed = 0
         self._penalty = self._needed = FIRST
 
-    def look(self, poll: Callable[[int], object], clock: Callable[[], float], until: float) -> bool:
-        """Look without sleeping until ``until``, while no other thread waits for a reply.
+    def look(
+        self,
+        poll: Callable[[int], object],
+        clock: Callable[[], float],
+        now: float,
+        left: float,
+    ) -> bool:
+        """Look without sleeping, while no other thread waits for a reply.
+
+        Args:
+            poll: Tells at once whether there is something to read.
+            clock: Seconds.
+            now: The moment of the clock.
+            left: Seconds that the reply may take.
 
         Returns:
             Whether there is something to read.
         """
+        until = now + min(self.window, left)
         while len(waiting) == 1:
             if poll(0):
                 self.found()
@@ -72,6 +85,13 @@ class BusyPoll:
                 return False
         self.crowded()
         return False
+
+    def waited(self, seconds: float) -> None:
+        """A reply came after so many seconds, or time was up; nobody looked for it."""
+        if len(waiting) == 1:
+            self.slept(seconds)
+        else:
+            self.crowded()
 
     def slept(self, seconds: float) -> None:
         """A thread slept for so many seconds until its reply came."""
