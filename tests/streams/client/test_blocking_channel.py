@@ -13,95 +13,17 @@ import pytest
 from bee_core import frames, messages, protocol
 from bee_core.errors import MessageTooLarge
 from bee_core.failures import Failure
-from bee_core.interfaces import ChannelSettings, Request
-from bee_core.messages import Goaway, HelloAck
-from bee_core.nodes import Node
-from bee_core.streams import StreamTransport
-
-MAX_BODY = 4096
-FIELDS = messages.request_fields("add")
-BOOM = Failure("remote_error", "boom", "yes", "never", "none", error_type="ValueError")
-
-
-class Peer:
-    """The server's end of one connection."""
-
-    def __init__(self, sock):
-        self.sock = sock
-        self.sock.setblocking(False)
-        self.decoder = frames.FrameDecoder(1 << 24)
-
-    def heard(self):
-        """The frames that have come so far."""
-        found = []
-        while True:
-            try:
-                data = self.sock.recv(1 << 16)
-            except BlockingIOError:
-                return found
-            except ConnectionResetError:  # the end as well: it was closed with something unread
-                data = b""
-            if not data:
-                return [*found, "end"]
-            found += self.decoder.feed(data)
-
-    def say(self, *parts):
-        self.sock.sendall(b"".join(parts))
-
-
-class PairTransport(StreamTransport):
-    """Each dial makes a socket pair; ``greet`` is what a new peer says at once."""
-
-    def __init__(self, greet=b""):
-        self.peers = []
-        self.greet = greet
-        self.error = None
-
-    def dial(self, url, timeout):
-        if self.error is not None:
-            raise self.error
-        ours, theirs = socket.socketpair()
-        self.peers.append(Peer(ours))
-        self.peers[-1].say(self.greet)
-        return theirs
-
-    async def dial_async(self, url, factory):
-        raise NotImplementedError
-
-    async def accept(self, url, factory, backlog):
-        raise NotImplementedError
-
-
-def ack(max_body=None):
-    return frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1.0.0", b"e", max_body).encode())
-
-
-def response(id_, body=b"3", **kwargs):
-    return protocol.response(id_, body, compressed=kwargs.get("compressed", False))
-
-
-def error(id_, failure=BOOM):
-    return frames.encode(frames.ERROR, id_, messages.error_fields(failure))
-
-
-def goaway(last_id, kind="unavailable"):
-    return frames.encode(frames.GOAWAY, 0, Goaway(last_id, kind, "go away").encode())
-
-
-def request(
-    body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0
-):
-    return Request(
-        "add",
-        0,
-        body,
-        False,
-        FIELDS,
-        time.monotonic() + timeout,
-        connect_timeout,
-        write_timeout,
-        read_timeout,
-    )
+from bee_core.interfaces import Request
+from support.stream_peers import (
+    MAX_BODY,
+    PairTransport,
+    ack,
+    channel_on,
+    error,
+    goaway,
+    request,
+    response,
+)
 
 
 @pytest.fixture
@@ -114,17 +36,6 @@ def channel(transport):
     made = channel_on(transport)
     yield made
     made.close()
-
-
-def channel_on(transport, **kwargs):
-    settings = {
-        "service": "calc",
-        "codec": "json",
-        "compressor": None,
-        "max_body": MAX_BODY,
-        "clock": time.monotonic,
-    }
-    return transport.channel(Node("a", "pair://a"), ChannelSettings(**settings | kwargs))
 
 
 def call(channel, transport, *said):

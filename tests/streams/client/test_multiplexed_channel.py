@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import threading
 import time
@@ -12,30 +11,21 @@ import pytest
 
 from bee_core import frames, messages, protocol
 from bee_core.failures import Failure
-from bee_core.interfaces import ChannelSettings, Request
-from bee_core.messages import Goaway, HelloAck
+from bee_core.interfaces import Request
 from bee_core.nodes import Node
 from bee_core.payloads import HEAVY
 from bee_core.streams import StreamTransport
+from support.stream_peers import (
+    ack,
+    channel_settings,
+    goaway,
+    request,
+    response,
+    run,
+    until,
+)
 
 MAX_BODY = 1 << 20
-FIELDS = messages.request_fields("add")
-
-
-def run(test):
-    """Run an async test, and let nothing of it live on."""
-
-    @functools.wraps(test)
-    def wrapper(*args, **kwargs):
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 10))
-
-    return wrapper
-
-
-async def until(condition):
-    """Let the loop go round until it has done what the test waits for."""
-    while not condition():  # noqa: ASYNC110  # what changes is inside the code under test, which sets no event
-        await asyncio.sleep(0)
 
 
 class Peer:
@@ -98,43 +88,9 @@ class PairTransport(StreamTransport):
         raise NotImplementedError
 
 
-def ack(max_body=None):
-    return frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1.0.0", b"e", max_body).encode())
-
-
-def response(id_, body=b"3", *, compressed=False):
-    return protocol.response(id_, body, compressed=compressed)
-
-
-def goaway(last_id, kind="unavailable"):
-    return frames.encode(frames.GOAWAY, 0, Goaway(last_id, kind, "go away").encode())
-
-
-def request(
-    body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0
-):
-    return Request(
-        "add",
-        0,
-        body,
-        False,
-        FIELDS,
-        time.monotonic() + timeout,
-        connect_timeout,
-        write_timeout,
-        read_timeout,
-    )
-
-
 def channel_on(transport, **kwargs):
-    settings = {
-        "service": "calc",
-        "codec": "json",
-        "compressor": None,
-        "max_body": MAX_BODY,
-        "clock": time.monotonic,
-    }
-    return transport.async_channel(Node("a", "pair://a"), ChannelSettings(**settings | kwargs))
+    settings = channel_settings(**{"max_body": MAX_BODY} | kwargs)
+    return transport.async_channel(Node("a", "pair://a"), settings)
 
 
 async def opened(transport=None, **kwargs):

@@ -8,7 +8,8 @@ import pytest
 
 from bee_core import fields, frames, messages
 from bee_core.failures import Failure, local
-from streams.test_served import FIELDS, greeted, request, run, served, until
+from support.stream_clients import FIELDS, greeted, request, served
+from support.stream_peers import run, until
 
 ONEWAY = FIELDS + fields.field(fields.ONEWAY, b"")
 

@@ -10,7 +10,7 @@ import pytest
 from bee_core.errors import ConfigError
 from bee_core.streams.client import busy_poll
 from bee_core.streams.client.busy_poll import FIRST, MISSES, MOST, BusyPoll, usable_window
-from streams.test_blocking import PairTransport, ack, channel_on, request, response
+from support.stream_peers import PairTransport, ack, channel_on, request, response
 
 WINDOW = 5.0
 """Seconds, so that no test depends on how fast this machine is: what is there is found, what is not is never looked for so long."""
