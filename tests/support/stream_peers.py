@@ -31,7 +31,8 @@ def run(test):
 
 async def until(condition):
     """Let the loop go round until it has done what the test waits for."""
-    while not condition():  # noqa: ASYNC110  # what changes is inside the code under test, which sets no event
+    # The change is inside the code under test, which sets no event.
+    while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 

@@ -123,7 +123,7 @@ class MultiplexedConnection(asyncio.Protocol):
             self._owner.forget_if_done(self)
 
     def pause_writing(self) -> None:
-        """The server reads slower than we write. Requests wait here, where they can be taken back."""
+        """The server reads slower than we write. Requests wait here, and can be taken back."""
         self._paused = True
 
     def resume_writing(self) -> None:

@@ -1,4 +1,4 @@
-"""What a server's answers mean, for both kinds of connections; and the hello that both send first."""
+"""What a server's answers mean, and the hello: the same for both kinds of connections."""
 
 from __future__ import annotations
 

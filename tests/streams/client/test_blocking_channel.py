@@ -1,4 +1,7 @@
-"""The blocking channel against a peer that the test plays by hand, on the other end of a socket pair. What the peer says is written before it is waited for, so most tests need no thread."""
+"""The blocking channel against a peer that the test plays by hand, over a socket pair.
+
+The peer writes before the channel waits, so most tests need no thread.
+"""
 
 from __future__ import annotations
 
@@ -319,9 +322,7 @@ def test_a_peer_that_hangs_up_while_it_is_written_to_did_not_run_it_and_its_reas
 
     def clock():
         readings.append(1)
-        if (
-            len(readings) == 3
-        ):  # the first is before the dial, the second before the first bytes, the third when the socket is full
+        if len(readings) == 3:  # before the dial, before the first bytes, when the socket is full
             transport.peers[0].say(said)
             transport.peers[0].sock.shutdown(socket.SHUT_RDWR)
         return time.monotonic()

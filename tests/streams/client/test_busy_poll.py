@@ -1,4 +1,7 @@
-"""When a reply is looked for instead of slept for. The policy by itself, then on a connection whose polls are watched."""
+"""When a call looks for its reply instead of sleeping.
+
+The policy by itself, then a connection whose polls are watched.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from bee_core.streams.client.busy_poll import FIRST, MISSES, MOST, BusyPoll, usa
 from support.stream_peers import PairTransport, ack, channel_on, request, response
 
 WINDOW = 5.0
-"""Seconds, so that no test depends on how fast this machine is: what is there is found, what is not is never looked for so long."""
+"""Seconds, so long that no test depends on the speed of the machine: a reply that is there is found
+in it, and no test looks so long for one that is not."""
 
 
 def looking(policy):
@@ -98,7 +102,7 @@ def channel():
 
 
 def call(channel, number):
-    """A call whose answer is there before it is waited for; returns how long its polls could sleep."""
+    """A call whose answer is there before the wait; returns how long its polls could sleep."""
     pending = channel.start(request())
     watched = pending._pollin = WatchedPoll(getattr(pending._pollin, "_poll", pending._pollin))
     channel.transport.peers[-1].say(response(number))

@@ -1,4 +1,7 @@
-"""The asyncio channel against a peer that the test plays by hand: many requests on one connection, answers in any order."""
+"""The asyncio channel against a peer that the test plays by hand.
+
+Many requests share one connection, and answers come in any order.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,10 @@ class Peer:
 
 
 class PairTransport(StreamTransport):
-    """Each dial makes a socket pair; ``greet`` is what a new peer says at once, and is taken in before the dial is over when ``heard_early``."""
+    """Each dial makes a socket pair.
+
+    A new peer says ``greet`` at once. With ``heard_early`` the channel has read it when the dial ends.
+    """
 
     def __init__(self, greet=b"", *, heard_early=False):
         self.peers = []

@@ -1,4 +1,7 @@
-"""The idle connections of a blocking channel: the last one used comes back first, old ones are handed out to be closed."""
+"""The idle connections of a blocking channel.
+
+The last one used comes back first, and old ones are returned to be closed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The server's side of a connection, against a client that the test plays by hand and an endpoint that keeps what it is given."""
+"""The server's side of a connection.
+
+The test plays the client by hand, and the endpoint keeps the calls that it is given.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Oneway requests at the server's side of a connection: never answered, never cancelled, and what fails is in the log."""
+"""Oneway requests on a server's connection.
+
+They are never answered and never cancelled, and their failures are in the log.
+"""
 
 from __future__ import annotations
 
