@@ -15,18 +15,11 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .interfaces import (
-        Balancer,
-        Breaker,
-        Codec,
-        Compressor,
-        Fallback,
-        FaultTolerance,
-        Limiter,
-        Observer,
-        Registry,
-        Transport,
-    )
+    from .contracts.codec import Codec, Compressor
+    from .contracts.observers import Observer
+    from .contracts.policies import Balancer, Breaker, Fallback, FaultTolerance, Limiter
+    from .contracts.registry import Registry
+    from .contracts.transport import Transport
 
 PROJECT = "bee"
 """The name that joins hook implementations to these specifications."""
@@ -60,19 +53,6 @@ REGISTER_HOOKS: dict[Kind, str] = {
     "fallback": "bee_register_fallbacks",
 }
 """The hook that registers plugins of each kind."""
-
-
-class OptionError(ValueError):
-    """Raised by a plugin's factory for an option that cannot be used, so that the error that the user sees has the option's path and line.
-
-    Args:
-        option: Its name.
-        message: What is wrong, and what to do.
-    """
-
-    def __init__(self, option: str, message: str) -> None:
-        super().__init__(message)
-        self.option = option
 
 
 T_contra = TypeVar("T_contra", contravariant=True)

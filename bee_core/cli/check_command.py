@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..config.contradictions import Contradiction
-    from ..config.settings import PluginRef
     from ..errors import ConfigError
-    from ..hookspecs import Kind
 
 
 @attrs.frozen
@@ -37,8 +35,9 @@ class Finding:
 
     def in_file(self, file: str) -> str:
         """As one line, in the form of compilers and linters."""
-        place = f"{file}:{self.line}" if self.line else file
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        from ..errors import ConfigError
+
+        return str(ConfigError(self.message, path=self.path, line=self.line, source=file))
 
 
 @click.command()
@@ -96,30 +95,41 @@ def _of_contradiction(warning: Contradiction) -> Finding:
 
 
 def _of_plugins(config: Config) -> Iterator[Finding]:
-    """Load and make every plugin that the configuration names, which checks its options. Making one does no I/O."""
+    """Load and make every plugin that the configuration names, which checks its options.
+
+    Making one does no I/O.
+    """
+    from ..config import RegistryConfig, named_plugins
     from ..errors import ConfigError, PluginError
-    from ..plugin_hub import PluginHub
+    from ..interfaces import RegistrySettings
+    from ..plugins.hub import PluginHub
 
     try:
         hub = PluginHub()
     except PluginError as error:  # BEE_DISABLE_PLUGINS itself is wrong
         yield Finding("", None, str(error))
         return
-    for ref, kind, key, context in _named_plugins(config):
-        line = config.origin(key) or config.origin(ref.path)
+    registry = config.registry or RegistryConfig()
+    for named in named_plugins(config):
+        context = (
+            (RegistrySettings(registry.address, registry.heartbeat_interval),)
+            if named.kind == "registry"
+            else ()
+        )
+        line = config.origin(named.path) or config.origin(named.ref.path)
         try:
-            hub.create(ref, kind, *context, origin=config.origin)
+            hub.create(named.ref, named.kind, *context, origin=config.origin)
         except PluginError as error:
-            yield Finding(key, line, str(error).removeprefix(f"{ref.path}: "))
+            yield Finding(named.path, line, str(error).removeprefix(f"{named.ref.path}: "))
         except ConfigError as error:
             for problem in error.problems:
-                yield Finding(problem.path or key, problem.line or line, problem.message)
+                yield Finding(problem.path or named.path, problem.line or line, problem.message)
 
 
 def _of_doors(config: Config) -> Iterator[Finding]:
     """What else the transports want of a server that is to listen. Called once each of them can be made."""
     from ..errors import ConfigError
-    from ..plugin_hub import PluginHub
+    from ..plugins.hub import PluginHub
     from ..server.doors import make_transports
 
     if config.server is not None:
@@ -129,74 +139,6 @@ def _of_doors(config: Config) -> Iterator[Finding]:
             yield from (
                 Finding(problem.path, problem.line, problem.message) for problem in error.problems
             )
-
-
-def _named_plugins(config: Config) -> Iterator[tuple[PluginRef, Kind, str, tuple[Any, ...]]]:
-    """Each reference to a plugin once, with its kind, the key that stands for it, and what its factory gets before the options."""
-    from ..config import RegistryConfig
-    from ..interfaces import RegistrySettings
-
-    registry = config.registry or RegistryConfig()
-    yield (
-        registry.plugin,
-        "registry",
-        "bee.rpc.registry.protocol",
-        (RegistrySettings(registry.address, registry.heartbeat_interval),),
-    )
-    seen: set[tuple[str, str]] = set()
-    for ref, kind, place in (*_of_server(config), *_of_clients(config)):
-        key = (
-            ref.path or place
-        )  # a reference without a path is a default, or stands in the scheme of an address
-        if (kind, key) not in seen:
-            seen.add((kind, key))
-            yield ref, kind, key, ()
-
-
-def _of_server(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
-    from ..addresses import parse
-
-    server, base = config.server, "bee.rpc.server"
-    if server is None:
-        return
-    for ref in server.codecs:
-        yield ref, "codec", f"{base}.macher"
-    for ref in server.compressors:
-        yield ref, "compressor", f"{base}.compress"
-    for ref in server.transports:
-        yield ref, "transport", f"{base}.transport"
-    for scheme in dict.fromkeys(parse(url).scheme for url in server.address):
-        yield server.transport(scheme), "transport", f"{base}.address"
-
-
-def _of_clients(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
-    from ..addresses import parse
-    from ..config import PluginRef
-
-    # What 'default' states is checked also where no service takes it over.
-    for name, client in (*config.clients.items(), ("default", config.default)):
-        base = f"bee.rpc.client.{name}"
-        single: tuple[tuple[PluginRef | None, Kind, str], ...] = (
-            (client.transport, "transport", "transport"),
-            (client.codec, "codec", "codec"),
-            (client.compress, "compressor", "compress"),
-            (client.balancer, "balancer", "balancer"),
-            (client.fail, "fault_tolerance", "fail"),
-            (client.breaker, "breaker", "breaker"),
-            (client.limiter, "limiter", "limiter"),
-            (client.fallback, "fallback", "fallback"),
-        )
-        for ref, kind, key in single:
-            if ref is not None and (ref.path or name != "default"):
-                yield ref, kind, f"{base}.{key}"
-        for scheme in dict.fromkeys(parse(address.url).scheme for address in client.address):
-            if scheme != client.transport.name:
-                yield PluginRef(scheme), "transport", f"{base}.address"
-        for method, call in client.methods.items():
-            if call.fail != client.fail:
-                yield call.fail, "fault_tolerance", f"{base}.methods.{method}.fail"
-            if call.fallback is not None and call.fallback != client.fallback:
-                yield call.fallback, "fallback", f"{base}.methods.{method}.fallback"
 
 
 def _summary(file: str, problems: int, warnings: int) -> str:

@@ -10,7 +10,7 @@ from .client.multiplexed_channel import MultiplexedChannel, WorkersChannel
 from .server.listener import StreamListener
 
 if TYPE_CHECKING:
-    from ..interfaces import (
+    from ..contracts.transport import (
         AsyncChannel,
         Channel,
         ChannelSettings,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         Listener,
         ListenSettings,
     )
-    from ..nodes import Node
+    from ..terms.node import Node
 
 
 class StreamTransport(Dialer, Accepting):

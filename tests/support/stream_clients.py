@@ -7,11 +7,11 @@ import contextlib
 import socket
 import time
 
-from bee_core import frames, messages
-from bee_core.failures import local
-from bee_core.interfaces import ListenSettings
-from bee_core.messages import Goaway, Hello, HelloAck
+from bee_core.contracts.transport import ListenSettings
 from bee_core.streams import StreamTransport
+from bee_core.terms.failures import local
+from bee_core.wire import frames, messages
+from bee_core.wire.messages import Goaway, Hello, HelloAck
 
 MAX_BODY = 1 << 16
 FIELDS = (

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ...failures import Failure, connect_timed_out, refused
+from ...terms.failures import Failure, connect_timed_out, refused
 from .busy_poll import BusyPoll, usable_window
 from .outcomes import client_closed
 
 if TYPE_CHECKING:
-    from ...interfaces import ChannelSettings, Request
-    from ...messages import Status
-    from ...nodes import Node
+    from ...contracts.transport import ChannelSettings
+    from ...terms.node import Node
+    from ...terms.request import Request
+    from ...wire.messages import Status
     from ..byte_streams import Dialer
     from .blocking_connection import BlockingConnection
 

@@ -12,9 +12,10 @@ from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
-from ...failures import (
+from ...terms.failures import (
     Failure,
     HandshakeError,
+    Success,
     connect_timed_out,
     lost,
     not_sent,
@@ -22,9 +23,8 @@ from ...failures import (
     refused,
     write_timed_out,
 )
-from ...frames import Frame
-from ...interfaces import Success
-from ...protocol import ClientProtocol
+from ...wire.frames import Frame
+from ...wire.protocol import ClientProtocol
 from .busy_poll import waiting
 from .outcomes import (
     SENT,
@@ -38,8 +38,10 @@ from .outcomes import (
 )
 
 if TYPE_CHECKING:
-    from ...interfaces import ChannelSettings, Outcome, Request
-    from ...messages import Status
+    from ...contracts.transport import ChannelSettings
+    from ...terms.failures import Outcome
+    from ...terms.request import Request
+    from ...wire.messages import Status
     from .busy_poll import BusyPoll
 
 _CHUNK = 64 * 1024

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ...failures import Failure, connect_timed_out, refused
+from ...terms.failures import Failure, connect_timed_out, refused
 from ..deadline_timer import DeadlineTimer
 from .multiplexed_connection import MultiplexedConnection
 from .outcomes import client_closed
 from .pending_reply import PendingReply
 
 if TYPE_CHECKING:
-    from ...interfaces import ChannelSettings, Request
-    from ...messages import Status
-    from ...nodes import Node
+    from ...contracts.transport import ChannelSettings
+    from ...terms.node import Node
+    from ...terms.request import Request
+    from ...wire.messages import Status
     from ..byte_streams import Dialer
 
 MOST_CONNECTIONS = 4

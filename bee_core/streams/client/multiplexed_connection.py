@@ -7,11 +7,10 @@ import os
 import select
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ... import frames
-from ...failures import Failure, lost, read_timed_out, refused
-from ...interfaces import Success
-from ...payloads import HEAVY
-from ...protocol import ClientProtocol
+from ...contracts.size_rule import HEAVY
+from ...terms.failures import Failure, Success, lost, read_timed_out, refused
+from ...wire import frames
+from ...wire.protocol import ClientProtocol
 from ..batched_writer import BatchedWriter
 from ..deadline_timer import DeadlineTimer
 from .outcomes import (
@@ -28,8 +27,8 @@ from .outcomes import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ...interfaces import ChannelSettings
-    from ...messages import Status
+    from ...contracts.transport import ChannelSettings
+    from ...wire.messages import Status
     from .pending_reply import PendingReply
 
 # Linux. Elsewhere the end of a stream shows as POLLHUP, which is always reported.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import frames
 from ...errors import CallError, MessageTooLarge, ProtocolError
-from ...failures import Failure, broken_peer, cancelled, local, passed_over, reported
-from ...interfaces import Success
-from ...messages import Hello, parse_error, parse_pong
+from ...terms.failures import Failure, Success, broken_peer, cancelled, local, passed_over, reported
+from ...wire import frames
+from ...wire.messages import Hello, parse_error, parse_pong
 
 if TYPE_CHECKING:
-    from ...frames import Frame
-    from ...interfaces import ChannelSettings, Outcome, Request
-    from ...messages import Status
-    from ...protocol import ClientProtocol
+    from ...contracts.transport import ChannelSettings
+    from ...terms.failures import Outcome
+    from ...terms.request import Request
+    from ...wire.frames import Frame
+    from ...wire.messages import Status
+    from ...wire.protocol import ClientProtocol
 
 
 SENT = Success(b"")

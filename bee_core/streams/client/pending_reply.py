@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ...failures import connect_timed_out, read_timed_out, write_timed_out
+from ...terms.failures import connect_timed_out, read_timed_out, write_timed_out
 
 if TYPE_CHECKING:
     import asyncio
 
-    from ...interfaces import Outcome, Request
+    from ...terms.failures import Outcome
+    from ...terms.request import Request
 
 
 class Owner(Protocol):

@@ -6,17 +6,17 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ... import frames, protocol
+from ...contracts.transport import Peer
 from ...errors import ProtocolError
-from ...failures import Failure, local
-from ...interfaces import Peer
-from ...messages import error_fields
+from ...terms.failures import Failure, local
+from ...wire import frames, protocol
+from ...wire.messages import error_fields
 from ..batched_writer import BatchedWriter
 from .inbound_call import OnewayCall, ServedCall
 
 if TYPE_CHECKING:
-    from ...interfaces import Endpoint, ListenSettings
-    from ...messages import RequestParser
+    from ...contracts.transport import Endpoint, ListenSettings
+    from ...wire.messages import RequestParser
 
 log = logging.getLogger("bee.server")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ... import frames
-from ...messages import Goaway, RequestParser
+from ...wire import frames
+from ...wire.messages import Goaway, RequestParser
 from .connection import LEAVING, ServedConnection
 
 if TYPE_CHECKING:
     import socket
 
-    from ...interfaces import Endpoint, ListenSettings
+    from ...contracts.transport import Endpoint, ListenSettings
     from ..byte_streams import Accepting, Acceptor
 
 _REFUSAL_SECONDS = 1.0

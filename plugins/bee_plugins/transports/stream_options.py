@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time, when the options are structured
+from bee_core.options import Seconds  # noqa: TC001  read when the options are structured
 from bee_core.streams import BUSY_POLL_WINDOW as WINDOW
 
 LONGEST = 0.01

@@ -13,10 +13,10 @@ from math import inf
 
 import pytest
 
-from bee_core import frames, messages, protocol
 from bee_core.errors import MessageTooLarge
-from bee_core.failures import Failure
-from bee_core.interfaces import Request
+from bee_core.terms.failures import Failure
+from bee_core.terms.request import Request
+from bee_core.wire import frames, messages, protocol
 from support.stream_peers import (
     MAX_BODY,
     PairTransport,

@@ -12,12 +12,12 @@ import time
 
 import pytest
 
-from bee_core import frames, messages, protocol
-from bee_core.failures import Failure
-from bee_core.interfaces import Request
-from bee_core.nodes import Node
-from bee_core.payloads import HEAVY
+from bee_core.contracts.size_rule import HEAVY
 from bee_core.streams import StreamTransport
+from bee_core.terms.failures import Failure
+from bee_core.terms.node import Node
+from bee_core.terms.request import Request
+from bee_core.wire import frames, messages, protocol
 from support.stream_peers import (
     ack,
     channel_settings,

@@ -10,9 +10,9 @@ import socket
 
 import pytest
 
-from bee_core import fields, frames, messages, protocol
-from bee_core.failures import local
-from bee_core.messages import Goaway, Hello
+from bee_core.terms.failures import local
+from bee_core.wire import fields, frames, messages, protocol
+from bee_core.wire.messages import Goaway, Hello
 from support.stream_clients import (
     FIELDS,
     HELLO,

@@ -1,0 +1,127 @@
+"""A budget that keeps retries a small share of the calls, so that a service in trouble is not buried under them.
+
+Each first attempt of a call pays a share (20 %) of a retry in; each retry takes one out. What was paid in lapses after a window (10 s), and so does what was taken out.
+A floor keeps retries possible where there are few calls. The model is Finagle's ``RetryBudget``
+(https://twitter.github.io/finagle/guide/Clients.html#retries): its token bucket with a share, a time to live and a reserve a second.
+
+The window is ten buckets, so it slides in steps of a tenth and the oldest bucket lapses whole. What is promised, with ``first`` and ``retries`` counted over the
+window (up to ten buckets) that ends with a granted retry::
+
+    retries <= ratio * first + floor_per_second * window
+
+A retry that would break this is refused, any other is granted. Windows that end with a retry and do not overlap cover all retries, so after T seconds altogether
+``retries <= ratio * first + floor_per_second * (T + 1.1 * window)``.
+"""
+
+from __future__ import annotations
+
+import math
+from threading import Lock
+
+BUCKETS = 10
+"""Steps of the sliding window: of one second each with the window of ten seconds."""
+
+# 0.1 * 30 is a little over 3 and 0.29 * 100 a little under 29: a retry is not lost to that.
+_ROUNDING = 1e-9
+
+
+class RetryBudget:
+    """The retries that the calls of one service may spend together. One object a service, shared by all threads; its memory does not grow.
+
+    ``deposit`` takes no lock, since every call pays it. Where threads race an update can be lost, and each lost one costs a fifth of a retry. It cannot go wrong the
+    other way: the counter of deposits never goes back to zero, so a stale write repeats nothing that was counted.
+    """
+
+    __slots__ = (
+        "_bucket",
+        "_bucket_end",
+        "_closed",
+        "_deposits",
+        "_lock",
+        "_paid",
+        "_reserve",
+        "_taken",
+        "_width",
+        "ratio",
+        "window",
+    )
+
+    def __init__(
+        self, ratio: float = 0.2, floor_per_second: float = 10.0, window: float = 10.0
+    ) -> None:
+        """Start with the floor alone.
+
+        Args:
+            ratio: Retries for each first attempt. 0.2, as in Finagle and Linkerd: the worst case is a fifth more load.
+            floor_per_second: Retries a second that are always there, available at once for a whole window. 10, as in Finagle and Linkerd: little to a service, and enough
+                for a client of few calls to fail over.
+            window: Seconds until what was paid in lapses. 10, as in Finagle and Linkerd: longer than a burst, shorter than an outage.
+
+        Raises:
+            ValueError: A number is negative or not finite, or the window is zero.
+        """
+        if not (
+            0 <= ratio < math.inf and 0 <= floor_per_second < math.inf and 0 < window < math.inf
+        ):
+            raise ValueError(
+                f"a retry budget takes finite numbers, ratio and floor_per_second from 0 and window above 0, not {ratio=}, {floor_per_second=}, {window=}"
+            )
+        self.ratio = ratio
+        self.window = window
+        self._reserve = floor_per_second * window
+        self._width = window / BUCKETS
+        self._paid = [0] * BUCKETS
+        self._taken = [0] * BUCKETS
+        self._bucket = -(1 << 62)  # the number of the current bucket on the clock: none yet
+        self._bucket_end = -math.inf
+        self._deposits = 0  # since ever
+        self._closed = 0  # of these, how many lie in buckets that are over
+        self._lock = Lock()
+
+    def deposit(self, now: float) -> None:
+        """Pay in for a first attempt at ``now``, seconds of a monotonic clock. Never blocks."""
+        # Once a bucket. A thread that finds the lock taken leaves the work to its owner, and its deposit falls into the bucket before or after.
+        if now >= self._bucket_end and self._lock.acquire(blocking=False):
+            try:
+                self._advance(now)
+            finally:
+                self._lock.release()
+        self._deposits += 1
+
+    def withdraw(self, now: float) -> bool:
+        """Take one retry out at ``now``; False when there is none to take."""
+        with self._lock:
+            self._advance(now)
+            if self._left() < 1 - _ROUNDING:
+                return False
+            self._taken[self._bucket % BUCKETS] += 1
+            return True
+
+    def balance(self, now: float) -> int:
+        """How many retries could be taken out at ``now``."""
+        with self._lock:
+            self._advance(now)
+            return max(0, math.floor(self._left() + _ROUNDING))
+
+    def renew_lock(self) -> None:
+        """In a forked child: forget a lock that a thread of the parent may hold."""
+        self._lock = Lock()
+
+    def _left(self) -> float:
+        paid = sum(self._paid) + self._deposits - self._closed
+        return self.ratio * paid + self._reserve - sum(self._taken)
+
+    def _advance(self, now: float) -> None:
+        """Close the current bucket when it is over and clear those that left the window, all of them after a long silence. The lock is held."""
+        bucket = math.floor(now / self._width)
+        steps = bucket - self._bucket
+        if steps <= 0:  # still the same, or a thread that is late with the time it read
+            return
+        deposits = self._deposits
+        self._paid[self._bucket % BUCKETS] = deposits - self._closed
+        self._closed = deposits
+        for step in range(1, min(steps, BUCKETS) + 1):
+            self._paid[(bucket - step + 1) % BUCKETS] = 0
+            self._taken[(bucket - step + 1) % BUCKETS] = 0
+        self._bucket = bucket
+        self._bucket_end = (bucket + 1) * self._width
