@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from .busy_poll import BusyPoll
 
 _CHUNK = 64 * 1024
-_POLLIN, _POLLOUT = select.POLLIN, select.POLLOUT
 _LONG = 1_000_000.0  # seconds; poll() takes no more milliseconds, so a longer wait has several
 _LONG_MILLISECONDS = int(_LONG * 1000)
 
@@ -88,7 +87,7 @@ class BlockingConnection:
         self._clock = owner.settings.clock
         self._protocol = ClientProtocol(encode_hello(owner.settings), owner.settings.max_body)
         self._pollin = select.poll()
-        self._pollin.register(sock.fileno(), _POLLIN)
+        self._pollin.register(sock.fileno(), select.POLLIN)
         self._served = False
         self._writing = False
         self._id = 0
@@ -168,7 +167,7 @@ class BlockingConnection:
             return not_sent(ConnectionAbortedError("the client was closed"), reused=False)
         until = min(now + seconds, deadline)
         pollout = select.poll()
-        pollout.register(self._sock.fileno(), _POLLOUT)
+        pollout.register(self._sock.fileno(), select.POLLOUT)
         while rest:
             left = until - self._clock()
             if left <= 0 or not pollout.poll(ceil(min(left, _LONG) * 1000)):
