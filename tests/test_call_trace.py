@@ -6,9 +6,8 @@ from bee_core.call_flow import conclude
 from bee_core.call_trace import CallRecorder
 from bee_core.effects import Attempt, Pause
 from bee_core.failures import lost, not_sent, refused, reported
-from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
 from bee_plugins.fault_tolerance.failover import FailOver
-from bee_plugins.fault_tolerance.failtry import FailTry
+from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry
 from call_harness import SUCCESS, Harness
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))

@@ -15,9 +15,8 @@ from bee_core.failures import lost, not_sent, passed_over, read_timed_out, refus
 from bee_core.interfaces import Again, Success
 from bee_core.sync import driver as sync_driver
 from bee_core.testing import AsyncScriptedChannel, ScriptedChannel, Silence
-from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
 from bee_plugins.fault_tolerance.failover import FailOver
-from bee_plugins.fault_tolerance.failtry import FailTry
+from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry
 from call_harness import SUCCESS, Harness, failure
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))
