@@ -20,10 +20,13 @@ from bee_core.interfaces import ChannelSettings
 from bee_core.nodes import Node
 from bee_core.plugin_hub import PluginHub
 from bee_plugins.transports.tls import TlsTransport
-from bee_plugins.transports.tls_contexts import ReloadedContext, client_context, server_context
-from bee_plugins.transports.tls_errors import explained, turned_away
-from bee_plugins.transports.tls_options import TlsOptions
-from bee_plugins.transports.tls_socket import TlsSocket
+from bee_plugins.transports.tls_client import TlsSocket, explained, turned_away
+from bee_plugins.transports.tls_contexts import (
+    ReloadedContext,
+    TlsOptions,
+    client_context,
+    server_context,
+)
 from certificates import Authority
 
 

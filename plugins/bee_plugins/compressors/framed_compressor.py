@@ -1,4 +1,4 @@
-"""What the compressors gzip, zstd and lz4 share: a body is a row of frames, inflated in one limit."""
+"""What the compressors gzip, zstd and lz4 share: bodies of one or more frames, one limit."""
 
 from __future__ import annotations
 

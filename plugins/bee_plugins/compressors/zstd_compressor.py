@@ -70,7 +70,7 @@ class ZstdCompressor(FramedCompressor):
         except zstd.ZstdError as error:
             raise self.foreign(error) from error
         if (declared or 0) > limit:  # None for a frame that does not say
-            # The frame itself says so, so nothing has to be inflated. It is trusted in nothing else.
+            # The frame itself says so: nothing has to be inflated. It is trusted in nothing else.
             raise too_large(limit)
         return super().decompress(body, limit)
 

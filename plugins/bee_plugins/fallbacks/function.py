@@ -60,7 +60,9 @@ def _find(target: str) -> Callable[..., Any]:
         ) from error
     if not callable(found):
         # A ValueError becomes a ConfigError that names the key.
-        raise ValueError(f"target {target!r} is not a function but a {type(found).__name__}")  # noqa: TRY004
+        raise ValueError(  # noqa: TRY004
+            f"target {target!r} is not a function but a {type(found).__name__}"
+        )
     method = getattr(found, "__call__", None)  # noqa: B004  # the method itself is wanted
     if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(method):
         raise ValueError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time, when the options are structured
+from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time
 from bee_core.failures import Failure, local
 from bee_core.hookspecs import hookimpl
 
