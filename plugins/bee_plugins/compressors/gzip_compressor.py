@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from bee_core.hookspecs import hookimpl
 
-from .framed_compressor import FramedCompressor
+from .bounded_inflation import inflate
 
 if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
@@ -30,12 +30,8 @@ class GzipOptions:
     level: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(9)])
 
 
-class GzipCompressor(FramedCompressor):
+class GzipCompressor:
     """Deflate with a checksum. Stateless, thread-safe; other threads run while zlib works."""
-
-    name = "gzip"
-    frames = "members"
-    errors = (zlib.error,)
 
     def __init__(self, options: GzipOptions) -> None:
         self._level = options.level
@@ -48,9 +44,16 @@ class GzipCompressor(FramedCompressor):
         stream = zlib.compressobj(self._level, zlib.DEFLATED, _GZIP)
         return stream.compress(body) + stream.flush()
 
-    def open_frame(self, limit: int) -> Any:
-        """See :meth:`FramedCompressor.open_frame`."""
-        return zlib.decompressobj(_GZIP)
+    def decompress(self, body: bytes, limit: int) -> bytes:
+        """See :meth:`bee_core.interfaces.Compressor.decompress`."""
+        return inflate(
+            body,
+            limit,
+            lambda: zlib.decompressobj(_GZIP),
+            name="gzip",
+            frames="members",
+            errors=(zlib.error,),
+        )
 
 
 @hookimpl

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import lz4.frame
 
 from bee_core.hookspecs import hookimpl
 
-from .framed_compressor import FramedCompressor
+from .bounded_inflation import inflate
 
 if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
@@ -29,15 +29,12 @@ class Lz4Options:
     level: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(12)])
 
 
-class Lz4Compressor(FramedCompressor):
+class Lz4Compressor:
     """LZ4 frames with a checksum and the size of their content.
 
     Stateless, thread-safe; other threads run while the library works. The size that a frame
     declares is only compared with what came out of the frame.
     """
-
-    name = "lz4"
-    errors = (RuntimeError,)  # the library raises it for anything wrong with the bytes
 
     def __init__(self, options: Lz4Options) -> None:
         self._level = options.level
@@ -49,9 +46,17 @@ class Lz4Compressor(FramedCompressor):
         )
         return packed
 
-    def open_frame(self, limit: int) -> Any:
-        """See :meth:`FramedCompressor.open_frame`."""
-        return lz4.frame.LZ4FrameDecompressor()
+    def decompress(self, body: bytes, limit: int) -> bytes:
+        """See :meth:`bee_core.interfaces.Compressor.decompress`."""
+        # The library raises RuntimeError for anything wrong with the bytes.
+        return inflate(
+            body,
+            limit,
+            lz4.frame.LZ4FrameDecompressor,
+            name="lz4",
+            frames="frames",
+            errors=(RuntimeError,),
+        )
 
 
 @hookimpl

@@ -6,13 +6,14 @@ It uses the module of Python 3.14, and before 3.14 the backport of that module.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
+from bee_core.errors import ProtocolError
 from bee_core.hookspecs import hookimpl
 
-from .framed_compressor import FramedCompressor, too_large
+from .bounded_inflation import inflate, too_large
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -43,14 +44,11 @@ class ZstdOptions:
     level: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(19)])
 
 
-class ZstdCompressor(FramedCompressor):
+class ZstdCompressor:
     """Zstandard frames with a checksum and the size of their content.
 
     Stateless, thread-safe; other threads run while the library works.
     """
-
-    name = "zstd"
-    errors = (zstd.ZstdError,)
 
     def __init__(self, options: ZstdOptions) -> None:
         parameter = zstd.CompressionParameter
@@ -68,17 +66,19 @@ class ZstdCompressor(FramedCompressor):
         try:
             declared = zstd.get_frame_info(body).decompressed_size
         except zstd.ZstdError as error:
-            raise self.foreign(error) from error
+            raise ProtocolError(f"the body is not zstd: {error}") from error
         if (declared or 0) > limit:  # None for a frame that does not say
             # The frame itself says so: nothing has to be inflated. It is trusted in nothing else.
             raise too_large(limit)
-        return super().decompress(body, limit)
-
-    def open_frame(self, limit: int) -> Any:
-        """See :meth:`FramedCompressor.open_frame`."""
         window_log = min(max(_SMALLEST_WINDOW_LOG, (limit - 1).bit_length()), _LARGEST_WINDOW_LOG)
-        return zstd.ZstdDecompressor(
-            options={zstd.DecompressionParameter.window_log_max: window_log}
+        bounds: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window_log}
+        return inflate(
+            body,
+            limit,
+            lambda: zstd.ZstdDecompressor(options=bounds),
+            name="zstd",
+            frames="frames",
+            errors=(zstd.ZstdError,),
         )
 
 
