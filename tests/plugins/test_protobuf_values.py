@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bee_plugins.codecs.bee.v1 import value_pb2
 from bee_plugins.codecs.bee.v1.value_pb2 import Value
-from bee_plugins.codecs.protobuf_messages import Fault
+from bee_plugins.codecs.invalid_argument import Misfit
 from bee_plugins.codecs.protobuf_values import DEEPEST, plain, read, write
 from proto_files import Order, Parcel, Receipt
 from typed_codecs import named
@@ -328,7 +328,7 @@ def test_of_a_key_that_is_there_twice_the_last_one_counts():
 
 
 def fault(message):
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Misfit) as caught:
         read(message)
     return caught.value.path, caught.value.message
 
@@ -384,7 +384,7 @@ def test_whatever_the_bytes_reading_gives_a_value_or_a_fault(body):
         return
     try:
         value = read(message)
-    except Fault:
+    except Misfit:
         return
     written(value)
 

@@ -1,8 +1,7 @@
-"""Makes ``InvalidArgument`` out of what msgspec and Python raise, with the path of the bad value."""
+"""Makes ``InvalidArgument`` of what msgspec, protobuf and Python raise, with the value's path."""
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +15,17 @@ if TYPE_CHECKING:
     from bee_core.errors import Executed
     from bee_core.signatures import Mismatch
 
-_PLACE = re.compile(r"(.*) - at (`key` in )?`\$(.*)`", re.DOTALL)
-_NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
-"""NaN or an infinity in MessagePack; other data can look so, nothing that holds one can fail to."""
+_LOCATION = re.compile(r"(.*) - at (`key` in )?`\$(.*)`", re.DOTALL)
 
 TOO_DEEP = "nested too deeply"
 
 
 class Misfit(ValueError):
-    """A value that does not fit, found while reading what msgspec does not read by itself.
+    """A value that does not fit, found by bee and not by msgspec.
 
     Attributes:
-        path: From that value on, without ``$``: ``.lines[2].qty``.
+        path: The path inside what was read, without ``$``: ``.lines[2].qty``. Empty for the whole.
+            The reader of an outer value adds its own part in front.
         message: What is wrong.
     """
 
@@ -44,18 +42,18 @@ def invalid(path: str, message: str, executed: Executed = "no") -> InvalidArgume
     return error
 
 
-def misfit(mismatch: Mismatch) -> InvalidArgument:
-    """The error for arguments that do not fit by count or name. Its message says what the method takes."""
+def mismatched(mismatch: Mismatch) -> InvalidArgument:
+    """The error for arguments that do not fit by count or name; it says what the method takes."""
     error = InvalidArgument(mismatch.message)
     error.path = mismatch.path
     return error
 
 
 def undecodable(error: Exception, path: str, executed: Executed = "no") -> InvalidArgument:
-    """What a decoder raised about the value at ``path``.
+    """The error for the value at ``path``, made of what a decoder raised.
 
     Raises:
-        MemoryError: That is what ``error`` is: not the value's fault.
+        MemoryError: ``error`` is one: the value is not at fault.
     """
     if isinstance(error, MemoryError):
         raise error
@@ -63,6 +61,8 @@ def undecodable(error: Exception, path: str, executed: Executed = "no") -> Inval
         return invalid(path, TOO_DEEP, executed)
     if isinstance(error, UnicodeError):
         return invalid(path, "text that is not UTF-8", executed)
+    if isinstance(error, Misfit):
+        return invalid(path + error.path, error.message, executed)
     if not isinstance(error, msgspec.DecodeError):  # a record's own validation
         return invalid(path, f"{type(error).__name__}: {error}", executed)
     inner, message = located(error)
@@ -70,16 +70,19 @@ def undecodable(error: Exception, path: str, executed: Executed = "no") -> Inval
 
 
 def located(error: msgspec.DecodeError) -> tuple[str, str]:
-    """The path in what was decoded, without ``$``, and what is wrong there, from the text of an error of msgspec."""
+    """The path and the problem, read from the text of an error of msgspec.
+
+    The path is that inside what was decoded, without ``$``.
+    """
     message, cause = str(error), error.__cause__
     if isinstance(cause, Misfit):
-        outer = _PLACE.fullmatch(message[len(str(cause)) :])
+        outer = _LOCATION.fullmatch(message[len(str(cause)) :])
         return (outer[3] if outer else "") + cause.path, cause.message
-    place = _PLACE.fullmatch(message)
-    path = place[3] if place else ""
-    message = (place[1] if place else message).replace("`", "")
+    found = _LOCATION.fullmatch(message)
+    path = found[3] if found else ""
+    message = (found[1] if found else message).replace("`", "")
     message = message[:1].lower() + message[1:] if message[1:2].islower() else message
-    return path, f"a key of the object: {message}" if place and place[2] else message
+    return path, f"a key of the object: {message}" if found and found[2] else message
 
 
 def unencodable(
@@ -88,71 +91,45 @@ def unencodable(
     encode: Callable[[Any], bytes],
     executed: Executed = "no",
 ) -> InvalidArgument:
-    """What an encoder raised.
+    """The error for values, made of what an encoder raised.
 
     Args:
         error: The exception.
-        named: The values with their paths, one of which is at fault.
+        named: The values with their paths; one of them is at fault.
         encode: The encoder.
         executed: For the error.
+
+    Raises:
+        MemoryError: ``error`` is one: the values are not at fault.
     """
     if isinstance(error, MemoryError):
         raise error
     named = list(named)
-    for start, value in named:
-        if isinstance(
-            error, RecursionError
-        ):  # no walk: it would be as long as the value is deep, and may be as endless
-            if _problem(value, encode):
-                return invalid(start, f"{TOO_DEEP}, or refers to itself", executed)
-            continue
-        for path, part in _parts(value, start):
-            problem = _unencodable_part(part, encode)
-            if problem:
-                return invalid(path, problem, executed)
-    path = named[0][0] if len(named) == 1 else "$"
-    return invalid(
-        path,
-        f"{TOO_DEEP}, or refers to itself" if isinstance(error, RecursionError) else str(error),
-        executed,
-    )
-
-
-def refuse_non_finite(
-    value: Any,
-    named: Callable[[], Iterable[tuple[str, Any]]],
-    pack: Callable[[Any], bytes],
-    executed: Executed = "no",
-) -> None:
-    """Raise for a NaN or an infinity anywhere in a value.
-
-    Args:
-        value: All that was encoded.
-        named: The same in parts, with their paths.
-        pack: A MessagePack encoder. It is much faster than a walk in Python, and shows what JSON hides: there, NaN and None are both ``null``.
-        executed: For the error.
-
-    Raises:
-        InvalidArgument: With the path.
-    """
-    try:
-        if not _NON_FINITE.search(pack(value)):
-            return
-    except Exception:  # noqa: S110 - what MessagePack cannot hold (integers over 64 bits) is walked
-        pass
-    for start, part in named():
-        for path, leaf in _parts(part, start):
-            if isinstance(leaf, float) and not math.isfinite(leaf):
-                raise invalid(path, f"JSON has no number for {leaf}", executed)
+    message = str(error)
+    if isinstance(error, RecursionError):
+        # No look at the parts: they may be very deep, or endless.
+        message = f"{TOO_DEEP}, or refers to itself"
+    else:
+        for start, value in named:
+            for path, part in parts(value, start):
+                problem = _unencodable_part(part, encode)
+                if problem:
+                    return invalid(path, problem, executed)
+    # No part is at fault by itself.
+    whole = (path for path, value in named if _problem(value, encode))
+    return invalid(named[0][0] if len(named) == 1 else next(whole, "$"), message, executed)
 
 
 def place_of(part: Any, value: Any, path: str) -> str:
-    """The path of an object inside a value that lies at ``path``."""
-    return next((found for found, inner in _parts(value, path) if inner is part), path)
+    """The path of an object inside a value whose path is ``path``."""
+    return next((found for found, inner in parts(value, path) if inner is part), path)
 
 
-def _parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every value inside a value with its path, outer ones first. Each container once, so one that holds itself is no trap."""
+def parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every value inside a value with its path, outer ones first.
+
+    Each container comes once, so one that holds itself ends too.
+    """
     seen: set[int] = set()
     waiting = [(path, value)]
     while waiting:
@@ -164,17 +141,15 @@ def _parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             waiting.extend(reversed(children))
 
 
+def below(key: Any) -> str:
+    """The part of a path that leads to the value of a key: ``.name`` or ``['a key']``."""
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
+
+
 def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield (
-                (
-                    f"{path}.{key}"
-                    if isinstance(key, str) and key.isidentifier()
-                    else f"{path}[{key!r}]"
-                ),
-                item,
-            )
+            yield path + below(key), item
     elif isinstance(value, (list, tuple, set, frozenset)):
         for index, item in enumerate(value):
             yield f"{path}[{index}]", item
@@ -184,7 +159,7 @@ def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _fields(cls: type) -> Iterator[tuple[str, str]]:
-    """The fields of a record (msgspec.Struct, dataclass, attrs): the attribute, and the name on the wire."""
+    """The fields of a record (msgspec.Struct, dataclass, attrs): attribute and name on the wire."""
     yield from zip(
         getattr(cls, "__struct_fields__", ()),
         getattr(cls, "__struct_encode_fields__", ()),
@@ -197,13 +172,14 @@ def _fields(cls: type) -> Iterator[tuple[str, str]]:
 
 
 def _unencodable_part(value: Any, encode: Callable[[Any], bytes]) -> str:
-    """Why a value cannot be encoded by itself, its own parts aside, or nothing."""
+    """Why a value cannot be encoded by itself, without its parts; empty if it can."""
     if isinstance(value, dict):
+        problems = ((key, _problem({key: None}, encode)) for key in value)
         return next(
             (
                 f"the key {key!r} cannot be encoded: {problem}"
-                for key in value
-                if (problem := _problem({key: None}, encode))
+                for key, problem in problems
+                if problem
             ),
             "",
         )
@@ -218,5 +194,5 @@ def _problem(value: Any, encode: Callable[[Any], bytes]) -> str:
     except UnicodeError:
         return "text with a lone surrogate is not Unicode"
     except Exception as error:
-        return str(error)
+        return str(error) or type(error).__name__
     return ""

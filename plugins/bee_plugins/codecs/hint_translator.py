@@ -1,10 +1,13 @@
-"""Type hints in the words of msgspec, with places for what it does not know; and how values are brought into the shape in which they are encoded."""
+"""Translates type hints for msgspec, with custom types for what it cannot read by itself.
+
+For each hint it also makes the function that brings values into the shape in which they are
+encoded.
+"""
 
 from __future__ import annotations
 
 import collections.abc
 import functools
-import types
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +16,22 @@ import msgspec
 from bee_core.type_hints import hint_text
 
 from .class_unions import ClassUnion, Member, tags_for
-from .hints import in_words_of_msgspec, without_alias
-from .places import Place, read_place
-from .record_shapes import reader, reading_shape, writer
-from .records import has_private_fields, is_record, record_of, special_form
+from .msgspec_hints import UNIONS, CustomType, msgspec_hint, read_custom, without_alias
+from .record_classes import (
+    has_private_fields,
+    is_record,
+    reader,
+    reading_shape,
+    record_of,
+    special_form,
+    writer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Write = Callable[[Any], Any]
 
-_UNIONS = (typing.Union, types.UnionType)
 _ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = {"Annotated", "Required", "NotRequired", "ReadOnly", "Final"}
 
@@ -37,18 +45,20 @@ class Translator:
     """
 
     def __init__(self, conversion: Mapping[str, Any], check: Callable[[Any], None]) -> None:
-        self._convert = functools.partial(msgspec.convert, dec_hook=read_place, **conversion)
+        self._convert = functools.partial(msgspec.convert, dec_hook=read_custom, **conversion)
         self._check = check
-        self._places: dict[Any, Place] = {}
+        self._customs: dict[Any, CustomType] = {}
 
     def translate(self, hint: Any) -> tuple[Any, Write | None]:
-        """The hint for a decoder with :func:`places.read_place` as its hook, and the function that values are put through before they are encoded, or None.
+        """The hint for a decoder, and the function for values before they are encoded, or None.
+
+        The decoder has :func:`~.msgspec_hints.read_custom` as its hook.
 
         Raises:
             TypeError: A union whose parts cannot be told apart. The message says what to do.
         """
-        hint = in_words_of_msgspec(hint)
-        if not _needs_places(hint, set()):
+        hint = msgspec_hint(hint)
+        if not _needs_custom(hint, set()):
             return hint, None
         if typing.get_origin(hint) is typing.Annotated:
             inner, write = self.translate(typing.get_args(hint)[0])
@@ -56,78 +66,73 @@ class Translator:
             return typing.Annotated[parts], write
         hint = _bare(hint)
         origin = typing.get_origin(hint)
-        if origin in _UNIONS:
-            return self._place(hint, self._fill_union)
+        if origin in UNIONS:
+            return self._custom(hint, self._fill_union)
         if is_record(hint):
-            return self._place(hint, self._fill_record)
+            return self._custom(hint, self._fill_record)
         inner_hints, writes = zip(*map(self.translate, typing.get_args(hint)), strict=True)
         return origin[inner_hints], _container_writer(origin, inner_hints, writes)
 
-    def _place(self, hint: Any, fill: Callable[[Place, Any], None]) -> tuple[Any, Write]:
-        """The place of a hint. One that is being filled is taken as it is: a type that holds itself."""
-        place = self._places.get(hint)
-        if place is None:
-            place = self._places[hint] = Place(hint_text(hint), (), {})
-            fill(place, hint)
-        return place, lambda value: place.write(value)  # noqa: PLW0108 - it may not be filled yet
+    def _custom(
+        self, hint: Any, fill: Callable[[CustomType, Any], None]
+    ) -> tuple[CustomType, Write]:
+        """The custom type of a hint; in a type that contains itself, one that is not yet filled."""
+        custom = self._customs.get(hint)
+        if custom is None:
+            custom = self._customs[hint] = CustomType(hint_text(hint), (), {})
+            fill(custom, hint)
+        return custom, lambda value: custom.write(value)  # noqa: PLW0108 - it may not be filled yet
 
-    def _fill_record(self, place: Place, hint: Any) -> None:
+    def _fill_record(self, custom: CustomType, hint: Any) -> None:
         record = record_of(hint)
         inner = [self.translate(field.hint) for field in record.fields]
         shape = reading_shape(record, [part for part, _ in inner])
         self._check(shape)
-        place.read = reader(record, shape, self._convert)
-        place.write = writer(record, [write for _, write in inner], None)
+        custom.read = reader(record, shape, self._convert)
+        custom.write = writer(record, [write for _, write in inner], None)
 
-    def _fill_union(self, place: Place, hint: Any) -> None:
+    def _fill_union(self, custom: CustomType, hint: Any) -> None:
         records, dicts, rest = _sorted_parts(hint)
         classes = [record_of(part) for part in records]
-        others = [self._dict(part) for part in dicts]
+        others = [
+            Member(record_of(part) if is_record(part) else None, *self._member(part))
+            for part in dicts
+        ]
         tags = tags_for(classes, [member.record for member in others])
         members = []
         for index, (part, record) in enumerate(zip(records, classes, strict=True)):
             tag = tags[index] if tags else None
             writes = [self.translate(field.hint)[1] for field in record.fields]
-            members.append(
-                (Member(record, self._reading_place(part), writer(record, writes, tag)), tag)
-            )
-        read_rest, write_rest = self._rest(rest)
-        union = ClassUnion(hint_text(hint), members, others, read_rest, write_rest)
-        place.read, place.write = union.read, union.write
+            read_as, _ = self._member(part)
+            members.append((Member(record, read_as, writer(record, writes, tag)), tag))
+        union = ClassUnion(hint_text(hint), members, others, *self._rest(rest))
+        custom.read, custom.write = union.read, union.write
 
-    def _reading_place(self, hint: Any) -> Place:
-        """Where a part of a union is read: its own place, or one that leaves it to msgspec."""
-        translated, _ = self.translate(hint)
-        if isinstance(translated, Place):
-            return translated
+    def _member(self, hint: Any) -> tuple[CustomType, Write | None]:
+        """A member of a union as a custom type, which may leave the reading to msgspec."""
+        translated, write = self.translate(hint)
+        if isinstance(translated, CustomType):
+            return translated, write
         self._check(translated)
-        place = Place(hint_text(hint), (), {})
-        place.read = functools.partial(self._convert, type=translated)
-        return place
-
-    def _dict(self, hint: Any) -> Member:
-        return Member(
-            record_of(hint) if is_record(hint) else None,
-            self._reading_place(hint),
-            self.translate(hint)[1],
-        )
+        custom = CustomType(hint_text(hint), (), {})
+        custom.read = functools.partial(self._convert, type=translated)
+        return custom, write
 
     def _rest(self, parts: Sequence[Any]) -> tuple[Callable[[Any], Any] | None, Write | None]:
-        """What reads and what rewrites the parts of a union that are no objects."""
+        """The functions that read and rewrite the members of a union that are not objects."""
         if not parts:
             return None, None
         translated, writes = zip(*map(self.translate, parts), strict=True)
         for part in translated:
             self._check(part)
-        arrays = [
-            part for part in translated if isinstance(part, Place)
-        ]  # a NamedTuple that holds a union; msgspec takes no place beside anything else
+        # A NamedTuple that contains a union. msgspec allows nothing else beside a custom type.
+        arrays = [part for part in translated if isinstance(part, CustomType)]
         self._check(
-            _union_of(list[Any] if isinstance(part, Place) else part for part in translated)
+            _union_of(list[Any] if isinstance(part, CustomType) else part for part in translated)
         )
         read = functools.partial(
             self._convert,
-            type=_union_of(part for part in translated if not isinstance(part, Place)),
+            type=_union_of(part for part in translated if not isinstance(part, CustomType)),
         )
         write = next((write for write in writes if write is not None), None)
         return (
@@ -140,18 +145,19 @@ def _union_of(hints: Iterable[Any]) -> Any:
     return typing.Union.__getitem__(tuple(hints) or (None,))
 
 
-def _needs_places(hint: Any, seen: set[Any]) -> bool:
-    """Whether something in a hint, however deep, is not for msgspec: a union of records, or a record that it would not write whole."""
+def _needs_custom(hint: Any, seen: set[Any]) -> bool:
+    """Whether a hint contains, at any depth, what msgspec cannot read or write by itself.
+
+    That is a union of records, or a record that msgspec would not write whole.
+    """
     hint = _bare(hint)
-    if typing.get_origin(hint) in _UNIONS:
+    if typing.get_origin(hint) in UNIONS:
         records, dicts, rest = _sorted_parts(hint)
+        several = len(records) + len(dicts) > 1
         if Any in rest or object in rest:
-            return (
-                len(records) + len(dicts) > 1
-            )  # it is for Any, but msgspec would object to the others
-        if len(records) + len(dicts) > 1 and (
-            dicts or not all(record_of(part).tag for part in records)
-        ):  # msgspec tells Structs apart that have tags
+            return several  # Any takes everything, but msgspec would object to the others
+        # msgspec itself tells Structs apart that have tags.
+        if several and (dicts or not all(record_of(part).tag for part in records)):
             return True
     elif is_record(hint):
         if hint in seen:
@@ -161,10 +167,10 @@ def _needs_places(hint: Any, seen: set[Any]) -> bool:
             fields = record_of(hint).fields
         except Exception:  # a hint that cannot be resolved: msgspec will say so
             return False
-        return has_private_fields(hint) or any(_needs_places(field.hint, seen) for field in fields)
+        return has_private_fields(hint) or any(_needs_custom(field.hint, seen) for field in fields)
     elif typing.get_origin(hint) is typing.Literal:
         return False
-    return any(_needs_places(part, seen) for part in typing.get_args(hint))
+    return any(_needs_custom(part, seen) for part in typing.get_args(hint))
 
 
 def _sorted_parts(hint: Any) -> tuple[list[Any], list[Any], list[Any]]:
@@ -184,7 +190,10 @@ def _is_mapping(hint: Any) -> bool:
 
 
 def _bare(hint: Any) -> Any:
-    """A hint without what surrounds it: ``Annotated``, ``Required``, a name of its own; a type variable is what bounds it."""
+    """A hint without what is around it: ``Annotated``, ``Required``, a name of its own.
+
+    A type variable becomes its bound.
+    """
     while True:
         hint = without_alias(hint)
         if special_form(hint) in _WRAPPERS:
@@ -202,25 +211,17 @@ def _bare(hint: Any) -> Any:
 def _container_writer(
     origin: Any, hints: Sequence[Any], writes: Sequence[Write | None]
 ) -> Write | None:
-    if issubclass(origin, collections.abc.Mapping):
-        return _mapping_writer(writes[1])
     if origin is tuple and not (len(hints) == 2 and hints[1] is Ellipsis):
         return _tuple_writer(writes)
-    return _array_writer(writes[0])
-
-
-def _mapping_writer(write: Write | None) -> Write | None:
-    return write and (
-        lambda value: (
+    is_mapping = issubclass(origin, collections.abc.Mapping)
+    write = writes[1 if is_mapping else 0]
+    if write is None:
+        return None
+    if is_mapping:
+        return lambda value: (
             {key: write(part) for key, part in value.items()} if isinstance(value, dict) else value
         )
-    )
-
-
-def _array_writer(write: Write | None) -> Write | None:
-    return write and (
-        lambda value: [write(part) for part in value] if isinstance(value, _ARRAYS) else value
-    )
+    return lambda value: [write(part) for part in value] if isinstance(value, _ARRAYS) else value
 
 
 def _tuple_writer(writes: Sequence[Write | None]) -> Write:

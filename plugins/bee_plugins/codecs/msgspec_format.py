@@ -1,4 +1,4 @@
-"""A format in which msgspec writes and reads, as a method codec needs it."""
+"""A format that msgspec writes and reads, as the methods of a codec need it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from . import hints
-from .places import read_place
-from .translator import Translator
+from .hint_translator import Translator
+from .msgspec_hints import check, read_custom, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,12 +29,14 @@ class Format:
         name: The codec's name, for messages.
         encode: Writes a value.
         new_decoder: Makes the function that reads values of a type; takes ``dec_hook``.
-        conversion: Options of ``msgspec.convert`` with which plain values of the format become typed ones.
-        loss: Bytes that stand in a body where a value may have been lost.
-        refuse_loss: Called with the value, its parts by path, and ``executed`` where they do: raises InvalidArgument where something was lost.
-        text_keys: Whether it makes text of every key of a dict.
+        conversion: Options of ``msgspec.convert`` that make typed values of the format's plain
+            values.
+        loss: Bytes that are in every body in which a value was lost.
+        refuse_loss: Called for a body that has these bytes, with the value, its parts by path, and
+            ``executed``. Raises InvalidArgument if something was lost.
+        text_keys: Whether the format makes text of every key of a dict.
         split: By form of arguments: reads plain arguments.
-        split_raw: By form of arguments: cuts them into undecoded pieces.
+        split_raw: By form of arguments: cuts the body into undecoded pieces.
     """
 
     name: str
@@ -63,10 +64,12 @@ class Format:
 
     def decoder(self, hint: Any) -> Decode:
         """The function that reads values of a translated hint."""
-        return self.new_decoder(hint, dec_hook=read_place)
+        return self.new_decoder(hint, dec_hook=read_custom)
 
     def carried(self, hint: Any, signature: Signature, what: str) -> tuple[Any, Write | None]:
-        """The hint for :meth:`decoder`, and what values are put through before they are encoded, or None.
+        """The hint for :meth:`decoder`, and the function for values before they are encoded.
+
+        The function is None if values need none.
 
         Args:
             hint: A resolved type hint.
@@ -74,30 +77,31 @@ class Format:
             what: ``parameter order`` or ``result``, for the message.
 
         Raises:
-            TypeError: It holds a type that cannot be carried. The message names method, parameter and type.
+            TypeError: It holds a type that cannot be carried. The message names method, parameter
+                and type.
         """
         try:
             translated, write = Translator(self.conversion, self._check).translate(hint)
             self._check(translated)
-        except (
-            Exception
-        ) as error:  # a forward reference inside a record, a union that cannot be told apart
-            raise hints.refused(hint, signature, what, error) from error
+        except Exception as error:
+            # A forward reference inside a record, a union that cannot be told apart.
+            raise refused(hint, signature, what, error) from error
         return translated, write
 
     def _check(self, hint: Any) -> None:
-        hints.check(hint, self.decoder)
+        check(hint, self.decoder)
 
 
 def plain_subclass(value: Any) -> Any:
-    """The ``enc_hook``: a subclass of text or of a number goes as what it is at heart; msgspec asks only about what it does not know.
+    """The ``enc_hook``: a value of a subclass of text or of a number as its base class.
+
+    msgspec asks only about what it does not know.
 
     Raises:
         TypeError: It is something else.
     """
     for kind in (str, int, float):
-        if isinstance(value, kind) and not isinstance(
-            value, bool
-        ):  # a bool comes here as a key only; it is no 1
+        # A bool comes here only as a key. It is not the number 1.
+        if isinstance(value, kind) and not isinstance(value, bool):
             return getattr(kind, f"__{kind.__name__}__")(value)
     raise TypeError(f"a value of type {type(value).__qualname__} cannot be encoded")

@@ -1,4 +1,4 @@
-"""The method codecs of the formats of msgspec: what lies in a body, how it is checked, and which error names what is wrong.
+"""One method in a format of msgspec: what lies in a body, how it is checked, and what is wrong.
 
 ========== ================================================================
 form       body
@@ -19,29 +19,28 @@ import msgspec
 
 from bee_core.interfaces import MIXED, NAMED, POSITIONAL
 
-from .hints import exact_calls, exact_types
-from .invalid import invalid, misfit, undecodable, unencodable
+from .invalid_argument import invalid, mismatched, undecodable, unencodable
+from .msgspec_hints import exact_calls, exact_types
+from .parameters import BY_NAME, BY_POSITION, PerParameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bee_core.interfaces import Form
     from bee_core.signatures import Parameter, Signature
 
-    from .formats import Format
-
-BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    from .msgspec_format import Decode, Format
 
 _unset = msgspec.UNSET
 
 
 class _Method:
-    """The result's half, and what both kinds of methods share."""
+    """The half of the result, and what both kinds of methods share."""
 
     __slots__ = (
         "_any_result",
         "_decode_result",
+        "_decoders",
         "_encode",
         "_exact_results",
         "_format",
@@ -49,7 +48,9 @@ class _Method:
         "_signature",
     )
 
-    def __init__(self, format_: Format, signature: Signature, result: Any) -> None:
+    def __init__(
+        self, format_: Format, signature: Signature, result: Any, hints: Mapping[str, Any]
+    ) -> None:
         self._signature = signature
         self._format = format_
         self._encode = format_.encode
@@ -57,6 +58,9 @@ class _Method:
         self._any_result = result is Any
         self._exact_results = exact_types(result, format_.text_keys)
         self._decode_result = format_.decoder(result)
+        self._decoders: PerParameter[Decode] = PerParameter(
+            signature.params or (), {name: format_.decoder(hint) for name, hint in hints.items()}
+        )
 
     def encode_result(self, value: Any) -> bytes:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
@@ -77,36 +81,25 @@ class _Method:
         except Exception as error:
             raise undecodable(error, "$", "yes") from error
 
-    def _labels(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-        """Each argument with its path."""
-        names = [
-            parameter.name
-            for parameter in self._signature.params or ()
-            if parameter.kind in BY_POSITION
-        ]
-        for index, value in enumerate(args):
-            yield (f"$.{names[index]}" if index < len(names) else f"$[{index}]"), value
-        for name, value in kwargs.items():
-            yield f"$.{name}", value
-
     def _written(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """Encode arguments laid out as ``value``."""
+        """The bytes of arguments that are laid out as ``value``."""
         try:
             body = self._encode(value)
         except Exception as error:
-            raise unencodable(error, self._labels(args, kwargs), self._encode) from error
+            raise unencodable(error, self._decoders.labelled(args, kwargs), self._encode) from error
         if self._loss in body:
-            self._format.refuse_loss(value, self._labels(args, kwargs), "no")
+            self._format.refuse_loss(value, self._decoders.labelled(args, kwargs), "no")
         return body
 
     def _split(
-        self, form: Form, body: bytes, decoders: tuple[Any, ...]
+        self, form: Form, body: bytes, decoders: tuple[Decode, ...]
     ) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """A body of any signature into positional and named arguments."""
         if form not in {POSITIONAL, NAMED, MIXED}:
             raise invalid(
                 "$",
-                f"the codec {self._format.name} has arguments by position, by name or both, and no form of one message",
+                f"the codec {self._format.name} has arguments by position, by name or both, and no"
+                " form of one message",
             )
         try:
             parts = decoders[form](body)
@@ -120,9 +113,12 @@ class _Method:
 
 
 class DynamicMethod(_Method):
-    """A method of which nothing is known: whatever the format holds goes."""
+    """A method of which only the name is known: it takes whatever the format holds."""
 
     __slots__ = ()
+
+    def __init__(self, format_: Format, signature: Signature, result: Any) -> None:
+        super().__init__(format_, signature, result, {})
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
@@ -140,13 +136,12 @@ class DynamicMethod(_Method):
 class TypedMethod(_Method):
     """A method with a signature.
 
-    The common shapes are decoded by one compiled decoder. Whatever that one refuses, and the shapes that it has none for (``*args``, MIXED), goes through the general path: it
-    splits the body into one piece an argument, and so knows where the fault is.
+    One compiled decoder reads the common shapes. The general path reads what that decoder refuses,
+    and the shapes for which there is none (``*args``, MIXED). It splits the body into one piece for
+    each argument, so it knows which one is wrong.
     """
 
     __slots__ = (
-        "_by_name",
-        "_by_position",
         "_decode_named",
         "_decode_positional",
         "_exact",
@@ -154,55 +149,36 @@ class TypedMethod(_Method):
         "_mergeable",
         "_names",
         "_optional_names",
-        "_rest",
         "_strip",
     )
 
     def __init__(
         self, format_: Format, signature: Signature, result: Any, hints: Mapping[str, Any]
     ) -> None:
-        super().__init__(format_, signature, result)
+        super().__init__(format_, signature, result, hints)
         params = signature.params or ()
-        decoders = {name: format_.decoder(hint) for name, hint in hints.items()}
         positional = [parameter for parameter in params if parameter.kind in BY_POSITION]
         named = [parameter for parameter in params if parameter.kind in BY_NAME]
-        kinds = {parameter.kind: decoders[parameter.name] for parameter in params}
-        self._by_position = [(parameter.name, decoders[parameter.name]) for parameter in positional]
-        self._by_name = {parameter.name: decoders[parameter.name] for parameter in named}
-        self._rest = (
-            kinds.get(inspect.Parameter.VAR_POSITIONAL),
-            kinds.get(inspect.Parameter.VAR_KEYWORD),
-        )
+        takes_more = any(parameter.kind not in (*BY_POSITION, *BY_NAME) for parameter in params)
+        required = {parameter.kind for parameter in params if parameter.required}
         self._names = tuple(parameter.name for parameter in named)
-        self._mergeable = positional == named[: len(positional)] and not any(self._rest)
+        self._mergeable = positional == named[: len(positional)] and not takes_more
         self._optional_names = any(not parameter.required for parameter in named)
         self._strip = any(not parameter.required for parameter in positional)
         self._decode_positional = self._decode_named = None
         self._exact: frozenset[tuple[type, ...]] = frozenset()
         self._free_counts: frozenset[int] = frozenset()
-        if not any(self._rest):
-            if not any(
-                parameter.required
-                for parameter in params
-                if parameter.kind == inspect.Parameter.KEYWORD_ONLY
-            ):
-                self._decode_positional = format_.decoder(_array_type(positional, hints))
-                least = sum(parameter.required for parameter in positional)
-                counts = range(least, len(positional) + 1)
-                self._exact = exact_calls(
-                    [hints[parameter.name] for parameter in positional], counts, format_.text_keys
-                )
-                self._free_counts = frozenset(
-                    count
-                    for count in counts
-                    if all(hints[parameter.name] is Any for parameter in positional[:count])
-                )
-            if not any(
-                parameter.required
-                for parameter in params
-                if parameter.kind == inspect.Parameter.POSITIONAL_ONLY
-            ):
-                self._decode_named = format_.decoder(_object_type(named, hints))
+        if not takes_more and inspect.Parameter.KEYWORD_ONLY not in required:
+            self._decode_positional = format_.decoder(_array_type(positional, hints))
+            in_order = [hints[parameter.name] for parameter in positional]
+            least = sum(parameter.required for parameter in positional)
+            counts = range(least, len(positional) + 1)
+            self._exact = exact_calls(in_order, counts, format_.text_keys)
+            self._free_counts = frozenset(
+                count for count in counts if all(hint is Any for hint in in_order[:count])
+            )
+        if not takes_more and inspect.Parameter.POSITIONAL_ONLY not in required:
+            self._decode_named = format_.decoder(_object_type(named, hints))
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
@@ -210,13 +186,13 @@ class TypedMethod(_Method):
             try:  # the hot path: what `_written` does, without the call
                 body = self._encode(args)
             except Exception as error:
-                raise unencodable(error, self._labels(args, kwargs), self._encode) from error
+                raise unencodable(
+                    error, self._decoders.labelled(args, kwargs), self._encode
+                ) from error
             if self._loss in body:
-                self._format.refuse_loss(args, self._labels(args, kwargs), "no")
+                self._format.refuse_loss(args, self._decoders.labelled(args, kwargs), "no")
             if tuple(map(type, args)) not in self._exact and len(args) not in self._free_counts:
-                self.decode_args(
-                    POSITIONAL, body
-                )  # checks what goes out with the server's own eyes
+                self.decode_args(POSITIONAL, body)  # the same check as the server's
             return POSITIONAL, body
         form: Form = NAMED
         value: Any = kwargs
@@ -228,7 +204,7 @@ class TypedMethod(_Method):
             if form == MIXED or len(value) < len(args) + len(kwargs):
                 mismatch = self._signature.mismatch(len(args), kwargs)
                 if mismatch:
-                    raise misfit(mismatch)
+                    raise mismatched(mismatch)
         body = self._written(value, args, kwargs)
         try:
             if form == NAMED and self._decode_named is not None:
@@ -268,16 +244,13 @@ class TypedMethod(_Method):
         positional, named = self._split(form, body, self._format.split_raw)
         mismatch = self._signature.mismatch(len(positional), named)
         if mismatch:
-            raise misfit(mismatch)
-        rest, named_rest = self._rest
+            raise mismatched(mismatch)
         args = []
         for index, raw in enumerate(positional):
-            name, decode = (
-                self._by_position[index] if index < len(self._by_position) else (f"[{index}]", rest)
-            )
-            args.append(_value(decode, raw, f"${name}" if name.startswith("[") else f"$.{name}"))
+            path, decode = self._decoders.at(index)
+            args.append(_value(decode, raw, path))
         return args, {
-            name: _value(self._by_name.get(name, named_rest), raw, f"$.{name}")
+            name: _value(self._decoders.called(name), raw, f"$.{name}")
             for name, raw in named.items()
         }
 
@@ -305,7 +278,8 @@ def _object_type(params: list[Parameter], hints: Mapping[str, Any]) -> Any:
 
 
 def _record_type(params: list[Parameter], hints: Mapping[str, Any], **options: Any) -> Any:
-    # Fields are numbered, since a parameter may have a name that a class cannot give to a field. A default is the function's own to fill in: here it is only seen to be absent.
+    # Fields are numbered, because a class cannot give every name of a parameter to a field. The
+    # function itself fills in its defaults; here they are only seen to be absent.
     fields = [
         (f"p{index}", hints[p.name]) if p.required else (f"p{index}", hints[p.name], _unset)
         for index, p in enumerate(params)
