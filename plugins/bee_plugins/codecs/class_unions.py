@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from .invalid_argument import Misfit, located
+from .invalid_argument import Misfit, UnsendablePartError, located
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -23,21 +23,6 @@ TAG = "$type"
 """The field that names the class. No attribute in Python can have this name."""
 
 _KINDS = {type(None): "null", list: "array", tuple: "array"}
-
-
-class TagInDictError(ValueError):
-    """A dict that has the tag's key and would arrive as an object of a class.
-
-    Attributes:
-        value: The dict.
-    """
-
-    def __init__(self, value: Any, tag_field: str) -> None:
-        super().__init__(
-            f"a dict with the key {tag_field!r} would arrive as an object of a class; rename the"
-            " key, or use no dict here"
-        )
-        self.value = value
 
 
 @attrs.frozen
@@ -188,7 +173,7 @@ class ClassUnion:
         A value that is not in the union is returned as it is; a later check refuses it.
 
         Raises:
-            TagInDictError: A dict has the tag's key.
+            UnsendablePartError: A dict has the tag's key.
         """
         for cls in type(value).__mro__:
             if cls in self._by_class:
@@ -200,7 +185,11 @@ class ClassUnion:
         if member is None or (member.record is not None and member.record.form == "object"):
             return value  # a dict in place of a class
         if self._tag_field in value:
-            raise TagInDictError(value, str(self._tag_field))
+            raise UnsendablePartError(
+                value,
+                f"a dict with the key {self._tag_field!r} would arrive as an object of a class;"
+                " rename the key, or use no dict here",
+            )
         return value if member.write is None else member.write(value)
 
 

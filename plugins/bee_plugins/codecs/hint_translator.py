@@ -16,21 +16,27 @@ import msgspec
 from bee_core.type_hints import hint_text
 
 from .class_unions import ClassUnion, Member, tags_for
-from .msgspec_hints import UNIONS, CustomType, msgspec_hint, read_custom, without_alias
+from .msgspec_hints import (
+    UNIONS,
+    CustomType,
+    msgspec_hint,
+    read_custom,
+    special_form,
+    without_alias,
+)
 from .record_classes import (
     has_private_fields,
     is_record,
     reader,
     reading_shape,
     record_of,
-    special_form,
     writer,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    Write = Callable[[Any], Any]
+    from .record_classes import Write
 
 _ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = {"Annotated", "Required", "NotRequired", "ReadOnly", "Final"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from bee_core.errors import Executed
     from bee_core.signatures import Mismatch
+
+T = TypeVar("T")
 
 _LOCATION = re.compile(r"(.*) - at (`key` in )?`\$(.*)`", re.DOTALL)
 
@@ -33,6 +35,18 @@ class Misfit(ValueError):
         super().__init__(message)
         self.path = path
         self.message = message
+
+
+class UnsendablePartError(ValueError):
+    """A part of a value cannot be sent, though the encoder would take it.
+
+    Attributes:
+        part: The part.
+    """
+
+    def __init__(self, part: Any, message: str) -> None:
+        super().__init__(message)
+        self.part = part
 
 
 def invalid(path: str, message: str, executed: Executed = "no") -> InvalidArgument:
@@ -67,6 +81,18 @@ def undecodable(error: Exception, path: str, executed: Executed = "no") -> Inval
         return invalid(path, f"{type(error).__name__}: {error}", executed)
     inner, message = located(error)
     return invalid(path + inner, message, executed)
+
+
+def decoded(decode: Callable[[Any], T], value: Any, path: str, executed: Executed = "no") -> T:
+    """What ``decode`` makes of the value at ``path``.
+
+    Raises:
+        InvalidArgument: It raised something else than a MemoryError.
+    """
+    try:
+        return decode(value)
+    except Exception as error:
+        raise undecodable(error, path, executed) from error
 
 
 def located(error: msgspec.DecodeError) -> tuple[str, str]:
@@ -106,23 +132,21 @@ def unencodable(
         raise error
     named = list(named)
     message = str(error)
+    inner = (found for path, value in named for found in parts(value, path))
     if isinstance(error, RecursionError):
         # No look at the parts: they may be very deep, or endless.
         message = f"{TOO_DEEP}, or refers to itself"
+    elif isinstance(error, UnsendablePartError):
+        path = next((path for path, part in inner if part is error.part), named[0][0])
+        return invalid(path, message, executed)
     else:
-        for start, value in named:
-            for path, part in parts(value, start):
-                problem = _unencodable_part(part, encode)
-                if problem:
-                    return invalid(path, problem, executed)
+        for path, part in inner:
+            problem = _unencodable_part(part, encode)
+            if problem:
+                return invalid(path, problem, executed)
     # No part is at fault by itself.
     whole = (path for path, value in named if _problem(value, encode))
     return invalid(named[0][0] if len(named) == 1 else next(whole, "$"), message, executed)
-
-
-def place_of(part: Any, value: Any, path: str) -> str:
-    """The path of an object inside a value whose path is ``path``."""
-    return next((found for found, inner in parts(value, path) if inner is part), path)
 
 
 def parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:

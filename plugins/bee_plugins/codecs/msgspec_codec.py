@@ -6,21 +6,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from .class_unions import TagInDictError
-from .invalid_argument import invalid, place_of, unencodable
+from .invalid_argument import unencodable
 from .msgspec_methods import DynamicMethod, TypedMethod
 from .parameters import ANYTHING, PerParameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from bee_core.errors import Executed
     from bee_core.interfaces import Form, MethodCodec
     from bee_core.signatures import Signature
 
     from .msgspec_format import Format
-
-    Write = Callable[[Any], Any]
+    from .record_classes import Write
 
 
 class MsgspecCodec:
@@ -95,7 +93,5 @@ class RewritingMethod(TypedMethod):
             return value
         try:
             return write(value)
-        except TagInDictError as error:
-            raise invalid(place_of(error.value, value, path), str(error), executed) from error
         except Exception as error:
             raise unencodable(error, [(path, value)], self._encode, executed) from error

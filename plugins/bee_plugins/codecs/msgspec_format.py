@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from bee_core.errors import Executed
     from bee_core.signatures import Signature
 
+    from .record_classes import Write
+
     Decode = Callable[[Any], Any]
-    Write = Callable[[Any], Any]
     RefuseLoss = Callable[[Any, Iterable[tuple[str, Any]], Executed], None]
 
 
@@ -46,18 +47,15 @@ class Format:
     loss: bytes
     refuse_loss: RefuseLoss
     text_keys: bool
-    split: tuple[Decode, ...] = attrs.field(init=False)
-    split_raw: tuple[Decode, ...] = attrs.field(init=False)
+    split: tuple[Decode, ...] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self.splitters(Any), takes_self=True)
+    )
+    split_raw: tuple[Decode, ...] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self.splitters(msgspec.Raw), takes_self=True)
+    )
 
-    @split.default
-    def _split(self) -> tuple[Decode, ...]:
-        return self._splitters(Any)
-
-    @split_raw.default
-    def _split_raw(self) -> tuple[Decode, ...]:
-        return self._splitters(msgspec.Raw)
-
-    def _splitters(self, part: Any) -> tuple[Decode, ...]:
+    def splitters(self, part: Any) -> tuple[Decode, ...]:
+        """By form of arguments: reads a body into arguments of one type."""
         return tuple(
             map(self.decoder, (list[part], dict[str, part], tuple[list[part], dict[str, part]]))
         )

@@ -203,6 +203,15 @@ def without_alias(hint: Any) -> Any:
         hint = alias.__value__[args] if args else alias.__value__
 
 
+def special_form(hint: Any) -> str:
+    """The name of the form around a hint, such as ``Annotated`` or ``NotRequired``.
+
+    The form may be of ``typing`` or of ``typing_extensions``. Other hints give other text.
+    """
+    origin = typing.get_origin(hint)
+    return str(getattr(origin, "_name", None) or getattr(origin, "__name__", ""))
+
+
 def with_parts(hint: Any, change: Callable[[Any], Any]) -> Any:
     """The hint with each part of a union, a container or ``Annotated`` changed."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)

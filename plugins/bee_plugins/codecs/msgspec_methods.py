@@ -12,16 +12,16 @@ MIXED      ``[[1], {"b": 2}]``       the positional values, the named ones
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bee_core.interfaces import MIXED, NAMED, POSITIONAL
 
-from .invalid_argument import invalid, mismatched, undecodable, unencodable
+from .invalid_argument import decoded, invalid, mismatched, undecodable, unencodable
 from .msgspec_hints import exact_calls, exact_types
-from .parameters import BY_NAME, BY_POSITION, PerParameter
+from .parameters import VARIADIC, PerParameter, by_name, by_position, counts_by_position
+from .record_classes import struct_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ class _Method:
         self._any_result = result is Any
         self._exact_results = exact_types(result, format_.text_keys)
         self._decode_result = format_.decoder(result)
-        self._decoders: PerParameter[Decode] = PerParameter(
+        self._decoders = PerParameter(
             signature.params or (), {name: format_.decoder(hint) for name, hint in hints.items()}
         )
 
@@ -101,10 +101,7 @@ class _Method:
                 f"the codec {self._format.name} has arguments by position, by name or both, and no"
                 " form of one message",
             )
-        try:
-            parts = decoders[form](body)
-        except Exception as error:
-            raise undecodable(error, "$") from error
+        parts = decoded(decoders[form], body, "$")
         if form == POSITIONAL:
             return parts, {}
         if form == NAMED:
@@ -157,10 +154,8 @@ class TypedMethod(_Method):
     ) -> None:
         super().__init__(format_, signature, result, hints)
         params = signature.params or ()
-        positional = [parameter for parameter in params if parameter.kind in BY_POSITION]
-        named = [parameter for parameter in params if parameter.kind in BY_NAME]
-        takes_more = any(parameter.kind not in (*BY_POSITION, *BY_NAME) for parameter in params)
-        required = {parameter.kind for parameter in params if parameter.required}
+        positional, named = by_position(params), by_name(params)
+        takes_more = any(parameter.kind in VARIADIC for parameter in params)
         self._names = tuple(parameter.name for parameter in named)
         self._mergeable = positional == named[: len(positional)] and not takes_more
         self._optional_names = any(not parameter.required for parameter in named)
@@ -168,17 +163,17 @@ class TypedMethod(_Method):
         self._decode_positional = self._decode_named = None
         self._exact: frozenset[tuple[type, ...]] = frozenset()
         self._free_counts: frozenset[int] = frozenset()
-        if not takes_more and inspect.Parameter.KEYWORD_ONLY not in required:
+        counts = counts_by_position(params)
+        if counts and not takes_more:
             self._decode_positional = format_.decoder(_array_type(positional, hints))
             in_order = [hints[parameter.name] for parameter in positional]
-            least = sum(parameter.required for parameter in positional)
-            counts = range(least, len(positional) + 1)
             self._exact = exact_calls(in_order, counts, format_.text_keys)
             self._free_counts = frozenset(
                 count for count in counts if all(hint is Any for hint in in_order[:count])
             )
-        if not takes_more and inspect.Parameter.POSITIONAL_ONLY not in required:
-            self._decode_named = format_.decoder(_object_type(named, hints))
+        if not takes_more and all(p in named for p in params if p.required):
+            shape = _struct(named, hints, array_like=False, kw_only=True)
+            self._decode_named = format_.decoder(shape)
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
@@ -248,40 +243,20 @@ class TypedMethod(_Method):
         args = []
         for index, raw in enumerate(positional):
             path, decode = self._decoders.at(index)
-            args.append(_value(decode, raw, path))
+            args.append(decoded(decode, raw, path))
         return args, {
-            name: _value(self._decoders.called(name), raw, f"$.{name}")
+            name: decoded(self._decoders.called(name), raw, f"$.{name}")
             for name, raw in named.items()
         }
-
-
-def _value(decode: Any, raw: msgspec.Raw, path: str) -> Any:
-    try:
-        return decode(raw)
-    except Exception as error:
-        raise undecodable(error, path) from error
 
 
 def _array_type(params: list[Parameter], hints: Mapping[str, Any]) -> Any:
     if all(parameter.required for parameter in params):
         return tuple[tuple(hints[parameter.name] for parameter in params)]  # type: ignore[misc]
-    return _record_type(params, hints, array_like=True)
+    return _struct(params, hints, array_like=True)
 
 
-def _object_type(params: list[Parameter], hints: Mapping[str, Any]) -> Any:
-    return _record_type(
-        params,
-        hints,
-        kw_only=True,
-        rename={f"p{index}": parameter.name for index, parameter in enumerate(params)},
-    )
-
-
-def _record_type(params: list[Parameter], hints: Mapping[str, Any], **options: Any) -> Any:
-    # Fields are numbered, because a class cannot give every name of a parameter to a field. The
-    # function itself fills in its defaults; here they are only seen to be absent.
-    fields = [
-        (f"p{index}", hints[p.name]) if p.required else (f"p{index}", hints[p.name], _unset)
-        for index, p in enumerate(params)
-    ]
-    return msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, **options)
+def _struct(params: list[Parameter], hints: Mapping[str, Any], **options: Any) -> Any:
+    # The function itself fills in its defaults; here they are only seen to be absent.
+    fields = ((p.name, hints[p.name], p.required) for p in params)
+    return struct_of("Arguments", fields, forbid_unknown_fields=True, **options)

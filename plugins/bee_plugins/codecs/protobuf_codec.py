@@ -23,8 +23,7 @@ of messages) travels as ``google.protobuf.Any``. Nothing is ever pickled.
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -33,22 +32,19 @@ from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
 
 from .bee.v1.value_pb2 import Arguments, Result, Value
-from .class_unions import TagInDictError
-from .invalid_argument import invalid, mismatched, place_of, undecodable, unencodable
-from .parameters import BY_NAME, BY_POSITION, PerParameter
+from .invalid_argument import decoded, invalid, mismatched, undecodable, unencodable
+from .parameters import VARIADIC, PerParameter, by_name, by_position, counts_by_position
 from .protobuf_hints import CarriedType, is_message
 from .protobuf_messages import MessageType
 from .protobuf_values import read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bee_core.errors import Executed
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Codec, Form, MethodCodec
     from bee_core.signatures import Signature
-
-T = TypeVar("T")
 
 
 class ProtobufCodec:
@@ -62,11 +58,7 @@ class ProtobufCodec:
                 parameter and type.
         """
         params = signature.params or ()
-        if (
-            len(params) == 1
-            and is_message(params[0].hint)
-            and params[0].kind in (*BY_POSITION, *BY_NAME)
-        ):
+        if len(params) == 1 and is_message(params[0].hint) and params[0].kind not in VARIADIC:
             return _MessageMethod(signature)
         return _Method(signature)
 
@@ -103,18 +95,8 @@ class _Method:
             },
         )
         # What certainly fits, so that most calls need not ask the signature.
-        positional = [parameter for parameter in params if parameter.kind in BY_POSITION]
-        needs_name = any(
-            parameter.required
-            for parameter in params
-            if parameter.kind == inspect.Parameter.KEYWORD_ONLY
-        )
-        self._counts = (
-            range(0)
-            if needs_name
-            else range(sum(parameter.required for parameter in positional), len(positional) + 1)
-        )
-        self._names = frozenset(parameter.name for parameter in params if parameter.kind in BY_NAME)
+        self._counts = counts_by_position(params)
+        self._names = frozenset(parameter.name for parameter in by_name(params))
         self._required = frozenset(parameter.name for parameter in params if parameter.required)
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
@@ -159,7 +141,7 @@ class _Method:
     def encode_result(self, value: Any) -> bytes:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
         if self._result_message is not None:
-            return _bare(self._result_message.write, value, "$", "yes")
+            return decoded(self._result_message.write, value, "$", "yes")
         value = _outgoing(self._result, value, "$", "yes")
         message = Result()
         try:
@@ -171,7 +153,7 @@ class _Method:
     def decode_result(self, body: bytes) -> Any:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_result`."""
         if self._result_message is not None:
-            return _bare(self._result_message.read, body, "$", "yes")
+            return decoded(self._result_message.read, body, "$", "yes")
         message = _parsed(Result, body)
         if message is None or not message.HasField("value"):
             raise invalid(
@@ -210,7 +192,7 @@ class _MessageMethod(_Method):
         self._message = MessageType(parameter.hint)
         self._name = parameter.name
         self._path = f"$.{parameter.name}"
-        self._by_position = parameter.kind in BY_POSITION
+        self._by_position = bool(by_position([parameter]))
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
@@ -218,13 +200,13 @@ class _MessageMethod(_Method):
         if not args and not kwargs:
             return super().encode_args(args, kwargs)  # the handler has a default
         value = args[0] if args else kwargs[self._name]
-        return MESSAGE, _bare(self._message.write, value, self._path)
+        return MESSAGE, decoded(self._message.write, value, self._path)
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
         if form != MESSAGE:
             return super().decode_args(form, body)
-        message = _bare(self._message.read, body, self._path)
+        message = decoded(self._message.read, body, self._path)
         return ((message,), {}) if self._by_position else ((), {self._name: message})
 
 
@@ -255,22 +237,11 @@ def _split(
     return message.positional, {entry.key: entry.value for entry in message.named}
 
 
-def _bare(convert: Callable[[Any], T], value: Any, path: str, executed: Executed = "no") -> T:
-    """A bare message as bytes, or its bytes as a message."""
-    try:
-        return convert(value)
-    except Exception as error:
-        raise undecodable(error, path, executed) from error
-
-
-def _outgoing(type_: CarriedType | None, value: Any, path: str, executed: Executed = "no") -> Any:
-    assert type_ is not None  # noqa: S101  # _check saw to it
+def _outgoing(type_: CarriedType, value: Any, path: str, executed: Executed = "no") -> Any:
     try:
         return type_.outgoing(value)
     except msgspec.DecodeError as error:
         raise undecodable(error, path, executed) from error
-    except TagInDictError as error:
-        raise invalid(place_of(error.value, value, path), str(error), executed) from error
     except Exception as error:
         raise unencodable(error, [(path, value)], _encode, executed) from error
 

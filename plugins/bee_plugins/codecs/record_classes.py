@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import msgspec
 
+from .msgspec_hints import special_form
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     Read = Callable[[Any], Any]
     Write = Callable[[Any], Any]
@@ -135,15 +137,6 @@ def record_of(hint: Any) -> Record:
     )
 
 
-def special_form(hint: Any) -> str:
-    """The name of the form around a hint, such as ``Annotated`` or ``NotRequired``.
-
-    The form may be of ``typing`` or of ``typing_extensions``. Other hints give other text.
-    """
-    origin = typing.get_origin(hint)
-    return str(getattr(origin, "_name", None) or getattr(origin, "__name__", ""))
-
-
 def has_private_fields(hint: Any) -> bool:
     """Whether it is an attrs class with a field such as ``_secret``.
 
@@ -156,6 +149,40 @@ def has_private_fields(hint: Any) -> bool:
 # ── Structs of the same shape ──
 
 
+def struct_of(
+    name: str,
+    fields: Iterable[tuple[str, Any, bool]],
+    *,
+    array_like: bool,
+    tag: Tag | None = None,
+    **options: Any,
+) -> type[msgspec.Struct]:
+    """A Struct; its attributes are numbered, because a wire name may be impossible in a class.
+
+    Args:
+        name: Its name.
+        fields: For each field the name on the wire, the type and whether it is required. Others
+            are ``UNSET`` when they are absent.
+        array_like: Whether it is an array on the wire.
+        tag: A field and its value in front of the others, or None.
+        options: More options of ``msgspec.defstruct``.
+    """
+    numbered = {f"f{index}": field for index, field in enumerate(fields)}
+    tag_field, tag_value = tag or (None, None)
+    return msgspec.defstruct(
+        name,
+        [
+            (attribute, hint) if required else (attribute, hint, _UNSET)
+            for attribute, (_, hint, required) in numbered.items()
+        ],
+        rename=None if array_like else {key: field[0] for key, field in numbered.items()},
+        array_like=array_like,
+        tag_field=tag_field,
+        tag=tag_value,
+        **options,
+    )
+
+
 def reading_shape(record: Record, hints: Sequence[Any]) -> type[msgspec.Struct]:
     """A Struct that is decoded like the record.
 
@@ -163,14 +190,14 @@ def reading_shape(record: Record, hints: Sequence[Any]) -> type[msgspec.Struct]:
         record: The record.
         hints: The types of its fields, in their order, that msgspec can read.
     """
-    fields = [
-        (f"f{index}", hint) if field.required else (f"f{index}", hint, _UNSET)
-        for index, (field, hint) in enumerate(zip(record.fields, hints, strict=True))
-    ]
-    return _shape(
-        record,
-        fields,
-        record.tag,
+    return struct_of(
+        record.cls.__name__,
+        (
+            (field.name, hint, field.required)
+            for field, hint in zip(record.fields, hints, strict=True)
+        ),
+        array_like=record.form == "array",
+        tag=record.tag,
         kw_only=record.form != "array",
         forbid_unknown_fields=record.closed,
     )
@@ -234,10 +261,11 @@ def writer(record: Record, writes: Sequence[Write | None], tag: Tag | None) -> W
         tag: A field and its value to write in front, or None.
     """
     cls = dict if record.form == "dict" else record.cls
-    shape = _shape(
-        record,
-        [(f"f{index}", Any, _UNSET) for index in range(len(record.fields))],
-        tag or record.tag,
+    shape = struct_of(
+        record.cls.__name__,
+        ((field.name, Any, False) for field in record.fields),
+        array_like=record.form == "array",
+        tag=tag or record.tag,
     )
     attributes = [field.attribute for field in record.fields]
     rewritten = [(index, write) for index, write in enumerate(writes) if write is not None]
@@ -256,18 +284,6 @@ def writer(record: Record, writes: Sequence[Write | None], tag: Tag | None) -> W
         return shape(*parts)
 
     return write_record
-
-
-def _shape(
-    record: Record, fields: Sequence[Any], tag: Tag | None, **options: Any
-) -> type[msgspec.Struct]:
-    if record.form != "array":
-        options["rename"] = {f"f{index}": field.name for index, field in enumerate(record.fields)}
-    if tag is not None:
-        options["tag_field"], options["tag"] = tag
-    return msgspec.defstruct(
-        record.cls.__name__, fields, array_like=record.form == "array", **options
-    )
 
 
 # ── what a class says about its fields ──
