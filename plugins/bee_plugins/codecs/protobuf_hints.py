@@ -5,6 +5,7 @@ Values are checked on the way out, and converted on the way in.
 
 from __future__ import annotations
 
+import functools
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class CarriedType:
         TypeError: It cannot be carried. The message names method, parameter and type.
     """
 
-    __slots__ = ("_exact", "_hint", "_write")
+    __slots__ = ("_convert", "_exact", "_hint", "_write")
 
     def __init__(self, hint: Any, signature: Signature, what: str) -> None:
         messages: dict[type, type] = {}
@@ -53,6 +54,9 @@ class CarriedType:
             raise refused(hint, signature, what, error) from error
         self._hint = _with_messages(translated, messages) if messages else translated
         self._exact = exact_types(self._hint, text_keys=False)
+        self._convert = functools.partial(
+            msgspec.convert, type=self._hint, builtin_types=BYTES, dec_hook=read_custom
+        )
 
     def outgoing(self, value: Any) -> Any:
         """A value, ready to be written, after the check that the other side makes.
@@ -80,9 +84,6 @@ class CarriedType:
         if self._hint is Any or type(value) in self._exact:
             return value
         return self._convert(value)
-
-    def _convert(self, value: Any) -> Any:
-        return msgspec.convert(value, self._hint, builtin_types=BYTES, dec_hook=read_custom)
 
 
 def is_message(hint: Any) -> bool:

@@ -1,7 +1,8 @@
-"""What the transports ``tcp`` and ``unix`` share: their options and their listening sockets."""
+"""What the transports ``tcp`` and ``unix`` share: their options and what they do with sockets."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,7 +13,8 @@ from bee_core.streams.transport import StreamTransport
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Iterator
 
 LONGEST = 0.01
 """Seconds: the largest window. A thread that looks for longer only wastes the processor."""
@@ -44,6 +46,16 @@ class SocketTransport(StreamTransport):
 
     def __init__(self, options: SocketOptions | None = None) -> None:
         self.busy_poll = (options or SocketOptions()).busy_poll
+
+
+@contextmanager
+def closed_on_error(sock: socket.socket) -> Iterator[None]:
+    """Close the socket if the block raises."""
+    try:
+        yield
+    except BaseException:
+        sock.close()
+        raise
 
 
 class SocketAcceptor:

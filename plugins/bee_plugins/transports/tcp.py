@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
 
-from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport
+from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,21 +39,17 @@ class TcpTransport(SocketTransport):
         for tried, (family, kind, proto, _, place) in enumerate(found):
             sock = socket.socket(family, kind, proto)
             try:
-                # Each address that is left gets a share of the time: an address that drops packets
-                # must not use the time of the others.
-                sock.settimeout(_left(until) / (len(found) - tried))
-                sock.connect(place)
-                refuse_itself(sock)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                with closed_on_error(sock):
+                    # Each address that is left gets a share of the time: an address that drops
+                    # packets must not use the time of the others.
+                    sock.settimeout(_left(until) / (len(found) - tried))
+                    sock.connect(place)
+                    refuse_itself(sock)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    return sock
             except OSError as failed:
-                sock.close()
                 error = failed
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
         raise error
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
@@ -158,15 +154,12 @@ def _bound(host: str, port: int, backlog: int) -> socket.socket:
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     sock = socket.socket(family, kind, proto)
-    try:
+    with closed_on_error(sock):
         # A restarted server gets its port back at once. Two servers on one port stay impossible.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.bind(address)
         sock.listen(backlog)
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 

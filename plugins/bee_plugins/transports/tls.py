@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bee_core.addresses import parse
 from bee_core.hookspecs import OptionError, hookimpl
 
+from .socket_transport import closed_on_error
 from .tcp import TcpTransport
 from .tls_client import TlsConnection, explained, turned_away
 from .tls_contexts import (
@@ -73,15 +74,12 @@ class TlsTransport(TcpTransport):
         context = self._client.current()
         plain = super().dial(url, timeout)
         try:
-            # Python applies the timeout of a socket to the whole handshake, not to each step.
-            plain.settimeout(max(until - time.monotonic(), 0.001))
-            return context.wrap_socket(plain, server_hostname=self._name(url))
+            with closed_on_error(plain):
+                # Python applies the timeout of a socket to the whole handshake, not to each step.
+                plain.settimeout(max(until - time.monotonic(), 0.001))
+                return context.wrap_socket(plain, server_hostname=self._name(url))
         except ssl.SSLError as error:
-            plain.close()
             raise explained(error) from error
-        except BaseException:
-            plain.close()
-            raise
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
         """See :meth:`StreamTransport.dial_async`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bee_core.streams.refusals import refusal
 from bee_core.streams.stream_listener import StreamListener
 
+from .socket_transport import closed_on_error
 from .tls_client import words
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class TlsAcceptor:
 
     async def _connect(self, sock: socket.socket) -> None:
         connect: Any = self._loop.connect_accepted_socket
-        try:
+        with closed_on_error(sock):
             await connect(
                 self._factory,
                 sock,
@@ -157,9 +158,6 @@ class TlsAcceptor:
                 ssl_handshake_timeout=self._seconds,
                 **SHUTDOWN,
             )
-        except BaseException:
-            sock.close()
-            raise
 
     async def _tell(self, sock: socket.socket, last_words: bytes) -> None:
         try:

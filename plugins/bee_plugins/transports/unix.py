@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
 
-from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport
+from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +32,11 @@ class UnixTransport(SocketTransport):
         """See :meth:`StreamTransport.dial`."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.settimeout(timeout)
-            sock.connect(parse(url).path)
+            with closed_on_error(sock):
+                sock.settimeout(timeout)
+                sock.connect(parse(url).path)
         except BlockingIOError:
-            sock.close()
             raise TimeoutError from None  # so Linux reports a full backlog
-        except BaseException:
-            sock.close()
-            raise
         return sock
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
@@ -52,10 +49,10 @@ class UnixTransport(SocketTransport):
         _remove_dead(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.bind(path)
-            sock.listen(backlog)
+            with closed_on_error(sock):
+                sock.bind(path)
+                sock.listen(backlog)
         except OSError as error:
-            sock.close()
             raise OSError(
                 error.errno, f"cannot listen on {url}: {(error.strerror or str(error)).lower()}"
             ) from error
