@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_processes import Consul, Etcd, ZooKeeper, made
+from support.registry_processes import Consul, Etcd, ZooKeeper, made
 
 LONG = ("agents", "faults", "watch", "session", "leases", "client", "gateway")
 """Files whose names end so wait for leases to run out and for servers to come back, minutes in all."""

@@ -10,7 +10,7 @@ import math
 import attrs
 import pytest
 
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import FULL
 from bee_plugins.registries.consul_entries import EntryList, owner_of, registration
 

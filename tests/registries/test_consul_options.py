@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import bee_core
-from bee_core.addresses import Address
 from bee_core.errors import ConfigError
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.addresses import Address
 from bee_plugins.registries.consul_options import ConsulOptions, agent_addresses, tls_context
 
 

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_plugins.registries.listing import Listing
 from bee_plugins.registries.records import encode_record
 

@@ -12,10 +12,10 @@ import pytest
 import bee_core
 from cluster.load import Load
 from cluster.servers import client_config, listed, urls, when
-from etcd_servers import etcdctl
 from registry_faults.conftest import SAFE
-from tcp_relay import TcpRelay
-from zookeeper_rig import expire
+from support.etcd_servers import etcdctl
+from support.tcp_relay import TcpRelay
+from support.zookeeper_rig import expire
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_session_of_a_client_that_expires_costs_no_call(world, record):
     client = world.connect()
     with Load(client) as load:
         load.await_more(100)
-        expire(world.registry.address, client._discovery._registry._session)
+        expire(world.registry.address, client.discoveries.registry._session)
         ended = time.monotonic()
         (new,) = world.serve()
         right = (

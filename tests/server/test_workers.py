@@ -16,8 +16,8 @@ import bee_core
 from bee_core.errors import BeeError, CallError
 from bee_core.streams import spread
 from bee_core.testing import MemoryRegistry
-from certificates import Authority, tls
-from serve_process import PATIENCE, ServeProcess, children, wait_until_gone
+from support.certificates import Authority, tls
+from support.serve_process import PATIENCE, ServeProcess, children, wait_until_gone
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="children are found through /proc"
@@ -295,7 +295,7 @@ def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_
             calc = client.service("calc")
             for number in range(5):
                 assert await calc.add(number, 1) == number + 1
-            (state,) = client._assembly.services["calc"].nodes.states.values()
+            (state,) = client.assembly.services["calc"].nodes.states.values()
             channel = state.attempt.channel
             assert isinstance(channel, spread.SpreadChannel)
             assert [each._connection is not None for each in channel._channels] == [

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Balancer, Outcome
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Balancer, Node, Outcome
 
 _SLOTS = 1000
 """About the length of a rotation when the weights are not small whole numbers.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.type_hints import hint_text
+from bee_core.interfaces import hint_text
 
 from .class_unions import ClassUnion, Member, tags_for
 from .msgspec_hints import (

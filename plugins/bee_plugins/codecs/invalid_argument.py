@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from bee_core.errors import Executed
-    from bee_core.signatures import Mismatch
+    from bee_core.interfaces import Mismatch
 
 T = TypeVar("T")
 

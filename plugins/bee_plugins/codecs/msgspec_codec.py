@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bee_core.errors import Executed
-    from bee_core.interfaces import Form, MethodCodec
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Form, MethodCodec, Signature
 
     from .msgspec_format import Format
     from .record_classes import Write

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from bee_core.errors import Executed
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Signature
 
     from .record_classes import Write
 

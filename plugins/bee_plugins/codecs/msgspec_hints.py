@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.type_hints import hint_text
+from bee_core.interfaces import hint_text
 
 from .invalid_argument import Misfit, located
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Signature
 
 UNIONS = (typing.Union, types.UnionType)
 _READ_ONCE = (collections.abc.Iterable, collections.abc.Reversible, collections.abc.Container)

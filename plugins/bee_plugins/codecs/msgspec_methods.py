@@ -26,8 +26,7 @@ from .record_classes import struct_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bee_core.interfaces import Form
-    from bee_core.signatures import Parameter, Signature
+    from bee_core.interfaces import Form, Parameter, Signature
 
     from .msgspec_format import Decode, Format
 

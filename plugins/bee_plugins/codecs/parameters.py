@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from bee_core.signatures import Parameter
+from bee_core.interfaces import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 
     from bee_core.errors import Executed
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Codec, Form, MethodCodec
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Codec, Form, MethodCodec, Signature
 
 
 class ProtobufCodec:

@@ -25,7 +25,7 @@ from .msgspec_hints import (
 from .protobuf_values import BYTES, plain
 
 if TYPE_CHECKING:
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Signature
 
 
 class CarriedType:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
-    from bee_core.nodes import Node, Snapshot
+    from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings, Snapshot
     from bee_plugins.registries.consul_client import AgentClient
 
 log = logging.getLogger("bee.registry.consul")

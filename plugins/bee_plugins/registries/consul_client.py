@@ -17,7 +17,7 @@ from bee_core.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bee_core.addresses import Address
+    from bee_core.interfaces import Address
     from bee_plugins.registries.consul_options import ConsulOptions
 
 _NOTHING = 'Service.ID == ""'

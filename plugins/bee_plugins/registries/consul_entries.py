@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.addresses import Address, parse
+from bee_core.interfaces import Address, parse
 from bee_plugins.registries.listing import Listing
 from bee_plugins.registries.records import make_node
 from bee_plugins.registries.safe_names import plain_name, safe_name
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Sequence
 
-    from bee_core.nodes import Node, Snapshot
+    from bee_core.interfaces import Node, Snapshot
 
 OWNER, ID, URL = "bee-owner", "bee-id", "bee-url"
 """Keys of Meta that nobody else uses. Those that others may set as well are ``version``, ``weight``, ``zone``, ``workers`` and, in place of the url, ``scheme``."""

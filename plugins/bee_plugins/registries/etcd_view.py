@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bee_core.nodes import Snapshot
+    from bee_core.interfaces import Snapshot
     from bee_plugins.registries.etcd_messages import Header, KeyValue, RangeReply, WatchReply
     from bee_plugins.registries.listing import Listing
 

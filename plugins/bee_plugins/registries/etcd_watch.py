@@ -18,7 +18,7 @@ from bee_plugins.registries.etcd_stream import CompactedError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bee_core.nodes import Snapshot
+    from bee_core.interfaces import Snapshot
     from bee_plugins.registries.etcd_gateway import Gateway
     from bee_plugins.registries.etcd_stream import WatchStream
     from bee_plugins.registries.etcd_view import View

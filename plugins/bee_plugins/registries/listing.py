@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bee_core.nodes import Changes, Snapshot
+from bee_core.interfaces import Changes, Snapshot
 from bee_plugins.registries.complaints import Complaints
 from bee_plugins.registries.records import decode_record
 from bee_plugins.registries.safe_names import plain_name, safe_name
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterator, Mapping
 
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Node
 
 
 class Listing:

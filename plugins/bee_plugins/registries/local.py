@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
-from bee_core.nodes import Snapshot
+from bee_core.interfaces import Snapshot
 from bee_plugins.registries.complaints import Complaints
 from bee_plugins.registries.local_folder import SUFFIX, choose_root, prepare, service_folder
 from bee_plugins.registries.local_locks import HeldFile, NotOursError, look, remove_dead
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings
 
 log = logging.getLogger("bee.registry.local")
 

@@ -14,7 +14,7 @@ from bee_plugins.registries.records import LARGEST, make_node
 from bee_plugins.registries.safe_names import safe_name
 
 if TYPE_CHECKING:
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Node
 
 # The time of the last renewal stands first and at a fixed width, so that a renewal writes it in place: no new file, no change of the folder that would wake
 # every watcher, and no space needed on a full disk.

@@ -15,7 +15,7 @@ from bee_plugins.registries.records import LARGEST
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Node
     from bee_plugins.registries.complaints import Complaints
     from bee_plugins.registries.local_records import Record
 

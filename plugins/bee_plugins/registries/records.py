@@ -15,15 +15,14 @@ from math import isfinite
 
 import msgspec
 
-from bee_core.addresses import parse
-from bee_core.nodes import Node
+from bee_core.interfaces import Node, parse
 
 LARGEST = 64 << 10
 """Bytes that a record may have. A real one has a few hundred."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A record; the fields are those of :class:`bee_core.nodes.Node`.
+    """A record; the fields are those of :class:`bee_core.terms.node.Node`.
 
     Attributes:
         id: The instance's id, where its key may not show it whole; empty where the key says it.

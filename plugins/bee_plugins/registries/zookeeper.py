@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
-    from bee_core.nodes import Node, Snapshot
+    from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings, Snapshot
 
 log = logging.getLogger("bee.registry.zookeeper")
 

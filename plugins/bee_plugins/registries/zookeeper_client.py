@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, MutableMapping, Sequence
 
-    from bee_core.addresses import Address
+    from bee_core.interfaces import Address
 
 log = logging.getLogger("bee.registry.zookeeper")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kazoo.client import KazooClient  # type: ignore[import-untyped]
 
-    from bee_core.addresses import Address
+    from bee_core.interfaces import Address
 
 CONNECT_SECONDS = 4.0
 """For a first connection. The first answer of a watch is due within 5, and the error that says why there is none should come before."""

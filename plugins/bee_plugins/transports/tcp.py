@@ -10,8 +10,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
+from bee_core.interfaces import parse
 
 from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 

@@ -7,8 +7,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from bee_core.addresses import parse
 from bee_core.hookspecs import OptionError, hookimpl
+from bee_core.interfaces import parse
 
 from .socket_transport import closed_on_error
 from .tcp import TcpTransport

@@ -8,7 +8,7 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from bee_core.failures import HandshakeError
+from bee_core.interfaces import HandshakeError
 from bee_core.streams.blocking_connection import BlockingConnection
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
+from bee_core.interfaces import parse
 
 from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 

@@ -1,0 +1,155 @@
+"""What stays the same for all calls of one method with one set of options.
+
+Made once by :func:`make_plan`, read by every call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidArgument
+from ..methods.signatures import Signature
+from ..wire.messages import request_fields
+from .options import NO_OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..contracts.codec import MethodCodec
+    from .options import CallOptions
+    from .service import Service
+
+
+class CallPlan:
+    """Everything about the calls of a method that is known before. Immutable; for all threads.
+
+    Attributes:
+        service: The state that calls share.
+        method: The method's name on the wire.
+        codec: The codec, bound to the method's signature.
+        fields: The header fields of a request, encoded.
+        key: The routing key, or None.
+        timeout, connect_timeout, write_timeout, read_timeout: Seconds.
+        retries: Attempts after the first.
+        idempotent: Whether the call may run twice. If yes, it is retried even when it is unknown
+            whether it ran. Never for a oneway call: its end is never known.
+        oneway: Whether the call ends as soon as it is sent.
+        fault_tolerance, fallback: The policies.
+        rule: The size rule.
+    """
+
+    __slots__ = (
+        "baggage",
+        "codec",
+        "connect_timeout",
+        "fallback",
+        "fault_tolerance",
+        "fields",
+        "idempotent",
+        "key",
+        "metadata",
+        "method",
+        "oneway",
+        "read_timeout",
+        "retries",
+        "rule",
+        "service",
+        "timeout",
+        "write_timeout",
+    )
+
+    def __init__(
+        self,
+        service: Service[Any],
+        method: str,
+        codec: MethodCodec,
+        *,
+        marked_idempotent: bool,
+        marked_oneway: bool,
+        options: CallOptions,
+    ) -> None:
+        config = service.config.method(method)
+        self.service = service
+        self.method = method
+        self.oneway: bool = _first(options.oneway, config.oneway, marked_oneway)
+        self.codec: MethodCodec = _SendOnly(codec) if self.oneway else codec
+        self.key = options.key
+        self.timeout = float(_first(options.timeout, config.timeout))
+        self.connect_timeout = float(_first(options.connect_timeout, config.connect_timeout))
+        self.write_timeout = float(_first(options.write_timeout, config.write_timeout))
+        self.read_timeout = float(_first(options.read_timeout, config.read_timeout))
+        self.retries: int = _first(options.retries, config.retries)
+        self.idempotent: bool = not self.oneway and _first(
+            options.idempotent, config.idempotent, marked_idempotent
+        )
+        policies, fallbacks = service.fault_tolerances, service.fallbacks
+        self.fault_tolerance = policies.get(method) or policies[""]
+        self.fallback = fallbacks[method if method in fallbacks else ""]
+        self.rule = service.rule.with_threshold(config.compress_above)
+        self.metadata = {**config.metadata, **(options.metadata or {})}
+        self.baggage = {**config.baggage, **(options.baggage or {})}
+        self.fields = self._encode_fields(self.baggage)
+
+    def inheriting(self, baggage: Mapping[str, str]) -> bytes:
+        """The fields, with the baggage of the call being handled under this plan's own."""
+        return self._encode_fields({**baggage, **self.baggage})
+
+    def _encode_fields(self, baggage: Mapping[str, str]) -> bytes:
+        try:
+            return request_fields(self.method, self.metadata, baggage, oneway=self.oneway)
+        except ValueError as error:
+            raise InvalidArgument(
+                str(error), service=self.service.name, method=self.method
+            ) from None
+
+
+def make_plan(
+    service: Service[Any],
+    method: str,
+    signature: Signature | None = None,
+    *,
+    marked_idempotent: bool = False,
+    marked_oneway: bool = False,
+    options: CallOptions = NO_OPTIONS,
+) -> CallPlan:
+    """Prepare the calls of a method.
+
+    Args:
+        service: The service.
+        method: Its name on the wire.
+        signature: From a typed interface, or None.
+        marked_idempotent: The interface's mark.
+        marked_oneway: Likewise.
+        options: From ``with_options``.
+
+    Raises:
+        TypeError: The codec cannot carry a type of the signature.
+        InvalidArgument: Metadata or baggage cannot be sent.
+    """
+    return CallPlan(
+        service,
+        method,
+        service.bind(signature or Signature.dynamic(method)),
+        marked_idempotent=marked_idempotent,
+        marked_oneway=marked_oneway,
+        options=options,
+    )
+
+
+def _first(*values: Any) -> Any:
+    """The first value that is stated; the last one always is."""
+    return next(value for value in values if value is not None)
+
+
+class _SendOnly:
+    """The codec of a oneway method: arguments as ever, and no result."""
+
+    __slots__ = ("decode_args", "encode_args", "encode_result")
+
+    def __init__(self, codec: MethodCodec) -> None:
+        self.encode_args = codec.encode_args
+        self.decode_args = codec.decode_args
+        self.encode_result = codec.encode_result
+
+    def decode_result(self, body: bytes) -> None:
+        """None, whatever the method is declared to return."""

@@ -1,0 +1,218 @@
+"""The asyncio client: belongs to the loop of its first call.
+
+It shares one connection a node among all calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..calls.call import Call, begin, encode, pack
+from ..calls.plan import make_plan
+from ..contracts.size_rule import HEAVY
+from ..control.discovery import PATIENCE
+from ..errors import BeeError
+from .asyncio_driver import drive
+from .core import ClientCore
+from .discoveries import on_loop
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Coroutine, Mapping, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self  # type checkers bring it
+
+    from ..calls.plan import CallPlan
+    from ..calls.service import Service
+    from ..calls.trace import CallTrace
+    from ..config.model import Config
+    from ..contracts.transport import AsyncChannel, ChannelSettings, Transport
+    from ..nodes.report import NodesReport
+    from ..terms.node import Node
+    from ..terms.request import Form
+    from .explanation import Explanation
+    from .proxies import Reply
+
+_running_loop = asyncio.get_running_loop
+
+
+class AsyncClient(ClientCore["AsyncChannel"]):
+    """Calls the services of a configuration from an event loop.
+
+    See :func:`bee_core.build_async_client`. Belongs to the loop on which it is first used. Usable as
+    an asynchronous context manager.
+    """
+
+    _closing: asyncio.Event
+
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config,
+        plugins: Sequence[object] = (),
+    ) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._late: set[asyncio.Future[None]] = set()
+        super().__init__(config, plugins, asyncio.Event())
+
+    async def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call; for proxies."""
+        call = self._begin(plan, args, kwargs)
+        if not isinstance(call, Call):
+            call = await call
+        if plan.service.undiscovered is not None:
+            await self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
+        error = await drive(call, self._closing, plan.service.clock)
+        if error is not None:
+            raise error
+        return call.value
+
+    async def invoke_detailed(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Reply[Any]:
+        """Make a call and say how it went; for proxies."""
+        call = await self._begin_and_discover(plan, args, kwargs)
+        error = await drive(call, self._closing, plan.service.clock)
+        if error is not None:
+            raise error
+        return self._reply(call)
+
+    def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Refuse: an asyncio client has asyncio's own futures.
+
+        Raises:
+            TypeError: Always; it says what to use.
+        """
+        name = f"{plan.service.name}.{plan.method}"
+        raise TypeError(
+            f"future() is for the blocking client; {name} is a method of an asyncio client: use"
+            f" asyncio.ensure_future({name}(...)) or create_task"
+        )
+
+    def _begin(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call | Coroutine[Any, Any, Call]:
+        """A new call. A body that is dear to compress is compressed off the loop: await that."""
+        loop = _running_loop()
+        if loop is not self._loop:
+            self._adopt(loop)
+        self._check_open(plan.service, plan.method)
+        form, body = encode(plan, args, kwargs)
+        compressed = False
+        if len(body) > plan.rule.threshold:
+            if len(body) >= HEAVY:
+                return self._begin_heavy(plan, args, kwargs, form, body)
+            body, compressed = pack(plan, body)
+        return begin(plan, args, kwargs, form, body, compressed)
+
+    async def _begin_heavy(
+        self,
+        plan: CallPlan,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        form: Form,
+        body: bytes,
+    ) -> Call:
+        packed, compressed = await _running_loop().run_in_executor(None, pack, plan, body)
+        return begin(plan, args, kwargs, form, packed, compressed)
+
+    async def _begin_and_discover(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call:
+        call = self._begin(plan, args, kwargs)
+        if not isinstance(call, Call):
+            call = await call
+        if plan.service.undiscovered is not None:
+            await self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
+        return call
+
+    async def _discover(self, service: Service[AsyncChannel], patience: float, method: str) -> None:
+        await self.discoveries.wait_async(service, patience)
+        self._check_open(service, method)
+
+    async def nodes(self, service: str) -> NodesReport:
+        """What is known of a service's nodes, as :meth:`bee_core.Client.nodes` says it."""
+        found = self._find(service)
+        loop = _running_loop()
+        if loop is not self._loop:
+            self._adopt(loop)
+        if found.undiscovered is not None:
+            await self._discover(found, PATIENCE, "")
+        return self._report(found)
+
+    async def explain(
+        self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False
+    ) -> Explanation:
+        """What would happen to a call now, and why, as :meth:`bee_core.Client.explain` says it."""
+        from .health import ask_health_async  # only who asks pays for it
+
+        known = await self.nodes(service)
+        health = await ask_health_async(self._find(service).nodes) if ask else {}
+        return self._explain(known, method, key, health)
+
+    async def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
+        """Make one call, for real, and say how it went, as :meth:`bee_core.Client.trace` does."""
+        from ..calls.trace import CallRecorder  # only who asks pays for it
+
+        plan = make_plan(self._find(service), method)
+        call = await self._begin_and_discover(plan, args, kwargs)
+        recorder = CallRecorder()
+        error = await drive(call, self._closing, plan.service.clock, recorder.flow)
+        return recorder.finish(call, error)
+
+    def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None:
+            raise BeeError(
+                "this asyncio client belongs to another event loop; build one for each loop"
+            )
+        self._loop = loop
+        self.assembly.apply_known_nodes()
+
+    def _make_channel(
+        self, transport: Transport, node: Node, settings: ChannelSettings
+    ) -> AsyncChannel:
+        channel = transport.async_channel(node, settings)
+        if self._closing.is_set():
+            # `close` has gone through them already. This one is closed when the call that made it
+            # has begun on it, so that the call ends as others did.
+            closing = asyncio.ensure_future(channel.close())
+            self._late.add(closing)
+            closing.add_done_callback(self._late.discard)
+        else:
+            self._channels.add(channel)
+        return channel
+
+    def _drop_channel(self, channel: AsyncChannel) -> None:
+        # Lists come in on the control plane's thread, and channels belong to the loop.
+        def drop() -> None:
+            self._channels.discard(channel)
+            self._retired.add(channel)
+            channel.retire()
+
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001  # documented for this use: returns None instead of raising
+            drop()
+        elif self._loop is not None:
+            on_loop(self._loop, drop)
+
+    async def close(self) -> None:
+        """Close all connections; calls in flight end with CallCancelled. Idempotent."""
+        self._closing.set()
+        self.discoveries.release()
+        channels = self._all_channels()
+        if channels:
+            await asyncio.gather(*(channel.close() for channel in channels))
+        await self._plane.stop_async()
+
+    async def __aenter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.close()

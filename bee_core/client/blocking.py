@@ -1,0 +1,261 @@
+"""The blocking client: safe from many threads, its sockets are used by the threads that call."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from ..calls.call import make
+from ..calls.plan import make_plan
+from ..control import fork
+from ..control.discovery import PATIENCE
+from ..control.serving_loops import is_serving
+from ..errors import BeeError, CallError
+from .blocking_driver import drive
+from .core import ClientCore
+from .futures import FutureCalls
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self  # type checkers bring it
+
+    from ..calls.call import Call
+    from ..calls.plan import CallPlan
+    from ..calls.service import Service
+    from ..calls.trace import CallTrace
+    from ..config.model import Config
+    from ..contracts.transport import Channel, ChannelSettings, Transport
+    from ..nodes.report import NodesReport
+    from ..terms.node import Node
+    from .explanation import Explanation
+    from .futures import CallFuture
+    from .proxies import Reply
+
+_running_loop = asyncio._get_running_loop  # noqa: SLF001  # documented for this use: returns None instead of raising
+
+
+class Client(ClientCore["Channel"]):
+    """Calls the services of a configuration. See :func:`bee_core.build_client`.
+
+    Thread-safe. Does no network until the first call. Usable as a context manager.
+    """
+
+    _closing: Event
+
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config,
+        plugins: Sequence[object] = (),
+    ) -> None:
+        self._lock = Lock()
+        self._warned = False
+        super().__init__(config, plugins, Event())
+        self._futures = FutureCalls(
+            f"{self.config.application or 'client'}-futures",
+            self.assembly.async_channel,
+            self.discoveries,
+            self.assembly.clock,
+        )
+        self.assembly.apply_known_nodes()
+        # False after close and in a forked child: one flag, so that calls look at nothing else.
+        self._ready = True
+        fork.watch(self)
+
+    def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call; for proxies."""
+        call = self._begin(plan, args, kwargs)
+        error = drive(call, self._closing, plan.service.clock)
+        if error is not None:
+            raise error
+        return call.value
+
+    def invoke_detailed(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Reply[Any]:
+        """Make a call and say how it went; for proxies."""
+        call = self._begin(plan, args, kwargs)
+        error = drive(call, self._closing, plan.service.clock)
+        if error is not None:
+            raise error
+        return self._reply(call)
+
+    def invoke_future(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> CallFuture[Any]:
+        """Begin a call and return its future; for proxies.
+
+        Does not wait, so it may be called on an event loop.
+        """
+        try:
+            if not self._ready:
+                self._prepare(plan)
+            call = make(plan, args, kwargs)
+        except CallError as error:
+            return self._futures.failed(error)
+        return self._futures.start(call)
+
+    def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        if _running_loop() is not None:
+            self._called_on_a_loop(plan)
+        if not self._ready:
+            self._prepare(plan)
+        call = make(plan, args, kwargs)
+        if plan.service.undiscovered is not None:
+            self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
+        return call
+
+    def _prepare(self, plan: CallPlan) -> None:
+        """What the first call after a fork has to do, and every call after close."""
+        self._ready = True  # before the look at `_closing`: a `close` meanwhile has the last word
+        if self._closing.is_set():
+            self._ready = False
+        self._check_open(plan.service, plan.method)
+        self._prober.resume(self.assembly.services.values())
+
+    def _discover(self, service: Service[Channel], patience: float, method: str) -> None:
+        self.discoveries.wait(service, patience)
+        self._check_open(service, method)
+
+    def nodes(self, service: str) -> NodesReport:
+        """What is known of a service's nodes: which there are, which fit, why the others do not.
+
+        Discovers them like a first call, so it may wait a second.
+
+        Args:
+            service: The key under ``bee.rpc.client``.
+
+        Raises:
+            ConfigError: No such service is configured.
+            CallCancelled: The client was closed meanwhile.
+        """
+        found = self._find(service)
+        if found.undiscovered is not None:
+            self._discover(found, PATIENCE, "")
+        return self._report(found)
+
+    def explain(
+        self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False
+    ) -> Explanation:
+        """What would happen to a call now, and why. Makes no call. Waits like :meth:`nodes`.
+
+        Args:
+            service: The key under ``bee.rpc.client``.
+            method: A method, for what ``methods`` states for it.
+            key: The routing key that the call would have.
+            ask: Ping the nodes too, for their health; takes a second at most.
+
+        Returns:
+            The nodes, the next picks, and each setting with the line that states it.
+
+        Raises:
+            ConfigError: No such service is configured.
+            CallCancelled: The client was closed meanwhile.
+        """
+        from .health import ask_health  # only who asks pays for it
+
+        known = self.nodes(service)
+        health = ask_health(self._find(service).nodes) if ask else {}
+        return self._explain(known, method, key, health)
+
+    def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
+        """Make one call, for real, and say how it went, attempt by attempt.
+
+        An error of the call is told in the trace and not raised.
+
+        Args:
+            service: The key under ``bee.rpc.client``.
+            method: The method's full name.
+            *args: Its arguments.
+            **kwargs: Its arguments by name.
+
+        Raises:
+            ConfigError: No such service is configured.
+            CallError: The call could not begin: arguments that cannot be sent, a closed client.
+        """
+        from ..calls.trace import CallRecorder  # only who asks pays for it
+
+        call = self._begin(make_plan(self._find(service), method), args, kwargs)
+        recorder = CallRecorder()
+        error = drive(call, self._closing, call.plan.service.clock, recorder.flow)
+        return recorder.finish(call, error)
+
+    def _called_on_a_loop(self, plan: CallPlan) -> None:
+        name = f"{plan.service.name}.{plan.method}"
+        if is_serving(_running_loop()):
+            raise BeeError(
+                f"{name}: a blocking call on the loop of a bee server stops every other call of the"
+                " process; make the handler a plain def, or use build_async_client"
+            )
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{name}: a blocking call on a running event loop stops it; use build_async_client"
+                " (said once)",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+
+    def _make_channel(self, transport: Transport, node: Node, settings: ChannelSettings) -> Channel:
+        channel = transport.channel(node, settings)
+        with self._lock:
+            self._channels.add(channel)
+        if self._closing.is_set():
+            channel.close()  # `close` may have gone through them already
+        return channel
+
+    def _drop_channel(self, channel: Channel) -> None:
+        with self._lock:
+            self._channels.discard(channel)
+            self._retired.add(channel)
+        channel.retire()
+        self._futures.drop(channel)
+
+    def close(self) -> None:
+        """Close all connections; calls in flight end with CallCancelled.
+
+        Idempotent, from any thread.
+        """
+        self._closing.set()
+        self._ready = False
+        self.discoveries.release()
+        self._close_channels()
+        self._futures.close()
+        self._plane.stop()
+        self._close_channels()  # those of a list that came in just now
+
+    def _close_channels(self) -> None:
+        with self._lock:
+            channels = self._all_channels()
+        for channel in channels:
+            channel.close()
+
+    def after_fork_in_child(self) -> None:
+        """See :class:`bee_core.control.fork.Forkable`."""
+        closed = self._closing.is_set()
+        self._closing = Event()
+        if closed:
+            self._closing.set()
+        self._ready = False
+        self._lock = Lock()
+        for channel in (*self._channels, *self._retired):
+            channel.discard_after_fork()
+        self._futures.after_fork()
+        self._renew_after_fork()
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
