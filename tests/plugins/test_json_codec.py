@@ -21,7 +21,10 @@ from support.codec_cases import (
     Basket,
     Box,
     CodecCases,
+    Count,
     Item,
+    Metres,
+    Name,
     NotData,
     Struct,
     add,
@@ -291,18 +294,6 @@ def test_a_value_nested_without_bound_is_refused_at_once():
 
 
 def test_subclasses_of_text_and_numbers_go_as_what_they_are():
-    class Name(str):
-        __slots__ = ()
-
-        def __str__(self):
-            return "not this"
-
-    class Metres(float):
-        __slots__ = ()
-
-    class Count(int):
-        __slots__ = ()
-
     assert DYNAMIC.encode_args((Name("bee"), Metres(1.5), Count(7)), {}) == (
         POSITIONAL,
         b'["bee",1.5,7]',

@@ -59,6 +59,21 @@ class Level(enum.IntEnum):
 class NotData: ...
 
 
+class Name(str):
+    __slots__ = ()
+
+    def __str__(self):
+        return "not this"
+
+
+class Metres(float):
+    __slots__ = ()
+
+
+class Count(int):
+    __slots__ = ()
+
+
 @attrs.define
 class Picky:
     x: int
@@ -150,9 +165,12 @@ class CodecCases(CodecContract):
         bad = Basket([Item("a", 1), Item("b", "x")])
         error = refused(method.encode_args, (bad, 1), {})
         assert error.message == "$.order.lines[1].qty: expected int, got str"
-        error = refused(method.encode_result, bad)
-        assert error.message == "$.lines[1].qty: expected int, got str"
-        assert (error.path, error.executed) == ("$.lines[1].qty", "yes")
+
+    def test_a_wrong_result_says_where_and_that_the_handler_ran(self):
+        method = bound(self.make_codec(), place)
+        error = refused(method.encode_result, Basket([Item("a", "x")]))
+        assert error.message == "$.lines[0].qty: expected int, got str"
+        assert (error.path, error.executed) == ("$.lines[0].qty", "yes")
 
     def test_an_error_in_a_record_s_own_check_is_an_invalid_argument(self):
         codec = self.make_codec()

@@ -44,7 +44,7 @@ class UnixTransport(SocketTransport):
         await asyncio.get_running_loop().create_unix_connection(factory, parse(url).path)
 
     def bind(self, url: str, backlog: int) -> socket.socket:
-        """See :meth:`StreamTransport.bind`. Replaces the file of a dead server, not a live one's."""
+        """See :meth:`StreamTransport.bind`. Replaces the file of a server that is dead."""
         path = parse(url).path
         _remove_dead(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
