@@ -352,8 +352,10 @@ def test_a_message_of_an_unknown_class_is_a_fault_that_says_what_to_do():
     message.message.type_url = "type.googleapis.com/shop.Basket"
     assert fault(message) == (
         "",
-        "a message 'shop.Basket', which this program does not know; import the module that"
-        " protoc made of it",
+        (
+            "a message 'shop.Basket', which this program does not know; import the module that"
+            " protoc made of it"
+        ),
     )
 
 
