@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bee_core.config import scalars
-from bee_core.config.scalars import (
+from bee_core.options import (
     MisfitError,
     Text,
     read_bool,

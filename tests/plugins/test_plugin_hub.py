@@ -11,7 +11,8 @@ import pytest
 
 import bee_core
 from bee_core.errors import BeeError, ConfigError, PluginError
-from bee_core.hookspecs import REGISTER_HOOKS, OptionError, hookimpl
+from bee_core.hookspecs import REGISTER_HOOKS, hookimpl
+from bee_core.options import OptionError
 from bee_core.plugins.hub import OBJECT, PluginHub, parse_disabled
 from bee_core.plugins.registered import option_error
 

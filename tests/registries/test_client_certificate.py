@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from bee_core.hookspecs import OptionError
+from bee_core.options import OptionError
 from bee_plugins.registries import consul_options, etcd_options, zookeeper_options
 from bee_plugins.registries.client_certificate import load_client_certificate
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time
+from bee_core.options import Seconds  # noqa: TC001 - read at run time
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import BASE, CAP, Again, Backoff
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time
+from bee_core.options import Seconds  # noqa: TC001 - read at run time
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import Failure, local
 

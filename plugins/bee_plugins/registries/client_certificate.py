@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from bee_core.hookspecs import OptionError
+from bee_core.options import OptionError
 
 
 def load_client_certificate(context: ssl.SSLContext, cert: str, key: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_core.hookspecs import OptionError
+from bee_core.options import OptionError
 from bee_core.interfaces import Address, parse
 from bee_plugins.registries.client_certificate import load_client_certificate, reason_of
 

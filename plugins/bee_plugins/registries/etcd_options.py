@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time, when the options are structured
-from bee_core.hookspecs import OptionError
+from bee_core.options import Seconds  # noqa: TC001 - read at run time, when the options are structured
+from bee_core.options import OptionError
 from bee_core.interfaces import parse
 from bee_plugins.registries.client_certificate import load_client_certificate, reason_of
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time
+from bee_core.options import Seconds  # noqa: TC001 - read at run time
 from bee_core.streams.busy_poll import WINDOW
 from bee_core.streams.transport import StreamTransport
 

@@ -7,7 +7,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from bee_core.hookspecs import OptionError, hookimpl
+from bee_core.hookspecs import hookimpl
+from bee_core.options import OptionError
 from bee_core.interfaces import parse
 
 from .socket_transport import closed_on_error

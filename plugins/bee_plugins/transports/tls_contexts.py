@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from bee_core.hookspecs import OptionError
+from bee_core.options import OptionError
 
 from .tls_client import TlsSocket, words
 
