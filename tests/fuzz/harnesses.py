@@ -23,7 +23,8 @@ from bee_core.control import snapshot_cache
 from bee_core.errors import ConfigError, InvalidArgument, MessageTooLarge, ProtocolError
 from bee_core.nodes import Node
 from bee_core.signatures import Signature
-from bee_plugins.registries import local_records, records
+from bee_plugins.registries.local import record_file
+from bee_plugins.registries.shared import node_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -239,15 +240,15 @@ def read_cache(data: bytes) -> None:
 def read_record(data: bytes) -> None:
     """A record of the registry ``local``, or ValueError."""
     with suppress(ValueError):
-        record, node = local_records.decode(data, "a.json")
+        record, node = record_file.decode(data, "a.json")
         assert (record.id, node.id) == ("a", "a")
 
 
 def read_shared_record(data: bytes) -> None:
     """A record of a registry that many machines share, or ValueError."""
     with suppress(ValueError):
-        node = records.decode_record(data, "a")
-        assert records.decode_record(records.encode_record(node), node.id) == node
+        node = node_record.decode_record(data, "a")
+        assert node_record.decode_record(node_record.encode_record(node), node.id) == node
 
 
 # ── which there are ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -350,7 +351,7 @@ _NODE = {
 }
 _CONTENT = {"registry": "local", "service": "calc", "written": 1.0, "nodes": [_NODE]}
 _SHARED = Node("a", "tcp://10.0.0.1:9000", "1.0", 2.0, "west", frozenset({"x"}), 4)
-_RECORD = local_records.Record(
+_RECORD = record_file.LocalRecord(
     renewed=1.0,
     ttl=30.0,
     boot="b",
@@ -404,6 +405,6 @@ def seeds(name: str) -> list[bytes]:
         ],
         "config": [_CONFIG],
         "cache": [json.dumps(_CONTENT).encode()],
-        "local-record": [local_records.encode(_RECORD)],
-        "record": [records.encode_record(_SHARED), b'{"address":"h:1","version":"1"}'],
+        "local-record": [record_file.encode(_RECORD)],
+        "record": [node_record.encode_record(_SHARED), b'{"address":"h:1","version":"1"}'],
     }[name]

@@ -1,0 +1,325 @@
+"""The registry ``consul``.
+
+A server registers a service instance with a TTL check at an agent (``agents``), usually the one of
+its own machine. Each heartbeat says ``pass`` to it. Clients wait with a blocking query until the
+service's index changes, and then read the list of instances that pass (``entries``). py-consul
+makes the requests (``agent``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+import msgspec
+from consul import Check
+
+from bee_core.errors import RegistryError
+from bee_core.hookspecs import hookimpl
+from bee_plugins.registries.consul.agent import AgentTroubleError
+from bee_plugins.registries.consul.agents import Agents
+from bee_plugins.registries.consul.entries import OWNER, EntryList, owner_of, registration
+from bee_plugins.registries.consul.options import ConsulOptions, agent_addresses
+from bee_plugins.registries.shared.safe_names import safe_name
+from bee_plugins.registries.shared.watched_registry import (
+    WatchedRegistry,
+    id_taken,
+    lease_lost,
+    refused,
+    title,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bee_core.hookspecs import Registrar
+    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
+    from bee_core.nodes import Snapshot
+    from bee_plugins.registries.consul.agent import AgentClient
+
+log = logging.getLogger("bee.registry.consul")
+
+_FORGOTTEN_AFTER = "1m"
+"""When Consul drops an instance that no longer passes. It accepts no shorter time."""
+_GONE = ("does not have associated TTL", "Unknown check", "Unknown service", "unknown service")
+"""How versions of Consul say that they do not know a check or a service."""
+
+_PATIENCE = 4.5
+"""Seconds for one answer at most. After five, the control plane gives up a watch."""
+_SHARE = 0.9
+"""Part of a heartbeat (or of a second, if that is longer) that a renewal may take.
+
+Within it all agents are asked, and the servers' list is looked at.
+"""
+_SHORTEST = 0.3
+"""Seconds that each agent gets at least: a round trip on a loaded machine."""
+_WAIT_BEATS = 2
+"""Heartbeats that a blocking query waits.
+
+So its silence shows in the third heartbeat, about when a lease would end.
+"""
+_LONGEST_WAIT = 300.0
+"""Seconds; Consul accepts twice that."""
+_JITTER = 1 / 16
+"""Part of its wait that Consul adds to a blocking query at most."""
+_REST = 4
+"""Pause between two readings of a list, as a multiple of the time that reading takes.
+
+So a long list that changes all the time takes a fifth of a core, not a whole one.
+"""
+_LONGEST_REST = 1.0
+
+
+class ConsulLease:
+    """A service instance and its check, with the agent that has them.
+
+    Each registration makes a check with a new name. So a registration that replaces another one
+    removes that one's check, and its server hears of it at the next heartbeat.
+    """
+
+    def __init__(
+        self,
+        agents: Agents,
+        agent: AgentClient,
+        times: tuple[float, float],
+        ids: tuple[str, str],
+        owner: str,
+        name: str,
+    ) -> None:
+        self.ttl, self._beat = times
+        self.replaced = False
+        self._agents = agents
+        self._agent = agent
+        self._id, self._check = ids
+        self._owner = owner
+        self._name = name
+
+    async def renew(self) -> None:
+        """See :meth:`bee_core.interfaces.Lease.renew`.
+
+        If the lease's agent is out of reach and another agent is not, the lease counts as lost:
+        Consul takes the first agent's machine for dead, too.
+        """
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        where = f"Consul at {self._agent.where}"
+        try:
+            known = await self._agents.ask_one(
+                self._agent,
+                lambda agent: agent.agent.check.ttl_pass(self._check),
+                self._agents.seconds,
+            )
+        except AgentTroubleError as error:
+            if not _says_gone(error):
+                raise
+            known = False
+        except OSError as error:
+            other = await self._agents.another_than(self._agent)
+            if other is None:
+                raise
+            raise RegistryError(
+                f"the registration of {self._name} is moved from the agent at "
+                f"{self._agent.where} to {other.where}: {error}"
+            ) from error
+        if not known:
+            raise lease_lost(
+                self._name, f"{where} does not know its check, or another server has taken its id"
+            )
+        if not await self._listed(self._beat - (clock() - since)):
+            raise lease_lost(
+                self._name,
+                "Consul's servers do not list it any more, though their agent at "
+                f"{self._agent.where} has it",
+            )
+
+    async def _listed(self, seconds: float) -> bool:
+        """Whether clients can see it.
+
+        If the servers lost their data, the agents tell them again, but only after a minute or
+        two. Clients do not wait so long.
+        """
+        if seconds <= 0:
+            return True  # the renewal took all the time; the next renewal looks
+        try:
+            return await self._agents.ask_one(
+                self._agent, lambda agent: agent.listed(self._id), seconds
+            )
+        except (RegistryError, OSError, msgspec.MsgspecError, LookupError):
+            return True  # without an answer, the agent's word counts
+
+    async def revoke(self) -> None:
+        """See :meth:`bee_core.interfaces.Lease.revoke`. A registration that replaced it stays."""
+        if not self.replaced:
+            await self._agents.ask_one(self._agent, self._deregister, self._agents.seconds)
+            self.replaced = True
+
+    async def _deregister(self, agent: AgentClient) -> None:
+        meta = await agent.owner(self._id)
+        if meta is None or meta.get(OWNER) != self._owner:
+            return
+        try:
+            await agent.agent.service.deregister(self._id)
+        except AgentTroubleError as error:
+            if not _says_gone(error):
+                raise
+
+
+class ConsulRegistry(WatchedRegistry):
+    """See :class:`bee_core.interfaces.Registry`.
+
+    Raises:
+        ValueError: An address or a file of TLS cannot be used.
+    """
+
+    def __init__(self, settings: RegistrySettings, options: ConsulOptions) -> None:
+        super().__init__(settings, log)
+        addresses = agent_addresses(settings.addresses)
+        heartbeat = settings.heartbeat_interval
+        self._beat = _SHARE * max(1.0, heartbeat)
+        seconds = _PATIENCE
+        if len(addresses) > 1:
+            seconds = max(_SHORTEST, min(_PATIENCE, self._beat) / len(addresses))
+        self._agents = Agents(addresses, options, seconds)
+        self._where = "Consul at " + ", ".join(address.url for address in addresses)
+        self._prefix = options.prefix
+        self._wait = min(_LONGEST_WAIT, _WAIT_BEATS * heartbeat)
+        longest = self._wait * (1 + _JITTER)
+        self._silence = longest + heartbeat
+        if self._wait < _LONGEST_WAIT:
+            self._silence = max(self._ttl, longest + 1.0)
+        self._owner = secrets.token_hex(8)
+        self._leases: dict[str, ConsulLease] = {}
+
+    async def register(self, instance: Instance) -> Lease:
+        """See :meth:`bee_core.interfaces.Registry.register`.
+
+        It replaces an earlier registration of the same id by this object.
+
+        Raises:
+            RegistryError: Another server that lives has the id, or Consul refuses. The message
+                says what to do.
+            OSError: No agent is in reach. TimeoutError is one.
+        """
+        name = self._name(instance.service)
+        # Unique on an agent over all services: safe names have no colon.
+        id_ = f"{name}:{safe_name(instance.node.id)}"
+        check_id = f"{id_}:{secrets.token_hex(8)}"
+        try:
+            arguments = registration(name, id_, instance.node, self._owner)
+        except ValueError as error:  # UnicodeEncodeError is one
+            raise refused(instance, f"its registration {error}") from error
+        check = {
+            **Check.ttl(f"{self._ttl * 1000:.0f}ms"),
+            "CheckID": check_id,
+            "Status": "passing",
+            "DeregisterCriticalServiceAfter": _FORGOTTEN_AFTER,
+        }
+
+        async def put(agent: AgentClient) -> None:
+            holder = await self._other_holder(agent, name, id_)
+            if holder:
+                raise id_taken(instance, holder)
+            await agent.agent.service.register(
+                **arguments, check=check, replace_existing_checks=True
+            )
+
+        agent, _ = await self._agents.ask(put)
+        if id_ in self._leases:
+            self._leases[id_].replaced = True
+        times, ids = (self._ttl, self._beat), (id_, check_id)
+        lease = ConsulLease(self._agents, agent, times, ids, self._owner, title(instance))
+        self._leases[id_] = lease
+        return lease
+
+    async def _other_holder(self, agent: AgentClient, name: str, id_: str) -> str:
+        """Who else has an id with a check that passes; empty if nobody has."""
+        here = await agent.registered_here(id_)
+        if here is not None:
+            # The catalogue may be older than the agent's own words.
+            return "" if owner_of(here) == self._owner else f"another server at {agent.where}"
+        _, entries, _ = await agent.passing(name, id_, anywhere=False)
+        others = any(owner_of(entry) != self._owner for entry in entries)
+        return f"another server of {self._where}" if others else ""
+
+    async def watch(self, service: str) -> AsyncIterator[Snapshot]:
+        """See :meth:`bee_core.interfaces.Registry.watch`.
+
+        Raises:
+            RegistryError: Consul refuses, or shows nothing for lack of rights.
+            OSError: No agent is in reach, or one is silent for longer than a blocking query lasts.
+                TimeoutError is one.
+        """
+        name = self._name(service)
+        entries = EntryList(
+            name, self._where, lambda where, parse: self._node_list(service, where, parse)
+        )
+        clock = asyncio.get_running_loop().time
+        seen_any = True  # so that an empty first list is doubted
+        while True:
+            since = clock()
+            agent, (index, found, filtered) = await self._agents.ask(
+                lambda agent: agent.passing(name)
+            )
+            if filtered and not found:
+                raise self._no_rights(agent, name)
+            if seen_any and not found:
+                await self._agents.ask_one(
+                    agent, lambda agent: self._require_rights(agent, name), self._agents.seconds
+                )
+            seen_any = bool(found)
+            entries.replace(found)
+            rest = since + min(_LONGEST_REST, _REST * (clock() - since))
+            snapshot = entries.snapshot()
+            if snapshot is not None:
+                yield snapshot
+            await self._change(agent, name, index)
+            await asyncio.sleep(max(0.0, rest - clock()))
+
+    async def _change(self, agent: AgentClient, name: str, index: int) -> None:
+        """Return when the index differs. It may also be lower: it restarts when Consul does."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            since = clock()
+            try:
+                now = await self._agents.ask_one(
+                    agent,
+                    lambda agent: agent.wait_for_change(name, index, self._wait),
+                    self._silence,
+                )
+            except OSError:
+                self._agents.leave(agent)
+                raise
+            if now != index:
+                return
+            # A query may return too soon with nothing. It must not be repeated without a pause.
+            await asyncio.sleep(max(0.0, min(1.0, self._wait / 2 - (clock() - since))))
+
+    async def _require_rights(self, agent: AgentClient, name: str) -> None:
+        if await agent.may_read("service", name) is False:
+            raise self._no_rights(agent, name)
+
+    def _no_rights(self, agent: AgentClient, name: str) -> RegistryError:
+        return RegistryError(
+            f"Consul at {agent.where} shows nothing of {name} for lack of rights; set "
+            "bee.rpc.registry.options.token to a token with service:read and node:read"
+        )
+
+    def _name(self, service: str) -> str:
+        return self._prefix + safe_name(service)
+
+    async def close(self) -> None:
+        """See :meth:`bee_core.interfaces.Registry.close`."""
+        self._leases.clear()
+        await self._agents.close()
+
+
+def _says_gone(error: AgentTroubleError) -> bool:
+    return any(words in error.said for words in _GONE)
+
+
+@hookimpl
+def bee_register_registries(registry: Registrar[Registry]) -> None:
+    """Offer ``consul``."""
+    registry.add("consul", ConsulRegistry, options=ConsulOptions)

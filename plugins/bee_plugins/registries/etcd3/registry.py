@@ -1,0 +1,219 @@
+"""The registry ``etcd3``.
+
+An instance is the key ``<prefix>/<service>/providers/<id>``, whose value is its record. Each
+registration has a lease of its own. This process draws the lease's number at random before it
+asks for the lease. So it recognises its own registration if the answer was lost, and takes no
+other server's for its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import secrets
+from typing import TYPE_CHECKING
+
+from anyio import move_on_after
+
+from bee_core.errors import RegistryError
+from bee_core.hookspecs import hookimpl
+from bee_plugins.registries.etcd3.gateway import Gateway
+from bee_plugins.registries.etcd3.options import EtcdOptions, member_addresses
+from bee_plugins.registries.etcd3.watch import EtcdWatch, View
+from bee_plugins.registries.shared.node_record import decode_record
+from bee_plugins.registries.shared.safe_names import safe_name
+from bee_plugins.registries.shared.tls import https_context
+from bee_plugins.registries.shared.watched_registry import (
+    WatchedRegistry,
+    id_taken,
+    lease_lost,
+    record_of,
+    title,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bee_core.hookspecs import Registrar
+    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
+    from bee_core.nodes import Snapshot
+    from bee_plugins.registries.etcd3.messages import KeyValue
+
+log = logging.getLogger("bee.registry.etcd3")
+
+_LEASE_BITS = 62  # etcd's numbers are positive and have 63
+_TRIES = 5
+"""How often a key is tried that changes hands meanwhile."""
+_TIDYING = 1.0
+"""Seconds for giving leases back that nothing depends on."""
+_REVOKED = "it was revoked"
+
+
+class EtcdLease:
+    """A key that lives by a lease in etcd.
+
+    Args:
+        gateway: etcd.
+        key: The key.
+        number: The lease's number.
+        ttl: Seconds.
+        name: For messages.
+
+    Attributes:
+        ttl: Seconds.
+        number: The lease's number.
+        over: Why it is over; empty while it may live.
+    """
+
+    def __init__(self, gateway: Gateway, key: bytes, number: int, ttl: float, name: str) -> None:
+        self.ttl = ttl
+        self.number = number
+        self.over = ""
+        self._gateway = gateway
+        self._key = key
+        self._name = name
+
+    async def renew(self) -> None:
+        """See :meth:`bee_core.interfaces.Lease.renew`.
+
+        It takes two requests: the lease may live although somebody has removed the key.
+        """
+        if not self.over and await self._gateway.keep_alive(self.number) <= 0:
+            self.over = "its lease has run out or was revoked, or etcd has lost its data"
+        if not self.over:
+            found = await self._gateway.get(self._key)
+            if found is None or found.lease != self.number:
+                what = "removed" if found is None else "replaced"
+                self.over = f"somebody has {what} {self._key.decode()}"
+        if self.over:
+            raise lease_lost(self._name, self.over)
+
+    async def revoke(self) -> None:
+        """See :meth:`bee_core.interfaces.Lease.revoke`. Idempotent; may be repeated on failure.
+
+        Raises:
+            OSError: etcd is out of reach; the lease runs out by itself.
+        """
+        if self.over != _REVOKED:
+            await self._gateway.revoke(self.number)
+            self.over = _REVOKED
+
+
+class EtcdRegistry(WatchedRegistry):
+    """See :class:`bee_core.interfaces.Registry`. For one event loop.
+
+    Raises:
+        ValueError: An address or a file of TLS cannot be used.
+    """
+
+    def __init__(self, settings: RegistrySettings, options: EtcdOptions) -> None:
+        super().__init__(settings, log)
+        addresses = member_addresses(settings.addresses)
+        user = None
+        if options.username is not None and options.password is not None:
+            user = options.username, options.password
+        self._gateway = Gateway(
+            [address.url for address in addresses],
+            options.request_timeout,
+            tls=https_context(options, addresses),
+            user=user,
+        )
+        self._root = options.root
+        self._heartbeat = settings.heartbeat_interval
+        self._timeout = options.request_timeout
+        # By key: numbers of leases with which this object has put it, or may have.
+        self._ours: dict[bytes, set[int]] = {}
+        self._leases: dict[bytes, EtcdLease] = {}
+
+    async def register(self, instance: Instance) -> Lease:
+        """See :meth:`bee_core.interfaces.Registry.register`.
+
+        It replaces an earlier registration of the same id by this object.
+
+        Raises:
+            RegistryError: Another server has the id, etcd refuses, or readers would not accept
+                the record.
+            OSError: etcd is out of reach; TimeoutError if it is silent.
+        """
+        key = self._prefix(instance.service) + safe_name(instance.node.id).encode()
+        record = record_of(instance)
+        number = secrets.randbits(_LEASE_BITS) | 1
+        ours = self._ours.setdefault(key, set())
+        before = set(ours)
+        ours.add(number)
+        ttl = await self._gateway.grant(number, math.ceil(self._ttl))
+        if ttl <= 0:
+            raise TimeoutError(
+                f"{title(instance)} cannot be registered: etcd answers too late, its lease of "
+                f"{self._ttl:g} s has run out already"
+            )
+        other = await self._take(key, record, number, ours)
+        if other is not None:
+            ours.discard(number)
+            await self._tidy({number})
+            by_hand = "its key has no lease, so it was written by hand: remove it"
+            raise id_taken(instance, _holder(other, key), "stop it" if other.lease else by_hand)
+        replaced = self._leases.get(key)
+        if replaced is not None:
+            replaced.over = replaced.over or "it was registered again"
+        self._ours[key] = {number}
+        await self._tidy(before)
+        lease = EtcdLease(self._gateway, key, number, float(ttl), title(instance))
+        self._leases[key] = lease
+        return lease
+
+    def watch(self, service: str) -> AsyncIterator[Snapshot]:
+        """See :meth:`bee_core.interfaces.Registry.watch`.
+
+        Raises:
+            RegistryError: etcd refuses.
+            OSError: etcd is out of reach; TimeoutError if it is silent.
+        """
+        prefix = self._prefix(service)
+        nodes = self._node_list(service, lambda name: prefix.decode() + name)
+        view = View(prefix, nodes)
+        return EtcdWatch(self._gateway, view, self._heartbeat, self._timeout).snapshots()
+
+    async def close(self) -> None:
+        """See :meth:`bee_core.interfaces.Registry.close`. Leases run out by themselves."""
+        await self._gateway.close()
+
+    def _prefix(self, service: str) -> bytes:
+        return f"{self._root}/{safe_name(service)}/providers/".encode()
+
+    async def _take(
+        self, key: bytes, record: bytes, number: int, ours: set[int]
+    ) -> KeyValue | None:
+        """Put the key if it is absent or this object's; else return it as another put it."""
+        held_by: int | None = None
+        found: KeyValue | None = None
+        for _ in range(_TRIES):
+            found = await self._gateway.put_if(key, record, number, held_by=held_by)
+            # The lease may be this one: a first request arrived, but its answer was lost.
+            if found is None or found.lease == number:
+                return None
+            if found.key and found.lease not in ours:
+                return found
+            held_by = found.lease if found.key else None
+        return found
+
+    async def _tidy(self, numbers: set[int]) -> None:
+        """Give leases back that hold nothing any more. They would run out by themselves."""
+        with move_on_after(_TIDYING):
+            for number in numbers:
+                with contextlib.suppress(RegistryError, OSError):
+                    await self._gateway.revoke(number)
+
+
+def _holder(other: KeyValue, key: bytes) -> str:
+    try:
+        return f"the server at {decode_record(other.value, 'it').url}"
+    except ValueError:
+        return f"somebody (see the key {key.decode()})"
+
+
+@hookimpl
+def bee_register_registries(registry: Registrar[Registry]) -> None:
+    """Offer ``etcd3``."""
+    registry.add("etcd3", EtcdRegistry, options=EtcdOptions)
