@@ -1,16 +1,24 @@
-"""The agents that the configuration names, asked in turn, each request with a bound."""
+"""Consul's agents on the control plane's loop: py-consul's API, with requests sent by httpx.
+
+py-consul takes the class that sends its requests as an argument. Its own two do not fit:
+``requests`` blocks a thread that nothing can wake before its timeout. The aiohttp one has no bound
+for a blocking query and decodes every list whole on the loop. The class here is a third one, which
+asyncio can cancel at any moment. See ``docs/decisions/consul-client.md``.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from functools import partialmethod
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import httpx
+import msgspec
+from consul import base
 
 from bee_core.errors import RegistryError
-from bee_plugins.registries.consul.agent import AgentClient
-from bee_plugins.registries.shared.rotation import Rotation
-from bee_plugins.registries.shared.tls import https_context
+from bee_plugins.registries.shared.node_record import UNREADABLE
+from bee_plugins.registries.shared.servers import Rotation, https_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +30,234 @@ T = TypeVar("T")
 
 _CLOSING = 1.0
 """Seconds for closing connections. Nobody waits for a peer's goodbye."""
+_NOTHING = 'Service.ID == ""'
+"""A filter that no instance passes: the answer is the index alone."""
+_FILTERED = "X-Consul-Results-Filtered-By-ACLs"
+
+_GONE = ("does not have associated TTL", "Unknown check", "Unknown service", "unknown service")
+"""How versions of Consul say that they do not know a check or a service."""
+
+_entries = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class AgentTroubleError(ConnectionError):
+    """An agent cannot answer (5xx). It has no leader, say, or does not know a check.
+
+    Attributes:
+        said: Its own words.
+        gone: Whether it does not know the check or service that it is asked about.
+    """
+
+    def __init__(self, where: str, code: int, said: str) -> None:
+        super().__init__(f"Consul at {where} answers {code}: {said}")
+        self.said = said
+        self.gone = any(words in said for words in _GONE)
+
+
+class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no types
+    """Sends py-consul's requests. The caller must bound each of them."""
+
+    def __init__(
+        self, host: str, port: int, scheme: str, transport: httpx.AsyncBaseTransport
+    ) -> None:
+        super().__init__(host, port, scheme)
+        self._transport = transport
+
+    async def _send(
+        self,
+        method: str,
+        callback: Callable[[base.Response], Any],
+        path: str,
+        params: Sequence[tuple[str, Any]] | None = None,
+        *,
+        data: str | bytes = "",
+        headers: dict[str, str] | None = None,
+        raw: bool = False,
+    ) -> Any:
+        request = httpx.Request(method, self.uri(path, params), headers=headers, content=data)
+        try:
+            # The transport, not a client: that would log each heartbeat and follow redirects.
+            response = await self._transport.handle_async_request(request)
+            try:
+                body = await response.aread()
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, OSError) as error:  # OSError: a TLS alert after the handshake
+            raise ConnectionError(
+                f"Consul at {self.base_uri} is out of reach: {str(error) or type(error).__name__}"
+            ) from error
+        code = response.status_code
+        text = body.decode(errors="replace")
+        if code != 404 and not 200 <= code < 300:
+            raise self._refusal(code, text)
+        return callback(base.Response(code, response.headers, body if raw else text))
+
+    def _refusal(self, code: int, body: str) -> Exception:
+        said = " ".join(body.split())[:300] or "nothing more"
+        if code in {401, 403}:
+            return RegistryError(
+                f"Consul at {self.base_uri} refuses the credentials: {said}; set "
+                "bee.rpc.registry.options.token to a token that may register (service:write) "
+                "or watch (service:read, node:read)"
+            )
+        if code == 429 or code >= 500:
+            return AgentTroubleError(self.base_uri, code, said)
+        return RegistryError(f"Consul at {self.base_uri} refuses the request ({code}): {said}")
+
+    get = partialmethod(_send, "GET")
+    put = partialmethod(_send, "PUT")
+    post = partialmethod(_send, "POST")
+    delete = partialmethod(_send, "DELETE")
+
+    def close(self) -> None:
+        """Does nothing. The transport belongs to all agents and closes with them."""
+
+
+class AgentClient(base.Consul):  # type: ignore[misc]
+    """py-consul's client of one agent, with some more questions. Its methods are coroutines.
+
+    Attributes:
+        where: Its url, for messages.
+
+    Raises:
+        RegistryError: From every request: the agent refuses it. The message says what to do.
+        ConnectionError: From every request: the agent is out of reach, or cannot answer
+            (:class:`AgentTroubleError`).
+    """
+
+    def __init__(
+        self, address: Address, options: ConsulOptions, transport: httpx.AsyncBaseTransport
+    ) -> None:
+        self._transport = transport
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        super().__init__(
+            host, address.port, scheme=address.scheme, dc=options.datacenter, verify=True
+        )
+        if options.token is not None:
+            # As an argument, the environment's token would win.
+            self.token = options.token
+        self.where = address.url
+        self._sees_machine = False
+        self._machine: str | None = None
+
+    def http_connect(
+        self, host: str, port: int, scheme: str, verify: bool | str = True, cert: Any = None
+    ) -> HttpxClient:
+        """See ``consul.base.Consul``."""
+        return HttpxClient(host, port, scheme, self._transport)
+
+    async def passing(
+        self, name: str, id_: str | None = None, *, anywhere: bool = True
+    ) -> tuple[int, list[bytes], bool]:
+        """The instances of a service whose checks pass.
+
+        Args:
+            name: The service's name in Consul.
+            id_: Only the instance with this id.
+            anywhere: Look in the datacenter of the options, not in the agent's own.
+
+        Returns:
+            The index to wait for changes from; the instances as Consul wrote them; whether Consul
+            says that it left some out for lack of rights.
+        """
+        params = [("passing", "1")]
+        if anywhere and self.dc:
+            params.append(("dc", self.dc))
+        if id_ is not None:
+            params.append(("filter", f'Service.ID == "{id_}"'))
+        response = await self._ask(f"/v1/health/service/{name}", params)
+        try:
+            entries = [bytes(entry) for entry in _entries.decode(response.body)]
+        except UNREADABLE as error:
+            raise ConnectionError(f"{self.where} does not answer as Consul does: {error}") from None
+        return self._index(response), entries, response.headers.get(_FILTERED) == "true"
+
+    async def wait_for_change(self, name: str, index: int, seconds: float) -> int:
+        """A blocking query. Its answer is the index without the list.
+
+        With the list, each answer would bring all of it, also if nothing has changed.
+
+        Returns:
+            The index now. It differs from ``index`` after a change. It is the same after
+            ``seconds``, to which Consul adds up to a sixteenth.
+        """
+        params = [
+            ("passing", "1"),
+            ("index", str(index)),
+            ("wait", f"{seconds * 1000:.0f}ms"),
+            ("filter", _NOTHING),
+        ]
+        if self.dc:
+            params.append(("dc", self.dc))
+        return self._index(await self._ask(f"/v1/health/service/{name}", params))
+
+    async def registered_here(self, id_: str) -> bytes | None:
+        """An instance of this very agent that passes its checks, as Consul wrote it; or None."""
+        try:
+            response = await self._ask(f"/v1/agent/health/service/id/{id_}", [("format", "json")])
+        except AgentTroubleError as error:
+            if "AggregatedStatus" in error.said:  # 429 and 503 mean warning and critical
+                return None
+            raise
+        return response.body if response.code == 200 else None
+
+    async def owner(self, id_: str) -> dict[str, Any] | None:
+        """The Meta of an instance of this very agent, whatever its checks say; or None."""
+        response = await self._ask(f"/v1/agent/service/{id_}")
+        return None if response.code == 404 else _object(_decoded(response).get("Meta"))
+
+    async def listed(self, id_: str) -> bool:
+        """Whether Consul's servers list an instance that passes its check at this agent.
+
+        Also True if the token may not see the agent's machine.
+        """
+        if self._machine is None:
+            here = await self.registered_here(id_)
+            if here is None:
+                return True  # it does not pass now, or it has gone: the servers are not to blame
+            self._machine = str(msgspec.json.decode(here)["Checks"][0]["Node"])
+        response = await self._ask(
+            f"/v1/catalog/node/{self._machine}", [("filter", f'ID == "{id_}"')]
+        )
+        listed = id_ in _object(_decoded(response).get("Services"))
+        self._sees_machine = (
+            self._sees_machine or listed or await self.may_read("node", self._machine) is True
+        )
+        return listed or not self._sees_machine
+
+    async def may_read(self, resource: str, name: str) -> bool | None:
+        """Whether the token may see a service or a node; None if the agent does not say.
+
+        Consul silently leaves out what a token may not see.
+        """
+        question = msgspec.json.encode([{"Resource": resource, "Access": "read", "Segment": name}])
+        try:
+            response = await self.http.post(
+                _as_it_is,
+                "/v1/internal/acl/authorize",
+                data=question,
+                headers=self.prepare_headers(),
+            )
+            if response.code == 404:
+                return None
+            return all(answer["Allow"] for answer in msgspec.json.decode(response.body))
+        except RegistryError as error:
+            return True if "ACL support disabled" in str(error) else None
+        except (OSError, msgspec.MsgspecError, LookupError, TypeError):
+            return None
+
+    async def _ask(self, path: str, params: list[tuple[str, str]] | None = None) -> base.Response:
+        headers = self.prepare_headers()
+        return await self.http.get(_as_it_is, path, params, headers=headers, raw=True)
+
+    def _index(self, response: base.Response) -> int:
+        try:
+            # A query with index 0 would not wait. Consul's advice is to use 1 instead.
+            return max(1, int(response.headers["X-Consul-Index"]))
+        except (KeyError, ValueError):
+            raise ConnectionError(
+                f"{self.where} does not answer as Consul does: it states no index"
+            ) from None
 
 
 class Agents(Rotation[AgentClient]):
@@ -105,3 +341,15 @@ class Agents(Rotation[AgentClient]):
         self._closed = True
         with anyio.move_on_after(_CLOSING):
             await self._transport.aclose()
+
+
+def _decoded(response: base.Response) -> dict[str, Any]:
+    return _object(msgspec.json.decode(response.body))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _as_it_is(response: base.Response) -> base.Response:
+    return response

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_plugins.registries.shared.addresses import read_addresses
+from bee_plugins.registries.shared.servers import read_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ class ConsulOptions:
 
 
 def agent_addresses(written: Iterable[str]) -> tuple[Address, ...]:
-    """The agents, as :func:`~bee_plugins.registries.shared.addresses.read_addresses` has them.
+    """The agents, as :func:`~bee_plugins.registries.shared.servers.read_addresses` has them.
 
     Every machine of a Consul cluster has an agent, so the default is this machine's.
     """

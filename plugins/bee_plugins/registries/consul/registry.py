@@ -3,7 +3,7 @@
 A server registers a service instance with a TTL check at an agent (``agents``), usually the one of
 its own machine. Each heartbeat says ``pass`` to it. Clients wait with a blocking query until the
 service's index changes, and then read the list of instances that pass (``entries``). py-consul
-makes the requests (``agent``).
+makes the requests.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from consul import Check
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
-from bee_plugins.registries.consul.agent import AgentTroubleError
-from bee_plugins.registries.consul.agents import Agents
+from bee_plugins.registries.consul.agents import Agents, AgentTroubleError
 from bee_plugins.registries.consul.entries import OWNER, EntryList, owner_of, registration
 from bee_plugins.registries.consul.options import ConsulOptions, agent_addresses
 from bee_plugins.registries.shared.safe_names import safe_name
 from bee_plugins.registries.shared.watched_registry import (
+    REPLACED,
+    REVOKED,
+    WatchedLease,
     WatchedRegistry,
     id_taken,
-    lease_lost,
     refused,
     title,
 )
@@ -37,15 +38,12 @@ if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
     from bee_core.nodes import Snapshot
-    from bee_plugins.registries.consul.agent import AgentClient
+    from bee_plugins.registries.consul.agents import AgentClient
 
 log = logging.getLogger("bee.registry.consul")
 
 _FORGOTTEN_AFTER = "1m"
 """When Consul drops an instance that no longer passes. It accepts no shorter time."""
-_GONE = ("does not have associated TTL", "Unknown check", "Unknown service", "unknown service")
-"""How versions of Consul say that they do not know a check or a service."""
-
 _PATIENCE = 4.5
 """Seconds for one answer at most. After five, the control plane gives up a watch."""
 _SHARE = 0.9
@@ -72,7 +70,7 @@ So a long list that changes all the time takes a fifth of a core, not a whole on
 _LONGEST_REST = 1.0
 
 
-class ConsulLease:
+class ConsulLease(WatchedLease):
     """A service instance and its check, with the agent that has them.
 
     Each registration makes a check with a new name. So a registration that replaces another one
@@ -88,23 +86,17 @@ class ConsulLease:
         owner: str,
         name: str,
     ) -> None:
-        self.ttl, self._beat = times
-        self.replaced = False
+        super().__init__(times[0], name)
+        self._beat = times[1]
         self._agents = agents
         self._agent = agent
         self._id, self._check = ids
         self._owner = owner
-        self._name = name
 
-    async def renew(self) -> None:
-        """See :meth:`bee_core.interfaces.Lease.renew`.
-
-        If the lease's agent is out of reach and another agent is not, the lease counts as lost:
-        Consul takes the first agent's machine for dead, too.
-        """
+    async def _renew(self) -> str:
         clock = asyncio.get_running_loop().time
         since = clock()
-        where = f"Consul at {self._agent.where}"
+        where = self._agent.where
         try:
             known = await self._agents.ask_one(
                 self._agent,
@@ -112,27 +104,20 @@ class ConsulLease:
                 self._agents.seconds,
             )
         except AgentTroubleError as error:
-            if not _says_gone(error):
+            if not error.gone:
                 raise
             known = False
         except OSError as error:
+            # Consul, too, takes the machine of an agent that is out of reach for dead.
             other = await self._agents.another_than(self._agent)
             if other is None:
                 raise
-            raise RegistryError(
-                f"the registration of {self._name} is moved from the agent at "
-                f"{self._agent.where} to {other.where}: {error}"
-            ) from error
+            return f"it is moved from the agent at {where} to {other.where}: {error}"
         if not known:
-            raise lease_lost(
-                self._name, f"{where} does not know its check, or another server has taken its id"
-            )
+            return f"Consul at {where} does not know its check, or another server has taken its id"
         if not await self._listed(self._beat - (clock() - since)):
-            raise lease_lost(
-                self._name,
-                "Consul's servers do not list it any more, though their agent at "
-                f"{self._agent.where} has it",
-            )
+            return f"Consul's servers do not list it any more, though their agent at {where} has it"
+        return ""
 
     async def _listed(self, seconds: float) -> bool:
         """Whether clients can see it.
@@ -151,9 +136,9 @@ class ConsulLease:
 
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`. A registration that replaced it stays."""
-        if not self.replaced:
+        if self.over not in {REPLACED, REVOKED}:
             await self._agents.ask_one(self._agent, self._deregister, self._agents.seconds)
-            self.replaced = True
+            self.over = REVOKED
 
     async def _deregister(self, agent: AgentClient) -> None:
         meta = await agent.owner(self._id)
@@ -162,7 +147,7 @@ class ConsulLease:
         try:
             await agent.agent.service.deregister(self._id)
         except AgentTroubleError as error:
-            if not _says_gone(error):
+            if not error.gone:
                 raise
 
 
@@ -227,11 +212,12 @@ class ConsulRegistry(WatchedRegistry):
 
         agent, _ = await self._agents.ask(put)
         if id_ in self._leases:
-            self._leases[id_].replaced = True
+            self._leases[id_].over = REPLACED
         times, ids = (self._ttl, self._beat), (id_, check_id)
-        lease = ConsulLease(self._agents, agent, times, ids, self._owner, title(instance))
-        self._leases[id_] = lease
-        return lease
+        self._leases[id_] = ConsulLease(
+            self._agents, agent, times, ids, self._owner, title(instance)
+        )
+        return self._leases[id_]
 
     async def _other_holder(self, agent: AgentClient, name: str, id_: str) -> str:
         """Who else has an id with a check that passes; empty if nobody has."""
@@ -262,11 +248,10 @@ class ConsulRegistry(WatchedRegistry):
             agent, (index, found, filtered) = await self._agents.ask(
                 lambda agent: agent.passing(name)
             )
-            if filtered and not found:
-                raise self._no_rights(agent, name)
-            if seen_any and not found:
-                await self._agents.ask_one(
-                    agent, lambda agent: self._require_rights(agent, name), self._agents.seconds
+            if not found and (filtered or (seen_any and not await self._may_read(agent, name))):
+                raise RegistryError(
+                    f"Consul at {agent.where} shows nothing of {name} for lack of rights; set "
+                    "bee.rpc.registry.options.token to a token with service:read and node:read"
                 )
             seen_any = bool(found)
             entries.replace(found)
@@ -296,15 +281,12 @@ class ConsulRegistry(WatchedRegistry):
             # A query may return too soon with nothing. It must not be repeated without a pause.
             await asyncio.sleep(max(0.0, min(1.0, self._wait / 2 - (clock() - since))))
 
-    async def _require_rights(self, agent: AgentClient, name: str) -> None:
-        if await agent.may_read("service", name) is False:
-            raise self._no_rights(agent, name)
-
-    def _no_rights(self, agent: AgentClient, name: str) -> RegistryError:
-        return RegistryError(
-            f"Consul at {agent.where} shows nothing of {name} for lack of rights; set "
-            "bee.rpc.registry.options.token to a token with service:read and node:read"
+    async def _may_read(self, agent: AgentClient, name: str) -> bool:
+        """Whether the token may see a service; True if the agent does not say."""
+        answer = await self._agents.ask_one(
+            agent, lambda agent: agent.may_read("service", name), self._agents.seconds
         )
+        return answer is not False
 
     def _name(self, service: str) -> str:
         return self._prefix + safe_name(service)
@@ -313,10 +295,6 @@ class ConsulRegistry(WatchedRegistry):
         """See :meth:`bee_core.interfaces.Registry.close`."""
         self._leases.clear()
         await self._agents.close()
-
-
-def _says_gone(error: AgentTroubleError) -> bool:
-    return any(words in error.said for words in _GONE)
 
 
 @hookimpl

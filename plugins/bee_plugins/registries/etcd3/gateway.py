@@ -30,7 +30,7 @@ from bee_plugins.registries.etcd3.messages import (
 )
 from bee_plugins.registries.etcd3.watch_stream import WatchStream
 from bee_plugins.registries.shared.node_record import UNREADABLE
-from bee_plugins.registries.shared.rotation import Rotation
+from bee_plugins.registries.shared.servers import Rotation
 
 if TYPE_CHECKING:
     import ssl

@@ -8,7 +8,7 @@ import attrs
 
 from bee_core.config.field_rules import positive
 from bee_core.config.scalars import Seconds  # noqa: TC001  read when the options are structured
-from bee_plugins.registries.shared.addresses import read_addresses
+from bee_plugins.registries.shared.servers import read_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,6 +64,6 @@ class EtcdOptions:
 
 
 def member_addresses(written: Iterable[str]) -> tuple[Address, ...]:
-    """The members of etcd, as :func:`~bee_plugins.registries.shared.addresses.read_addresses`."""
+    """The members of etcd, as :func:`~bee_plugins.registries.shared.servers.read_addresses`."""
     forms = "host:port, http://host:port or https://host:port, several separated by commas"
     return read_addresses(written, {"http": PORT, "https": PORT}, "etcd", forms)

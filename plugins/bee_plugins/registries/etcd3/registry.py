@@ -23,11 +23,13 @@ from bee_plugins.registries.etcd3.options import EtcdOptions, member_addresses
 from bee_plugins.registries.etcd3.watch import EtcdWatch, View
 from bee_plugins.registries.shared.node_record import decode_record
 from bee_plugins.registries.shared.safe_names import safe_name
-from bee_plugins.registries.shared.tls import https_context
+from bee_plugins.registries.shared.servers import https_context
 from bee_plugins.registries.shared.watched_registry import (
+    REPLACED,
+    REVOKED,
+    WatchedLease,
     WatchedRegistry,
     id_taken,
-    lease_lost,
     record_of,
     title,
 )
@@ -47,10 +49,9 @@ _TRIES = 5
 """How often a key is tried that changes hands meanwhile."""
 _TIDYING = 1.0
 """Seconds for giving leases back that nothing depends on."""
-_REVOKED = "it was revoked"
 
 
-class EtcdLease:
+class EtcdLease(WatchedLease):
     """A key that lives by a lease in etcd.
 
     Args:
@@ -61,33 +62,23 @@ class EtcdLease:
         name: For messages.
 
     Attributes:
-        ttl: Seconds.
         number: The lease's number.
-        over: Why it is over; empty while it may live.
     """
 
     def __init__(self, gateway: Gateway, key: bytes, number: int, ttl: float, name: str) -> None:
-        self.ttl = ttl
+        super().__init__(ttl, name)
         self.number = number
-        self.over = ""
         self._gateway = gateway
         self._key = key
-        self._name = name
 
-    async def renew(self) -> None:
-        """See :meth:`bee_core.interfaces.Lease.renew`.
-
-        It takes two requests: the lease may live although somebody has removed the key.
-        """
-        if not self.over and await self._gateway.keep_alive(self.number) <= 0:
-            self.over = "its lease has run out or was revoked, or etcd has lost its data"
-        if not self.over:
-            found = await self._gateway.get(self._key)
-            if found is None or found.lease != self.number:
-                what = "removed" if found is None else "replaced"
-                self.over = f"somebody has {what} {self._key.decode()}"
-        if self.over:
-            raise lease_lost(self._name, self.over)
+    async def _renew(self) -> str:
+        # Two requests: the lease may live although somebody has removed the key.
+        if await self._gateway.keep_alive(self.number) <= 0:
+            return "its lease has run out or was revoked, or etcd has lost its data"
+        found = await self._gateway.get(self._key)
+        if found is not None and found.lease == self.number:
+            return ""
+        return f"somebody has {'replaced' if found else 'removed'} {self._key.decode()}"
 
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`. Idempotent; may be repeated on failure.
@@ -95,9 +86,9 @@ class EtcdLease:
         Raises:
             OSError: etcd is out of reach; the lease runs out by itself.
         """
-        if self.over != _REVOKED:
+        if self.over != REVOKED:
             await self._gateway.revoke(self.number)
-            self.over = _REVOKED
+            self.over = REVOKED
 
 
 class EtcdRegistry(WatchedRegistry):
@@ -154,14 +145,12 @@ class EtcdRegistry(WatchedRegistry):
             await self._tidy({number})
             by_hand = "its key has no lease, so it was written by hand: remove it"
             raise id_taken(instance, _holder(other, key), "stop it" if other.lease else by_hand)
-        replaced = self._leases.get(key)
-        if replaced is not None:
-            replaced.over = replaced.over or "it was registered again"
+        if key in self._leases:
+            self._leases[key].over = self._leases[key].over or REPLACED
         self._ours[key] = {number}
         await self._tidy(before)
-        lease = EtcdLease(self._gateway, key, number, float(ttl), title(instance))
-        self._leases[key] = lease
-        return lease
+        self._leases[key] = EtcdLease(self._gateway, key, number, float(ttl), title(instance))
+        return self._leases[key]
 
     def watch(self, service: str) -> AsyncIterator[Snapshot]:
         """See :meth:`bee_core.interfaces.Registry.watch`.

@@ -53,8 +53,7 @@ class Lines:
 
     def __init__(self, largest: int = LARGEST_LINE) -> None:
         self._largest = largest
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._open = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The lines that end in a chunk.
@@ -62,21 +61,14 @@ class Lines:
         Raises:
             ValueError: A line is too long.
         """
-        first, *rest = chunk.split(b"\n")
-        self._keep(first)
-        for piece in rest:
-            line = b"".join(self._parts)
-            self._parts, self._size = [], 0
-            if line.strip():
-                yield line
-            self._keep(piece)
-
-    def _keep(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._largest:
-            raise ValueError(f"a message is larger than {self._largest} bytes")
-        if piece:
-            self._parts.append(piece)
+        for piece in chunk.splitlines(keepends=True):
+            self._open += piece
+            if len(self._open) > self._largest:
+                raise ValueError(f"a message is larger than {self._largest} bytes")
+            if piece.endswith(b"\n"):
+                line, self._open = self._open, bytearray()
+                if line.strip():
+                    yield bytes(line[:-1])
 
 
 _decoder = msgspec.json.Decoder(WatchLine, strict=False)

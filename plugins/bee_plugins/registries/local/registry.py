@@ -32,9 +32,9 @@ from bee_plugins.registries.local.record_file import (
 from bee_plugins.registries.shared.node_record import LARGEST, fields_of
 from bee_plugins.registries.shared.safe_names import safe_name
 from bee_plugins.registries.shared.watched_registry import (
+    WatchedLease,
     WatchedRegistry,
     id_taken,
-    lease_lost,
     refused,
     title,
 )
@@ -55,27 +55,22 @@ _TRIES = 10
 _BETWEEN_TRIES = 0.01
 
 
-class LocalLease:
+class LocalLease(WatchedLease):
     """A file with a lock.
 
     Attributes:
-        ttl: Seconds.
         file: The file.
     """
 
     def __init__(self, file: HeldFile, ttl: float, name: str) -> None:
-        self.ttl = ttl
+        super().__init__(ttl, name)
         self.file = file
-        self._name = name
 
-    async def renew(self) -> None:
-        """See :meth:`bee_core.interfaces.Lease.renew`. Writes a few bytes in place."""
+    async def _renew(self) -> str:
         path = self.file.path
         if not self.file.in_place:
             self.file.let_go()
-            raise lease_lost(
-                self._name, f"{path} was removed or replaced, or belongs to the parent process"
-            )
+            return f"{path} was removed or replaced, or belongs to the parent process"
         try:
             self.file.write(RENEWED_AT, encode_renewed(time.monotonic()))
         except OSError as error:
@@ -83,6 +78,7 @@ class LocalLease:
                 f"the registration of {self._name} cannot be renewed in {path}: "
                 f"{error.strerror or error}"
             ) from error
+        return ""
 
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`."""

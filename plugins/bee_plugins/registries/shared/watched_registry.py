@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 BEATS = 3
 """Heartbeats that a lease lasts: two may be lost."""
 
+REPLACED = "it was registered again"
+"""Why a lease is over if the same object has registered the same id again."""
+REVOKED = "it was revoked"
+"""Why a lease is over if the server has left."""
+
 
 class WatchedRegistry:
     """The base of such a registry.
@@ -46,6 +51,40 @@ class WatchedRegistry:
     ) -> NodeList:
         """An empty list of a service's nodes; for the arguments see :class:`NodeList`."""
         return NodeList(where, self._revisions, self._warnings[service], parse)
+
+
+class WatchedLease:
+    """The base of a lease that counts as lost for good once it is found lost.
+
+    Args:
+        ttl: Seconds that it outlives its last renewal.
+        name: For messages.
+
+    Attributes:
+        ttl: The same.
+        over: Why it is over; empty while it may live.
+    """
+
+    def __init__(self, ttl: float, name: str) -> None:
+        self.ttl = ttl
+        self.over = ""
+        self._name = name
+
+    async def renew(self) -> None:
+        """See :meth:`bee_core.interfaces.Lease.renew`.
+
+        Raises:
+            RegistryError: It is over; register again.
+            OSError: The registry is out of reach; TimeoutError if it is silent.
+        """
+        if not self.over:
+            self.over = await self._renew()
+        if self.over:
+            raise RegistryError(f"the registration of {self._name} has gone: {self.over}")
+
+    async def _renew(self) -> str:
+        """Renew it, or say why it is over."""
+        raise NotImplementedError
 
 
 def title(instance: Instance) -> str:
@@ -77,8 +116,3 @@ def id_taken(instance: Instance, holder: str, advice: str = "stop it") -> Regist
         f"{holder} has registered the id {instance.node.id!r} and lives; "
         f"{advice}, or give each server an id of its own",
     )
-
-
-def lease_lost(name: str, reason: str) -> RegistryError:
-    """The error for a lease that cannot be renewed; the server must register again."""
-    return RegistryError(f"the registration of {name} has gone: {reason}")

@@ -29,7 +29,7 @@ from kazoo.retry import ForceRetryError, KazooRetry  # type: ignore[import-untyp
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, MutableMapping, Sequence
+    from collections.abc import Callable, Sequence
 
 log = logging.getLogger("bee.registry.zookeeper")
 
@@ -257,11 +257,6 @@ class _Log(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic since Py
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         if level >= logging.INFO:
             super().log(logging.DEBUG, msg, *args, **kwargs)
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        return msg, kwargs
 
 
 def make_client(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from bee_plugins.registries.shared.addresses import read_addresses
-from bee_plugins.registries.shared.tls import tls_context
+from bee_plugins.registries.shared.servers import read_addresses, tls_context
 
 if TYPE_CHECKING:
     import ssl
@@ -83,13 +82,13 @@ class ZooKeeperOptions:
 
 
 def server_tls(options: ZooKeeperOptions) -> ssl.SSLContext | None:
-    """As :func:`bee_plugins.registries.shared.tls.tls_context`."""
+    """As :func:`bee_plugins.registries.shared.servers.tls_context`."""
     how = "is for TLS; set tls: true, with the address of the server's secureClientPort"
     return tls_context(options, wanted=options.tls, how=how)
 
 
 def server_addresses(written: Sequence[str], *, tls: bool) -> tuple[Address, ...]:
-    """The servers, as :func:`bee_plugins.registries.shared.addresses.read_addresses` has them."""
+    """The servers, as :func:`bee_plugins.registries.shared.servers.read_addresses` has them."""
     for text in written:
         path = text.rpartition("://")[2].partition("/")[2]
         if path and "@" not in text:  # what stands before an @ is a secret

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from kazoo.exceptions import (  # type: ignore[import-untyped]
@@ -34,7 +33,7 @@ from bee_plugins.registries.shared.watched_registry import (
     refused,
     title,
 )
-from bee_plugins.registries.zookeeper.leases import Keeper, Kept, ZooKeeperLease
+from bee_plugins.registries.zookeeper.leases import Keeper, ZooKeeperLease
 from bee_plugins.registries.zookeeper.options import ZooKeeperOptions, server_addresses, server_tls
 from bee_plugins.registries.zookeeper.session import GONE, Session
 from bee_plugins.registries.zookeeper.watch import ServiceView
@@ -99,18 +98,17 @@ class ZooKeeperRegistry(WatchedRegistry):
         session = await self._connected()
         path = f"{self._folder(instance.service)}/{safe_name(instance.node.id)}"
         # The keeper has it before it exists: if the answer is lost, nobody renews what may stand.
-        kept = Kept(session, session.id, path, time.monotonic() + session.timeout)
-        self._keeper.keep(kept)
+        lease = ZooKeeperLease(session, path, self._keeper, title(instance))
         try:
             for _ in range(_TRIES):
                 if await self._try(session, path, data, instance):
-                    return ZooKeeperLease(kept, self._keeper, session.timeout, title(instance))
+                    return lease
         except GONE as error:
             raise ConnectionError(
                 f"{title(instance)} was not registered: the session has expired meanwhile"
             ) from error
         except RegistryError:
-            self._keeper.forget(kept)
+            lease.forget()
             raise
         raise refused(instance, f"{path} comes and goes all the time; somebody else writes there")
 

@@ -90,6 +90,7 @@ class Session:
         connects: How many connections there were. Watches of earlier connections are gone.
         connected: Whether requests go out.
         ended: Whether it cannot go on; make another one.
+        subscribers: Whom it calls.
         lost_at: The loop's time of the last loss of the connection; at first, of construction.
     """
 
@@ -115,8 +116,8 @@ class Session:
         self._rounds = 0
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._woken = False
-        self._waiters: list[asyncio.Future[None]] = []
-        self._subscribers: set[Subscriber] = set()
+        self._changed: asyncio.Future[None] = self._loop.create_future()
+        self.subscribers: set[Subscriber] = set()
         self._window = asyncio.Semaphore(WINDOW)
         self._farewell: asyncio.Future[None] = self._loop.create_future()
         self._closing: Thread | None = None
@@ -169,13 +170,7 @@ class Session:
 
     async def change(self, seconds: float) -> bool:
         """Wait until the connection comes or goes, or a round fails; False if nothing happens."""
-        if seconds <= 0:
-            return False
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
-        done, _ = await asyncio.wait((waiter,), timeout=seconds)
-        if not done and waiter in self._waiters:
-            self._waiters.remove(waiter)
+        done, _ = await asyncio.wait((self._changed,), timeout=max(0.0, seconds))
         return bool(done)
 
     async def request(self, start: Callable[[KazooClient], Any]) -> Any:
@@ -231,14 +226,6 @@ class Session:
                 f"ZooKeeper at {self._names} does not permit it ({name}); see {_ADVICE}"
             )
         return RegistryError(f"ZooKeeper at {self._names} refuses: {name} {error}".rstrip())
-
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Call it from now on."""
-        self._subscribers.add(subscriber)
-
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Do not call it any more."""
-        self._subscribers.discard(subscriber)
 
     def end(self) -> None:
         """Begin to end the session and kazoo's threads. Does not wait. Idempotent."""
@@ -327,14 +314,13 @@ class Session:
         self._tell()
 
     def _fired(self, path: str) -> None:
-        for subscriber in tuple(self._subscribers):
+        for subscriber in tuple(self.subscribers):
             subscriber.znode_changed(path)
 
     def _tell(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            _settle(waiter, None)
-        for subscriber in tuple(self._subscribers):
+        self._changed.set_result(None)
+        self._changed = self._loop.create_future()
+        for subscriber in tuple(self.subscribers):
             subscriber.session_changed()
 
 

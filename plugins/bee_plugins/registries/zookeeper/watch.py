@@ -52,11 +52,11 @@ class ServiceView:
         self._to_list = True
         self._connects = 0
         self._news = asyncio.Event()
-        session.subscribe(self)
+        session.subscribers.add(self)
 
     def close(self) -> None:
         """Hear of nothing any more."""
-        self.session.unsubscribe(self)
+        self.session.subscribers.discard(self)
 
     def session_changed(self) -> None:
         """See :class:`bee_plugins.registries.zookeeper.session.Subscriber`."""
