@@ -9,7 +9,7 @@ from bee_core.addresses import Address
 from bee_core.errors import ConfigError
 from bee_core.plugin_hub import PluginHub
 from bee_plugins.registries.consul.options import ConsulOptions, agent_addresses
-from bee_plugins.registries.shared.tls import https_context
+from bee_plugins.registries.shared.servers import https_context
 from consul_parts import registry_at
 
 

@@ -23,10 +23,9 @@ def read(*kvs, revision, cluster=1):
 
 
 def again(view, *kvs, revision, cluster=1):
-    view.begin()
     for each in kvs:
-        view.add([each])
-    view.finish(Header(revision=revision, cluster_id=cluster))
+        view.put([each])
+    view.keep({each.key for each in kvs}, Header(revision=revision, cluster_id=cluster))
 
 
 def now(newest, count, revision, cluster=1):
@@ -48,7 +47,7 @@ def events(*kvs, gone=(), fragment=False):
 
 
 def ids(view):
-    snapshot = view.snapshot()
+    snapshot = view.nodes.snapshot()
     return None if snapshot is None else sorted(node.id for node in snapshot.nodes)
 
 
@@ -106,7 +105,7 @@ def test_reading_anew_takes_out_what_has_gone():
     view = read(kv("a", 3), kv("b", 3), revision=3)
     ids(view)
     again(view, kv("b", 3), kv("c", 9), revision=9)
-    snapshot = view.snapshot()
+    snapshot = view.nodes.snapshot()
     assert {node.id for node in snapshot.nodes} == {"b", "c"}
     assert snapshot.changes.gone == {"a"}
     assert [node.id for node in snapshot.changes.put] == ["c"]

@@ -123,7 +123,7 @@ def test_a_first_list_that_was_given_up_goes_on_with_the_next_watch(start_regist
         watch = client.watch(rig.service)
         first = asyncio.ensure_future(watch.__anext__())
         while not (
-            client._session and any(len(view.nodes) >= 128 for view in client._session._subscribers)
+            client._session and any(len(view.nodes) >= 128 for view in client._session.subscribers)
         ):
             await asyncio.sleep(0)
             assert not first.done()

@@ -21,8 +21,8 @@ from bee_plugins.registries.etcd3.messages import (
     KeptAlive,
     KeyValue,
     LeaseReply,
-    Nothing,
     RangeReply,
+    Reply,
     Token,
     TransactionReply,
     end_of,
@@ -185,7 +185,7 @@ class Gateway:
     async def revoke(self, lease: int) -> None:
         """End a lease and delete its keys. It is no error if the lease has gone."""
         try:
-            await self._call("/v3/lease/revoke", {"ID": str(lease)}, Nothing)
+            await self._call("/v3/lease/revoke", {"ID": str(lease)}, Reply)
         except EtcdError as error:
             if error.code != NOT_FOUND:
                 raise

@@ -63,8 +63,13 @@ class EtcdHttp:
     """
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
-        self._tls = tls
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_IDLE
+        )
+        # Without TLS, True would read the system's certificates, which are not needed.
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=tls or False, limits=limits, trust_env=False
+        )
         self._closed = False
 
     async def post(
@@ -116,22 +121,12 @@ class EtcdHttp:
     async def close(self) -> None:
         """Close all connections, within a bound. Idempotent."""
         self._closed = True
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            with move_on_after(_CLOSING):
-                await transport.aclose()
+        with move_on_after(_CLOSING):
+            await self._transport.aclose()
 
     async def _send(self, address: str, path: str, content: bytes, token: str) -> httpx.Response:
         if self._closed:
             raise RegistryError("the registry object is closed")
-        if self._transport is None:
-            limits = httpx.Limits(
-                max_connections=None, max_keepalive_connections=_KEPT, keepalive_expiry=_IDLE
-            )
-            # True instead of False would read the system's certificates, which are not needed.
-            self._transport = httpx.AsyncHTTPTransport(
-                verify=self._tls or False, limits=limits, trust_env=False
-            )
         # With this header a member without a leader refuses. Without it, it answers from memory.
         headers = {"Content-Type": "application/json", "Grpc-Metadata-hasleader": "true"}
         if token:

@@ -14,11 +14,11 @@ import msgspec
 from bee_plugins.registries.shared.node_record import UNREADABLE
 
 
-class _Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Unknown fields are ignored: later versions of etcd say more."""
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer. Unknown fields are ignored: later versions of etcd say more."""
 
 
-class Header(_Reply, frozen=True, kw_only=True):
+class Header(Reply, frozen=True, kw_only=True):
     """The head of every answer.
 
     Attributes:
@@ -31,7 +31,7 @@ class Header(_Reply, frozen=True, kw_only=True):
     revision: int = 0
 
 
-class KeyValue(_Reply, frozen=True, kw_only=True):
+class KeyValue(Reply, frozen=True, kw_only=True):
     """A key, its value, and its history.
 
     Attributes:
@@ -46,7 +46,7 @@ class KeyValue(_Reply, frozen=True, kw_only=True):
     lease: int = 0
 
 
-class RangeReply(_Reply, frozen=True, kw_only=True):
+class RangeReply(Reply, frozen=True, kw_only=True):
     """Keys and values of a range.
 
     Attributes:
@@ -60,20 +60,20 @@ class RangeReply(_Reply, frozen=True, kw_only=True):
     count: int = 0
 
 
-class OperationReply(_Reply, frozen=True, kw_only=True):
+class OperationReply(Reply, frozen=True, kw_only=True):
     """One operation of a transaction. Only reads have an answer."""
 
     response_range: RangeReply | None = None
 
 
-class TransactionReply(_Reply, frozen=True, kw_only=True):
+class TransactionReply(Reply, frozen=True, kw_only=True):
     """Whether a transaction's comparison held, and what its operations read."""
 
     succeeded: bool = False
     responses: tuple[OperationReply, ...] = ()
 
 
-class LeaseReply(_Reply, frozen=True, kw_only=True):
+class LeaseReply(Reply, frozen=True, kw_only=True):
     """A lease.
 
     Attributes:
@@ -83,31 +83,27 @@ class LeaseReply(_Reply, frozen=True, kw_only=True):
     ttl: int = msgspec.field(name="TTL", default=0)
 
 
-class KeptAlive(_Reply, frozen=True, kw_only=True):
+class KeptAlive(Reply, frozen=True, kw_only=True):
     """A renewal, in the envelope of a stream."""
 
     result: LeaseReply = LeaseReply()
     error: Any = None
 
 
-class Token(_Reply, frozen=True, kw_only=True):
+class Token(Reply, frozen=True, kw_only=True):
     """What etcd gives for a user name and a password."""
 
     token: str = ""
 
 
-class Nothing(_Reply, frozen=True, kw_only=True):
-    """An answer of which only the arrival matters."""
-
-
-class Event(_Reply, frozen=True, kw_only=True):
+class Event(Reply, frozen=True, kw_only=True):
     """A change. ``type`` is ``DELETE``; etcd leaves it out for a put."""
 
     type: str = "PUT"
     kv: KeyValue = KeyValue()
 
 
-class WatchReply(_Reply, frozen=True, kw_only=True):
+class WatchReply(Reply, frozen=True, kw_only=True):
     """A message of a watch: it was created, events, its progress, or why it ends.
 
     Attributes:
@@ -124,21 +120,21 @@ class WatchReply(_Reply, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
 
 
-class WatchLine(_Reply, frozen=True, kw_only=True):
+class WatchLine(Reply, frozen=True, kw_only=True):
     """A line of the stream of a watch."""
 
     result: WatchReply | None = None
     error: Any = None
 
 
-class StreamError(_Reply, frozen=True, kw_only=True):
+class StreamError(Reply, frozen=True, kw_only=True):
     """An error in a stream."""
 
     grpc_code: int = 2
     message: str = ""
 
 
-class ErrorReply(_Reply, frozen=True, kw_only=True):
+class ErrorReply(Reply, frozen=True, kw_only=True):
     """An error of a single request. A request for a stream may get it, too."""
 
     error: Any = None

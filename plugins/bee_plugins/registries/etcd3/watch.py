@@ -61,6 +61,7 @@ class View:
 
     Attributes:
         prefix: The same.
+        nodes: The same.
         revision: Everything that happened up to this revision is known.
     """
 
@@ -68,23 +69,22 @@ class View:
         self.prefix = prefix
         self.revision = 0
         self._cluster = 0
-        self._nodes = nodes
+        self.nodes = nodes
         self._keys: dict[bytes, tuple[int, int]] = {}  # revision and lease
-        self._read: set[bytes] = set()
 
-    def begin(self) -> None:
-        """All keys will be read now, page by page."""
-        self._read = set()
-
-    def add(self, page: Iterable[KeyValue]) -> None:
-        """A page of them."""
+    def put(self, page: Iterable[KeyValue]) -> None:
+        """Keys that were read."""
         for kv in page:
-            self._read.add(kv.key)
-            self._put(kv)
+            self._keys[kv.key] = (kv.mod_revision, kv.lease)
+            name, is_record = self._name(kv.key)
+            if is_record:
+                self.nodes.put(name, kv.value)
+            else:
+                self.nodes.skip(name, "is not the key of a record")
 
-    def finish(self, header: Header) -> None:
-        """These were all keys as of the revision of ``header``. Other keys have gone."""
-        for key in self._keys.keys() - self._read:
+    def keep(self, keys: set[bytes], header: Header) -> None:
+        """These are all keys as of the revision of ``header``. Other keys have gone."""
+        for key in self._keys.keys() - keys:
             self._remove(key)
         self.revision, self._cluster = header.revision, header.cluster_id
 
@@ -94,7 +94,7 @@ class View:
             if event.type == "DELETE":
                 self._remove(event.kv.key)
             else:
-                self._put(event.kv)
+                self.put((event.kv,))
         # A fragment is a part of its revision. The watch must then resume from before it.
         if reply.events and not reply.fragment:
             self.revision = max(self.revision, reply.events[-1].kv.mod_revision)
@@ -121,21 +121,9 @@ class View:
         """Whether nothing happened in the whole store since the last comparison or event."""
         return header.revision == self.revision and header.cluster_id == self._cluster
 
-    def snapshot(self) -> Snapshot | None:
-        """The list of nodes, or None if nothing changed since the last snapshot."""
-        return self._nodes.snapshot()
-
-    def _put(self, kv: KeyValue) -> None:
-        self._keys[kv.key] = (kv.mod_revision, kv.lease)
-        name, is_record = self._name(kv.key)
-        if is_record:
-            self._nodes.put(name, kv.value)
-        else:
-            self._nodes.skip(name, "is not the key of a record")
-
     def _remove(self, key: bytes) -> None:
         self._keys.pop(key, None)
-        self._nodes.remove(self._name(key)[0])
+        self.nodes.remove(self._name(key)[0])
 
     def _name(self, key: bytes) -> tuple[str, bool]:
         """The last part of a key, and whether a record may have such a key."""
@@ -181,7 +169,7 @@ class EtcdWatch:
             RegistryError: etcd refuses.
         """
         await self._read()
-        first = self._view.snapshot()
+        first = self._view.nodes.snapshot()
         if first is not None:
             yield first
         loop = asyncio.get_running_loop()
@@ -211,7 +199,7 @@ class EtcdWatch:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
                     pause *= 2
                     continue
-                snapshot = self._view.snapshot()
+                snapshot = self._view.nodes.snapshot()
                 if snapshot is not None:
                     yield snapshot
         finally:
@@ -235,17 +223,19 @@ class EtcdWatch:
     async def _compare(self, stream: WatchStream) -> bool:
         view, at = self._view, stream.address
         now = asyncio.get_running_loop().time
+        unchanged = False
         if self._compared:
             reply = await self._gateway.count(view.prefix, at=at, timeout=self._patience)
-            if view.unchanged(reply.header):
-                self._due = now() + self._interval
-                return True
-        reply = await self._gateway.newest(view.prefix, at=at, timeout=self._patience)
-        verdict = view.compare(reply)
-        if verdict == "other":
-            self._known = False
-            raise ConnectionError(f"{at} has lost its data, or is of another cluster than before")
-        self._compared = verdict == "same"
+            unchanged = view.unchanged(reply.header)
+        if not unchanged:
+            reply = await self._gateway.newest(view.prefix, at=at, timeout=self._patience)
+            verdict = view.compare(reply)
+            if verdict == "other":
+                self._known = False
+                raise ConnectionError(
+                    f"{at} has lost its data, or is of another cluster than before"
+                )
+            self._compared = verdict == "same"
         if self._compared:
             self._behind_at = -1
             self._due = now() + self._interval
@@ -273,7 +263,7 @@ class EtcdWatch:
         view = self._view
         start, end = view.prefix, end_of(view.prefix)
         first = None
-        view.begin()
+        keys: set[bytes] = set()
         while True:
             try:
                 reply = await self._gateway.page(
@@ -285,8 +275,9 @@ class EtcdWatch:
                 self._page = (self._page + 1) // 2  # somebody stores large values here
                 continue
             first = first or reply.header
-            view.add(reply.kvs)
+            view.put(reply.kvs)
+            keys.update(kv.key for kv in reply.kvs)
             if not reply.more or not reply.kvs:
                 break
             start = reply.kvs[-1].key + b"\0"
-        view.finish(first)
+        view.keep(keys, first)
