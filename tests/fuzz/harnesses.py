@@ -23,7 +23,7 @@ from bee_core.control import snapshot_cache
 from bee_core.errors import ConfigError, InvalidArgument, MessageTooLarge, ProtocolError
 from bee_core.nodes import Node
 from bee_core.signatures import Signature
-from bee_plugins.registries.local import record_file
+from bee_plugins.registries.local import folder as local_folder
 from bee_plugins.registries.shared import node_record
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def read_cache(data: bytes) -> None:
 def read_record(data: bytes) -> None:
     """A record of the registry ``local``, or ValueError."""
     with suppress(ValueError):
-        record, node = record_file.decode(data, "a.json")
+        record, node = local_folder.decode(data, "a.json")
         assert (record.id, node.id) == ("a", "a")
 
 
@@ -351,7 +351,7 @@ _NODE = {
 }
 _CONTENT = {"registry": "local", "service": "calc", "written": 1.0, "nodes": [_NODE]}
 _SHARED = Node("a", "tcp://10.0.0.1:9000", "1.0", 2.0, "west", frozenset({"x"}), 4)
-_RECORD = record_file.LocalRecord(
+_RECORD = local_folder.LocalRecord(
     renewed=1.0,
     ttl=30.0,
     boot="b",
@@ -405,6 +405,6 @@ def seeds(name: str) -> list[bytes]:
         ],
         "config": [_CONFIG],
         "cache": [json.dumps(_CONTENT).encode()],
-        "local-record": [record_file.encode(_RECORD)],
+        "local-record": [local_folder.encode(_RECORD)],
         "record": [node_record.encode_record(_SHARED), b'{"address":"h:1","version":"1"}'],
     }[name]

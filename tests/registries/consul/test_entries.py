@@ -13,7 +13,7 @@ import pytest
 from bee_core.nodes import Node
 from bee_core.testing.registry_contract import FULL
 from bee_plugins.registries.consul.entries import EntryList, owner_of, registration
-from bee_plugins.registries.shared.node_list import NodeList, WarnOnce
+from bee_plugins.registries.shared.watched_registry import WarnOnce
 
 PLAIN = {
     "ID": "calc-1",
@@ -39,15 +39,11 @@ def entry(machine="host-1", machine_address="10.0.0.9", **service):
 @pytest.fixture
 def entries():
     revisions, warnings = itertools.count(1), WarnOnce(logging.getLogger("bee.registry.consul"))
-    return EntryList(
-        "calc",
-        "Consul at http://a:8500",
-        lambda where, parse: NodeList(where, revisions, warnings, parse),
-    )
+    return EntryList("calc", "Consul at http://a:8500", revisions, warnings)
 
 
 def nodes(entries, *found):
-    entries.replace(found)
+    entries.take(found)
     return entries.snapshot().nodes
 
 
@@ -142,7 +138,7 @@ def test_garbage_is_left_out_with_one_warning_and_the_others_stay(
     entries, caplog, service, complaint
 ):
     for _ in range(3):
-        entries.replace([entry(ID="calc-2"), entry(**service)])
+        entries.take([entry(ID="calc-2"), entry(**service)])
     assert [node.id for node in entries.snapshot().nodes] == ["calc-2@host-1"]
     assert len(caplog.records) == 1
     assert complaint in caplog.text
@@ -152,16 +148,16 @@ def test_garbage_is_left_out_with_one_warning_and_the_others_stay(
 def test_what_changed_is_said_and_the_same_list_is_no_snapshot(entries):
     everything = [registered(attrs.evolve(FULL, id=f"n{number}")) for number in range(10)]
     nodes(entries, *everything)
-    entries.replace([bytes(bytearray(data)) for data in everything[::-1]])
+    entries.take([bytes(bytearray(data)) for data in everything[::-1]])
     assert entries.snapshot() is None
-    entries.replace([*everything[1:], registered(attrs.evolve(FULL, id="new"))])
+    entries.take([*everything[1:], registered(attrs.evolve(FULL, id="new"))])
     changes = entries.snapshot().changes
     assert ([node.id for node in changes.put], changes.gone) == (["new"], {"n0"})
 
 
 def test_bytes_that_change_without_saying_anything_new_are_no_snapshot(entries):
     nodes(entries, registered(FULL))
-    entries.replace([registered(FULL, ModifyIndex=8)])
+    entries.take([registered(FULL, ModifyIndex=8)])
     assert entries.snapshot() is None
 
 
@@ -169,9 +165,9 @@ def test_a_server_that_changed_to_another_agent_is_one_node_with_what_it_said_la
     moved = attrs.evolve(FULL, url="tcp://10.0.0.8:9000")
     for order in (1, -1):
         found = [registered(FULL, ModifyIndex=7), registered(moved, ModifyIndex=9)][::order]
-        entries.replace(found)
+        entries.take(found)
     assert entries.snapshot().nodes == (moved,)
-    entries.replace([registered(FULL, ModifyIndex=7)])
+    entries.take([registered(FULL, ModifyIndex=7)])
     assert entries.snapshot().nodes == (FULL,)
 
 

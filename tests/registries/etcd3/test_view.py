@@ -5,7 +5,7 @@ import logging
 
 from bee_plugins.registries.etcd3.messages import Event, Header, KeyValue, RangeReply, WatchReply
 from bee_plugins.registries.etcd3.watch import View
-from bee_plugins.registries.shared.node_list import NodeList, WarnOnce
+from bee_plugins.registries.shared.watched_registry import NodeList, WarnOnce
 
 PREFIX = b"/bee/rpc/calc/providers/"
 RECORD = b'{"address":"tcp://10.0.0.1:9000"}'

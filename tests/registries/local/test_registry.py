@@ -24,7 +24,7 @@ from bee_core.testing import RegistryContract
 from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.local.folder import choose_root
 from bee_plugins.registries.local.registry import LocalRegistry
-from bee_plugins.registries.shared.safe_names import safe_name
+from bee_plugins.registries.shared.node_record import safe_name
 
 CALC = Node("a", "tcp://127.0.0.1:9000", "1.2.0")
 AT_ONCE = 0.2

@@ -129,6 +129,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         self, address: Address, options: ConsulOptions, transport: httpx.AsyncBaseTransport
     ) -> None:
         self._transport = transport
+        self._datacenter = [("dc", options.datacenter)] if options.datacenter else []
         host = f"[{address.host}]" if ":" in address.host else address.host
         super().__init__(
             host, address.port, scheme=address.scheme, dc=options.datacenter, verify=True
@@ -160,9 +161,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
             The index to wait for changes from; the instances as Consul wrote them; whether Consul
             says that it left some out for lack of rights.
         """
-        params = [("passing", "1")]
-        if anywhere and self.dc:
-            params.append(("dc", self.dc))
+        params = [("passing", "1"), *(self._datacenter if anywhere else ())]
         if id_ is not None:
             params.append(("filter", f'Service.ID == "{id_}"'))
         response = await self._ask(f"/v1/health/service/{name}", params)
@@ -186,9 +185,8 @@ class AgentClient(base.Consul):  # type: ignore[misc]
             ("index", str(index)),
             ("wait", f"{seconds * 1000:.0f}ms"),
             ("filter", _NOTHING),
+            *self._datacenter,
         ]
-        if self.dc:
-            params.append(("dc", self.dc))
         return self._index(await self._ask(f"/v1/health/service/{name}", params))
 
     async def registered_here(self, id_: str) -> bytes | None:
@@ -204,7 +202,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
     async def owner(self, id_: str) -> dict[str, Any] | None:
         """The Meta of an instance of this very agent, whatever its checks say; or None."""
         response = await self._ask(f"/v1/agent/service/{id_}")
-        return None if response.code == 404 else _object(_decoded(response).get("Meta"))
+        return None if response.code == 404 else _member(response, "Meta")
 
     async def listed(self, id_: str) -> bool:
         """Whether Consul's servers list an instance that passes its check at this agent.
@@ -219,7 +217,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         response = await self._ask(
             f"/v1/catalog/node/{self._machine}", [("filter", f'ID == "{id_}"')]
         )
-        listed = id_ in _object(_decoded(response).get("Services"))
+        listed = id_ in _member(response, "Services")
         self._sees_machine = (
             self._sees_machine or listed or await self.may_read("node", self._machine) is True
         )
@@ -343,12 +341,11 @@ class Agents(Rotation[AgentClient]):
             await self._transport.aclose()
 
 
-def _decoded(response: base.Response) -> dict[str, Any]:
-    return _object(msgspec.json.decode(response.body))
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _member(response: base.Response, key: str) -> dict[str, Any]:
+    """An object in the object that is the answer; empty if it is none."""
+    answer = msgspec.json.decode(response.body)
+    found = answer.get(key) if isinstance(answer, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _as_it_is(response: base.Response) -> base.Response:

@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bee_core.addresses import Address, parse
-from bee_plugins.registries.shared.node_record import UNREADABLE, NodeRecord, fields_of, make_node
-from bee_plugins.registries.shared.safe_names import plain_name, safe_name
+from bee_plugins.registries.shared.node_record import (
+    UNREADABLE,
+    NodeRecord,
+    fields_of,
+    make_node,
+    plain_name,
+    safe_name,
+)
+from bee_plugins.registries.shared.watched_registry import NodeList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from bee_core.nodes import Node, Snapshot
-    from bee_plugins.registries.shared.node_list import NodeList
+    from bee_core.nodes import Node
+    from bee_plugins.registries.shared.watched_registry import WarnOnce
 
 OWNER, ID, URL = "bee-owner", "bee-id", "bee-url"
 """Keys of Meta that only bee sets.
@@ -120,31 +127,26 @@ def registration(name: str, id_: str, node: Node, owner: str) -> dict[str, Any]:
     }
 
 
-class EntryList:
+class EntryList(NodeList):
     """The instances of one service as Consul told them last. Not thread-safe.
 
     Args:
         name: The service's name in Consul.
         where: Names Consul for warnings.
-        new_list: Makes the list of their nodes, from a function for the full name of an instance
-            and one that reads an instance; see
-            :class:`~bee_plugins.registries.shared.node_list.NodeList`.
+        revisions: As in :class:`NodeList`.
+        warnings: As in :class:`NodeList`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        where: str,
-        new_list: Callable[[Callable[[str], str], Callable[[bytes, str], Node]], NodeList],
-    ) -> None:
+    def __init__(self, name: str, where: str, revisions: Iterator[int], warnings: WarnOnce) -> None:
+        def full_name(listed: str) -> str:
+            return f"the instance {plain_name(listed)} of {name} in {where}"
+
+        super().__init__(full_name, revisions, warnings, self._node)
         self._name = name
         # By entry: its name in the list, its index, and the entry as it came first.
         self._known: dict[bytes, tuple[str, int, bytes]] = {}
-        self._nodes = new_list(
-            lambda listed: f"the instance {plain_name(listed)} of {name} in {where}", self._node
-        )
 
-    def replace(self, entries: Sequence[bytes]) -> None:
+    def take(self, entries: Sequence[bytes]) -> None:
         """These are all instances of now."""
         before, self._known = self._known, {}
         latest: dict[str, tuple[str, int, bytes]] = {}
@@ -154,11 +156,7 @@ class EntryList:
             other = latest.get(known[0])
             if other is None or other[1] < known[1]:
                 latest[known[0]] = known
-        self._nodes.replace({name: data for name, _, data in latest.values()})
-
-    def snapshot(self) -> Snapshot | None:
-        """See :meth:`~bee_plugins.registries.shared.node_list.NodeList.snapshot`."""
-        return self._nodes.snapshot()
+        self.replace({name: data for name, _, data in latest.values()})
 
     def _node(self, data: bytes, _: str) -> Node:
         try:

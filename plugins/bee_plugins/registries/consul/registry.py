@@ -21,7 +21,7 @@ from bee_core.hookspecs import hookimpl
 from bee_plugins.registries.consul.agents import Agents, AgentTroubleError
 from bee_plugins.registries.consul.entries import OWNER, EntryList, owner_of, registration
 from bee_plugins.registries.consul.options import ConsulOptions, agent_addresses
-from bee_plugins.registries.shared.safe_names import safe_name
+from bee_plugins.registries.shared.node_record import safe_name
 from bee_plugins.registries.shared.watched_registry import (
     REPLACED,
     REVOKED,
@@ -238,9 +238,7 @@ class ConsulRegistry(WatchedRegistry):
                 TimeoutError is one.
         """
         name = self._name(service)
-        entries = EntryList(
-            name, self._where, lambda where, parse: self._node_list(service, where, parse)
-        )
+        entries = EntryList(name, self._where, self._revisions, self._warnings[service])
         clock = asyncio.get_running_loop().time
         seen_any = True  # so that an empty first list is doubted
         while True:
@@ -254,7 +252,7 @@ class ConsulRegistry(WatchedRegistry):
                     "bee.rpc.registry.options.token to a token with service:read and node:read"
                 )
             seen_any = bool(found)
-            entries.replace(found)
+            entries.take(found)
             rest = since + min(_LONGEST_REST, _REST * (clock() - since))
             snapshot = entries.snapshot()
             if snapshot is not None:

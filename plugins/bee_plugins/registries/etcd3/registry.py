@@ -21,8 +21,7 @@ from bee_core.hookspecs import hookimpl
 from bee_plugins.registries.etcd3.gateway import Gateway
 from bee_plugins.registries.etcd3.options import EtcdOptions, member_addresses
 from bee_plugins.registries.etcd3.watch import EtcdWatch, View
-from bee_plugins.registries.shared.node_record import decode_record
-from bee_plugins.registries.shared.safe_names import safe_name
+from bee_plugins.registries.shared.node_record import decode_record, safe_name
 from bee_plugins.registries.shared.servers import https_context
 from bee_plugins.registries.shared.watched_registry import (
     REPLACED,

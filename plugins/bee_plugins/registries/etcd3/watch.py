@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bee_plugins.registries.etcd3.gateway import Gateway
     from bee_plugins.registries.etcd3.messages import Header, KeyValue, RangeReply, WatchReply
     from bee_plugins.registries.etcd3.watch_stream import WatchStream
-    from bee_plugins.registries.shared.node_list import NodeList
+    from bee_plugins.registries.shared.watched_registry import NodeList
 
 PAGE = 500
 """Keys read at a time: usually some hundred kilobytes, decoded in a few milliseconds."""

@@ -1,7 +1,8 @@
-"""The folder of the registry ``local``: where it is, who may write there, what a watcher sees.
+"""The folder of the registry ``local``: where it is, its files, and what a watcher sees there.
 
-One user has one folder. It holds one folder for each service, with one file for each instance.
-Paths are plain texts here, since a scan handles many.
+One user has one folder. It holds one folder for each service, with one file for each instance: a
+JSON object, readable for people. Anybody could have written a file, so every field is checked
+before it is used. Paths are plain texts here, since a scan handles many.
 """
 
 from __future__ import annotations
@@ -10,20 +11,34 @@ import contextlib
 import os
 import stat
 import tempfile
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bee_core.errors import RegistryError
 from bee_plugins.registries.local.locked_file import NotOursError, look, remove_dead
-from bee_plugins.registries.local.record_file import SUFFIX, decode
-from bee_plugins.registries.shared.node_record import LARGEST
-from bee_plugins.registries.shared.safe_names import safe_name
+from bee_plugins.registries.shared.node_record import LARGEST, NodeRecord, decode_checked, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bee_core.nodes import Node
-    from bee_plugins.registries.shared.node_list import WarnOnce
+    from bee_plugins.registries.shared.watched_registry import WarnOnce
+
+SUFFIX = ".json"
+"""Of records. Names that begin with a dot are unfinished records."""
+
+# The time of the last renewal comes first and has a fixed width, so a renewal writes it in
+# place: it makes no new file, it leaves the folder's time stamp alone (a change would wake every
+# watcher), and it needs no space on a full disk.
+_HEAD = b'{"renewed":'
+RENEWED_AT = len(_HEAD)
+"""Offset of the time of the last renewal."""
+_WIDTH = 20
+# The clocks of one machine agree. A time further in the future comes from another clock.
+_AHEAD = 1.0
 
 SCAN_SECONDS = 0.5
 """Seconds between two looks at every record: so soon a death or a lost lease is seen, at most.
@@ -119,6 +134,80 @@ def prepare(root: str, service: str) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)  # noqa: PTH102  see the top of the module
         check(path)
+
+
+class LocalRecord(NodeRecord, frozen=True, kw_only=True, omit_defaults=False):
+    """An instance, its lease, and who registered it.
+
+    Attributes:
+        renewed: When the lease was last renewed, in seconds of the machine's monotonic clock.
+        ttl: Seconds that the lease lasts from then on.
+        boot: The start of the machine from which the clock counts.
+        pid: The process that registered it; for people.
+        service: The service's name.
+        id: The instance's id.
+    """
+
+    renewed: float
+    ttl: float
+    boot: str
+    pid: int
+    service: str
+    id: str
+
+    def in_time(self, now: float, boot: str) -> bool:
+        """Whether the lease still runs."""
+        return self.boot == boot and -_AHEAD <= now - self.renewed <= self.ttl
+
+
+_decoder = msgspec.json.Decoder(LocalRecord)
+
+
+def encode(record: LocalRecord) -> bytes:
+    """The file of a record.
+
+    Raises:
+        ValueError: JSON cannot hold it, or it is larger than a reader accepts.
+    """
+    fields = msgspec.structs.asdict(record)
+    renewed = encode_renewed(fields.pop("renewed"))
+    data = _HEAD + renewed + b"," + msgspec.json.encode(fields)[1:] + b"\n"
+    if len(data) > LARGEST:
+        raise ValueError(
+            f"takes {len(data)} bytes, and a record may have {LARGEST}; shorten its tags"
+        )
+    return data
+
+
+def encode_renewed(now: float) -> bytes:
+    """What stands at :data:`RENEWED_AT`. Its length is always the same."""
+    return b"%*.6f" % (_WIDTH, now)
+
+
+def decode(data: bytes, file_name: str) -> tuple[LocalRecord, Node]:
+    """The record in a file, and its node.
+
+    Raises:
+        ValueError: It is malformed. The message continues a sentence that begins with the
+            file's name.
+    """
+    record = decode_checked(_decoder, data)
+    if not (isfinite(record.renewed) and isfinite(record.ttl)):
+        raise ValueError("has a time that is impossible")
+    if safe_name(record.id) + SUFFIX != file_name:
+        raise ValueError("is the record of another id than its name says")
+    return record, record.node()
+
+
+def boot_id() -> str:
+    """Names this start of this machine; empty if the system does not say.
+
+    That is safe: after a restart all locks are free, so old records count as dead anyway.
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 class ServiceView:

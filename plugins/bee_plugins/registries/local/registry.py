@@ -1,9 +1,9 @@
 """The registry ``local``. It needs no daemon and no installation.
 
-An instance is a file (``record_file``) in the folder of its service (``folder``). Its process
-holds the file's lock (``locked_file``), so its death shows at once. It also renews the lease in
-the file, so it shows if the process is stopped or hangs. A watcher reads the folder's time stamp
-ten times a second and every record twice a second.
+An instance is a file in the folder of its service (``folder``). Its process holds the file's lock
+(``locked_file``), so its death shows at once. It also renews the lease in the file, so it shows
+if the process is stopped or hangs. A watcher reads the folder's time stamp ten times a second and
+every record twice a second.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from typing import TYPE_CHECKING
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
 from bee_core.nodes import Snapshot
-from bee_plugins.registries.local.folder import ServiceView, choose_root, prepare, service_folder
-from bee_plugins.registries.local.locked_file import HeldFile, NotOursError, look, remove_dead
-from bee_plugins.registries.local.record_file import (
+from bee_plugins.registries.local.folder import (
     RENEWED_AT,
     SUFFIX,
     LocalRecord,
+    ServiceView,
     boot_id,
+    choose_root,
     decode,
     encode,
     encode_renewed,
+    prepare,
+    service_folder,
 )
-from bee_plugins.registries.shared.node_record import LARGEST, fields_of
-from bee_plugins.registries.shared.safe_names import safe_name
+from bee_plugins.registries.local.locked_file import HeldFile, NotOursError, look, remove_dead
+from bee_plugins.registries.shared.node_record import LARGEST, fields_of, safe_name
 from bee_plugins.registries.shared.watched_registry import (
     WatchedLease,
     WatchedRegistry,

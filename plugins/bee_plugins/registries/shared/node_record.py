@@ -8,13 +8,18 @@
 ``address`` is required. ``version`` is recommended: a client that asks for a range skips nodes
 without one. The other keys are optional. Unknown keys are ignored, so later versions may add
 some. Records come from outside, so every field is checked before it is used.
+
+The key of a record ends in the instance's id, and holds the service's name, as safe names.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from functools import lru_cache
 from math import isfinite
 from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -25,6 +30,9 @@ T = TypeVar("T")
 
 LARGEST = 64 << 10
 """Bytes that a record may have. A real one has a few hundred."""
+
+# File systems allow 255 bytes. A temporary file's name is longer than the record's name.
+_LONGEST = 180
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What msgspec raises for bytes that it cannot decode."""
@@ -139,3 +147,23 @@ def make_node(
     if url.port == 0 or url.is_wildcard:
         raise ValueError(f"has an address that nobody can call: {url}")
     return Node(id_, url.url, version, weight, zone, frozenset(tags), workers)
+
+
+def safe_name(name: str) -> str:
+    """A file name for any text; different texts get different names.
+
+    Letters, digits, ``_``, ``-``, ``~`` and inner dots stay. All else is percent-encoded.
+    """
+    text = quote(name, safe="", errors="surrogatepass")
+    if text.startswith("."):
+        text = "%2E" + text[1:]  # hidden files are unfinished records; . and .. are folders
+    if len(text) > _LONGEST:
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        # A lone percent sign marks a name that was cut: no encoded name has one.
+        text = re.sub(r"%.?$", "", text[: _LONGEST - 33]) + "%" + digest
+    return text or "%"
+
+
+def plain_name(safe: str) -> str:
+    """The text behind a safe name. A name that was cut cannot be restored and stays as it is."""
+    return unquote(safe)

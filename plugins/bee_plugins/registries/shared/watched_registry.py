@@ -1,4 +1,9 @@
-"""What is the same in every registry whose nodes must be asked for."""
+"""What is the same in every registry that is watched: lists of nodes, leases, refusals.
+
+The nodes of a service are updated record by record. A list may be long and changes one record at
+a time, so the cost of a change depends on the change alone: only new records are parsed, and a
+snapshot says what changed since the last one.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,20 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bee_core.errors import RegistryError
-from bee_plugins.registries.shared.node_list import NodeList, WarnOnce
-from bee_plugins.registries.shared.node_record import decode_record, encode_record
+from bee_core.nodes import Changes, Snapshot
+from bee_plugins.registries.shared.node_record import (
+    decode_record,
+    encode_record,
+    plain_name,
+    safe_name,
+)
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from bee_core.interfaces import Instance, RegistrySettings
-    from bee_core.nodes import Node, Snapshot
+    from bee_core.nodes import Node
 
 BEATS = 3
 """Heartbeats that a lease lasts: two may be lost."""
@@ -24,6 +34,140 @@ REPLACED = "it was registered again"
 """Why a lease is over if the same object has registered the same id again."""
 REVOKED = "it was revoked"
 """Why a lease is over if the server has left."""
+
+
+class WarnOnce:
+    """Logs each problem once, and once more if it goes away and comes back. Not thread-safe.
+
+    Args:
+        log: Takes the warnings.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._said: dict[str, str] = {}
+
+    def warn(self, subject: str, text: str) -> None:
+        """Log a problem of a subject (a file's name, a key), unless it was logged already."""
+        if self._said.get(subject) != text:
+            self._said[subject] = text
+            self._log.warning("%s", text)
+
+    def forget(self, subject: str) -> None:
+        """The subject's problem is gone."""
+        self._said.pop(subject, None)
+
+    def replace(self, problems: Mapping[str, str]) -> None:
+        """These are all problems of now, by subject. Every other problem is gone."""
+        for subject, text in problems.items():
+            self.warn(subject, text)
+        self._said = dict(problems)
+
+
+class NodeList:
+    """The records of one service, by name (the last part of their keys). Not thread-safe.
+
+    A record that is malformed is left out, with one warning. So is a record whose id differs from
+    the id in its key.
+
+    Args:
+        where: Makes the full key of a name, for warnings.
+        revisions: Numbers for snapshots. All lists of a registry object share them.
+        warnings: Takes the warnings, by name. It may outlive this list.
+        parse: Makes a node from a record and the id in its key; raises ValueError.
+    """
+
+    def __init__(
+        self,
+        where: Callable[[str], str],
+        revisions: Iterator[int],
+        warnings: WarnOnce,
+        parse: Callable[[bytes, str], Node] = decode_record,
+    ) -> None:
+        self._where = where
+        self._revisions = revisions
+        self._warnings = warnings
+        self._parse = parse
+        self._records: dict[str, bytes] = {}
+        self._ids: dict[str, str] = {}  # by name
+        self._nodes: dict[str, Node] = {}  # by id
+        # By id: names of records that are left out because another record has the same id.
+        self._rivals: dict[str, set[str]] = {}
+        self._put: dict[str, Node] = {}
+        self._gone: set[str] = set()
+        self._last: Snapshot | None = None
+
+    def __len__(self) -> int:
+        """The number of records, with those that are left out."""
+        return len(self._records)
+
+    def put(self, name: str, data: bytes) -> None:
+        """A record is new or has changed."""
+        if self._records.get(name) == data:
+            return
+        self._records[name] = data
+        before = self._ids.get(name)
+        try:
+            node = self._parse(data, plain_name(name))
+            if safe_name(node.id) != name and node.id != plain_name(name):
+                raise ValueError(
+                    f"is the record of another id than its key says: {node.id!r}"[:200]
+                )
+            if node.id != before and node.id in self._nodes:
+                self._rivals.setdefault(node.id, set()).add(name)
+                raise ValueError(f"has the id of another record: {node.id!r}"[:200])
+        except ValueError as error:
+            self.skip(name, str(error))
+            self._take_out(name)
+            return
+        self._warnings.forget(name)
+        if before != node.id:
+            self._take_out(name)
+        if self._nodes.get(node.id) != node:
+            self._ids[name] = node.id
+            self._nodes[node.id] = self._put[node.id] = node
+            self._gone.discard(node.id)
+
+    def remove(self, name: str) -> None:
+        """A record has gone."""
+        self._records.pop(name, None)
+        self._warnings.forget(name)
+        self._take_out(name)
+
+    def replace(self, records: Mapping[str, bytes]) -> None:
+        """These are all records of now."""
+        for name in self._records.keys() - records.keys():
+            self.remove(name)
+        for name, data in records.items():
+            self.put(name, data)
+
+    def skip(self, name: str, reason: str) -> None:
+        """Warn, once, that a name is left out; ``reason`` follows the name in the message."""
+        self._warnings.warn(name, f"{self._where(name)} {reason}; it is skipped")
+
+    def snapshot(self) -> Snapshot | None:
+        """The list of now, or None if nothing changed since the last snapshot."""
+        last = self._last
+        changes = None
+        if last is not None:
+            if not self._put and not self._gone:
+                return None
+            changes = Changes(last.revision, tuple(self._put.values()), frozenset(self._gone))
+        self._put, self._gone = {}, set()
+        nodes = tuple(self._nodes.values())
+        self._last = Snapshot(next(self._revisions), "registry", nodes, changes)
+        return self._last
+
+    def _take_out(self, name: str) -> None:
+        id_ = self._ids.pop(name, None)
+        if id_ is not None:
+            del self._nodes[id_]
+            self._put.pop(id_, None)
+            self._gone.add(id_)
+            for rival in self._rivals.pop(id_, ()):
+                data = self._records.pop(rival, None)
+                if data is not None:
+                    self.put(rival, data)
 
 
 class WatchedRegistry:
@@ -43,14 +187,9 @@ class WatchedRegistry:
         """See :meth:`bee_core.interfaces.Registry.known`. Without asking, nothing is known."""
         return None
 
-    def _node_list(
-        self,
-        service: str,
-        where: Callable[[str], str],
-        parse: Callable[[bytes, str], Node] = decode_record,
-    ) -> NodeList:
+    def _node_list(self, service: str, where: Callable[[str], str]) -> NodeList:
         """An empty list of a service's nodes; for the arguments see :class:`NodeList`."""
-        return NodeList(where, self._revisions, self._warnings[service], parse)
+        return NodeList(where, self._revisions, self._warnings[service])
 
 
 class WatchedLease:

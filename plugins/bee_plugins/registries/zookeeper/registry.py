@@ -24,8 +24,7 @@ from kazoo.security import (  # type: ignore[import-untyped]
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
-from bee_plugins.registries.shared.node_record import decode_record
-from bee_plugins.registries.shared.safe_names import safe_name
+from bee_plugins.registries.shared.node_record import decode_record, safe_name
 from bee_plugins.registries.shared.watched_registry import (
     WatchedRegistry,
     id_taken,
@@ -178,10 +177,10 @@ class ZooKeeperRegistry(WatchedRegistry):
                 if snapshot is not None:
                     finished = True
                     yield snapshot
-                await view.news()
+                await view.news.wait()
         finally:
             if finished or session.ended or self._closed:
-                view.close()
+                session.subscribers.discard(view)
             else:
                 self._unfinished[service] = view
 

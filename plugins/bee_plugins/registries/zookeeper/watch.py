@@ -18,7 +18,7 @@ from bee_core.errors import RegistryError
 from bee_plugins.registries.zookeeper.session import GONE, WINDOW
 
 if TYPE_CHECKING:
-    from bee_plugins.registries.shared.node_list import NodeList
+    from bee_plugins.registries.shared.watched_registry import NodeList
     from bee_plugins.registries.zookeeper.session import Session
 
 GRACE_SHARE = 1 / 3
@@ -41,6 +41,7 @@ class ServiceView:
     Attributes:
         session: As given.
         nodes: As given.
+        news: Set while something may be new.
     """
 
     def __init__(self, session: Session, path: str, nodes: NodeList) -> None:
@@ -51,16 +52,12 @@ class ServiceView:
         self._to_read: set[str] = set()
         self._to_list = True
         self._connects = 0
-        self._news = asyncio.Event()
+        self.news = asyncio.Event()
         session.subscribers.add(self)
-
-    def close(self) -> None:
-        """Hear of nothing any more."""
-        self.session.subscribers.discard(self)
 
     def session_changed(self) -> None:
         """See :class:`bee_plugins.registries.zookeeper.session.Subscriber`."""
-        self._news.set()
+        self.news.set()
 
     def znode_changed(self, path: str) -> None:
         """See :class:`bee_plugins.registries.zookeeper.session.Subscriber`."""
@@ -71,11 +68,7 @@ class ServiceView:
             self._to_read.add(name)
         else:
             return
-        self._news.set()
-
-    async def news(self) -> None:
-        """Wait until something may be new."""
-        await self._news.wait()
+        self.news.set()
 
     async def refresh(self) -> None:
         """Read what is new. If the connection is lost and back in time, a second look is enough.
@@ -86,7 +79,7 @@ class ServiceView:
                 timeout.
             TimeoutError: ZooKeeper does not answer.
         """
-        self._news.clear()
+        self.news.clear()
         while True:
             await self._regain()
             if self._connects != self.session.connects:

@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from bee_core.nodes import Node
-from bee_plugins.registries.shared.node_list import NodeList, WarnOnce
 from bee_plugins.registries.shared.node_record import encode_record
+from bee_plugins.registries.shared.watched_registry import NodeList, WarnOnce
 
 log = logging.getLogger("test.nodes")
 
