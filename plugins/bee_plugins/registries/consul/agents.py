@@ -33,7 +33,6 @@ _CLOSING = 1.0
 _NOTHING = 'Service.ID == ""'
 """A filter that no instance passes: the answer is the index alone."""
 _FILTERED = "X-Consul-Results-Filtered-By-ACLs"
-
 _GONE = ("does not have associated TTL", "Unknown check", "Unknown service", "unknown service")
 """How versions of Consul say that they do not know a check or a service."""
 
@@ -87,13 +86,13 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
                 f"Consul at {self.base_uri} is out of reach: {str(error) or type(error).__name__}"
             ) from error
         code = response.status_code
-        text = body.decode(errors="replace")
         if code != 404 and not 200 <= code < 300:
-            raise self._refusal(code, text)
-        return callback(base.Response(code, response.headers, body if raw else text))
+            raise self._refusal(code, body)
+        content = body if raw else body.decode(errors="replace")
+        return callback(base.Response(code, response.headers, content))
 
-    def _refusal(self, code: int, body: str) -> Exception:
-        said = " ".join(body.split())[:300] or "nothing more"
+    def _refusal(self, code: int, body: bytes) -> Exception:
+        said = " ".join(body.decode(errors="replace").split())[:300] or "nothing more"
         if code in {401, 403}:
             return RegistryError(
                 f"Consul at {self.base_uri} refuses the credentials: {said}; set "
@@ -120,9 +119,8 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         where: Its url, for messages.
 
     Raises:
-        RegistryError: From every request: the agent refuses it. The message says what to do.
-        ConnectionError: From every request: the agent is out of reach, or cannot answer
-            (:class:`AgentTroubleError`).
+        RegistryError: Every request: the agent refuses it. The message says what to do.
+        ConnectionError: Every request: the agent is out of reach, or :class:`AgentTroubleError`.
     """
 
     def __init__(
@@ -172,9 +170,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         return self._index(response), entries, response.headers.get(_FILTERED) == "true"
 
     async def wait_for_change(self, name: str, index: int, seconds: float) -> int:
-        """A blocking query. Its answer is the index without the list.
-
-        With the list, each answer would bring all of it, also if nothing has changed.
+        """A blocking query. Its answer has no list: that would come also without a change.
 
         Returns:
             The index now. It differs from ``index`` after a change. It is the same after
@@ -205,10 +201,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         return None if response.code == 404 else _member(response, "Meta")
 
     async def listed(self, id_: str) -> bool:
-        """Whether Consul's servers list an instance that passes its check at this agent.
-
-        Also True if the token may not see the agent's machine.
-        """
+        """Whether the servers list an instance that passes here; True without rights to see it."""
         if self._machine is None:
             here = await self.registered_here(id_)
             if here is None:

@@ -38,16 +38,16 @@ def read_addresses(
     for text in texts or ["127.0.0.1"]:
         stated, _, rest = text.rpartition("://")
         scheme = stated.lower() or usual
+        # What stands before an @ is a secret.
+        shown = "address" if "@" in text else f"address {text!r}"
         try:
             address = parse(f"{usual}://{rest}")
         except ValueError as error:
-            # What stands before an @ is a secret.
-            shown = "" if "@" in text else f" {text!r}"
-            raise ValueError(f"address{shown}: {error}") from None
+            raise ValueError(f"{shown}: {error}") from None
         if scheme not in ports or not address.host or address.path.strip("/"):
-            raise ValueError(f"address {text!r} is not one of {owner}; write {forms}")
+            raise ValueError(f"{shown} is not one of {owner}; write {forms}")
         if address.port == 0:
-            raise ValueError(f"address {text!r}: nobody listens on port 0; write {forms}")
+            raise ValueError(f"{shown}: nobody listens on port 0; write {forms}")
         found[Address(scheme, address.host, address.port or ports[scheme])] = None
     return tuple(found)
 
