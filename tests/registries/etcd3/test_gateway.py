@@ -12,7 +12,7 @@ from bee_core.errors import RegistryError
 from bee_plugins.registries.etcd3.gateway import Gateway
 from bee_plugins.registries.etcd3.http import EtcdError
 from bee_plugins.registries.etcd3.messages import PERMISSION_DENIED
-from bee_plugins.registries.etcd3.options import EtcdOptions, member_addresses
+from bee_plugins.registries.etcd3.registry import EtcdOptions, member_addresses
 from bee_plugins.registries.shared.servers import https_context
 from etcd_servers import AskingTlsEtcd, MisnamedTlsEtcd, TlsEtcd, enable_users, etcdctl
 from registry_processes import Etcd

@@ -5,7 +5,7 @@ import trustme
 
 import bee_core
 from bee_core.errors import ConfigError
-from bee_plugins.registries.etcd3.options import EtcdOptions, member_addresses
+from bee_plugins.registries.etcd3.registry import EtcdOptions, member_addresses
 from bee_plugins.registries.shared.servers import https_context
 
 

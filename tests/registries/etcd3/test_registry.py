@@ -21,8 +21,7 @@ from bee_core.nodes import Node
 from bee_core.plugin_hub import PluginHub
 from bee_core.testing import RegistryContract
 from bee_core.testing.registry_contract import FULL, Watching
-from bee_plugins.registries.etcd3.options import EtcdOptions
-from bee_plugins.registries.etcd3.registry import EtcdRegistry
+from bee_plugins.registries.etcd3.registry import EtcdOptions, EtcdRegistry
 from etcd_servers import enable_users, etcdctl, put
 from registry_processes import Etcd
 from tcp_relay import TcpRelay

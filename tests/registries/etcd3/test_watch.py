@@ -14,8 +14,7 @@ from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.nodes import Node
 from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.etcd3 import http
-from bee_plugins.registries.etcd3.options import EtcdOptions
-from bee_plugins.registries.etcd3.registry import EtcdRegistry
+from bee_plugins.registries.etcd3.registry import EtcdOptions, EtcdRegistry
 from etcd_servers import etcdctl, leader, put, put_many, start_members
 from registry_processes import Etcd, made
 from tcp_relay import TcpRelay

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bee_core.hookspecs import OptionError
-from bee_plugins.registries.consul.options import ConsulOptions, agent_addresses
-from bee_plugins.registries.etcd3.options import EtcdOptions, member_addresses
+from bee_plugins.registries.consul.registry import ConsulOptions, agent_addresses
+from bee_plugins.registries.etcd3.registry import EtcdOptions, member_addresses
 from bee_plugins.registries.shared.servers import https_context
-from bee_plugins.registries.zookeeper.options import ZooKeeperOptions, server_tls
+from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, server_tls
 
 
 def of_etcd(cert, key):

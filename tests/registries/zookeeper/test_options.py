@@ -8,7 +8,7 @@ from bee_core.config.structure import structure_options
 from bee_core.errors import ConfigError
 from bee_core.interfaces import RegistrySettings
 from bee_core.plugin_hub import PluginHub
-from bee_plugins.registries.zookeeper.options import ZooKeeperOptions, server_addresses, server_tls
+from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, server_addresses, server_tls
 
 
 class Ref:

@@ -16,8 +16,7 @@ from bee_core.interfaces import RegistrySettings
 from bee_core.nodes import Node
 from bee_core.plugin_hub import PluginHub
 from bee_core.testing import RegistryContract
-from bee_plugins.registries.zookeeper.options import ZooKeeperOptions
-from bee_plugins.registries.zookeeper.registry import ZooKeeperRegistry
+from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, ZooKeeperRegistry
 from cluster.servers import when
 from registry_processes import ZooKeeper
 from zookeeper_rig import NODE, error_of, folder, instance, plain_client, run

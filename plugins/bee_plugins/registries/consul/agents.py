@@ -18,13 +18,13 @@ from consul import base
 
 from bee_core.errors import RegistryError
 from bee_plugins.registries.shared.node_record import UNREADABLE
-from bee_plugins.registries.shared.servers import Rotation, https_context
+from bee_plugins.registries.shared.servers import Rotation
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
     from bee_core.addresses import Address
-    from bee_plugins.registries.consul.options import ConsulOptions
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
         super().__init__(host, port, scheme)
         self._transport = transport
 
-    async def _send(
+    async def send(
         self,
         method: str,
         callback: Callable[[base.Response], Any],
@@ -73,6 +73,7 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
         headers: dict[str, str] | None = None,
         raw: bool = False,
     ) -> Any:
+        """Send a request; py-consul's four methods are this one."""
         request = httpx.Request(method, self.uri(path, params), headers=headers, content=data)
         try:
             # The transport, not a client: that would log each heartbeat and follow redirects.
@@ -103,10 +104,10 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
             return AgentTroubleError(self.base_uri, code, said)
         return RegistryError(f"Consul at {self.base_uri} refuses the request ({code}): {said}")
 
-    get = partialmethod(_send, "GET")
-    put = partialmethod(_send, "PUT")
-    post = partialmethod(_send, "POST")
-    delete = partialmethod(_send, "DELETE")
+    get = partialmethod(send, "GET")
+    put = partialmethod(send, "PUT")
+    post = partialmethod(send, "POST")
+    delete = partialmethod(send, "DELETE")
 
     def close(self) -> None:
         """Does nothing. The transport belongs to all agents and closes with them."""
@@ -124,17 +125,18 @@ class AgentClient(base.Consul):  # type: ignore[misc]
     """
 
     def __init__(
-        self, address: Address, options: ConsulOptions, transport: httpx.AsyncBaseTransport
+        self,
+        address: Address,
+        transport: httpx.AsyncBaseTransport,
+        token: str | None,
+        datacenter: str | None,
     ) -> None:
         self._transport = transport
-        self._datacenter = [("dc", options.datacenter)] if options.datacenter else []
+        self._datacenter = [("dc", datacenter)] if datacenter else []
         host = f"[{address.host}]" if ":" in address.host else address.host
-        super().__init__(
-            host, address.port, scheme=address.scheme, dc=options.datacenter, verify=True
-        )
-        if options.token is not None:
-            # As an argument, the environment's token would win.
-            self.token = options.token
+        super().__init__(host, address.port, scheme=address.scheme, dc=datacenter, verify=True)
+        if token is not None:
+            self.token = token  # as an argument, the environment's token would win
         self.where = address.url
         self._sees_machine = False
         self._machine: str | None = None
@@ -173,8 +175,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         """A blocking query. Its answer has no list: that would come also without a change.
 
         Returns:
-            The index now. It differs from ``index`` after a change. It is the same after
-            ``seconds``, to which Consul adds up to a sixteenth.
+            The index now. It is still ``index`` after ``seconds`` and up to a sixteenth more.
         """
         params = [
             ("passing", "1"),
@@ -223,12 +224,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         """
         question = msgspec.json.encode([{"Resource": resource, "Access": "read", "Segment": name}])
         try:
-            response = await self.http.post(
-                _as_it_is,
-                "/v1/internal/acl/authorize",
-                data=question,
-                headers=self.prepare_headers(),
-            )
+            response = await self._ask("/v1/internal/acl/authorize", method="POST", data=question)
             if response.code == 404:
                 return None
             return all(answer["Allow"] for answer in msgspec.json.decode(response.body))
@@ -237,9 +233,18 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         except (OSError, msgspec.MsgspecError, LookupError, TypeError):
             return None
 
-    async def _ask(self, path: str, params: list[tuple[str, str]] | None = None) -> base.Response:
+    async def _ask(
+        self,
+        path: str,
+        params: list[tuple[str, str]] | None = None,
+        *,
+        method: str = "GET",
+        data: bytes = b"",
+    ) -> base.Response:
         headers = self.prepare_headers()
-        return await self.http.get(_as_it_is, path, params, headers=headers, raw=True)
+        return await self.http.send(
+            method, lambda response: response, path, params, data=data, headers=headers, raw=True
+        )
 
     def _index(self, response: base.Response) -> int:
         try:
@@ -256,7 +261,9 @@ class Agents(Rotation[AgentClient]):
 
     Args:
         addresses: Where the agents are.
-        options: How to talk to them.
+        tls: For ``https://`` addresses.
+        token: ACL token; None for the environment's.
+        datacenter: Where to look for services; None for the agents' own.
         seconds: How long one agent may take for one request.
 
     Attributes:
@@ -264,10 +271,14 @@ class Agents(Rotation[AgentClient]):
     """
 
     def __init__(
-        self, addresses: Sequence[Address], options: ConsulOptions, seconds: float
+        self,
+        addresses: Sequence[Address],
+        tls: ssl.SSLContext | None,
+        token: str | None,
+        datacenter: str | None,
+        seconds: float,
     ) -> None:
         self.seconds = seconds
-        tls = https_context(options, addresses, verify=options.verify)
         # A query that waits keeps a connection, so there are as many as watched services.
         # Without TLS, True would read the system's certificates. Proxies are not for agents.
         limits = httpx.Limits(
@@ -276,14 +287,13 @@ class Agents(Rotation[AgentClient]):
         self._transport = httpx.AsyncHTTPTransport(
             verify=tls or False, limits=limits, trust_env=False
         )
-        super().__init__(AgentClient(address, options, self._transport) for address in addresses)
+        super().__init__(
+            AgentClient(address, self._transport, token, datacenter) for address in addresses
+        )
         self._closed = False
 
     async def ask(self, operation: Callable[[AgentClient], Awaitable[T]]) -> tuple[AgentClient, T]:
-        """Ask the agent that answered last, then the others, until one answers.
-
-        Returns:
-            The agent, and its answer.
+        """The first agent that answers, and its answer. The one that answered last comes first.
 
         Raises:
             RegistryError: An agent refuses: all agents would.
@@ -298,7 +308,7 @@ class Agents(Rotation[AgentClient]):
     async def ask_one(
         self, agent: AgentClient, operation: Callable[[AgentClient], Awaitable[T]], seconds: float
     ) -> T:
-        """Ask this agent, and wait so many seconds.
+        """The answer of this agent, for which it has so many seconds.
 
         Raises:
             RegistryError: It refuses.
@@ -339,7 +349,3 @@ def _member(response: base.Response, key: str) -> dict[str, Any]:
     answer = msgspec.json.decode(response.body)
     found = answer.get(key) if isinstance(answer, dict) else None
     return found if isinstance(found, dict) else {}
-
-
-def _as_it_is(response: base.Response) -> base.Response:
-    return response

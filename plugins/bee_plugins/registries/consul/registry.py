@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from typing import TYPE_CHECKING
 
+import attrs
 import msgspec
 from consul import Check
 
@@ -20,8 +22,8 @@ from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
 from bee_plugins.registries.consul.agents import Agents, AgentTroubleError
 from bee_plugins.registries.consul.entries import OWNER, EntryList, owner_of, registration
-from bee_plugins.registries.consul.options import ConsulOptions, agent_addresses
 from bee_plugins.registries.shared.node_record import safe_name
+from bee_plugins.registries.shared.servers import https_context, read_addresses
 from bee_plugins.registries.shared.watched_registry import (
     REPLACED,
     REVOKED,
@@ -33,14 +35,17 @@ from bee_plugins.registries.shared.watched_registry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
+    from bee_core.addresses import Address
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
     from bee_core.nodes import Snapshot
     from bee_plugins.registries.consul.agents import AgentClient
 
 log = logging.getLogger("bee.registry.consul")
+
+_NAME_PART = re.compile(r"[A-Za-z0-9._~-]*")
 
 _FORGOTTEN_AFTER = "1m"
 """When Consul drops an instance that no longer passes. It accepts no shorter time."""
@@ -68,6 +73,49 @@ _REST = 4
 So a long list that changes all the time takes a fifth of a core, not a whole one.
 """
 _LONGEST_REST = 1.0
+
+
+def _part_of_a_name(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not _NAME_PART.fullmatch(value):
+        raise ValueError(
+            f"{attribute.name} must be letters, digits, and any of . _ ~ - , and not {value!r}"
+        )
+
+
+@attrs.frozen
+class ConsulOptions:
+    """Options of ``consul``.
+
+    Attributes:
+        token: ACL token: service:write to register, service:read and node:read to watch. None
+            means ``$CONSUL_HTTP_TOKEN``, as in all of Consul's programs, or else no token.
+        datacenter: Where clients look for services; None means the agent's own. A server always
+            registers with its agent.
+        prefix: Comes before each service's name in Consul, so that two installations can share
+            one Consul. Empty by default: other programs look for the plain name.
+        verify: Whether an agent's certificate is checked. Only for https.
+        ca: File or folder of the certificates (PEM) that sign the agents'; None means those of
+            the system. Only for https.
+        cert: File of a certificate (PEM) that the agent asks for, or None. Only for https.
+        key: File of its key; None if the key stands in ``cert``.
+    """
+
+    token: str | None = attrs.field(default=None, repr=False)
+    datacenter: str | None = None
+    prefix: str = attrs.field(default="", validator=_part_of_a_name)
+    verify: bool = True
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+def agent_addresses(written: Iterable[str]) -> tuple[Address, ...]:
+    """The agents, as :func:`~bee_plugins.registries.shared.servers.read_addresses` has them.
+
+    Every machine of a Consul cluster has an agent, so the default is this machine's.
+    """
+    forms = "host:port, http://host:port or https://host:port"
+    return read_addresses(written, {"http": 8500, "https": 8501}, "a Consul agent", forms)
 
 
 class ConsulLease(WatchedLease):
@@ -166,7 +214,8 @@ class ConsulRegistry(WatchedRegistry):
         seconds = _PATIENCE
         if len(addresses) > 1:
             seconds = max(_SHORTEST, min(_PATIENCE, self._beat) / len(addresses))
-        self._agents = Agents(addresses, options, seconds)
+        tls = https_context(options, addresses, verify=options.verify)
+        self._agents = Agents(addresses, tls, options.token, options.datacenter, seconds)
         self._where = "Consul at " + ", ".join(address.url for address in addresses)
         self._prefix = options.prefix
         self._wait = min(_LONGEST_WAIT, _WAIT_BEATS * heartbeat)

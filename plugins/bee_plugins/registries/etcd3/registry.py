@@ -14,15 +14,17 @@ import math
 import secrets
 from typing import TYPE_CHECKING
 
+import attrs
 from anyio import move_on_after
 
+from bee_core.config.field_rules import positive
+from bee_core.config.scalars import Seconds  # noqa: TC001  read when the options are structured
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
 from bee_plugins.registries.etcd3.gateway import Gateway
-from bee_plugins.registries.etcd3.options import EtcdOptions, member_addresses
 from bee_plugins.registries.etcd3.watch import EtcdWatch, View
 from bee_plugins.registries.shared.node_record import decode_record, safe_name
-from bee_plugins.registries.shared.servers import https_context
+from bee_plugins.registries.shared.servers import https_context, read_addresses
 from bee_plugins.registries.shared.watched_registry import (
     REPLACED,
     REVOKED,
@@ -34,8 +36,9 @@ from bee_plugins.registries.shared.watched_registry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
+    from bee_core.addresses import Address
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
     from bee_core.nodes import Snapshot
@@ -43,11 +46,63 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bee.registry.etcd3")
 
+PORT = 2379
+"""etcd's usual port."""
 _LEASE_BITS = 62  # etcd's numbers are positive and have 63
 _TRIES = 5
 """How often a key is tried that changes hands meanwhile."""
 _TIDYING = 1.0
 """Seconds for giving leases back that nothing depends on."""
+
+
+def _usable_prefix(_: object, __: object, value: str) -> None:
+    if not value.startswith("/") or not value.strip("/") or any(char <= " " for char in value):
+        raise ValueError(f"prefix is {value!r}; write the beginning of the keys, such as /bee/rpc")
+
+
+@attrs.frozen
+class EtcdOptions:
+    """Options of the registry ``etcd3``.
+
+    Attributes:
+        prefix: Beginning of all keys: ``<prefix>/<service>/providers/<id>``.
+        username: The user, if etcd's authentication is enabled.
+        password: Its password; better from the environment, ``${NAME}``.
+        ca: File with the certificates (PEM) that sign etcd's own; without it those that the
+            system trusts. For ``https://`` addresses, like the next two.
+        cert: File with the client's certificate (PEM), if etcd asks for one.
+        key: File with its key (PEM); without it the key stands in the file of the certificate.
+        request_timeout: Seconds for one request, shared out among the addresses. 3, since the
+            first answer must come within 5, and an etcd that elects a new leader takes up to 2.
+    """
+
+    prefix: str = attrs.field(default="/bee/rpc", validator=_usable_prefix)
+    username: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    request_timeout: Seconds = attrs.field(default=3.0, validator=positive)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse halves.
+
+        Raises:
+            ValueError: A user without a password, or a password without a user.
+        """
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together; state both, or neither")
+
+    @property
+    def root(self) -> str:
+        """The prefix without a slash at its end."""
+        return self.prefix.rstrip("/")
+
+
+def member_addresses(written: Iterable[str]) -> tuple[Address, ...]:
+    """The members of etcd, as :func:`~bee_plugins.registries.shared.servers.read_addresses`."""
+    forms = "host:port, http://host:port or https://host:port, several separated by commas"
+    return read_addresses(written, {"http": PORT, "https": PORT}, "etcd", forms)
 
 
 class EtcdLease(WatchedLease):
