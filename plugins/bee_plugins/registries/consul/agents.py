@@ -2,12 +2,13 @@
 
 py-consul takes the class that sends its requests as an argument. Its own two do not fit:
 ``requests`` blocks a thread that nothing can wake before its timeout. The aiohttp one has no bound
-for a blocking query and decodes every list whole on the loop. The class here is a third one, which
-asyncio can cancel at any moment. See ``docs/decisions/consul-client.md``.
+for a blocking query and decodes lists whole on the loop. asyncio can cancel the class here at any
+moment. See ``docs/decisions/consul-client.md``.
 """
 
 from __future__ import annotations
 
+import contextlib
 from functools import partialmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,7 +45,7 @@ class AgentTroubleError(ConnectionError):
 
     Attributes:
         said: Its own words.
-        gone: Whether it does not know the check or service that it is asked about.
+        gone: Whether it does not know the check or service.
     """
 
     def __init__(self, where: str, code: int, said: str) -> None:
@@ -172,7 +173,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         return self._index(response), entries, response.headers.get(_FILTERED) == "true"
 
     async def wait_for_change(self, name: str, index: int, seconds: float) -> int:
-        """A blocking query. Its answer has no list: that would come also without a change.
+        """A blocking query, for the index alone: a list would come also without a change.
 
         Returns:
             The index now. It is still ``index`` after ``seconds`` and up to a sixteenth more.
@@ -261,7 +262,7 @@ class Agents(Rotation[AgentClient]):
 
     Args:
         addresses: Where the agents are.
-        tls: For ``https://`` addresses.
+        tls: For https, or None.
         token: ACL token; None for the environment's.
         datacenter: Where to look for services; None for the agents' own.
         seconds: How long one agent may take for one request.
@@ -297,7 +298,7 @@ class Agents(Rotation[AgentClient]):
 
         Raises:
             RegistryError: An agent refuses: all agents would.
-            OSError: No agent is in reach. TimeoutError is one.
+            OSError: No agent is in reach.
         """
 
         async def ask(agent: AgentClient, _: int) -> tuple[AgentClient, T]:
@@ -327,14 +328,12 @@ class Agents(Rotation[AgentClient]):
     async def another_than(self, agent: AgentClient) -> AgentClient | None:
         """Another agent that answers and has a leader. It is asked first from now on. Or None."""
         for other in self.servers:
-            if other is agent:
-                continue
-            try:
-                if await self.ask_one(other, lambda agent: agent.status.leader(), self.seconds):
+            with contextlib.suppress(RegistryError, OSError):
+                if other is not agent and await self.ask_one(
+                    other, lambda agent: agent.status.leader(), self.seconds
+                ):
                     self.current = other
                     return other
-            except (RegistryError, OSError):
-                continue
         return None
 
     async def close(self) -> None:

@@ -96,17 +96,16 @@ def registration(name: str, id_: str, node: Node, owner: str) -> dict[str, Any]:
             begins with "its registration".
     """
     NodeRecord(**fields_of(node)).node()
-    meta = {
+    stated = {
         OWNER: owner,
         ID: node.id,
         URL: node.url,
         "weight": repr(node.weight),
         "workers": str(node.workers),
+        "version": node.version,
+        "zone": node.zone,
     }
-    if node.version is not None:
-        meta["version"] = node.version
-    if node.zone is not None:
-        meta["zone"] = node.zone
+    meta = {key: value for key, value in stated.items() if value is not None}
     for key, value in meta.items():
         size = len(value.encode())
         if size > _LONGEST_VALUE:

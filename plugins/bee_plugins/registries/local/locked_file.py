@@ -149,24 +149,16 @@ def look(path: str, limit: int) -> Seen:
             _unlock(fd)
 
 
-def remove_dead(path: str, inode: int | None = None) -> bool:
-    """Remove the file of a dead process.
+def remove_dead(path: str, inode: int | None = None) -> None:
+    """Remove the file of a dead process. It is harmless, so a failure is no error.
 
     Args:
         path: The file.
         inode: The file whose process was found dead. Another file of this name stays.
-
-    Returns:
-        Whether it was removed.
     """
-    try:
-        with _locked(path) as locked:
-            if locked is None or inode not in {None, locked}:
-                return False
+    with contextlib.suppress(OSError, NotOursError), _locked(path) as locked:
+        if locked is not None and inode in {None, locked}:
             os.unlink(path)  # noqa: PTH108
-            return True
-    except (OSError, NotOursError):
-        return False  # the file is harmless, so a failure is too
 
 
 @contextlib.contextmanager

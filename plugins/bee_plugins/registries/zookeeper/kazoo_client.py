@@ -231,12 +231,11 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             raise SessionExpiredError
         try:
             timeouts: tuple[float, float] = super()._connect(host, hostip, port)
-        except SessionExpiredError:
-            raise
         except Exception as error:
-            reason = str(error).removeprefix("socket connection error: ")
-            self._failures[f"{hostip}:{port}"] = reason or type(error).__name__
-            self._refusal = error
+            if not isinstance(error, SessionExpiredError):
+                reason = str(error).removeprefix("socket connection error: ")
+                self._failures[f"{hostip}:{port}"] = reason or type(error).__name__
+                self._refusal = error
             raise
         self._refusal = None
         self._failures.clear()
