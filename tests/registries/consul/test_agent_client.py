@@ -31,7 +31,8 @@ class GuardedConsul(Consul):
     """Nothing without a token."""
 
     def command(self, found):
-        acl = f'acl = {{ enabled = true, default_policy = "deny", tokens = {{ master = "{MASTER}", agent = "{MASTER}" }} }}'
+        tokens = f'tokens = {{ master = "{MASTER}", agent = "{MASTER}" }}'
+        acl = f'acl = {{ enabled = true, default_policy = "deny", {tokens} }}'
         return [*super().command(found), f"-hcl={acl}"]
 
     def ready(self):
@@ -49,7 +50,10 @@ class GuardedConsul(Consul):
 
 
 class SecureConsul(Consul):
-    """Only https, and only for those who show a certificate. Its third argument from the end is the folder of certificates."""
+    """Only https, and only for clients with a certificate.
+
+    Its third argument from the end is the folder of certificates.
+    """
 
     def __init__(self, folder, *arguments, **settings):
         super().__init__(folder, *arguments, **settings)
@@ -68,7 +72,9 @@ class SecureConsul(Consul):
         return [
             *(word for word in super().command(found) if not word.startswith("-http-port")),
             "-http-port=-1",
-            f'-hcl=ports {{ https = {self.port} }} ca_file = "{path}/ca.pem" cert_file = "{path}/server.pem" key_file = "{path}/server.pem" verify_incoming_https = true',
+            f'-hcl=ports {{ https = {self.port} }} ca_file = "{path}/ca.pem" '
+            f'cert_file = "{path}/server.pem" key_file = "{path}/server.pem" '
+            "verify_incoming_https = true",
         ]
 
     def ready(self):
@@ -135,7 +141,8 @@ def test_an_unknown_token_is_refused_with_words_that_say_so_and_do_not_show_it(g
             for request in (registry.register(Instance("calc", FULL)), first_snapshot(registry)):
                 with pytest.raises(
                     RegistryError,
-                    match=r"refuses the credentials: ACL not found; set bee.rpc.registry.options.token",
+                    match=r"refuses the credentials: ACL not found; "
+                    r"set bee.rpc.registry.options.token",
                 ) as caught:
                     await request
                 assert "wrong-word" not in str(caught.value)

@@ -119,7 +119,7 @@ def test_when_an_agent_dies_its_servers_move_to_another_and_clients_follow(clust
             await near.until_ids(FULL.id)
             await far.until_ids(FULL.id)
             assert events == ["registered", "lease_lost", "registered_again"]
-            # It comes back with what it had on its disk, which is a dead registration of the same id.
+            # It comes back with what its disk had: a dead registration of the same id.
             await asyncio.to_thread(one.restart)
             await far.until_ids(FULL.id)
             assert [node.id for node in far.seen[-1].nodes] == [FULL.id]
@@ -145,7 +145,7 @@ def test_an_id_that_is_held_on_another_machine_is_refused(cluster):
 
 
 def test_servers_that_lost_their_data_behind_a_living_agent_are_noticed(cluster):
-    """The index begins anew, and the agent, which lives, need not tell the servers of its own accord what it has for a minute or two."""
+    """The index begins anew. The agent lives, but may tell the servers only after minutes."""
     server, one, _ = cluster
 
     async def scenario():

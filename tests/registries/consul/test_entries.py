@@ -1,4 +1,4 @@
-"""Service instances as Consul writes them, and what is made of them. Instances were written down from an agent's answers."""
+"""Service instances as Consul writes them (copied from an agent's answers), and their nodes."""
 
 from __future__ import annotations
 

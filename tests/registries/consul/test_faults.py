@@ -1,4 +1,7 @@
-"""The registry ``consul`` while its agent is killed, emptied, frozen. A server keeps its registration and a client its watch, as bee's own do."""
+"""The registry ``consul`` while its agent is killed, emptied, frozen.
+
+A server keeps its registration and a client its watch, as bee's own do.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,8 @@ def test_frozen_for_longer_than_the_lease_silence_is_noticed_and_all_is_well_aft
                 frozen = loop.time()
                 error = await follower.until_error()
                 assert isinstance(error, TimeoutError)
-                # A blocking query may have begun just before: its wait, Consul's jitter on it, and a second.
+                # A blocking query may have begun just before: its wait, Consul's jitter on it,
+                # and a second.
                 assert (
                     loop.time() - frozen < 2 * HEARTBEAT * 17 / 16 + 1.0 + 2.0
                 )  # the last for a busy machine
@@ -138,7 +142,7 @@ def test_frozen_for_longer_than_the_lease_silence_is_noticed_and_all_is_well_aft
 
 
 def test_without_a_leader_there_is_an_error_and_no_empty_list(start_registry):
-    """Two of three that know of each other are missing: the agent answers, and has nobody to ask."""
+    """Two of three servers are missing: the agent answers, and has nobody to ask."""
     server = start_registry(Leaderless)
 
     async def scenario():
@@ -159,7 +163,8 @@ class Leaderless(LastingConsul):
                 word.replace("-bootstrap-expect=1", "-bootstrap-expect=3")
                 for word in super().command(found)
             ),
-            '-hcl=performance { rpc_hold_timeout = "100ms" }',  # seven seconds otherwise: then a request has timed out before
+            # By default seven seconds: a request would time out before.
+            '-hcl=performance { rpc_hold_timeout = "100ms" }',
         ]
 
     def ready(self):

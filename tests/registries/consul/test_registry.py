@@ -200,7 +200,10 @@ def test_an_id_that_another_living_server_holds_is_refused(consul, service):
     async def scenario():
         first, second = registry_at(consul.address), registry_at(consul.address)
         lease = await first.register(Instance(service, FULL))
-        wanted = r"has registered the id 'calc-7f3a' and lives; stop it, or give each server an id of its own"
+        wanted = (
+            r"has registered the id 'calc-7f3a' and lives; "
+            r"stop it, or give each server an id of its own"
+        )
         with pytest.raises(RegistryError, match=wanted):
             await second.register(Instance(service, attrs.evolve(OTHER, id=FULL.id)))
         await lease.renew()

@@ -1,4 +1,4 @@
-"""The gateway's client on real servers: users, TLS, several addresses, servers that are none of etcd's."""
+"""The gateway with real servers: users, TLS, several addresses, servers that are not etcd."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def test_a_user_reads_writes_and_watches_under_the_prefix(guarded):
 def test_wrong_credentials_are_an_error_that_says_so_without_the_password(guarded, wrong):
     with pytest.raises(
         RegistryError,
-        match=r"refuses the user '(bee|nobody)' and its password.*correct bee.rpc.registry.options.username and password",
+        match=r"refuses the user '(bee|nobody)' and its password.*"
+        r"correct bee.rpc.registry.options.username and password",
     ) as caught:
         ask(get, url(guarded), options=wrong)
     assert "honey" not in str(caught.value)
@@ -102,7 +103,8 @@ def test_wrong_credentials_are_an_error_that_says_so_without_the_password(guarde
 def test_a_user_that_is_missing_is_asked_for(guarded):
     with pytest.raises(
         RegistryError,
-        match=r"user name is empty; it wants a user: set bee.rpc.registry.options.username and password",
+        match=r"user name is empty; it wants a user: "
+        r"set bee.rpc.registry.options.username and password",
     ):
         ask(get, url(guarded))
 

@@ -13,7 +13,10 @@ from bee_plugins.registries.etcd3.messages import (
 
 
 def test_integers_are_texts_bytes_are_base64_and_what_is_left_out_is_zero():
-    body = b'{"header":{"cluster_id":"18446744073709551615","revision":"7"},"kvs":[{"key":"L2E=","mod_revision":"9223372036854775807"}],"new":{"x":[1]}}'
+    body = (
+        b'{"header":{"cluster_id":"18446744073709551615","revision":"7"},'
+        b'"kvs":[{"key":"L2E=","mod_revision":"9223372036854775807"}],"new":{"x":[1]}}'
+    )
     reply = msgspec.json.decode(body, type=RangeReply, strict=False)
     assert (reply.header.cluster_id, reply.header.revision, reply.count, reply.more) == (
         2**64 - 1,
@@ -44,7 +47,8 @@ def test_an_event_is_a_put_unless_it_says_otherwise():
             (14, "etcdserver: no leader"),
         ),
         (
-            b'{"error":{"grpc_code":5,"http_code":404,"message":"not found","http_status":"Not Found"}}',
+            b'{"error":{"grpc_code":5,"http_code":404,"message":"not found",'
+            b'"http_status":"Not Found"}}',
             (5, "not found"),
         ),
         (b'{"error":"only this"}', (2, "only this")),

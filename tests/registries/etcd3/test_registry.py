@@ -160,7 +160,10 @@ def test_an_id_that_another_living_server_holds_is_refused_and_theirs_is_kept(et
         async with closing(registry_at(etcd.address), registry_at(etcd.address)) as (first, second):
             before = await leases()
             lease = await first.register(Instance(service, NODE))
-            said = r"the server at tcp://10.0.0.1:9000 has registered the id 'a' and lives; stop it, or give each server an id of its own"
+            said = (
+                r"the server at tcp://10.0.0.1:9000 has registered the id 'a' and lives; "
+                r"stop it, or give each server an id of its own"
+            )
             with pytest.raises(RegistryError, match=said):
                 await second.register(
                     Instance(service, attrs.evolve(NODE, url="tcp://10.0.0.2:9000"))
@@ -208,7 +211,8 @@ def test_a_key_that_was_written_by_hand_is_not_taken_and_the_message_says_why(et
             async with closing(registry_at(etcd.address)) as (registry,):
                 with pytest.raises(
                     RegistryError,
-                    match=f"{holder} has registered.*has no lease, so it was written by hand: remove it",
+                    match=f"{holder} has registered.*has no lease, "
+                    "so it was written by hand: remove it",
                 ):
                     await registry.register(Instance(service, NODE))
 

@@ -1,4 +1,4 @@
-"""Watches that lose their connection, their past, their member or their store, and tell the list all the same."""
+"""Watches that lose their connection, history, member or store, and still tell the list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A process that uses the registry ``local``: FOLDER HEARTBEAT ID ACT. It says on stdout what it has done, and ends with its stdin."""
+"""A process that uses the registry ``local``: FOLDER HEARTBEAT ID ACT.
+
+It says on stdout what it has done, and ends with its stdin.
+"""
 
 from __future__ import annotations
 

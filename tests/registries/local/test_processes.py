@@ -131,7 +131,8 @@ def test_a_process_that_is_stopped_is_gone_with_its_lease_and_back_when_it_goes_
         await watcher.until_ids(["a"])
         program.process.send_signal(signal.SIGSTOP)
         gone = await seconds_until(watcher, [])
-        # Three beats from the last renewal, which was up to one before the signal; then a look every half second.
+        # Three beats from the last renewal, which was up to one before the signal; then a look
+        # every half second.
         assert 0.9 < gone < 1.5 + 1.0
         program.process.send_signal(signal.SIGCONT)
         assert await seconds_until(watcher, ["a"]) < 2.0

@@ -233,7 +233,8 @@ from bee_core.nodes import Node
 from bee_plugins.registries.local.registry import LocalRegistry
 resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
 try:
-    asyncio.run(LocalRegistry(RegistrySettings((sys.argv[1],))).register(Instance("calc", Node("a", "tcp://127.0.0.1:9000"))))
+    instance = Instance("calc", Node("a", "tcp://127.0.0.1:9000"))
+    asyncio.run(LocalRegistry(RegistrySettings((sys.argv[1],))).register(instance))
 except RegistryError as error:
     print(error)
 """
@@ -262,7 +263,8 @@ def test_a_watch_of_a_missing_folder_warns_once_and_waits_for_a_server(root, cap
     assert [
         record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
     ] == [
-        f"the registry's folder {root} does not exist; waiting for a server of calc to register there"
+        f"the registry's folder {root} does not exist; "
+        "waiting for a server of calc to register there"
     ]
 
 

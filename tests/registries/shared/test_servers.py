@@ -1,4 +1,7 @@
-"""Files of client certificates: which are taken, and what is said of the others; the same in every registry that speaks TLS."""
+"""Files of client certificates: which are accepted, and the errors of the others.
+
+They are the same in every registry that speaks TLS.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One service's list, kept up to date piece by piece: what a snapshot holds, and what it says has changed."""
+"""The list of one service's nodes, updated record by record, and what its snapshots say."""
 
 from __future__ import annotations
 

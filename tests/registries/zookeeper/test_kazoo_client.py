@@ -50,7 +50,8 @@ assert status == 0, status
 run(lease.renew())
 run(mine.register(instance("forked")))
 assert len(run(watched(mine))) == 1
-assert (session.id, session.connects) == (number, connects), "the child has disturbed the parent's session"
+now = (session.id, session.connects)
+assert now == (number, connects), "the child has disturbed the parent's session"
 run(mine.close())
 print("well", flush=True)
 """

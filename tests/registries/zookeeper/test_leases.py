@@ -163,7 +163,7 @@ def test_while_the_registry_is_frozen_a_renewal_is_no_lost_lease_and_a_short_fre
     run(scenario)
 
 
-def test_a_registry_frozen_for_longer_than_the_lease_is_out_of_reach_and_then_the_node_registers_again(
+def test_a_registry_frozen_past_the_lease_is_out_of_reach_and_then_the_node_registers_again(
     start_registry,
 ):
     server = start_registry(ZooKeeper)

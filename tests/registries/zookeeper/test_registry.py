@@ -1,4 +1,4 @@
-"""The registry ``zookeeper`` against a real server: the contract, names, credentials, TLS, addresses."""
+"""The registry ``zookeeper`` with a real server: contract, names, credentials, TLS, addresses."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_an_id_that_another_server_has_is_refused_until_it_leaves(zookeeper):
         )
         assert isinstance(error, RegistryError)
         assert (
-            "the server at tcp://10.0.0.7:9000 has registered the id 'calc-1' and lives; stop it, or give each server an id of its own"
-            in str(error)
+            "the server at tcp://10.0.0.7:9000 has registered the id 'calc-1' and lives; "
+            "stop it, or give each server an id of its own" in str(error)
         )
         await lease.renew()
         await lease.revoke()

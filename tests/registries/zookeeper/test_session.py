@@ -1,4 +1,4 @@
-"""A session with ZooKeeper: its end in bounded time, whatever the server does, and kazoo's threads."""
+"""A session with ZooKeeper: it ends in bounded time, whatever the server does, with its threads."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def test_closing_does_not_wait_for_a_server(backlog):
         async def scenario(rig):
             mine = rig.registry(address)
             waiting = asyncio.ensure_future(error_of(mine.watch(rig.service).__anext__()))
-            while mine._session is None or not mine._session._handler._sockets:  # noqa: ASYNC110  # kazoo's thread sets no event
+            # kazoo's thread sets no event.
+            while mine._session is None or not mine._session._handler._sockets:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             assert await closing_time(mine) < CLOSE_BOUND
             assert isinstance(await waiting, (RegistryError, OSError))

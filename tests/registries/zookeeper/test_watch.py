@@ -1,4 +1,4 @@
-"""Watches in ZooKeeper: what is seen, what is skipped, and what becomes of them when the registry goes."""
+"""Watches in ZooKeeper: what they see and skip, and what happens to them if the registry goes."""
 
 from __future__ import annotations
 
@@ -254,7 +254,8 @@ def test_a_registry_that_says_nothing_is_noticed_within_a_lease_and_no_empty_lis
         server.freeze()
         begun = time.monotonic()
         error = await end_of(watcher)
-        # Two thirds of the session until kazoo takes the silence for an end, a third of grace, and what a busy machine adds.
+        # Two thirds of the session until kazoo takes the silence for an end, a third of grace, and
+        # what a busy machine adds.
         assert time.monotonic() - begun < client._session.timeout + 1.5
         assert isinstance(error, OSError)
         assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1]

@@ -217,7 +217,8 @@ class WatchedLease:
             OSError: The registry is out of reach; TimeoutError if it is silent.
         """
         if not self.over:
-            self.over = await self._renew()
+            reason = await self._renew()
+            self.over = self.over or reason  # it may have been replaced meanwhile
         if self.over:
             raise RegistryError(f"the registration of {self._name} has gone: {self.over}")
 
