@@ -72,9 +72,11 @@ class SecureConsul(Consul):
         return [
             *(word for word in super().command(found) if not word.startswith("-http-port")),
             "-http-port=-1",
-            f'-hcl=ports {{ https = {self.port} }} ca_file = "{path}/ca.pem" '
-            f'cert_file = "{path}/server.pem" key_file = "{path}/server.pem" '
-            "verify_incoming_https = true",
+            (
+                f'-hcl=ports {{ https = {self.port} }} ca_file = "{path}/ca.pem" '
+                f'cert_file = "{path}/server.pem" key_file = "{path}/server.pem" '
+                "verify_incoming_https = true"
+            ),
         ]
 
     def ready(self):

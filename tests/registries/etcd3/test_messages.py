@@ -47,8 +47,10 @@ def test_an_event_is_a_put_unless_it_says_otherwise():
             (14, "etcdserver: no leader"),
         ),
         (
-            b'{"error":{"grpc_code":5,"http_code":404,"message":"not found",'
-            b'"http_status":"Not Found"}}',
+            (
+                b'{"error":{"grpc_code":5,"http_code":404,"message":"not found",'
+                b'"http_status":"Not Found"}}'
+            ),
             (5, "not found"),
         ),
         (b'{"error":"only this"}', (2, "only this")),

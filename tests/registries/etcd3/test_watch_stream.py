@@ -79,8 +79,10 @@ def test_messages_come_whole_one_by_one_or_several_at_once():
     [
         (b'{"result":{"canceled":true,"compact_revision":"8"}}\n', CompactedError, "compacted"),
         (
-            b'{"result":{"created":true,"canceled":true,'
-            b'"cancel_reason":"rpc error: etcdserver: permission denied"}}\n',
+            (
+                b'{"result":{"created":true,"canceled":true,'
+                b'"cancel_reason":"rpc error: etcdserver: permission denied"}}\n'
+            ),
             EtcdError,
             "permission denied",
         ),

@@ -263,8 +263,10 @@ def test_a_watch_of_a_missing_folder_warns_once_and_waits_for_a_server(root, cap
     assert [
         record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
     ] == [
-        f"the registry's folder {root} does not exist; "
-        "waiting for a server of calc to register there"
+        (
+            f"the registry's folder {root} does not exist; "
+            "waiting for a server of calc to register there"
+        )
     ]
 
 
