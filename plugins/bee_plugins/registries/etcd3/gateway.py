@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from bee_core.errors import RegistryError
-from bee_plugins.registries.etcd3.http import EtcdError, EtcdHttp, HandshakeError, classed
+from bee_plugins.registries.etcd3.http import EtcdError, EtcdHttp, TlsFailedError, classed
 from bee_plugins.registries.etcd3.messages import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -257,7 +257,7 @@ class Gateway:
         try:
             return await self.members.ask_in_turn(ask_one, at)
         except OSError as error:
-            if HandshakeError in {type(error), type(error.__cause__)}:
+            if TlsFailedError in {type(error), type(error.__cause__)}:
                 raise RegistryError(str(error)) from error
             raise
 

@@ -51,7 +51,7 @@ class AnswerTooLargeError(RegistryError):
     """An answer has more than :data:`LARGEST_ANSWER` bytes."""
 
 
-class HandshakeError(ConnectionError):
+class TlsFailedError(ConnectionError):
     """TLS failed: a certificate is missing or is not trusted."""
 
 
@@ -191,7 +191,7 @@ def _unreachable(address: str, error: httpx.TransportError) -> OSError:
     reason = ""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
-            return HandshakeError(f"TLS with {address} failed: {_tls_advice(cause)}")
+            return TlsFailedError(f"TLS with {address} failed: {_tls_advice(cause)}")
         if isinstance(cause, socket.gaierror) and cause.strerror:
             reason = cause.strerror.lower()
         elif isinstance(cause, OSError) and cause.errno:

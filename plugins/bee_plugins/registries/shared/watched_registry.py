@@ -171,7 +171,7 @@ class NodeList:
 
 
 class WatchedRegistry:
-    """The base of such a registry.
+    """The base of a registry that must be asked for its nodes.
 
     Args:
         settings: As the registry's factory gets them.
