@@ -216,9 +216,8 @@ class WatchedLease:
             RegistryError: It is over; register again.
             OSError: The registry is out of reach; TimeoutError if it is silent.
         """
-        if not self.over:
-            reason = await self._renew()
-            self.over = self.over or reason  # it may have been replaced meanwhile
+        reason = self.over or await self._renew()
+        self.over = self.over or reason  # it may have been replaced meanwhile
         if self.over:
             raise RegistryError(f"the registration of {self._name} has gone: {self.over}")
 
