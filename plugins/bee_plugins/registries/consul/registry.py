@@ -211,18 +211,16 @@ class ConsulRegistry(WatchedRegistry):
         addresses = agent_addresses(settings.addresses)
         heartbeat = settings.heartbeat_interval
         self._beat = _SHARE * max(1.0, heartbeat)
-        seconds = _PATIENCE
-        if len(addresses) > 1:
-            seconds = max(_SHORTEST, min(_PATIENCE, self._beat) / len(addresses))
+        several = max(_SHORTEST, min(_PATIENCE, self._beat) / len(addresses))
+        seconds = _PATIENCE if len(addresses) == 1 else several
         tls = https_context(options, addresses, verify=options.verify)
         self._agents = Agents(addresses, tls, options.token, options.datacenter, seconds)
         self._where = "Consul at " + ", ".join(address.url for address in addresses)
         self._prefix = options.prefix
         self._wait = min(_LONGEST_WAIT, _WAIT_BEATS * heartbeat)
         longest = self._wait * (1 + _JITTER)
-        self._silence = longest + heartbeat
-        if self._wait < _LONGEST_WAIT:
-            self._silence = max(self._ttl, longest + 1.0)
+        usual = max(self._ttl, longest + 1.0)
+        self._silence = usual if self._wait < _LONGEST_WAIT else longest + heartbeat
         self._owner = secrets.token_hex(8)
         self._leases: dict[str, ConsulLease] = {}
 

@@ -94,6 +94,11 @@ class EtcdOptions:
             raise ValueError("username and password go together; state both, or neither")
 
     @property
+    def user(self) -> tuple[str, str] | None:
+        """Name and password, or None."""
+        return (self.username, self.password or "") if self.username is not None else None
+
+    @property
     def root(self) -> str:
         """The prefix without a slash at its end."""
         return self.prefix.rstrip("/")
@@ -155,14 +160,11 @@ class EtcdRegistry(WatchedRegistry):
     def __init__(self, settings: RegistrySettings, options: EtcdOptions) -> None:
         super().__init__(settings, log)
         addresses = member_addresses(settings.addresses)
-        user = None
-        if options.username is not None and options.password is not None:
-            user = options.username, options.password
         self._gateway = Gateway(
             [address.url for address in addresses],
             options.request_timeout,
             tls=https_context(options, addresses),
-            user=user,
+            user=options.user,
         )
         self._root = options.root
         self._heartbeat = settings.heartbeat_interval

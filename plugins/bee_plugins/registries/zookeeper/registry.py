@@ -158,12 +158,10 @@ class ZooKeeperRegistry(WatchedRegistry):
         self._servers = [address.url.partition("://")[2] for address in addresses]
         self._tls = server_tls(options)
         self._prefix = options.prefix
-        self._credentials: str | None = None
-        self._acl = OPEN_ACL_UNSAFE
-        if options.username is not None:
-            self._credentials = f"{options.username}:{options.password}"
-            # A writer can send calls elsewhere, so it needs the credentials. A reader does not.
-            self._acl = [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
+        user = options.username
+        self._credentials = None if user is None else f"{user}:{options.password}"
+        # A writer can send calls elsewhere, so it needs the credentials. A reader does not.
+        self._acl = OPEN_ACL_UNSAFE if user is None else [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
         self._keeper = Keeper()
         self._session: Session | None = None
         self._before: list[Session] = []
