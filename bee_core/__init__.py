@@ -8,22 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from .call_context import CurrentCall, current_call
-from .marks import idempotent, nonblocking, oneway
+from .methods.decorators import idempotent, nonblocking, oneway
+from .terms.call_context import CurrentCall, current_call
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from .aio.client import AsyncClient
+    from .client.asyncio import AsyncClient
+    from .client.blocking import Client
+    from .client.proxies import Reply, ServiceProxy, detailed, future, with_options
     from .config import load_config
     from .config.model import Config
     from .hookspecs import hookimpl
-    from .nodes import Node
-    from .proto_interfaces import interface_of
-    from .proxies import Reply, ServiceProxy, detailed, future, with_options
+    from .methods.proto_interfaces import interface_of
     from .server.server import Server
-    from .sync.client import Client
+    from .terms.node import Node
 
 __version__ = "0.1.0"
 
@@ -53,19 +53,19 @@ __all__ = [
 ]
 
 _LAZY = {
-    "AsyncClient": "aio.client",
-    "Client": "sync.client",
+    "AsyncClient": "client.asyncio",
+    "Client": "client.blocking",
     "Config": "config.model",
-    "Node": "nodes",
-    "Reply": "proxies",
+    "Node": "terms.node",
+    "Reply": "client.proxies",
     "Server": "server.server",
-    "ServiceProxy": "proxies",
-    "detailed": "proxies",
-    "future": "proxies",
+    "ServiceProxy": "client.proxies",
+    "detailed": "client.proxies",
+    "future": "client.proxies",
     "hookimpl": "hookspecs",
-    "interface_of": "proto_interfaces",
+    "interface_of": "methods.proto_interfaces",
     "load_config": "config",
-    "with_options": "proxies",
+    "with_options": "client.proxies",
 }
 
 
@@ -97,7 +97,7 @@ def build_client(
         ConfigError: The configuration cannot be used; the message says where and why.
         PluginError: A plugin that it names is unknown or cannot be loaded.
     """
-    from .sync.client import Client
+    from .client.blocking import Client
 
     return Client(config, plugins)
 
@@ -110,7 +110,7 @@ def build_async_client(
     Returns:
         A client that belongs to the event loop of its first call. Close it, or use it in an ``async with`` block.
     """
-    from .aio.client import AsyncClient
+    from .client.asyncio import AsyncClient
 
     return AsyncClient(config, plugins)
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .nodes import Node
+    from .terms.node import Node
 
 Executed = Literal["no", "maybe", "yes"]
 """Whether the handler of a failed call ran."""

@@ -15,18 +15,11 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .interfaces import (
-        Balancer,
-        Breaker,
-        Codec,
-        Compressor,
-        Fallback,
-        FaultTolerance,
-        Limiter,
-        Observer,
-        Registry,
-        Transport,
-    )
+    from .contracts.codec import Codec, Compressor
+    from .contracts.observers import Observer
+    from .contracts.policies import Balancer, Breaker, Fallback, FaultTolerance, Limiter
+    from .contracts.registry import Registry
+    from .contracts.transport import Transport
 
 PROJECT = "bee"
 """The name that joins hook implementations to these specifications."""

@@ -22,8 +22,8 @@ import msgspec
 import uvloop
 
 import bee_core
-from bee_core import frames
-from bee_core.messages import request_fields, time_left_field
+from bee_core.wire import frames
+from bee_core.wire.messages import request_fields, time_left_field
 
 from .record import RECORD
 

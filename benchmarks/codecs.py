@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from bee_core.errors import PluginError
-from bee_core.plugin_hub import PluginHub
-from bee_core.signatures import Parameter, Signature
+from bee_core.methods.signatures import Parameter, Signature
+from bee_core.plugins.hub import PluginHub
 
 from .record import RECORD
 

@@ -15,7 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import bee_core
-from bee_core.nodes import Changes, Node, Snapshot
+from bee_core.terms.node import Changes, Node, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -13,7 +13,7 @@ import msgspec
 import uvloop
 
 import bee_core
-from bee_core import frames, protocol
+from bee_core.wire import frames, protocol
 
 
 def raw() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from fault_table import Row, lines, save
+from support.fault_table import Row, lines, save
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So it is in what a shell starts in the background, and every program that a test starts would inherit it.

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bee_core.cli.demo.steady_calls import Tally
+from bee_core.client.proxies import Reply
 from bee_core.errors import Unavailable
-from bee_core.nodes import Node
-from bee_core.proxies import Reply
+from bee_core.terms.node import Node
 
 
 def start_demo(*args, tmp_path):

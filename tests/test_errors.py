@@ -21,7 +21,7 @@ from bee_core.errors import (
     RegistryError,
     RemoteError,
 )
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 
 NODE = Node("a", "tcp://10.0.0.1:9000")
 CLASSES = [

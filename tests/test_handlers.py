@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from bee_core import marks
+from bee_core.methods import decorators as marks
 from bee_core.server.handlers import collect
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bee_core import hookspecs, interfaces
 from bee_core.hookspecs import REGISTER_HOOKS, hookimpl
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "plugins.md"
 

@@ -63,8 +63,8 @@ EXEMPT: dict[str, set[str]] = {
         "bee_core.streams.deadline_timer"
     },  # one timer for many deadlines, whatever they are of
     "bee_core/sync/futures.py": {
-        "bee_core.aio.driver",
-        "bee_core.aio.first_nodes",
+        "bee_core.client.asyncio_driver",
+        "bee_core.client.first_nodes",
     },  # calls of the blocking client that run on an event loop
     "bee_core/plugin_hub.py": {
         "bee_core.config"
@@ -73,17 +73,17 @@ EXEMPT: dict[str, set[str]] = {
 """Modules that are there to join layers, and what they may import beside."""
 
 PUBLIC_TO_PLUGINS = (
-    "bee_core.addresses",
-    "bee_core.backoff",
+    "bee_core.terms.addresses",
+    "bee_core.terms.backoff",
     "bee_core.config.scalars",
     "bee_core.errors",
-    "bee_core.failures",
+    "bee_core.terms.failures",
     "bee_core.hookspecs",
     "bee_core.interfaces",
-    "bee_core.nodes",
-    "bee_core.signatures",
+    "bee_core.terms.node",
+    "bee_core.methods.signatures",
     "bee_core.streams",
-    "bee_core.type_hints",
+    "bee_core.methods.type_hints",
 )
 """What plugins may import of the core."""
 

@@ -151,7 +151,7 @@ def test_the_plugin_has_twenty_lines_and_picks_the_first_node(
 
 
 def test_the_table_names_every_plugin_that_is_installed() -> None:
-    from bee_core.plugin_hub import PluginHub
+    from bee_core.plugins.hub import PluginHub
 
     text = README.read_text(encoding="utf-8")
     table = text[text.index("## What is built in") :]

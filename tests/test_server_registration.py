@@ -16,7 +16,7 @@ import bee_core
 from bee_core.errors import PluginError
 from bee_core.server.announced import announced_url, instance_id, outward_host
 from bee_core.testing import MemoryRegistry
-from serve_process import PATIENCE, ServeProcess, children
+from support.serve_process import PATIENCE, ServeProcess, children
 
 BEAT = 0.05
 
@@ -166,7 +166,7 @@ def test_a_wildcard_is_never_announced(wildcard):
     url = announced_url(
         None, [f"tcp://[{wildcard}]:9000" if ":" in wildcard else f"tcp://{wildcard}:9000"]
     )
-    assert bee_core.addresses.parse(url).host == host
+    assert bee_core.terms.addresses.parse(url).host == host
 
 
 def test_a_machine_without_a_way_out_announces_its_loopback_and_warns(monkeypatch, caplog):

@@ -13,8 +13,8 @@ from .command_group import FAILED, UnusableCommandError
 from .shared_options import config_option, debug_option, json_option, load_configuration
 
 if TYPE_CHECKING:
+    from ..client.proxies import Reply
     from ..errors import CallError
-    from ..proxies import Reply
 
 _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 

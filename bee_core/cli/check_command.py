@@ -98,7 +98,7 @@ def _of_contradiction(warning: Contradiction) -> Finding:
 def _of_plugins(config: Config) -> Iterator[Finding]:
     """Load and make every plugin that the configuration names, which checks its options. Making one does no I/O."""
     from ..errors import ConfigError, PluginError
-    from ..plugin_hub import PluginHub
+    from ..plugins.hub import PluginHub
 
     try:
         hub = PluginHub()
@@ -119,7 +119,7 @@ def _of_plugins(config: Config) -> Iterator[Finding]:
 def _of_doors(config: Config) -> Iterator[Finding]:
     """What else the transports want of a server that is to listen. Called once each of them can be made."""
     from ..errors import ConfigError
-    from ..plugin_hub import PluginHub
+    from ..plugins.hub import PluginHub
     from ..server.doors import make_transports
 
     if config.server is not None:
@@ -134,7 +134,7 @@ def _of_doors(config: Config) -> Iterator[Finding]:
 def _named_plugins(config: Config) -> Iterator[tuple[PluginRef, Kind, str, tuple[Any, ...]]]:
     """Each reference to a plugin once, with its kind, the key that stands for it, and what its factory gets before the options."""
     from ..config import RegistryConfig
-    from ..interfaces import RegistrySettings
+    from ..contracts.registry import RegistrySettings
 
     registry = config.registry or RegistryConfig()
     yield (
@@ -154,7 +154,7 @@ def _named_plugins(config: Config) -> Iterator[tuple[PluginRef, Kind, str, tuple
 
 
 def _of_server(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
-    from ..addresses import parse
+    from ..terms.addresses import parse
 
     server, base = config.server, "bee.rpc.server"
     if server is None:
@@ -170,8 +170,8 @@ def _of_server(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
 
 
 def _of_clients(config: Config) -> Iterator[tuple[PluginRef, Kind, str]]:
-    from ..addresses import parse
     from ..config import PluginRef
+    from ..terms.addresses import parse
 
     # What 'default' states is checked also where no service takes it over.
     for name, client in (*config.clients.items(), ("default", config.default)):

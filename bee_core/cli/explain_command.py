@@ -12,8 +12,8 @@ from .shared_options import config_option, debug_option, json_option, load_confi
 from .tables import print_table
 
 if TYPE_CHECKING:
-    from ..call_trace import CallTrace, Step
-    from ..explain import Explanation, NextPick, NodeStanding, Setting
+    from ..calls.trace import CallTrace, Step
+    from ..client.explanation import Explanation, NextPick, NodeStanding, Setting
 
 _SHARES_SHOWN = 5
 

@@ -14,7 +14,7 @@ from .tables import print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..node_report import KnownNode, NodesReport
+    from ..nodes.report import KnownNode, NodesReport
 
 _AT_A_TIME = 16  # services that wait for their registry together, each a second at most
 

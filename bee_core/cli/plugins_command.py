@@ -11,7 +11,7 @@ from .shared_options import debug_option, json_option
 from .tables import print_table
 
 if TYPE_CHECKING:
-    from ..registrations import Installed
+    from ..plugins.registered import Installed
 
 
 @click.command()
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @debug_option
 def plugins(as_json: bool) -> None:
     """List the plugins that are installed, and whether each can be loaded."""
-    from ..plugin_hub import PluginHub
+    from ..plugins.hub import PluginHub
 
     rows = PluginHub().installed()
     if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ..addresses import parse
+from ..terms.addresses import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

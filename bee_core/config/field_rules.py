@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..addresses import parse
-from ..versions import Range, parse_version
+from ..terms.addresses import parse
+from ..terms.versions import Range, parse_version
 from .scalars import MisfitError
 
 if TYPE_CHECKING:

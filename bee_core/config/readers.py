@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..addresses import parse
+from ..terms.addresses import parse
 from . import scalars
 from .problems import Gathering
 from .scalars import (

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..nodes import Node
+    from ..terms.node import Node
     from .snapshot_cache import SnapshotCache
 
 log = logging.getLogger("bee.client")

@@ -12,9 +12,9 @@ import logging
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from ..backoff import Backoff
 from ..errors import RegistryError
-from ..nodes import Changes, Snapshot
+from ..terms.backoff import Backoff
+from ..terms.node import Changes, Snapshot
 from .cache_writer import CacheWriter
 from .empty_list import EmptyListGuard
 from .next_snapshot import next_snapshot
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from random import Random
 
-    from ..interfaces import Registry
-    from ..nodes import Node, Source
+    from ..contracts.registry import Registry
+    from ..terms.node import Node, Source
     from .plane import ControlPlane, Handle
     from .snapshot_cache import SnapshotCache
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ..nodes import Node
+    from ..terms.node import Node
 
 log = logging.getLogger("bee.client")
 

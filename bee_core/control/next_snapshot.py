@@ -10,7 +10,7 @@ from ..errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..nodes import Snapshot
+    from ..terms.node import Snapshot
 
 _CANCELLING = 1.0
 """Seconds that an iterator may take to end when it is cancelled."""

@@ -14,7 +14,7 @@ from threading import Event, Lock, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .. import fork
+from . import fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -185,7 +185,7 @@ class ControlPlane:
         return self._is_gone(thread)
 
     def after_fork_in_child(self) -> None:
-        """Forget the parent's thread and loop; see :class:`bee_core.fork.Forkable`. The next task starts new ones."""
+        """Forget the parent's thread and loop; see :class:`bee_core.control.fork.Forkable`. The next task starts new ones."""
         loop, selector = self._loop, self._selector
         _inherited.append(self._tasks)
         self._forget()

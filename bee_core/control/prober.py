@@ -6,17 +6,18 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..backoff import Backoff
-from ..failures import broken_peer, read_timed_out
+from ..terms.backoff import Backoff
+from ..terms.failures import broken_peer, read_timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from random import Random
 
-    from ..failures import Failure
-    from ..interfaces import AsyncChannel, Breaker, BreakerState
-    from ..nodes import Node
-    from ..service import Service
+    from ..calls.service import Service
+    from ..contracts.policies import Breaker, BreakerState
+    from ..contracts.transport import AsyncChannel
+    from ..terms.failures import Failure
+    from ..terms.node import Node
 
 log = logging.getLogger("bee.client")
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..backoff import Backoff
 from ..errors import RegistryError
+from ..terms.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from ..interfaces import Instance, Lease, Registry
+    from ..contracts.registry import Instance, Lease, Registry
 
 EventName = Literal[
     "registered",

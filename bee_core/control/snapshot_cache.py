@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..nodes import Node  # noqa: TC001  # msgspec reads the annotations
+from ..terms.node import Node  # noqa: TC001  # msgspec reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

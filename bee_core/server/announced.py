@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ..addresses import parse
-from ..interfaces import Instance
-from ..nodes import Node
+from ..contracts.registry import Instance
+from ..terms.addresses import parse
+from ..terms.node import Node
 from .log_lines import log
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from .log_lines import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..contracts.registry import Instance, Registry
     from ..control.registration import RegistrationEvent
-    from ..interfaces import Instance, Registry
 
     Run = Callable[[Callable[[], None]], object]
 

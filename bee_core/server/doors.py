@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..addresses import parse
-from ..registrations import option_error
+from ..plugins.registered import option_error
+from ..terms.addresses import parse
 
 if TYPE_CHECKING:
     from ..config.model import Config
     from ..config.server_model import ServerConfig
-    from ..interfaces import Transport
-    from ..plugin_hub import PluginHub
+    from ..contracts.transport import Transport
+    from ..plugins.hub import PluginHub
 
 
 def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> dict[str, Transport]:

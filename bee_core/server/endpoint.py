@@ -7,20 +7,22 @@ import traceback
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ..call_context import reset_current, set_current
+from ..contracts.size_rule import HEAVY
 from ..errors import CallCancelled, InvalidArgument, MessageTooLarge, ProtocolError
-from ..failures import Failure, local
-from ..payloads import HEAVY
 from ..streams.deadline_timer import DeadlineTimer
+from ..terms.call_context import reset_current, set_current
+from ..terms.failures import Failure, local
 from .running_call import ANSWERS, RunningCall, misfit, on_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..interfaces import InboundCall, Limiter, MethodCodec, Running
-    from ..messages import Hello, HelloAck
-    from ..payloads import SizeRule
+    from ..contracts.codec import MethodCodec
+    from ..contracts.policies import Limiter
+    from ..contracts.size_rule import SizeRule
+    from ..contracts.transport import InboundCall, Running
     from ..tokens import Tokens
+    from ..wire.messages import Hello, HelloAck
     from .handlers import Handler
     from .threads import HandlerThreads
 

@@ -6,13 +6,13 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..marks import IDEMPOTENT, NONBLOCKING
-from ..signatures import Signature, interface_methods, public_methods
+from ..methods.decorators import IDEMPOTENT, NONBLOCKING
+from ..methods.signatures import Signature, interface_methods, public_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..signatures import InterfaceMethod
+    from ..methods.signatures import InterfaceMethod
 
 HandlerKind = Literal["async", "nonblocking", "threaded"]
 """How a handler is run: as a task on the loop, by a plain call on the loop, or on a thread of the service."""

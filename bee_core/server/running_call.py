@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..call_context import reset_current, set_current
+from ..contracts.size_rule import HEAVY
 from ..errors import InvalidArgument
-from ..failures import Failure, local
-from ..interfaces import Success
-from ..payloads import HEAVY
+from ..terms.call_context import reset_current, set_current
+from ..terms.failures import Failure, Success, local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..interfaces import InboundCall, Outcome, Ticket
+    from ..contracts.policies import Ticket
+    from ..contracts.transport import InboundCall
+    from ..terms.failures import Outcome
     from .endpoint import BoundHandler, ServiceEndpoint
 
 ANSWERS = (Exception, asyncio.CancelledError, SystemExit)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .. import serving_loops
-from ..addresses import parse
 from ..config import load_config
 from ..config.model import RegistryConfig
+from ..contracts.registry import RegistrySettings
+from ..contracts.size_rule import SizeRule
+from ..contracts.transport import ListenSettings
+from ..control import serving_loops
 from ..errors import BeeError, ConfigError
-from ..interfaces import ListenSettings, RegistrySettings
-from ..messages import HelloAck
-from ..payloads import SizeRule
-from ..plugin_hub import PluginHub
+from ..plugins.hub import PluginHub
+from ..terms.addresses import parse
 from ..tokens import Tokens
+from ..wire.messages import HelloAck
 from .announced import announce, instance_id
 from .announcer import DEREGISTER_TIMEOUT, TICKS_A_BEAT, WATCH_GRACE, Announcer, LoopTicks, at_once
 from .doors import make_transports
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # type checkers bring it
 
     from ..config.model import Config
-    from ..interfaces import Codec, Compressor, Limiter, Listener, Registry
+    from ..contracts.codec import Codec, Compressor
+    from ..contracts.policies import Limiter
+    from ..contracts.registry import Registry
+    from ..contracts.transport import Listener
     from .announcer import Run
     from .handlers import Handler
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ..addresses import parse
-from ..backoff import Backoff
 from ..errors import BeeError
+from ..terms.addresses import parse
+from ..terms.backoff import Backoff
 from .event_loop import close_loop
 from .log_lines import say
 from .stop_signals import StopSignals
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..config.server_model import ServerConfig
-    from ..interfaces import Transport
+    from ..contracts.transport import Transport
     from .announcer import Announcer, Run
     from .worker import Serve
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ..failures import (
-    Failure,
-    cancelled,
-    connect_timed_out,
-    refused,
-)
+from ..terms.failures import Failure, cancelled, connect_timed_out, refused
 from .busy_poll import BusyPoll, usable_window
 from .pool import IdlePool
 
 if TYPE_CHECKING:
-    from ..interfaces import ChannelSettings, Request
-    from ..nodes import Node
+    from ..contracts.transport import ChannelSettings
+    from ..terms.node import Node
+    from ..terms.request import Request
     from .blocking_connection import BlockingConnection
     from .transport import StreamTransport
 

@@ -8,11 +8,11 @@ from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Literal
 
-from .. import frames
 from ..errors import ProtocolError
-from ..failures import (
+from ..terms.failures import (
     Failure,
     HandshakeError,
+    Success,
     broken_peer,
     cancelled,
     connect_timed_out,
@@ -23,17 +23,18 @@ from ..failures import (
     refused,
     write_timed_out,
 )
-from ..frames import Frame
-from ..interfaces import Success
-from ..messages import parse_error, parse_pong
-from ..protocol import ClientProtocol
+from ..wire import frames
+from ..wire.frames import Frame
+from ..wire.messages import parse_error, parse_pong
+from ..wire.protocol import ClientProtocol
 from .busy_poll import waiting
 from .replies import SENT, encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
     import socket
 
-    from ..interfaces import Outcome, Request
+    from ..terms.failures import Outcome
+    from ..terms.request import Request
     from .blocking_channel import BlockingChannel
     from .busy_poll import BusyPoll
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal
 
-from ..failures import Failure, cancelled, connect_timed_out, refused
+from ..terms.failures import Failure, cancelled, connect_timed_out, refused
 from .deadline_timer import DeadlineTimer
 from .multiplexed_connection import MultiplexedConnection, PendingReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..interfaces import ChannelSettings, Request
-    from ..nodes import Node
+    from ..contracts.transport import ChannelSettings
+    from ..terms.node import Node
+    from ..terms.request import Request
     from .transport import StreamTransport
 
 

@@ -7,10 +7,11 @@ import os
 import select
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import frames
+from ..contracts.size_rule import HEAVY
 from ..errors import ProtocolError
-from ..failures import (
+from ..terms.failures import (
     Failure,
+    Success,
     broken_peer,
     cancelled,
     connect_timed_out,
@@ -20,16 +21,16 @@ from ..failures import (
     refused,
     write_timed_out,
 )
-from ..interfaces import Success
-from ..messages import parse_error, parse_pong
-from ..payloads import HEAVY
-from ..protocol import ClientProtocol
+from ..wire import frames
+from ..wire.messages import parse_error, parse_pong
+from ..wire.protocol import ClientProtocol
 from .batched_writer import BatchedWriter
 from .deadline_timer import DeadlineTimer
 from .replies import SENT, encode_hello, inflate, too_large, unreadable
 
 if TYPE_CHECKING:
-    from ..interfaces import Outcome, Request
+    from ..terms.failures import Outcome
+    from ..terms.request import Request
     from .multiplexed_channel import MultiplexedChannel
 
 _RDHUP: int = getattr(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .. import frames
-from ..messages import Goaway
+from ..wire import frames
+from ..wire.messages import Goaway
 
 
 def refusal(kind: str, message: str) -> bytes:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import frames
 from ..errors import CallError, MessageTooLarge, ProtocolError
-from ..failures import (
-    Failure,
-    broken_peer,
-    local,
-    reported,
-)
-from ..interfaces import Success
-from ..messages import Hello
+from ..terms.failures import Failure, Success, broken_peer, local, reported
+from ..wire import frames
+from ..wire.messages import Hello
 
 if TYPE_CHECKING:
-    from ..interfaces import ChannelSettings, Outcome, Request
+    from ..contracts.transport import ChannelSettings
+    from ..terms.failures import Outcome
+    from ..terms.request import Request
 
 
 SENT = Success(b"")

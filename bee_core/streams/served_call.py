@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from .. import frames, protocol
-from ..interfaces import InboundCall
-from ..messages import error_fields
+from ..contracts.transport import InboundCall
+from ..wire import frames, protocol
+from ..wire.messages import error_fields
 
 if TYPE_CHECKING:
-    from ..failures import Failure
-    from ..interfaces import Peer, Running
-    from ..messages import RequestFields
+    from ..contracts.transport import Peer, Running
+    from ..terms.failures import Failure
+    from ..wire.messages import RequestFields
     from .served_connection import ServedConnection
 
 log = logging.getLogger("bee.server")

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import frames, protocol
+from ..contracts.transport import Peer
 from ..errors import MessageTooLarge, ProtocolError
-from ..failures import Failure, local
-from ..interfaces import Peer
-from ..messages import error_fields
+from ..terms.failures import Failure, local
+from ..wire import frames, protocol
+from ..wire.messages import error_fields
 from .batched_writer import BatchedWriter
 from .served_call import OnewayCall, ServedCall
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from .multiplexed_channel import MultiplexedChannel
 
 if TYPE_CHECKING:
-    from ..failures import Failure
-    from ..interfaces import ChannelSettings, Request
-    from ..nodes import Node
+    from ..contracts.transport import ChannelSettings
+    from ..terms.failures import Failure
+    from ..terms.node import Node
+    from ..terms.request import Request
     from .multiplexed_connection import PendingReply
     from .transport import StreamTransport
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..messages import RequestParser
+from ..wire.messages import RequestParser
 from .served_connection import ServedConnection
 
 if TYPE_CHECKING:
     import socket
 
-    from ..interfaces import Endpoint, ListenSettings
+    from ..contracts.transport import Endpoint, ListenSettings
     from .transport import Acceptor, StreamTransport
 
 _REFUSAL_SECONDS = 1.0

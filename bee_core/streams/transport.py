@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from ..interfaces import (
+    from ..contracts.transport import (
         AsyncChannel,
         Channel,
         ChannelSettings,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         Listener,
         ListenSettings,
     )
-    from ..nodes import Node
+    from ..terms.node import Node
     from .blocking_channel import BlockingChannel
     from .blocking_connection import BlockingConnection
 
@@ -108,7 +108,7 @@ class StreamTransport(ABC):
         return BlockingConnection(channel, sock)
 
     def explained(self, error: Exception) -> Exception:
-        """What ended an asyncio connection, as the core knows it: a :class:`~bee_core.failures.HandshakeError` where the server turned this client away."""
+        """What ended an asyncio connection, as the core knows it: a :class:`~bee_core.terms.failures.HandshakeError` where the server turned this client away."""
         return error
 
     def channel(self, node: Node, settings: ChannelSettings) -> Channel:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bee_core.interfaces import Success
-from bee_core.nodes import Node
+from bee_core.terms.failures import Success
+from bee_core.terms.node import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.interfaces import Balancer
+    from bee_core.contracts.policies import Balancer
 
 
 def nodes(*weights: float) -> list[Node]:

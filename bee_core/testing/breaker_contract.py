@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bee_core.failures import Failure, cancelled, lost, read_timed_out, reported
-from bee_core.interfaces import Success
+from bee_core.terms.failures import Failure, Success, cancelled, lost, read_timed_out, reported
 
 if TYPE_CHECKING:
-    from bee_core.interfaces import Breaker
+    from bee_core.contracts.policies import Breaker
 
 WELL = Success(b"1")
 ILL = lost("end of file")

@@ -26,10 +26,10 @@ import attrs
 import pytest
 
 from bee_core.errors import InvalidArgument
-from bee_core.signatures import Signature
+from bee_core.methods.signatures import Signature
 
 if TYPE_CHECKING:
-    from bee_core.interfaces import Codec, MethodCodec
+    from bee_core.contracts.codec import Codec, MethodCodec
 
 
 class Colour(enum.Enum):

@@ -12,7 +12,7 @@ import pytest
 from bee_core.errors import MessageTooLarge, ProtocolError
 
 if TYPE_CHECKING:
-    from bee_core.interfaces import Compressor
+    from bee_core.contracts.codec import Compressor
 
 BODIES = (b"", b"x", b"bee" * 1000, bytes(range(256)) * 64, b'{"id": 1, "name": "n"}' * 5000)
 

@@ -10,7 +10,7 @@ import pytest
 from bee_core.errors import CALL_ERRORS, CallError
 
 if TYPE_CHECKING:
-    from bee_core.interfaces import Fallback
+    from bee_core.contracts.policies import Fallback
 
 
 class FallbackContract:

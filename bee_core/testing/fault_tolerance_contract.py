@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bee_core.failures import Failure, lost, refused, reported
-from bee_core.interfaces import Tried
-from bee_core.nodes import Node
+from bee_core.contracts.policies import Tried
+from bee_core.terms.failures import Failure, lost, refused, reported
+from bee_core.terms.node import Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bee_core.interfaces import FaultTolerance
+    from bee_core.contracts.policies import FaultTolerance
 
 FAILURES = (
     refused(ConnectionRefusedError(111, "Connection refused")),

@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from bee_core.failures import Failure
-from bee_core.interfaces import Success
+from bee_core.terms.failures import Failure, Success
 
 if TYPE_CHECKING:
-    from bee_core.interfaces import Limiter, Ticket
+    from bee_core.contracts.policies import Limiter, Ticket
 
 WELL = Success(b"1")
 MANY = 5000  # more calls than any limiter under test lets run and wait together

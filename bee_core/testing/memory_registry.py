@@ -8,16 +8,16 @@ from threading import Condition
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from bee_core.addresses import parse
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
-from bee_core.nodes import Node, Snapshot
+from bee_core.terms.addresses import parse
+from bee_core.terms.node import Node, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bee_core.contracts.registry import Instance, Registry, RegistrySettings
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Registry, RegistrySettings
 
 
 _LOOK = 0.02  # seconds between two looks at the leases, for a test that waits

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 import pytest
 
+from bee_core.contracts.registry import Instance
 from bee_core.errors import RegistryError
-from bee_core.interfaces import Instance
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
-    from bee_core.interfaces import Registry
-    from bee_core.nodes import Snapshot
+    from bee_core.contracts.registry import Registry
+    from bee_core.terms.node import Snapshot
 
 ADDRESSES = (
     Node("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"),

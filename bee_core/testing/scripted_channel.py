@@ -7,10 +7,11 @@ from collections import deque
 from threading import Event
 from typing import TYPE_CHECKING, Literal
 
-from bee_core.failures import Failure, cancelled
+from bee_core.terms.failures import Failure, cancelled
 
 if TYPE_CHECKING:
-    from bee_core.interfaces import Outcome, Request
+    from bee_core.terms.failures import Outcome
+    from bee_core.terms.request import Request
 
 
 class Silence:

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Balancer, Outcome
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Balancer, Node, Outcome
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from random import Random
 
 import bee_core
 import sticky_balancer
-from bee_core.nodes import Node
+from bee_core.interfaces import Node
 from bee_core.testing import BalancerContract
 from sticky_balancer import StickyBalancer, StickyOptions
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from seed import SEED
+from support.seed import SEED
 
 UNKNOWN_REGISTRY = SEED.replace('"etcd3"', '"registry-of-the-future"')
 

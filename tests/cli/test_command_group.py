@@ -60,7 +60,7 @@ def test_help_does_not_wait_for_what_only_some_commands_need():
         "pluggy",
         "uvloop",
         "asyncio",
-        "bee_core.sync.client",
+        "bee_core.client.blocking",
         "bee_core.server.server",
     }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from bee_core.sync.client import Client
+    from bee_core.client.blocking import Client
 
 PACE = 0.002
 """Seconds between two calls of a thread, so that the load does not starve the servers that it is for."""

@@ -9,8 +9,8 @@ import time
 import pytest
 
 import bee_core
-from bee_core import frames
 from bee_core.errors import CallError
+from bee_core.wire import frames
 from cluster.load import Load, percentile
 from cluster.servers import client_config, local
 from faults.rawpeer import RawClient, hello, request

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from bee_core.options import keys_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core.config import ClientConfig, Config, RegistryConfig, ServerConfig, load_config
-from bee_core.config.field_rules import keys_of
 from bee_core.errors import ConfigError
 
 

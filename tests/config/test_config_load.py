@@ -16,7 +16,7 @@ from bee_core.config import (
     load_config,
 )
 from bee_core.errors import ConfigError
-from seed import SEED
+from support.seed import SEED
 
 
 @pytest.fixture

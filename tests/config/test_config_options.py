@@ -8,9 +8,9 @@ from typing import Any, Literal
 import attrs
 import pytest
 from attrs import validators
+from bee_core.options import Text
 
 from bee_core.config import Bytes, Seconds, load_config, structure_options
-from bee_core.config.scalars import Text
 from bee_core.errors import ConfigError
 
 PATH = "bee.rpc.client.calc.codec.options"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from bee_core.options import remarks
 
 from bee_core.config import (
     AddressConfig,
@@ -14,7 +15,6 @@ from bee_core.config import (
     ServerConfig,
     reference,
 )
-from bee_core.config.field_rules import remarks
 from bee_core.config.model import CALL_FIELDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"

@@ -4,11 +4,7 @@ import math
 import pickle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from bee_core.config import scalars
-from bee_core.config.scalars import (
+from bee_core.options import (
     MisfitError,
     Text,
     read_bool,
@@ -21,6 +17,10 @@ from bee_core.config.scalars import (
     resolve,
     show,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bee_core.config import scalars
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from bee_core.options import Text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core.config import load_config, source
 from bee_core.config.environment import Expansion
-from bee_core.config.scalars import Text
 from bee_core.errors import ConfigError
 
 

@@ -16,7 +16,7 @@ from bee_core.control.discovery import Discovery
 from bee_core.control.plane import ControlPlane
 from bee_core.control.snapshot_cache import SnapshotCache
 from bee_core.interfaces import RegistrySettings
-from bee_core.nodes import Changes, Node, Snapshot
+from bee_core.terms.node import Changes, Node, Snapshot
 from bee_core.testing import MemoryRegistry
 from bee_core.testing.memory_registry import _Session
 

@@ -10,7 +10,7 @@ import pytest
 from bee_core.control.registration import Registration
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 
 BEAT = 0.05
 PATIENCE = 10.0

@@ -13,7 +13,7 @@ import pytest
 
 from bee_core.control import snapshot_cache
 from bee_core.control.snapshot_cache import SnapshotCache, default_folder
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 
 NODES = (
     Node("a", "tcp://10.0.0.1:9000", "1.2.0", 2.5, "west", frozenset({"gpu", "größe"}), 4),

@@ -8,10 +8,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from bee_core import frames
-from bee_core.addresses import parse
-from bee_core.frames import FrameDecoder
-from bee_core.messages import (
+from bee_core.terms.addresses import parse
+from bee_core.wire import frames
+from bee_core.wire.frames import FrameDecoder
+from bee_core.wire.messages import (
     Goaway,
     Hello,
     HelloAck,
@@ -25,7 +25,7 @@ from faults.services import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.failures import Failure
+    from bee_core.terms.failures import Failure
 
 
 def hello(service: str = "calc", codec: str = "json", compressor: str | None = "gzip") -> bytes:

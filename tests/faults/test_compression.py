@@ -8,9 +8,9 @@ import zlib
 import lz4.frame
 import pytest
 
-from bee_core import frames
 from bee_core.errors import MessageTooLarge
 from bee_core.testing import seeded_bytes
+from bee_core.wire import frames
 from bee_plugins.compressors.zstd_compressor import zstd
 from faults.rawpeer import RawClient, RawServer, hello, request
 from faults.services import max_size, serving

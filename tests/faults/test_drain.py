@@ -9,9 +9,9 @@ import threading
 import pytest
 
 import bee_core
-from bee_core import frames
 from bee_core.errors import Unavailable
-from bee_core.messages import Goaway, parse_pong
+from bee_core.wire import frames
+from bee_core.wire.messages import Goaway, parse_pong
 from faults.rawpeer import RawClient, RawServer, hello, request
 from faults.services import PATIENCE, Calculator, server_config, serving
 from faults.users import client_config

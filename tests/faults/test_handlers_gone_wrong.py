@@ -11,8 +11,8 @@ import time
 import pytest
 
 import bee_core
-from bee_core import frames
 from bee_core.errors import DeadlineExceeded, RemoteError
+from bee_core.wire import frames
 from cluster.servers import when
 from faults.rawpeer import RawClient, hello, request
 from faults.services import PATIENCE, serving

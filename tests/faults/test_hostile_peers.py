@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 
-from bee_core import frames
 from bee_core.errors import MessageTooLarge, ProtocolError, Unavailable
+from bee_core.wire import frames
 from faults.rawpeer import RawClient, RawServer, hello, request
 from faults.services import max_size, serving
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 import bee_core
-from bee_core import frames
 from bee_core.errors import Overloaded
+from bee_core.wire import frames
 from faults.rawpeer import RawClient, hello, request
 from faults.services import PATIENCE, Calculator, serving
 from faults.users import client_config

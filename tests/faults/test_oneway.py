@@ -13,7 +13,6 @@ from typing import Protocol
 import pytest
 
 import bee_core
-from bee_core import fields, frames, messages
 from bee_core.errors import (
     InvalidArgument,
     MessageTooLarge,
@@ -21,11 +20,12 @@ from bee_core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from certificates import Authority, tls
+from bee_core.wire import fields, frames, messages
 from faults.processes import ServingProcess, fixed_port
 from faults.services import PATIENCE, serving
 from faults.test_drain import Stopping
 from faults.users import AsyncUser, BlockingUser, FutureUser, client_config, make_user
+from support.certificates import Authority, tls
 
 ONEWAY = {"oneway": True}
 

@@ -11,8 +11,8 @@ import threading
 import pytest
 
 import bee_core
-from bee_core import frames
 from bee_core.errors import DeadlineExceeded, Unavailable
+from bee_core.wire import frames
 from faults.processes import fixed_port
 from faults.rawpeer import RawServer
 from faults.services import PATIENCE

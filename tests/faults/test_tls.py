@@ -16,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import bee_core
-from bee_core import frames
-from bee_core.addresses import parse
 from bee_core.errors import CallError, CircuitOpen, ProtocolError, Unauthenticated, Unavailable
+from bee_core.terms.addresses import parse
 from bee_core.testing import MemoryRegistry
-from certificates import Authority, tls
+from bee_core.wire import frames
 from faults.rawpeer import RawClient, hello, request
 from faults.services import PATIENCE, Calculator, server_config, serving
 from faults.users import client_config
+from support.certificates import Authority, tls
 
 
 class Secured(Calculator):

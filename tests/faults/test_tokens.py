@@ -12,14 +12,14 @@ import traceback
 import pytest
 
 import bee_core
-from bee_core import frames
 from bee_core.errors import Unauthenticated
-from bee_core.messages import Hello
-from bee_core.protocol import MAX_HELLO
-from certificates import Authority, tls
+from bee_core.wire import frames
+from bee_core.wire.messages import Hello
+from bee_core.wire.protocol import MAX_HELLO
 from faults.rawpeer import RawClient, hello, request
 from faults.services import PATIENCE, serving
 from faults.users import client_config
+from support.certificates import Authority, tls
 
 HONEY, OLD = "s3cret-honey", "s3cret-0ld-honey"
 

@@ -17,12 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bee_core import addresses, config, frames, messages, protocol, versions
+from bee_core import config
 from bee_core.config import source
 from bee_core.control import snapshot_cache
 from bee_core.errors import ConfigError, InvalidArgument, MessageTooLarge, ProtocolError
-from bee_core.nodes import Node
-from bee_core.signatures import Signature
+from bee_core.methods.signatures import Signature
+from bee_core.terms import addresses, versions
+from bee_core.terms.node import Node
+from bee_core.wire import frames, messages, protocol
 from bee_plugins.registries.local import folder as local_folder
 from bee_plugins.registries.shared import node_record
 

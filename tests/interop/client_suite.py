@@ -9,11 +9,11 @@ import zlib
 
 import pytest
 
-from bee_core import frames
-from bee_core.messages import HelloAck
-from conversations import PATIENCE
+from bee_core.wire import frames
+from bee_core.wire.messages import HelloAck
 from faults.rawpeer import RawServer
 from faults.services import Calculator, max_size, serving
+from support.conversations import PATIENCE
 
 LARGE = 3 << 20
 GZIP = 16 + zlib.MAX_WBITS

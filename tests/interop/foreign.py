@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from conversations import PATIENCE
+from support.conversations import PATIENCE
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "interop"
 

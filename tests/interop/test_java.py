@@ -16,7 +16,6 @@ from decimal import Decimal
 import pytest
 
 import bee_core
-from bee_core import frames
 from bee_core.errors import (
     CallCancelled,
     DeadlineExceeded,
@@ -28,14 +27,15 @@ from bee_core.errors import (
     RemoteError,
     Unavailable,
 )
-from bee_core.messages import parse_error
-from conversations import MAX_BODY, MAX_INFLATED, PATIENCE, hold_all
+from bee_core.wire import frames
+from bee_core.wire.messages import parse_error
 from faults.rawpeer import RawClient, hello, request
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
 from interop.client_suite import LARGE, ForeignClientSuite, bomb
 from interop.foreign import EXAMPLES, ForeignServer
-from wire_vectors import FOLDER, load
+from support.conversations import MAX_BODY, MAX_INFLATED, PATIENCE, hold_all
+from support.wire_vectors import FOLDER, load
 
 JAVA = EXAMPLES / "java"
 IN_FLIGHT = 30

@@ -9,7 +9,7 @@ import pytest
 
 from interop.client_suite import ForeignClientSuite
 from interop.foreign import EXAMPLES
-from wire_vectors import FOLDER
+from support.wire_vectors import FOLDER
 
 NODE = EXAMPLES / "node"
 

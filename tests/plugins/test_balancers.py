@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_core.testing import BalancerContract
 from bee_plugins.balancers.round_robin import RoundRobin
 from bee_plugins.balancers.weighted_random import WeightedRandom

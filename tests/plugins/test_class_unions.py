@@ -27,9 +27,9 @@ from typing_extensions import NotRequired
 import bee_core
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import POSITIONAL
-from bee_core.signatures import Signature
+from bee_core.methods.signatures import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
-from typed_codecs import check_round_trip, named, refusal, sent, taking, with_all_codecs
+from support.typed_codecs import check_round_trip, named, refusal, sent, taking, with_all_codecs
 
 T = TypeVar("T")
 

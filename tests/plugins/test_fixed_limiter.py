@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bee_core.failures import Failure
+from bee_core.terms.failures import Failure
 from bee_core.testing import LimiterContract
 from bee_plugins.limiters.fixed import Fixed, FixedOptions
 

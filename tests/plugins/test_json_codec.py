@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
-from bee_core.signatures import Parameter, Signature
+from bee_core.methods.signatures import Parameter, Signature
 from bee_core.testing.codec_contract import CodecContract
 from bee_plugins.codecs.json_codec import JsonCodec, bee_register_codecs
 

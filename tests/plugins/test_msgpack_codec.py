@@ -12,7 +12,7 @@ import pytest
 import bee_core
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
-from bee_core.signatures import Parameter, Signature
+from bee_core.methods.signatures import Parameter, Signature
 from bee_core.testing.codec_contract import CodecContract
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec, bee_register_codecs
 

@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from bee_core.nodes import Node
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.node import Node
 from bee_core.testing import BalancerContract
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"

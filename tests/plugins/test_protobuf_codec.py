@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 import bee_core
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
-from bee_core.signatures import Parameter, Signature
+from bee_core.methods.signatures import Parameter, Signature
 from bee_core.testing.codec_contract import CodecContract
 from bee_plugins.codecs.bee.v1.value_pb2 import Arguments, Result, Value
 from bee_plugins.codecs.protobuf_codec import ProtobufCodec, bee_register_codecs
-from proto_files import Line, Order, Parcel, Receipt
+from support.proto_files import Line, Order, Parcel, Receipt
 
 T = TypeVar("T")
 
@@ -724,7 +724,7 @@ def check_all(form, body):
 MEMORY = """
 import resource
 from bee_core.errors import InvalidArgument
-from bee_core.signatures import Signature
+from bee_core.methods.signatures import Signature
 from bee_plugins.codecs.protobuf_codec import ProtobufCodec
 
 method = ProtobufCodec().bind(Signature.dynamic("anything"))

@@ -5,7 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from bee_plugins.codecs.bee.v1.value_pb2 import Result, Value
 from bee_plugins.codecs.protobuf_messages import Fault, MessageType
-from proto_files import Line, Odd, Order, Parcel, Receipt
+from support.proto_files import Line, Odd, Order, Parcel, Receipt
 
 ORDERS, PARCELS = MessageType(Order), MessageType(Parcel)
 ORDER = Order(id=7, note="soon", lines=[Line(name="tea", kind=1)])

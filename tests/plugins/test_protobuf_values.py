@@ -20,8 +20,8 @@ from bee_plugins.codecs.bee.v1 import value_pb2
 from bee_plugins.codecs.bee.v1.value_pb2 import Value
 from bee_plugins.codecs.protobuf_messages import Fault
 from bee_plugins.codecs.protobuf_values import DEEPEST, plain, read, write
-from proto_files import Order, Parcel, Receipt
-from typed_codecs import named
+from support.proto_files import Order, Parcel, Receipt
+from support.typed_codecs import named
 
 
 class Level(enum.IntEnum):

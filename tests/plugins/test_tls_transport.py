@@ -15,16 +15,16 @@ from cryptography.hazmat.primitives import serialization
 
 from bee_core.config import PluginRef
 from bee_core.errors import ConfigError
-from bee_core.failures import HandshakeError, lost, refused
 from bee_core.interfaces import ChannelSettings
-from bee_core.nodes import Node
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.failures import HandshakeError, lost, refused
+from bee_core.terms.node import Node
 from bee_plugins.transports.tls import TlsTransport
 from bee_plugins.transports.tls_contexts import ReloadedContext, client_context, server_context
 from bee_plugins.transports.tls_errors import explained, turned_away
 from bee_plugins.transports.tls_options import TlsOptions
 from bee_plugins.transports.tls_socket import TlsSocket
-from certificates import Authority
+from support.certificates import Authority
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import POSITIONAL
-from bee_core.signatures import Signature
+from bee_core.methods.signatures import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec
-from typed_codecs import check_round_trip, taking, with_all_codecs
+from support.typed_codecs import check_round_trip, taking, with_all_codecs
 
 CODECS = {"json": JsonCodec(), "msgpack": MsgpackCodec()}
 

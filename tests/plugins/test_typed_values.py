@@ -33,10 +33,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import NAMED, POSITIONAL
-from bee_core.signatures import Parameter, Signature
+from bee_core.methods.signatures import Parameter, Signature
 from bee_plugins.codecs.json_codec import JsonCodec
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec
-from typed_codecs import check_round_trip, named, refusal, sent, taking, with_all_codecs
+from support.typed_codecs import check_round_trip, named, refusal, sent, taking, with_all_codecs
 
 T = TypeVar("T")
 K = TypeVar("K")

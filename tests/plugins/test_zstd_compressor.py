@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bee_core.errors import MessageTooLarge, PluginError, ProtocolError
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
 from bee_core.testing import CompressorContract
 from bee_plugins.compressors.zstd_compressor import ZstdCompressor, ZstdOptions, zstd
 

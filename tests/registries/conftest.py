@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_processes import Consul, Etcd, ZooKeeper, made
+from support.registry_processes import Consul, Etcd, ZooKeeper, made
 
 LONG = ("agents", "faults", "watch", "session", "leases", "client", "gateway")
 """Ends of names of files that wait for leases to run out and servers to return, for minutes."""

@@ -4,7 +4,7 @@ import asyncio
 from math import inf
 
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node, Snapshot
+from bee_core.terms.node import Node, Snapshot
 from bee_core.testing import RegistryContract
 from bee_plugins.registries.direct import DirectRegistry
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_processes import Etcd, require
-from seed import SEED
+from support.registry_processes import Etcd, require
+from support.seed import SEED
 
 APP = """
 class Test:

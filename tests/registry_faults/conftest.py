@@ -9,7 +9,7 @@ import pytest
 
 import bee_core
 from cluster.servers import ClusterServer, client_config, urls, when
-from registry_processes import Etcd, LastingConsul, ZooKeeper, made
+from support.registry_processes import Etcd, LastingConsul, ZooKeeper, made
 
 HEARTBEAT = 0.5
 """Seconds. A lease lasts three; etcd makes two whole seconds of that."""

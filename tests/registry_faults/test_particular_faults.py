@@ -12,10 +12,10 @@ import pytest
 import bee_core
 from cluster.load import Load
 from cluster.servers import client_config, listed, urls, when
-from etcd_servers import etcdctl
 from registry_faults.conftest import SAFE
-from tcp_relay import TcpRelay
-from zookeeper_rig import expire
+from support.etcd_servers import etcdctl
+from support.tcp_relay import TcpRelay
+from support.zookeeper_rig import expire
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from bee_core.config.settings import PluginRef
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.node import Node
 from cluster.load import Load, percentile
 from cluster.servers import when
 

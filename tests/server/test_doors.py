@@ -7,7 +7,7 @@ import pytest
 import bee_core
 from bee_core.errors import ConfigError, PluginError
 from bee_core.server.doors import make_transports
-from certificates import Authority, tls
+from support.certificates import Authority, tls
 
 
 def build(**settings):

@@ -16,8 +16,8 @@ import bee_core
 from bee_core.errors import BeeError, CallError
 from bee_core.streams import spread
 from bee_core.testing import MemoryRegistry
-from certificates import Authority, tls
-from serve_process import PATIENCE, ServeProcess, children, wait_until_gone
+from support.certificates import Authority, tls
+from support.serve_process import PATIENCE, ServeProcess, children, wait_until_gone
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="children are found through /proc"

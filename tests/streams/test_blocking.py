@@ -10,13 +10,13 @@ from math import inf
 
 import pytest
 
-from bee_core import frames, messages, protocol
 from bee_core.errors import MessageTooLarge
-from bee_core.failures import Failure
 from bee_core.interfaces import ChannelSettings, Request
-from bee_core.messages import Goaway, HelloAck
-from bee_core.nodes import Node
 from bee_core.streams.transport import StreamTransport
+from bee_core.terms.failures import Failure
+from bee_core.terms.node import Node
+from bee_core.wire import frames, messages, protocol
+from bee_core.wire.messages import Goaway, HelloAck
 
 MAX_BODY = 4096
 FIELDS = messages.request_fields("add")

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from bee_core import fields, frames, messages, protocol
-from bee_core.failures import local
 from bee_core.interfaces import ListenSettings
-from bee_core.messages import Goaway, Hello, HelloAck
 from bee_core.streams.transport import StreamTransport
+from bee_core.terms.failures import local
+from bee_core.wire import fields, frames, messages, protocol
+from bee_core.wire.messages import Goaway, Hello, HelloAck
 
 MAX_BODY = 1 << 16
 FIELDS = (

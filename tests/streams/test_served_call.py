@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from bee_core import fields, frames, messages
-from bee_core.failures import Failure, local
+from bee_core.terms.failures import Failure, local
+from bee_core.wire import fields, frames, messages
 from streams.test_served import FIELDS, greeted, request, run, served, until
 
 ONEWAY = FIELDS + fields.field(fields.ONEWAY, b"")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...marks import nonblocking
+from ...methods.decorators import nonblocking
 
 
 class Calculator:

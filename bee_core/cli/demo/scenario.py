@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ...node_report import KnownNode
-    from ...sync.client import Client
+    from ...client.blocking import Client
+    from ...nodes.report import KnownNode
     from .cluster import NodeProcess
     from .screen import Screen
 

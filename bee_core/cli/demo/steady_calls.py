@@ -12,7 +12,7 @@ from ...errors import BeeError, CallError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from ...proxies import Reply
+    from ...client.proxies import Reply
 
 THREADS = 4
 CALLS_PER_SECOND = 100

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Balancer, Outcome
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Balancer, Node, Outcome
 
 _SLOTS = 1000
 """About as long is one rotation when the weights are no small whole numbers: a share is then right to a tenth of a percent. A rotation has at least a slot a node."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from bee_core.failures import Failure
 from bee_core.hookspecs import hookimpl
+from bee_core.interfaces import Failure
 
 if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar

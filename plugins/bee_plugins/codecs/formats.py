@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from bee_core.errors import Executed
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Signature
 
     Decode = Callable[[Any], Any]
     Write = Callable[[Any], Any]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.type_hints import hint_text
+from bee_core.interfaces import hint_text
 
 from .places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Signature
 
 _READ_ONCE = (collections.abc.Iterable, collections.abc.Reversible, collections.abc.Container)
 """Hints for "anything that can be walked": msgspec has no such type, a list is one."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from bee_core.errors import Executed
-    from bee_core.signatures import Mismatch
+    from bee_core.interfaces import Mismatch
 
 _PLACE = re.compile(r"(.*) - at (`key` in )?`\$(.*)`", re.DOTALL)
 _NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")

@@ -25,8 +25,7 @@ from .invalid import invalid, misfit, undecodable, unencodable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bee_core.interfaces import Form
-    from bee_core.signatures import Parameter, Signature
+    from bee_core.interfaces import Form, Parameter, Signature
 
     from .formats import Format
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from bee_core.signatures import Parameter
+from bee_core.interfaces import Parameter
 
 from .class_unions import TagInDictError
 from .invalid import invalid, place_of, unencodable
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bee_core.errors import Executed
-    from bee_core.interfaces import Form, MethodCodec
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Form, MethodCodec, Signature
 
     from .formats import Format
 

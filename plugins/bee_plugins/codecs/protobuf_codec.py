@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
     from bee_core.errors import Executed, InvalidArgument
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Codec, Form, MethodCodec
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Codec, Form, MethodCodec, Signature
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -15,7 +15,7 @@ from .protobuf_values import BYTES, plain
 from .translator import Translator
 
 if TYPE_CHECKING:
-    from bee_core.signatures import Signature
+    from bee_core.interfaces import Signature
 
 _UNIONS = (typing.Union, types.UnionType)
 _ANY_KEYS = (dict, dict[Any, Any], typing.Dict)  # noqa: UP006

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.type_hints import hint_text
+from bee_core.interfaces import hint_text
 
 from .class_unions import ClassUnion, Member, tags_for
 from .hints import in_words_of_msgspec, without_alias

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
-from bee_core.backoff import BASE, CAP, Backoff
-from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time, when the options are structured
+from bee_core.interfaces import BASE, CAP, Backoff
+
+if TYPE_CHECKING:
+    from bee_core.options import Seconds
 
 
 @attrs.frozen
 class BackoffOptions:
-    """How long to wait between retries; see :mod:`bee_core.backoff` for the reasons of the defaults.
+    """How long to wait between retries; see :mod:`bee_core.terms.backoff` for the reasons of the defaults.
 
     Attributes:
         base: Seconds, the ceiling of the first delay; each next ceiling is twice as high.
@@ -21,7 +25,7 @@ class BackoffOptions:
     cap: Seconds = CAP
 
     def __attrs_post_init__(self) -> None:
-        """Refuse while the configuration is read what :class:`~bee_core.backoff.Backoff` refuses."""
+        """Refuse while the configuration is read what :class:`~bee_core.terms.backoff.Backoff` refuses."""
         self.backoff()
 
     def backoff(self) -> Backoff:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from bee_core.config.scalars import Seconds  # noqa: TC001 - read at run time, when the options are structured
-from bee_core.failures import Failure, local
 from bee_core.hookspecs import hookimpl
+from bee_core.interfaces import Failure, local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from bee_core.options import Seconds
 
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Limiter, Outcome, Ticket

@@ -7,14 +7,13 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import hookimpl
-from bee_core.nodes import Snapshot
+from bee_core.interfaces import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings
 
 
 class EndlessLease:

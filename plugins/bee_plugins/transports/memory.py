@@ -10,8 +10,8 @@ import socket
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
+from bee_core.interfaces import parse
 from bee_core.streams.transport import StreamTransport
 
 if TYPE_CHECKING:

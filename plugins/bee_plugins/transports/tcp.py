@@ -10,8 +10,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
+from bee_core.interfaces import parse
 from bee_core.streams.transport import StreamTransport
 from bee_plugins.transports.acceptors import SocketAcceptor
 from bee_plugins.transports.stream_options import StreamOptions

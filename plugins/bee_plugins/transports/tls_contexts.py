@@ -6,7 +6,8 @@ import logging
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from bee_core.hookspecs import OptionError
+from bee_core.options import OptionError
+
 from bee_plugins.transports.tls_socket import TlsSocket
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from bee_core.failures import HandshakeError
+from bee_core.interfaces import HandshakeError
 
 _NOT_TLS = frozenset(
     {
@@ -22,7 +22,7 @@ _OF_OUR_CERTIFICATE = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ER
 
 
 def explained(error: Exception) -> Exception:
-    """An error of the ssl module as a :class:`~bee_core.failures.HandshakeError` where it tells that the handshake failed for good; any other error as it is."""
+    """An error of the ssl module as a :class:`~bee_core.terms.failures.HandshakeError` where it tells that the handshake failed for good; any other error as it is."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return HandshakeError(_of_verification(error))
     if not isinstance(error, ssl.SSLError) or isinstance(

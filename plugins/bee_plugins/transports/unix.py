@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from bee_core.addresses import parse
 from bee_core.hookspecs import hookimpl
+from bee_core.interfaces import parse
 from bee_core.streams.transport import StreamTransport
 from bee_plugins.transports.acceptors import SocketAcceptor
 from bee_plugins.transports.stream_options import StreamOptions

@@ -20,8 +20,8 @@ from bee_core.cli.demo.registry_server import free_port
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
 from bee_core.testing.registry_contract import FULL
-from consul_parts import BOUND, ask, following, registry_at
-from registry_processes import Consul
+from support.consul_parts import BOUND, ask, following, registry_at
+from support.registry_processes import Consul
 
 MASTER = "7d6c1bd7-2f9a-4f0a-8d6e-6a1a1a1a1a1a"
 POLICY = 'service_prefix "calc" { policy = "%s" } node_prefix "" { policy = "read" }'
@@ -113,7 +113,7 @@ async def first_snapshot(registry, service="calc"):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    from registry_processes import made
+    from support.registry_processes import made
 
     server = made(GuardedConsul, tmp_path_factory.mktemp("guarded"))
     server.start()
@@ -200,7 +200,7 @@ def test_the_token_of_the_environment_counts_less_than_the_configuration(guarded
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory):
-    from registry_processes import made
+    from support.registry_processes import made
 
     server = made(SecureConsul, tmp_path_factory.mktemp("secure") / "consul")
     server.start()

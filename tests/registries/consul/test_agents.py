@@ -9,10 +9,10 @@ import pytest
 from bee_core.cli.demo.registry_server import free_port, free_ports
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import FULL, Watching
-from consul_parts import BOUND, ask, ask_with_index, following, kept, registry_at
-from registry_processes import Consul
+from support.consul_parts import BOUND, ask, ask_with_index, following, kept, registry_at
+from support.registry_processes import Consul
 
 
 class Server(Consul):

@@ -10,7 +10,7 @@ import math
 import attrs
 import pytest
 
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import FULL
 from bee_plugins.registries.consul.entries import EntryList, owner_of, registration
 from bee_plugins.registries.shared.watched_registry import WarnOnce

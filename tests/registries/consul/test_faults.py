@@ -13,8 +13,8 @@ import pytest
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
 from bee_core.testing.registry_contract import FULL
-from consul_parts import BOUND, ask, following, kept, registry_at
-from registry_processes import Consul, LastingConsul
+from support.consul_parts import BOUND, ask, following, kept, registry_at
+from support.registry_processes import Consul, LastingConsul
 
 pytestmark = pytest.mark.timeout(150)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 import bee_core
-from bee_core.addresses import Address
 from bee_core.errors import ConfigError
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.addresses import Address
 from bee_plugins.registries.consul.registry import ConsulOptions, agent_addresses
 from bee_plugins.registries.shared.servers import https_context
-from consul_parts import registry_at
+from support.consul_parts import registry_at
 
 
 @pytest.mark.parametrize(

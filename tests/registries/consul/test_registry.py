@@ -14,13 +14,20 @@ import pytest
 
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.node import Node
 from bee_core.testing import RegistryContract
 from bee_core.testing.registry_contract import FULL, Watching
 from bee_plugins.registries.consul import entries
-from consul_parts import BOUND, ask, ask_with_index, following, register_by_hand, registry_at
-from registry_processes import Consul
+from support.consul_parts import (
+    BOUND,
+    ask,
+    ask_with_index,
+    following,
+    register_by_hand,
+    registry_at,
+)
+from support.registry_processes import Consul
 
 OTHER = attrs.evolve(FULL, id="other", url="tcp://10.0.0.8:9000")
 

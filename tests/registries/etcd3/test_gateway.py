@@ -14,9 +14,9 @@ from bee_plugins.registries.etcd3.http import EtcdError
 from bee_plugins.registries.etcd3.messages import PERMISSION_DENIED
 from bee_plugins.registries.etcd3.registry import EtcdOptions, member_addresses
 from bee_plugins.registries.shared.servers import https_context
-from etcd_servers import AskingTlsEtcd, MisnamedTlsEtcd, TlsEtcd, enable_users, etcdctl
-from registry_processes import Etcd
-from tcp_relay import TcpRelay
+from support.etcd_servers import AskingTlsEtcd, MisnamedTlsEtcd, TlsEtcd, enable_users, etcdctl
+from support.registry_processes import Etcd
+from support.tcp_relay import TcpRelay
 
 KEY = b"/bee/rpc/calc/providers/a"
 PREFIX = b"/bee/rpc/calc/providers/"
@@ -58,7 +58,7 @@ async def get(gateway):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    from registry_processes import made
+    from support.registry_processes import made
 
     server = made(Etcd, tmp_path_factory.mktemp("etcd-users"), "--auth-token-ttl=1")
     server.start()

@@ -17,14 +17,14 @@ import bee_core
 from bee_core.control.registration import Registration
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.node import Node
 from bee_core.testing import RegistryContract
 from bee_core.testing.registry_contract import FULL, Watching
 from bee_plugins.registries.etcd3.registry import EtcdOptions, EtcdRegistry
-from etcd_servers import enable_users, etcdctl, put
-from registry_processes import Etcd
-from tcp_relay import TcpRelay
+from support.etcd_servers import enable_users, etcdctl, put
+from support.registry_processes import Etcd
+from support.tcp_relay import TcpRelay
 
 BOUND = 20.0
 NODE = Node("a", "tcp://10.0.0.1:9000", "1.2.0")

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.etcd3 import http
 from bee_plugins.registries.etcd3.registry import EtcdOptions, EtcdRegistry
-from etcd_servers import etcdctl, leader, put, put_many, start_members
-from registry_processes import Etcd, made
-from tcp_relay import TcpRelay
+from support.etcd_servers import etcdctl, leader, put, put_many, start_members
+from support.registry_processes import Etcd, made
+from support.tcp_relay import TcpRelay
 
 BOUND = 20.0
 RANGE, WATCH = "POST /v3/kv/range", "POST /v3/watch"

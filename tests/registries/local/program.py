@@ -13,7 +13,7 @@ import threading
 
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_plugins.registries.local.registry import LocalRegistry
 
 

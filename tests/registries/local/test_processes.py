@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.local.registry import LocalRegistry
 

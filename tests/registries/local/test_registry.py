@@ -18,8 +18,8 @@ import pytest
 
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.node import Node
 from bee_core.testing import RegistryContract
 from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.local.folder import choose_root
@@ -229,7 +229,7 @@ def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(root):
 import asyncio, resource, sys
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_plugins.registries.local.registry import LocalRegistry
 resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
 try:

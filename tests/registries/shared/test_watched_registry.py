@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from bee_core.nodes import Node
+from bee_core.terms.node import Node
 from bee_plugins.registries.shared.node_record import encode_record
 from bee_plugins.registries.shared.watched_registry import NodeList, WarnOnce
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import attrs
 
 from bee_core.errors import RegistryError
-from registry_processes import ZooKeeper
-from zookeeper_rig import (
+from support.registry_processes import ZooKeeper
+from support.zookeeper_rig import (
     BOUND,
     NODE,
     Rig,

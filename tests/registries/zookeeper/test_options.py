@@ -7,7 +7,7 @@ import pytest
 from bee_core.config.structure import structure_options
 from bee_core.errors import ConfigError
 from bee_core.interfaces import RegistrySettings
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
 from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, server_addresses, server_tls
 
 

@@ -13,13 +13,13 @@ from kazoo.security import make_digest_acl
 
 from bee_core.errors import RegistryError
 from bee_core.interfaces import RegistrySettings
-from bee_core.nodes import Node
-from bee_core.plugin_hub import PluginHub
+from bee_core.plugins.hub import PluginHub
+from bee_core.terms.node import Node
 from bee_core.testing import RegistryContract
 from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, ZooKeeperRegistry
 from cluster.servers import when
-from registry_processes import ZooKeeper
-from zookeeper_rig import NODE, error_of, folder, instance, plain_client, run
+from support.registry_processes import ZooKeeper
+from support.zookeeper_rig import NODE, error_of, folder, instance, plain_client, run
 
 
 class TestZooKeeper(RegistryContract):

@@ -12,8 +12,8 @@ import pytest
 
 from bee_core.errors import RegistryError
 from bee_plugins.registries.zookeeper.session import WINDOW
-from registry_processes import ZooKeeper
-from zookeeper_rig import error_of, instance, plain_client, run
+from support.registry_processes import ZooKeeper
+from support.zookeeper_rig import error_of, instance, plain_client, run
 
 CLOSE_BOUND = 2.5
 

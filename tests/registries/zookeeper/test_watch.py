@@ -9,9 +9,18 @@ import time
 import pytest
 from kazoo.security import make_digest_acl
 
-from bee_core.nodes import Node
-from registry_processes import ZooKeeper
-from zookeeper_rig import BOUND, end_of, error_of, expire, folder, instance, plain_client, run
+from bee_core.terms.node import Node
+from support.registry_processes import ZooKeeper
+from support.zookeeper_rig import (
+    BOUND,
+    end_of,
+    error_of,
+    expire,
+    folder,
+    instance,
+    plain_client,
+    run,
+)
 
 
 def test_what_others_write_to_stay_lives_until_they_remove_it(zookeeper):

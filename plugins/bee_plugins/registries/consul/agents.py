@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
-    from bee_core.addresses import Address
+    from bee_core.interfaces import Address
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.addresses import Address, parse
+from bee_core.interfaces import Address, parse
 from bee_plugins.registries.shared.node_record import (
     UNREADABLE,
     NodeRecord,
@@ -27,7 +27,7 @@ from bee_plugins.registries.shared.watched_registry import NodeList
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Node
     from bee_plugins.registries.shared.watched_registry import WarnOnce
 
 OWNER, ID, URL = "bee-owner", "bee-id", "bee-url"

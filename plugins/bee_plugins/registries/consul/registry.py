@@ -37,10 +37,8 @@ from bee_plugins.registries.shared.watched_registry import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from bee_core.addresses import Address
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
-    from bee_core.nodes import Snapshot
+    from bee_core.interfaces import Address, Instance, Lease, Registry, RegistrySettings, Snapshot
     from bee_plugins.registries.consul.agents import AgentClient
 
 log = logging.getLogger("bee.registry.consul")

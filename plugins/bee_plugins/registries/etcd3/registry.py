@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 from anyio import move_on_after
+from bee_core.options import (
+    Seconds,  # noqa: TC001  read when the options are structured
+    positive,
+)
 
-from bee_core.config.field_rules import positive
-from bee_core.config.scalars import Seconds  # noqa: TC001  read when the options are structured
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
 from bee_plugins.registries.etcd3.gateway import Gateway
@@ -38,10 +40,8 @@ from bee_plugins.registries.shared.watched_registry import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from bee_core.addresses import Address
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
-    from bee_core.nodes import Snapshot
+    from bee_core.interfaces import Address, Instance, Lease, Registry, RegistrySettings, Snapshot
     from bee_plugins.registries.etcd3.messages import KeyValue
 
 log = logging.getLogger("bee.registry.etcd3")

@@ -22,7 +22,7 @@ from bee_plugins.registries.etcd3.watch_stream import CompactedError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from bee_core.nodes import Snapshot
+    from bee_core.interfaces import Snapshot
     from bee_plugins.registries.etcd3.gateway import Gateway
     from bee_plugins.registries.etcd3.messages import Header, KeyValue, RangeReply, WatchReply
     from bee_plugins.registries.etcd3.watch_stream import WatchStream

@@ -24,7 +24,7 @@ from bee_plugins.registries.shared.node_record import LARGEST, NodeRecord, decod
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Node
     from bee_plugins.registries.shared.watched_registry import WarnOnce
 
 SUFFIX = ".json"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
-from bee_core.nodes import Snapshot
+from bee_core.interfaces import Snapshot
 from bee_plugins.registries.local.folder import (
     RENEWED_AT,
     SUFFIX,
@@ -45,8 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
-    from bee_core.nodes import Node
+    from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings
 
 log = logging.getLogger("bee.registry.local")
 

@@ -23,8 +23,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from bee_core.addresses import parse
-from bee_core.nodes import Node
+from bee_core.interfaces import Node, parse
 
 T = TypeVar("T")
 
@@ -39,7 +38,7 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A record. Its fields are those of :class:`bee_core.nodes.Node`.
+    """A record. Its fields are those of :class:`bee_core.terms.node.Node`.
 
     Attributes:
         id: The instance's id. It may be empty where the record's key says it.

@@ -43,10 +43,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Sequence
 
-    from bee_core.addresses import Address
     from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Registry, RegistrySettings
-    from bee_core.nodes import Snapshot
+    from bee_core.interfaces import Address, Instance, Lease, Registry, RegistrySettings, Snapshot
 
 log = logging.getLogger("bee.registry.zookeeper")
 

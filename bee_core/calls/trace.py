@@ -1,0 +1,194 @@
+"""One call, written down attempt by attempt: where it went, how that ended, and what was decided then.
+
+Nothing of this is on the way of an ordinary call: the recorder stands between a driver and the flow only where a call is traced.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from ..contracts.effects import Attempt, Queue
+from ..terms.failures import Failure
+from .flow import flow, may_retry
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from ..contracts.effects import Effect
+    from ..terms.failures import Outcome
+    from ..terms.node import Node
+    from .flow import Call
+
+StepKind = Literal["attempt", "pause", "queue"]
+
+
+@attrs.frozen
+class Step:
+    """One thing that a call waited for.
+
+    Attributes:
+        kind: ``attempt``: a request to a node. ``pause``: before a retry. ``queue``: the limiter's.
+        seconds: How long it took.
+        node: The node of an attempt, else None.
+        failure: Why it did not come to what was wanted; None when it did.
+        decision: What was done then, and why.
+    """
+
+    kind: StepKind
+    seconds: float
+    node: Node | None = None
+    failure: Failure | None = None
+    decision: str = ""
+
+
+@attrs.frozen
+class CallTrace:
+    """How one call went.
+
+    Attributes:
+        service: The service's name.
+        method: The method's name.
+        steps: In order. Empty when it ended before it waited for anything, such as without a node.
+        seconds: From the arguments encoded to the end.
+        attempts: Attempts that were counted; a redial of what provably was not sent is none.
+        degraded: Whether a fallback answered.
+        value: The result, where there is one.
+        error: What the caller would have seen raised, or None.
+    """
+
+    service: str
+    method: str
+    steps: tuple[Step, ...]
+    seconds: float
+    attempts: int
+    degraded: bool
+    value: Any
+    error: Exception | None
+
+
+class CallRecorder:
+    """Runs the flow of one call and keeps what happens. Belongs to the thread or task that makes the call; hand :meth:`flow` to the driver."""
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+        self._end: Failure | None = None
+
+    def flow(self, call: Call) -> Generator[Effect, Any, Failure | None]:
+        """:func:`bee_core.calls.flow.flow`, each effect and its answer written down on the way."""
+        clock = call.plan.service.clock
+        steps = flow(call)
+        answer: Any = None
+        try:
+            while True:
+                effect = steps.send(answer)
+                began = clock()
+                answer = yield effect
+                self._steps.append(_step(effect, answer, call.node, clock() - began))
+        except StopIteration as stop:
+            self._end = stop.value
+            return self._end
+        finally:
+            steps.close()  # a caller that gives up closes this generator, and so the one inside: permits are settled there
+
+    def finish(self, call: Call, error: Exception | None) -> CallTrace:
+        """The trace of a call that a driver has ended with this error."""
+        decided = tuple(
+            attrs.evolve(step, decision=self._decision(call, index))
+            for index, step in enumerate(self._steps)
+        )
+        service = call.plan.service
+        return CallTrace(
+            service.name,
+            call.method,
+            decided,
+            service.clock() - call.started,
+            call.attempts,
+            call.degraded,
+            call.value,
+            error,
+        )
+
+    def _decision(self, call: Call, index: int) -> str:
+        step = self._steps[index]
+        following = self._steps[index + 1] if index + 1 < len(self._steps) else None
+        if step.kind != "attempt":
+            if following is not None:
+                return "go on"
+            failed = next(
+                (
+                    one.failure
+                    for one in reversed(self._steps)
+                    if one.kind == "attempt" and one.failure is not None
+                ),
+                None,
+            )
+            return (
+                f"give up: {self._note(failed) or 'no node is left to try'}"
+                if step.failure is None
+                else f"give up: {step.failure.message}"
+            )
+        if step.failure is None:
+            if self._end is not None:
+                return "give up: the result cannot be decoded"
+            return "sent, and that is all of a oneway call" if call.oneway else "return the result"
+        if following is None:
+            return f"give up: {self._why_given_up(call, step.failure)}"
+        target = next(
+            (later.node for later in self._steps[index + 1 :] if later.kind == "attempt"), None
+        )
+        where = (
+            ""
+            if target is None
+            else " on the same node"
+            if target == step.node
+            else " on another node"
+        )
+        if following.kind == "pause":
+            return f"retry{where} after a pause"
+        if step.failure.unsent and step.failure.executed == "no":
+            return f"send anew{where}: the server provably did not see it, so it is no attempt"
+        return f"retry{where}"
+
+    def _note(self, failure: Failure | None) -> str:
+        """What the flow itself says about giving up: it stands behind the message of the last failure."""
+        return (
+            ""
+            if self._end is None
+            else self._end.message.removeprefix(
+                "" if failure is None else failure.message
+            ).removeprefix("; ")
+        )
+
+    def _why_given_up(self, call: Call, failure: Failure) -> str:
+        plan = call.plan
+        note = self._note(failure)
+        if note:
+            return note
+        if failure.retry == "never":
+            return "such a failure is the same wherever it is tried"
+        if not may_retry(failure, idempotent=plan.idempotent):
+            return (
+                "it ran"
+                if failure.executed == "yes"
+                else "it may have run, and the method is not marked idempotent"
+            )
+        if sum(step.kind == "attempt" for step in self._steps) > plan.retries:
+            return f"retries ({plan.retries}) are used up"
+        return f"{plan.service.config.method(call.method).fail.name} does not retry this"
+
+
+def _step(
+    effect: Effect, answer: Outcome | bool | Failure | None, node: Node | None, seconds: float
+) -> Step:
+    failure = answer if isinstance(answer, Failure) else None
+    if isinstance(effect, Attempt):
+        return Step("attempt", seconds, node, failure)
+    if isinstance(effect, Queue):
+        if answer is False:
+            failure = Failure(
+                "overloaded", "the wait for the limiter was over", "no", "never", "caller"
+            )
+        return Step("queue", seconds, None, failure)
+    return Step("pause", seconds, None, failure)

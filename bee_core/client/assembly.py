@@ -1,0 +1,241 @@
+"""Makes the services of a client out of a configuration and its plugins. Everything that can be wrong with them comes to light here, before the first call."""
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..calls.retry_budget import RetryBudget
+from ..calls.service import Service
+from ..config.model import RegistryConfig
+from ..config.settings import PluginRef
+from ..contracts.registry import RegistrySettings
+from ..contracts.size_rule import SizeRule
+from ..contracts.transport import ChannelSettings
+from ..nodes.directory import Directory
+from ..nodes.node_set import NodeSet
+from ..terms.addresses import parse
+from ..terms.node import Node
+from ..terms.versions import Range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from ..config.model import ClientConfig, Config
+    from ..contracts.policies import Balancer, Breaker, BreakerState
+    from ..contracts.registry import Registry
+    from ..contracts.transport import AsyncChannel, Transport
+    from ..plugins.hub import PluginHub
+    from ..terms.node import Snapshot
+
+C = TypeVar("C")
+
+
+class Assembly(Generic[C]):
+    """What a client is made of.
+
+    Args:
+        config: The whole configuration.
+        hub: The client's plugins.
+        make_channel: Makes a channel of the client's style (blocking or asyncio).
+        drop_channel: Takes a channel whose node has left.
+        clock: Seconds, monotonic.
+        rng: For balancing and jitter.
+        random_bytes: The operating system's randomness.
+        complain: Takes one line for the operator.
+
+    Attributes:
+        services: By name.
+        registry: Who knows the nodes.
+        registry_config: The registry's part of the configuration, or its defaults.
+        heartbeat_interval: Seconds.
+
+    Raises:
+        ConfigError: A value or an option cannot be used.
+        PluginError: A name is unknown or cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        hub: PluginHub,
+        *,
+        make_channel: Callable[[Transport, Node, ChannelSettings], C],
+        drop_channel: Callable[[C], None],
+        clock: Callable[[], float],
+        rng: Random,
+        random_bytes: Callable[[int], bytes],
+        complain: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._hub = hub
+        self._make_channel = make_channel
+        self._drop_channel = drop_channel
+        self._clock = clock
+        self._rng = rng
+        self._random_bytes = random_bytes
+        self._complain = complain
+        self._lock = Lock()
+        self._transports: dict[tuple[str, str], Transport] = {}
+        self._settings: dict[str, ChannelSettings] = {}
+        self.registry_config = config.registry or RegistryConfig()
+        self.heartbeat_interval = self.registry_config.heartbeat_interval
+        self.registry = self.make_registry()
+        self.services: dict[str, Service[C]] = {
+            name: self._service(client) for name, client in config.clients.items()
+        }
+
+    def _create(self, ref: PluginRef, kind: Any) -> Any:
+        return self._hub.create(ref, kind, origin=self._config)
+
+    def _service(self, client: ClientConfig) -> Service[C]:
+        compressor = (
+            None if client.compress is None else self._create(client.compress, "compressor")
+        )
+        rule = SizeRule(
+            compressor,
+            max_size=client.max_size,
+            max_inflated=client.max_inflated,
+            compress_above=client.compress_above,
+            name="" if client.compress is None else client.compress.name,
+        )
+        settings = self._settings[client.name] = ChannelSettings(
+            service=client.name,
+            codec=client.codec.name,
+            compressor=None if client.compress is None else client.compress.name,
+            max_body=client.max_size,
+            clock=self._clock,
+            decompress=None if compressor is None else rule.unpack,
+            token=None if client.token is None else client.token.first,
+        )
+        balancer = self._create(client.balancer, "balancer")
+        nodes: NodeSet[C] = NodeSet(
+            client.name,
+            Directory(
+                None if client.version is None else Range.parse(client.version),
+                client.tags,
+                client.zone,
+            ),
+            balancer,
+            lambda node: self._make_channel(self._transport(client, node.url), node, settings),
+            self._breakers(client.breaker),
+            self._drop_channel,
+        )
+        service = Service(
+            client,
+            codec=self._create(client.codec, "codec"),
+            rule=rule,
+            balancer=balancer,
+            nodes=nodes,
+            budget=RetryBudget(),
+            limiter=None if client.limiter is None else self._create(client.limiter, "limiter"),
+            fault_tolerances={"": self._create(client.fail, "fault_tolerance")}
+            | {
+                name: self._create(method.fail, "fault_tolerance")
+                for name, method in client.methods.items()
+                if method.fail != client.fail
+            },
+            fallbacks={"": self._fallback(client.fallback)}
+            | {
+                name: self._fallback(method.fallback)
+                for name, method in client.methods.items()
+                if method.fallback != client.fallback
+            },
+            observers=self._hub.observers(client.name),
+            clock=self._clock,
+            rng=self._rng,
+            random_bytes=self._random_bytes,
+            complain=self._complain,
+        )
+        self._transport(client, f"{client.transport.name}://")
+        for address in client.address:
+            self._transport(client, address.url)
+        return service
+
+    def apply_known_nodes(self) -> None:
+        """Hand each service the nodes that are known without any I/O. Makes channels, which for asyncio needs the loop to run."""
+        for service in self.services.values():
+            # A registry that must be asked knows nothing yet: its services are discovered when they are first called.
+            snapshot = self.known(service)
+            if snapshot is not None:
+                service.nodes.apply(snapshot)
+
+    def known(self, service: Service[C]) -> Snapshot | None:
+        """What the registry says of a service without any I/O, or None where it must be watched."""
+        return self.registry.known(service.name, self.addresses(service))
+
+    def addresses(self, service: Service[C]) -> tuple[Node, ...]:
+        """The nodes that the configuration names."""
+        return tuple(
+            Node(entry.url, entry.url, entry.version, entry.weight, tags=entry.tags)
+            for entry in service.config.address
+        )
+
+    def make_registry(self) -> Registry:
+        """The registry's plugin. A forked child makes one of its own, since what the parent's is connected to stays the parent's."""
+        section = self.registry_config
+        settings = RegistrySettings(section.address, section.heartbeat_interval)
+        registry: Registry = self._hub.create(
+            section.plugin, "registry", settings, origin=self._config
+        )
+        return registry
+
+    def make_balancer(self, service: Service[C]) -> Balancer:
+        """A balancer like the service's, with no nodes yet: for picks that no call hears of."""
+        balancer: Balancer = self._create(service.config.balancer, "balancer")
+        return balancer
+
+    def check_url(self, service: Service[C], url: str) -> None:
+        """Find out whether a node of this url could be called at all.
+
+        Raises:
+            ValueError: It is not a url.
+            BeeError: There is no transport for it.
+        """
+        self._transport(service.config, url)
+
+    def after_fork(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self._lock = Lock()
+        for service in self.services.values():
+            service.after_fork()
+
+    def watch_breakers(
+        self, told: Callable[[Service[C], Node, BreakerState, BreakerState], None]
+    ) -> None:
+        """Have each change of a node's breaker told: the service, the node, the states before and after. Before the first call."""
+        for service in self.services.values():
+            service.nodes.on_breaker_change = partial(told, service)
+
+    def async_channel(self, service: Service[C], node: Node) -> AsyncChannel:
+        """A channel of its own to a node of a service, on the running loop; for the control plane, whatever the client's style."""
+        return self._transport(service.config, node.url).async_channel(
+            node, self._settings[service.name]
+        )
+
+    def _fallback(self, ref: PluginRef | None) -> Any:
+        return None if ref is None else self._create(ref, "fallback")
+
+    def _breakers(self, ref: PluginRef | None) -> Callable[[], Breaker] | None:
+        if ref is None:
+            return None
+        self._create(ref, "breaker")  # wrong options are found now, not with the first node
+        return lambda: self._create(ref, "breaker")
+
+    def _transport(self, client: ClientConfig, url: str) -> Transport:
+        """The transport for a url: its scheme is the plugin's name; the options are those of the service where it names that transport."""
+        scheme = url.removesuffix("://") if url.endswith("://") else parse(url).scheme
+        own = client.transport.name == scheme
+        key = (client.name if own else "", scheme)
+        with self._lock:
+            transport = self._transports.get(key)
+            if transport is None:
+                ref = (
+                    client.transport
+                    if own
+                    else PluginRef(scheme, {}, f"bee.rpc.client.{client.name}.address")
+                )
+                transport = self._transports[key] = self._create(ref, "transport")
+            return transport

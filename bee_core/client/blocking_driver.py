@@ -1,0 +1,74 @@
+"""Carries out the effects of the call flow on the calling thread."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from ..calls.flow import abandon, conclude, flow
+from ..contracts.effects import Attempt, Pause
+from ..terms.failures import Failure, cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from ..calls.flow import Call
+    from ..contracts.effects import Effect, Queue
+
+
+def drive(
+    call: Call,
+    closing: Event,
+    clock: Callable[[], float],
+    make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow,
+) -> Exception | None:
+    """Make a call: afterwards ``call.value`` is the result, unless an error is returned.
+
+    Args:
+        call: The call.
+        closing: Set when the client is closed: it ends every wait.
+        clock: Seconds, monotonic.
+        make_flow: Makes the generator to run; another one where a call is traced.
+    """
+    steps = make_flow(call)
+    answer: Any = None
+    failure: Failure | None = None
+    try:
+        while True:
+            effect = steps.send(answer)
+            if type(effect) is Attempt:
+                answer = effect.channel.start(call)
+                if type(answer) is not Failure:
+                    answer = answer.wait()
+            elif type(effect) is Pause:
+                answer = (
+                    cancelled("the client was closed", sent=call.executed != "no")
+                    if closing.wait(effect.seconds)
+                    else None
+                )
+            else:
+                answer = _queue(effect, closing, clock)
+    except StopIteration as stop:
+        failure = stop.value
+    except BaseException:
+        # After an interrupt (Ctrl-C) the permits are settled here and not when the garbage is collected.
+        steps.close()
+        abandon(call)
+        raise
+    return None if failure is None and not call.plan.service.observers else conclude(call, failure)
+
+
+def _queue(effect: Queue, closing: Event, clock: Callable[[], float]) -> bool | Failure:
+    admitted = Event()
+    effect.ticket.on_admitted(admitted.set)
+    while not admitted.is_set():
+        if closing.is_set():
+            return cancelled("the client was closed", sent=False)
+        left = effect.until - clock()
+        if left <= 0:
+            return False
+        admitted.wait(min(left, _CLOSING_CHECK))
+    return True
+
+
+_CLOSING_CHECK = 0.1  # seconds after which a call that queues notices that its client was closed

@@ -1,0 +1,139 @@
+"""What a client has on the control plane: a discovery for each service that a registry must be watched for. The same for both kinds of client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..control.discovery import Discovery
+from ..control.empty_list import PING_TIMEOUT
+from ..control.snapshot_cache import SnapshotCache
+from ..errors import BeeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from ..calls.service import Service
+    from ..contracts.registry import Registry
+    from ..control.plane import ControlPlane
+    from ..terms.node import Node, Snapshot
+    from .assembly import Assembly
+
+C = TypeVar("C")
+
+
+class ClientDiscovery(Generic[C]):
+    """Finds the nodes of a client's services, each from its first call on.
+
+    Args:
+        assembly: The client's parts.
+        plane: Where the watches run.
+        deliver: Hands a snapshot to a service, wherever the client makes its channels.
+        clock: Seconds, monotonic.
+        rng: For jitter.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly[C],
+        plane: ControlPlane,
+        deliver: Callable[[Service[C], Snapshot], None],
+        *,
+        clock: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        self._plane = plane
+        self._assembly = assembly
+        self._registry: Registry | None = assembly.registry
+        self._discoveries: dict[str, Discovery] = {}
+        settings = assembly.registry_config
+        where = ",".join(settings.address)
+        cache = SnapshotCache(f"{settings.protocol} {where}")
+        for service in assembly.services.values():
+            if assembly.known(service) is not None:
+                continue
+            discovery = Discovery(
+                service.name,
+                registry=self._the_registry,
+                registry_name=f"{settings.protocol} at {where}" if where else settings.protocol,
+                addresses=assembly.addresses(service),
+                deliver=_deliverer(service, deliver),
+                answers=self._answers(service),
+                objection=self._objection(service),
+                cache=cache,
+                heartbeat_interval=settings.heartbeat_interval,
+                clock=clock,
+                rng=rng,
+            )
+            self._discoveries[service.name] = discovery
+            service.undiscovered = discovery
+            service.nodes.explain_unknown = discovery.explain
+        if self._discoveries:
+            plane.at_stop(self._close_registry)
+
+    def begin(self, service: Service[C]) -> Discovery | None:
+        """Start the discovery of a service, at its first call.
+
+        Returns:
+            What to wait for, or None where nodes are known: there is nothing to discover, or a forked child goes on with its parent's list.
+        """
+        discovery: Discovery | None = service.undiscovered
+        if discovery is None:
+            return None
+        discovery.start(self._plane)
+        if service.nodes.snapshot.revision >= 0:
+            service.undiscovered = None
+            return None
+        return discovery
+
+    def trouble(self, service: str) -> str:
+        """Why the registry is not heard for a service at present; empty while it is, and where none is watched."""
+        discovery = self._discoveries.get(service)
+        return "" if discovery is None else discovery.trouble
+
+    def release(self) -> None:
+        """The client closes: calls that wait for a first list wait no longer."""
+        for discovery in self._discoveries.values():
+            discovery.release()
+
+    def after_fork(self) -> None:
+        """In a forked child: every service is discovered anew at its next call, through a registry object of the child's own."""
+        self._registry = None
+        for name, discovery in self._discoveries.items():
+            discovery.after_fork()
+            self._assembly.services[name].undiscovered = discovery
+
+    def _the_registry(self) -> Registry:
+        if self._registry is None:
+            self._registry = self._assembly.make_registry()
+        return self._registry
+
+    async def _close_registry(self) -> None:
+        if self._registry is not None:
+            await self._registry.close()
+
+    def _answers(self, service: Service[C]) -> Callable[[Node], Any]:
+        async def answers(node: Node) -> bool:
+            channel = self._assembly.async_channel(service, node)
+            try:
+                return await channel.ping(PING_TIMEOUT) == "serving"
+            finally:
+                await channel.close()
+
+        return answers
+
+    def _objection(self, service: Service[C]) -> Callable[[Node], str]:
+        def objection(node: Node) -> str:
+            try:
+                self._assembly.check_url(service, node.url)
+            except (BeeError, ValueError, TypeError, AttributeError) as error:
+                return f"{str(node.url)[:80]!r}: {error}"
+            return ""
+
+        return objection
+
+
+def _deliverer(
+    service: Service[C], deliver: Callable[[Service[C], Snapshot], None]
+) -> Callable[[Snapshot], None]:
+    return lambda snapshot: deliver(service, snapshot)

@@ -1,0 +1,291 @@
+"""What would happen to a call now, and why: which nodes there are, which of them can be picked, and which value holds for each setting, with the line that says so.
+
+Pure, and without side effects on the calls of the service: picks are made on a copy of the balancer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from ..config.field_rules import remarks
+from ..config.settings import PluginRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from random import Random
+
+    from ..calls.service import Service
+    from ..config.model import Config
+    from ..contracts.policies import Balancer, BreakerState
+    from ..nodes.node_set import NodeState
+    from ..nodes.report import KnownNode, NodesReport
+    from ..terms.node import Node
+
+Standing = Literal["ready", "half-open", "cut off", "weight 0", "filtered"]
+
+PING_TIMEOUT = 1.0
+"""Seconds that a node may take to say how it is."""
+MOST_PINGED = 64
+"""Nodes of a service that are asked how they are; more would be a load test."""
+
+_AHEAD = 5  # picks that are told where the order is certain
+_SAMPLE = 1000  # picks of one copy
+_SEEDS = range(
+    1, 9
+)  # copies; two nodes in turn from a random one on are taken for an order with a chance of 1 to 127
+
+
+@attrs.frozen
+class NodeStanding:
+    """One node as a call would find it.
+
+    Attributes:
+        node: The node.
+        standing: ``ready``, ``half-open`` (one call at a time shows whether it works), ``cut off`` (its breaker is open), ``weight 0``, ``filtered``.
+        reason: Why it is not simply ready; empty when it is.
+        breaker: The state of its breaker, or None where there is none.
+        health: What it said when it was asked just now: ``serving``, ``draining``, or why it did not answer; empty when it was not asked.
+    """
+
+    node: Node
+    standing: Standing
+    reason: str = ""
+    breaker: BreakerState | None = None
+    health: str = ""
+
+
+@attrs.frozen
+class NextPick:
+    """What the balancer would do for the next calls.
+
+    Attributes:
+        order: The nodes of the next calls, where the balancer goes by an order of its own; empty where chance decides.
+        shares: Each node that can be picked with its share of the calls, the largest first; shares add up to 1.
+    """
+
+    order: tuple[Node, ...] = ()
+    shares: tuple[tuple[Node, float], ...] = ()
+
+
+@attrs.frozen
+class Setting:
+    """One value that holds for the call, and where it comes from.
+
+    Attributes:
+        name: The key.
+        value: Text, number, bool, list of texts, or None. The name of a plugin; of its options only the names are told, since values may be secrets.
+        path: The dotted key that states it, or None for the built-in default.
+        line: The line of the file, or None.
+        why: The reason of the default; empty for what is stated.
+        unit: ``seconds``, ``bytes`` or empty.
+        options: Names of the plugin's options that are stated.
+    """
+
+    name: str
+    value: Any
+    path: str | None
+    line: int | None
+    why: str = ""
+    unit: str = ""
+    options: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Explanation:
+    """The answer of ``client.explain`` and ``bee explain``.
+
+    Attributes:
+        service: The service's name.
+        method: The method's name, or None for the service as a whole.
+        known: The nodes known, their source, and the state of the registry.
+        nodes: Every node known as a call would find it, in the order of ``known``.
+        next: What the balancer would pick.
+        obstacle: Why no node can be picked, and what to do; empty when one can.
+        settings: What holds for the call.
+        retries_left: Retries that the service's budget would pay for now.
+        file: The configuration's file, or None.
+    """
+
+    service: str
+    method: str | None
+    known: NodesReport
+    nodes: tuple[NodeStanding, ...]
+    next: NextPick
+    obstacle: str
+    settings: tuple[Setting, ...]
+    retries_left: int
+    file: str | None
+
+    def setting(self, name: str) -> Setting:
+        """One of ``settings``.
+
+        Raises:
+            KeyError: There is none of this name.
+        """
+        for setting in self.settings:
+            if setting.name == name:
+                return setting
+        raise KeyError(name)
+
+
+def explain(
+    service: Service[Any],
+    config: Config,
+    known: NodesReport,
+    method: str | None,
+    *,
+    key: str | None,
+    make_balancer: Callable[[], Balancer],
+    make_rng: Callable[[int], Random],
+    health: Mapping[str, str],
+) -> Explanation:
+    """Put an explanation together. Any thread; calls go on meanwhile.
+
+    Args:
+        service: The service.
+        config: The whole configuration.
+        known: What is known of its nodes.
+        method: The method, or None.
+        key: The routing key of the call, or None.
+        make_balancer: Makes a balancer like the service's.
+        make_rng: Makes a source of randomness from a seed.
+        health: What nodes said when they were asked, by id.
+    """
+    states = service.nodes.states
+    nodes = tuple(
+        _standing(one, states.get(one.node.id), health.get(one.node.id, "")) for one in known.nodes
+    )
+    ahead = _look_ahead(service.balancer, _ready(nodes), key, make_balancer, make_rng)
+    return Explanation(
+        service.name,
+        method,
+        known,
+        nodes,
+        ahead,
+        "" if ahead.shares else service.nodes.explain_none()[1],
+        (_registry(config), *_settings(service, config, method)),
+        service.budget.balance(service.clock()),
+        config.source,
+    )
+
+
+def _standing(known: KnownNode, state: NodeState[Any] | None, health: str) -> NodeStanding:
+    node = known.node
+    if not known.fitting:
+        return NodeStanding(node, "filtered", known.reason)
+    breaker = None if state is None or state.breaker is None else state.breaker.state
+    standing: Standing = "ready"
+    reason = "it is draining: its calls are sent on to others" if health == "draining" else ""
+    if breaker == "open":
+        standing, reason = "cut off", "its breaker is open; it is pinged, and comes back by itself"
+    elif not node.weight > 0:
+        standing, reason = "weight 0", "takes no calls"
+    elif breaker == "half-open":
+        standing, reason = (
+            "half-open",
+            "it answers pings again; one call at a time shows whether it works",
+        )
+    return NodeStanding(node, standing, reason, breaker, health)
+
+
+def _ready(nodes: tuple[NodeStanding, ...]) -> tuple[Node, ...]:
+    # A node of weight 0 is in the ready set too: what that means is the balancer's to know.
+    return tuple(one.node for one in nodes if one.standing in {"ready", "half-open", "weight 0"})
+
+
+def _look_ahead(
+    balancer: Balancer,
+    ready: tuple[Node, ...],
+    key: str | None,
+    make_balancer: Callable[[], Balancer],
+    make_rng: Callable[[int], Random],
+) -> NextPick:
+    """Pick many times on copies with different seeds. Where chance has a say they differ, and then only shares can be told."""
+    twin: Callable[[], Balancer] = getattr(balancer, "twin", None) or make_balancer
+    runs: list[list[Node]] = []
+    for seed in _SEEDS:
+        copy, rng = twin(), make_rng(seed)
+        copy.update(ready)
+        runs.append(list(_picks(copy, key, rng, max(_SAMPLE, 2 * len(ready)))))
+    counts = Counter(node.id for run in runs for node in run)
+    total = counts.total()
+    by_id = {node.id: node for node in ready}
+    shares = tuple(
+        (by_id[node_id], count / total)
+        for node_id, count in counts.most_common()
+        if node_id in by_id
+    )
+    return NextPick(tuple(runs[0][:_AHEAD]) if all(run == runs[0] for run in runs) else (), shares)
+
+
+def _picks(balancer: Balancer, key: str | None, rng: Random, number: int) -> Iterator[Node]:
+    for _ in range(number):
+        node = balancer.pick(key, (), rng)
+        if node is None:
+            return
+        if balancer.settle is not None:
+            balancer.settle(
+                node, None, 0.0
+            )  # a copy that counts what is under way would think that none of these calls ever ends
+        yield node
+
+
+def _registry(config: Config) -> Setting:
+    path = "bee.rpc.registry.protocol"
+    section = config.registry
+    if section is None or path not in config.lines:
+        return Setting("registry", "direct" if section is None else section.protocol, None, None)
+    return Setting(
+        "registry", section.protocol, path, config.origin(path), options=tuple(section.options)
+    )
+
+
+_PLANNED = (
+    "timeout",
+    "connect_timeout",
+    "write_timeout",
+    "read_timeout",
+    "retries",
+    "idempotent",
+    "oneway",
+)  # what a plan has worked out
+_OF_METHOD = ("fail", "fallback", "compress_above")
+_OF_SERVICE = (
+    "version",
+    "tags",
+    "zone",
+    "balancer",
+    "breaker",
+    "limiter",
+    "codec",
+    "compress",
+    "max_size",
+    "max_inflated",
+)
+
+
+def _settings(service: Service[Any], config: Config, method: str | None) -> Iterator[Setting]:
+    # A plan made as for a call: what is told is what a call would use, and not a second reading of the configuration.
+    plan = service.plan(method or "")
+    client = service.config
+    values = {name: getattr(plan, name) for name in _PLANNED}
+    values |= {name: getattr(client.method(method or ""), name) for name in _OF_METHOD}
+    values |= {name: getattr(client, name) for name in _OF_SERVICE}
+    fields = attrs.fields_dict(type(client))
+    for name, value in values.items():
+        about = remarks(fields[name])
+        path = config.stated(service.name, name, method)
+        line = None if path is None else config.origin(path)
+        shown, options = _plain(value)
+        yield Setting(
+            name, shown, path, line, about.why if path is None else "", about.unit, options
+        )
+
+
+def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
+    if isinstance(value, PluginRef):
+        return value.name, tuple(value.options)
+    return (sorted(value) if isinstance(value, frozenset) else value), ()

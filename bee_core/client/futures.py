@@ -1,0 +1,293 @@
+"""Calls of the blocking client that nobody waits for yet: any number of them in flight on one thread.
+
+They run the call flow on an event loop of their own, with the asyncio driver and one shared connection a node, so a thousand calls in flight cost one thread and not a thousand. See
+``docs/decisions/futures.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from contextvars import copy_context
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+
+from ..calls.flow import flow
+from ..contracts.effects import Attempt
+from ..control.plane import ControlPlane
+from ..errors import BeeError, CallCancelled
+from ..terms.failures import Failure, local
+from .asyncio_driver import drive
+from .first_nodes import await_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from contextvars import Context
+
+    from ..calls.flow import Call
+    from ..calls.service import Service
+    from ..contracts.effects import Effect
+    from ..contracts.transport import AsyncChannel, Channel
+    from ..terms.node import Node
+    from .discoveries import ClientDiscovery
+
+T = TypeVar("T")
+
+_inherited: list[object] = []
+"""In a forked child: channels of the parent. Kept, so that no destructor of a transport runs."""
+
+
+class CallFuture(Future[T]):
+    """The result of a call that was begun by :func:`bee_core.future`.
+
+    Unlike a future of an executor it can be cancelled as long as there is no result: :meth:`cancel` gives the call up, on the wire as well, and returns True. So it never says that
+    it is running. Callbacks are called on the client's thread for futures, which all of them share, or on the one that cancels: they must be quick, and must not wait for another future.
+    """
+
+    def __init__(self, calls: FutureCalls) -> None:
+        super().__init__()
+        self._calls = calls
+        self.given_up = False
+
+    def cancel(self) -> bool:
+        """Give the call up: one that was not sent is not sent, of one that was the server is told that nobody waits any more; whether it ran nobody knows.
+
+        Returns:
+            False where the call has ended already.
+        """
+        return super().cancel() and self._calls.give_up(self)
+
+    def result(self, timeout: float | None = None) -> T:
+        """What the method returned; waits for it.
+
+        Args:
+            timeout: Seconds to wait for, or None: the call ends by its own deadline.
+
+        Raises:
+            CallError: What the call would have raised.
+            concurrent.futures.CancelledError: It was cancelled.
+            concurrent.futures.TimeoutError: Not within ``timeout``; the call goes on.
+            BeeError: From a callback, on the thread that would have to bring the result.
+        """
+        self._calls.forbid_to_wait(self)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The error of the call, or None; otherwise like :meth:`result`."""
+        self._calls.forbid_to_wait(self)
+        return super().exception(timeout)
+
+    def end(self, value: T | None, error: BaseException | None) -> None:
+        """Set the result or the error, unless it was cancelled."""
+        with suppress(InvalidStateError):
+            if error is None:
+                self.set_result(value)  # type: ignore[arg-type]  # without an error there is a value
+            else:
+                self.set_exception(error)
+
+
+class FutureCalls:
+    """The calls in flight of one client. Thread-safe; its thread starts with the first call and ends with :meth:`close`.
+
+    Args:
+        name: For the thread.
+        make_channel: Makes a channel to a node of a service on the running loop.
+        discoveries: Find the nodes of a service whose first call this is.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_channel: Callable[[Service[Any], Node], AsyncChannel],
+        discoveries: ClientDiscovery[Channel],
+        clock: Callable[[], float],
+    ) -> None:
+        self._plane = ControlPlane(name)
+        self._plane.at_stop(self._close_channels)
+        self._make_channel = make_channel
+        self._discoveries = discoveries
+        self._clock = clock
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = Lock()
+        self._begun: deque[tuple[Call, CallFuture[Any], Context]] = deque()
+        self._told = False
+        # What follows is of the loop's thread.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = asyncio.Event()
+        self._tasks: dict[CallFuture[Any], asyncio.Task[None]] = {}
+        self._attempts: dict[Channel, Attempt] = {}
+        self._retired: WeakSet[AsyncChannel] = (
+            WeakSet()
+        )  # whose nodes have left; kept alive by the calls that are still on them
+
+    def start(self, call: Call) -> CallFuture[Any]:
+        """Make a call, in the context that is current. Does not wait."""
+        future: CallFuture[Any] = CallFuture(self)
+        self._begun.append((call, future, copy_context()))
+        if not self._told:
+            self._told = True  # one wake-up for all that are begun until the loop has its turn
+            if not self._plane.call_soon(self._take):
+                self._end_begun()
+        return future
+
+    def failed(self, error: BaseException) -> CallFuture[Any]:
+        """The future of a call that could not begin."""
+        future: CallFuture[Any] = CallFuture(self)
+        future.set_exception(error)
+        return future
+
+    def give_up(self, future: CallFuture[Any]) -> bool:
+        """A future was cancelled. True, for :meth:`CallFuture.cancel`."""
+        with self._lock:
+            again, future.given_up = future.given_up, True
+        if not again:
+            future.set_running_or_notify_cancel()  # tells wait() and as_completed()
+            self._plane.call_soon(lambda: self._cancel(future))
+        return True
+
+    def forbid_to_wait(self, future: CallFuture[Any]) -> None:
+        """Refuse to wait where that would be for ever."""
+        if (
+            self._loop is not None
+            and asyncio._get_running_loop() is self._loop  # noqa: SLF001  # documented
+            and not future.done()
+        ):
+            raise BeeError(
+                "a callback of a future would wait for another future of this client, on the very thread that has to bring it: look at done(), or wait elsewhere"
+            )
+
+    def drop(self, channel: Channel) -> None:
+        """The node of this channel has left the list. From any thread."""
+        if channel in self._attempts:
+            self._plane.call_soon(lambda: self._retire(channel))
+
+    def close(self) -> None:
+        """End all calls with CallCancelled, and the thread. Idempotent."""
+        self._plane.stop()
+        self._end_begun()
+
+    def after_fork(self) -> None:
+        """In a forked child: the calls in flight are the parent's, and their sockets are let go of."""
+        futures = [*self._tasks, *(future for _, future, _ in self._begun)]
+        for channel in self._channels():
+            _inherited.append(channel)
+            discard = getattr(channel, "discard_after_fork", None)
+            if discard is not None:
+                discard()
+        self._forget()
+        for future in futures:
+            # Anew: another thread of the parent may have held its lock, and its callbacks are called there.
+            Future.__init__(future)
+            future.set_exception(
+                CallCancelled(
+                    "the process was forked: the call goes on in the parent, and its result is there",
+                    executed="maybe",
+                )
+            )
+
+    # On the loop's thread.
+
+    def _take(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        self._told = False
+        begun = self._begun
+        while begun:
+            call, future, context = begun.popleft()
+            if not future.cancelled():
+                self._tasks[future] = context.run(loop.create_task, self._run(call, future))
+
+    def _end_begun(self) -> None:
+        """The client is closed: what has not begun will not."""
+        while self._begun:
+            try:
+                call, future, _ = self._begun.popleft()
+            except IndexError:  # another thread that found the client closed
+                return
+            future.end(None, _closed(call))
+
+    async def _run(self, call: Call, future: CallFuture[Any]) -> None:
+        service = call.plan.service
+        error: BaseException | None
+        try:
+            if service.undiscovered is not None:
+                await await_nodes(self._discoveries, service, (call.deadline - call.started) / 2)
+            error = await drive(call, self._closing, self._clock, self._flow)
+        except asyncio.CancelledError:
+            error = _closed(call)  # or the future was cancelled, and takes no error any more
+        except Exception as raised:  # a plugin that breaks its contract; the caller sees it as it would have without a future
+            error = raised
+        finally:
+            del self._tasks[future]
+        future.end(call.value, error)
+
+    def _flow(self, call: Call) -> Generator[Effect, Any, Failure | None]:
+        """:func:`bee_core.calls.flow.flow`, its attempts made on this loop's channels instead of the client's blocking ones."""
+        steps = flow(call)
+        answer: Any = None
+        try:
+            while True:
+                effect = steps.send(answer)
+                if type(effect) is not Attempt:
+                    answer = yield effect
+                elif call.deadline <= self._clock():
+                    answer = local(
+                        "deadline_exceeded", "the deadline came before the call could be sent"
+                    )  # while it was queued here
+                else:
+                    answer = yield self._attempts.get(effect.channel) or self._attempt(
+                        call, effect.channel
+                    )
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        finally:
+            steps.close()
+
+    def _attempt(self, call: Call, channel: Channel) -> Attempt:
+        """An attempt on a channel of this loop to the same node."""
+        assert call.node is not None  # noqa: S101  # the flow has picked it; narrows the type
+        service = call.plan.service
+        twin = self._make_channel(service, call.node)
+        attempt = self._attempts[channel] = Attempt(twin)
+        current = service.nodes.states.get(call.node.id)
+        if current is None or current.attempt is None or current.attempt.channel is not channel:
+            # The node has left in this very moment, so nobody will come to say so.
+            asyncio.get_running_loop().call_soon(self._retire, channel)
+        return attempt
+
+    def _retire(self, channel: Channel) -> None:
+        attempt = self._attempts.pop(channel, None)
+        if attempt is not None:
+            self._retired.add(attempt.channel)
+            attempt.channel.retire()
+
+    def _cancel(self, future: CallFuture[Any]) -> None:
+        task = self._tasks.get(future)
+        if task is not None:
+            task.cancel()
+
+    async def _close_channels(self) -> None:
+        channels = self._channels()
+        self._attempts = {}
+        if channels:
+            await asyncio.gather(*(channel.close() for channel in channels))
+
+    def _channels(self) -> list[AsyncChannel]:
+        return [*(attempt.channel for attempt in self._attempts.values()), *self._retired]
+
+
+def _closed(call: Call) -> CallCancelled:
+    msg = "the client was closed"
+    return CallCancelled(
+        msg,
+        service=call.plan.service.name,
+        method=call.method,
+        node=call.node,
+        attempts=call.attempts,
+        executed="maybe" if call.attempts else "no",
+    )

@@ -1,0 +1,338 @@
+"""What applications call: objects whose methods are the service's methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
+
+import attrs
+
+from ..calls.plan import NO_OPTIONS, CallOptions
+from ..methods.signatures import interface_methods
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from concurrent.futures import Future
+    from typing import ParamSpec
+
+    from typing_extensions import Unpack  # type checkers bring it; nothing imports it when bee runs
+
+    from ..calls.plan import CallOptionsDict, CallPlan
+    from ..calls.service import Service
+    from ..methods.signatures import InterfaceMethod
+    from ..terms.node import Node
+
+    P = ParamSpec("P")
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Reply(Generic[T]):
+    """A result with how it came about.
+
+    Attributes:
+        value: What the method returned, or a fallback's value.
+        node: The node of the last attempt; None when there was none.
+        attempts: How many attempts it took.
+        degraded: Whether a fallback answered instead of a node.
+        seconds: How long the call took.
+    """
+
+    value: T
+    node: Node | None
+    attempts: int
+    degraded: bool
+    seconds: float
+
+
+class Caller(Protocol):
+    """Makes calls: the blocking client returns values, the asyncio client awaitables of them."""
+
+    def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The value, or an awaitable of it."""
+        ...
+
+    def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The :class:`Reply`, or an awaitable of it."""
+        ...
+
+    def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A future of the value.
+
+        Raises:
+            TypeError: The client has awaitables instead.
+        """
+        ...
+
+
+class Binding:
+    """What a proxy hangs on: a service of a client, an interface or none, and options. Immutable."""
+
+    __slots__ = ("caller", "interface", "methods", "options", "service")
+
+    def __init__(
+        self,
+        caller: Caller,
+        service: Service[Any],
+        interface: type | None,
+        methods: Mapping[str, InterfaceMethod] | None,
+        options: CallOptions,
+    ) -> None:
+        self.caller = caller
+        self.service = service
+        self.interface = interface
+        self.methods = methods
+        self.options = options
+
+    def with_options(self, options: CallOptions) -> Binding:
+        """The same with more options."""
+        return Binding(
+            self.caller, self.service, self.interface, self.methods, self.options.merged(options)
+        )
+
+    def plan(self, method: str) -> CallPlan:
+        """Prepare a method."""
+        declared = None if self.methods is None else self.methods.get(method)
+        if declared is None:
+            return self.service.plan(method, options=self.options)
+        return self.service.plan(
+            method,
+            declared.signature,
+            marked_idempotent=declared.idempotent,
+            marked_oneway=declared.oneway,
+            options=self.options,
+        )
+
+
+class Method:
+    """A method of a service; call it. An attribute of it is a method of the object of that name: ``calc.Stats.mean``."""
+
+    __slots__ = ("_binding", "_invoke", "_name", "_plan")
+
+    def __init__(self, binding: Binding, name: str) -> None:
+        self._binding = binding
+        self._name = name
+        self._invoke = binding.caller.invoke
+        self._plan: CallPlan | None = None
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the method: the value, or with an asyncio client an awaitable of it."""
+        return self._invoke(self._plan or self._prepare(), args, kwargs)
+
+    def _prepare(self) -> CallPlan:
+        self._plan = plan = self._binding.plan(self._name)
+        return plan
+
+    def _detailed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._binding.caller.invoke_detailed(self._plan or self._prepare(), args, kwargs)
+
+    def _future(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._binding.caller.invoke_future(self._plan or self._prepare(), args, kwargs)
+
+    def __getattr__(self, name: str) -> Method:
+        """A method of the object of this name."""
+        if name.startswith("_"):
+            _no_attribute(self, name)
+        return Method(self._binding, f"{self._name}.{name}")
+
+    def __repr__(self) -> str:
+        """The service and the method."""
+        return f"<method {self._name} of {self._binding.service.name}>"
+
+
+class ServiceProxy:
+    """A service without an interface: each public attribute is a method. Safe to share between threads.
+
+    Two names are taken: ``call``, which reaches every method by string, and ``with_options``.
+    """
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+
+    def __getattr__(self, name: str) -> Method:
+        """A method of the service."""
+        if name.startswith("_"):
+            _no_attribute(self, name)
+        method = Method(self._binding, name)
+        self.__dict__[name] = method  # found without __getattr__ from now on
+        return method
+
+    def call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method by its full name, ``Stats.mean``."""
+        return Method(self._binding, method)(*args, **kwargs)
+
+    def with_options(self, **options: Unpack[CallOptionsDict]) -> ServiceProxy:
+        """The same service with other options for its calls; see :class:`bee_core.calls.plan.CallOptions`."""
+        return ServiceProxy(self._binding.with_options(_options(options)))
+
+    def __repr__(self) -> str:
+        """The service."""
+        return f"<service {self._binding.service.name}>"
+
+
+class _Namespace:
+    """The methods of a named object, of a typed proxy."""
+
+
+def typed_proxy(binding: Binding) -> Any:
+    """An object of a class derived from the interface, whose methods are the service's."""
+    interface, methods = binding.interface, binding.methods
+    assert interface is not None and methods is not None  # noqa: S101, PT018  # callers give both
+    cls = _proxy_class(interface)
+    proxy: Any = object.__new__(cls)
+    attributes = proxy.__dict__
+    attributes["_binding"] = binding
+    for name in methods:
+        holder, _, last = name.rpartition(".")
+        if holder:
+            attributes.setdefault(holder, _Namespace()).__dict__[last] = Method(binding, name)
+        else:
+            attributes[name] = Method(binding, name)
+    return proxy
+
+
+_classes: dict[type, type] = {}
+
+
+def _proxy_class(interface: type) -> type:
+    cls = _classes.get(interface)
+    if cls is None:
+        try:
+            cls = type(interface)(
+                f"{interface.__name__}Proxy",
+                (interface,),
+                {"__module__": interface.__module__, "__repr__": _repr_typed, "__init__": _no_init},
+            )
+            cls.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # each is an attribute of the instance
+            object.__new__(cls).__dict__  # noqa: B018  # an interface that cannot be derived from shows here
+        except (TypeError, AttributeError):
+            cls = type(
+                f"{interface.__name__}Proxy",
+                (),
+                {"__module__": interface.__module__, "__repr__": _repr_typed},
+            )
+        _classes[interface] = cls
+    return cls
+
+
+def _no_init(self: Any) -> None:
+    """Proxies are made by the client; the interface's own ``__init__`` has nothing to say."""
+
+
+def _repr_typed(self: Any) -> str:
+    return f"<service {self._binding.service.name} as {self._binding.interface.__name__}>"
+
+
+def make_proxy(caller: Caller, service: Service[Any], interface: type | None) -> Any:
+    """The proxy of a service.
+
+    Raises:
+        TypeError: The interface is not a class, has hints that cannot be resolved, or types that the codec cannot carry.
+    """
+    if interface is None:
+        return ServiceProxy(Binding(caller, service, None, None, NO_OPTIONS))
+    binding = Binding(caller, service, interface, interface_methods(interface), NO_OPTIONS)
+    for name in binding.methods or ():
+        binding.plan(name)  # what cannot be carried is said now, not with the first call
+    return typed_proxy(binding)
+
+
+def with_options(proxy: T, /, **options: Unpack[CallOptionsDict]) -> T:
+    """A service, or a method of one, with other options for its calls. The proxy that is given stays as it is.
+
+    Args:
+        proxy: What ``client.service(…)`` returned, or a method of it such as ``calc.add``; the result has its type.
+        **options: See :class:`bee_core.calls.plan.CallOptions`.
+
+    Raises:
+        TypeError: It is neither, or there is no such option.
+        InvalidArgument: An option has an impossible value.
+    """
+    changed = _changed(proxy, _options(options))
+    return cast("T", changed)
+
+
+def _changed(proxy: Any, options: CallOptions) -> Any:
+    binding = getattr(proxy, "_binding", None)
+    if not isinstance(binding, Binding):
+        raise TypeError(f"with_options() wants a service or a method of one, got {proxy!r}")
+    changed = binding.with_options(options)
+    if isinstance(proxy, Method):
+        return Method(changed, proxy._name)  # noqa: SLF001  # the same module
+    return ServiceProxy(changed) if changed.interface is None else typed_proxy(changed)
+
+
+@overload
+def detailed(method: Method, /, *args: Any, **kwargs: Any) -> Any: ...
+@overload
+def detailed(  # type: ignore[overload-overlap]  # an async def is also a function that returns something; the first that fits is meant
+    method: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+) -> Coroutine[Any, Any, Reply[T]]: ...
+@overload
+def detailed(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Reply[T]: ...
+def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Make a call and say how the result came about.
+
+    Args:
+        method: A method of a service, ``calc.add``; or ``calc.call``, and then its name.
+        *args: Its arguments.
+        **kwargs: Its arguments by name.
+
+    Returns:
+        A :class:`Reply`; with an asyncio client a coroutine of one.
+
+    Raises:
+        TypeError: It is no method of a service.
+        CallError: As the call itself would.
+    """
+    method, args = _named_method("detailed", method, args)
+    return method._detailed(args, kwargs)  # noqa: SLF001  # the same module
+
+
+@overload
+def future(method: Method, /, *args: Any, **kwargs: Any) -> Future[Any]: ...
+@overload
+def future(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+def future(method: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Begin a call of a blocking client and go on; the future brings its result.
+
+    Any number may be in flight. The deadline counts from here, and so does what a call made inside a handler inherits. ``concurrent.futures.wait`` and ``as_completed`` work with it;
+    ``cancel()`` gives the call up at any time before it has ended, see :class:`bee_core.client.futures.CallFuture`.
+
+    Args:
+        method: A method of a service, ``calc.add``; or ``calc.call``, and then its name.
+        *args: Its arguments.
+        **kwargs: Its arguments by name.
+
+    Returns:
+        The future. Every error of the call, bad arguments too, is its exception.
+
+    Raises:
+        TypeError: It is no method of a service, or that of an asyncio client.
+    """
+    method, args = _named_method("future", method, args)
+    return method._future(args, kwargs)  # noqa: SLF001  # the same module
+
+
+def _named_method(what: str, method: Any, args: tuple[Any, ...]) -> tuple[Method, tuple[Any, ...]]:
+    """The method that is meant, and the arguments for it: of ``calc.call`` the first one is its name."""
+    if getattr(method, "__func__", None) is ServiceProxy.call and args:
+        return Method(method.__self__._binding, args[0]), args[1:]  # noqa: SLF001  # the same module
+    if not isinstance(method, Method):
+        raise TypeError(f"{what}() wants a method of a service, such as calc.add, got {method!r}")
+    return method, args
+
+
+def _options(options: Mapping[str, Any]) -> CallOptions:
+    try:
+        return CallOptions(**options)
+    except TypeError:
+        known = ", ".join(attribute.name for attribute in attrs.fields(CallOptions))
+        unknown = ", ".join(name for name in options if name not in known.split(", "))
+        raise TypeError(f"with_options() has no option {unknown}; it takes: {known}") from None
+
+
+def _no_attribute(owner: object, name: str) -> NoReturn:
+    raise AttributeError(
+        f"{type(owner).__name__} has no attribute {name!r}; names with an underscore are not methods of a service"
+    )

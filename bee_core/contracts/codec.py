@@ -1,0 +1,76 @@
+"""What a codec and a compressor implement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..methods.signatures import Signature
+    from ..terms.request import Form
+
+
+class MethodCodec(Protocol):
+    """A codec bound to one method. Built once, called for every call, from any thread."""
+
+    def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
+        """Turn a call's arguments into a form and a body.
+
+        Raises:
+            InvalidArgument: They do not fit the signature, or cannot be encoded. ``path`` says where.
+        """
+        ...
+
+    def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The inverse, at the server: validated and converted to the types of the signature.
+
+        Raises:
+            InvalidArgument: They do not fit the signature, or the body is not of this codec. No other exception, whatever the bytes.
+        """
+        ...
+
+    def encode_result(self, value: Any) -> bytes:
+        """Turn a handler's result into a body.
+
+        Raises:
+            InvalidArgument: It does not fit the signature's result type, or cannot be encoded.
+        """
+        ...
+
+    def decode_result(self, body: bytes) -> Any:
+        """The inverse, at the client.
+
+        Raises:
+            InvalidArgument: It does not fit the result type. No other exception, whatever the bytes.
+        """
+        ...
+
+
+class Codec(Protocol):
+    """Turns arguments and results into bytes. One object a client or server; the factory gets the options."""
+
+    def bind(self, signature: Signature) -> MethodCodec:
+        """Prepare one method: compile what can be compiled. A signature without parameters known (``params is None``) takes anything.
+
+        Raises:
+            TypeError: The signature has a type that this codec cannot carry; the message names it.
+        """
+        ...
+
+
+class Compressor(Protocol):
+    """Makes bodies smaller. Thread-safe, stateless. The factory gets the options."""
+
+    def compress(self, body: bytes) -> bytes:
+        """The whole body, compressed."""
+        ...
+
+    def decompress(self, body: bytes, limit: int) -> bytes:
+        """The inverse, bounded while it inflates.
+
+        Raises:
+            MessageTooLarge: The result would be longer than ``limit`` bytes. At most about ``limit`` bytes were allocated.
+            ProtocolError: The bytes are not of this format, or are cut short.
+        """
+        ...

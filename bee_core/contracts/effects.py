@@ -1,0 +1,36 @@
+"""What the call flow asks its driver to do. The driver sends back how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, final
+
+if TYPE_CHECKING:
+    from .policies import Ticket
+
+
+@final
+class Attempt:
+    """Send the call on this channel and wait for the reply. Answered with an ``Outcome``. One object a node, since nothing in it changes."""
+
+    __slots__ = ("channel",)
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+
+
+@final
+class Pause(NamedTuple):
+    """Wait. Answered with None, or with a failure when the client is closed meanwhile."""
+
+    seconds: float
+
+
+@final
+class Queue(NamedTuple):
+    """Wait for a limiter's permit until a moment of the clock. Answered with True, False (time is up), or a failure when the client is closed meanwhile."""
+
+    ticket: Ticket
+    until: float
+
+
+Effect = Union[Attempt, Pause, Queue]

@@ -1,0 +1,147 @@
+"""What balancers, fault tolerances, breakers, limiters and fallbacks implement. They decide; drivers carry their decisions out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from random import Random
+
+    from ..errors import CallError
+    from ..terms.failures import Failure, Outcome
+    from ..terms.node import Node
+
+
+class Balancer(Protocol):
+    """Picks the node of an attempt. One object a service; the factory gets the options. Thread-safe; ``pick`` should not lock.
+
+    One that goes by an order or by counts of its own may define ``twin()``: a copy of it as it is now, on which ``bee explain`` picks without any effect on calls.
+    Without it a new balancer is asked instead.
+    """
+
+    def update(self, ready: Sequence[Node]) -> None:
+        """Take a new set of nodes that may be picked. Called on change, never for a pick."""
+        ...
+
+    def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
+        """Choose among the ready nodes whose id is not in ``tried``.
+
+        Args:
+            key: The call's routing key (``with_options(key=…)``), or None.
+            tried: Ids of nodes that this call has tried or that gave no permit.
+            rng: The source of randomness.
+
+        Returns:
+            A node, or None when none is left.
+        """
+        ...
+
+    settle: Callable[[Node, Outcome | None, float], None] | None
+    """``settle(node, outcome, now)``, told for every pick how it ended (None: given up), or None for a balancer that does not care: then nothing is called."""
+
+
+@attrs.frozen
+class Again:
+    """Try again.
+
+    Attributes:
+        where: ``same``: the node of the last attempt. ``other``: a node that was not tried.
+        delay: Seconds to wait before.
+    """
+
+    where: Literal["same", "other"]
+    delay: float = 0.0
+
+
+class Tried:
+    """One failed attempt of the call at hand."""
+
+    __slots__ = ("failure", "node")
+
+    def __init__(self, node: Node, failure: Failure) -> None:
+        self.node = node
+        self.failure = failure
+
+
+class FaultTolerance(Protocol):
+    """Decides what follows a failed attempt. Stateless, thread-safe. The factory gets the options.
+
+    The core asks only when a retry is allowed at all: the failure permits it, ``retries`` are left, and the method is idempotent where nobody knows whether it ran.
+    After the answer it still checks the deadline and the budget.
+    """
+
+    def next(self, history: Sequence[Tried], rng: Random) -> Again | None:
+        """What to do after the last attempt of ``history``; None gives up."""
+        ...
+
+
+class Permit(Protocol):
+    """Leave to make one attempt or one call. Opaque to the core."""
+
+
+BreakerState = Literal["closed", "open", "half-open"]
+"""``closed``: calls pass. ``open``: the node is cut off and pinged. ``half-open``: it answers pings, and shows with single calls whether it works."""
+
+
+class Breaker(Protocol):
+    """Watches one node. One object a node; the factory gets the options. Thread-safe."""
+
+    state: BreakerState
+    """Read without a lock. An ``open`` node is not in the ready set."""
+
+    def admit(self, now: float) -> Permit | None:
+        """Leave for one attempt, or None."""
+        ...
+
+    def settle(self, permit: Permit, outcome: Outcome | None, now: float) -> bool:
+        """Take the verdict on an attempt; None counts as none. True when ``state`` changed."""
+        ...
+
+    def probed(self, ok: bool, now: float) -> bool:
+        """Take the answer of a ping to a node that is cut off. True when ``state`` changed."""
+        ...
+
+
+class Ticket(Protocol):
+    """A place in a limiter's queue."""
+
+    timeout: float | None
+    """Seconds that it may be waited with, or None: until the call's deadline."""
+
+    def on_admitted(self, callback: Callable[[], None]) -> None:
+        """Call back once, from any thread, when the permit is there; at once when it is already."""
+        ...
+
+    def leave(self) -> bool:
+        """Give the place up. False when the permit was granted meanwhile: then it is the caller's to release."""
+        ...
+
+
+class Limiter(Protocol):
+    """Bounds the calls of one service that run at a time. One object a service; the factory gets the options. Thread-safe."""
+
+    def admit(self, now: float) -> Ticket | Literal[True] | Failure:
+        """One permit for one call: True at once, a ticket to wait with, or the failure (``overloaded``) when the queue is full."""
+        ...
+
+    def release(self, outcome: Outcome | None, seconds: float) -> None:
+        """Give a permit back. Exactly once for each permit. ``seconds`` is how long it was held."""
+        ...
+
+
+class Fallback(Protocol):
+    """Answers when a call could not. The factory gets the options. Thread-safe."""
+
+    def answer(
+        self,
+        service: str,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        error: CallError,
+    ) -> Any:
+        """A value to return instead of raising ``error``, or ``error`` itself (or another exception) raised."""
+        ...

@@ -1,0 +1,138 @@
+"""What the installed distributions offer: the entry points in the groups ``bee.codec``, ``bee.balancer`` and so on, read without importing any of them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ..errors import PluginError
+from ..hookspecs import REGISTER_HOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..hookspecs import Kind
+
+_EXTRAS = re.compile(r"\[([^\]]*)\]\s*$")
+
+
+@attrs.frozen
+class Origin:
+    """Where a plugin comes from, for messages and listings.
+
+    Attributes:
+        distribution: The distribution's name; ``(object)`` for a plugin that was handed over as an object.
+        version: The distribution's version, or the empty string.
+        label: What to call it in a message: ``bee-rpc 0.1.0 (bee_plugins.codecs.json_codec)``.
+        extras: The extras of the distribution that the plugin needs.
+    """
+
+    distribution: str
+    version: str
+    label: str
+    extras: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Offer:
+    """One entry point: a name of a kind, and the module or object behind it."""
+
+    kind: Kind
+    name: str
+    target: str
+    origin: Origin
+    entry_point: importlib.metadata.EntryPoint = attrs.field(eq=False, repr=False)
+
+    @property
+    def title(self) -> str:
+        """``codec 'json'``, as messages say it."""
+        return f"{self.kind} {self.name!r}"
+
+    def load(self) -> object:
+        """Import the plugin.
+
+        Raises:
+            PluginError: It cannot be imported; the message says what to install where that is known.
+        """
+        try:
+            return self.entry_point.load()
+        except ImportError as error:
+            raise PluginError(
+                f"{self.title} cannot be loaded: {missing_import(error, self.origin, self.target)}"
+            ) from error
+        except Exception as error:
+            raise PluginError(
+                f"{self.title} cannot be loaded: {self.origin.label} fails with {type(error).__name__}: {error}"
+            ) from error
+
+
+def missing_import(error: ImportError, origin: Origin, target: str = "") -> str:
+    """Say what to install after an ImportError in a plugin."""
+    if origin.extras:
+        return f"it needs packages that are not installed ({error}); run: pip install '{origin.distribution}[{','.join(origin.extras)}]'"
+    if error.name and f"{target}.".startswith(f"{error.name}."):
+        return f"{origin.label} names a module that is not there ({error}); reinstall {origin.distribution}"
+    return f"{origin.label} fails to import ({error}); install what is missing"
+
+
+def read_offers(
+    entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+) -> dict[tuple[Kind, str], list[Offer]]:
+    """List all offers, by kind and name.
+
+    Args:
+        entry_points: What to read instead of the environment's entry points.
+
+    Returns:
+        For each kind and name the offers, more than one where distributions collide.
+    """
+    groups: dict[str, Kind] = {f"bee.{kind}": kind for kind in REGISTER_HOOKS}
+    if entry_points is None:
+        # One scan for all groups: each call of entry_points() reads the metadata of every distribution again.
+        found = importlib.metadata.entry_points()
+        entry_points = [
+            entry_point for group in groups for entry_point in found.select(group=group)
+        ]
+    offers: dict[tuple[Kind, str], list[Offer]] = {}
+    for entry_point in entry_points:
+        kind = groups.get(entry_point.group)
+        if kind is not None:
+            offer = _offer(kind, entry_point)
+            same_name = offers.setdefault((kind, offer.name), [])
+            if offer not in same_name:
+                same_name.append(offer)
+    return offers
+
+
+def _named(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Name and version. Each look at either parses the whole metadata, readme included, so it is done once for a distribution and version on disk."""
+    path = str(getattr(distribution, "_path", ""))
+    known = _names.get(path)
+    if known is None:
+        metadata = distribution.metadata
+        known = metadata["Name"], metadata["Version"]
+        if path:
+            _names[path] = known
+    return known
+
+
+_names: dict[str, tuple[str, str]] = {}
+
+
+def _offer(kind: Kind, entry_point: importlib.metadata.EntryPoint) -> Offer:
+    # EntryPoint.extras is a list of match objects on Python 3.10, so the value is read here.
+    extras = _EXTRAS.search(entry_point.value)
+    names = (
+        tuple(name.strip() for name in extras.group(1).split(",") if name.strip()) if extras else ()
+    )
+    target = _EXTRAS.sub("", entry_point.value).strip()
+    distribution, version = (
+        _named(entry_point.dist) if entry_point.dist else ("an unknown distribution", "")
+    )
+    label = f"{distribution} {version} ({target})" if version else f"{distribution} ({target})"
+    return Offer(
+        kind, entry_point.name, target, Origin(distribution, version, label, names), entry_point
+    )

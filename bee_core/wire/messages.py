@@ -1,0 +1,368 @@
+"""What the frames say: each kind's fields, both ways, as plain objects.
+
+Parsing is total: whatever the bytes, the result is the object or a :class:`~bee_core.errors.ProtocolError`.
+"""
+
+from __future__ import annotations
+
+import struct
+from math import ceil
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+from ..errors import ProtocolError
+from ..terms.failures import Failure, reported
+from . import fields as f
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..errors import Executed
+
+ERROR_CODES: dict[str, int] = {
+    "remote_error": 1,
+    "method_not_found": 2,
+    "invalid_argument": 3,
+    "unavailable": 4,
+    "deadline_exceeded": 5,
+    "overloaded": 6,
+    "message_too_large": 7,
+    "cancelled": 8,
+    "unauthenticated": 9,
+    "protocol_error": 10,
+}
+"""Numbers on the wire for the kinds of failure that a server reports."""
+_KINDS = {code: kind for kind, code in ERROR_CODES.items()}
+_EXECUTED: tuple[Executed, ...] = ("no", "maybe", "yes")
+_MAX_MESSAGE = (
+    8 * 1024
+)  # bytes; a longer text helps nobody, and a handler's exception can carry megabytes
+_MAX_TRACEBACK = 32 * 1024
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+# ── hello ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_HELLO = frozenset({f.SERVICE, f.CODEC, f.COMPRESSOR, f.TOKEN, f.MAX_BODY})
+_HELLO_ACK = frozenset({f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY})
+
+
+@attrs.frozen
+class Hello:
+    """The first frame of a client: what it wants and what it can take.
+
+    Attributes:
+        service: The service it thinks it calls.
+        codec: Name of the codec of all bodies on this connection.
+        compressor: Name of the compressor of bodies flagged as compressed, or None.
+        token: Shared secret, or None.
+        max_body: Bytes that a reply's body may have, or None for no word on it.
+    """
+
+    service: str
+    codec: str
+    compressor: str | None = None
+    token: str | None = attrs.field(default=None, repr=False)
+    max_body: int | None = None
+
+    def encode(self) -> bytes:
+        """The fields."""
+        block = f.text(f.SERVICE, self.service) + f.text(f.CODEC, self.codec)
+        if self.compressor is not None:
+            block += f.text(f.COMPRESSOR, self.compressor)
+        if self.token is not None:
+            block += f.text(f.TOKEN, self.token)
+        if self.max_body is not None:
+            block += f.number(f.MAX_BODY, self.max_body)
+        return block
+
+    @classmethod
+    def parse(cls, block: bytes) -> Hello:
+        """The inverse."""
+        found = f.parse(block, _HELLO)
+        if f.SERVICE not in found or f.CODEC not in found:
+            raise ProtocolError("a hello must name a service and a codec")
+        return cls(
+            f.get_text(found, f.SERVICE),
+            f.get_text(found, f.CODEC),
+            f.get_text(found, f.COMPRESSOR) or None,
+            f.get_text(found, f.TOKEN) if f.TOKEN in found else None,
+            f.get_number(found, f.MAX_BODY),
+        )
+
+
+@attrs.frozen
+class HelloAck:
+    """The server's answer to a hello.
+
+    Attributes:
+        service: The service that it is.
+        version: The service's version.
+        epoch: Random bytes of the server process: another epoch behind the same address is another process.
+        max_body: Bytes that a request's body may have.
+    """
+
+    service: str
+    version: str
+    epoch: bytes
+    max_body: int | None = None
+
+    def encode(self) -> bytes:
+        """The fields."""
+        block = (
+            f.text(f.SERVICE, self.service)
+            + f.text(f.SERVICE_VERSION, self.version)
+            + f.field(f.EPOCH, self.epoch)
+        )
+        return block if self.max_body is None else block + f.number(f.MAX_BODY, self.max_body)
+
+    @classmethod
+    def parse(cls, block: bytes) -> HelloAck:
+        """The inverse."""
+        found = f.parse(block, _HELLO_ACK)
+        epoch = found.get(f.EPOCH, [b""])[0]
+        return cls(
+            f.get_text(found, f.SERVICE),
+            f.get_text(found, f.SERVICE_VERSION),
+            epoch,
+            f.get_number(found, f.MAX_BODY),
+        )
+
+
+# ── request ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_REQUEST = frozenset({f.METHOD, f.TIME_LEFT, f.METADATA, f.BAGGAGE, f.DEDUPE_KEY, f.ONEWAY})
+_CACHED_BLOCK = 256
+_CACHED_BLOCKS = 1024
+
+
+class RequestFields:
+    """The fields of a request. Shared between requests that have the same ones: immutable."""
+
+    __slots__ = ("baggage", "dedupe_key", "metadata", "method", "oneway", "time_left")
+
+    def __init__(
+        self,
+        method: str,
+        time_left: float | None,
+        metadata: Mapping[str, str],
+        baggage: Mapping[str, str],
+        dedupe_key: bytes | None,
+        oneway: bool = False,
+    ) -> None:
+        self.method = method
+        self.time_left = time_left
+        self.metadata = metadata
+        self.baggage = baggage
+        self.dedupe_key = dedupe_key
+        self.oneway = oneway
+
+
+def request_fields(
+    method: str,
+    metadata: Mapping[str, str] = _NONE,
+    baggage: Mapping[str, str] = _NONE,
+    *,
+    oneway: bool = False,
+) -> bytes:
+    """The fields of a request that are the same for all calls of a method.
+
+    Raises:
+        ValueError: A name, key or value is too long.
+    """
+    block = (
+        f.text(f.METHOD, method)
+        + f.pairs(f.METADATA, metadata)
+        + f.pairs(f.BAGGAGE, baggage)
+        + (f.field(f.ONEWAY, b"") if oneway else b"")
+    )
+    if len(block) > f.MAX_FIELDS - 128:
+        raise ValueError(
+            f"method name and metadata have {len(block)} bytes; a frame has room for {f.MAX_FIELDS - 128}"
+        )
+    return block
+
+
+TIME_LEFT_FORMAT = "BHI"
+"""Of the field of the time left: type, length, milliseconds; without the mark of the byte order."""
+TIME_LEFT_SIZE = 7
+_pack_time_left = struct.Struct(f">{TIME_LEFT_FORMAT}").pack
+_MAX_MILLISECONDS = 0xFFFF_FFFF
+
+
+def time_left_field(seconds: float) -> bytes:
+    """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way, unless it is more than 49 days off."""
+    return _pack_time_left(f.TIME_LEFT, 4, whole_milliseconds(seconds))
+
+
+def whole_milliseconds(seconds: float) -> int:
+    """The number in the field of the time left."""
+    milliseconds = seconds * 1000
+    if 0 < milliseconds < _MAX_MILLISECONDS:
+        return ceil(milliseconds)
+    return _MAX_MILLISECONDS if milliseconds > 0 else 0
+
+
+def dedupe_field(key: bytes) -> bytes:
+    """The key that all attempts of one call share."""
+    return f.field(f.DEDUPE_KEY, key)
+
+
+class RequestParser:
+    """Parses the fields of requests and remembers what it parsed: most requests of a method have the very same fields.
+
+    The memory is bounded: short blocks only, and emptied when full. One object a connection or server; for one thread.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, RequestFields] = {}
+
+    def parse(self, block: bytes) -> RequestFields:
+        """The fields of one request.
+
+        Raises:
+            ProtocolError: They are not well-formed, or no method is named.
+        """
+        known = self._known.get(block)
+        if known is not None:
+            return known
+        parsed = _parse_request(block)
+        if len(block) <= _CACHED_BLOCK:
+            if len(self._known) >= _CACHED_BLOCKS:
+                self._known.clear()
+            self._known[block] = parsed
+        return parsed
+
+
+def _parse_request(block: bytes) -> RequestFields:
+    found = f.parse(block, _REQUEST)
+    if f.METHOD not in found:
+        raise ProtocolError("a request must name a method")
+    left = f.get_number(found, f.TIME_LEFT)
+    metadata = (
+        MappingProxyType(f.get_pairs(found[f.METADATA], f.METADATA))
+        if f.METADATA in found
+        else _NONE
+    )
+    baggage = (
+        MappingProxyType(f.get_pairs(found[f.BAGGAGE], f.BAGGAGE)) if f.BAGGAGE in found else _NONE
+    )
+    oneway = f.ONEWAY in found
+    if oneway and found[f.ONEWAY] != [b""]:
+        raise ProtocolError("the field oneway must be empty")
+    return RequestFields(
+        f.get_text(found, f.METHOD),
+        None if left is None else left / 1000,
+        metadata,
+        baggage,
+        found.get(f.DEDUPE_KEY, [None])[0],
+        oneway,
+    )
+
+
+# ── error, goaway, pong ──────────────────────────────────────────────────────────────────────────────────────────────
+
+_ERROR = frozenset(
+    {f.ERROR_CODE, f.MESSAGE, f.EXECUTED, f.RETRY_AFTER, f.ERROR_TYPE, f.PATH, f.TRACEBACK}
+)
+_GOAWAY = frozenset({f.LAST_ID, f.ERROR_CODE, f.MESSAGE})
+_PONG = frozenset({f.STATUS})
+
+
+def error_fields(failure: Failure) -> bytes:
+    """The fields of an error frame."""
+    block = (
+        f.number(f.ERROR_CODE, ERROR_CODES.get(failure.kind, ERROR_CODES["remote_error"]), 2)
+        + f.number(f.EXECUTED, _EXECUTED.index(failure.executed), 1)
+        + f.clipped(f.MESSAGE, failure.message, _MAX_MESSAGE)
+    )
+    if failure.retry_after is not None:
+        # Up, but not for the rounding of the product: 16.027 * 1000 is 16027.000000000002.
+        block += f.number(
+            f.RETRY_AFTER, ceil(round(min(failure.retry_after * 1000, 0xFFFF_FFFF), 3))
+        )
+    if failure.error_type:
+        block += f.clipped(f.ERROR_TYPE, failure.error_type, 255)
+    if failure.path:
+        block += f.clipped(f.PATH, failure.path, 1024)
+    if failure.traceback is not None:
+        block += f.clipped(f.TRACEBACK, failure.traceback, _MAX_TRACEBACK)
+    return block
+
+
+def parse_error(block: bytes) -> Failure:
+    """What a server says about a request, classed.
+
+    Raises:
+        ProtocolError: The fields are not well-formed.
+    """
+    found = f.parse(block, _ERROR)
+    code = f.get_number(found, f.ERROR_CODE, 2)
+    if code is None:
+        raise ProtocolError("an error must have a code")
+    executed = f.get_number(found, f.EXECUTED, 1)
+    if executed is not None and executed >= len(_EXECUTED):
+        raise ProtocolError(f"an error with the unknown value {executed} for executed")
+    retry_after = f.get_number(found, f.RETRY_AFTER)
+    return reported(
+        _KINDS.get(code, f"error code {code}"),
+        f.get_text(found, f.MESSAGE),
+        executed=None if executed is None else _EXECUTED[executed],
+        retry_after=None if retry_after is None else retry_after / 1000,
+        error_type=f.get_text(found, f.ERROR_TYPE),
+        path=f.get_text(found, f.PATH),
+        traceback=f.get_text(found, f.TRACEBACK) if f.TRACEBACK in found else None,
+    )
+
+
+@attrs.frozen
+class Goaway:
+    """The server takes no more requests on this connection.
+
+    Attributes:
+        last_id: The last request that it accepted; later ones did not run and will not.
+        kind: ``unavailable`` for a drain; otherwise why it refuses: ``overloaded``, ``unauthenticated``, ``protocol_error``, ``message_too_large``.
+        message: For people.
+    """
+
+    last_id: int
+    kind: str = "unavailable"
+    message: str = "the server is shutting down"
+
+    def encode(self) -> bytes:
+        """The fields."""
+        return (
+            f.number(f.LAST_ID, self.last_id)
+            + f.number(f.ERROR_CODE, ERROR_CODES[self.kind], 2)
+            + f.clipped(f.MESSAGE, self.message, _MAX_MESSAGE)
+        )
+
+    @classmethod
+    def parse(cls, block: bytes) -> Goaway:
+        """The inverse; an unknown code (a newer server) is taken as ``unavailable``."""
+        found = f.parse(block, _GOAWAY)
+        last_id = f.get_number(found, f.LAST_ID)
+        if last_id is None:
+            raise ProtocolError("a goaway must name the last accepted id")
+        code = f.get_number(found, f.ERROR_CODE, 2)
+        return cls(last_id, _KINDS.get(code or 0, "unavailable"), f.get_text(found, f.MESSAGE))
+
+
+Status = Literal["serving", "draining"]
+_STATUS: tuple[Status, ...] = ("serving", "draining")
+
+
+def pong_fields(status: Status) -> bytes:
+    """The fields of a pong."""
+    return f.number(f.STATUS, _STATUS.index(status), 1)
+
+
+def parse_pong(block: bytes) -> Status:
+    """The server's health; an unknown status (a newer server) is ``draining``: it should get no new calls."""
+    status = f.get_number(f.parse(block, _PONG), f.STATUS, 1)
+    if status is None:
+        raise ProtocolError("a pong must have a status")
+    return _STATUS[status] if status < len(_STATUS) else "draining"

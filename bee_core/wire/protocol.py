@@ -1,0 +1,329 @@
+"""The two ends of a connection as state machines without I/O.
+
+Which frames are legal when::
+
+    client may send      state at the server      server may send
+    ───────────────      ───────────────────      ───────────────
+    hello                HELLO (nothing yet)      goaway (refused)
+    request cancel ping  OPEN                     hello-ack (first), response error pong goaway
+    cancel ping          GOING (goaway sent)      response error pong goaway
+    (ignored)            REFUSED                  -
+
+A request that reaches a server in GOING or REFUSED is dropped: the goaway has told the client that it did not run. Ids grow by at least one with each request.
+Anything else is an error of the peer: the state machine records it in ``error`` and ignores the rest of the input. It never raises for bytes that came in.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import MessageTooLarge, ProtocolError
+from . import frames, messages
+from .fields import TIME_LEFT
+from .frames import (
+    CANCEL,
+    COMPRESSED,
+    ERROR,
+    GOAWAY,
+    HEADER_FORMAT,
+    HEADER_SIZE,
+    HELLO,
+    HELLO_ACK,
+    KIND_NAMES,
+    MAX_ID,
+    PING,
+    PONG,
+    REQUEST,
+    RESPONSE,
+    VERSION,
+    Frame,
+    FrameDecoder,
+    encode_head,
+    pack_header,
+)
+from .messages import TIME_LEFT_FORMAT, TIME_LEFT_SIZE, time_left_field, whole_milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..errors import CallError
+    from ..terms.request import Request
+    from .messages import Goaway, Hello, HelloAck
+
+MAX_HELLO = 64 * 1024
+"""Bytes of a hello, from its length to its end: nobody who is not known yet makes a server keep more."""
+_NO_LIMIT = 1 << 62
+_LENGTH = 4  # bytes of a frame's length
+_HEADER_REST = HEADER_SIZE - _LENGTH
+_LARGE = (
+    64 * 1024
+)  # bytes from which a body is handed over separately instead of being copied behind its header
+
+
+_PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
+"""By the size of the fields, what packs header, fields and time left in one go. Bounded by what a size can be."""
+
+
+def _pack_request(fields_size: int) -> Callable[..., bytes]:
+    pack = _PACK_REQUEST[fields_size] = struct.Struct(
+        f"{HEADER_FORMAT}{fields_size - TIME_LEFT_SIZE}s{TIME_LEFT_FORMAT}"
+    ).pack
+    return pack
+
+
+class ClientProtocol:
+    """The client's end. Not thread-safe.
+
+    Args:
+        hello: The encoded hello frame; it goes out in front of the first frame.
+        max_body: Bytes that a reply's body may have.
+
+    Attributes:
+        ack: What the server said of itself, once it did.
+        peer_limit: Bytes that the body of a request may have there: what is longer would cost the connection and all that is on it.
+        goaway: The server's goaway, once it came: no new requests.
+        error: Why the connection is unusable.
+        sole_response: See :meth:`bee_core.wire.frames.FrameDecoder.sole_response`; once ``ack`` is there, a shorter way than :meth:`receive`.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_hello",
+        "_last_id",
+        "ack",
+        "error",
+        "goaway",
+        "peer_limit",
+        "sole_response",
+    )
+
+    def __init__(self, hello: bytes, max_body: int) -> None:
+        self._hello = hello
+        self._decoder = FrameDecoder(max_body)
+        self.sole_response = self._decoder.sole_response
+        self._last_id = 0
+        self.ack: HelloAck | None = None
+        self.peer_limit = _NO_LIMIT
+        self.goaway: Goaway | None = None
+        self.error: CallError | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether a new request may be sent."""
+        return self.goaway is None and self.error is None and self._last_id < MAX_ID
+
+    def next_id(self) -> int:
+        """The id for a request or ping."""
+        self._last_id = id_ = self._last_id + 1
+        return id_
+
+    def request(self, id_: int, request: Request, now: float) -> tuple[bytes, bytes | None]:
+        """The bytes of a request.
+
+        Returns:
+            What to send; and then, for a large body, the body itself, so that it is not copied.
+        """
+        fields, body = request.fields, request.body
+        # Written out, since this is on the way of every call. The fields were bounded when they were made, so that what is added here has its room.
+        size, fields_size = len(body), len(fields) + TIME_LEFT_SIZE
+        flags = COMPRESSED if request.compressed else 0
+        if request.dedupe_key is None:
+            pack = _PACK_REQUEST.get(fields_size) or _pack_request(fields_size)
+            length = _HEADER_REST + fields_size + size
+            head = pack(
+                length,
+                VERSION,
+                REQUEST,
+                flags,
+                request.form,
+                id_,
+                fields_size,
+                fields,
+                TIME_LEFT,
+                4,
+                whole_milliseconds(request.deadline - now),
+            )
+        else:
+            fields += time_left_field(request.deadline - now) + messages.dedupe_field(
+                request.dedupe_key
+            )
+            head = encode_head(REQUEST, id_, fields, size, flags, request.form)
+        if self._hello:
+            head, self._hello = self._hello + head, b""
+        return (head + body, None) if size < _LARGE else (head, body)
+
+    def greet(self) -> bytes:
+        """The bytes of the hello alone; none where it is out already."""
+        head, self._hello = self._hello, b""
+        return head
+
+    def ping(self, id_: int) -> bytes:
+        """The bytes of a ping."""
+        return self.greet() + frames.encode(PING, id_)
+
+    def cancel(self, id_: int) -> bytes:
+        """The bytes that give a request up."""
+        return frames.encode(CANCEL, id_)
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Take a chunk; return the responses, errors and pongs in it. Sets ``ack``, ``goaway`` and ``error`` on the way."""
+        if self.error is not None:
+            return []
+        decoder = self._decoder
+        answers = decoder.feed(data)
+        if self.ack is None:
+            answers = self._sort_out(answers)
+        else:
+            for frame in answers:
+                if frame.kind != RESPONSE:
+                    answers = self._sort_out(answers)
+                    break
+        if decoder.error is not None and self.error is None:
+            self.error = decoder.error
+        return answers
+
+    def _sort_out(self, received: list[Frame]) -> list[Frame]:
+        answers = []
+        for frame in received:
+            kind = frame.kind
+            try:
+                if kind in (RESPONSE, ERROR, PONG) and self.ack is not None:
+                    answers.append(frame)
+                elif kind == GOAWAY:
+                    self.goaway = messages.Goaway.parse(frame.fields)
+                elif kind == HELLO_ACK and self.ack is None and self.goaway is None:
+                    self.ack = ack = messages.HelloAck.parse(frame.fields)
+                    self.peer_limit = _NO_LIMIT if ack.max_body is None else ack.max_body
+                else:
+                    self.error = ProtocolError(
+                        f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here"
+                    )
+            except ProtocolError as error:
+                self.error = error
+            if self.error is not None:
+                break
+        return answers
+
+
+class ServerProtocol:
+    """The server's end. Not thread-safe.
+
+    Args:
+        max_body: Bytes that a request's body may have.
+
+    Attributes:
+        state: ``hello``, ``open``, ``going``, ``refused``.
+        hello: What the client said, once it did; the caller then calls ``accept`` or ``leave``, before it looks at later frames.
+        last_id: The last request accepted.
+        error: Why the connection is unusable.
+        decoder: Splits the input; ``decoder.error`` is what ended it, behind the frames that ``receive`` returned.
+    """
+
+    __slots__ = ("_start", "decoder", "error", "hello", "last_id", "state")
+
+    def __init__(self, max_body: int) -> None:
+        self.decoder = FrameDecoder(max_body)
+        self._start = b""
+        self.state: Literal["hello", "open", "going", "refused"] = "hello"
+        self.hello: Hello | None = None
+        self.last_id = 0
+        self.error: CallError | None = None
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Take a chunk; return the frames in it in order. The caller passes each to :meth:`check` as its turn comes."""
+        if self.state != "open":
+            if self.error is not None or self.state == "refused":
+                return []
+            if len(self._start) < _LENGTH and not self._is_small(data):
+                return []
+        elif self.error is not None:
+            return []
+        return self.decoder.feed(data)
+
+    @property
+    def partial(self) -> bool:
+        """Whether a frame has begun and is not complete."""
+        return self.decoder.partial
+
+    def _is_small(self, data: bytes) -> bool:
+        """Whether the first frame, as far as it is known, is no longer than a hello may be."""
+        self._start = start = (self._start + data[:_LENGTH])[:_LENGTH]
+        if len(start) == _LENGTH and (length := int.from_bytes(start, "big")) > MAX_HELLO - _LENGTH:
+            message = f"a hello of {length + _LENGTH} bytes, with at most {MAX_HELLO} allowed; nothing of it was read"
+            self.error = frames.foreign(start) or MessageTooLarge(message)
+            return False
+        return True
+
+    @property
+    def stream_error(self) -> CallError | None:
+        """The error that ended the input, behind the frames that ``receive`` returned."""
+        return self.decoder.error
+
+    def check(self, frame: Frame) -> bool:
+        """Whether the frame is to be acted upon. False: it is to be dropped, or it was an error (then ``error`` is set)."""
+        kind = frame.kind
+        if self.error is not None or self.state == "refused":
+            return False
+        if self.state == "hello":
+            return self._check_hello(frame)
+        if kind == REQUEST:
+            if self.state == "going":
+                return False
+            if not self.last_id < frame.id <= MAX_ID:
+                self.error = ProtocolError(
+                    f"the request id {frame.id} does not follow {self.last_id}"
+                )
+                return False
+            self.last_id = frame.id
+            return True
+        if kind in (CANCEL, PING):
+            return True
+        self.error = ProtocolError(
+            f"the client sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here"
+        )
+        return False
+
+    def _check_hello(self, frame: Frame) -> bool:
+        if frame.kind != HELLO:
+            self.error = ProtocolError(
+                f"the first frame is of kind {KIND_NAMES.get(frame.kind, frame.kind)}, not a hello"
+            )
+            return False
+        try:
+            self.hello = messages.Hello.parse(frame.fields)
+        except ProtocolError as error:
+            self.error = error
+            return False
+        return True
+
+    def accept(self, ack: HelloAck) -> bytes:
+        """Agree to the hello; the bytes to send."""
+        self.state = "open"
+        return frames.encode(HELLO_ACK, 0, ack.encode())
+
+    def leave(
+        self, kind: str = "unavailable", message: str = "the server is shutting down"
+    ) -> bytes:
+        """Take no more requests: a drain, a refusal (nothing was accepted yet), or the end after an error. The bytes of the goaway."""
+        self.state = (
+            "going"
+            if kind == "unavailable" and self.error is None and self.state in {"open", "going"}
+            else "refused"
+        )
+        return frames.encode(GOAWAY, 0, messages.Goaway(self.last_id, kind, message).encode())
+
+
+def response(id_: int, body: bytes, *, compressed: bool) -> bytes:
+    """The bytes of a response. Written out, since each call has one."""
+    return (
+        pack_header(
+            _HEADER_REST + len(body), VERSION, RESPONSE, COMPRESSED if compressed else 0, 0, id_, 0
+        )
+        + body
+    )
+
+
+def pong(id_: int, status: messages.Status) -> bytes:
+    """The bytes of a pong."""
+    return frames.encode(PONG, id_, messages.pong_fields(status))

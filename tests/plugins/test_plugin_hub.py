@@ -1,0 +1,715 @@
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from pathlib import Path
+from textwrap import dedent
+
+import attrs
+import pytest
+from bee_core.options import OptionError
+
+import bee_core
+from bee_core.errors import BeeError, ConfigError, PluginError
+from bee_core.hookspecs import REGISTER_HOOKS, hookimpl
+from bee_core.plugins.hub import OBJECT, PluginHub, parse_disabled
+from bee_core.plugins.registered import option_error
+
+CODEC = """
+    from bee_core.hookspecs import hookimpl
+
+    @hookimpl
+    def bee_register_codecs(registry):
+        registry.add("{name}", lambda: "{name} of {module}")
+"""
+
+
+@attrs.frozen
+class Ref:
+    name: str
+    options: dict = attrs.field(factory=dict)
+    path: str = "bee.rpc.client.calc.codec"
+
+
+class Site:
+    """A folder of installed distributions that the tests fill: modules and metadata as pip leaves them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def module(self, module: str, source: str = "", /, **values: str) -> None:
+        text = dedent(source or CODEC).replace("{module}", module)
+        for key, value in values.items():
+            text = text.replace("{" + key + "}", value)
+        (self.root / f"{module}.py").write_text(text)
+        importlib.invalidate_caches()
+
+    def distribution(
+        self, name: str, entry_points: dict[str, dict[str, str]], version: str = "1.0"
+    ) -> None:
+        folder = self.root / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        lines = [
+            line
+            for group, entries in entry_points.items()
+            for line in (f"[bee.{group}]", *(f"{key} = {value}" for key, value in entries.items()))
+        ]
+        (folder / "entry_points.txt").write_text("\n".join(lines))
+        importlib.invalidate_caches()
+
+    def codec(self, module: str, name: str, distribution: str | None = None) -> None:
+        self.module(module, name=name)
+        self.distribution(distribution or f"dist-{module}", {"codec": {name: module}})
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("BEE_DISABLE_PLUGINS", raising=False)
+    before = set(sys.modules)
+    yield Site(tmp_path)
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(tmp_path):
+            del sys.modules[name]
+
+
+class OneCodec:
+    def __init__(self, name="mine"):
+        self.name = name
+
+    @hookimpl
+    def bee_register_codecs(self, registry):
+        registry.add(self.name, lambda: f"{self.name}, made")
+
+
+# ── loading by name ──
+
+
+def test_a_plugin_is_found_by_its_entry_point(site):
+    site.codec("alpha_codec", "alpha")
+    registered = PluginHub().load("codec", "alpha")
+    assert (registered.kind, registered.name, registered.distribution, registered.version) == (
+        "codec",
+        "alpha",
+        "dist-alpha_codec",
+        "1.0",
+    )
+    assert registered.factory() == "alpha of alpha_codec"
+
+
+def test_only_the_plugin_that_is_named_is_imported(site):
+    site.codec("alpha_codec", "alpha")
+    site.codec("beta_codec", "beta")
+    hub = PluginHub()
+    assert "alpha_codec" not in sys.modules
+    hub.load("codec", "alpha")
+    assert "alpha_codec" in sys.modules
+    assert "beta_codec" not in sys.modules
+
+
+def test_a_plugin_is_registered_under_kind_and_name_and_asked_once(site):
+    site.codec("alpha_codec", "alpha")
+    hub = PluginHub()
+    calls = []
+    hub.manager.add_hookcall_monitoring(lambda name, *_: calls.append(name), lambda *_: None)
+    assert hub.load("codec", "alpha") is hub.load("codec", "alpha")
+    assert calls == ["bee_register_codecs"]
+    assert hub.manager.has_plugin("codec:alpha")
+
+
+def test_loading_one_plugin_does_not_call_the_hooks_of_another(site):
+    site.module(
+        "counting",
+        'from bee_core.hookspecs import hookimpl\ncalls = []\n@hookimpl\ndef bee_register_codecs(registry):\n    calls.append(1)\n    registry.add("counting", list)\n',
+    )
+    site.distribution("counting", {"codec": {"counting": "counting"}})
+    site.codec("beta_codec", "beta")
+    hub = PluginHub()
+    hub.load("codec", "counting")
+    hub.load("codec", "beta")
+    assert sys.modules["counting"].calls == [1]
+
+
+def test_the_same_name_in_two_kinds_is_two_plugins(site):
+    site.module("alpha_codec", name="both")
+    site.module("alpha_fallback", CODEC.replace("codecs", "fallbacks"), name="both")
+    site.distribution(
+        "two-kinds", {"codec": {"both": "alpha_codec"}, "fallback": {"both": "alpha_fallback"}}
+    )
+    hub = PluginHub()
+    assert hub.load("codec", "both").factory() == "both of alpha_codec"
+    assert hub.load("fallback", "both").factory() == "both of alpha_fallback"
+
+
+def test_one_module_serves_several_entry_points(site):
+    site.module(
+        "shared",
+        dedent(CODEC).replace("{name}", "one")
+        + '    registry.add("two", lambda: 2)\n\n@hookimpl\ndef bee_register_limiters(registry):\n    registry.add("one", lambda: 1)\n',
+    )
+    site.distribution(
+        "shared", {"codec": {"one": "shared", "two": "shared"}, "limiter": {"one": "shared"}}
+    )
+    hub = PluginHub()
+    assert hub.load("codec", "two").factory() == 2
+    assert hub.load("codec", "one").factory() == "one of shared"
+    assert hub.load("limiter", "one").factory() == 1
+
+
+def test_an_entry_point_may_name_an_object_in_a_module(site):
+    site.module(
+        "holder",
+        """
+        from bee_core.hookspecs import hookimpl
+
+        class Plugin:
+            @hookimpl
+            def bee_register_codecs(self, registry):
+                registry.add("held", lambda: "held")
+
+        plugin = Plugin()
+        """,
+    )
+    site.distribution("holder", {"codec": {"held": "holder:plugin"}})
+    assert PluginHub().load("codec", "held").factory() == "held"
+
+
+def test_a_name_that_no_entry_point_promises_comes_with_the_plugin_that_adds_it(site):
+    site.module(
+        "generous",
+        dedent(CODEC).replace("{name}", "promised")
+        + '    registry.add("bonus", lambda: "bonus")\n',
+    )
+    site.distribution("generous", {"codec": {"promised": "generous"}})
+    hub = PluginHub()
+    hub.load("codec", "promised")
+    assert hub.load("codec", "bonus").factory() == "bonus"
+
+
+def test_two_hubs_share_nothing(site):
+    site.codec("alpha_codec", "alpha")
+    first, second = PluginHub(plugins=[OneCodec()]), PluginHub()
+    first.load("codec", "alpha")
+    assert not second.manager.has_plugin("codec:alpha")
+    with pytest.raises(PluginError, match="unknown codec 'mine'"):
+        second.load("codec", "mine")
+
+
+def test_entry_points_can_be_handed_in():
+    with pytest.raises(PluginError, match="no codec is installed"):
+        PluginHub(entry_points=[]).load("codec", "json")
+
+
+# ── names that cannot be had ──
+
+
+def test_an_unknown_name_lists_what_is_installed_and_guesses(site):
+    site.codec("alpha_codec", "alpha")
+    with pytest.raises(
+        PluginError,
+        match=r"^bee\.x\.codec: unknown codec 'alhpa'; installed: .*alpha.*; did you mean 'alpha'\?$",
+    ):
+        PluginHub().load("codec", "alhpa", path="bee.x.codec")
+
+
+def test_two_distributions_with_one_name_are_an_error_that_names_both(site):
+    site.codec("alpha_codec", "alpha", "first-dist")
+    site.codec("other_codec", "alpha", "second-dist")
+    with pytest.raises(
+        PluginError,
+        match=r"codec 'alpha' is there more than once: first-dist 1\.0 \(alpha_codec\) and second-dist 1\.0 \(other_codec\)",
+    ):
+        PluginHub().load("codec", "alpha")
+
+
+def test_a_duplicate_that_nobody_names_harms_nobody(site):
+    site.codec("alpha_codec", "alpha", "first-dist")
+    site.codec("other_codec", "alpha", "second-dist")
+    site.codec("beta_codec", "beta")
+    assert PluginHub().load("codec", "beta").name == "beta"
+
+
+def test_a_plugin_that_adds_the_promised_name_of_another_distribution_is_a_duplicate(site):
+    site.codec("alpha_codec", "alpha")
+    site.module(
+        "thief", dedent(CODEC).replace("{name}", "thief") + '    registry.add("alpha", list)\n'
+    )
+    site.distribution("thief", {"codec": {"thief": "thief"}})
+    with pytest.raises(PluginError, match=r"'alpha'.*dist-alpha_codec.*thief 1\.0"):
+        PluginHub().load("codec", "thief")
+
+
+@pytest.mark.parametrize("blocked", ["alpha", "codec:alpha", " codec:alpha , x"])
+def test_a_blocked_name_is_not_loaded(site, monkeypatch, blocked):
+    site.codec("alpha_codec", "alpha")
+    monkeypatch.setenv("BEE_DISABLE_PLUGINS", blocked)
+    with pytest.raises(PluginError, match="codec 'alpha' is blocked by BEE_DISABLE_PLUGINS"):
+        PluginHub().load("codec", "alpha")
+    assert "alpha_codec" not in sys.modules
+
+
+def test_a_block_for_another_kind_does_not_block(site):
+    site.codec("alpha_codec", "alpha")
+    assert PluginHub(disabled={"limiter:alpha"}).load("codec", "alpha").name == "alpha"
+
+
+def test_a_block_with_a_misspelt_kind_is_an_error():
+    with pytest.raises(
+        PluginError, match=r"'codek' in 'codek:json' is not a kind of plugin; kinds: codec, "
+    ):
+        PluginHub(disabled={"codek:json"})
+
+
+def test_an_explicit_list_of_blocks_replaces_the_variable(site, monkeypatch):
+    site.codec("alpha_codec", "alpha")
+    monkeypatch.setenv("BEE_DISABLE_PLUGINS", "alpha")
+    assert PluginHub(disabled=()).load("codec", "alpha").name == "alpha"
+
+
+def test_the_variable_is_split_at_commas():
+    assert parse_disabled(" codec:json, gzip ,,") == {"codec:json", "gzip"}
+
+
+# ── plugins that break the rules ──
+
+
+def test_a_missing_dependency_names_the_extra_to_install(site):
+    site.module("needy", "import a_package_that_is_not_there\n")
+    site.distribution("bee-needy", {"codec": {"needy": "needy [fancy]"}})
+    with pytest.raises(
+        PluginError, match=r"a_package_that_is_not_there.*pip install 'bee-needy\[fancy\]'"
+    ):
+        PluginHub().load("codec", "needy")
+
+
+def test_a_missing_dependency_without_an_extra_names_the_module(site):
+    site.module("needy", "import a_package_that_is_not_there\n")
+    site.distribution("bee-needy", {"codec": {"needy": "needy"}})
+    with pytest.raises(
+        PluginError,
+        match=r"bee-needy 1\.0 \(needy\) fails to import \(No module named 'a_package_that_is_not_there'\)",
+    ):
+        PluginHub().load("codec", "needy")
+
+
+def test_an_entry_point_to_a_module_that_is_gone_says_reinstall(site):
+    site.distribution("stale", {"codec": {"stale": "stale_module"}})
+    with pytest.raises(PluginError, match=r"names a module that is not there.*reinstall stale"):
+        PluginHub().load("codec", "stale")
+
+
+@pytest.mark.parametrize("source", ["1 / 0", "def broken(:"])
+def test_a_plugin_that_fails_to_import_is_a_plugin_error(site, source):
+    site.module("broken", source)
+    site.distribution("broken", {"codec": {"broken": "broken"}})
+    with pytest.raises(
+        PluginError,
+        match=r"codec 'broken' cannot be loaded: broken 1\.0 \(broken\) fails with \w+Error",
+    ):
+        PluginHub().load("codec", "broken")
+
+
+def test_a_misspelt_hook_is_named_with_the_right_one(site):
+    site.module("typo", CODEC.replace("bee_register_codecs", "bee_register_codec"), name="typo")
+    site.distribution("typo", {"codec": {"typo": "typo"}})
+    site.codec("alpha_codec", "alpha")
+    hub = PluginHub()
+    with pytest.raises(
+        PluginError,
+        match=r"there is no hook 'bee_register_codec'; did you mean 'bee_register_codecs'\?",
+    ):
+        hub.load("codec", "typo")
+    assert hub.load("codec", "alpha").name == "alpha", "the misspelt one does not spoil the hub"
+
+
+def test_a_promised_name_that_is_not_registered_is_an_error(site):
+    site.module("liar", name="other")
+    site.distribution("liar", {"codec": {"liar": "liar"}})
+    with pytest.raises(
+        PluginError,
+        match=r"codec 'liar' is promised by liar 1\.0 \(liar\), which does not register it: its hook bee_register_codecs must add 'liar'",
+    ):
+        PluginHub().load("codec", "liar")
+
+
+def test_a_hook_without_its_mark_is_pointed_out(site):
+    site.module(
+        "unmarked", "def bee_register_codecs(registry):\n    registry.add('unmarked', list)\n"
+    )
+    site.distribution("unmarked", {"codec": {"unmarked": "unmarked"}})
+    with pytest.raises(
+        PluginError, match=r"has no hook of bee; mark bee_register_codecs with @bee_core\.hookimpl"
+    ):
+        PluginHub().load("codec", "unmarked")
+
+
+def test_a_hook_of_another_kind_does_not_keep_the_promise(site):
+    site.module("wrong_kind", CODEC.replace("codecs", "limiters"), name="wrong")
+    site.distribution("wrong-kind", {"codec": {"wrong": "wrong_kind"}})
+    with pytest.raises(PluginError, match=r"its hook bee_register_codecs must add 'wrong'"):
+        PluginHub().load("codec", "wrong")
+
+
+def test_a_hook_that_raises_is_a_plugin_error_with_the_cause(site):
+    site.module(
+        "raising",
+        "from bee_core.hookspecs import hookimpl\n@hookimpl\ndef bee_register_codecs(registry):\n    raise KeyError('oh')\n",
+    )
+    site.distribution("raising", {"codec": {"raising": "raising"}})
+    with pytest.raises(
+        PluginError, match=r"its hook bee_register_codecs failed: KeyError: 'oh'"
+    ) as caught:
+        PluginHub().load("codec", "raising")
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_hook_with_a_wrong_argument_is_a_plugin_error():
+    class Wrong:
+        @hookimpl
+        def bee_register_codecs(self, registrar):
+            pass
+
+    with pytest.raises(
+        PluginError, match=r"plugins\[0\] \(.*Wrong\) cannot be registered.*registrar"
+    ):
+        PluginHub(plugins=[Wrong()])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("", list), "needs a name, not ''"),
+        ((1, list), "needs a name, not 1"),
+        (("x", None), "cannot be called: None"),
+        (("x", list, int), "must be an attrs class or None"),
+        (("x", list, Ref("an instance")), "must be an attrs class or None"),
+    ],
+)
+def test_what_cannot_be_registered_is_refused_with_the_reason(arguments, words):
+    class Odd:
+        @hookimpl
+        def bee_register_codecs(self, registry):
+            registry.add(*arguments)
+
+    with pytest.raises(PluginError, match=words):
+        PluginHub(plugins=[Odd()])
+
+
+def test_one_plugin_that_adds_a_name_twice_is_refused():
+    class Twice:
+        @hookimpl
+        def bee_register_codecs(self, registry):
+            registry.add("x", list)
+            registry.add("x", dict)
+
+    with pytest.raises(PluginError, match="adds the codec 'x' twice"):
+        PluginHub(plugins=[Twice()])
+
+
+# ── plugin objects ──
+
+
+def test_a_plugin_object_needs_no_entry_point():
+    registered = PluginHub(plugins=[OneCodec()]).load("codec", "mine")
+    assert registered.factory() == "mine, made"
+    assert registered.distribution == OBJECT
+
+
+def test_a_module_can_be_handed_over():
+    module = types.ModuleType("handmade")
+
+    @hookimpl
+    def bee_register_codecs(registry):
+        registry.add("handmade", lambda: "handmade")
+
+    module.bee_register_codecs = bee_register_codecs
+    assert PluginHub(plugins=[module]).load("codec", "handmade").factory() == "handmade"
+
+
+def test_an_object_with_the_name_of_an_installed_plugin_is_an_error_that_names_both(site):
+    site.codec("alpha_codec", "alpha")
+    with pytest.raises(
+        PluginError,
+        match=r"'alpha' is there more than once: dist-alpha_codec 1\.0 \(alpha_codec\) and plugins\[0\] \(OneCodec\)",
+    ):
+        PluginHub(plugins=[OneCodec("alpha")])
+
+
+def test_two_objects_with_one_name_are_an_error_that_names_both():
+    with pytest.raises(
+        PluginError, match=r"plugins\[0\] \(OneCodec\) and plugins\[1\] \(OneCodec\)"
+    ):
+        PluginHub(plugins=[OneCodec(), OneCodec()])
+
+
+def test_one_object_twice_is_an_error():
+    plugin = OneCodec()
+    with pytest.raises(PluginError, match=r"plugins\[1\] .*already registered"):
+        PluginHub(plugins=[plugin, plugin])
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [object(), types.ModuleType("empty"), "json", 7],
+    ids=["object", "module", "text", "number"],
+)
+def test_an_object_without_a_hook_is_an_error_that_lists_the_hooks(thing):
+    with pytest.raises(
+        PluginError, match=r"has no hook of bee; it must implement one of: bee_register_codecs, "
+    ):
+        PluginHub(plugins=[thing])
+
+
+def test_none_is_not_a_plugin():
+    with pytest.raises(PluginError, match=r"plugins\[0\] \(NoneType\)"):
+        PluginHub(plugins=[None])
+
+
+def test_a_class_is_an_error_that_says_to_make_an_instance():
+    with pytest.raises(PluginError, match=r"is a class; .*OneCodec\(\)"):
+        PluginHub(plugins=[OneCodec])
+
+
+# ── making objects ──
+
+
+@attrs.frozen
+class Options:
+    level: int = 3
+
+
+class Maker:
+    def __init__(self, factory, options=None):
+        self.factory, self.options = factory, options
+
+    @hookimpl
+    def bee_register_codecs(self, registry):
+        registry.add("made", self.factory, options=self.options)
+
+
+def test_a_factory_without_options_gets_the_context_alone():
+    hub = PluginHub(plugins=[Maker(lambda *context: context)])
+    assert hub.create(Ref("made"), "codec", 1, 2) == (1, 2)
+
+
+def test_a_factory_with_options_gets_them_last():
+    hub = PluginHub(plugins=[Maker(lambda *arguments: arguments, Options)])
+    assert hub.create(Ref("made", {"level": "7"}), "codec", "context") == ("context", Options(7))
+    assert hub.create(Ref("made"), "codec") == (Options(3),)
+
+
+def test_wrong_options_are_config_errors_with_the_path():
+    hub = PluginHub(plugins=[Maker(lambda options: options, Options)])
+    with pytest.raises(
+        ConfigError, match=r"bee\.rpc\.client\.calc\.codec\.options\.levle: .*did you mean 'level'"
+    ):
+        hub.create(Ref("made", {"levle": "7"}), "codec")
+    with pytest.raises(ConfigError, match=r"bee\.rpc\.client\.calc\.codec\.options\.level: "):
+        hub.create(Ref("made", {"level": "2.7"}), "codec")
+
+
+def test_options_for_a_plugin_that_takes_none_are_a_config_error():
+    hub = PluginHub(plugins=[Maker(list)])
+    with pytest.raises(ConfigError, match="takes no options; remove them") as caught:
+        hub.create(Ref("made", {"level": 1}), "codec")
+    assert caught.value.path == "bee.rpc.client.calc.codec.options.level"
+
+
+def failing(error):
+    def factory():
+        raise error
+
+    return PluginHub(plugins=[Maker(factory)])
+
+
+def test_a_factory_that_refuses_a_value_is_a_config_error_with_the_path():
+    with pytest.raises(ConfigError, match="codec 'made': no such thing") as caught:
+        failing(ValueError("no such thing")).create(Ref("made"), "codec")
+    assert caught.value.path == "bee.rpc.client.calc.codec"
+
+
+def test_a_factory_that_names_the_option_gives_its_path_and_the_nearest_line():
+    lines = {"bee.rpc.client.calc.codec": 7}
+    with pytest.raises(ConfigError, match="codec 'made': no such file") as caught:
+        failing(OptionError("cert", "no such file")).create(Ref("made"), "codec", origin=lines.get)
+    assert (caught.value.path, caught.value.line) == ("bee.rpc.client.calc.codec.options.cert", 7)
+
+
+def test_the_error_of_a_factory_holds_the_names_of_the_options_and_not_what_they_say():
+    error = option_error(
+        "no", ValueError("no"), "bee.rpc.server.transport", {"key_password": "s3cret"}
+    )
+    assert error.value == ["key_password"]
+    assert "s3cret" not in repr(vars(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("boom"), TypeError("boom"), ImportError("boom"), OSError("boom")],
+    ids=repr,
+)
+def test_a_factory_that_fails_is_a_plugin_error_with_the_path_and_the_cause(error):
+    with pytest.raises(
+        PluginError, match=r"^bee\.rpc\.client\.calc\.codec: codec 'made' .*boom"
+    ) as caught:
+        failing(error).create(Ref("made"), "codec")
+    assert caught.value.__cause__ is error
+
+
+def test_errors_of_bee_come_through_as_they_are():
+    error = BeeError("mine")
+    with pytest.raises(BeeError) as caught:
+        failing(error).create(Ref("made"), "codec")
+    assert caught.value is error
+
+
+def test_a_dependency_that_is_missing_only_when_it_is_used_names_the_extra(site):
+    site.module(
+        "late",
+        "from bee_core.hookspecs import hookimpl\n@hookimpl\ndef bee_register_codecs(registry):\n    registry.add('late', make)\ndef make():\n    import a_package_that_is_not_there\n",
+    )
+    site.distribution("bee-late", {"codec": {"late": "late [x]"}})
+    with pytest.raises(PluginError, match=r"pip install 'bee-late\[x\]'"):
+        PluginHub().create(Ref("late"), "codec")
+
+
+def test_an_unknown_name_in_the_configuration_is_reported_with_its_path():
+    with pytest.raises(PluginError, match=r"^bee\.rpc\.client\.calc\.codec: unknown codec 'nope'"):
+        PluginHub().create(Ref("nope"), "codec")
+
+
+def test_a_plugin_that_is_a_default_has_no_path_to_report():
+    with pytest.raises(PluginError, match=r"^codec 'made' .*boom"):
+        failing(RuntimeError("boom")).create(Ref("made", path=""), "codec")
+
+
+# ── observers ──
+
+
+class Watching:
+    def __init__(self, answer):
+        self.answer = answer
+
+    @hookimpl
+    def bee_observer(self, service):
+        return self.answer(service)
+
+
+def test_observers_are_collected_in_the_order_of_their_plugins():
+    hub = PluginHub(
+        plugins=[
+            Watching(lambda service: f"first of {service}"),
+            Watching(lambda _: None),
+            Watching(lambda service: f"third of {service}"),
+        ]
+    )
+    assert hub.observers("calc") == ("first of calc", "third of calc")
+
+
+def test_without_observers_there_are_none():
+    assert PluginHub().observers("calc") == ()
+
+
+def test_an_observer_hook_that_fails_is_a_plugin_error():
+    with pytest.raises(
+        PluginError, match=r"bee_observer failed for service 'calc': ZeroDivisionError"
+    ):
+        PluginHub(plugins=[Watching(lambda _: 1 / 0)]).observers("calc")
+
+
+# ── the listing ──
+
+
+def test_the_listing_says_what_is_loadable_and_why_not(site):
+    site.codec("alpha_codec", "alpha")
+    site.module("needy", "import a_package_that_is_not_there\n")
+    site.distribution("bee-needy", {"limiter": {"needy": "needy [fancy]"}}, version="2.1")
+    hub = PluginHub(plugins=[OneCodec()], disabled={"failfast"})
+    rows = {(row.kind, row.name): row for row in hub.installed()}
+    assert rows["codec", "alpha"].loadable
+    assert rows["codec", "mine"].distribution == OBJECT
+    needy = rows["limiter", "needy"]
+    assert (needy.distribution, needy.version, needy.loadable) == ("bee-needy", "2.1", False)
+    assert "pip install 'bee-needy[fancy]'" in needy.reason
+    if ("fault_tolerance", "failfast") in rows:
+        assert "blocked" in rows["fault_tolerance", "failfast"].reason
+
+
+def test_the_listing_shows_every_one_of_the_duplicates(site):
+    site.codec("alpha_codec", "alpha", "first-dist")
+    site.codec("other_codec", "alpha", "second-dist")
+    rows = [row for row in PluginHub().installed() if row.name == "alpha"]
+    assert [(row.distribution, row.loadable) for row in rows] == [
+        ("first-dist", False),
+        ("second-dist", False),
+    ]
+
+
+def test_the_listing_leaves_the_hub_as_it_was(site):
+    site.codec("alpha_codec", "alpha")
+    hub = PluginHub()
+    hub.installed()
+    assert not hub.manager.has_plugin("codec:alpha")
+
+
+# ── bee's own plugins ──
+
+
+OWN = {
+    "codec": ["json"],
+    "compressor": ["gzip"],
+    "transport": ["tcp", "unix", "memory"],
+    "registry": ["direct"],
+    "balancer": ["random", "round-robin"],
+    "fault_tolerance": ["failfast", "failtry", "failover"],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in OWN.items() for name in names]
+)
+def test_what_bee_brings_comes_in_by_the_same_door(kind, name):
+    registered = PluginHub(disabled=()).load(kind, name)
+    assert registered.distribution == "bee-rpc"
+
+
+def test_every_kind_has_a_hook():
+    hub = PluginHub(entry_points=[])
+    assert all(hasattr(hub.manager.hook, hook) for hook in REGISTER_HOOKS.values())
+
+
+@pytest.mark.parametrize(
+    ("codec", "error", "where"),
+    [
+        ("jsn", PluginError, ":6: bee.rpc.client.calc.codec: unknown codec 'jsn'"),
+        (
+            "{name: msgpack, options: {x: 1}}",
+            ConfigError,
+            ":6: bee.rpc.client.calc.codec.options.x: ",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_plugin_is_told_with_the_file_and_the_line(
+    tmp_path, codec, error, where
+):
+    path = tmp_path / "bee.yml"
+    path.write_text(
+        f"bee:\n  rpc:\n    client:\n      calc:\n        address: calc:1\n        codec: {codec}\n"
+    )
+    with pytest.raises(error) as caught:
+        bee_core.build_client(path)
+    assert str(caught.value).startswith(f"{path}{where}")
+
+
+def test_what_a_factory_refuses_is_told_with_the_file_and_the_line(tmp_path):
+    path = tmp_path / "bee.yml"
+    path.write_text(
+        "bee:\n  rpc:\n    server:\n      name: calc\n      address: tls://127.0.0.1:0\n      transport: {name: tls, options: {cert: missing.pem}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        bee_core.build_server(path)
+    assert str(caught.value).startswith(f"{path}:6: bee.rpc.server.transport.options.cert: ")
