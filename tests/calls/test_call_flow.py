@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bee_core.calls.flow import FREE_REDIALS, may_retry
+from bee_core.calls.retries import FREE_REDIALS, may_retry
 from bee_core.contracts.effects import Attempt, Pause, Queue
 from bee_core.errors import (
     CallError,

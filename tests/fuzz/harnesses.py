@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bee_core import config
-from bee_core.config import source
+from bee_core.config import yaml_tree
 from bee_core.control import snapshot_cache
 from bee_core.errors import ConfigError, InvalidArgument, MessageTooLarge, ProtocolError
 from bee_core.methods.signatures import Signature
@@ -218,7 +218,9 @@ def read_address(data: bytes) -> None:
 def read_config(data: bytes) -> None:
     """A configuration, or ConfigError whose every problem has a sentence."""
     try:
-        config.load_config(source.parse(source.decode(data, "bee.yml"), "bee.yml"), environ={})
+        config.load_config(
+            yaml_tree.parse(yaml_tree.decode(data, "bee.yml"), "bee.yml"), environ={}
+        )
     except ConfigError as error:
         assert all(problem.message for problem in error.problems)  # noqa: PT017  # of each problem
 

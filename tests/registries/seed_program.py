@@ -25,7 +25,8 @@ def run(*command: str) -> dict[str, object]:
     return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 
 
-etcd = EtcdServer(folder / "etcd", port=2379)
+etcd = EtcdServer(folder / "etcd")
+etcd.address = "127.0.0.1:2379"
 etcd.start()
 try:
     server = subprocess.Popen(

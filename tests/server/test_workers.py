@@ -295,7 +295,7 @@ def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_
             calc = client.service("calc")
             for number in range(5):
                 assert await calc.add(number, 1) == number + 1
-            (state,) = client._assembly.services["calc"].nodes.states.values()
+            (state,) = client.assembly.services["calc"].nodes.states.values()
             channel = state.attempt.channel
             assert isinstance(channel, spread.SpreadChannel)
             assert [each._connection is not None for each in channel._channels] == [

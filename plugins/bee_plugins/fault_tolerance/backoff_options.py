@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from bee_core.interfaces import BASE, CAP, Backoff
+from bee_core.options import Seconds
 
 if TYPE_CHECKING:
     from bee_core.options import Seconds

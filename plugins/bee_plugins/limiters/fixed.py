@@ -10,14 +10,14 @@ import attrs
 
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import Failure, local
+from bee_core.options import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.options import Seconds
-
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Limiter, Outcome, Ticket
+    from bee_core.options import Seconds
 
 
 def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], int | None], None]:

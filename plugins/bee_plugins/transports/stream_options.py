@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import attrs
 
+from bee_core.options import Seconds  # noqa: TC001  read when the options are structured
 from bee_core.streams.busy_poll import WINDOW
-
-if TYPE_CHECKING:
-    from bee_core.options import Seconds
 
 LONGEST = 0.01
 """Seconds: more is no moment any more."""

@@ -7,10 +7,9 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from bee_core.options import OptionError
-
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import parse
+from bee_core.options import OptionError
 from bee_plugins.transports.tcp import TcpTransport
 from bee_plugins.transports.tls_contexts import (
     NO_CERTIFICATE,

@@ -7,7 +7,6 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from bee_core.options import OptionError
-
 from bee_plugins.transports.tls_socket import TlsSocket
 
 if TYPE_CHECKING:

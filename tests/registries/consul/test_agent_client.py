@@ -16,12 +16,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import trustme
 
-from bee_core.cli.demo.registry_server import free_port
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
 from bee_core.testing.registry_contract import FULL
 from support.consul_parts import BOUND, ask, following, registry_at
-from support.registry_processes import Consul
+from support.registry_processes import Consul, free_port
 
 MASTER = "7d6c1bd7-2f9a-4f0a-8d6e-6a1a1a1a1a1a"
 POLICY = 'service_prefix "calc" { policy = "%s" } node_prefix "" { policy = "read" }'

@@ -6,13 +6,12 @@ import asyncio
 
 import pytest
 
-from bee_core.cli.demo.registry_server import free_port, free_ports
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
 from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import FULL, Watching
 from support.consul_parts import BOUND, ask, ask_with_index, following, kept, registry_at
-from support.registry_processes import Consul
+from support.registry_processes import Consul, free_port, free_ports
 
 
 class Server(Consul):
@@ -51,7 +50,7 @@ class Agent(Consul):
 
     def ready(self):
         # It is one of the cluster when it stands in the list of its own service's machines.
-        return f'"{self.folder.name}"'.encode() in self._get("/v1/catalog/nodes")
+        return f'"{self.folder.name}"'.encode() in self.get("/v1/catalog/nodes")
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ class Leaderless(LastingConsul):
         ]
 
     def ready(self):
-        return self._get("/v1/status/leader").startswith(b'""')
+        return self.get("/v1/status/leader").startswith(b'""')
 
 
 def test_closing_is_quick_while_the_agent_is_frozen(start_registry):

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 import trustme
 
-from bee_core.cli.demo.registry_server import free_port
 from bee_core.errors import RegistryError
 from bee_plugins.registries.etcd3.gateway import Gateway
 from bee_plugins.registries.etcd3.http import EtcdError
@@ -15,7 +14,7 @@ from bee_plugins.registries.etcd3.messages import PERMISSION_DENIED
 from bee_plugins.registries.etcd3.registry import EtcdOptions, member_addresses
 from bee_plugins.registries.shared.servers import https_context
 from support.etcd_servers import AskingTlsEtcd, MisnamedTlsEtcd, TlsEtcd, enable_users, etcdctl
-from support.registry_processes import Etcd
+from support.registry_processes import Etcd, free_port
 from support.tcp_relay import TcpRelay
 
 KEY = b"/bee/rpc/calc/providers/a"

@@ -9,7 +9,6 @@ import ssl
 
 import pytest
 import trustme
-from bee_core.options import OptionError
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from bee_core.options import OptionError
 from bee_plugins.registries.consul.registry import ConsulOptions, agent_addresses
 from bee_plugins.registries.etcd3.registry import EtcdOptions, member_addresses
 from bee_plugins.registries.shared.servers import https_context

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bee_core.config.structure import structure_options
+from bee_core.config import structure_options
 from bee_core.errors import ConfigError
 from bee_core.interfaces import RegistrySettings
 from bee_core.plugins.hub import PluginHub

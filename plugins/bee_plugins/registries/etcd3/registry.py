@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 from anyio import move_on_after
-from bee_core.options import (
-    Seconds,  # noqa: TC001  read when the options are structured
-    positive,
-)
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
+from bee_core.options import (
+    Seconds,
+    positive,
+)
 from bee_plugins.registries.etcd3.gateway import Gateway
 from bee_plugins.registries.etcd3.watch import EtcdWatch, View
 from bee_plugins.registries.shared.node_record import decode_record, safe_name

@@ -7,9 +7,8 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bee_core.options import OptionError
-
 from bee_core.interfaces import Address, parse
+from bee_core.options import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping

@@ -2,23 +2,23 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from bee_core.options import Text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bee_core.config import load_config, source
-from bee_core.config.environment import Expansion
+from bee_core.config import load_config, yaml_tree
+from bee_core.config.values import Text
+from bee_core.config.yaml_tree import Expansion
 from bee_core.errors import ConfigError
 
 
 def failure(text):
     with pytest.raises(ConfigError) as caught:
-        source.parse(text, "bee.yml")
+        yaml_tree.parse(text, "bee.yml")
     return caught.value
 
 
 def test_every_scalar_stays_as_it_was_written():
-    tree = source.parse("a: 1.10\nb: '1.10'\nc: yes\nd:\ne: 0x10\nf: 2024-01-01\n")
+    tree = yaml_tree.parse("a: 1.10\nb: '1.10'\nc: yes\nd:\ne: 0x10\nf: 2024-01-01\n")
     assert tree == {"a": "1.10", "b": "1.10", "c": "yes", "d": "", "e": "0x10", "f": "2024-01-01"}
     assert {key: value.plain for key, value in tree.items()} == {
         "a": True,
@@ -38,7 +38,7 @@ def test_a_duplicate_key_is_an_error_with_its_path_and_both_lines():
 
 
 def test_anchors_and_merge_keys_work_and_the_mapping_itself_wins():
-    tree = source.parse(
+    tree = yaml_tree.parse(
         "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {<<: *a, y: 9}\nd: {y: 8, <<: [*a, *b]}\n"
     )
     assert tree["c"] == {"x": "1", "y": "9"}
@@ -46,7 +46,7 @@ def test_anchors_and_merge_keys_work_and_the_mapping_itself_wins():
 
 
 def test_a_quoted_merge_key_is_a_key():
-    assert source.parse("a: {'<<': 1}") == {"a": {"<<": "1"}}
+    assert yaml_tree.parse("a: {'<<': 1}") == {"a": {"<<": "1"}}
 
 
 @pytest.mark.parametrize(
@@ -97,26 +97,26 @@ def test_merged_mappings_that_grow_without_end_are_refused():
 
 def test_a_file_that_is_too_large_is_refused():
     with pytest.raises(ConfigError, match="larger than 1 MiB"):
-        source.decode(b"#" * (source.MAX_BYTES + 1), "bee.yml")
+        yaml_tree.decode(b"#" * (yaml_tree.MAX_BYTES + 1), "bee.yml")
 
 
 def test_the_byte_order_mark_is_skipped_and_bytes_that_are_not_utf8_are_named_with_their_line():
-    assert source.decode(b"\xef\xbb\xbfa: \xe5\xbf\x83", None) == "a: 心"
+    assert yaml_tree.decode(b"\xef\xbb\xbfa: \xe5\xbf\x83", None) == "a: 心"
     with pytest.raises(ConfigError, match="byte 0xff is not UTF-8") as caught:
-        source.decode(b"a: 1\nb: \xff", "bee.yml")
+        yaml_tree.decode(b"a: 1\nb: \xff", "bee.yml")
     assert caught.value.line == 2
 
 
 def test_the_pure_parser_reads_the_same(monkeypatch):
     text = "a: &a {x: 1.10, y: [1, 'b', ~]}\nb: {<<: *a}\nc: |\n  1\n"
-    compiled = source.parse(text)
-    monkeypatch.setattr(source, "_LOADER", yaml.SafeLoader)
-    assert source.parse(text) == compiled
+    compiled = yaml_tree.parse(text)
+    monkeypatch.setattr(yaml_tree, "_LOADER", yaml.SafeLoader)
+    assert yaml_tree.parse(text) == compiled
     with pytest.raises(ConfigError) as caught:
-        source.parse("a: 1\nb: [1, 2\nc: 3\n")
+        yaml_tree.parse("a: 1\nb: [1, 2\nc: 3\n")
     assert caught.value.line == 3
     with pytest.raises(ConfigError, match="does not allow") as caught:
-        source.parse("a: 1\nb: \x07\n")
+        yaml_tree.parse("a: 1\nb: \x07\n")
     assert caught.value.line == 2
 
 
@@ -125,7 +125,7 @@ def expand(tree, **environ):
 
 
 def test_references_to_the_environment_are_replaced_also_inside_longer_text():
-    tree = source.parse(
+    tree = yaml_tree.parse(
         "a: ${HOST}\nb: tcp://${HOST}:${PORT:-9000}\nc: ${EMPTY:-x}\nd: $${HOST} costs $5\ne: '${EMPTY}'\n"
     )
     assert expand(tree, HOST="calc", EMPTY="").tree == {
@@ -138,12 +138,12 @@ def test_references_to_the_environment_are_replaced_also_inside_longer_text():
 
 
 def test_what_a_variable_holds_is_never_structure():
-    expansion = expand(source.parse("a: ${X}"), X="{b: [1, 2]}\nc: ${X} &d *e")
+    expansion = expand(yaml_tree.parse("a: ${X}"), X="{b: [1, 2]}\nc: ${X} &d *e")
     assert expansion.tree == {"a": "{b: [1, 2]}\nc: ${X} &d *e"}
 
 
 def test_missing_variables_and_broken_references_are_all_reported_with_variable_key_and_line():
-    expansion = expand(source.parse("a:\n  b: ${NOT_THERE}\n  c: ${1X}\n  d: ${open\n"))
+    expansion = expand(yaml_tree.parse("a:\n  b: ${NOT_THERE}\n  c: ${1X}\n  d: ${open\n"))
     assert [(problem.path, problem.line) for problem in expansion.problems] == [
         ("a.b", 2),
         ("a.c", 3),
@@ -161,7 +161,7 @@ def test_a_missing_variable_is_one_problem_and_not_two():
 
 
 def test_the_line_of_every_path_is_noted():
-    lines = expand(source.parse("a:\n  b: 1\n  c:\n    - x\n    - y: 2\n")).lines
+    lines = expand(yaml_tree.parse("a:\n  b: 1\n  c:\n    - x\n    - y: 2\n")).lines
     assert lines == {"a": 1, "a.b": 2, "a.c": 3, "a.c[0]": 4, "a.c[1]": 3, "a.c[1].y": 5}
 
 
@@ -187,14 +187,14 @@ def test_a_mapping_that_contains_itself_is_refused():
     )
 )
 def test_what_pyyaml_writes_is_read_back_as_text(tree):
-    assert source.parse(yaml.safe_dump(tree)) == tree
+    assert yaml_tree.parse(yaml.safe_dump(tree)) == tree
 
 
 @settings(max_examples=300)
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"#%@`<? \n\t0,~é\x00", max_size=60))
 def test_any_text_gives_a_mapping_of_text_or_a_config_error(text):
     try:
-        tree = source.parse(text)
+        tree = yaml_tree.parse(text)
     except ConfigError:
         return
     assert all(isinstance(key, Text) for key in tree)

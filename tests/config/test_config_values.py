@@ -4,8 +4,10 @@ import math
 import pickle
 
 import pytest
-from bee_core.options import (
-    MisfitError,
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bee_core.config.values import (
     Text,
     read_bool,
     read_bytes,
@@ -17,10 +19,7 @@ from bee_core.options import (
     resolve,
     show,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from bee_core.config import scalars
+from bee_core.options import MisfitError
 
 
 @pytest.mark.parametrize(
@@ -223,7 +222,7 @@ def test_every_reader_gives_its_type_or_a_misfit(value):
         read_seconds: float,
         read_bytes: int,
         read_version: str,
-        scalars.read_text: str,
+        read_text: str,
     }
     for read, kind in readers.items():
         try:

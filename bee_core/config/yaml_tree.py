@@ -1,34 +1,40 @@
-"""YAML text to a tree of ``dict``, ``list`` and :class:`Text`: every scalar stays as it was written.
+"""The text of a file to a tree of ``dict``, ``list`` and :class:`~bee_core.config.values.Text`.
 
-The tree is made from the parser's events, not by PyYAML's constructors, so no tag can make an object, and everything that a hostile or broken file can make large
-is bounded while it is read. Aliases share what they refer to; the bound counts them as if they were written out.
+First :func:`parse` reads YAML; every scalar stays as it was written. The tree is made from the
+parser's events and not by PyYAML's constructors, so no tag can make an object. Everything that a
+hostile or broken file can make large is bounded while it is read. Aliases share what they refer to;
+the bound counts them as if they were written out.
+
+Then :class:`Expansion` replaces references to the environment and notes the line of each key. It
+replaces them in scalars that are already parsed, so what a variable holds can never become
+structure.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Mapping
+from typing import Any
 
+import attrs
 import yaml
 
 from ..errors import ConfigError
-from .scalars import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .values import Text
 
 MAX_BYTES = 1 << 20
 """Size of a file. A configuration of a thousand services has a tenth of it."""
 MAX_DEPTH = 64
 """Nesting of mappings and lists."""
 MAX_NODES = 100_000
-"""Mappings, lists and scalars, with aliases written out: bounds what aliases of aliases can grow to."""
+"""Mappings, lists and scalars, with aliases written out: aliases of aliases grow fast."""
 
-_LOADER: Any = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # libyaml's parser is ten times faster, and in every binary wheel of PyYAML
+# libyaml's parser is ten times faster. Every binary wheel of PyYAML has it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
 _AS_TEXT = frozenset({"!", f"{_CORE}str"})
 _BY_FIELD = frozenset(f"{_CORE}{name}" for name in ("int", "float", "bool", "null"))
+_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _COLLECTIONS = frozenset({"!", f"{_CORE}map", f"{_CORE}seq"})
 
 
@@ -65,13 +71,9 @@ def parse(text: str, name: str | None = None) -> dict[Text, Any]:
         The root mapping; keys and scalars are :class:`Text`.
 
     Raises:
-        ConfigError: It is not YAML, is empty, has several documents, duplicate keys, foreign tags, or is too large; ``line`` says where.
+        ConfigError: It is not YAML, is empty, has several documents, duplicate keys, foreign
+            tags, or is too large; ``line`` says where.
     """
-    if len(text) > MAX_BYTES:
-        raise ConfigError(
-            f"the text is larger than {MAX_BYTES >> 20} MiB; this is not a configuration",
-            source=name,
-        )
     tree = _Tree(name)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -105,25 +107,23 @@ def parse(text: str, name: str | None = None) -> dict[Text, Any]:
     return root
 
 
+@attrs.define
 class _Open:
     """A mapping or list whose end has not come yet."""
 
-    __slots__ = ("anchor", "key", "line", "merge", "size", "value")
-
-    def __init__(self, value: dict[Text, Any] | list[Any], line: int, anchor: str | None) -> None:
-        self.value = value
-        self.line = line
-        self.anchor = anchor
-        self.key: Text | None = None
-        self.merge: Any = None
-        self.size = 1
+    value: dict[Text, Any] | list[Any]
+    line: int
+    anchor: str | None
+    key: Text | None = None
+    merge: Any = None
+    size: int = 1
 
 
 _UNFINISHED = object()
 
 
 class _Tree:
-    """Builds the tree from events. Not recursive, so depth is a number and not a matter of the stack."""
+    """Builds the tree from events. Not recursive, so that depth is a number."""
 
     def __init__(self, name: str | None) -> None:
         self.root: Any = None
@@ -133,13 +133,15 @@ class _Tree:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._documents = 0
 
-    def feed(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1  # type: ignore[union-attr,unused-ignore]  # only events made by hand have no mark
+    def feed(self, event: Any) -> None:
+        """Take the next event."""
+        line = event.start_mark.line + 1
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
                 raise self._error(
-                    "a second document begins here; a configuration is one document, so remove the '---'",
+                    "a second document begins here; a configuration is one document, "
+                    "so remove the '---'",
                     line,
                 )
         elif isinstance(event, yaml.ScalarEvent):
@@ -163,20 +165,11 @@ class _Tree:
             self._add(value, size, line, None)
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> Text:
-        if event.tag is None or event.tag in _AS_TEXT:
-            return Text(event.value, line, plain=event.implicit[0])
-        if event.tag in _BY_FIELD:
-            return Text(event.value, line, plain=True)
-        raise self._error(
-            f"the tag {event.tag!r} is not allowed; the type of a value follows from its key", line
-        )
+        self._check_tag(event.tag, _AS_TEXT | _BY_FIELD, line)
+        return Text(event.value, line, plain=event.implicit[0] or event.tag in _BY_FIELD)
 
     def _begin(self, event: yaml.CollectionStartEvent, line: int) -> None:
-        if event.tag is not None and event.tag not in _COLLECTIONS:
-            raise self._error(
-                f"the tag {event.tag!r} is not allowed; the type of a value follows from its key",
-                line,
-            )
+        self._check_tag(event.tag, _COLLECTIONS, line)
         if len(self._open) >= MAX_DEPTH:
             raise self._error(f"mappings and lists are nested deeper than {MAX_DEPTH}", line)
         if event.anchor:
@@ -184,6 +177,12 @@ class _Tree:
         self._open.append(
             _Open({} if isinstance(event, yaml.MappingStartEvent) else [], line, event.anchor)
         )
+
+    def _check_tag(self, tag: str | None, allowed: frozenset[str], line: int) -> None:
+        if tag is not None and tag not in allowed:
+            raise self._error(
+                f"the tag {tag!r} is not allowed; the type of a value follows from its key", line
+            )
 
     def _add(self, value: Any, size: int, line: int, anchor: str | None) -> None:
         if anchor:
@@ -214,7 +213,8 @@ class _Tree:
         for other in parent.value if value in parent.value else ():
             if other == key:
                 raise ConfigError(
-                    f"the key {str(key)!r} stands here again; it stands in line {other.line} already",
+                    f"the key {str(key)!r} stands here again; "
+                    f"it stands in line {other.line} already",
                     path=self._path(str(key)),
                     line=line,
                     source=self._name,
@@ -222,7 +222,7 @@ class _Tree:
         return key
 
     def _merge(self, done: _Open) -> None:
-        """Carry ``<<`` out: a key of the mapping itself wins, then the earlier of several merged mappings."""
+        """Carry ``<<`` out: the mapping's own key wins, then the earlier of several mappings."""
         if done.merge is None or not isinstance(done.value, dict):
             return
         merged, line = done.merge
@@ -234,14 +234,110 @@ class _Tree:
                 done.value.setdefault(key, value)
 
     def _path(self, last: str) -> str:
-        def parts() -> Iterator[str]:
-            for level in self._open:
-                if isinstance(level.value, list):
-                    yield f"[{len(level.value)}]"
-                elif level.key is not None:
-                    yield f".{level.key}"
-
-        return ("".join(parts()) + f".{last}").lstrip(".")
+        parts = [
+            f"[{len(level.value)}]" if isinstance(level.value, list) else f".{level.key}"
+            for level in self._open
+            if level.key is not None or isinstance(level.value, list)
+        ]
+        return f"{''.join(parts)}.{last}".lstrip(".")
 
     def _error(self, message: str, line: int | None) -> ConfigError:
         return ConfigError(message, line=line, source=self._name)
+
+
+class Expansion:
+    """A tree with the environment in it.
+
+    Attributes:
+        tree: ``dict``, ``list``, :class:`Text`, and whatever else a mapping from Python held.
+        lines: The line of every dotted path; None for what came from Python. Its keys are all
+            paths that the configuration states.
+        origin: Gives the line of a path.
+        source: The file's name, or None.
+        problems: What could not be replaced.
+    """
+
+    def __init__(
+        self, root: Mapping[Any, Any], environ: Mapping[str, str], source: str | None
+    ) -> None:
+        self.lines: dict[str, int | None] = {}
+        self.origin = self.lines.get
+        self.source = source
+        self.problems: list[ConfigError] = []
+        self._environ = environ
+        self._left = MAX_NODES
+        self.tree: Any = self._walk(root, "", None, 0)
+
+    def _walk(self, value: Any, path: str, line: int | None, depth: int) -> Any:
+        self._left -= 1
+        if depth > MAX_DEPTH or self._left < 0:
+            raise ConfigError(
+                "the configuration is nested too deeply or contains itself",
+                path=path[:200],
+                source=self.source,
+            )
+        if isinstance(value, str):
+            return self._replace(value, path, line)
+        if isinstance(value, Mapping):
+            return dict(self._items(value, path, depth))
+        if isinstance(value, (set, frozenset)):
+            value = sorted(value, key=str)
+        if isinstance(value, (list, tuple)):
+            return [
+                self._item(item, f"{path}[{index}]", line, depth)
+                for index, item in enumerate(value)
+            ]
+        return value
+
+    def _items(self, value: Mapping[Any, Any], path: str, depth: int) -> Any:
+        for key, item in value.items():
+            if not isinstance(key, str) or not key:
+                self._problem(f"the key {key!r} is not text", path, None, key)
+                continue
+            below = f"{path}.{key}" if path else str(key)
+            yield str(key), self._item(item, below, getattr(key, "line", None), depth)
+
+    def _item(self, item: Any, path: str, line: int | None, depth: int) -> Any:
+        own = getattr(item, "line", None) if path.endswith("]") else None
+        line = own or line
+        self.lines.setdefault(path, line)
+        return self._walk(item, path, line, depth + 1)
+
+    def _replace(self, value: str, path: str, line: int | None) -> Text:
+        plain = isinstance(value, Text) and value.plain
+        line = value.line if isinstance(value, Text) and value.line else line
+        if "${" not in value:
+            return value if isinstance(value, Text) else Text(value, line, plain)
+        replaced = _REFERENCE.sub(lambda match: self._look_up(match, path, line), value)
+        return Text(replaced, line, plain, written=str(value))
+
+    def _look_up(self, match: re.Match[str], path: str, line: int | None) -> str:
+        name, default = match[1], match[2]
+        if match[0] == "$${":
+            return "${"
+        if name is None:
+            self._problem(
+                "'${' does not begin ${NAME} or ${NAME:-default}; "
+                "write $${ for the two characters themselves",
+                path,
+                line,
+                match.string,
+            )
+            return ""
+        found = self._environ.get(name)
+        # As in a shell: ':-' also stands in for a variable that is set to nothing.
+        if default is not None:
+            return found or default
+        if found is None:
+            self._problem(
+                f"the environment has no variable {name}; set it, or write ${{{name}:-default}}",
+                path,
+                line,
+                match.string,
+            )
+        return found or ""
+
+    def _problem(self, message: str, path: str, line: int | None, value: object) -> None:
+        self.problems.append(
+            ConfigError(message, path=path, line=line, value=str(value), source=self.source)
+        )
