@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from ..errors import InvalidArgument
 from ..methods.signatures import Signature
 from ..wire.messages import request_fields
-from .options import NO_OPTIONS
+from .options import NO_OPTIONS, TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..contracts.codec import MethodCodec
+    from ..contracts.policies import Fallback, FaultTolerance
+    from ..contracts.size_rule import SizeRule
     from .options import CallOptions
     from .service import Service
 
 
+@attrs.define(init=False, eq=False, repr=False, weakref_slot=False)
 class CallPlan:
     """Everything about the calls of a method that is known before. Immutable; for all threads.
 
@@ -38,25 +43,23 @@ class CallPlan:
         rule: The size rule.
     """
 
-    __slots__ = (
-        "baggage",
-        "codec",
-        "connect_timeout",
-        "fallback",
-        "fault_tolerance",
-        "fields",
-        "idempotent",
-        "key",
-        "metadata",
-        "method",
-        "oneway",
-        "read_timeout",
-        "retries",
-        "rule",
-        "service",
-        "timeout",
-        "write_timeout",
-    )
+    service: Service[Any]
+    method: str
+    codec: MethodCodec
+    key: str | None
+    timeout: float
+    connect_timeout: float
+    write_timeout: float
+    read_timeout: float
+    retries: int
+    idempotent: bool
+    oneway: bool
+    fault_tolerance: FaultTolerance
+    fallback: Fallback | None
+    rule: SizeRule
+    metadata: Mapping[str, str]
+    baggage: Mapping[str, str]
+    fields: bytes
 
     def __init__(
         self,
@@ -69,25 +72,24 @@ class CallPlan:
         options: CallOptions,
     ) -> None:
         config = service.config.method(method)
+        given = options.given
         self.service = service
         self.method = method
-        self.oneway: bool = _first(options.oneway, config.oneway, marked_oneway)
-        self.codec: MethodCodec = _SendOnly(codec) if self.oneway else codec
-        self.key = options.key
-        self.timeout = float(_first(options.timeout, config.timeout))
-        self.connect_timeout = float(_first(options.connect_timeout, config.connect_timeout))
-        self.write_timeout = float(_first(options.write_timeout, config.write_timeout))
-        self.read_timeout = float(_first(options.read_timeout, config.read_timeout))
-        self.retries: int = _first(options.retries, config.retries)
-        self.idempotent: bool = not self.oneway and _first(
-            options.idempotent, config.idempotent, marked_idempotent
+        self.oneway = _first(given.get("oneway"), config.oneway, marked_oneway)
+        self.codec = _SendOnly(codec) if self.oneway else codec
+        self.key = given.get("key")
+        for name in TIMES:
+            setattr(self, name, float(given.get(name, getattr(config, name))))
+        self.retries = given.get("retries", config.retries)
+        self.idempotent = not self.oneway and _first(
+            given.get("idempotent"), config.idempotent, marked_idempotent
         )
         policies, fallbacks = service.fault_tolerances, service.fallbacks
         self.fault_tolerance = policies.get(method) or policies[""]
         self.fallback = fallbacks[method if method in fallbacks else ""]
         self.rule = service.rule.with_threshold(config.compress_above)
-        self.metadata = {**config.metadata, **(options.metadata or {})}
-        self.baggage = {**config.baggage, **(options.baggage or {})}
+        self.metadata = {**config.metadata, **given.get("metadata", {})}
+        self.baggage = {**config.baggage, **given.get("baggage", {})}
         self.fields = self._encode_fields(self.baggage)
 
     def inheriting(self, baggage: Mapping[str, str]) -> bytes:

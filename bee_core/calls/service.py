@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    from ..config.model import ClientConfig
+    from ..config.client_model import ClientConfig
     from ..contracts.codec import Codec, MethodCodec
     from ..contracts.observers import CallRecord, Observer
     from ..contracts.policies import Balancer, BreakerState, Fallback, FaultTolerance, Limiter

@@ -165,8 +165,8 @@ class ServiceProxy:
         return Method(self._binding, method)(*args, **kwargs)
 
     def with_options(self, **options: Unpack[CallOptionsDict]) -> ServiceProxy:
-        """The same service with other options for its calls; see :class:`bee_core.calls.options.CallOptions`."""
-        return ServiceProxy(self._binding.with_options(_options(options)))
+        """The same service with other options; see :class:`.calls.options.CallOptionsDict`."""
+        return ServiceProxy(self._binding.with_options(CallOptions(**options)))
 
     def __repr__(self) -> str:
         """The service."""
@@ -245,13 +245,13 @@ def with_options(proxy: T, /, **options: Unpack[CallOptionsDict]) -> T:
 
     Args:
         proxy: What ``client.service(…)`` returned, or a method of it such as ``calc.add``; the result has its type.
-        **options: See :class:`bee_core.calls.options.CallOptions`.
+        **options: See :class:`bee_core.calls.options.CallOptionsDict`.
 
     Raises:
         TypeError: It is neither, or there is no such option.
         InvalidArgument: An option has an impossible value.
     """
-    changed = _changed(proxy, _options(options))
+    changed = _changed(proxy, CallOptions(**options))
     return cast("T", changed)
 
 
@@ -324,15 +324,6 @@ def _named_method(what: str, method: Any, args: tuple[Any, ...]) -> tuple[Method
     if not isinstance(method, Method):
         raise TypeError(f"{what}() wants a method of a service, such as calc.add, got {method!r}")
     return method, args
-
-
-def _options(options: Mapping[str, Any]) -> CallOptions:
-    try:
-        return CallOptions(**options)
-    except TypeError:
-        known = ", ".join(attribute.name for attribute in attrs.fields(CallOptions))
-        unknown = ", ".join(name for name in options if name not in known.split(", "))
-        raise TypeError(f"with_options() has no option {unknown}; it takes: {known}") from None
 
 
 def _no_attribute(owner: object, name: str) -> NoReturn:

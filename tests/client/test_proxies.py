@@ -12,8 +12,10 @@ import pytest
 
 import bee_core
 from bee_core.calls.call import encode
-from bee_core.calls.options import CallOptions, CallOptionsDict
+from bee_core.calls.options import OPTION_NAMES, CallOptionsDict
+from bee_core.calls.plan import CallPlan
 from bee_core.client.proxies import Method, Reply, ServiceProxy, detailed, make_proxy, with_options
+from bee_core.config import CallConfig
 from bee_core.errors import InvalidArgument
 from support.call_harness import Harness
 
@@ -296,10 +298,14 @@ def test_options_of_something_else_are_a_type_error():
         with_options(print, timeout=1)
 
 
-def test_type_checkers_know_the_options_that_there_are():
-    assert list(get_type_hints(CallOptionsDict)) == [
-        field.name for field in attrs.fields(CallOptions)
-    ]
+def test_options_are_the_settings_of_a_call_and_have_the_same_types_everywhere():
+    options, settings = get_type_hints(CallOptionsDict), get_type_hints(CallConfig)
+    assert options.keys() - settings.keys() == {"key"}
+    assert settings.keys() - options.keys() == {"fail", "fallback", "compress_above"}
+    for name in options.keys() & settings.keys():
+        assert options[name] in {settings[name], settings[name] | None}, name
+    assert options.keys() <= attrs.fields_dict(CallPlan).keys()
+    assert tuple(options) == OPTION_NAMES
 
 
 # ── detailed ──

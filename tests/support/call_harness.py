@@ -10,7 +10,7 @@ from bee_core.calls.options import CallOptions
 from bee_core.calls.plan import make_plan
 from bee_core.calls.retry_budget import RetryBudget
 from bee_core.calls.service import Service
-from bee_core.config.model import ClientConfig
+from bee_core.config import ClientConfig
 from bee_core.contracts.effects import Attempt, Pause, Queue
 from bee_core.contracts.size_rule import SizeRule
 from bee_core.interfaces import Success

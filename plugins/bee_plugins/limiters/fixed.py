@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from bee_core.options import Seconds  # noqa: TC001 - read at run time
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import Failure, local
+from bee_core.options import Seconds  # noqa: TC001 - read at run time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

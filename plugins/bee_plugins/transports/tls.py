@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import hookimpl
-from bee_core.options import OptionError
 from bee_core.interfaces import parse
+from bee_core.options import OptionError
 
 from .socket_transport import closed_on_error
 from .tcp import TcpTransport
