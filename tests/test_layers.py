@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "contracts": {"terms", "methods", "wire"},
     "plugins": {"contracts", "config"},
     "nodes": {"contracts"},
-    "calls": {"nodes", "contracts", "methods", "wire", "config.model"},
+    "calls": {"nodes", "contracts", "methods", "wire", "config.client_model"},
     "streams": {"contracts", "wire"},
     "control": {"calls", "nodes"},
     "client": {"control", "calls", "plugins", "methods"},

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import attrs
 import click
 
+from ..config import RegistryConfig, load_config, named_plugins, warnings
+from ..errors import ConfigError, PluginError
+from ..interfaces import RegistrySettings
+from ..plugins.hub import PluginHub
+from ..server.doors import make_transports
 from .command_group import FAILED
-from .shared_options import CONFIG_VARIABLE, DEFAULT_CONFIG, debug_option, json_option
+from .output import print_json
+from .shared_options import CONFIG_VARIABLE, DEFAULT_CONFIG, printing_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config import Config
     from ..config.contradictions import Contradiction
-    from ..errors import ConfigError
 
 
 @attrs.frozen
@@ -33,89 +37,67 @@ class Finding:
     line: int | None
     message: str
 
+    @classmethod
+    def of(cls, found: ConfigError | Contradiction) -> Finding:
+        """What a problem or a warning of the configuration says."""
+        return cls(found.path, found.line, found.message)
+
     def in_file(self, file: str) -> str:
         """As one line, in the form of compilers and linters."""
-        from ..errors import ConfigError
-
         return str(ConfigError(self.message, path=self.path, line=self.line, source=file))
 
 
 @click.command()
 @click.argument("file", default=DEFAULT_CONFIG, envvar=CONFIG_VARIABLE)
-@json_option("Print an object.")
-@debug_option
+@printing_options("Print an object.")
 @click.pass_context
 def check(ctx: click.Context, file: str, as_json: bool) -> None:
-    """Check a configuration: its keys and values, the plugins that it names and their options, and what does not go together.
+    """Check a configuration: its keys and values, its plugins and their options.
 
-    FILE is $BEE_CONFIG by default, then bee.yml. The exit code is 0 when the file can be used, also with warnings.
+    A warning names settings that contradict each other. FILE is $BEE_CONFIG by default, then
+    bee.yml. The exit code is 0 when the file can be used, also with warnings.
     """
-    problems, warnings = findings(file)
+    problems, warned = findings(file)
     if as_json:
-        found = {
-            "problems": [attrs.asdict(one) for one in problems],
-            "warnings": [attrs.asdict(one) for one in warnings],
-        }
-        click.echo(
-            json.dumps(
-                {"file": file, "usable": not problems, **found}, indent=2, ensure_ascii=False
-            )
+        print_json(
+            {
+                "file": file,
+                "usable": not problems,
+                "problems": [attrs.asdict(one) for one in problems],
+                "warnings": [attrs.asdict(one) for one in warned],
+            }
         )
     else:
         for one in problems:
             click.echo(one.in_file(file))
-        for one in warnings:
+        for one in warned:
             click.echo(f"warning: {one.in_file(file)}")
-        click.echo(_summary(file, len(problems), len(warnings)))
+        click.echo(_summary(file, len(problems), len(warned)))
     if problems:
         ctx.exit(FAILED)
 
 
 def findings(file: str) -> tuple[list[Finding], list[Finding]]:
-    """The problems and the warnings of a configuration file. Plugins are looked at only when the file itself can be read."""
-    from ..config import load_config, warnings
-    from ..errors import ConfigError
-
+    """The problems and the warnings of a file. Plugins count only when the file can be read."""
     try:
         config = load_config(file)
     except ConfigError as error:
-        return [_of_problem(problem) for problem in error.problems], []
-    problems = list(_of_plugins(config))
-    return problems or list(_of_doors(config)), [
-        _of_contradiction(warning) for warning in warnings(config)
-    ]
-
-
-def _of_problem(problem: ConfigError) -> Finding:
-    return Finding(problem.path, problem.line, problem.message)
-
-
-def _of_contradiction(warning: Contradiction) -> Finding:
-    return Finding(warning.path, warning.line, warning.message)
+        return [Finding.of(problem) for problem in error.problems], []
+    problems = list(_of_plugins(config)) or list(_of_doors(config))
+    return problems, [Finding.of(warning) for warning in warnings(config)]
 
 
 def _of_plugins(config: Config) -> Iterator[Finding]:
-    """Load and make every plugin that the configuration names, which checks its options.
-
-    Making one does no I/O.
-    """
-    from ..config import RegistryConfig, named_plugins
-    from ..errors import ConfigError, PluginError
-    from ..interfaces import RegistrySettings
-    from ..plugins.hub import PluginHub
-
+    """Load and make every plugin that is named, which checks its options. Making does no I/O."""
     try:
         hub = PluginHub()
     except PluginError as error:  # BEE_DISABLE_PLUGINS itself is wrong
         yield Finding("", None, str(error))
         return
     registry = config.registry or RegistryConfig()
+    settings = RegistrySettings(registry.address, registry.heartbeat_interval)
     for named in named_plugins(config):
-        context = (
-            (RegistrySettings(registry.address, registry.heartbeat_interval),)
-            if named.kind == "registry"
-            else ()
-        )
+        context = (settings,) if named.kind == "registry" else ()
         line = config.origin(named.path) or config.origin(named.ref.path)
         try:
             hub.create(named.ref, named.kind, *context, origin=config.origin)
@@ -127,18 +109,12 @@ def _of_plugins(config: Config) -> Iterator[Finding]:
 
 
 def _of_doors(config: Config) -> Iterator[Finding]:
-    """What else the transports want of a server that is to listen. Called once each of them can be made."""
-    from ..errors import ConfigError
-    from ..plugins.hub import PluginHub
-    from ..server.doors import make_transports
-
+    """What else the transports of a server that listens want. Each of them can be made by now."""
     if config.server is not None:
         try:
             make_transports(config, config.server, PluginHub())
         except ConfigError as error:
-            yield from (
-                Finding(problem.path, problem.line, problem.message) for problem in error.problems
-            )
+            yield from map(Finding.of, error.problems)
 
 
 def _summary(file: str, problems: int, warnings: int) -> str:

@@ -226,7 +226,7 @@ class InboundCall(CurrentCall):
 
     @property
     def peer_certificate(self) -> Mapping[str, Any] | None:
-        """See :attr:`bee_core.call_context.CurrentCall.peer_certificate`."""
+        """See :attr:`bee_core.terms.call_context.CurrentCall.peer_certificate`."""
         return self.caller.certificate
 
     def reply(self, body: bytes, compressed: bool) -> None:

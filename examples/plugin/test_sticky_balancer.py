@@ -45,4 +45,4 @@ def test_it_is_chosen_by_its_name() -> None:
         }
     }
     with bee_core.build_client(config, plugins=[sticky_balancer]) as client:
-        assert isinstance(client._assembly.services["calc"].balancer, StickyBalancer)  # noqa: SLF001
+        assert isinstance(client.assembly.services["calc"].balancer, StickyBalancer)
