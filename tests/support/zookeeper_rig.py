@@ -12,8 +12,7 @@ from kazoo.client import KazooClient
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import Watching
-from bee_plugins.registries.zookeeper import ZooKeeperRegistry
-from bee_plugins.registries.zookeeper_options import ZooKeeperOptions
+from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, ZooKeeperRegistry
 
 BOUND = 10.0
 NODE = Node("calc-1", "tcp://10.0.0.7:9000", version="1.2.0")
