@@ -21,16 +21,12 @@ USUAL = "not slow and not registries"
 # Tests run in workers even one by one: a worker that is stuck is replaced, and the run goes on.
 SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
 ONE_BY_ONE = ["-n", "1", "--dist", "loadfile"]
-UNPACKED = [
-    "tests/cli",
-    "tests/config",
-    "tests/control",
-    "tests/plugins",
-    "tests/server",
-    "tests/streams",
-]
+# Folders of tests that break processes and registries, and folders that hold no tests.
+HEAVY = {"cluster", "faults", "fuzz", "interop", "registries", "registry_faults", "support"}
+NO_TESTS = {"typing", "vectors"}
 PROGRAMS = ["tests", "examples", "benchmarks", "noxfile.py"]
-BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md"]
+PAGES = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", *PAGES]
 
 nox.needs_version = ">=2024.10"
 nox.options.sessions = ["tests", "registries", "lint", "typing", "wheel"]
@@ -117,16 +113,20 @@ def wheel(session: nox.Session) -> None:
     session.chdir(away)
     # By its script, pytest leaves the working directory off the path: bee comes from the wheel.
     # What the package lacks shows without the tests that break processes and registries.
-    files = [
-        *UNPACKED,
-        *sorted(f"tests/{file.name}" for file in (ROOT / "tests").glob("test_*.py")),
-    ]
+    files = sorted(f"tests/{path.name}" for path in (ROOT / "tests").iterdir() if is_light(path))
     session.run(
         str(programs / "pytest"),
         *(session.posargs or ["-m", USUAL, *SIDE_BY_SIDE, *files]),
         external=True,
         env={"PYTHONPATH": None},
     )
+
+
+def is_light(path: Path) -> bool:
+    """Whether a file or folder of tests runs against the wheel, far from the sources."""
+    if path.is_dir():
+        return path.name not in HEAVY | NO_TESTS and any(path.glob("test_*.py"))
+    return path.name.startswith("test_")
 
 
 def check_top_level(session: nox.Session, file: Path) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from bee_core.cli.demo.steady_calls import Tally
+from bee_core.cli.demo.registry_server import SERVERS
+from bee_core.cli.demo.scenario import Tally
 from bee_core.client.proxies import Reply
 from bee_core.errors import Unavailable
 from bee_core.terms.node import Node
 from support import processes
 from support.patience import PATIENCE, scaled
+from support.registry_processes import require
 
 
 def start_demo(*args, tmp_path):
@@ -85,6 +89,22 @@ def test_without_a_terminal_it_tells_in_plain_lines_what_happens(tmp_path):
     assert check.stdout == f"{folder / 'client.yml'} can be used\n"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("registry", ["etcd3", "consul", "zookeeper", "zk"])
+def test_it_starts_the_server_of_another_registry_and_ends_it(tmp_path, registry):
+    require(SERVERS[registry])
+    demo = start_demo("--seconds", "2", "--registry", registry, "--keep", tmp_path=tmp_path)
+    out, err = demo.communicate(timeout=55)
+    assert (demo.returncode, err) == (0, "")
+    assert f"started a server of {registry} at 127.0.0.1:" in out
+    assert "0 failed" in out
+    (folder,) = tmp_path.iterdir()
+    assert f"protocol: {registry}\n" in (folder / "client.yml").read_text()
+    address = re.search(r"started a server of .* at 127.0.0.1:(\d+)", out)[1]
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(address))) != 0, "it is still there"
+
+
 def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -125,7 +145,7 @@ def test_the_servers_end_with_the_demo_however_it_ends(tmp_path, number, code):
         assert list(tmp_path.iterdir()) == []
 
 
-# ── the tally ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the tally ─────────────────────────────────────────────────────────────────────────────────────
 
 A, B = Node("a", "tcp://a:1"), Node("b", "tcp://b:1")
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..config import load_config
-from ..config.model import RegistryConfig
+from ..config import RegistryConfig, load_config
 from ..contracts.registry import RegistrySettings
 from ..contracts.size_rule import SizeRule
 from ..contracts.transport import ListenSettings

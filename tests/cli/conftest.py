@@ -1,4 +1,4 @@
-"""Runs commands: in this process where they end by themselves, in a process of their own where signals matter."""
+"""Runs commands: in this process, or in one of their own where signals matter."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ def run(capfd):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A project, as the current folder: app.py and a bee.yml with a server. What a command imports is forgotten afterwards."""
+    """A project, as the current folder: app.py and a bee.yml with a server.
+
+    What a command imports is forgotten afterwards.
+    """
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "bee.yml").write_text(SERVER_YAML)
     monkeypatch.chdir(tmp_path)

@@ -349,9 +349,9 @@ def test_a_fallback_runs_in_the_context_of_the_caller(clients):
     client = clients(
         f"127.0.0.1:{fixed_port()}", fallback={"name": "static", "options": {"value": 1}}
     )
-    service = client._assembly.services["calc"]
+    service = client.assembly.services["calc"]
     recording = Recording()
-    service._fallbacks = {"": recording}
+    service.fallbacks = {"": recording}
     call = current()
     token = set_current(call)
     future = bee_core.future(client.service("calc").add, 1, 2)

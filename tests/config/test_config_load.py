@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from bee_core.config import (
     load_config,
 )
 from bee_core.errors import ConfigError
-from support import processes
 from support.seed import SEED
 
 
@@ -376,8 +376,10 @@ def test_a_configuration_can_be_made_in_python():
 def test_importing_bee_core_loads_neither_yaml_nor_cattrs():
     code = "import sys, bee_core; print([name for name in ('yaml', 'cattrs', 'bee_core.config') if name in sys.modules])"
     path = [str(Path(entry)) for entry in sys.path]
-    done = processes.run(
+    done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}; {code}"],
+        capture_output=True,
+        text=True,
         check=True,
     )
     assert done.stdout.strip() == "[]"

@@ -147,9 +147,9 @@ def test_a_client_takes_the_new_token_for_its_next_connection(calculator, users,
 def test_pings_carry_the_token(calculator):
     async def ping(client):
         """As the control plane does."""
-        service = client._assembly.services["calc"]
+        service = client.assembly.services["calc"]
         (state,) = service.nodes.states.values()
-        channel = client._assembly.async_channel(service, state.node)
+        channel = client.assembly.async_channel(service, state.node)
         try:
             return await channel.ping(5.0)
         finally:
@@ -256,7 +256,7 @@ def test_no_log_no_error_and_no_repr_has_a_token_in_it(calculator, users, caplog
             vars(user.client),
             user.client.config,
             server.config,
-            user.client._assembly._settings,
+            user.client.assembly._settings,
             *errors,
         ]
         said = caplog.text + "".join(repr(part) for part in parts)

@@ -10,8 +10,7 @@ import urllib.request
 
 from bee_core.control.registration import Registration
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_plugins.registries.consul import ConsulRegistry
-from bee_plugins.registries.consul_options import ConsulOptions
+from bee_plugins.registries.consul.registry import ConsulOptions, ConsulRegistry
 from support.patience import scaled
 
 BOUND = scaled(30.0)

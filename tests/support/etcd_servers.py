@@ -12,9 +12,8 @@ from pathlib import Path
 
 import trustme
 
-from bee_core.cli.demo.registry_server import free_port
 from support.patience import scaled
-from support.registry_processes import Etcd
+from support.registry_processes import Etcd, free_port
 
 
 def etcdctl(server, *arguments):

@@ -12,8 +12,7 @@ from kazoo.client import KazooClient
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import Watching
-from bee_plugins.registries.zookeeper import ZooKeeperRegistry
-from bee_plugins.registries.zookeeper_options import ZooKeeperOptions
+from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, ZooKeeperRegistry
 from support.patience import scaled
 
 BOUND = scaled(10.0)
