@@ -125,7 +125,7 @@ def wheel(session: nox.Session) -> None:
 def is_light(path: Path) -> bool:
     """Whether a file or folder of tests runs against the wheel, far from the sources."""
     if path.is_dir():
-        return path.name not in HEAVY | NO_TESTS and any(path.glob("test_*.py"))
+        return path.name not in HEAVY | NO_TESTS and any(path.rglob("test_*.py"))
     return path.name.startswith("test_")
 
 
