@@ -55,19 +55,6 @@ REGISTER_HOOKS: dict[Kind, str] = {
 """The hook that registers plugins of each kind."""
 
 
-class OptionError(ValueError):
-    """Raised by a plugin's factory for an option that cannot be used, so that the error that the user sees has the option's path and line.
-
-    Args:
-        option: Its name.
-        message: What is wrong, and what to do.
-    """
-
-    def __init__(self, option: str, message: str) -> None:
-        super().__init__(message)
-        self.option = option
-
-
 T_contra = TypeVar("T_contra", contravariant=True)
 
 

@@ -1,4 +1,4 @@
-"""For every test: lists of nodes are kept in a folder of the test's own, never in the user's. And the table of faults, which tests of several folders fill."""
+"""For every test: its own folder for lists of nodes, never the user's, and the table of faults."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 
 from support.fault_table import Row, lines, save
 
+pytest_plugins = ["support.stuck", "support.leftovers", "support.how_long"]
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # So it is in what a shell starts in the background, and every program that a test starts would inherit it.
+    # A shell does so for what it starts in the background, and each test's program would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = count(1)

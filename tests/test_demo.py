@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,15 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from bee_core.cli.demo.steady_calls import Tally
+from bee_core.cli.demo.registry_server import SERVERS
+from bee_core.cli.demo.scenario import Tally
 from bee_core.client.proxies import Reply
 from bee_core.errors import Unavailable
 from bee_core.terms.node import Node
+from support import processes
+from support.patience import PATIENCE, scaled
+from support.registry_processes import require
 
 
 def start_demo(*args, tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    return subprocess.Popen(
+    return processes.start(
         [sys.executable, "-m", "bee_core", "demo", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -30,7 +36,7 @@ def start_demo(*args, tmp_path):
 
 def test_no_call_fails_while_a_server_is_killed_and_comes_back(tmp_path):
     demo = start_demo("--json", "--seconds", "4", tmp_path=tmp_path)
-    out, err = demo.communicate(timeout=50)
+    out, err = demo.communicate(timeout=scaled(50.0))
     assert err == ""
     report = json.loads(out)
     assert report["failures"] == 0, report
@@ -47,14 +53,14 @@ def test_no_call_fails_while_a_server_is_killed_and_comes_back(tmp_path):
     assert report["moved_on"] > 0 or report["seconds_to_detect"] == report["seconds_to_delist"], (
         "the registry can be faster than the first call"
     )
-    assert 0 < report["seconds_to_detect"] <= report["seconds_to_delist"] < 5
-    assert 0 < report["seconds_to_recover"] < 20
+    assert 0 < report["seconds_to_detect"] <= report["seconds_to_delist"]
+    assert report["seconds_to_recover"] > 0
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_terminal_it_tells_in_plain_lines_what_happens(tmp_path):
     demo = start_demo("--seconds", "2", "--keep", tmp_path=tmp_path)
-    out, err = demo.communicate(timeout=50)
+    out, err = demo.communicate(timeout=scaled(50.0))
     assert (demo.returncode, err) == (0, "")
     assert "\x1b" not in out
     for text in (
@@ -77,21 +83,34 @@ def test_without_a_terminal_it_tells_in_plain_lines_what_happens(tmp_path):
         "node-3.yml",
         "registry",
     ]
-    check = subprocess.run(
+    check = processes.run(
         [sys.executable, "-m", "bee_core", "check", str(folder / "client.yml")],
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert check.stdout == f"{folder / 'client.yml'} can be used\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("registry", ["etcd3", "consul", "zookeeper", "zk"])
+def test_it_starts_the_server_of_another_registry_and_ends_it(tmp_path, registry):
+    require(SERVERS[registry])
+    demo = start_demo("--seconds", "2", "--registry", registry, "--keep", tmp_path=tmp_path)
+    out, err = demo.communicate(timeout=55)
+    assert (demo.returncode, err) == (0, "")
+    assert f"started a server of {registry} at 127.0.0.1:" in out
+    assert "0 failed" in out
+    (folder,) = tmp_path.iterdir()
+    assert f"protocol: {registry}\n" in (folder / "client.yml").read_text()
+    address = re.search(r"started a server of .* at 127.0.0.1:(\d+)", out)[1]
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(address))) != 0, "it is still there"
 
 
 def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_until(condition, seconds=15.0):
-    deadline = time.monotonic() + seconds
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "in vain"
         time.sleep(0.02)
@@ -117,7 +136,7 @@ def test_the_servers_end_with_the_demo_however_it_ends(tmp_path, number, code):
     servers = children(demo.pid)
     assert len(servers) == 3
     demo.send_signal(number)
-    assert demo.wait(15) == code
+    assert demo.wait(PATIENCE) == code
     assert demo.stderr.read() == ""
     demo.stdout.close()
     demo.stderr.close()
@@ -126,7 +145,7 @@ def test_the_servers_end_with_the_demo_however_it_ends(tmp_path, number, code):
         assert list(tmp_path.iterdir()) == []
 
 
-# ── the tally ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the tally ─────────────────────────────────────────────────────────────────────────────────────
 
 A, B = Node("a", "tcp://a:1"), Node("b", "tcp://b:1")
 

@@ -1,358 +1,277 @@
-"""The examples, run as their READMEs say."""
+"""The examples, run as their READMEs say: the same commands, in the same order, in one bash.
+
+The ports differ from the pages, since 9000 may be taken. The usual tests make one virtual
+environment for all READMEs, out of the packages that are installed here, and type everything but
+``pip install``. The slow ones type that as well: a fresh clone, a new virtual environment.
+"""
 
 from __future__ import annotations
 
 import os
-import queue
 import re
-import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
+import sysconfig
 import time
-from contextlib import contextmanager
+import venv
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-BEE = [sys.executable, "-m", "bee_core"]
+from support.readme_shell import Shell, Step, blocks, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+pytestmark = pytest.mark.timeout(300)  # a README is a dozen programs, and the machine may be busy
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+SETUP = "python3 -m venv .venv && . .venv/bin/activate && pip install '.[all]'"
+ADDRESSES = ("CALC", "GREETER", "ORDERS", "PRICES", "STOCK", "VAULT")
+NEEDS = {"interop/java": "java", "interop/node": "node", "tls": "openssl"}
+INSTALLED = {
+    SETUP: ". .venv/bin/activate",
+    "pip install -e . pytest": "true",
+    "pip install pytest": "true",
+}
+"""What is typed in place of the commands that download, where the environment is there already."""
+FAILS = {"VAULT_USER=shop python client.py", "BEE_TOKEN=guess python client.py"}
+FAILS_AFTER = {"python client.py": "mv certificates/next certificates/tokens"}
 
 
-def run(folder: Path, *command: str, **environment: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+class Said(NamedTuple):
+    """A command of a README, and what it printed."""
+
+    command: str
+    output: str
+
+
+def port_of(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Mapping[str, str]:
+    """Free ports for all examples, and folders of this test's own."""
+    probes = {name: socket.create_server(("127.0.0.1", 0)) for name in ADDRESSES}
+    found = {
+        f"{name}_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}" for name, probe in probes.items()
+    }
+    for probe in probes.values():
+        probe.close()
+    found["VAULT_ADDRESS"] = f"tls://{found['VAULT_ADDRESS']}"
+    return {
+        **found,
+        "BEE_LOCAL_DIR": str(tmp_path / "registry"),
+        "BEE_CACHE_DIR": str(tmp_path / "cache"),
+    }
+
+
+def check(step: Step, said: list[Said]) -> None:
+    """Each line that the README shows was printed, in that order; servers may print between."""
+    printed = iter("".join(output for _, output in said).splitlines())
+    for line in step.prints:
+        assert line in printed, f"{step.commands} did not print {line!r}: {said}"
+
+
+def run_readme(
+    name: str, clone: Path, environment: Mapping[str, str], *, fresh: bool
+) -> list[Said]:
+    """Type all commands of an example's README, starting in the root of the clone.
+
+    A line that the page promises for "soon" is waited for: its command is typed again.
+    """
+    if name in NEEDS and shutil.which(NEEDS[name]) is None:
+        pytest.skip(f"the example needs {NEEDS[name]}")
+    page = steps((clone / "examples" / name / "README.md").read_text(encoding="utf-8"))
+    assert page[0].commands == [SETUP, f"cd examples/{name}"], "a README begins with the set-up"
+    shell = Shell(clone, environment, "registered" if name == "shop" else "listening on")
+    history: list[Said] = []
+    try:
+        for step in page:
+            said = []
+            for command in step.commands:
+                typed = command.replace("9000", port_of(environment["CALC_ADDRESS"]))
+                if not fresh:
+                    typed = INSTALLED.get(typed, typed)
+                output, code = shell.type(typed, within=600 if command == SETUP else 120)
+                said.append(Said(command, output))
+                assert code == expected_code(command, history), f"{command}: {code}\n{output}"
+                history.append(said[-1])
+            deadline = time.monotonic() + 20
+            while (
+                step.soon and step.prints[0] not in said[-1].output and time.monotonic() < deadline
+            ):
+                said[-1] = Said(step.commands[-1], shell.type(step.commands[-1])[0])
+            check(step, said)
+    finally:
+        shell.close()
+    return history
+
+
+def expected_code(command: str, history: list[Said]) -> int:
+    """1 for the calls of which a README shows how they are refused."""
+    before = history[-1].command if history else ""
+    refused = command in FAILS or (command in FAILS_AFTER and FAILS_AFTER[command] in before)
+    return 1 if refused else 0
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples beside a virtual environment that has what the READMEs install."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("examples", "tests/vectors"):
+        ignored = shutil.ignore_patterns("certificates", "__pycache__", ".*")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    venv.create(folder / ".venv", symlinks=True)
+    programs = folder / ".venv" / "bin"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = folder / ".venv" / "lib" / version / "site-packages"
+    installed = "; ".join(
+        f"site.addsitedir({sysconfig.get_path(kind)!r})" for kind in ("purelib", "platlib")
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    (packages / "installed.pth").write_text(f"import site; {installed}\n", encoding="utf-8")
+    install_plugin(folder / "examples" / "plugin", packages)
+    script = f"#!{programs / 'python'}\nfrom bee_core.cli import main\n\nmain()\n"
+    (programs / "bee").write_text(script, encoding="utf-8")
+    (programs / "bee").chmod(0o755)
+    return folder
 
 
-@contextmanager
-def serving(folder: Path, variable: str, *targets: str) -> Iterator[dict[str, str]]:
-    """``bee serve`` in an example's folder, on a free port: the environment in which its clients find it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        environment = {**os.environ, variable: f"127.0.0.1:{probe.getsockname()[1]}"}
-    with subprocess.Popen(
-        [*BEE, "serve", *targets],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            line = server.stdout.readline()
-            yield {variable: line[line.index("tcp://") :].split()[0]}
-        finally:
-            server.terminate()
-            server.communicate(timeout=20)
-
-
-def test_the_greeter_serves_its_clients() -> None:
-    folder = EXAMPLES / "greeter"
-    (expected,) = re.findall(
-        r"^```text\n(.*?)^```$",
-        (folder / "README.md").read_text(encoding="utf-8"),
-        re.MULTILINE | re.DOTALL,
+def install_plugin(project: Path, packages: Path) -> None:
+    """What ``pip install -e .`` leaves behind: a path, a name, and the entry points."""
+    stated = (project / "pyproject.toml").read_text(encoding="utf-8")
+    groups = re.findall(r'^\[project\.entry-points\."(.+)"\]\n((?:\S.*\n)+)', stated, re.MULTILINE)
+    assert groups
+    found = packages / "bee_sticky_balancer-1.0.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Name: bee-sticky-balancer\nVersion: 1.0.0\n", "utf-8")
+    (found / "entry_points.txt").write_text(
+        "".join(f"[{group}]\n" + lines.replace('"', "") for group, lines in groups), "utf-8"
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        environment = {**os.environ, "GREETER_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}"}
-    program = "import logging, runpy; logging.basicConfig(level=logging.INFO); runpy.run_path('server.py')"  # so that it says when it listens
-    command = [sys.executable, "-c", program]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            line = server.stdout.readline()
-            assert "listening on tcp://" in line, line
-            assert (
-                run(
-                    folder,
-                    sys.executable,
-                    "client.py",
-                    GREETER_ADDRESS=environment["GREETER_ADDRESS"],
-                )
-                == expected
-            )
-        finally:
-            server.terminate()
-            server.communicate(timeout=20)
+    (packages / "sticky.pth").write_text(f"{project}\n", encoding="utf-8")
+
+
+def test_the_calculator(clone: Path, environment: Mapping[str, str]) -> None:
+    run_readme("calculator", clone, environment, fresh=False)
+
+
+def test_the_greeter(clone: Path, environment: Mapping[str, str]) -> None:
+    run_readme("greeter", clone, environment, fresh=False)
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+def test_typed_records(clone: Path, environment: Mapping[str, str], codec: str) -> None:
+    run_readme("typed", clone, {**environment, "ORDERS_CODEC": codec}, fresh=False)
+
+
+def test_the_plugin(clone: Path, environment: Mapping[str, str]) -> None:
+    said = run_readme("plugin", clone, environment, fresh=False)
+    assert "passed" in said[-1].output
+
+
+def test_the_vault(clone: Path, environment: Mapping[str, str]) -> None:
+    said = run_readme("tls", clone, environment, fresh=False)
+    tokens = [output for command, output in said if command == "cat certificates/tokens"]
+    assert len(tokens) == 2, "the page shows the file of tokens with two of them, then with one"
+    serving = "".join(output for command, output in said if "certificates/tokens" not in command)
+    for token in "".join(tokens).split():
+        assert token not in serving
+
+
+def test_the_shop(clone: Path, environment: Mapping[str, str]) -> None:
+    said = run_readme("shop", clone, environment, fresh=False)
+    orders = [output for command, output in said if command == "python client.py"]
+    assert len(orders) == 4
+    assert "(10 % off)" in orders[1]
+    assert "placed=4, estimated=0" in orders[1]
+    left = [output for command, output in said if command == "wait"]
+    assert left[0].count("gone") == 3
+
+
+def test_the_client_in_node(clone: Path, environment: Mapping[str, str]) -> None:
+    run_readme("interop/node", clone, environment, fresh=False)
+
+
+@pytest.mark.slow  # each command compiles Bee.java; tests/interop runs the usual tests of it
+def test_the_client_and_server_in_java(clone: Path, environment: Mapping[str, str]) -> None:
+    run_readme("interop/java", clone, environment, fresh=False)
+
+
+@pytest.fixture
+def fresh_clone(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "bee"
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True, timeout=60)
+    else:
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".venv", ".nox", "__pycache__"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+READMES = sorted(
+    str(page.parent.relative_to(EXAMPLES))
+    for page in EXAMPLES.rglob("README.md")
+    if blocks(page.read_text(encoding="utf-8"), "sh")
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", READMES)
+def test_each_readme_from_a_fresh_clone(
+    name: str, fresh_clone: Path, environment: Mapping[str, str]
+) -> None:
+    run_readme(name, fresh_clone, environment, fresh=True)
+
+
+def test_the_index_names_every_example() -> None:
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert [name for name in READMES if f"({name}/)" not in text] == []
 
 
 def test_the_greeter_s_module_agrees_with_its_proto(tmp_path: Path) -> None:
     protoc = pytest.importorskip("grpc_tools.protoc")
     folder = EXAMPLES / "greeter"
-    assert (
-        protoc.main(
-            ["protoc", f"-I{folder}", f"--descriptor_set_out={tmp_path / 'made'}", "greeter.proto"]
-        )
-        == 0
-    )
-    program = (
-        "import sys, greeter_pb2; from google.protobuf import descriptor_pb2 as d; ours = d.FileDescriptorProto(); greeter_pb2.DESCRIPTOR.CopyToProto(ours); "
-        "made, = d.FileDescriptorSet.FromString(open(sys.argv[1], 'rb').read()).file; "
-        "[field.ClearField('json_name') for message in made.message_type for part in [message, *message.nested_type] for field in part.field]; print(made == ours)"
-    )
-    assert run(folder, sys.executable, "-c", program, str(tmp_path / "made")) == "True\n"
-
-
-def test_the_calculator_serves_its_clients() -> None:
-    folder = EXAMPLES / "calculator"
-    with serving(
-        folder, "CALC_ADDRESS", "calculator.py:Calculator", "Stats=calculator.py:Stats"
-    ) as environment:
-        said = run(folder, sys.executable, "client.py", **environment)
-        assert "1 + 2 = 3" in said
-        assert "summary: Summary(count=3, mean=2.0, largest=3.0)" in said
-        assert "20 + 22 = 42 after 1 attempt" in said
-        assert "the handler raised ZeroDivisionError - executed: yes" in said
-        assert "refused before anything was sent: $.b: expected int, got str" in said
-        assert (
-            run(folder, sys.executable, "async_client.py", **environment)
-            == "a hundred sums: 9900\n"
-        )
-        assert (
-            run(folder, *BEE, "call", "calc", "Stats.mean", "[1, 2, 3]", **environment) == "2.0\n"
-        )
-
-
-def test_typed_records_are_told_apart_and_checked_as_the_readme_says() -> None:
-    folder = EXAMPLES / "typed"
-    commands = re.findall(
-        r"^\$ (.*)\n((?:(?!```).*\n)*)",
-        (folder / "README.md").read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )
-    assert len(commands) == 2
-    with serving(folder, "ORDERS_ADDRESS", "orders.py:Orders") as environment:
-        for codec in ("json", "msgpack"):
-            for command, answer in commands:
-                program = shlex.split(command)
-                words = (
-                    [sys.executable, *program[1:]]
-                    if program[0] == "python"
-                    else [*BEE, *program[1:]]
-                )
-                assert run(folder, *words, **environment, ORDERS_CODEC=codec) == answer
-
-
-def test_the_example_plugin_passes_its_own_tests() -> None:
-    folder = EXAMPLES / "plugin"
-    said = run(
-        folder,
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(folder),
-        "-c",
-        os.devnull,
-    )
-    assert "passed" in said
-
-
-def test_the_shop_passes_its_own_tests() -> None:
-    folder = EXAMPLES / "shop"
-    said = run(
-        folder,
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(folder),
-        "-c",
-        os.devnull,
-    )
-    assert "passed" in said
-
-
-class Shell:
-    """A shell that is given a README's commands one after the other, as a reader would type them."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # python and bee are those that run the tests
-        self._shell = subprocess.Popen(
-            ["bash"],
-            cwd=folder,
-            env={**os.environ, **environment, "PATH": path},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._shell.stdout is not None
-        for line in self._shell.stdout:
-            self._lines.put(line)
-
-    def type(self, command: str) -> str:
-        """Run a command: what is said until it has ended, or for a server in the background until it is registered."""
-        assert self._shell.stdin is not None
-        starts = command.endswith("&")
-        self._shell.stdin.write(command + "\n" + ("" if starts else 'echo "ended with $?"\n'))
-        self._shell.stdin.flush()
-        said = ""
-        deadline = time.monotonic() + 30
-        while True:
-            line = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
-            said += line
-            if "registered" in line if starts else line.startswith("ended with"):
-                assert starts or line == "ended with 0\n", said
-                return said
-
-    def close(self) -> None:
-        """End it and whatever it has started."""
-        os.killpg(self._shell.pid, signal.SIGKILL)  # not waited for yet, so the id is still its own
-        self._shell.wait(20)
-        self._reader.join(20)
-        for pipe in (self._shell.stdin, self._shell.stdout):
-            if pipe is not None:
-                pipe.close()
-
-
-def test_the_shop_does_what_its_readme_says(tmp_path: Path) -> None:
-    text = (EXAMPLES / "shop" / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    commands = [line for kind, block in blocks if kind == "sh" for line in block.splitlines()]
-    _, whole, degraded = [block for kind, block in blocks if kind == "text"]
-    commands = commands[: commands.index("python -m pytest")]
-    environment = {
-        "BEE_LOCAL_DIR": str(tmp_path / "registry"),
-        "BEE_CACHE_DIR": str(tmp_path / "cache"),
-    }
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    for name, probe in zip(("STOCK", "PRICES", "ORDERS"), probes, strict=True):
-        environment[f"{name}_ADDRESS"] = f"127.0.0.1:{probe.getsockname()[1]}"
-        probe.close()
-
-    shell = Shell(EXAMPLES / "shop", environment)
-    try:
-        said = [(command, shell.type(command)) for command in commands[:-4]]
-        orders = [answer for command, answer in said if command == "python client.py"]
-        (nodes,) = [answer for command, answer in said if command.startswith("bee nodes")]
-        assert len(orders) == 3
-        assert [line for line in whole.splitlines() if line not in orders[0]] == []
-        assert "2 of 2 nodes fit" in nodes
-        assert "(10 % off)" in orders[1]
-        assert "placed=4, estimated=0" in orders[1]
-        assert [line for line in degraded.splitlines() if line not in orders[2]] == []
-
-        assert commands[-4:] == [
-            "bee serve prices.py:Prices --config prices.yml &",
-            "python client.py",
-            "kill $(jobs -p)",
-            "wait",
-        ]
-        shell.type(commands[-4])
-        deadline = time.monotonic() + 20
-        while "(10 % off)" not in shell.type(
-            commands[-3]
-        ):  # orders learns of the new server within 200 ms
-            assert time.monotonic() < deadline
-        said = [(command, shell.type(command)) for command in commands[-2:]]
-        assert "".join(answer for _, answer in said).count("gone") == 3
-    finally:
-        shell.close()
-
-
-@pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="the example makes its certificates with openssl"
-)
-def test_the_vault_lets_in_whom_its_readme_says(tmp_path: Path) -> None:
-    folder = tmp_path / "tls"
-    shutil.copytree(EXAMPLES / "tls", folder, ignore=shutil.ignore_patterns("certificates"))
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    make, call, refused = [block.splitlines() for kind, block in blocks if kind == "sh"]
-    welcome, unwelcome = [block for kind, block in blocks if kind == "text"]
-    assert make[-1] == "bee serve vault.py:Vault --config server.yml"
-    probe = socket.create_server(("127.0.0.1", 0))
-    environment = {
-        "VAULT_ADDRESS": f"tls://127.0.0.1:{probe.getsockname()[1]}",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    probe.close()
-    tokens = folder / "certificates" / "tokens"
-
-    def shell(*commands: str) -> str:
-        done = subprocess.run(
-            ["sh", "-c", "\n".join(commands)],
-            cwd=folder,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.stdout + done.stderr
-
-    shell(*make[:-1])
-    assert (
-        shell("bee check server.yml", 'BEE_TOKEN=x bee check "client.yml"')
-        == "server.yml can be used\nclient.yml can be used\n"
-    )
-    serve = [*BEE, *make[-1].split()[1:]]
-    with subprocess.Popen(
-        serve,
+    made = tmp_path / "made"
+    arguments = ["protoc", f"-I{folder}", f"--descriptor_set_out={made}", "greeter.proto"]
+    assert protoc.main(arguments) == 0
+    program = """
+import sys, greeter_pb2
+from google.protobuf import descriptor_pb2 as d
+ours = d.FileDescriptorProto()
+greeter_pb2.DESCRIPTOR.CopyToProto(ours)
+made, = d.FileDescriptorSet.FromString(open(sys.argv[1], 'rb').read()).file
+for message in made.message_type:
+    for part in [message, *message.nested_type]:
+        for field in part.field:
+            field.ClearField('json_name')
+print(made == ours)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(made)],
         cwd=folder,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        env=os.environ,
+        capture_output=True,
         text=True,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            assert "listening on tls://127.0.0.1:" in server.stdout.readline()
-            assert shell(*call) == welcome
-            said = [shell(call[0], command) for command in refused]
-            assert "".join(said) == unwelcome
-            old = tokens.read_text()
-            tokens.write_text(old + "another token\n")
-            assert (
-                shell("export BEE_TOKEN=$(head -n 1 certificates/tokens)", call[1])
-                == shell(*call)
-                == welcome
-            )
-            tokens.write_text("another token\n")
-            assert "Unauthenticated" in shell(f"BEE_TOKEN={old.strip()} {call[1]}")
-            shell(make[0])
-            assert shell(*call) == welcome
-        finally:
-            server.terminate()
-            said_by_server = server.communicate(timeout=20)[0]
-    assert old.strip() not in said_by_server
-    assert "another token" not in said_by_server
-    assert "the certificate files have changed: new connections use the new ones" in said_by_server
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_no_readme_leaves_a_server_behind() -> None:
+    """Each server that a page starts with ``&`` is ended on the page."""
+    for name in READMES:
+        commands = [
+            command
+            for step in steps((EXAMPLES / name / "README.md").read_text(encoding="utf-8"))
+            for command in step.commands
+        ]
+        servers = [command for command in commands if command.endswith("&")]
+        ends = [command for command in commands if re.match(r"kill\b", command)]
+        assert bool(servers) == bool(ends), name

@@ -1,4 +1,8 @@
-"""The table of layers in ``docs/architecture.md``, enforced by reading imports. What stands under ``if TYPE_CHECKING`` is for type checkers and does not count."""
+"""The rooms of bee_core and the arrows between them, read from the imports.
+
+``docs/architecture.md`` shows the same table. Imports count wherever they stand: inside functions
+and under ``if TYPE_CHECKING`` as well. For modules of the standard library the latter do not.
+"""
 
 from __future__ import annotations
 
@@ -13,202 +17,262 @@ import bee_plugins
 CORE = Path(bee_core.errors.__file__).parent
 PLUGINS = Path(bee_plugins.__file__).parent
 
-IMPURE = frozenset(
-    {
-        *(
-            "socket",
-            "select",
-            "selectors",
-            "ssl",
-            "asyncio",
-            "uvloop",
-            "socketserver",
-            "http",
-            "urllib",
-        ),  # input and output
-        *(
-            "time",
-            "sched",
-            "random",
-            "secrets",
-            "uuid",
-        ),  # clocks and random sources: both are handed in
-        *("subprocess", "multiprocessing", "signal", "concurrent"),  # processes and pools
-    }
-)
-"""Modules that a pure module does not import."""
-
-ROOT = "root"
-LAYERS: dict[str, set[str]] = {
-    ROOT: set(),
-    "config": {ROOT},
-    "streams": {ROOT},
-    "sync": {ROOT, "config", "control"},
-    "aio": {ROOT, "config", "control"},
-    "server": {ROOT, "config", "control"},
-    "control": {ROOT},
+ROOMS: dict[str, set[str]] = {
+    "terms": set(),
+    "options": set(),
+    "methods": {"terms"},
+    "config": {"terms", "options"},
+    "wire": {"terms"},
+    "contracts": {"terms", "methods", "wire"},
+    "plugins": {"contracts", "config"},
+    "nodes": {"contracts"},
+    "calls": {"nodes", "contracts", "methods", "wire", "config.client_model"},
+    "streams": {"contracts", "wire"},
+    "control": {"calls", "nodes"},
+    "client": {"control", "calls", "plugins", "methods"},
+    "server": {"control", "calls", "plugins", "contracts", "methods", "streams"},
+    "testing": {"client", "server"},
+    "cli": {"testing"},
 }
-"""Which other layers of bee_core a layer may import. The command line and ``testing`` are users of the whole, so they are not listed."""
+"""Which other rooms a room may import. Arrows are transitive: what a room's rooms import, it may
+import too, except where only a module of a room is named."""
 
-EXEMPT: dict[str, set[str]] = {
-    "bee_core/__init__.py": {"*"},  # re-exports the public names, lazily
-    "bee_core/__main__.py": {"*"},  # python -m bee_core
-    "bee_core/assembly.py": {
-        "bee_core.config"
-    },  # turns the configuration into the parts of a client, and is imported only then
-    "bee_core/explain.py": {
-        "bee_core.config"
-    },  # the configuration is what it explains; imported only then
-    "bee_core/server/in_flight.py": {
-        "bee_core.streams.deadline_timer"
-    },  # one timer for many deadlines, whatever they are of
-    "bee_core/sync/futures.py": {
-        "bee_core.client.asyncio_driver",
-        "bee_core.client.first_nodes",
-    },  # calls of the blocking client that run on an event loop
-    "bee_core/plugin_hub.py": {
-        "bee_core.config"
-    },  # inside a function: the options of a plugin are structured like the rest of the configuration
+ROOT = {
+    "__init__": None,  # the public names, imported when they are first used
+    "__main__": "cli",
+    "errors": "terms",
+    "interfaces": "contracts",
+    "hookspecs": "contracts",
+    "options": "options",
 }
-"""Modules that are there to join layers, and what they may import beside."""
+"""The promised modules of the root, and the room that each counts as."""
 
-PUBLIC_TO_PLUGINS = (
-    "bee_core.terms.addresses",
-    "bee_core.terms.backoff",
-    "bee_core.config.scalars",
-    "bee_core.errors",
-    "bee_core.terms.failures",
-    "bee_core.hookspecs",
-    "bee_core.interfaces",
-    "bee_core.terms.node",
-    "bee_core.methods.signatures",
-    "bee_core.streams",
-    "bee_core.methods.type_hints",
-)
-"""What plugins may import of the core."""
+PURE = {"terms", "methods", "wire", "contracts", "nodes", "calls"}
+IMPURE = {
+    *(
+        "socket",
+        "select",
+        "selectors",
+        "ssl",
+        "asyncio",
+        "uvloop",
+        "socketserver",
+        "http",
+        "urllib",
+    ),
+    *("time", "sched", "random", "secrets", "uuid"),
+    *("subprocess", "multiprocessing", "signal", "concurrent", "threading", "_thread", "queue"),
+    *("os.environ", "os.urandom", "os.fork", "os.register_at_fork", "importlib", "atexit"),
+}
+"""Standard modules (and names of ``os``) that a pure room does not import: input and output, clocks,
+randomness, processes and their environment."""
+ALLOWED = {"threading.Lock"}
+
+PUBLISHED = ("errors", "hookspecs", "hookimpl", "interfaces", "options", "streams", "testing")
+"""What plugins may import of bee_core."""
 
 
-def imports(source: str, package: str) -> set[str]:
-    """The absolute names of all modules that a source imports, also inside functions.
+class Import:
+    """One name that a module imports: ``bee_core.terms.node`` and ``Node``."""
 
-    ``from a import b`` gives ``a`` and ``a.b``, since b may be a module.
-    """
-    found: set[str] = set()
+    def __init__(self, module: str, name: str, typed: bool) -> None:
+        self.module = module
+        self.name = name
+        self.typed = typed
 
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and ast.unparse(node.test) in {
-            "TYPE_CHECKING",
-            "typing.TYPE_CHECKING",
-        }:
+
+def imports(source: str, package: str) -> list[Import]:
+    """Everything that a source imports."""
+    found: list[Import] = []
+
+    def visit(node: ast.AST, typed: bool) -> None:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for child in node.body:
+                visit(child, typed=True)
             for child in node.orelse:
-                visit(child)
+                visit(child, typed)
             return
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            found.extend(Import(alias.name, "", typed) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parents = package.split(".")
             start = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (start, node.module) if part)
-            found.add(module)
-            found.update(f"{module}.{alias.name}" for alias in node.names)
+            found.extend(Import(module, alias.name, typed) for alias in node.names)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os":
+            found.append(Import("os", node.attr, typed))  # os.environ and the like
         for child in ast.iter_child_nodes(node):
-            visit(child)
+            visit(child, typed)
 
-    visit(ast.parse(source))
+    visit(ast.parse(source), typed=False)
     return found
 
 
-def modules(root: Path) -> dict[str, set[str]]:
-    """The imports of each module below a package, by its path from the package's parent."""
+def modules(root: Path) -> dict[str, list[Import]]:
+    """The imports of each module below a package, by its dotted name."""
     result = {}
     for file in sorted(root.rglob("*.py")):
-        path = file.relative_to(root.parent)
-        result[path.as_posix()] = imports(
-            file.read_text(encoding="utf-8"), ".".join(path.parent.parts)
-        )
+        parts = file.relative_to(root.parent).with_suffix("").parts
+        package = ".".join(parts[:-1])
+        name = package if parts[-1] == "__init__" and len(parts) > 2 else ".".join(parts)
+        result[name] = imports(file.read_text(encoding="utf-8"), package)
     return result
-
-
-def within(module: str, parents: tuple[str, ...] | set[str]) -> bool:
-    return any(f"{module}.".startswith(f"{parent}.") for parent in parents)
 
 
 CORE_MODULES = modules(CORE)
 PLUGIN_MODULES = modules(PLUGINS)
-PACKAGES = {path.split("/")[1] for path in CORE_MODULES if path.count("/") > 1}
-ROOT_MODULES = [
-    path
-    for path in CORE_MODULES
-    if path.count("/") == 1 and path not in {"bee_core/__init__.py", "bee_core/__main__.py"}
-]
 
 
-@pytest.mark.parametrize("path", ROOT_MODULES)
-def test_a_module_at_the_root_does_no_io_and_has_no_clock_and_no_randomness(path):
-    impure = {name.split(".")[0] for name in CORE_MODULES[path]} & IMPURE - EXEMPT.get(path, set())
-    assert not impure, f"{path} imports {impure}: have it handed in, or move the module"
+def target(one: Import, known: dict[str, list[Import]]) -> str | None:
+    """The module of the package that an import leads to, or None for one of elsewhere."""
+    for name in (f"{one.module}.{one.name}", one.module, f"{one.module}.__init__"):
+        if name in known:
+            return name
+    return None
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in CORE_MODULES if "/cli/" not in path and "/testing/" not in path]
-)
-def test_a_layer_imports_only_what_the_table_allows(path):
-    layer = path.split("/")[1] if path.count("/") > 1 else ROOT
-    assert layer in LAYERS, f"a new layer {layer!r}: enter it in LAYERS and in docs/architecture.md"
-    allowed = {*LAYERS[layer], layer}
-    for name in CORE_MODULES[path]:
-        parts = name.split(".")
-        if parts[0] != "bee_core" or len(parts) == 1:
+ARROWS = {
+    name: {found for one in found_imports if (found := target(one, CORE_MODULES)) is not None}
+    - {name}
+    for name, found_imports in CORE_MODULES.items()
+}
+
+
+def room(module: str) -> str | None:
+    second = module.split(".")[1]
+    return ROOT.get(second, second)
+
+
+def reachable(start: str) -> set[str]:
+    """All that a room may import: what stands behind its arrows, and behind theirs."""
+    seen = {start}
+    todo = [start]
+    while todo:
+        for following in ROOMS.get(todo.pop(), ()):
+            if following not in seen:
+                seen.add(following)
+                todo.append(following)
+    return seen
+
+
+def test_the_root_holds_what_is_promised_and_no_other_module():
+    assert {path.stem for path in CORE.glob("*.py")} == set(ROOT)
+
+
+def test_every_room_is_in_the_table():
+    assert {path.parent.name for path in CORE.glob("*/*.py")} | {"options"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", [name for name in CORE_MODULES if room(name) is not None])
+def test_a_module_imports_only_the_rooms_that_the_table_allows(module):
+    allowed = reachable(room(module))
+    for imported in ARROWS[module]:
+        there = room(imported)
+        named = any(f"bee_core.{one}" == imported for one in allowed)
+        assert there is None or there in allowed or named, f"{module} imports {imported}"
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """The circles of a graph: sets of modules that reach each other (Tarjan's algorithm)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for following in arrows[node]:
+            if following not in index:
+                visit(following)
+                low[node] = min(low[node], low[following])
+            elif following in stack:
+                low[node] = min(low[node], index[following])
+        if low[node] == index[node]:
+            circle = []
+            while True:
+                circle.append(stack.pop())
+                if circle[-1] == node:
+                    break
+            if len(circle) > 1:
+                found.append(sorted(circle))
+
+    for node in arrows:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_no_two_modules_reach_each_other():
+    # The public names are imported when they are first used; nothing in bee imports them from there
+    # but the command line, which is a user like any other.
+    arrows = {name: found - {"bee_core.__init__"} for name, found in ARROWS.items()}
+    assert circles(arrows) == []
+
+
+def impure(found: list[Import]) -> set[str]:
+    names = set()
+    for one in found:
+        if one.typed:
             continue
-        target = parts[1] if parts[1] in PACKAGES else ROOT
-        excused = EXEMPT.get(path, set())
-        assert target in allowed or "*" in excused or within(name, excused), (
-            f"{path} ({layer}) imports {name} ({target})"
-        )
-
-
-@pytest.mark.parametrize("path", CORE_MODULES)
-def test_the_core_imports_no_plugin(path):
-    assert not any(within(name, ("bee_plugins",)) for name in CORE_MODULES[path])
-
-
-@pytest.mark.parametrize("path", PLUGIN_MODULES)
-def test_a_plugin_imports_only_the_public_part_of_the_core(path):
-    for name in PLUGIN_MODULES[path]:
-        if not name.startswith("bee_core."):
+        whole = f"{one.module}.{one.name}" if one.name else one.module
+        if whole in ALLOWED:
             continue
-        prefix = any(f"{public}.".startswith(f"{name}.") for public in PUBLIC_TO_PLUGINS)
-        assert prefix or within(name, PUBLIC_TO_PLUGINS), f"{path} imports {name}"
+        if one.module.split(".")[0] in IMPURE or whole in IMPURE:
+            names.add(whole)
+    return names
 
 
-def test_every_exemption_is_for_a_module_that_is_there():
-    assert set(EXEMPT) - {"bee_core/__init__.py", "bee_core/__main__.py"} <= set(CORE_MODULES)
+@pytest.mark.parametrize("module", [name for name in CORE_MODULES if room(name) in PURE])
+def test_a_pure_room_has_time_and_randomness_handed_in_and_does_no_io(module):
+    assert impure(CORE_MODULES[module]) == set()
+
+
+@pytest.mark.parametrize("module", CORE_MODULES)
+def test_the_core_imports_no_plugin(module):
+    assert not [one.module for one in CORE_MODULES[module] if one.module.startswith("bee_plugins")]
+
+
+@pytest.mark.parametrize("module", PLUGIN_MODULES)
+def test_a_plugin_of_bee_imports_only_what_any_plugin_may(module):
+    for one in PLUGIN_MODULES[module]:
+        if one.module == "bee_core":
+            assert one.name in PUBLISHED, f"{module} imports {one.name} of bee_core"
+        elif one.module.startswith("bee_core."):
+            assert one.module.split(".", 1)[1] in PUBLISHED, f"{module} imports {one.module}"
 
 
 SAMPLE = """
 from __future__ import annotations
+import os
+import threading
+from threading import Lock
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
+    from .errors import BeeError
 else:
     import selectors
-from .errors import BeeError
 from . import nodes
 from ..config import model
 
 def late():
     import socket, time as clock
+    return os.environ
 """
 
 
-def test_imports_are_read_also_inside_functions_and_without_those_for_type_checkers():
-    found = imports(SAMPLE, "bee_core.sync")
-    assert {
-        "selectors",
-        "socket",
-        "time",
-        "bee_core.sync.errors",
-        "bee_core.sync.nodes",
-        "bee_core.config.model",
-    } <= found
-    assert not any(name.startswith("random") for name in found)
+def test_imports_are_read_inside_functions_and_under_type_checking():
+    found = imports(SAMPLE, "bee_core.client")
+    assert {(one.module, one.name) for one in found} >= {
+        ("bee_core.client.errors", "BeeError"),
+        ("bee_core.client", "nodes"),
+        ("bee_core.config", "model"),
+        ("socket", ""),
+    }
+    assert impure(found) == {"selectors", "socket", "threading", "time", "os.environ"}
+
+
+def test_a_circle_is_found_and_a_line_is_none():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    assert circles({"a": {"b"}, "b": set()}) == []

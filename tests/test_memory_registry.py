@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from bee_core.interfaces import RegistrySettings
 from bee_core.testing import MemoryRegistry, RegistryContract
-from bee_core.testing.memory_registry import _Session
 
 
 class TestMemoryRegistry(RegistryContract):
@@ -10,4 +9,4 @@ class TestMemoryRegistry(RegistryContract):
         shared = getattr(self, "_shared", None)
         if shared is None:
             shared = self._shared = MemoryRegistry()
-        return _Session(shared, RegistrySettings((), 0.3))
+        return shared.session(RegistrySettings((), 0.3))

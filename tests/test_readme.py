@@ -1,63 +1,64 @@
-"""The README's snippets, run as they stand. Only the port is another, since 9000 may be taken."""
+"""What both READMEs show, run as it stands. Only the port differs, since 9000 may be taken."""
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import bee_core
+from support.readme_shell import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-README = Path(__file__).parent.parent / "README.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 BEE = [sys.executable, "-m", "bee_core"]
+COMMANDS = [
+    "python3 -m venv .venv && .venv/bin/pip install '.[all]' && .venv/bin/bee demo\n",
+    "python3 -m venv .venv && .venv/bin/pip install nox && .venv/bin/nox -s tests\n",
+]
+
+both = pytest.mark.parametrize("page", [README, CHINESE], ids=lambda page: page.name)
 
 
-def blocks(language: str) -> list[str]:
-    return [
-        text for kind, text in BLOCK.findall(README.read_text(encoding="utf-8")) if kind == language
-    ]
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
-def files() -> dict[str, str]:
+def files(page: Path) -> dict[str, str]:
     """The blocks that begin with the name of their file."""
     named = {}
     for language in ("python", "yaml"):
-        for text in blocks(language):
+        for text in blocks(read(page), language):
             first = text.split("\n", 1)[0]
             assert re.fullmatch(r"# [\w.]+", first), f"a snippet does not say its file: {first}"
             named[first[2:]] = text
     return named
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def write_files(page: Path, folder: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    for name, text in files(page).items():
+        (folder / name).write_text(text.replace("127.0.0.1:9000", address), encoding="utf-8")
 
 
-@pytest.fixture
-def folder(tmp_path: Path, port: int) -> Path:
-    for name, text in files().items():
-        (tmp_path / name).write_text(
-            text.replace("127.0.0.1:9000", f"127.0.0.1:{port}"), encoding="utf-8"
-        )
-    return tmp_path
-
-
-@pytest.fixture
-def served(folder: Path) -> Iterator[None]:
+@contextmanager
+def serving(page: Path, folder: Path) -> Iterator[None]:
+    """The server, started by the command that the page names."""
+    found = re.search(r"`bee (serve [^`]+)`", read(page))
+    assert found is not None
     with subprocess.Popen(
-        [*BEE, "serve", "calculator.py:Calculator"],
+        [*BEE, *found[1].split()],
         cwd=folder,
         stderr=subprocess.STDOUT,
         stdout=subprocess.PIPE,
@@ -79,82 +80,53 @@ def run(folder: Path, command: list[str]) -> str:
     ).stdout
 
 
-@pytest.mark.usefixtures("served")
-def test_the_first_server_and_client_print_what_the_readme_says(folder: Path) -> None:
-    session = blocks("console")[0]
-    client, call = re.findall(r"\$ (.+)\n((?:[^$].*\n|\$\..*\n)*)", session)
-    assert client[0] == "python client.py"
-    assert run(folder, [sys.executable, "client.py"]) == client[1]
-    assert call[0].startswith("bee call")
-    assert run(folder, [*BEE, *call[0].split()[1:]]) == call[1]
+@both
+def test_the_first_server_and_client_print_what_the_readme_says(page: Path, tmp_path: Path) -> None:
+    write_files(page, tmp_path)
+    (session,) = blocks(read(page), "console")
+    client, call = re.findall(r"\$ (.+)\n((?:[^$].*\n)*)", session)
+    with serving(page, tmp_path):
+        assert client[0] == "python client.py"
+        assert run(tmp_path, [sys.executable, "client.py"]) == client[1]
+        assert call[0].startswith("bee call")
+        assert run(tmp_path, [*BEE, *call[0].split()[1:]]) == call[1]
 
 
-def test_the_first_server_and_client_have_less_than_thirty_lines() -> None:
-    named = files()
-    assert (
-        sum(len(named[name].splitlines()) for name in ("calculator.py", "bee.yml", "client.py"))
-        < 30
-    )
+def test_the_first_server_and_client_have_ten_lines_beside_names_and_blanks() -> None:
+    lines = [
+        line
+        for text in files(README).values()
+        for line in text.splitlines()[1:]
+        if line.strip() and line not in {"bee:", "  rpc:"}
+    ]
+    assert len(lines) <= 10
 
 
-def test_the_tour_prints_what_the_readme_says(folder: Path) -> None:
-    assert run(folder, [sys.executable, "tour.py"]) == blocks("console")[1]
+@both
+def test_the_two_commands_stand_as_they_are_promised(page: Path) -> None:
+    assert blocks(read(page), "sh") == COMMANDS
 
 
-def test_the_explained_yaml_can_be_used(folder: Path) -> None:
-    bee_core.build_server(folder / "shop.yml")
-    with bee_core.build_client(folder / "shop.yml") as client:
-        config = client.config.client("stock")
-    assert config.method("level").idempotent is True
-    assert config.method("reserve").fail.name == "failfast"
-    assert config.timeout == 5
-    assert config.balancer.name == "round-robin"
+@both
+def test_the_table_names_every_plugin_that_is_installed(page: Path) -> None:
+    rows = json.loads(run(ROOT, [*BEE, "plugins", "--json"]))
+    ours = [row for row in rows if row["distribution"] == "bee-rpc"]
+    assert len(ours) >= 20
+    for row in ours:
+        assert f"`{row['name']}`" in read(page), f"{row['kind']} {row['name']} is missing"
 
 
-def saying(answer: str) -> Callable[[], str]:
-    return lambda: answer
-
-
-def test_the_plugin_has_twenty_lines_and_picks_the_first_node(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = files()["first_node.py"]
-    assert len(text.splitlines()) <= 23, "twenty lines, the name of the file and blank ends aside"
-    monkeypatch.syspath_prepend(str(folder))
-    import first_node
-
-    servers = []
-    for name in ("one", "two"):
-        server = bee_core.build_server(
-            {"bee": {"rpc": {"server": {"name": "which", "address": f"memory://readme-{name}"}}}}
-        )
-        server.add(saying(name), name="name")
-        servers.append(server)
-    config = {
-        "bee": {
-            "rpc": {
-                "client": {
-                    "which": {
-                        "balancer": "first-node",
-                        "address": ["memory://readme-one", "memory://readme-two"],
-                    }
-                }
-            }
-        }
+def test_the_chinese_readme_has_the_same_snippets_and_links() -> None:
+    for language in ("python", "yaml", "console", "sh"):
+        assert blocks(read(CHINESE), language) == blocks(read(README), language)
+    link = re.compile(r"\]\(([^)]+)\)")
+    assert set(link.findall(read(CHINESE))) - {"README.md"} == set(link.findall(read(README))) - {
+        "README.zh-CN.md"
     }
-    with (
-        servers[0].in_thread(),
-        servers[1].in_thread(),
-        bee_core.build_client(config, plugins=[first_node]) as client,
-    ):
-        assert {client.service("which").name() for _ in range(10)} == {"one"}
 
 
-def test_the_table_names_every_plugin_that_is_installed() -> None:
-    from bee_core.plugins.hub import PluginHub
+def test_both_readmes_compare_the_same_things() -> None:
+    def shape(page: Path) -> list[int]:
+        return [line.count("|") for line in read(page).splitlines() if line.startswith("|")]
 
-    text = README.read_text(encoding="utf-8")
-    table = text[text.index("## What is built in") :]
-    for row in PluginHub(disabled=()).installed():
-        if row.distribution == "bee-rpc":
-            assert f"`{row.name}`" in table, f"{row.kind} {row.name} is missing"
+    assert shape(README) == shape(CHINESE)

@@ -1,120 +1,146 @@
-"""What stays the same for all calls of one method with one set of options. Made once, read by every call."""
+"""What stays the same for all calls of one method with one set of options.
+
+Made once by :func:`make_plan`, read by every call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from ..errors import InvalidArgument
+from ..methods.signatures import Signature
 from ..wire.messages import request_fields
+from .options import NO_OPTIONS, TIMES
 
 if TYPE_CHECKING:
-    from ..config.model import MethodConfig
+    from collections.abc import Mapping
+
     from ..contracts.codec import MethodCodec
     from ..contracts.policies import Fallback, FaultTolerance
+    from ..contracts.size_rule import SizeRule
+    from .options import CallOptions
     from .service import Service
 
 
-def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not 0 < value < float("inf")
-    ):
-        raise InvalidArgument(
-            f"with_options({attribute.name}={value!r}): expected a number of seconds above 0"
-        )
-
-
-def _retries(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise InvalidArgument(
-            f"with_options({attribute.name}={value!r}): expected a whole number, 0 or more"
-        )
-
-
-def _flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and not isinstance(value, bool):
-        raise InvalidArgument(f"with_options({attribute.name}={value!r}): expected True or False")
-
-
-def _texts(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and not (
-        isinstance(value, Mapping)
-        and all(isinstance(key, str) and isinstance(item, str) for key, item in value.items())
-    ):
-        raise InvalidArgument(
-            f"with_options({attribute.name}=…): expected texts by name, got {value!r}"
-        )
-
-
-def _text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidArgument(f"with_options({attribute.name}={value!r}): expected a text")
-
-
-class CallOptionsDict(TypedDict, total=False):
-    """The keywords of ``with_options``, for type checkers. A test holds it to :class:`CallOptions`."""
-
-    timeout: float | None
-    connect_timeout: float | None
-    write_timeout: float | None
-    read_timeout: float | None
-    retries: int | None
-    idempotent: bool | None
-    key: str | None
-    metadata: Mapping[str, str] | None
-    baggage: Mapping[str, str] | None
-    oneway: bool | None
-
-
-@attrs.frozen(kw_only=True)
-class CallOptions:
-    """What ``with_options`` takes. None leaves the configuration's value.
+@attrs.define(init=False, eq=False, repr=False, weakref_slot=False)
+class CallPlan:
+    """Everything about the calls of a method that is known before. Immutable; for all threads.
 
     Attributes:
-        timeout: Seconds for the whole call.
-        connect_timeout: Seconds for one attempt's connection.
-        write_timeout: Seconds for writing one attempt's request.
-        read_timeout: Seconds from the request written to the reply complete.
+        service: The state that calls share.
+        method: The method's name on the wire.
+        codec: The codec, bound to the method's signature.
+        fields: The header fields of a request, encoded.
+        key: The routing key, or None.
+        timeout, connect_timeout, write_timeout, read_timeout: Seconds.
         retries: Attempts after the first.
-        idempotent: Whether the method may run more than once for one call.
-        key: Routing key: balancers that look at it send equal keys to the same node.
-        metadata: Texts that the handler sees; added to the configuration's.
-        baggage: Metadata that also travels on with the calls that the handler makes.
-        oneway: Send the call and do not wait: it returns None once the request has been handed to the system, and nobody hears what became of it.
+        idempotent: Whether the call may run twice. If yes, it is retried even when it is unknown
+            whether it ran. Never for a oneway call: its end is never known.
+        oneway: Whether the call ends as soon as it is sent.
+        fault_tolerance, fallback: The policies.
+        rule: The size rule.
     """
 
-    timeout: float | None = attrs.field(default=None, validator=_positive)
-    connect_timeout: float | None = attrs.field(default=None, validator=_positive)
-    write_timeout: float | None = attrs.field(default=None, validator=_positive)
-    read_timeout: float | None = attrs.field(default=None, validator=_positive)
-    retries: int | None = attrs.field(default=None, validator=_retries)
-    idempotent: bool | None = attrs.field(default=None, validator=_flag)
-    key: str | None = attrs.field(default=None, validator=_text)
-    metadata: Mapping[str, str] | None = attrs.field(default=None, validator=_texts)
-    baggage: Mapping[str, str] | None = attrs.field(default=None, validator=_texts)
-    oneway: bool | None = attrs.field(default=None, validator=_flag)
+    service: Service[Any]
+    method: str
+    codec: MethodCodec
+    key: str | None
+    timeout: float
+    connect_timeout: float
+    write_timeout: float
+    read_timeout: float
+    retries: int
+    idempotent: bool
+    oneway: bool
+    fault_tolerance: FaultTolerance
+    fallback: Fallback | None
+    rule: SizeRule
+    metadata: Mapping[str, str]
+    baggage: Mapping[str, str]
+    fields: bytes
 
-    def merged(self, newer: CallOptions) -> CallOptions:
-        """These options with the newer ones over them; texts are joined by key."""
-        changes = {
-            name: value for name in _OPTION_NAMES if (value := getattr(newer, name)) is not None
-        }
-        for name in ("metadata", "baggage"):
-            if name in changes and getattr(self, name):
-                changes[name] = {**getattr(self, name), **changes[name]}
-        return attrs.evolve(self, **changes)
+    def __init__(
+        self,
+        service: Service[Any],
+        method: str,
+        codec: MethodCodec,
+        *,
+        marked_idempotent: bool,
+        marked_oneway: bool,
+        options: CallOptions,
+    ) -> None:
+        config = service.config.method(method)
+        given = options.given
+        self.service = service
+        self.method = method
+        self.oneway = _first(given.get("oneway"), config.oneway, marked_oneway)
+        self.codec = _SendOnly(codec) if self.oneway else codec
+        self.key = given.get("key")
+        for name in TIMES:
+            setattr(self, name, float(given.get(name, getattr(config, name))))
+        self.retries = given.get("retries", config.retries)
+        self.idempotent = not self.oneway and _first(
+            given.get("idempotent"), config.idempotent, marked_idempotent
+        )
+        policies, fallbacks = service.fault_tolerances, service.fallbacks
+        self.fault_tolerance = policies.get(method) or policies[""]
+        self.fallback = fallbacks[method if method in fallbacks else ""]
+        self.rule = service.rule.with_threshold(config.compress_above)
+        self.metadata = {**config.metadata, **given.get("metadata", {})}
+        self.baggage = {**config.baggage, **given.get("baggage", {})}
+        self.fields = self._encode_fields(self.baggage)
+
+    def inheriting(self, baggage: Mapping[str, str]) -> bytes:
+        """The fields, with the baggage of the call being handled under this plan's own."""
+        return self._encode_fields({**baggage, **self.baggage})
+
+    def _encode_fields(self, baggage: Mapping[str, str]) -> bytes:
+        try:
+            return request_fields(self.method, self.metadata, baggage, oneway=self.oneway)
+        except ValueError as error:
+            raise InvalidArgument(
+                str(error), service=self.service.name, method=self.method
+            ) from None
 
 
-_OPTION_NAMES = tuple(attribute.name for attribute in attrs.fields(CallOptions))
-NO_OPTIONS = CallOptions()
+def make_plan(
+    service: Service[Any],
+    method: str,
+    signature: Signature | None = None,
+    *,
+    marked_idempotent: bool = False,
+    marked_oneway: bool = False,
+    options: CallOptions = NO_OPTIONS,
+) -> CallPlan:
+    """Prepare the calls of a method.
+
+    Args:
+        service: The service.
+        method: Its name on the wire.
+        signature: From a typed interface, or None.
+        marked_idempotent: The interface's mark.
+        marked_oneway: Likewise.
+        options: From ``with_options``.
+
+    Raises:
+        TypeError: The codec cannot carry a type of the signature.
+        InvalidArgument: Metadata or baggage cannot be sent.
+    """
+    return CallPlan(
+        service,
+        method,
+        service.bind(signature or Signature.dynamic(method)),
+        marked_idempotent=marked_idempotent,
+        marked_oneway=marked_oneway,
+        options=options,
+    )
 
 
-def _or(value: Any, other: Any) -> Any:
-    return other if value is None else value
+def _first(*values: Any) -> Any:
+    """The first value that is stated; the last one always is."""
+    return next(value for value in values if value is not None)
 
 
 class _SendOnly:
@@ -129,86 +155,3 @@ class _SendOnly:
 
     def decode_result(self, body: bytes) -> None:
         """None, whatever the method is declared to return."""
-
-
-class CallPlan:
-    """Everything about the calls of one method that can be known before. Immutable; shared by all threads.
-
-    Attributes:
-        service: The state that calls share.
-        method: The method's name on the wire.
-        codec: The codec, bound to the method's signature.
-        fields: The header fields of a request, encoded.
-        key: The routing key, or None.
-        timeout, connect_timeout, write_timeout, read_timeout: Seconds.
-        retries: Attempts after the first.
-        idempotent: Whether an attempt of unknown end may be repeated. Never for a oneway call: nobody knows how any of them ends, and none is sent a second time.
-        oneway: Whether the call ends as soon as it is sent.
-        fault_tolerance, fallback: The policies.
-        rule: The size rule.
-    """
-
-    __slots__ = (
-        "baggage",
-        "codec",
-        "connect_timeout",
-        "fallback",
-        "fault_tolerance",
-        "fields",
-        "idempotent",
-        "key",
-        "metadata",
-        "method",
-        "oneway",
-        "read_timeout",
-        "retries",
-        "rule",
-        "service",
-        "timeout",
-        "write_timeout",
-    )
-
-    def __init__(
-        self,
-        service: Service[Any],
-        method: str,
-        codec: MethodCodec,
-        config: MethodConfig,
-        fault_tolerance: FaultTolerance,
-        fallback: Fallback | None,
-        *,
-        marked_idempotent: bool,
-        marked_oneway: bool = False,
-        options: CallOptions,
-    ) -> None:
-        self.service = service
-        self.method = method
-        self.oneway: bool = _or(options.oneway, _or(config.oneway, marked_oneway))
-        self.codec: MethodCodec = _SendOnly(codec) if self.oneway else codec
-        self.key = options.key
-        self.timeout = float(_or(options.timeout, config.timeout))
-        self.connect_timeout = float(_or(options.connect_timeout, config.connect_timeout))
-        self.write_timeout = float(_or(options.write_timeout, config.write_timeout))
-        self.read_timeout = float(_or(options.read_timeout, config.read_timeout))
-        self.retries: int = _or(options.retries, config.retries)
-        self.idempotent: bool = not self.oneway and _or(
-            options.idempotent, _or(config.idempotent, marked_idempotent)
-        )
-        self.fault_tolerance = fault_tolerance
-        self.fallback = fallback
-        self.rule = service.rule.with_threshold(config.compress_above)
-        self.metadata = {**config.metadata, **(options.metadata or {})}
-        self.baggage = {**config.baggage, **(options.baggage or {})}
-        self.fields = self._encode_fields(self.baggage)
-
-    def inheriting(self, baggage: Mapping[str, str]) -> bytes:
-        """The fields with the baggage of the call being handled under this plan's own."""
-        return self._encode_fields({**baggage, **self.baggage})
-
-    def _encode_fields(self, baggage: Mapping[str, str]) -> bytes:
-        try:
-            return request_fields(self.method, self.metadata, baggage, oneway=self.oneway)
-        except ValueError as error:
-            raise InvalidArgument(
-                str(error), service=self.service.name, method=self.method
-            ) from None

@@ -16,7 +16,7 @@ A retry that would break this is refused, any other is granted. Windows that end
 from __future__ import annotations
 
 import math
-import threading
+from threading import Lock
 
 BUCKETS = 10
 """Steps of the sliding window: of one second each with the window of ten seconds."""
@@ -76,7 +76,7 @@ class RetryBudget:
         self._bucket_end = -math.inf
         self._deposits = 0  # since ever
         self._closed = 0  # of these, how many lie in buckets that are over
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def deposit(self, now: float) -> None:
         """Pay in for a first attempt at ``now``, seconds of a monotonic clock. Never blocks."""
@@ -105,7 +105,7 @@ class RetryBudget:
 
     def renew_lock(self) -> None:
         """In a forked child: forget a lock that a thread of the parent may hold."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def _left(self) -> float:
         paid = sum(self._paid) + self._deposits - self._closed

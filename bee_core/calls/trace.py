@@ -11,7 +11,8 @@ import attrs
 
 from ..contracts.effects import Attempt, Queue
 from ..terms.failures import Failure
-from .flow import flow, may_retry
+from .flow import flow
+from .retries import may_retry
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..contracts.effects import Effect
     from ..terms.failures import Outcome
     from ..terms.node import Node
-    from .flow import Call
+    from .call import Call
 
 StepKind = Literal["attempt", "pause", "queue"]
 

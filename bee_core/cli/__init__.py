@@ -1,4 +1,8 @@
-"""The command line: ``bee`` and ``python -m bee_core``. One module a command, ``<name>_command.py``."""
+"""The command line, ``bee`` and ``python -m bee_core``. Each command is a module.
+
+What belongs here: commands, their options and what they print. What a command reports on belongs
+to the room that knows it. No other room imports this one.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,11 @@ def main(args: Sequence[str] | None = None) -> int:
         args: The words after ``bee``; those of this process by default.
 
     Returns:
-        The exit code: 0, 1 for a failure, 2 for a command or a configuration that cannot be used, 130 after Ctrl-C.
+        The exit code: 0, 1 for a failure, 2 for a command or a configuration that cannot be used,
+        130 after Ctrl-C.
     """
     try:
-        from .commands import bee
-    except KeyboardInterrupt:  # imports take a moment too
+        from .commands import bee  # in here, because Ctrl-C may also come during the imports
+    except KeyboardInterrupt:
         return 130
     return bee.run(args)

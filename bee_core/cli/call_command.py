@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import detailed
+from ..errors import CallError
 from .command_group import FAILED, UnusableCommandError
-from .shared_options import config_option, debug_option, json_option, load_configuration
+from .output import encode
+from .shared_options import config_option, open_client, printing_options
 
 if TYPE_CHECKING:
     from ..client.proxies import Reply
-    from ..errors import CallError
 
 _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 
 
-# Unknown options are let through, since a negative number looks like one.
+# Unknown options are let through, because a negative number looks like one.
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("service")
 @click.argument("method")
@@ -37,8 +39,7 @@ _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
     multiple=True,
     help="A text that the handler sees. May be given several times.",
 )
-@json_option("Print an object that also says how the call went.")
-@debug_option
+@printing_options("Print an object that also says how the call went.")
 @click.pass_context
 def call(
     ctx: click.Context,
@@ -52,22 +53,20 @@ def call(
 ) -> None:
     """Call METHOD of SERVICE and print the result as JSON.
 
-    SERVICE is a key under bee.rpc.client. METHOD is a name such as add or Stats.mean. Each argument is JSON, or name=JSON for a named one:
+    SERVICE is a key under bee.rpc.client. METHOD is a name such as add or Stats.mean. Each argument
+    is JSON, or name=JSON for a named one:
 
     \b
         bee call calc add 1 2
         bee call calc add a=1 b=2
         bee call greeter greet '"Ada"'
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
-    from .. import build_client, detailed
-    from ..errors import CallError
-
     args, kwargs = read_arguments(arguments)
     texts = _texts(metadata)
-    with build_client(load_configuration(ctx, config_path)) as client:
+    with open_client(config_path) as client:
         proxy = client.service(service)
         try:
-            # Made by its full name, so that a method called "call" or "with_options" is reached as well.
+            # By its full name, so that a method named "call" or "with_options" is reached as well.
             reply: Reply[Any] = detailed(
                 proxy.with_options(timeout=timeout, metadata=texts).call, method, *args, **kwargs
             )
@@ -76,28 +75,25 @@ def call(
                 raise
             click.echo(encode({"error": _describe(error)}))
             ctx.exit(FAILED)
-    if as_json:
-        node = None if reply.node is None else reply.node.url
-        click.echo(
-            encode(
-                {
-                    "value": reply.value,
-                    "node": node,
-                    "attempts": reply.attempts,
-                    "degraded": reply.degraded,
-                    "seconds": round(reply.seconds, 6),
-                }
-            )
-        )
-    else:
+    if not as_json:
         click.echo(encode(reply.value))
+        return
+    described = {
+        "value": reply.value,
+        "node": None if reply.node is None else reply.node.url,
+        "attempts": reply.attempts,
+        "degraded": reply.degraded,
+        "seconds": round(reply.seconds, 6),
+    }
+    click.echo(encode(described))
 
 
 def read_arguments(texts: tuple[str, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Read the arguments of a call: JSON, or ``name=JSON``.
 
     Raises:
-        UnusableCommandError: One is not JSON, a name is given twice, or a positional one follows a named one.
+        UnusableCommandError: One is not JSON, a name is given twice, or a positional one follows a
+            named one.
     """
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
@@ -106,7 +102,8 @@ def read_arguments(texts: tuple[str, ...]) -> tuple[tuple[Any, ...], dict[str, A
         if named is None:
             if kwargs:
                 raise UnusableCommandError(
-                    f"argument {number} ({text}) follows a named one; positional arguments come first"
+                    f"argument {number} ({text}) follows a named one;"
+                    " positional arguments come first"
                 )
             args.append(_read(text, number, ""))
         elif named[1] in kwargs:
@@ -128,7 +125,8 @@ def _read(text: str, number: int, prefix: str) -> Any:
             ) from error
         quoted = shlex.quote(prefix + json.dumps(text, ensure_ascii=False))
         raise UnusableCommandError(
-            f"argument {number} is not JSON: {prefix}{text}; a text wants double quotes, and the shell takes one pair: {quoted}"
+            f"argument {number} is not JSON: {prefix}{text}; a text wants double quotes,"
+            f" and the shell takes one pair: {quoted}"
         ) from error
 
 
@@ -156,28 +154,9 @@ def _describe(error: CallError) -> dict[str, Any]:
         "attempts": error.attempts,
         "node": None if error.node is None else error.node.url,
     }
-    # What only some errors have: the class of the handler's exception, the path of a bad argument, when to come again.
+    # What only some errors have: the class of the handler's exception, the path of a bad argument,
+    # when to try again.
     extra = {
         name: getattr(error, name, None) for name in ("type", "path", "traceback", "retry_after")
     }
     return described | {name: value for name, value in extra.items() if value not in {None, ""}}
-
-
-def encode(value: Any) -> str:
-    """A value as JSON. A NaN, which codecs other than ``json`` bring, is written as ``NaN``.
-
-    Raises:
-        click.ClickException: It has keys that JSON cannot have.
-    """
-    import msgspec
-
-    try:
-        # msgspec, since a codec may have made what the json module cannot write: dates, bytes, UUIDs.
-        text = msgspec.json.encode(value).decode()
-        if "null" in text:  # msgspec writes it for a NaN, too
-            text = json.dumps(
-                msgspec.to_builtins(value, str_keys=True), ensure_ascii=False, separators=(",", ":")
-            )
-    except (TypeError, UnicodeError) as error:
-        raise click.ClickException(f"the result cannot be written as JSON: {error}") from error
-    return text

@@ -1,7 +1,11 @@
-"""What all commands have in common when they end: every error is one line on stderr, and has an exit code."""
+"""The group of commands: it loads the command that is asked for, and reports each error.
+
+Every error is one line on stderr and has an exit code. ``--debug`` adds the traceback.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -11,32 +15,69 @@ import click
 from ..errors import BeeError, ConfigError, PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED = 1
 """Exit code: the command was understood and did not succeed."""
 UNUSABLE = 2
-"""Exit code: the command or the configuration cannot be used as it is. click's own code for a wrong command."""
+"""Exit code: the command or the configuration cannot be used. click has the same code."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as in shells."""
 
-DEBUG_KEY = "bee.debug"
-"""Where a context notes that ``--debug`` was given."""
+_DEBUG_KEY = "bee.debug"  # where a context notes that --debug was given
 
 
 class UnusableCommandError(click.ClickException):
-    """The words of a command do not make sense together, or name what is not there. Unlike click's ``UsageError`` it says all in its message."""
+    """The words of a command make no sense together, or one names what is not there.
+
+    Unlike click's ``UsageError`` it says all in its message.
+    """
 
     exit_code = UNUSABLE
 
 
 class CommandGroup(click.Group):
-    """A group of commands that never shows a traceback unless ``--debug`` asks for it."""
+    """A group of commands that shows a traceback only when ``--debug`` asks for it.
+
+    Args:
+        listed: By the name of a command: its module in ``package``, and what it does in one line.
+            The module has the command under its name.
+        package: Where the modules are.
+        **settings: For :class:`click.Group`.
+    """
+
+    def __init__(
+        self, *, listed: Mapping[str, tuple[str, str]], package: str, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self._listed = listed
+        self._package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(self._listed)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None where there is no such command."""
+        if cmd_name not in self._listed:
+            return None
+        module = importlib.import_module(f"{self._package}.{self._listed[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands for the help, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._listed.items()])
 
     def run(self, args: Sequence[str] | None) -> int:
         """Run a command and return the exit code."""
         try:
-            # Not standalone: click would answer Ctrl-C with "Aborted!" and 1, and a wrong command with three lines.
+            # Not standalone: click would answer Ctrl-C with "Aborted!" and 1, and a wrong command
+            # with three lines.
             code = super().main(
                 list(sys.argv[1:] if args is None else args), prog_name="bee", standalone_mode=False
             )
@@ -65,9 +106,25 @@ class CommandGroup(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from None
         except Exception as error:
             # Here and not where the line is printed: only here the options are known.
-            if ctx.meta.get(DEBUG_KEY) and not isinstance(error, click.exceptions.Exit):
+            if ctx.meta.get(_DEBUG_KEY) and not isinstance(error, click.exceptions.Exit):
                 traceback.print_exc()
             raise
+
+
+def debug_option(function: F) -> F:
+    """Add ``--debug``. The command does not get it; the group of commands looks it up."""
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_debug,
+        help="Show the traceback of an error.",
+    )(function)
+
+
+def _note_debug(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        ctx.meta[_DEBUG_KEY] = True
 
 
 def exit_code(error: Exception) -> int:
@@ -79,8 +136,7 @@ def exit_code(error: Exception) -> int:
 
 def one_line(error: Exception) -> str:
     """An error as one line that says what to do."""
-    text = _text(error)
-    return " ".join(text.split())
+    return " ".join(_text(error).split())
 
 
 def _text(error: Exception) -> str:
@@ -90,7 +146,9 @@ def _text(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, ConfigError) and len(error.problems) > 1:
-        return f"{error.problems[0]} (and {len(error.problems) - 1} more: bee check {error.problems[0].source or 'FILE'})"
+        first = error.problems[0]
+        more = f"{len(error.problems) - 1} more: bee check {first.source or 'FILE'}"
+        return f"{first} (and {more})"
     if isinstance(error, BeeError):
         return str(error)
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""``bee explain``: what would happen to a call and why, and with ``--call`` what did happen to one."""
+"""``bee explain``: what would happen to a call and why; with ``--call`` what did happen to one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .call_command import encode, read_arguments
+from .call_command import read_arguments
 from .command_group import FAILED, UnusableCommandError
-from .shared_options import config_option, debug_option, json_option, load_configuration
-from .tables import print_table
+from .output import encode, node_object, print_table
+from .shared_options import config_option, open_client, printing_options
 
 if TYPE_CHECKING:
     from ..calls.trace import CallTrace, Step
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHARES_SHOWN = 5
 
 
-# Unknown options are let through, since a negative number looks like one.
+# Unknown options are let through, because a negative number looks like one.
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("service")
 @click.argument("method", required=False)
@@ -35,8 +35,7 @@ _SHARES_SHOWN = 5
     "--ping/--no-ping", default=True, show_default=True, help="Ask the fitting nodes how they are."
 )
 @click.option("--verbose", is_flag=True, help="Say also why a default is what it is.")
-@json_option("Print an object.")
-@debug_option
+@printing_options("Print an object.")
 @click.pass_context
 def explain(
     ctx: click.Context,
@@ -50,16 +49,16 @@ def explain(
     verbose: bool,
     as_json: bool,
 ) -> None:
-    """Say what would happen to a call of SERVICE now, and why: its nodes, what is picked next, and each setting with the line that states it.
+    """Say what would happen to a call of SERVICE now, and why.
 
-    With METHOD, what the configuration states for the method counts. The exit code is 0 when a node can be picked (and, with --call, the call had a result).
+    Printed are its nodes, what is picked next, and each setting with the line that states it. With
+    METHOD, the settings are those of the method. The exit code is 0 when a node can be picked (and,
+    with --call, the call had a result).
 
     \b
         bee explain calc
         bee explain calc add --call 1 2
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
-    from .. import build_client
-
     for word in (service, method or ""):
         if word.startswith("--"):
             raise UnusableCommandError(
@@ -71,7 +70,7 @@ def explain(
         raise UnusableCommandError(f"arguments ({' '.join(arguments)}) are for a call; add --call")
     args, kwargs = read_arguments(arguments)
     trace = None
-    with build_client(load_configuration(ctx, config_path)) as client:
+    with open_client(config_path) as client:
         explanation = client.explain(service, method, key=key, ask=ping)
         if make_call and method is not None:
             trace = client.trace(service, method, *args, **kwargs)
@@ -89,22 +88,15 @@ def explain(
 
 def _print(explanation: Explanation, verbose: bool) -> None:
     known = explanation.known
-    name = (
-        explanation.service
-        if explanation.method is None
-        else f"{explanation.service}.{explanation.method}"
-    )
-    # Not those of next: a node may be left for calls that fail on others, or have so little weight that no pick met it.
-    able = (
-        0
-        if explanation.obstacle
-        else sum(one.standing in {"ready", "half-open"} for one in explanation.nodes)
-    )
+    name, method = explanation.service, explanation.method
+    name = name if method is None else f"{name}.{method}"
+    # Not counted from next: a node may be left for calls that fail on others, or have so little
+    # weight that no pick met it.
+    able = sum(one.standing in {"ready", "half-open"} for one in explanation.nodes)
+    able = 0 if explanation.obstacle else able
     click.echo(f"{name}: asks for {known.asked}; {able} of {len(known.nodes)} nodes can be picked")
-    click.echo(
-        f"source: {known.source or 'none has answered'}"
-        + (f"; the registry is out of reach: {known.trouble}" if known.trouble else "")
-    )
+    trouble = f"; the registry is out of reach: {known.trouble}" if known.trouble else ""
+    click.echo(f"source: {known.source or 'none has answered'}{trouble}")
     if explanation.nodes:
         click.echo()
         print_table(
@@ -161,14 +153,10 @@ def value_text(setting: Setting) -> str:
     if setting.unit == "seconds":
         return f"{value:g} s"
     if setting.unit == "bytes":
-        return next(
-            (
-                f"{value // size} {name}"
-                for size, name in ((1 << 20, "MiB"), (1 << 10, "KiB"))
-                if value and value % size == 0
-            ),
-            f"{value} bytes",
-        )
+        for size, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+            if value and value % size == 0:
+                return f"{value // size} {name}"
+        return f"{value} bytes"
     return f"{value} (options: {', '.join(setting.options)})" if setting.options else str(value)
 
 
@@ -199,20 +187,20 @@ def _print_trace(trace: CallTrace) -> None:
     if trace.error is not None:
         click.echo(f"{ending} and failed: {type(trace.error).__name__}: {trace.error}")
     else:
-        click.echo(
-            f"{ending}; {'the fallback answered' if trace.degraded else 'result'}: {encode(trace.value)}"
-        )
+        answered = "the fallback answered" if trace.degraded else "result"
+        click.echo(f"{ending}; {answered}: {encode(trace.value)}")
 
 
 def _outcome(step: Step) -> str:
     failure = step.failure
     if failure is None:
         return "ok" if step.kind == "attempt" else "-"
-    return f"{failure.kind}: {failure.message} (executed: {failure.executed}, blame: {failure.blame}, retry: {failure.retry})"
+    fields = f"executed: {failure.executed}, blame: {failure.blame}, retry: {failure.retry}"
+    return f"{failure.kind}: {failure.message} ({fields})"
 
 
 def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]:
-    known = explanation.known
+    known, ahead = explanation.known, explanation.next
     described: dict[str, Any] = {
         "service": explanation.service,
         "method": explanation.method,
@@ -221,22 +209,18 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
         "asked": known.asked,
         "can_be_picked": not explanation.obstacle,
         "obstacle": explanation.obstacle,
-        "nodes": [_node_object(one) for one in explanation.nodes],
+        "nodes": [
+            node_object(one.node) | _fields(one, "standing", "reason", "breaker", "health")
+            for one in explanation.nodes
+        ],
         "next": {
-            "order": [node.url for node in explanation.next.order],
+            "order": [node.url for node in ahead.order],
             "shares": [
-                {"node": node.url, "share": round(share, 4)}
-                for node, share in explanation.next.shares
+                {"node": node.url, "share": round(share, 4)} for node, share in ahead.shares
             ],
         },
         "settings": {
-            one.name: {
-                "value": one.value,
-                "path": one.path,
-                "line": one.line,
-                "options": one.options,
-                "unit": one.unit,
-            }
+            one.name: _fields(one, "value", "path", "line", "options", "unit")
             for one in explanation.settings
         },
         "file": explanation.file,
@@ -245,54 +229,34 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
     return described if trace is None else described | {"call": _trace_object(trace)}
 
 
-def _node_object(one: NodeStanding) -> dict[str, Any]:
-    node = one.node
-    facts = {
-        "id": node.id,
-        "url": node.url,
-        "version": node.version,
-        "weight": node.weight,
-        "zone": node.zone,
-        "tags": sorted(node.tags),
-    }
-    return facts | {
-        "standing": one.standing,
-        "reason": one.reason,
-        "breaker": one.breaker,
-        "health": one.health,
-    }
-
-
 def _trace_object(trace: CallTrace) -> dict[str, Any]:
-    error = trace.error
     return {
         "steps": [_step_object(step) for step in trace.steps],
         "seconds": round(trace.seconds, 6),
         "attempts": trace.attempts,
         "degraded": trace.degraded,
         "value": trace.value,
-        "error": None
-        if error is None
-        else {
-            "kind": getattr(error, "kind", type(error).__name__),
-            "message": getattr(error, "message", str(error)),
-        },
+        "error": None if trace.error is None else _error_object(trace.error),
+    }
+
+
+def _error_object(error: Exception) -> dict[str, str]:
+    return {
+        "kind": getattr(error, "kind", type(error).__name__),
+        "message": getattr(error, "message", str(error)),
     }
 
 
 def _step_object(step: Step) -> dict[str, Any]:
-    failure = step.failure
-    outcome = None
-    if failure is not None:
-        outcome = {
-            name: getattr(failure, name)
-            for name in ("kind", "message", "executed", "blame", "retry", "reached")
-        }
-    node = None if step.node is None else step.node.url
+    failed = ("kind", "message", "executed", "blame", "retry", "reached")
     return {
         "kind": step.kind,
-        "node": node,
+        "node": None if step.node is None else step.node.url,
         "seconds": round(step.seconds, 6),
-        "failure": outcome,
+        "failure": None if step.failure is None else _fields(step.failure, *failed),
         "decision": step.decision,
     }
+
+
+def _fields(of: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in names}

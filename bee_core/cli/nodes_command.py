@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .shared_options import config_option, debug_option, json_option, load_configuration
-from .tables import print_table
+from .. import build_client
+from .output import node_object, print_json, print_table
+from .shared_options import config_option, load_configuration, open_client, printing_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,20 +21,14 @@ _AT_A_TIME = 16  # services that wait for their registry together, each a second
 
 @click.command()
 @config_option
-@json_option("Print a list of objects.")
-@debug_option
-@click.pass_context
-def services(ctx: click.Context, config_path: str, as_json: bool) -> None:
-    """List the services under bee.rpc.client, with how many nodes are known and how many of them fit."""
-    from .. import build_client
-
-    config = load_configuration(ctx, config_path)
+@printing_options("Print a list of objects.")
+def services(config_path: str, as_json: bool) -> None:
+    """List the services under bee.rpc.client: how many nodes are known, and how many fit."""
+    config = load_configuration(config_path)
     with build_client(config) as client, ThreadPoolExecutor(_AT_A_TIME) as threads:
         reports = list(threads.map(client.nodes, config.clients))
     if as_json:
-        click.echo(
-            json.dumps([_counted(report) for report in reports], indent=2, ensure_ascii=False)
-        )
+        print_json([_counted(report) for report in reports])
         return
     print_table(
         ("service", "asks for", "nodes", "fitting", "source"),
@@ -55,24 +49,20 @@ def services(ctx: click.Context, config_path: str, as_json: bool) -> None:
 @click.command()
 @click.argument("service")
 @config_option
-@json_option("Print an object.")
-@debug_option
-@click.pass_context
-def nodes(ctx: click.Context, service: str, config_path: str, as_json: bool) -> None:
+@printing_options("Print an object.")
+def nodes(service: str, config_path: str, as_json: bool) -> None:
     """List the nodes of SERVICE that are known: which fit, and why the others do not.
 
-    SERVICE is a key under bee.rpc.client. The nodes are looked for like those of a first call: at the registry, then in the cache on disk, then in the configuration.
+    SERVICE is a key under bee.rpc.client. The nodes are looked for like those of a first call: at
+    the registry, then in the cache on disk, then in the configuration.
     """
-    from .. import build_client
-
-    with build_client(load_configuration(ctx, config_path)) as client:
+    with open_client(config_path) as client:
         report = client.nodes(service)
     if as_json:
-        click.echo(json.dumps(_listed(report), indent=2, ensure_ascii=False))
+        print_json(_listed(report))
         return
-    click.echo(
-        f"{report.service}: asks for {report.asked}; {len(report.fitting)} of {len(report.nodes)} nodes fit; source: {_source(report)}"
-    )
+    fitting = f"{len(report.fitting)} of {len(report.nodes)} nodes fit"
+    click.echo(f"{service}: asks for {report.asked}; {fitting}; source: {_source(report)}")
     if report.nodes:
         print_table(
             ("url", "version", "weight", "zone", "tags", "fits", "id"),
@@ -84,14 +74,13 @@ def nodes(ctx: click.Context, service: str, config_path: str, as_json: bool) -> 
 
 def _row(known: KnownNode) -> tuple[str, ...]:
     node = known.node
-    fits = "yes" if known.fitting else f"no: {known.reason}"
     return (
         node.url,
         node.version or "-",
         f"{node.weight:g}",
         node.zone or "-",
         ",".join(sorted(node.tags)) or "-",
-        fits,
+        "yes" if known.fitting else f"no: {known.reason}",
         node.id,
     )
 
@@ -111,16 +100,7 @@ def _counted(report: NodesReport) -> dict[str, Any]:
 def _listed(report: NodesReport) -> dict[str, Any]:
     return _counted(report) | {
         "nodes": [
-            {
-                "id": known.node.id,
-                "url": known.node.url,
-                "version": known.node.version,
-                "weight": known.node.weight,
-                "zone": known.node.zone,
-                "tags": sorted(known.node.tags),
-                "fitting": known.fitting,
-                "reason": known.reason,
-            }
+            node_object(known.node) | {"fitting": known.fitting, "reason": known.reason}
             for known in report.nodes
         ],
     }

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands have, and the client that they ask for."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from .command_group import DEBUG_KEY, UnusableCommandError
+from .. import build_client
+from ..config import load_config
+from ..errors import ConfigError
+from .command_group import UnusableCommandError, debug_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
+    from ..client.blocking import Client
     from ..config import Config
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -35,44 +39,32 @@ def config_option(function: F) -> F:
     )(function)
 
 
-def debug_option(function: F) -> F:
-    """Add ``--debug``, which arrives nowhere: the group of commands looks it up."""
-    return click.option(
-        "--debug",
-        is_flag=True,
-        expose_value=False,
-        callback=_note_debug,
-        help="Show the traceback of an error.",
-    )(function)
+def printing_options(json_help: str) -> Callable[[F], F]:
+    """Add ``--json``, which arrives as ``as_json``, and ``--debug``."""
+    as_json = click.option("--json", "as_json", is_flag=True, help=json_help)
+    return lambda function: as_json(debug_option(function))
 
 
-def json_option(help_text: str) -> Callable[[F], F]:
-    """Add ``--json``, which arrives as ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help=help_text)
+def open_client(path: str) -> Client:
+    """A client of the file that ``--config`` names. Raises as :func:`load_configuration`."""
+    return build_client(load_configuration(path))
 
 
-def load_configuration(ctx: click.Context, path: str) -> Config:
+def load_configuration(path: str) -> Config:
     """Read the file that ``--config`` names.
 
     Raises:
         ConfigError: It cannot be used.
         UnusableCommandError: No file was named, and there is none by the default name.
     """
-    from ..config import load_config
-    from ..errors import ConfigError
-
     try:
         return load_config(path)
     except ConfigError as error:
-        if ctx.get_parameter_source("config_path") is ParameterSource.DEFAULT and isinstance(
-            error.__context__, FileNotFoundError
-        ):
+        source = click.get_current_context().get_parameter_source("config_path")
+        missing = isinstance(error.__context__, FileNotFoundError)
+        if missing and source is ParameterSource.DEFAULT:
             raise UnusableCommandError(
-                f"there is no {path} in this folder; name the configuration with --config FILE or ${CONFIG_VARIABLE}"
+                f"there is no {path} in this folder; name the configuration with --config FILE"
+                f" or ${CONFIG_VARIABLE}"
             ) from error
         raise
-
-
-def _note_debug(ctx: click.Context, _: click.Parameter, given: bool) -> None:
-    if given:
-        ctx.meta[DEBUG_KEY] = True

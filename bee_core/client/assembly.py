@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..calls.retry_budget import RetryBudget
 from ..calls.service import Service
-from ..config.model import RegistryConfig
-from ..config.settings import PluginRef
+from ..config import PluginRef, RegistryConfig
+from ..config.fields import plugin_kinds
 from ..contracts.registry import RegistrySettings
 from ..contracts.size_rule import SizeRule
 from ..contracts.transport import ChannelSettings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from ..config.model import ClientConfig, Config
+    from ..config import CallConfig, ClientConfig, Config
     from ..contracts.policies import Balancer, Breaker, BreakerState
     from ..contracts.registry import Registry
     from ..contracts.transport import AsyncChannel, Transport
@@ -70,10 +70,10 @@ class Assembly(Generic[C]):
         complain: Callable[[str], None],
     ) -> None:
         self._config = config
-        self._hub = hub
+        self.hub = hub
         self._make_channel = make_channel
         self._drop_channel = drop_channel
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
         self._random_bytes = random_bytes
         self._complain = complain
@@ -87,13 +87,22 @@ class Assembly(Generic[C]):
             name: self._service(client) for name, client in config.clients.items()
         }
 
-    def _create(self, ref: PluginRef, kind: Any) -> Any:
-        return self._hub.create(ref, kind, origin=self._config)
+    def _create(self, section: CallConfig, field: str) -> Any:
+        """The plugin that a field of a service or method names; None where it names none."""
+        ref: PluginRef | None = getattr(section, field)
+        kind = plugin_kinds(type(section))[field]
+        return None if ref is None else self.hub.create(ref, kind, origin=self._config)
+
+    def _by_method(self, client: ClientConfig, field: str) -> dict[str, Any]:
+        """The policies of methods that have their own; the empty name is for all others."""
+        return {"": self._create(client, field)} | {
+            name: self._create(method, field)
+            for name, method in client.methods.items()
+            if getattr(method, field) != getattr(client, field)
+        }
 
     def _service(self, client: ClientConfig) -> Service[C]:
-        compressor = (
-            None if client.compress is None else self._create(client.compress, "compressor")
-        )
+        compressor = self._create(client, "compress")
         rule = SizeRule(
             compressor,
             max_size=client.max_size,
@@ -106,11 +115,11 @@ class Assembly(Generic[C]):
             codec=client.codec.name,
             compressor=None if client.compress is None else client.compress.name,
             max_body=client.max_size,
-            clock=self._clock,
+            clock=self.clock,
             decompress=None if compressor is None else rule.unpack,
             token=None if client.token is None else client.token.first,
         )
-        balancer = self._create(client.balancer, "balancer")
+        balancer = self._create(client, "balancer")
         nodes: NodeSet[C] = NodeSet(
             client.name,
             Directory(
@@ -120,31 +129,21 @@ class Assembly(Generic[C]):
             ),
             balancer,
             lambda node: self._make_channel(self._transport(client, node.url), node, settings),
-            self._breakers(client.breaker),
+            self._breakers(client),
             self._drop_channel,
         )
         service = Service(
             client,
-            codec=self._create(client.codec, "codec"),
+            codec=self._create(client, "codec"),
             rule=rule,
             balancer=balancer,
             nodes=nodes,
             budget=RetryBudget(),
-            limiter=None if client.limiter is None else self._create(client.limiter, "limiter"),
-            fault_tolerances={"": self._create(client.fail, "fault_tolerance")}
-            | {
-                name: self._create(method.fail, "fault_tolerance")
-                for name, method in client.methods.items()
-                if method.fail != client.fail
-            },
-            fallbacks={"": self._fallback(client.fallback)}
-            | {
-                name: self._fallback(method.fallback)
-                for name, method in client.methods.items()
-                if method.fallback != client.fallback
-            },
-            observers=self._hub.observers(client.name),
-            clock=self._clock,
+            limiter=self._create(client, "limiter"),
+            fault_tolerances=self._by_method(client, "fail"),
+            fallbacks=self._by_method(client, "fallback"),
+            observers=self.hub.observers(client.name),
+            clock=self.clock,
             rng=self._rng,
             random_bytes=self._random_bytes,
             complain=self._complain,
@@ -177,14 +176,14 @@ class Assembly(Generic[C]):
         """The registry's plugin. A forked child makes one of its own, since what the parent's is connected to stays the parent's."""
         section = self.registry_config
         settings = RegistrySettings(section.address, section.heartbeat_interval)
-        registry: Registry = self._hub.create(
+        registry: Registry = self.hub.create(
             section.plugin, "registry", settings, origin=self._config
         )
         return registry
 
     def make_balancer(self, service: Service[C]) -> Balancer:
         """A balancer like the service's, with no nodes yet: for picks that no call hears of."""
-        balancer: Balancer = self._create(service.config.balancer, "balancer")
+        balancer: Balancer = self._create(service.config, "balancer")
         return balancer
 
     def check_url(self, service: Service[C], url: str) -> None:
@@ -215,14 +214,11 @@ class Assembly(Generic[C]):
             node, self._settings[service.name]
         )
 
-    def _fallback(self, ref: PluginRef | None) -> Any:
-        return None if ref is None else self._create(ref, "fallback")
-
-    def _breakers(self, ref: PluginRef | None) -> Callable[[], Breaker] | None:
-        if ref is None:
+    def _breakers(self, client: ClientConfig) -> Callable[[], Breaker] | None:
+        # One is made here, so that wrong options are found now and not with the first node.
+        if self._create(client, "breaker") is None:
             return None
-        self._create(ref, "breaker")  # wrong options are found now, not with the first node
-        return lambda: self._create(ref, "breaker")
+        return lambda: self._create(client, "breaker")
 
     def _transport(self, client: ClientConfig, url: str) -> Transport:
         """The transport for a url: its scheme is the plugin's name; the options are those of the service where it names that transport."""
@@ -237,5 +233,7 @@ class Assembly(Generic[C]):
                     if own
                     else PluginRef(scheme, {}, f"bee.rpc.client.{client.name}.address")
                 )
-                transport = self._transports[key] = self._create(ref, "transport")
+                transport = self._transports[key] = self.hub.create(
+                    ref, "transport", origin=self._config
+                )
             return transport

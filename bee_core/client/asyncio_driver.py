@@ -12,7 +12,7 @@ from ..terms.failures import Failure, cancelled
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from ..calls.flow import Call
+    from ..calls.call import Call
     from ..contracts.effects import Effect, Queue
 
 

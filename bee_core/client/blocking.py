@@ -3,120 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import random
-import time
 import warnings
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, TypeVar, overload
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
 
-from ..config import load_config
+from ..calls.call import make
+from ..calls.plan import make_plan
 from ..control import fork
 from ..control.discovery import PATIENCE
-from ..control.plane import ControlPlane
-from ..control.prober import Prober
 from ..control.serving_loops import is_serving
-from ..errors import BeeError, CallCancelled, CallError
-from ..nodes.report import report_nodes
-from ..plugins.hub import PluginHub
-from .assembly import Assembly
+from ..errors import BeeError, CallError
 from .blocking_driver import drive
-from .discoveries import ClientDiscovery
+from .core import ClientCore
 from .futures import FutureCalls
-from .proxies import Reply, ServiceProxy, make_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    import os
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self  # type checkers bring it
 
-    from ..calls.flow import Call
+    from ..calls.call import Call
     from ..calls.plan import CallPlan
     from ..calls.service import Service
     from ..calls.trace import CallTrace
     from ..config.model import Config
-    from ..contracts.transport import Channel
+    from ..contracts.transport import Channel, ChannelSettings, Transport
     from ..nodes.report import NodesReport
-    from ..terms.node import Snapshot
+    from ..terms.node import Node
     from .explanation import Explanation
     from .futures import CallFuture
+    from .proxies import Reply
 
-T = TypeVar("T")
-log = logging.getLogger("bee.client")
 _running_loop = asyncio._get_running_loop  # noqa: SLF001  # documented for this use: returns None instead of raising
 
 
-class Client:
+class Client(ClientCore["Channel"]):
     """Calls the services of a configuration. See :func:`bee_core.build_client`.
 
     Thread-safe. Does no network until the first call. Usable as a context manager.
     """
+
+    _closing: Event
 
     def __init__(
         self,
         config: str | os.PathLike[str] | Mapping[str, Any] | Config,
         plugins: Sequence[object] = (),
     ) -> None:
-        self.config = load_config(config)
-        self._closing = Event()
         self._lock = Lock()
         self._warned = False
-        self._rng = random.Random()  # noqa: S311  # balancing and jitter, not secrets
-        self._channels: set[Channel] = set()
-        self._retired: WeakSet[Channel] = (
-            WeakSet()
-        )  # whose nodes have left; kept alive by the calls that are still on them
-        self._assembly: Assembly[Channel] = Assembly(
-            self.config,
-            PluginHub(plugins),
-            make_channel=self._make_channel,
-            drop_channel=self._drop_channel,
-            clock=time.monotonic,
-            rng=self._rng,
-            random_bytes=os.urandom,
-            complain=log.warning,
-        )
-        self._plane = ControlPlane(self.config.application or "client")
-        self._prober = Prober(
-            self._plane.spawn,
-            self._assembly.async_channel,
-            heartbeat_interval=self._assembly.heartbeat_interval,
-            rng=self._rng,
-        )
-        self._assembly.watch_breakers(self._prober.breaker_changed)
-        self._discovery: ClientDiscovery[Channel] = ClientDiscovery(
-            self._assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng
-        )
+        super().__init__(config, plugins, Event())
         self._futures = FutureCalls(
             f"{self.config.application or 'client'}-futures",
-            self._assembly.async_channel,
-            self._discovery,
-            time.monotonic,
+            self.assembly.async_channel,
+            self.discoveries,
+            self.assembly.clock,
         )
-        self._assembly.apply_known_nodes()
+        self.assembly.apply_known_nodes()
+        # False after close and in a forked child: one flag, so that calls look at nothing else.
         self._ready = True
         fork.watch(self)
-
-    @overload
-    def service(self, name: str) -> ServiceProxy: ...
-    @overload
-    def service(self, name: str, interface: Callable[..., T]) -> T: ...
-    def service(self, name: str, interface: Any = None) -> Any:
-        """A proxy of a service.
-
-        Args:
-            name: The key under ``bee.rpc.client``.
-            interface: A class, Protocol or ABC whose type hints are the contract; the proxy has its type.
-
-        Raises:
-            ConfigError: No such service is configured.
-            TypeError: The interface cannot be used.
-        """
-        self.config.client(name)
-        return make_proxy(self, self._assembly.services[name], interface)
 
     def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call; for proxies."""
@@ -134,18 +82,19 @@ class Client:
         error = drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
-        return Reply(
-            call.value, call.node, call.attempts, call.degraded, plan.service.clock() - call.started
-        )
+        return self._reply(call)
 
     def invoke_future(
         self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> CallFuture[Any]:
-        """Begin a call and return its future; for proxies. Does not wait, so it may be called on an event loop."""
+        """Begin a call and return its future; for proxies.
+
+        Does not wait, so it may be called on an event loop.
+        """
         try:
             if not self._ready:
                 self._prepare(plan)
-            call = plan.service.make(plan, args, kwargs)
+            call = make(plan, args, kwargs)
         except CallError as error:
             return self._futures.failed(error)
         return self._futures.start(call)
@@ -155,38 +104,27 @@ class Client:
             self._called_on_a_loop(plan)
         if not self._ready:
             self._prepare(plan)
-        service: Service[Channel] = plan.service
-        call = service.make(plan, args, kwargs)
-        if service.undiscovered is not None:
-            self._discover(service, (call.deadline - call.started) / 2, plan.method)
+        call = make(plan, args, kwargs)
+        if plan.service.undiscovered is not None:
+            self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
         return call
 
     def _prepare(self, plan: CallPlan) -> None:
-        """What the first call after a fork has to do, and every call after close. One flag says both, so that other calls look at nothing else."""
-        self._ready = True
+        """What the first call after a fork has to do, and every call after close."""
+        self._ready = True  # before the look at `_closing`: a `close` meanwhile has the last word
         if self._closing.is_set():
             self._ready = False
-            raise CallCancelled(
-                "the client is closed", service=plan.service.name, method=plan.method
-            )
-        self._prober.resume(self._assembly.services.values())
+        self._check_open(plan.service, plan.method)
+        self._prober.resume(self.assembly.services.values())
 
     def _discover(self, service: Service[Channel], patience: float, method: str) -> None:
-        """Wait for the first nodes of a service, ``patience`` seconds at most; then go on with what is known."""
-        discovery = self._discovery.begin(service)
-        if discovery is None:
-            return
-        if not discovery.wait(min(discovery.patience(), patience)):
-            discovery.fall_back()
-        if self._closing.is_set():
-            raise CallCancelled("the client was closed", service=service.name, method=method)
-
-    def _deliver(self, service: Service[Channel], snapshot: Snapshot) -> None:
-        if not self._closing.is_set():
-            service.learn(snapshot)
+        self.discoveries.wait(service, patience)
+        self._check_open(service, method)
 
     def nodes(self, service: str) -> NodesReport:
-        """What is known of a service's nodes: which there are, which fit, why the others do not. Discovers them like a first call, so it may wait a second.
+        """What is known of a service's nodes: which there are, which fit, why the others do not.
+
+        Discovers them like a first call, so it may wait a second.
 
         Args:
             service: The key under ``bee.rpc.client``.
@@ -195,18 +133,15 @@ class Client:
             ConfigError: No such service is configured.
             CallCancelled: The client was closed meanwhile.
         """
-        self.config.client(service)
-        found = self._assembly.services[service]
+        found = self._find(service)
         if found.undiscovered is not None:
             self._discover(found, PATIENCE, "")
-        return report_nodes(
-            service, found.nodes.snapshot, found.nodes.selection, self._discovery.trouble(service)
-        )
+        return self._report(found)
 
     def explain(
         self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False
     ) -> Explanation:
-        """What would happen to a call now, and why: nodes, the next picks, and each setting with the line that states it. Makes no call. Waits like :meth:`nodes`.
+        """What would happen to a call now, and why. Makes no call. Waits like :meth:`nodes`.
 
         Args:
             service: The key under ``bee.rpc.client``.
@@ -214,29 +149,23 @@ class Client:
             key: The routing key that the call would have.
             ask: Ping the nodes too, for their health; takes a second at most.
 
+        Returns:
+            The nodes, the next picks, and each setting with the line that states it.
+
         Raises:
             ConfigError: No such service is configured.
             CallCancelled: The client was closed meanwhile.
         """
-        from .explanation import explain
-        from .health import ask_health
+        from .health import ask_health  # only who asks pays for it
 
         known = self.nodes(service)
-        found = self._assembly.services[service]
-        health = ask_health(found.nodes) if ask else {}
-        return explain(
-            found,
-            self.config,
-            known,
-            method,
-            key=key,
-            make_balancer=lambda: self._assembly.make_balancer(found),
-            make_rng=random.Random,
-            health=health,
-        )
+        health = ask_health(self._find(service).nodes) if ask else {}
+        return self._explain(known, method, key, health)
 
     def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
-        """Make one call, for real, and say how it went, attempt by attempt. An error of the call is told in the trace and not raised.
+        """Make one call, for real, and say how it went, attempt by attempt.
+
+        An error of the call is told in the trace and not raised.
 
         Args:
             service: The key under ``bee.rpc.client``.
@@ -248,31 +177,31 @@ class Client:
             ConfigError: No such service is configured.
             CallError: The call could not begin: arguments that cannot be sent, a closed client.
         """
-        from ..calls.trace import CallRecorder
+        from ..calls.trace import CallRecorder  # only who asks pays for it
 
-        self.config.client(service)
-        call = self._begin(self._assembly.services[service].plan(method), args, kwargs)
+        call = self._begin(make_plan(self._find(service), method), args, kwargs)
         recorder = CallRecorder()
-        return recorder.finish(
-            call, drive(call, self._closing, call.plan.service.clock, recorder.flow)
-        )
+        error = drive(call, self._closing, call.plan.service.clock, recorder.flow)
+        return recorder.finish(call, error)
 
     def _called_on_a_loop(self, plan: CallPlan) -> None:
         name = f"{plan.service.name}.{plan.method}"
         if is_serving(_running_loop()):
             raise BeeError(
-                f"{name}: a blocking call on the loop of a bee server stops every other call of the process; make the handler a plain def, or use build_async_client"
+                f"{name}: a blocking call on the loop of a bee server stops every other call of the"
+                " process; make the handler a plain def, or use build_async_client"
             )
         if not self._warned:
             self._warned = True
             warnings.warn(
-                f"{name}: a blocking call on a running event loop stops it; use build_async_client (said once)",
+                f"{name}: a blocking call on a running event loop stops it; use build_async_client"
+                " (said once)",
                 RuntimeWarning,
                 stacklevel=5,
             )
 
-    def _make_channel(self, transport: Any, node: Any, settings: Any) -> Channel:
-        channel: Channel = transport.channel(node, settings)
+    def _make_channel(self, transport: Transport, node: Node, settings: ChannelSettings) -> Channel:
+        channel = transport.channel(node, settings)
         with self._lock:
             self._channels.add(channel)
         if self._closing.is_set():
@@ -287,10 +216,13 @@ class Client:
         self._futures.drop(channel)
 
     def close(self) -> None:
-        """Close all connections; calls in flight end with CallCancelled. Idempotent, from any thread."""
+        """Close all connections; calls in flight end with CallCancelled.
+
+        Idempotent, from any thread.
+        """
         self._closing.set()
         self._ready = False
-        self._discovery.release()
+        self.discoveries.release()
         self._close_channels()
         self._futures.close()
         self._plane.stop()
@@ -298,8 +230,7 @@ class Client:
 
     def _close_channels(self) -> None:
         with self._lock:
-            channels, self._channels = self._channels, set()
-            channels.update(self._retired)
+            channels = self._all_channels()
         for channel in channels:
             channel.close()
 
@@ -311,12 +242,10 @@ class Client:
             self._closing.set()
         self._ready = False
         self._lock = Lock()
-        self._rng.seed()
         for channel in (*self._channels, *self._retired):
             channel.discard_after_fork()
         self._futures.after_fork()
-        self._assembly.after_fork()
-        self._discovery.after_fork()
+        self._renew_after_fork()
 
     def __enter__(self) -> Self:
         """The client itself."""

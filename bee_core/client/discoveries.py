@@ -1,7 +1,9 @@
-"""What a client has on the control plane: a discovery for each service that a registry must be watched for. The same for both kinds of client."""
+"""The discoveries of a client: one for each service that a registry must be watched for."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..control.discovery import Discovery
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 
 
-class ClientDiscovery(Generic[C]):
+class Discoveries(Generic[C]):
     """Finds the nodes of a client's services, each from its first call on.
 
     Args:
@@ -44,7 +46,7 @@ class ClientDiscovery(Generic[C]):
     ) -> None:
         self._plane = plane
         self._assembly = assembly
-        self._registry: Registry | None = assembly.registry
+        self.registry: Registry | None = assembly.registry
         self._discoveries: dict[str, Discovery] = {}
         settings = assembly.registry_config
         where = ",".join(settings.address)
@@ -71,11 +73,36 @@ class ClientDiscovery(Generic[C]):
         if self._discoveries:
             plane.at_stop(self._close_registry)
 
-    def begin(self, service: Service[C]) -> Discovery | None:
-        """Start the discovery of a service, at its first call.
+    def wait(self, service: Service[C], patience: float) -> None:
+        """Wait for the first nodes of a service, then go on with what is known.
+
+        Args:
+            service: The service, at its first call.
+            patience: Seconds to wait at most. It returns as well when the client is closed.
+        """
+        discovery = self._begin(service)
+        if discovery is not None and not discovery.wait(min(discovery.patience(), patience)):
+            discovery.fall_back()
+
+    async def wait_async(self, service: Service[Any], patience: float) -> None:
+        """The same on an event loop."""
+        discovery = self._begin(service)
+        if discovery is None:
+            return
+        loop = asyncio.get_running_loop()
+        known = asyncio.Event()
+        discovery.when_known(lambda: on_loop(loop, known.set))
+        try:
+            await asyncio.wait_for(known.wait(), max(0.0, min(discovery.patience(), patience)))
+        except (TimeoutError, asyncio.TimeoutError):
+            discovery.fall_back()
+
+    def _begin(self, service: Service[C]) -> Discovery | None:
+        """Start the discovery of a service.
 
         Returns:
-            What to wait for, or None where nodes are known: there is nothing to discover, or a forked child goes on with its parent's list.
+            What to wait for. None where nodes are known: there is nothing to discover, or a forked
+            child goes on with its parent's list.
         """
         discovery: Discovery | None = service.undiscovered
         if discovery is None:
@@ -98,19 +125,19 @@ class ClientDiscovery(Generic[C]):
 
     def after_fork(self) -> None:
         """In a forked child: every service is discovered anew at its next call, through a registry object of the child's own."""
-        self._registry = None
+        self.registry = None
         for name, discovery in self._discoveries.items():
             discovery.after_fork()
             self._assembly.services[name].undiscovered = discovery
 
     def _the_registry(self) -> Registry:
-        if self._registry is None:
-            self._registry = self._assembly.make_registry()
-        return self._registry
+        if self.registry is None:
+            self.registry = self._assembly.make_registry()
+        return self.registry
 
     async def _close_registry(self) -> None:
-        if self._registry is not None:
-            await self._registry.close()
+        if self.registry is not None:
+            await self.registry.close()
 
     def _answers(self, service: Service[C]) -> Callable[[Node], Any]:
         async def answers(node: Node) -> bool:
@@ -137,3 +164,9 @@ def _deliverer(
     service: Service[C], deliver: Callable[[Service[C], Snapshot], None]
 ) -> Callable[[Snapshot], None]:
     return lambda snapshot: deliver(service, snapshot)
+
+
+def on_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Call a function on a loop, from any thread."""
+    with contextlib.suppress(RuntimeError):  # a loop that was closed has nobody to tell
+        loop.call_soon_threadsafe(function)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..config.field_rules import remarks
-from ..config.settings import PluginRef
+from ..calls.options import OPTION_NAMES
+from ..calls.plan import make_plan
+from ..config.client_model import CALL_FIELDS
+from ..config.fields import PluginRef, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -243,43 +245,25 @@ def _registry(config: Config) -> Setting:
     )
 
 
-_PLANNED = (
-    "timeout",
-    "connect_timeout",
-    "write_timeout",
-    "read_timeout",
-    "retries",
-    "idempotent",
-    "oneway",
-)  # what a plan has worked out
-_OF_METHOD = ("fail", "fallback", "compress_above")
-_OF_SERVICE = (
-    "version",
-    "tags",
-    "zone",
-    "balancer",
-    "breaker",
-    "limiter",
-    "codec",
-    "compress",
-    "max_size",
-    "max_inflated",
-)
+_NOT_TOLD = frozenset(
+    {"name", "metadata", "baggage", "address", "transport", "token", "methods"}
+)  # what is no setting, may be secret, or follows from the node
 
 
 def _settings(service: Service[Any], config: Config, method: str | None) -> Iterator[Setting]:
     # A plan made as for a call: what is told is what a call would use, and not a second reading of the configuration.
-    plan = service.plan(method or "")
-    client = service.config
-    values = {name: getattr(plan, name) for name in _PLANNED}
-    values |= {name: getattr(client.method(method or ""), name) for name in _OF_METHOD}
-    values |= {name: getattr(client, name) for name in _OF_SERVICE}
-    fields = attrs.fields_dict(type(client))
-    for name, value in values.items():
-        about = remarks(fields[name])
+    plan = make_plan(service, method or "")
+    of_method = service.config.method(method or "")
+    for attribute in attrs.fields(type(service.config)):
+        name, about = attribute.name, remarks(attribute)
+        if name in _NOT_TOLD:
+            continue
+        source = (
+            plan if name in OPTION_NAMES else of_method if name in CALL_FIELDS else service.config
+        )
+        shown, options = _plain(getattr(source, name))
         path = config.stated(service.name, name, method)
         line = None if path is None else config.origin(path)
-        shown, options = _plain(value)
         yield Setting(
             name, shown, path, line, about.why if path is None else "", about.unit, options
         )

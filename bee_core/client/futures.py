@@ -21,18 +21,17 @@ from ..control.plane import ControlPlane
 from ..errors import BeeError, CallCancelled
 from ..terms.failures import Failure, local
 from .asyncio_driver import drive
-from .first_nodes import await_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextvars import Context
 
-    from ..calls.flow import Call
+    from ..calls.call import Call
     from ..calls.service import Service
     from ..contracts.effects import Effect
     from ..contracts.transport import AsyncChannel, Channel
     from ..terms.node import Node
-    from .discoveries import ClientDiscovery
+    from .discoveries import Discoveries
 
 T = TypeVar("T")
 
@@ -103,7 +102,7 @@ class FutureCalls:
         self,
         name: str,
         make_channel: Callable[[Service[Any], Node], AsyncChannel],
-        discoveries: ClientDiscovery[Channel],
+        discoveries: Discoveries[Channel],
         clock: Callable[[], float],
     ) -> None:
         self._plane = ControlPlane(name)
@@ -216,7 +215,8 @@ class FutureCalls:
         error: BaseException | None
         try:
             if service.undiscovered is not None:
-                await await_nodes(self._discoveries, service, (call.deadline - call.started) / 2)
+                patience = (call.deadline - call.started) / 2
+                await self._discoveries.wait_async(service, patience)
             error = await drive(call, self._closing, self._clock, self._flow)
         except asyncio.CancelledError:
             error = _closed(call)  # or the future was cancelled, and takes no error any more

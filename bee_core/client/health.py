@@ -1,30 +1,56 @@
-"""Asks nodes how they are, each on a thread, for reports to people."""
+"""Asks nodes how they are, for reports to people."""
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .explanation import MOST_PINGED, PING_TIMEOUT
 
 if TYPE_CHECKING:
-    from ..contracts.transport import Channel
+    from ..contracts.transport import AsyncChannel, Channel
     from ..nodes.node_set import NodeSet, NodeState
+    from ..terms.failures import Failure
 
 
 def ask_health(nodes: NodeSet[Channel]) -> dict[str, str]:
-    """Ping nodes, all at a time: ``serving``, ``draining``, or why a node did not answer, by its id. Waits a little over :data:`PING_TIMEOUT` at most."""
+    """Ping nodes, all at a time. Waits a little over :data:`PING_TIMEOUT` at most.
+
+    Returns:
+        By node id: ``serving``, ``draining``, or why the node did not answer.
+    """
 
     def ask(state: NodeState[Channel]) -> str:
         try:
-            answer = (state.attempt or nodes.connect(state)).channel.ping(PING_TIMEOUT)
+            return _said(_channel(nodes, state).ping(PING_TIMEOUT))
         except Exception as error:  # a transport's
             return f"no answer: {error}"
-        return answer if isinstance(answer, str) else answer.message
 
     asked = dict(islice(nodes.states.items(), MOST_PINGED))
     if not asked:
         return {}
     with ThreadPoolExecutor(len(asked), "bee-health") as threads:
         return dict(zip(asked, threads.map(ask, asked.values()), strict=True))
+
+
+async def ask_health_async(nodes: NodeSet[AsyncChannel]) -> dict[str, str]:
+    """The same on an event loop."""
+
+    async def ask(state: NodeState[AsyncChannel]) -> str:
+        try:
+            return _said(await _channel(nodes, state).ping(PING_TIMEOUT))
+        except Exception as error:  # a transport's
+            return f"no answer: {error}"
+
+    asked = dict(islice(nodes.states.items(), MOST_PINGED))
+    return dict(zip(asked, await asyncio.gather(*map(ask, asked.values())), strict=True))
+
+
+def _channel(nodes: NodeSet[Any], state: NodeState[Any]) -> Any:
+    return (state.attempt or nodes.connect(state)).channel
+
+
+def _said(answer: str | Failure) -> str:
+    return answer if isinstance(answer, str) else answer.message

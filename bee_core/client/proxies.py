@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cas
 
 import attrs
 
-from ..calls.plan import NO_OPTIONS, CallOptions
+from ..calls.options import NO_OPTIONS, CallOptions
+from ..calls.plan import make_plan
 from ..methods.signatures import interface_methods
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack  # type checkers bring it; nothing imports it when bee runs
 
-    from ..calls.plan import CallOptionsDict, CallPlan
+    from ..calls.options import CallOptionsDict
+    from ..calls.plan import CallPlan
     from ..calls.service import Service
     from ..methods.signatures import InterfaceMethod
     from ..terms.node import Node
@@ -94,8 +96,9 @@ class Binding:
         """Prepare a method."""
         declared = None if self.methods is None else self.methods.get(method)
         if declared is None:
-            return self.service.plan(method, options=self.options)
-        return self.service.plan(
+            return make_plan(self.service, method, options=self.options)
+        return make_plan(
+            self.service,
             method,
             declared.signature,
             marked_idempotent=declared.idempotent,
@@ -162,8 +165,8 @@ class ServiceProxy:
         return Method(self._binding, method)(*args, **kwargs)
 
     def with_options(self, **options: Unpack[CallOptionsDict]) -> ServiceProxy:
-        """The same service with other options for its calls; see :class:`bee_core.calls.plan.CallOptions`."""
-        return ServiceProxy(self._binding.with_options(_options(options)))
+        """The same service with other options; see :class:`.calls.options.CallOptionsDict`."""
+        return ServiceProxy(self._binding.with_options(CallOptions(**options)))
 
     def __repr__(self) -> str:
         """The service."""
@@ -242,13 +245,13 @@ def with_options(proxy: T, /, **options: Unpack[CallOptionsDict]) -> T:
 
     Args:
         proxy: What ``client.service(…)`` returned, or a method of it such as ``calc.add``; the result has its type.
-        **options: See :class:`bee_core.calls.plan.CallOptions`.
+        **options: See :class:`bee_core.calls.options.CallOptionsDict`.
 
     Raises:
         TypeError: It is neither, or there is no such option.
         InvalidArgument: An option has an impossible value.
     """
-    changed = _changed(proxy, _options(options))
+    changed = _changed(proxy, CallOptions(**options))
     return cast("T", changed)
 
 
@@ -321,15 +324,6 @@ def _named_method(what: str, method: Any, args: tuple[Any, ...]) -> tuple[Method
     if not isinstance(method, Method):
         raise TypeError(f"{what}() wants a method of a service, such as calc.add, got {method!r}")
     return method, args
-
-
-def _options(options: Mapping[str, Any]) -> CallOptions:
-    try:
-        return CallOptions(**options)
-    except TypeError:
-        known = ", ".join(attribute.name for attribute in attrs.fields(CallOptions))
-        unknown = ", ".join(name for name in options if name not in known.split(", "))
-        raise TypeError(f"with_options() has no option {unknown}; it takes: {known}") from None
 
 
 def _no_attribute(owner: object, name: str) -> NoReturn:

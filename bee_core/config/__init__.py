@@ -1,6 +1,26 @@
-"""The configuration: one YAML file, or the same as a mapping.
+"""The configuration: one YAML file, or the same as a mapping, becomes frozen classes.
 
-Importing this package loads PyYAML and cattrs, so ``bee_core`` itself imports it only when a client or server is built.
+The way from the text of a file to a :class:`Config`, with the module of each step::
+
+    text of the file
+      │  yaml_tree        YAML to a tree of text with line numbers; ${NAME} is replaced
+      ▼
+    tree
+      │  whole_file       the sections, and what they inherit from each other
+      │  converter        each section to its class, each field by its type
+      │  values           single values: text to numbers, times, sizes, urls; secret: tokens
+      │  config_errors    all problems at once, each with path, line and advice
+      ▼
+    Config                model; its parts stand in client_model and server_model
+
+``fields`` has what the fields of the classes say about themselves. ``contradictions`` finds values
+that do not go together, for ``bee check``. ``reference`` writes ``docs/configuration.md``.
+
+What belongs here: keys, their defaults and reasons, and how they are read. What does not: the
+objects that a client or server is made of, and the plugins behind the names.
+
+Importing this package loads PyYAML and cattrs. So ``bee_core`` itself imports it only when a client
+or server is built.
 """
 
 from __future__ import annotations
@@ -11,28 +31,28 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from .client_model import AddressConfig, CallConfig, ClientConfig, MethodConfig
 from .contradictions import Contradiction, warnings
-from .environment import Expansion
-from .model import AddressConfig, CallConfig, ClientConfig, Config, MethodConfig, RegistryConfig
-from .scalars import Bytes, Seconds
-from .server_model import ServerConfig
-from .settings import PluginRef
-from .source import MAX_BYTES, decode, parse
-from .structure import structure_config, structure_options
+from .converter import structure_options
+from .fields import PluginRef
+from .model import Config, NamedPlugin, named_plugins
+from .server_model import RegistryConfig, ServerConfig
+from .whole_file import structure_config
+from .yaml_tree import MAX_BYTES, Expansion, decode, parse
 
 __all__ = [
     "AddressConfig",
-    "Bytes",
     "CallConfig",
     "ClientConfig",
     "Config",
     "Contradiction",
     "MethodConfig",
+    "NamedPlugin",
     "PluginRef",
     "RegistryConfig",
-    "Seconds",
     "ServerConfig",
     "load_config",
+    "named_plugins",
     "structure_options",
     "warnings",
 ]
@@ -46,11 +66,13 @@ def load_config(
     """Read a configuration.
 
     Args:
-        source: The path of a YAML file (``bee.yml``), or a mapping of the same shape, whose values may be numbers and bools. A ``Config`` is returned as it is.
+        source: The path of a YAML file (``bee.yml``), or a mapping of the same shape, whose values
+            may be numbers and bools. A ``Config`` is returned as it is.
         environ: What ``${NAME}`` refers to; the process's environment by default.
 
     Raises:
-        ConfigError: The file cannot be read, or something in it is wrong. ``problems`` has everything that is wrong, in the order of the lines.
+        ConfigError: The file cannot be read, or something in it is wrong. ``problems`` has
+            everything that is wrong, in the order of the lines.
     """
     if isinstance(source, Config):
         return source
@@ -75,13 +97,14 @@ def load_config(
             line=1 if name else None,
             expected="the key 'bee'",
         )
-    return structure_config(expansion, name)
+    return structure_config(expansion)
 
 
 def _read(name: str) -> bytes:
     if "\n" in name or name.startswith("bee:"):
         raise ConfigError(
-            "this is the text of a configuration, and its path is wanted; write it to a file, or hand it over as a dict"
+            "this is the text of a configuration, and its path is wanted; "
+            "write it to a file, or hand it over as a dict"
         )
     path = Path(name)
     try:

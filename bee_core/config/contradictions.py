@@ -1,4 +1,7 @@
-"""Values that are possible one by one, and do not go together. ``bee check`` prints them; nothing refuses them."""
+"""Values that are possible one by one and do not go together.
+
+``bee check`` prints them; nothing refuses them.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ..errors import ConfigError
 from ..terms.addresses import parse
+from .client_model import ClientConfig
+from .fields import written_at
+from .model import CLIENT, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .model import CallConfig, ClientConfig, Config
+    from .client_model import CallConfig
+    from .model import Config
     from .server_model import ServerConfig
 
 _REPEATING = frozenset({"failover", "failtry"})
@@ -35,8 +43,7 @@ class Contradiction:
 
     def __str__(self) -> str:
         """One line, in the form of a ``ConfigError``."""
-        place = ":".join(str(part) for part in (self.source, self.line) if part)
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        return str(ConfigError(self.message, path=self.path, line=self.line, source=self.source))
 
 
 def warnings(config: Config) -> list[Contradiction]:
@@ -46,25 +53,21 @@ def warnings(config: Config) -> list[Contradiction]:
     def add(path: str, message: str, at: str | None = None) -> None:
         found.append(Contradiction(path, message, config.origin(at or path), config.source))
 
+    fields = attrs.fields_dict(ClientConfig)
     for name, client in config.clients.items():
-        base = f"bee.rpc.client.{name}"
-        for field, message in _of_sizes(
-            client.max_size, client.max_inflated, client.compress_above
-        ):
-            add(f"{base}.{_KEYS.get(field, field)}", message, config.stated(name, field))
+        base = f"{CLIENT}.{name}"
         for field, message in _of_service(config, client):
-            add(f"{base}.{field}", message, config.stated(name, field))
+            add(f"{base}.{written_at(fields[field])}", message, config.stated(name, field))
         calls: list[tuple[str | None, CallConfig]] = [(None, client), *client.methods.items()]
         for method, call in calls:
             place = f"{base}.methods.{method}" if method is not None else base
             above = [] if method is None else list(_of_call(config, client, client, None))
-            for finding in _of_call(config, client, call, method):
-                if finding not in above:
-                    field, message = finding
+            for field, message in _of_call(config, client, call, method):
+                if (field, message) not in above:
                     add(f"{place}.{field}", message, config.stated(name, field, method))
     if config.server is not None:
         for field, message in _of_server(config, config.server):
-            add(f"bee.rpc.server.{field}", message)
+            add(f"{SERVER}.{field}", message)
     return found
 
 
@@ -75,9 +78,6 @@ def _in_clear(url: str) -> bool:
     )
 
 
-_KEYS = {"max_size": "codec.options.max_size", "max_inflated": "codec.options.max_inflated"}
-
-
 def _of_call(
     config: Config, client: ClientConfig, call: CallConfig, method: str | None
 ) -> Iterator[tuple[str, str]]:
@@ -85,7 +85,10 @@ def _of_call(
     if retries and call.timeout <= call.read_timeout:
         yield (
             "timeout",
-            f"a reply may take {call.read_timeout:g} s and the whole call {call.timeout:g} s: a node that hangs leaves no time for a retry; raise timeout or lower read_timeout",
+            (
+                f"a reply may take {call.read_timeout:g} s and the whole call {call.timeout:g} s: "
+                "a node that hangs leaves no time for a retry; raise timeout or lower read_timeout"
+            ),
         )
     if (
         retries
@@ -100,7 +103,11 @@ def _of_call(
         if stated is not None:
             yield (
                 "idempotent",
-                f"{call.fail.name}, and idempotent {which}: only calls that provably did not run are retried; state idempotent: true where a method may run twice",
+                (
+                    f"{call.fail.name}, and idempotent {which}: "
+                    "only calls that provably did not run are retried; "
+                    "state idempotent: true where a method may run twice"
+                ),
             )
     if (
         call.oneway
@@ -109,12 +116,18 @@ def _of_call(
     ):
         yield (
             "idempotent",
-            "a oneway call is sent once and never again, so idempotent: true has no effect; remove it, or oneway",
+            (
+                "a oneway call is sent once and never again, so idempotent: true has no effect; "
+                "remove it, or oneway"
+            ),
         )
     if call.connect_timeout > call.timeout:
         yield (
             "connect_timeout",
-            f"connecting may take {call.connect_timeout:g} s, and the whole call ends after {call.timeout:g} s; lower connect_timeout",
+            (
+                f"connecting may take {call.connect_timeout:g} s, and the whole call ends after "
+                f"{call.timeout:g} s; lower connect_timeout"
+            ),
         )
     if (
         call.fail.name == "failfast"
@@ -123,31 +136,40 @@ def _of_call(
     ):
         yield (
             "retries",
-            f"failfast tries once, so retries: {call.retries} has no effect; remove it, or choose failover or failtry",
+            (
+                f"failfast tries once, so retries: {call.retries} has no effect; "
+                "remove it, or choose failover or failtry"
+            ),
         )
 
 
 def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str]]:
+    yield from _of_sizes(client.max_size, client.max_inflated, client.compress_above)
     without_registry = config.registry is None or config.registry.protocol == "direct"
     if not client.address and without_registry:
         yield (
             "address",
-            "no registry is configured and no address is stated, so this service has no node; state one of them",
+            (
+                "no registry is configured and no address is stated, so this service has no node; "
+                "state one of them"
+            ),
         )
     if client.address and all(address.weight == 0 for address in client.address):
         yield "address", "every address has weight 0, so none gets calls"
-    if client.token is not None:
-        for address in client.address:
-            if _in_clear(address.url):
-                yield (
-                    "token",
-                    f"the token goes to {address.url} in clear, where others on the network can read it; use tls:// there",
-                )
-                break
+    in_clear = next(filter(_in_clear, (address.url for address in client.address)), None)
+    if client.token is not None and in_clear is not None:
+        yield (
+            "token",
+            (
+                f"the token goes to {in_clear} in clear, where others on the network can read it; "
+                "use tls:// there"
+            ),
+        )
     if without_registry and client.transport.path and client.address:
         schemes = {parse(address.url).scheme for address in client.address}
-        # What a service takes over from default is meant for others too; then only tcp looks like a scheme that was forgotten.
-        here = client.transport.path.startswith(f"bee.rpc.client.{client.name}.")
+        # What a service takes over from default is meant for others too. Then only tcp looks like
+        # a scheme that was forgotten.
+        here = client.transport.path.startswith(f"{CLIENT}.{client.name}.")
         if client.transport.name not in schemes and (here or "tcp" in schemes):
             yield "transport", _unused_transport(client.transport.name, client.address[0].url)
     if client.compress is None and client.compress_above is not None:
@@ -163,18 +185,26 @@ def _of_sizes(
     if max_inflated < max_size:
         yield (
             "max_inflated",
-            f"max_inflated ({max_inflated} bytes) is below max_size ({max_size} bytes): bodies that may be sent as they are would be refused compressed",
+            (
+                f"max_inflated ({max_inflated} bytes) is below max_size ({max_size} bytes): bodies "
+                "that may be sent as they are would be refused compressed"
+            ),
         )
     if compress_above is not None and compress_above > max_size:
         yield (
             "compress_above",
-            f"bodies above max_size ({max_size} bytes) are compressed anyway, so compress_above ({compress_above} bytes) has no effect; lower it",
+            (
+                f"bodies above max_size ({max_size} bytes) are compressed anyway, so "
+                f"compress_above ({compress_above} bytes) has no effect; lower it"
+            ),
         )
 
 
 def _unused_transport(name: str, url: str) -> str:
-    scheme = parse(url).scheme
-    return f"the scheme of an address decides its transport, and {url} has {scheme}://, so {name} is not used; write {name}:// in the address, or remove it here"
+    return (
+        f"the scheme of an address decides its transport, and {url} has {parse(url).scheme}://, "
+        f"so {name} is not used; write {name}:// in the address, or remove it here"
+    )
 
 
 def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]]:
@@ -182,23 +212,21 @@ def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]
     for ref in server.transports:
         if all(address.scheme != ref.name for address in addresses):
             yield (
-                ref.path.removeprefix("bee.rpc.server.") or "transports",
+                ref.path.removeprefix(f"{SERVER}.") or "transports",
                 _unused_transport(ref.name, server.address[0]),
             )
-    codec = server.codecs[0].path or "bee.rpc.server.macher"
-    for _, message in _of_sizes(server.max_size, server.max_inflated, None):
+    codec = server.codecs[0].path.removeprefix(f"{SERVER}.").partition("[")[0] or "codecs"
+    for field, message in _of_sizes(server.max_size, server.max_inflated, None):
+        yield f"{codec}.options.{field}", message
+    in_clear = next(filter(_in_clear, server.address), None)
+    if server.tokens and in_clear is not None:
         yield (
-            f"{codec.removeprefix('bee.rpc.server.').partition('[')[0]}.options.max_inflated",
-            message,
+            "tokens",
+            (
+                f"clients send their tokens to {in_clear} in clear, where others on the network "
+                "can read them; use tls:// there"
+            ),
         )
-    if server.tokens:
-        for url in server.address:
-            if _in_clear(url):
-                yield (
-                    "tokens",
-                    f"clients send their tokens to {url} in clear, where others on the network can read them; use tls:// there",
-                )
-                break
     if (
         server.register
         and server.advertise is None
@@ -206,7 +234,10 @@ def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]
     ):
         yield (
             "advertise",
-            "the server listens on every interface and is announced under an address that is guessed; state the one that clients reach",
+            (
+                "the server listens on every interface and is announced under an address that is "
+                "guessed; state the one that clients reach"
+            ),
         )
     if server.register and config.registry is None:
         yield (

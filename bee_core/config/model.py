@@ -1,332 +1,37 @@
-"""The configuration as frozen classes: every key, its default, and the reason of the default.
-
-Default values stand here and nowhere else. ``docs/configuration.md`` is generated from these classes.
-"""
+"""A whole configuration as a frozen class, and the plugins that it names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  cattrs reads the annotations
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from ..errors import ConfigError
-from .field_rules import (
-    NOT_WRITTEN,
-    about,
-    at_least,
-    canonical_url,
-    dialled,
-    names_not_empty,
-    positive,
-    some_text,
-    version,
-    version_range,
-    written_at,
-)
-from .scalars import COMMAS, DIAL, OPTIONS, RANGE, SEVERAL, VERSION, Bytes, Seconds
-from .secret import Secret  # noqa: TC001  cattrs reads the annotations
-from .server_model import ServerConfig  # noqa: TC001  cattrs reads the annotations
-from .settings import MAX_INFLATED, MAX_SIZE, PluginRef
+from ..terms.addresses import parse
+from .client_model import CALL_FIELDS, ClientConfig
+from .fields import PluginRef, about, plugin_kinds, written_at
+from .server_model import RegistryConfig, ServerConfig
 
-_CLIENTS = "bee.rpc.client"
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-
-@attrs.frozen(kw_only=True)
-class RegistryConfig:
-    """``bee.rpc.registry``: who knows which nodes a service has."""
-
-    protocol: str = attrs.field(
-        default="direct",
-        validator=some_text,
-        metadata=about(
-            "The registry plugin.",
-            "`direct` needs nothing else running: the addresses in this file are the nodes.",
-        ),
-    )
-    address: Annotated[tuple[str, ...], COMMAS] = attrs.field(
-        default=(),
-        metadata=about(
-            "The registry's own addresses: one, a list, or several separated by commas.",
-            "The plugin knows its usual port.",
-        ),
-    )
-    heartbeat_interval: Seconds = attrs.field(
-        default=10.0,
-        validator=positive,
-        metadata=about(
-            "How often a server renews its registration. A lease lasts three of these.",
-            "A dead server leaves after 30 s, where Eureka takes 90 s, and a beat is cheap.",
-            unit="seconds",
-        ),
-    )
-    options: Annotated[Mapping[str, Any], OPTIONS] = attrs.field(
-        factory=dict,
-        repr=False,
-        metadata=about(
-            "Options of the plugin, which checks them itself.", "A plugin has defaults of its own."
-        ),
-    )
-
-    @property
-    def plugin(self) -> PluginRef:
-        """The registry as a reference to a plugin; its path is the section's, so that its options are found under it."""
-        return PluginRef(self.protocol, self.options, "bee.rpc.registry")
+CLIENT = "bee.rpc.client"
+SERVER = "bee.rpc.server"
 
 
 @attrs.frozen
-class AddressConfig:
-    """``bee.rpc.client.<service>.address``: a node that is known without a registry. A bare url stands for one with the rest at its defaults."""
+class ApplicationConfig:
+    """``bee.application``: the program as a whole."""
 
-    url: Annotated[str, DIAL] = attrs.field(
-        converter=canonical_url,
-        validator=dialled,
+    name: str = attrs.field(
+        default="",
         metadata=about(
-            "`host:port`, `tcp://host:port`, `tls://host:port`, `unix:///path`. Without a scheme it is tcp."
+            "The program's name. Its threads are named after it.",
+            "Nothing but names of threads depends on it; without it they say `client`.",
         ),
     )
-    weight: float = attrs.field(
-        default=1.0,
-        validator=at_least(0),
-        metadata=about(
-            "Its share of the calls, relative to the other nodes; 0 gets none.",
-            "All nodes the same.",
-        ),
-    )
-    version: Annotated[str, VERSION] | None = attrs.field(
-        default=None,
-        validator=version,
-        metadata=about("The version that serves there.", "Not stated: then no range filters it."),
-    )
-    tags: Annotated[frozenset[str], COMMAS] = attrs.field(
-        default=frozenset(),
-        validator=names_not_empty,
-        metadata=about("Labels that a client can ask for.", "None."),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class CallConfig:
-    """What concerns a call: the keys that a service has, and each of its methods can have again."""
-
-    timeout: Seconds = attrs.field(
-        default=30.0,
-        validator=positive,
-        metadata=about(
-            "Bounds the whole call: waiting, every attempt, every pause.",
-            "Room for the default three attempts of 10 s each.",
-            unit="seconds",
-        ),
-    )
-    connect_timeout: Seconds = attrs.field(
-        default=5.0,
-        validator=positive,
-        metadata=about(
-            "Bounds connecting, in one attempt.",
-            "As in the example configuration; also Envoy's default.",
-            unit="seconds",
-        ),
-    )
-    read_timeout: Seconds = attrs.field(
-        default=10.0,
-        validator=positive,
-        metadata=about(
-            "Bounds one attempt from the request written to the reply complete.",
-            "As in the example configuration.",
-            unit="seconds",
-        ),
-    )
-    write_timeout: Seconds = attrs.field(
-        default=10.0,
-        validator=positive,
-        metadata=about(
-            "Bounds writing the request, in one attempt.",
-            "As in the example configuration.",
-            unit="seconds",
-        ),
-    )
-    fail: PluginRef = attrs.field(
-        default=PluginRef("failover"),
-        metadata=about(
-            "What follows a failed attempt: `failfast`, `failtry`, `failover`.",
-            "Dubbo's default. Safe for writes: a call that may have run is repeated only when it is idempotent.",
-        ),
-    )
-    retries: int = attrs.field(
-        default=2,
-        validator=at_least(0),
-        metadata=about(
-            "Attempts after the first, at most. 0 means none.",
-            "Dubbo's default: three nodes are asked.",
-        ),
-    )
-    idempotent: bool | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Whether a call may run more than once, so that it is repeated when nobody knows whether it ran.",
-            "The mark on the interface's method decides; without a mark, no.",
-        ),
-    )
-    oneway: bool | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Whether a call is sent and not waited for: it returns None once it is on its way, and nobody hears what became of it.",
-            "The mark on the interface's method decides; without a mark, no.",
-        ),
-    )
-    fallback: PluginRef | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Answers when the call could not. `none` for none.",
-            "An invented answer must be asked for.",
-        ),
-    )
-    compress_above: Bytes | None = attrs.field(
-        default=None,
-        validator=at_least(0),
-        metadata=about(
-            "Compress bodies above this size already.",
-            "Only above `max_size`: below it, compressing costs more time than it saves.",
-            unit="bytes",
-        ),
-    )
-    metadata: Mapping[str, str] = attrs.field(
-        factory=dict,
-        validator=names_not_empty,
-        metadata=about(
-            "Texts that the handler sees. Joined by key with those of the levels above.", "None."
-        ),
-    )
-    baggage: Mapping[str, str] = attrs.field(
-        factory=dict,
-        validator=names_not_empty,
-        metadata=about(
-            "Metadata that also travels on with the calls that the handler makes.",
-            "None: what travels on is chosen, never leaked.",
-        ),
-    )
-
-
-CALL_FIELDS = tuple(attribute.name for attribute in attrs.fields(CallConfig))
-"""The fields that a method can have."""
-
-
-@attrs.frozen(kw_only=True)
-class MethodConfig(CallConfig):
-    """``bee.rpc.client.<service>.methods.<method>``, with what it does not state taken from the service."""
-
-    name: str = attrs.field(default="", metadata=about("The method.", key=NOT_WRITTEN))
-
-
-@attrs.frozen(kw_only=True)
-class ClientConfig(CallConfig):
-    """``bee.rpc.client.<service>``: how a service is called. ``bee.rpc.client.default`` has the same keys and holds for all services."""
-
-    name: str = attrs.field(default="", metadata=about("The service.", key=NOT_WRITTEN))
-    version: Annotated[str, RANGE] | None = attrs.field(
-        default=None,
-        validator=version_range,
-        metadata=about("Which versions will do: `>=1.0, <2`, `^1.2`, `~1.2.3`, `1.x`.", "Any."),
-    )
-    address: Annotated[tuple[AddressConfig, ...], SEVERAL] = attrs.field(
-        default=(),
-        metadata=about(
-            "The nodes, where no registry knows better: a url, `{url, weight, version, tags}`, or a list of these.",
-            "The registry knows them.",
-        ),
-    )
-    transport: PluginRef = attrs.field(
-        default=PluginRef("tcp"),
-        metadata=about(
-            "Options for a transport. Which one a node gets follows from the scheme of its url.",
-            "tcp is what urls without a scheme mean.",
-        ),
-    )
-    codec: PluginRef = attrs.field(
-        default=PluginRef("json"),
-        metadata=about(
-            "How arguments and results become bytes.",
-            "Readable, known in every language, no schema needed.",
-        ),
-    )
-    max_size: Bytes = attrs.field(
-        default=MAX_SIZE.default,
-        validator=MAX_SIZE.validator,
-        metadata=about(MAX_SIZE.doc, MAX_SIZE.why, unit="bytes", key="codec.options.max_size"),
-    )
-    max_inflated: Bytes = attrs.field(
-        default=MAX_INFLATED.default,
-        validator=MAX_INFLATED.validator,
-        metadata=about(
-            MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="codec.options.max_inflated"
-        ),
-    )
-    compress: PluginRef | None = attrs.field(
-        default=PluginRef("gzip"),
-        metadata=about(
-            "The compressor for large bodies. `none` for none.", "Every language has gzip."
-        ),
-    )
-    balancer: PluginRef = attrs.field(
-        default=PluginRef("random"),
-        metadata=about(
-            "Picks the node of an attempt.",
-            "Dubbo's default: even in the long run, and clients cannot fall into step.",
-        ),
-    )
-    breaker: PluginRef | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Cuts a bad node off. `none` for none.",
-            "Cutting off needs a threshold, and that depends on the service.",
-        ),
-    )
-    limiter: PluginRef | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Bounds the calls of this service that run at a time. `none` for none.",
-            "The server has bounds of its own.",
-        ),
-    )
-    tags: Annotated[frozenset[str], COMMAS] = attrs.field(
-        default=frozenset(),
-        validator=names_not_empty,
-        metadata=about("Only nodes that have all of these labels.", "Any node."),
-    )
-    token: Secret | None = attrs.field(
-        default=None,
-        repr=False,
-        metadata=about(
-            "A secret that the server knows as well: a text such as `${BEE_TOKEN}`, or `{file: /path}`, of which the first line counts and which is read again when it has changed.",
-            "None: a server that states no `tokens` asks for none.",
-        ),
-    )
-    zone: str | None = attrs.field(
-        default=None,
-        validator=some_text,
-        metadata=about(
-            "Only nodes of this zone. A configured address that states no zone is not filtered.",
-            "Any: a service that runs in one zone would be lost.",
-        ),
-    )
-    methods: Mapping[str, MethodConfig] = attrs.field(
-        factory=dict,
-        validator=names_not_empty,
-        metadata=about(
-            "Values for single methods, by name; `Stats.mean` is a name. Only the keys that concern a call.",
-            "None.",
-        ),
-    )
-
-    def method(self, name: str) -> MethodConfig:
-        """The values for a method: its own where stated, the service's otherwise."""
-        found = self.methods.get(name)
-        return (
-            found
-            if found is not None
-            else MethodConfig(name=name, **{field: getattr(self, field) for field in CALL_FIELDS})
-        )
 
 
 @attrs.frozen(kw_only=True)
@@ -365,14 +70,17 @@ class Config:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigError(
             f"no service {service!r} is configured; {hint}configured: {names}",
-            path=f"{_CLIENTS}.{service}",
+            path=f"{CLIENT}.{service}",
             value=service,
             expected=f"one of: {names}",
             source=self.source,
         )
 
     def origin(self, path: str) -> int | None:
-        """The line where a dotted path is stated: ``bee.rpc.client.calc.timeout``. None for a default, and for what came from Python."""
+        """The line where a dotted path is stated, such as ``bee.rpc.client.calc.timeout``.
+
+        None for a default, and for what came from Python.
+        """
         return self.lines.get(path)
 
     def stated(self, service: str, field: str, method: str | None = None) -> str | None:
@@ -384,12 +92,71 @@ class Config:
             method: A method, for the fields that it can have.
 
         Returns:
-            The dotted path that states it (``bee.rpc.client.default.timeout``), or None when it is the built-in default.
+            The dotted path that states it (``bee.rpc.client.default.timeout``), or None when it is
+            the built-in default.
         """
         key = written_at(getattr(attrs.fields(ClientConfig), field))
-        sections = [f"{_CLIENTS}.{service}", f"{_CLIENTS}.default"]
+        sections = [f"{CLIENT}.{service}", f"{CLIENT}.default"]
         if method is not None and field in CALL_FIELDS:
-            sections.insert(0, f"{_CLIENTS}.{service}.methods.{method}")
+            sections.insert(0, f"{CLIENT}.{service}.methods.{method}")
         return next(
             (path for section in sections if (path := f"{section}.{key}") in self.lines), None
         )
+
+
+@attrs.frozen
+class NamedPlugin:
+    """A place of a configuration that names a plugin.
+
+    Attributes:
+        path: The key that states it; for a default, the key that would.
+        kind: The kind of plugin that the key wants, one of ``bee_core.hookspecs.Kind``.
+        ref: The plugin's name and its options.
+    """
+
+    path: str
+    kind: Any  # config may not import hookspecs
+    ref: PluginRef
+
+
+def named_plugins(config: Config) -> list[NamedPlugin]:
+    """Every plugin that a configuration names, each place once.
+
+    The registry comes first, then the server, then the services with their methods, then what
+    ``default`` states, also where no service takes it over. Schemes of addresses name transports.
+    """
+    registry = (config.registry or RegistryConfig()).plugin
+    found = [NamedPlugin(f"{registry.path}.protocol", "registry", registry)]
+    if config.server is not None:
+        found += _of_section(config.server, SERVER)
+        found += [
+            NamedPlugin(ref.path or f"{SERVER}.address", "transport", ref)
+            for ref in map(config.server.transport, _schemes(config.server.address))
+        ]
+    for name, client in (*config.clients.items(), ("default", config.default)):
+        path = f"{CLIENT}.{name}"
+        found += [one for one in _of_section(client, path) if one.ref.path or name != "default"]
+        found += [
+            NamedPlugin(f"{path}.address", "transport", PluginRef(scheme))
+            for scheme in _schemes(address.url for address in client.address)
+            if scheme != client.transport.name
+        ]
+        for method, own in client.methods.items():
+            found += _of_section(own, f"{path}.methods.{method}", above=client)
+    kept: dict[tuple[str, str], NamedPlugin] = {}
+    for one in found:
+        kept.setdefault((one.path, one.ref.name), one)
+    return list(kept.values())
+
+
+def _of_section(section: Any, path: str, above: Any = None) -> Iterator[NamedPlugin]:
+    for field, kind in plugin_kinds(type(section)).items():
+        value = getattr(section, field)
+        if above is None or value != getattr(above, field):
+            for ref in value if isinstance(value, tuple) else (value,):
+                if ref is not None:
+                    yield NamedPlugin(ref.path or f"{path}.{field}", kind, ref)
+
+
+def _schemes(urls: Iterable[str]) -> Iterable[str]:
+    return dict.fromkeys(parse(url).scheme for url in urls)

@@ -1,4 +1,7 @@
-"""Generates ``docs/configuration.md`` from the classes: ``python -m bee_core.config.reference [FILE]``; without a file it prints the page."""
+"""Generates ``docs/configuration.md`` from the classes.
+
+``python -m bee_core.config.reference [FILE]``; without a file it prints the page.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,35 @@ from typing import Any, get_args
 
 import attrs
 
-from .field_rules import NOT_WRITTEN, remarks, written_at
-from .model import CALL_FIELDS, AddressConfig, ClientConfig, RegistryConfig
-from .scalars import BYTES, COMMAS, DIAL, LISTEN, OPTIONS, RANGE, SECONDS, SEVERAL, VERSION, Kind
+from ..options import (
+    BYTES,
+    COMMAS,
+    DIAL,
+    LISTEN,
+    OPTIONS,
+    RANGE,
+    SECONDS,
+    SEVERAL,
+    VERSION,
+    Kind,
+)
+from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
+from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
+from .model import ApplicationConfig
 from .secret import Secret
-from .server_model import ServerConfig
-from .settings import PluginRef
+from .server_model import RegistryConfig, ServerConfig
 
 _HEAD = """# Configuration
 
-This page is generated from the classes in `bee_core/config/` by `python -m bee_core.config.reference docs/configuration.md`. Change those, not this.
+This page is generated from the classes in `bee_core/config/`. Change those, not this, and then run
+`python -m bee_core.config.reference docs/configuration.md`.
 
 One YAML file, or a dict of the same shape, says what a program serves and how it calls others.
 
 ```yaml
 bee:
   application:
-    name: shop                      # the program, for logs and registries
+    name: shop                      # the program
   rpc:
     registry: {…}                   # who knows the nodes
     server: {…}                     # what this program serves
@@ -35,25 +50,33 @@ bee:
 
 ## How values are written
 
-- **Types.** A value is text until the type of its key is known: `version: 1.10` is not 1.1, `name: 007` keeps its zeros. `2.7` is not a whole number, and `1` is not true.
+- **Types.** A value is text until the type of its key is known. So `version: 1.10` is not 1.1, and
+  `name: 007` keeps its zeros. `2.7` is not a whole number, and `1` is not true.
 - **Times** are seconds: `10`, `0.5`; or `500ms`, `2s`, `1m`, `1h`.
 - **Sizes** are bytes: `100`; or `64k`, `2 m`, `2MiB`, `1g`, all powers of 1024.
 - **Yes and no** are `true`, `false`, `yes`, `no`, `on`, `off` in any case.
-- **Plugins** are `key: name` or `key: {name: …, options: {…}}`. The options are checked by the plugin. `none` means no plugin, where that is possible.
-- **Environment.** `${NAME}` is replaced by the variable, also inside of longer text; `${NAME:-text}` stands for `text` when the variable is missing or empty; `$${` is the two
-  characters `${`. What a variable holds is never read as YAML, and error messages show `${NAME}` and not what it holds.
-- **Anchors and merge keys** (`&name`, `*name`, `<<`) work; keys `x-…` at the root are a place for anchors. A key that stands twice is an error.
-- **Inheritance.** A method takes what it does not state from its service, a service from `default`, `default` from the defaults below. `metadata` and `baggage` are joined key by key.
+- **Plugins** are `key: name` or `key: {name: …, options: {…}}`. The plugin checks its options.
+  `none` means no plugin, where that is possible.
+- **Environment.** `${NAME}` is replaced by the variable, also inside of longer text.
+  `${NAME:-text}` stands for `text` when the variable is missing or empty. `$${` is the two
+  characters `${`. What a variable holds is never read as YAML. Error messages show `${NAME}` and
+  not what it holds.
+- **Anchors and merge keys** (`&name`, `*name`, `<<`) work. Keys `x-…` at the root are a place for
+  anchors. A key that stands twice is an error.
+- **Inheritance.** A method takes what it does not state from its service, a service from `default`,
+  `default` from the defaults below. `metadata` and `baggage` are joined key by key.
 
-Whatever is unknown, of the wrong type or impossible is an error that names the key and the line; all errors of a file are reported at once.
-Values that are possible one by one and do not go together are warnings of `bee check`.
+Whatever is unknown, of the wrong type or impossible is an error that names the key and the line.
+All errors of a file are reported at once. Values that are possible one by one and do not go
+together are warnings of `bee check`.
 """
 
 _SECTIONS: tuple[tuple[str, type, str], ...] = (
+    ("`bee.application`", ApplicationConfig, "The program as a whole. May be left out."),
     (
         "`bee.rpc.registry`",
         RegistryConfig,
-        "Who knows which nodes a service has. Left out: nobody, and the addresses in this file are the nodes.",
+        "Who knows which nodes a service has. Without it the addresses in this file are the nodes.",
     ),
     (
         "`bee.rpc.server`",
@@ -63,7 +86,7 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
     (
         "`bee.rpc.client.<service>`",
         ClientConfig,
-        "How a service is called. The keys marked with \\* can also stand under `methods.<method>`, for that method alone.",
+        "How a service is called. Methods can have the keys marked with \\* too, for themselves.",
     ),
     (
         "`bee.rpc.client.<service>.address`",
@@ -122,9 +145,8 @@ def page() -> str:
 def _row(attribute: attrs.Attribute[Any], cls: type) -> str:
     about = remarks(attribute)
     key = f"`{written_at(attribute)}`"
-    others = [name for name in about.aliases if name != written_at(attribute)]
-    if others:
-        key += " or " + ", ".join(f"`{name}`" for name in others)
+    if about.aliases:
+        key += " or " + ", ".join(f"`{name}`" for name in about.aliases)
     if cls is ClientConfig and attribute.name in CALL_FIELDS:
         key += " \\*"
     cells = (
@@ -158,7 +180,8 @@ def _default(attribute: attrs.Attribute[Any]) -> str:
     value = attribute.default
     if value is attrs.NOTHING:
         return "required"
-    if isinstance(value, attrs.Factory):  # type: ignore[arg-type]  # a class at run time, a function to type checkers
+    # attrs.Factory is a class at run time and a function to type checkers.
+    if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
         return "—"
     return _shown(value, remarks(attribute).unit)
 

@@ -1,4 +1,7 @@
-"""Secrets of a configuration: a text, or a file that is read again when it changes. Nothing here shows one, whatever is wrong with it."""
+"""Secrets of a configuration: a text, or a file that is read again when it changes.
+
+Nothing here shows a secret, whatever is wrong with it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .scalars import MisfitError, is_null
+from ..options import MisfitError
+from .values import is_null
 
 log = logging.getLogger("bee.config")
 
@@ -20,8 +24,9 @@ _EXPECTED = "a token: a text such as ${BEE_TOKEN}, or {file: /path}"
 class Secret:
     """One entry under ``token`` or ``tokens``. Thread-safe.
 
-    A file has one token a line; empty lines do not count. A client shows the first one, a server accepts all of them. Whoever asks gets what the file says at that moment; a file that has
-    become unusable is warned of once, and what it said before stays in use.
+    A file has one token a line; empty lines do not count. A client shows the first one, a server
+    accepts all of them. Whoever asks gets what the file says at that moment. When a file becomes
+    unusable, the log warns of it once, and what the file said before stays in use.
 
     Args:
         text: The secret itself, or None.
@@ -115,7 +120,8 @@ def _read(file: Path) -> tuple[str, ...]:
         ) from None
     if len(data) > _MAX_FILE:
         raise ValueError(
-            f"the file of tokens {file} is larger than {_MAX_FILE >> 10} KiB; it has one token a line"
+            f"the file of tokens {file} is larger than {_MAX_FILE >> 10} KiB; "
+            "it has one token a line"
         )
     try:
         lines = data.decode().splitlines()

@@ -1,26 +1,83 @@
-"""``bee.rpc.server`` as a frozen class."""
+"""``bee.rpc.server`` and ``bee.rpc.registry`` as frozen classes: keys, defaults and reasons."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping  # noqa: TC003  cattrs reads the annotations
+from typing import Annotated, Any
 
 import attrs
 
-from .field_rules import (
-    about,
+from ..options import (
+    COMMAS,
+    LISTEN,
+    OPTIONS,
+    SEVERAL,
+    VERSION,
+    Bytes,
+    Seconds,
     at_least,
+    positive,
+    some,
+    some_text,
+)
+from .fields import (
+    MAX_INFLATED,
+    MAX_SIZE,
+    PluginRef,
+    about,
     canonical_url,
     canonical_urls,
     names_not_empty,
     not_wildcard,
-    positive,
-    some,
-    some_text,
     version,
 )
-from .scalars import COMMAS, LISTEN, SEVERAL, VERSION, Bytes, Seconds
 from .secret import Secret  # noqa: TC001  cattrs reads the annotations
-from .settings import MAX_INFLATED, MAX_SIZE, PluginRef
+
+
+@attrs.frozen(kw_only=True)
+class RegistryConfig:
+    """``bee.rpc.registry``: who knows which nodes a service has."""
+
+    protocol: str = attrs.field(
+        default="direct",
+        validator=some_text,
+        metadata=about(
+            "The registry plugin.",
+            "`direct` needs nothing else running: the addresses in this file are the nodes.",
+            plugin="registry",
+        ),
+    )
+    address: Annotated[tuple[str, ...], COMMAS] = attrs.field(
+        default=(),
+        metadata=about(
+            "The registry's own addresses: one, a list, or several separated by commas.",
+            "The plugin knows its usual port.",
+        ),
+    )
+    heartbeat_interval: Seconds = attrs.field(
+        default=10.0,
+        validator=positive,
+        metadata=about(
+            "How often a server renews its registration. A lease lasts three of these.",
+            "A dead server leaves after 30 s, where Eureka takes 90 s, and a beat is cheap.",
+            unit="seconds",
+        ),
+    )
+    options: Annotated[Mapping[str, Any], OPTIONS] = attrs.field(
+        factory=dict,
+        repr=False,
+        metadata=about(
+            "Options of the plugin, which checks them itself.", "A plugin has defaults of its own."
+        ),
+    )
+
+    @property
+    def plugin(self) -> PluginRef:
+        """The registry as a reference to a plugin.
+
+        Its path is that of the section, so that its options are found under it.
+        """
+        return PluginRef(self.protocol, self.options, "bee.rpc.registry")
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +101,8 @@ class ServerConfig:
     register: bool = attrs.field(
         default=False,
         metadata=about(
-            "Announce this server in the registry, and take that back when it leaves. A registry that is down is tried again; serving does not wait for it.",
+            "Announce this server in the registry, and take that back when it leaves. A registry "
+            "that is down is tried again; serving does not wait for it.",
             "A program that is tried out must not get calls of others.",
         ),
     )
@@ -54,20 +112,20 @@ class ServerConfig:
         metadata=about(
             "The codecs that clients may use: one, or a list.",
             "The client's default.",
-            key="macher",
-            aliases=("codec", "codecs"),
+            aliases=("macher", "codec"),
+            plugin="codec",
         ),
     )
     max_size: Bytes = attrs.field(
         default=MAX_SIZE.default,
         validator=MAX_SIZE.validator,
-        metadata=about(MAX_SIZE.doc, MAX_SIZE.why, unit="bytes", key="macher.options.max_size"),
+        metadata=about(MAX_SIZE.doc, MAX_SIZE.why, unit="bytes", key="codecs.options.max_size"),
     )
     max_inflated: Bytes = attrs.field(
         default=MAX_INFLATED.default,
         validator=MAX_INFLATED.validator,
         metadata=about(
-            MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="macher.options.max_inflated"
+            MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="codecs.options.max_inflated"
         ),
     )
     compressors: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
@@ -76,6 +134,7 @@ class ServerConfig:
             "The compressors that clients may use: one, or a list; `none` for none.",
             "The client's default.",
             aliases=("compress",),
+            plugin="compressor",
         ),
     )
     transports: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
@@ -84,6 +143,7 @@ class ServerConfig:
             "Options for transports. Which one is used follows from the scheme of each address.",
             "A transport's own defaults.",
             aliases=("transport",),
+            plugin="transport",
         ),
     )
     address: Annotated[tuple[Annotated[str, LISTEN], ...], SEVERAL] = attrs.field(
@@ -92,7 +152,8 @@ class ServerConfig:
         validator=some,
         metadata=about(
             "Where to listen: a url, `{url: …}`, or a list. Port 0 takes any free port.",
-            "This machine only: a door to the network is opened on purpose. Any free port: two servers never collide.",
+            "This machine only: a door to the network is opened on purpose. Any free port: two "
+            "servers never collide.",
         ),
     )
     advertise: Annotated[str, LISTEN] | None = attrs.field(
@@ -100,7 +161,8 @@ class ServerConfig:
         converter=attrs.converters.optional(canonical_url),
         validator=not_wildcard,
         metadata=about(
-            "The address that is announced, where clients reach it under another one. Port 0 stands for the real port.",
+            "The address that is announced, where clients reach it under another one. Port 0 "
+            "stands for the real port.",
             "The address listened on.",
         ),
     )
@@ -109,7 +171,7 @@ class ServerConfig:
         validator=at_least(1),
         metadata=about(
             "Connections open at a time; one more is refused.",
-            "As in the example configuration; below the usual 1,024 descriptors.",
+            "Below 1,024, the number of descriptors that a process usually may have.",
         ),
     )
     max_pool_size: int = attrs.field(
@@ -131,8 +193,10 @@ class ServerConfig:
     limiter: PluginRef | None = attrs.field(
         default=None,
         metadata=about(
-            "Bounds the calls that run at a time, with a queue for those that wait for their turn; in each process of `workers`. `none` for none.",
+            "Bounds the calls that run at a time, with a queue for those that wait for their turn; "
+            "in each process of `workers`. `none` for none.",
             "`max_in_flight` bounds already; a queue needs numbers that depend on the service.",
+            plugin="limiter",
         ),
     )
     backlog: int = attrs.field(
@@ -140,14 +204,15 @@ class ServerConfig:
         validator=at_least(1),
         metadata=about(
             "Connections that wait to be accepted.",
-            "As in the example configuration; the system lowers it to its own bound.",
+            "A burst of `max_conn_size` has room; the system lowers it to its own bound.",
         ),
     )
     read_timeout: Seconds = attrs.field(
         default=10.0,
         validator=positive,
         metadata=about(
-            "What a peer may take from the first to the last byte of a frame. Idle connections stay.",
+            "What a peer may take from the first to the last byte of a frame. Idle connections "
+            "stay.",
             "The same as the client's.",
             unit="seconds",
         ),
@@ -174,7 +239,8 @@ class ServerConfig:
         default=1,
         validator=at_least(1),
         metadata=about(
-            "Processes that `bee serve` and `Server.run()` fork to serve behind one socket. Every bound of this section holds for each of them.",
+            "Processes that `bee serve` and `Server.run()` fork to serve behind one socket. Every "
+            "bound of this section holds for each of them.",
             "State in the program's memory stays whole.",
         ),
     )
@@ -200,7 +266,8 @@ class ServerConfig:
         default=(),
         repr=False,
         metadata=about(
-            "Who shows one of these secrets may call: a text such as `${BEE_TOKEN}`, `{file: /path}`, or a list. A file has one a line, and is read again when it has changed.",
+            "Who shows one of these secrets may call: a text such as `${BEE_TOKEN}`, `{file: "
+            "/path}`, or a list. A file has one a line, and is read again when it has changed.",
             "Anybody who can connect may call.",
             aliases=("token",),
         ),

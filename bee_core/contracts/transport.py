@@ -141,7 +141,7 @@ class Listener(Protocol):
 class Transport(Protocol):
     """Carries requests to nodes and into servers. One object a client or server; the factory gets the options.
 
-    A transport that is a byte stream derives from :class:`bee_core.streams.transport.StreamTransport`, which implements this protocol by bee's framing.
+    A transport that is a byte stream derives from :class:`bee_core.streams.StreamTransport`, which implements this protocol by bee's framing.
     One with a protocol of its own implements it whole. A transport is chosen by the scheme of a url, which is its name.
     """
 
@@ -226,7 +226,7 @@ class InboundCall(CurrentCall):
 
     @property
     def peer_certificate(self) -> Mapping[str, Any] | None:
-        """See :attr:`bee_core.call_context.CurrentCall.peer_certificate`."""
+        """See :attr:`bee_core.terms.call_context.CurrentCall.peer_certificate`."""
         return self.caller.certificate
 
     def reply(self, body: bytes, compressed: bool) -> None:

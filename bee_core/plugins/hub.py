@@ -17,7 +17,7 @@ from .. import hookspecs
 from ..errors import BeeError, PluginError
 from ..hookspecs import REGISTER_HOOKS
 from .entry_points import Offer, Origin, missing_import, read_offers
-from .registered import Installed, Registered, Registrations, option_error, place_of
+from .registered import Installed, Registered, Registrations, option_error, placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -116,7 +116,7 @@ class PluginHub:
         except PluginError as error:
             if not path:
                 raise
-            raise PluginError(f"{place_of(path, origin)}{error}") from error.__cause__
+            raise PluginError(placed(str(error), path, origin)) from error.__cause__
 
     def create(
         self,
@@ -144,7 +144,7 @@ class PluginHub:
         arguments = context
         if registered.options_class is not None or ref.options:
             # Imported here, since cattrs is slow to import and a hub without a configuration has no use for it.
-            from ..config.structure import structure_options
+            from ..config import structure_options
 
             options = structure_options(
                 registered.options_class,
@@ -153,21 +153,28 @@ class PluginHub:
                 origin,
             )
             arguments = (*context, options)
-        where = place_of(ref.path, origin)
         try:
             return registered.factory(*arguments)
         except BeeError:
             raise
         except ImportError as error:
             problem = missing_import(error, self._origins[kind, ref.name])
-            raise PluginError(f"{where}{kind} {ref.name!r} cannot be used: {problem}") from error
+            raise PluginError(
+                placed(f"{kind} {ref.name!r} cannot be used: {problem}", ref.path, origin)
+            ) from error
         except ValueError as error:
             raise option_error(
                 f"{kind} {ref.name!r}: {error}", error, ref.path, tuple(ref.options), origin
             ) from error
         except Exception as error:
+            label = self._origins[kind, ref.name].label
             raise PluginError(
-                f"{where}{kind} {ref.name!r} ({self._origins[kind, ref.name].label}) could not be made: {type(error).__name__}: {error}"
+                placed(
+                    f"{kind} {ref.name!r} ({label}) could not be made: "
+                    f"{type(error).__name__}: {error}",
+                    ref.path,
+                    origin,
+                )
             ) from error
 
     def observers(self, service: str) -> tuple[Observer, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..errors import ConfigError, PluginError
-from ..hookspecs import OptionError
+from ..options import OptionError, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -79,52 +79,34 @@ class Registrations:
         )
 
 
-def option_error(
-    message: str,
-    error: ValueError,
-    path: str,
-    options: Collection[str],
-    origin: Callable[[str], int | None] | Any = None,
-) -> ConfigError:
-    """What a user sees when a plugin refuses its options. The options' values are not in it: they may hold secrets.
+def placed(message: str, path: str, origin: Any) -> str:
+    """A message about a key with its place before it: ``bee.yml:12: bee.rpc.client.calc.fail: …``.
 
     Args:
-        message: The whole sentence.
-        error: What the plugin raised; an :class:`~bee_core.hookspecs.OptionError` names the option.
-        path: The key that names the plugin.
-        options: Names of the options that are stated.
-        origin: Finds the line of a path; or a configuration, which also knows the file; or None.
-    """
-    where = f"{path}.options.{error.option}" if isinstance(error, OptionError) and path else path
-    # The line of the option, or of the section that it is missing from.
-    return ConfigError(
-        message,
-        path=where,
-        value=sorted(options),
-        line=_line(where, origin),
-        source=getattr(origin, "source", None),
-    )
-
-
-def place_of(path: str, origin: Callable[[str], int | None] | Any = None) -> str:
-    """What stands before a message about a key: ``bee.yml:12: bee.rpc.client.calc.balancer: ``.
-
-    Args:
+        message: The message.
         path: The key; empty for a default, which stands nowhere.
         origin: A configuration, whose file and line are told; or anything else, and they are not.
     """
     if not path:
-        return ""
-    source = getattr(origin, "source", None)
-    line = None if source is None else _line(path, origin)
-    place = ":".join(str(part) for part in (source, line) if part)
-    return f"{place}: {path}: " if place else f"{path}: "
+        return message
+    source, line = place_of(path, origin)
+    return str(ConfigError(message, path=path, source=source, line=line if source else None))
 
 
-def _line(path: str, origin: Callable[[str], int | None] | Any) -> int | None:
-    find = getattr(origin, "origin", origin)
-    line = None
-    while find is not None and path and line is None:
-        line = find(path)
-        path = path[: max(path.rfind("."), path.rfind("["), 0)]
-    return line
+def option_error(
+    message: str, error: ValueError, path: str, options: Collection[str], origin: Any = None
+) -> ConfigError:
+    """What a user sees when a plugin refuses its options.
+
+    The options' values are not in it: they may hold secrets.
+
+    Args:
+        message: The whole sentence.
+        error: What the plugin raised; an :class:`~bee_core.options.OptionError` names the option.
+        path: The key that names the plugin.
+        options: Names of the options that are stated.
+        origin: Finds file and line, see :func:`bee_core.options.place_of`.
+    """
+    where = f"{path}.options.{error.option}" if isinstance(error, OptionError) and path else path
+    source, line = place_of(where, origin)
+    return ConfigError(message, path=where, value=sorted(options), line=line, source=source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..config.model import Config, RegistryConfig
+from ..config import Config, RegistryConfig
 from ..contracts.registry import Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
 from ..contracts.transport import ListenSettings

@@ -1,1 +1,42 @@
-"""bee's protocol on byte streams: the channels of clients and the connections of servers, shared by every stream transport."""
+"""bee's protocol on byte streams. Published for authors of byte-stream transports.
+
+What belongs here: connections, their channels and their listener. What does not: the bytes of the
+protocol (``wire``), and any address family or encryption (the transports are plugins).
+
+To write a byte-stream transport, derive from :class:`StreamTransport` and implement three methods:
+
+- ``dial`` connects a blocking socket within a time;
+- ``dial_async`` connects on the running event loop and hands the connection to a protocol object;
+- ``accept`` listens on the running event loop and returns an :class:`Acceptor`.
+
+The class then has all that :class:`bee_core.interfaces.Transport` asks for: framing, pools of
+connections, time limits and drains. Optional methods, each with a default: ``bind`` and ``release``
+let several worker processes share an address, ``check_listening`` checks the options of a server,
+``explained`` and ``connection`` are for encryption. The class attribute or instance attribute
+``busy_poll`` may be set to ``BUSY_POLL_WINDOW`` where replies can come within microseconds.
+
+Register the class with a hook, as for every plugin; see :mod:`bee_core.hookspecs`. Its name is the
+scheme of its urls. ``bee_plugins/transports/memory.py`` is a whole example in 100 lines.
+
+A transport whose handshake can fail uses the rest: it derives its own connection from
+:class:`BlockingConnection`, its own listener from :class:`StreamListener`, and tells a client of
+another protocol why it is rejected with the bytes of :func:`refusal`.
+"""
+
+from .byte_streams import Accepting, Acceptor, Dialer
+from .client.blocking_connection import BlockingConnection, Owner
+from .client.busy_poll import BUSY_POLL_WINDOW
+from .server.listener import StreamListener, refusal
+from .transport import StreamTransport
+
+__all__ = [
+    "BUSY_POLL_WINDOW",
+    "Accepting",
+    "Acceptor",
+    "BlockingConnection",
+    "Dialer",
+    "Owner",
+    "StreamListener",
+    "StreamTransport",
+    "refusal",
+]

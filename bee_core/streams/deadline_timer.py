@@ -1,7 +1,8 @@
 """One timer for many deadlines.
 
-A timer a call costs more than the rest of a call's bookkeeping, and nearly all of them are cancelled. Most calls of a connection have the same timeout, so the next
-one ends later than those before it, and the timer that is set already comes early enough.
+A timer for each call costs more than the rest of a call's bookkeeping, and nearly all of them are
+cancelled. Most calls of a connection have the same timeout. So the next call ends later than those
+before it, and the timer that is already set comes early enough.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ _NEVER = float("inf")
 
 
 class DeadlineTimer:
-    """Calls ``sweep`` when the earliest deadline has come. For one loop's thread.
+    """Calls ``sweep`` when the earliest deadline has come. For the thread of one loop.
 
     Args:
         loop: The loop that owns the timer.
-        clock: Seconds, the clock of the deadlines.
-        sweep: Ends what is due at the given moment; returns the earliest deadline that is left, or None.
+        clock: The clock of the deadlines, in seconds.
+        sweep: Ends what is due at the given moment. Returns the earliest deadline left, or None.
 
     Attributes:
-        next: When it goes off; infinity when nothing is due. Only a deadline before it needs ``watch``.
+        next: When it goes off; infinity without a deadline. Only an earlier one needs ``watch``.
     """
 
     __slots__ = ("_clock", "_handle", "_loop", "_sweep", "next")
@@ -43,12 +44,9 @@ class DeadlineTimer:
 
     def watch(self, until: float) -> None:
         """Take care of a new deadline."""
-        if until < self.next:
-            self._set(until)
-
-    def _set(self, until: float) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
+        if until >= self.next:
+            return
+        self.close()
         self.next = until
         self._handle = self._loop.call_later(max(0.0, until - self._clock()), self._fire)
 

@@ -1,6 +1,8 @@
-"""What authors of plugins and users of bee test with. Needs pytest: ``pip install 'bee-rpc[test]'``.
+"""What authors of plugins and users of bee test with. ``pip install 'bee-rpc[test]'`` for pytest.
 
-Contract suites: a plugin's own tests inherit the suite of its kind, say how to make the plugin, and get the tests that bee's plugins pass::
+**Contract suites.** There is one for each kind of plugin but the transport. A plugin's own tests
+inherit the suite of its kind and say how to make the plugin. They get the tests that bee's own
+plugins pass::
 
     from bee_core.testing import CompressorContract
 
@@ -8,8 +10,12 @@ Contract suites: a plugin's own tests inherit the suite of its kind, say how to 
         def make_compressor(self):
             return SnappyCompressor()
 
-Fakes: :class:`FakeClock`, ``seeded_random`` and ``seeded_bytes`` for what bee takes as time and randomness; :class:`ScriptedChannel` and
-:class:`AsyncScriptedChannel` answer calls without a network; :class:`MemoryRegistry` is a registry that a test fills, empties and puts out of reach. These need no pytest.
+There is no suite for transports yet: a transport's own tests must check it.
+
+**Fakes.** These need no pytest. :class:`FakeClock`, ``seeded_random`` and ``seeded_bytes`` stand in
+for time and randomness. :class:`ScriptedChannel` and :class:`AsyncScriptedChannel` answer calls
+without a network. :class:`MemoryRegistry` is a registry that a test fills, empties and puts out of
+reach.
 """
 
 from __future__ import annotations
@@ -68,7 +74,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: each suite needs other packages."""
+    """Import what is asked for: the suites need pytest, the fakes do not."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -1,4 +1,8 @@
-"""What every breaker must do."""
+"""What every breaker must do: the way from closed to open to half-open, and who may send it there.
+
+The suite does not check after how many failures a breaker opens, or how often it is probed. These
+are options of the breaker, so its own tests check them.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +28,36 @@ NOT_THE_NODES = (
     read_timed_out(0.1, full=False),
     cancelled("the caller gave up", sent=True),
 )
+"""Failures for which the node is not to blame."""
 
 
 class BreakerContract:
-    """Inherit, and say how to make the breaker. Time goes on by a millisecond with every call of these tests."""
+    """Inherit, and say how to make the breaker. With every call a millisecond passes."""
 
     now = 1000.0
 
     @abstractmethod
     def make_breaker(self) -> Breaker:
         """A new breaker with the options under test."""
+
+    @pytest.fixture
+    def breaker(self) -> Breaker:
+        """The breaker of one test, closed."""
+        return self.make_breaker()
+
+    @pytest.fixture
+    def opened(self, breaker: Breaker) -> Breaker:
+        """The breaker after failures of the node."""
+        self.cut_off(breaker)
+        return breaker
+
+    @pytest.fixture
+    def half_open(self, opened: Breaker) -> Breaker:
+        """The breaker after the node has answered pings again."""
+        for _ in range(MANY):
+            if opened.probed(True, self.tick()):
+                return opened
+        pytest.fail(f"the breaker is {opened.state} after {MANY} pings that were answered")
 
     def tick(self) -> float:
         """The time."""
@@ -53,90 +77,75 @@ class BreakerContract:
                 return
         pytest.fail(f"the breaker is {breaker.state} after {MANY} failures in a row")
 
-    def half_open(self) -> Breaker:
-        """A breaker whose node answers pings again."""
-        breaker = self.make_breaker()
-        self.cut_off(breaker)
-        for _ in range(MANY):
-            if breaker.probed(True, self.tick()):
-                return breaker
-        pytest.fail(f"the breaker is {breaker.state} after {MANY} pings that were answered")
-
-    def test_a_new_breaker_is_closed_and_gives_permits(self) -> None:
-        breaker = self.make_breaker()
+    def test_a_new_breaker_is_closed_and_gives_permits(self, breaker: Breaker) -> None:
         assert breaker.state == "closed"
         assert all(breaker.admit(self.tick()) is not None for _ in range(50))
 
-    def test_failures_of_the_node_open_it_and_the_change_is_told_once(self) -> None:
-        breaker = self.make_breaker()
-        self.cut_off(breaker)
-        assert breaker.state == "open"
+    def test_failures_of_the_node_open_it_and_the_change_is_told_once(
+        self, opened: Breaker
+    ) -> None:
+        assert opened.state == "open"
 
-    def test_an_open_breaker_gives_no_permit(self) -> None:
-        breaker = self.make_breaker()
-        self.cut_off(breaker)
-        assert breaker.admit(self.tick()) is None
+    def test_an_open_breaker_gives_no_permit(self, opened: Breaker) -> None:
+        assert opened.admit(self.tick()) is None
 
     @pytest.mark.parametrize(
         "outcome", [*NOT_THE_NODES, None], ids=lambda outcome: getattr(outcome, "kind", "none")
     )
-    def test_what_is_not_the_nodes_fault_never_opens_it(self, outcome: Failure | None) -> None:
-        breaker = self.make_breaker()
+    def test_what_is_not_the_nodes_fault_never_opens_it(
+        self, breaker: Breaker, outcome: Failure | None
+    ) -> None:
         for _ in range(MANY):
             assert not self.one_call(breaker, outcome)
         assert breaker.state == "closed"
 
-    def test_a_ping_that_is_not_answered_leaves_it_open(self) -> None:
-        breaker = self.make_breaker()
-        self.cut_off(breaker)
-        assert not breaker.probed(False, self.tick())
-        assert breaker.state == "open"
+    def test_a_ping_that_is_not_answered_leaves_it_open(self, opened: Breaker) -> None:
+        assert not opened.probed(False, self.tick())
+        assert opened.state == "open"
 
-    def test_a_ping_to_a_node_that_is_not_cut_off_changes_nothing(self) -> None:
-        breaker = self.make_breaker()
+    def test_a_ping_to_a_node_that_is_not_cut_off_changes_nothing(self, breaker: Breaker) -> None:
         assert not breaker.probed(True, self.tick())
         assert not breaker.probed(False, self.tick())
         assert breaker.state == "closed"
 
-    def test_answered_pings_make_it_half_open(self) -> None:
-        assert self.half_open().state == "half-open"
+    def test_answered_pings_make_it_half_open(self, half_open: Breaker) -> None:
+        assert half_open.state == "half-open"
 
-    def test_half_open_it_gives_a_bounded_number_of_permits(self) -> None:
-        breaker = self.half_open()
-        given = sum(breaker.admit(self.tick()) is not None for _ in range(MANY))
+    def test_half_open_it_gives_a_bounded_number_of_permits(self, half_open: Breaker) -> None:
+        given = sum(half_open.admit(self.tick()) is not None for _ in range(MANY))
         assert 1 <= given < MANY
 
-    def test_successes_close_a_half_open_breaker(self) -> None:
-        breaker = self.half_open()
+    def test_successes_close_a_half_open_breaker(self, half_open: Breaker) -> None:
         for _ in range(MANY):
-            if self.one_call(breaker, WELL):
+            if self.one_call(half_open, WELL):
                 break
-        assert breaker.state == "closed"
+        assert half_open.state == "closed"
 
-    def test_failures_of_the_node_open_a_half_open_breaker_again(self) -> None:
-        breaker = self.half_open()
-        self.cut_off(breaker)
-        assert breaker.state == "open"
-        assert breaker.admit(self.tick()) is None
+    def test_failures_of_the_node_open_a_half_open_breaker_again(self, half_open: Breaker) -> None:
+        self.cut_off(half_open)
+        assert half_open.state == "open"
+        assert half_open.admit(self.tick()) is None
 
-    def test_permits_that_are_dropped_without_a_verdict_leave_no_place_taken(self) -> None:
-        breaker = self.half_open()
+    def test_permits_that_are_dropped_without_a_verdict_leave_no_place_taken(
+        self, half_open: Breaker
+    ) -> None:
         for _ in range(MANY):
-            self.one_call(breaker, None)
-        assert breaker.state == "half-open"
-        assert breaker.admit(self.tick()) is not None
+            self.one_call(half_open, None)
+        assert half_open.state == "half-open"
+        assert half_open.admit(self.tick()) is not None
 
-    def test_a_verdict_from_before_the_node_was_cut_off_does_not_bring_it_back(self) -> None:
-        breaker = self.make_breaker()
+    def test_a_verdict_from_before_the_node_was_cut_off_does_not_bring_it_back(
+        self, breaker: Breaker
+    ) -> None:
         old = breaker.admit(self.tick())
         assert old is not None
         self.cut_off(breaker)
         breaker.settle(old, WELL, self.tick())
         assert breaker.state == "open"
 
-    def test_threads_settle_while_the_state_changes_and_every_change_is_told_once(self) -> None:
-        breaker = self.make_breaker()
-
+    def test_threads_settle_while_the_state_changes_and_every_change_is_told_once(
+        self, breaker: Breaker
+    ) -> None:
         def calls(_: int) -> int:
             changes = 0
             for _ in range(500):
@@ -149,6 +158,7 @@ class BreakerContract:
 
         with ThreadPoolExecutor(4) as threads:
             changes = sum(threads.map(calls, range(4)))
-        # It can only have gone closed, open, half-open, open …: an odd number of changes ends in open, an even one in half-open.
+        # It can only have gone closed, open, half-open, open …: after an odd number of changes it
+        # is open, after an even one half-open.
         assert changes >= 1
         assert breaker.state == ("open" if changes % 2 else "half-open")

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 
 
 class FakeClock:
-    """Call it for the time: seconds, as of ``time.monotonic``. Stands in wherever bee takes a ``clock``. Not thread-safe.
+    """Call it for the time in seconds, as ``time.monotonic``. Not thread-safe.
+
+    It stands in wherever bee takes a ``clock``.
 
     Args:
-        now: Where it begins. Not 0, so that code which takes a time for a truth value is found out.
+        now: Where it begins. Not 0: so a test fails where code takes a time for a truth value.
     """
 
     def __init__(self, now: float = 1000.0) -> None:

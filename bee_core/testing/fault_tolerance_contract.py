@@ -1,10 +1,13 @@
-"""What every fault tolerance must do."""
+"""What every fault tolerance must do: an answer for every history, which depends on nothing else.
+
+The suite does not check the bounds of retries. They are the core's and hold for every plugin:
+``retries``, the deadline, the retry budget, and that a call may have to run once at most.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from math import isfinite
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from bee_core.contracts.policies import Tried
 from bee_core.terms.failures import Failure, lost, refused, reported
 from bee_core.terms.node import Node
+
+from .fake_clock import seeded_random
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,25 +48,31 @@ class FaultToleranceContract:
     def make_fault_tolerance(self) -> FaultTolerance:
         """A fault tolerance with the options under test."""
 
+    @pytest.fixture
+    def policy(self) -> FaultTolerance:
+        """The fault tolerance of one test."""
+        return self.make_fault_tolerance()
+
     @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.kind)
     @pytest.mark.parametrize("attempts", [1, 2, 3, 10, 2000])
     def test_an_answer_is_to_give_up_or_a_retry_after_a_finite_delay(
-        self, failure: Failure, attempts: int
+        self, policy: FaultTolerance, failure: Failure, attempts: int
     ) -> None:
-        again = self.make_fault_tolerance().next(history(*[failure] * attempts), Random(1))  # noqa: S311 - a seeded generator is the point
+        again = policy.next(history(*[failure] * attempts), seeded_random(1))
         assert again is None or (
             again.where in {"same", "other"} and again.delay >= 0 and isfinite(again.delay)
         )
 
-    def test_the_answer_depends_on_the_history_and_the_random_source_alone(self) -> None:
-        policy = self.make_fault_tolerance()
+    def test_the_answer_depends_on_the_history_and_the_random_source_alone(
+        self, policy: FaultTolerance
+    ) -> None:
         attempts = history(FAILURES[0], FAILURES[1])
-        first = policy.next(attempts, Random(5))  # noqa: S311
-        policy.next(history(FAILURES[0]), Random(6))  # noqa: S311
-        assert policy.next(attempts, Random(5)) == first  # noqa: S311
+        first = policy.next(attempts, seeded_random(5))
+        policy.next(history(FAILURES[0]), seeded_random(6))
+        assert policy.next(attempts, seeded_random(5)) == first
 
-    def test_the_history_is_left_as_it_is(self) -> None:
+    def test_the_history_is_left_as_it_is(self, policy: FaultTolerance) -> None:
         attempts = history(FAILURES[0], FAILURES[1])
         before = list(attempts)
-        self.make_fault_tolerance().next(attempts, Random(1))  # noqa: S311
+        policy.next(attempts, seeded_random(1))
         assert attempts == before

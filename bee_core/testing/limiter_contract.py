@@ -1,4 +1,7 @@
-"""What every limiter must do."""
+"""What every limiter must do: a bound, a fair queue, and no permit that is lost.
+
+The suite does not check how large the bound or the queue is, or how a limiter adapts its bound.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
 from typing import TYPE_CHECKING
+
+import pytest
 
 from bee_core.terms.failures import Failure, Success
 
@@ -18,13 +23,21 @@ DEADLINE = 10.0  # seconds that a test waits for a thread
 
 
 class LimiterContract:
-    """Inherit, and say how to make the limiter. It must let some calls run, and refuse a call while 5,000 others are not over."""
+    """Inherit, and say how to make the limiter.
+
+    It must let some calls run, and refuse a call while 5,000 others are not over.
+    """
 
     now = 1000.0
 
     @abstractmethod
     def make_limiter(self) -> Limiter:
         """A new limiter with the options under test."""
+
+    @pytest.fixture
+    def limiter(self) -> Limiter:
+        """The limiter of one test."""
+        return self.make_limiter()
 
     def fill(self, limiter: Limiter) -> tuple[int, list[Ticket]]:
         """Ask until it refuses: how many run, and the tickets of those that wait."""
@@ -48,30 +61,28 @@ class LimiterContract:
             ticket.on_admitted(lambda index=index: granted.append(index))  # type: ignore[misc]
         return granted
 
-    def test_the_first_call_runs_at_once(self) -> None:
-        assert self.make_limiter().admit(self.now) is True
+    def test_the_first_call_runs_at_once(self, limiter: Limiter) -> None:
+        assert limiter.admit(self.now) is True
 
-    def test_what_is_refused_is_overloaded_and_did_not_run(self) -> None:
-        limiter = self.make_limiter()
+    def test_what_is_refused_is_overloaded_and_did_not_run(self, limiter: Limiter) -> None:
         self.fill(limiter)
         refused = limiter.admit(self.now)
         assert isinstance(refused, Failure)
         assert (refused.kind, refused.executed) == ("overloaded", "no")
 
-    def test_calls_one_after_the_other_never_wait(self) -> None:
-        limiter = self.make_limiter()
+    @pytest.mark.parametrize(
+        ("outcome", "seconds"), [(WELL, 0.01), (None, 0.0)], ids=["success", "no verdict"]
+    )
+    def test_calls_one_after_the_other_never_wait(
+        self, limiter: Limiter, outcome: Success | None, seconds: float
+    ) -> None:
         for _ in range(MANY):
             assert limiter.admit(self.now) is True
-            limiter.release(WELL, 0.01)
+            limiter.release(outcome, seconds)
 
-    def test_a_permit_that_is_given_back_without_a_verdict_is_free_again(self) -> None:
-        limiter = self.make_limiter()
-        for _ in range(MANY):
-            assert limiter.admit(self.now) is True
-            limiter.release(None, 0.0)
-
-    def test_a_permit_that_is_given_back_goes_to_the_first_that_waits(self) -> None:
-        limiter = self.make_limiter()
+    def test_a_permit_that_is_given_back_goes_to_the_first_that_waits(
+        self, limiter: Limiter
+    ) -> None:
         _, waiting = self.fill(limiter)
         granted = self.listening(waiting)
         assert granted == []
@@ -80,8 +91,7 @@ class LimiterContract:
         assert granted == sorted(granted)
         assert len(granted) >= min(1, len(waiting))
 
-    def test_a_ticket_that_has_left_is_passed_over(self) -> None:
-        limiter = self.make_limiter()
+    def test_a_ticket_that_has_left_is_passed_over(self, limiter: Limiter) -> None:
         _, waiting = self.fill(limiter)
         granted = self.listening(waiting)
         left = waiting[::2]
@@ -90,8 +100,9 @@ class LimiterContract:
             limiter.release(WELL, 0.01)
         assert all(index % 2 for index in granted)
 
-    def test_who_has_the_permit_already_is_called_back_at_once_and_cannot_leave(self) -> None:
-        limiter = self.make_limiter()
+    def test_who_has_the_permit_already_is_called_back_at_once_and_cannot_leave(
+        self, limiter: Limiter
+    ) -> None:
         running, waiting = self.fill(limiter)
         for _ in range(running):
             limiter.release(WELL, 0.01)
@@ -101,8 +112,7 @@ class LimiterContract:
             assert called.is_set()
             assert not ticket.leave()
 
-    def test_when_all_is_given_back_as_many_run_as_before(self) -> None:
-        limiter = self.make_limiter()
+    def test_when_all_is_given_back_as_many_run_as_before(self, limiter: Limiter) -> None:
         running, waiting = self.fill(limiter)
         for ticket in waiting:
             assert ticket.leave()
@@ -110,8 +120,9 @@ class LimiterContract:
             limiter.release(WELL, 0.01)
         assert all(limiter.admit(self.now) is True for _ in range(min(running, 1)))
 
-    def test_many_threads_take_and_give_back_and_nobody_is_forgotten(self) -> None:
-        limiter = self.make_limiter()
+    def test_many_threads_take_and_give_back_and_nobody_is_forgotten(
+        self, limiter: Limiter
+    ) -> None:
         most, _ = self.fill(self.make_limiter())
         lock = Lock()
         running = highest = 0

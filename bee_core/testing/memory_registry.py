@@ -1,9 +1,13 @@
-"""A registry in this process, for tests: nodes come and go, and it goes out of reach, when the test says so."""
+"""A registry in this process, for tests.
+
+Nodes come and go, and it goes out of reach, when the test says so.
+"""
+# ruff: noqa: SLF001  # a lease and a session are parts of the registry, in classes of their own
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from contextlib import contextmanager, suppress
 from threading import Condition
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -14,7 +18,7 @@ from bee_core.terms.addresses import parse
 from bee_core.terms.node import Node, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from bee_core.contracts.registry import Instance, Registry, RegistrySettings
     from bee_core.hookspecs import Registrar
@@ -24,35 +28,40 @@ _LOOK = 0.02  # seconds between two looks at the leases, for a test that waits
 
 
 class MemoryRegistry:
-    """The registry ``memory``, shared by every client and server that gets this object among its plugins. Thread-safe.
+    """The registry ``memory``. Thread-safe.
 
-    For example::
+    Every client and server that gets this object among its plugins shares it. For example::
 
         registry = MemoryRegistry()
         registry.publish("calc", server.address, version="1.2.0")
-        config = {"bee": {"rpc": {"registry": {"protocol": "memory"}, "client": {"calc": {"version": ">=1.0, <2"}}}}}
-        with build_client(config, plugins=[registry]) as client: ...
+        rpc = {"registry": {"protocol": "memory"}, "client": {"calc": {"version": ">=1.0, <2"}}}
+        with build_client({"bee": {"rpc": rpc}}, plugins=[registry]) as client: ...
+
+    Attributes:
+        watches_begun: How often anybody has begun to watch, successfully or not.
+        renewals: How often a lease was renewed.
     """
 
     def __init__(self) -> None:
+        self.watches_begun = 0
+        self.renewals = 0
         self._changed = Condition()
         self._nodes: dict[str, dict[str, Node]] = {}
-        self._ends: dict[
-            tuple[str, str], float
-        ] = {}  # when a registration runs out; what a test publishes never does
+        # By service and id: when a registration runs out. What a test publishes never does.
+        self._ends: dict[tuple[str, str], float] = {}
         self._revision = 0
         self._error: Exception | None = None
         self._silent = False
-        self._watches: dict[object, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
-        self.watches_begun = 0
-        """How often anybody has begun to watch, successfully or not."""
-        self.renewals = 0
-        """How often a lease was renewed."""
+        self._listeners: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
     @hookimpl
     def bee_register_registries(self, registry: Registrar[Registry]) -> None:
         """Offer ``memory``."""
-        registry.add("memory", lambda settings: _Session(self, settings))
+        registry.add("memory", self.session)
+
+    def session(self, settings: RegistrySettings) -> Registry:
+        """What one client or server has of the registry."""
+        return _Session(self, settings)
 
     # What a test does.
 
@@ -65,12 +74,11 @@ class MemoryRegistry:
             **fields: Further fields of :class:`bee_core.Node`.
         """
         node = Node(**{"id": url, "url": url, **fields})
-        with self._changed:
-            self._put(service, node, None)
+        self._put(service, node, None)
         return node
 
     def withdraw(self, service: str, node_id: str | None = None) -> None:
-        """Take a node out of the list, or all nodes of the service. The leases of servers are lost with them."""
+        """Take a node, or all nodes of the service, off the list. Their leases are lost, too."""
         with self._changed:
             nodes = self._nodes.get(service, {})
             if node_id is None:
@@ -85,7 +93,11 @@ class MemoryRegistry:
             return self._listed(service)
 
     def go_out_of_reach(self, error: Exception | None = None) -> None:
-        """From now on every watch, those under way included, and every other request fails with ``error``, a refused connection when not given."""
+        """From now on every watch and every request fails, those under way included.
+
+        Args:
+            error: What they fail with; a refused connection when not given.
+        """
         with self._changed:
             self._error = error or ConnectionRefusedError("the registry of the test is down")
             self._tell()
@@ -119,25 +131,26 @@ class MemoryRegistry:
             lambda: len(self._listed(service)) == count, timeout, f"{count} nodes of {service}"
         )
 
-    # What the sessions of clients and servers do.
-
-    def _wait(self, come: Any, timeout: float, what: str) -> None:
+    def _wait(self, come: Callable[[], bool], timeout: float, what: str) -> None:
+        until = monotonic() + timeout
         with self._changed:
-            until = monotonic() + timeout
             while not come():
                 if monotonic() >= until:
                     raise TimeoutError(f"there were not {what} within {timeout:g} s")
                 self._changed.wait(_LOOK)  # a lease runs out without a word
 
+    # What the sessions of clients and servers do.
+
     def _put(self, service: str, node: Node, ends: float | None) -> None:
-        """With the lock held."""
-        self._nodes.setdefault(service, {})[node.id] = node
-        self._ends.pop((service, node.id), None)
-        if ends is not None:
-            self._ends[service, node.id] = ends
-        self._tell()
+        with self._changed:
+            self._nodes.setdefault(service, {})[node.id] = node
+            self._ends.pop((service, node.id), None)
+            if ends is not None:
+                self._ends[service, node.id] = ends
+            self._tell()
 
     def _listed(self, service: str) -> tuple[Node, ...]:
+        """With the lock held."""
         now = monotonic()
         for (of, node_id), end in list(self._ends.items()):
             if end <= now:
@@ -150,89 +163,78 @@ class MemoryRegistry:
         """With the lock held."""
         self._revision += 1
         self._changed.notify_all()
-        for loop, event in list(self._watches.values()):
-            with contextlib.suppress(RuntimeError):  # its loop is gone
+        for event, loop in list(self._listeners.items()):
+            with suppress(RuntimeError):  # its loop is gone
                 loop.call_soon_threadsafe(event.set)
 
+    @contextmanager
+    def _listening(self) -> Iterator[asyncio.Event]:
+        """An event that each change sets."""
+        event = asyncio.Event()
+        with self._changed:
+            self._listeners[event] = asyncio.get_running_loop()
+        try:
+            yield event
+        finally:
+            with self._changed:
+                del self._listeners[event]
+
     async def _check(self) -> None:
-        while self._silent:
-            await self._next_change()
+        """Wait while the registry is silent; fail where it is out of reach."""
+        with self._listening() as event:
+            while self._silent:
+                event.clear()
+                await event.wait()
         if self._error is not None:
             raise self._error
 
-    async def _next_change(self) -> None:
-        key, event = object(), asyncio.Event()
-        with self._changed:
-            self._watches[key] = (asyncio.get_running_loop(), event)
-        try:
-            await event.wait()
-        finally:
-            with self._changed:
-                del self._watches[key]
-
     async def _watch(self, service: str) -> AsyncIterator[Snapshot]:
-        key, event = object(), asyncio.Event()
-        with self._changed:
-            self.watches_begun += 1
-            self._watches[key] = (asyncio.get_running_loop(), event)
-            self._changed.notify_all()
         said: tuple[Node, ...] | None = None
-        try:
+        with self._listening() as event:
+            with self._changed:
+                self.watches_begun += 1
+                self._changed.notify_all()
             while True:
                 event.clear()
                 await self._check()
                 with self._changed:
-                    nodes = self._listed(service)
-                    revision, next_end = (
-                        self._revision,
-                        min(
-                            (end for (of, _), end in self._ends.items() if of == service),
-                            default=None,
-                        ),
-                    )
+                    nodes, revision = self._listed(service), self._revision
+                    ends = [end for (of, _), end in self._ends.items() if of == service]
                 if nodes != said:
                     said = nodes
                     yield Snapshot(revision, "registry", nodes)
                 else:
-                    with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(
-                            event.wait(),
-                            None if next_end is None else max(0.0, next_end - monotonic()),
-                        )
-        finally:
-            with self._changed:
-                del self._watches[key]
+                    left = max(0.0, min(ends) - monotonic()) if ends else None
+                    with suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(event.wait(), left)
 
     def _holds(self, service: str, node: Node) -> bool:
-        with self._changed:
-            return any(listed is node for listed in self._listed(service))
+        return any(listed is node for listed in self.nodes(service))
 
 
 class _Lease:
     def __init__(self, registry: MemoryRegistry, instance: Instance, ttl: float) -> None:
         self._registry = registry
-        self._instance = instance
+        self._service, self._node = instance.service, instance.node
         self.ttl = ttl
 
     async def renew(self) -> None:
-        await self._registry._check()  # noqa: SLF001  # one thing in two classes
-        if not self._registry._holds(self._instance.service, self._instance.node):  # noqa: SLF001
-            raise RegistryError(f"the registration of {self._instance.node.id} is gone")
-        with self._registry._changed:  # noqa: SLF001
-            self._registry.renewals += 1
-            key = self._instance.service, self._instance.node.id
-            self._registry._ends[key] = monotonic() + self.ttl  # noqa: SLF001
-            self._registry._changed.notify_all()  # noqa: SLF001
+        registry = self._registry
+        await registry._check()
+        with registry._changed:
+            if not registry._holds(self._service, self._node):
+                raise RegistryError(f"the registration of {self._node.id} is gone")
+            registry.renewals += 1
+            registry._ends[self._service, self._node.id] = monotonic() + self.ttl
+            registry._changed.notify_all()
 
     async def revoke(self) -> None:
-        await self._registry._check()  # noqa: SLF001
-        if self._registry._holds(self._instance.service, self._instance.node):  # noqa: SLF001
-            self._registry.withdraw(self._instance.service, self._instance.node.id)
+        await self._registry._check()
+        if self._registry._holds(self._service, self._node):
+            self._registry.withdraw(self._service, self._node.id)
 
 
 class _Session:
-    """What one client or server has of the registry."""
-
     def __init__(self, registry: MemoryRegistry, settings: RegistrySettings) -> None:
         self._registry = registry
         self._ttl = 3 * settings.heartbeat_interval
@@ -241,18 +243,17 @@ class _Session:
         return None
 
     async def register(self, instance: Instance) -> _Lease:
-        await self._registry._check()  # noqa: SLF001
+        await self._registry._check()
         node = instance.node
         try:
             parse(node.url)
         except ValueError as error:
             raise RegistryError(f"{node.url!r} cannot be registered: {error}") from error
-        with self._registry._changed:  # noqa: SLF001
-            self._registry._put(instance.service, node, monotonic() + self._ttl)  # noqa: SLF001
+        self._registry._put(instance.service, node, monotonic() + self._ttl)
         return _Lease(self._registry, instance, self._ttl)
 
     def watch(self, service: str) -> AsyncIterator[Snapshot]:
-        return self._registry._watch(service)  # noqa: SLF001
+        return self._registry._watch(service)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -1,4 +1,8 @@
-"""What every registry must do, whatever stands behind it."""
+"""What every registry must do, whatever stands behind it: leases, snapshots, watches.
+
+The suite does not check what happens while a registry is out of reach, or after it has lost its
+data. That takes a server which the test can kill, so the plugin's own tests check it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import contextlib
 import os
 from abc import abstractmethod
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -16,7 +21,7 @@ from bee_core.errors import RegistryError
 from bee_core.terms.node import Node
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Iterable
 
     from bee_core.contracts.registry import Registry
     from bee_core.terms.node import Snapshot
@@ -33,7 +38,7 @@ FULL = Node(
 BOUND = 10.0
 """Seconds after which a registry that does not answer has failed."""
 LONGEST_TTL = 5.0
-"""Seconds of a lease that a test waits for; registries with longer ones skip the tests of leases that run out."""
+"""Seconds. Where leases last longer, the tests of leases that run out are skipped."""
 
 
 class Watching:
@@ -92,225 +97,11 @@ class Watching:
         await asyncio.wait({self._task}, timeout=BOUND)
 
 
-class RegistryContract:
-    """Inherit, and say how to make the registry. For the tests of leases that run out, make it with a short ``heartbeat_interval``."""
-
-    keeps_registrations: ClassVar[bool] = True
-    """False for a registry that has nothing to say to others, as ``direct``: then only the part without registrations is tested."""
-
-    @abstractmethod
-    def make_registry(self) -> Registry:
-        """A registry with the settings under test, not yet connected. All that one test makes know of each other's registrations."""
-
-    def run(self, scenario: Callable[[Rig], Coroutine[Any, Any, None]]) -> None:
-        """Run a scenario on a loop of its own and clean up."""
-        if not self.keeps_registrations:
-            pytest.skip("keeps no registrations")
-
-        async def whole() -> None:
-            rig = Rig(self.make_registry)
-            try:
-                await scenario(rig)
-            finally:
-                await rig.close()
-
-        asyncio.run(whole())
-
-    # Without registrations.
-
-    def test_what_is_known_without_asking_is_the_configured_addresses_or_nothing(self) -> None:
-        snapshot = self.make_registry().known("calc", ADDRESSES)
-        assert snapshot is None or (snapshot.source == "address" and snapshot.nodes == ADDRESSES)
-
-    def test_a_watch_begins_with_a_whole_snapshot(self) -> None:
-        async def scenario() -> Snapshot:
-            registry = self.make_registry()
-            registry.known("calc", ADDRESSES)
-            watch = registry.watch("calc")
-            try:
-                return await asyncio.wait_for(watch.__anext__(), BOUND)
-            finally:
-                await watch.aclose()  # type: ignore[attr-defined]
-                await registry.close()
-
-        snapshot = asyncio.run(scenario())
-        assert len({node.id for node in snapshot.nodes}) == len(snapshot.nodes)
-
-    def test_a_watch_that_waits_can_be_cancelled(self) -> None:
-        async def scenario() -> None:
-            registry = self.make_registry()
-            watch = registry.watch("calc")
-            try:
-                await asyncio.wait_for(watch.__anext__(), BOUND)
-                waiting = asyncio.ensure_future(watch.__anext__())
-                await asyncio.sleep(0)
-                waiting.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await asyncio.wait_for(waiting, BOUND)
-            finally:
-                await registry.close()
-
-        asyncio.run(scenario())
-
-    def test_a_registration_is_renewed_and_left(self) -> None:
-        async def scenario() -> float:
-            registry = self.make_registry()
-            try:
-                lease = await asyncio.wait_for(
-                    registry.register(Instance("calc", ADDRESSES[0])), BOUND
-                )
-                await asyncio.wait_for(lease.renew(), BOUND)
-                await asyncio.wait_for(lease.revoke(), BOUND)
-                return lease.ttl
-            finally:
-                await registry.close()
-
-        assert asyncio.run(scenario()) > 0
-
-    def test_closing_twice_is_closing(self) -> None:
-        async def scenario() -> None:
-            registry = self.make_registry()
-            await registry.close()
-            await registry.close()
-
-        asyncio.run(scenario())
-
-    # With registrations.
-
-    def test_a_service_that_nobody_registered_has_no_nodes(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            snapshot = await rig.watch().until(lambda _: True)
-            assert snapshot.nodes == ()
-            assert snapshot.source == "registry"
-
-        self.run(scenario)
-
-    def test_watchers_learn_all_that_a_server_says_of_itself(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            early = rig.watch()
-            await early.until_ids([])
-            await rig.register(FULL)
-            assert (await early.until_ids([FULL.id])).nodes == (FULL,)
-            assert (await rig.watch().until_ids([FULL.id])).nodes == (FULL,)
-
-        self.run(scenario)
-
-    def test_a_node_that_leaves_is_gone_for_every_watcher(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            lease = await rig.register(FULL)
-            await rig.register(ADDRESSES[1])
-            watchers = [rig.watch(), rig.watch()]
-            for watcher in watchers:
-                await watcher.until_ids([FULL.id, ADDRESSES[1].id])
-            await lease.revoke()
-            for watcher in watchers:
-                await watcher.until_ids([ADDRESSES[1].id])
-
-        self.run(scenario)
-
-    def test_revisions_grow_and_no_snapshot_repeats_the_one_before(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            watcher = rig.watch()
-            await watcher.until_ids([])
-            for _ in range(3):
-                lease = await rig.register(FULL)
-                await watcher.until_ids([FULL.id])
-                await lease.renew()
-                await lease.revoke()
-                await watcher.until_ids([])
-            revisions = [snapshot.revision for snapshot in watcher.seen]
-            assert revisions == sorted(set(revisions))
-            assert [len(snapshot.nodes) for snapshot in watcher.seen] == [0, 1] * 3 + [0]
-
-        self.run(scenario)
-
-    def test_services_do_not_see_each_others_nodes(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            await rig.register(FULL)
-            await rig.register(ADDRESSES[0], "-other")
-            assert (await rig.watch().until_ids([FULL.id])).nodes == (FULL,)
-            assert (await rig.watch("-other").until_ids([ADDRESSES[0].id])).nodes == (ADDRESSES[0],)
-
-        self.run(scenario)
-
-    def test_any_text_is_a_name_of_a_service_and_an_id(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            for suffix in ("/a/../b", " ü %2F", ".x"):
-                node = attrs.evolve(FULL, id=f"../{suffix}:9000?")
-                await rig.register(node, suffix)
-                assert (await rig.watch(suffix).until_ids([node.id])).nodes == (node,)
-
-        self.run(scenario)
-
-    def test_many_registrations_are_all_seen(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            watcher = rig.watch()
-            nodes = [
-                Node(f"n{number}", f"tcp://10.0.1.{number}:9000", version="1.0.0")
-                for number in range(30)
-            ]
-            leases = await asyncio.gather(*(rig.register(node) for node in nodes))
-            assert set((await watcher.until_ids(node.id for node in nodes)).nodes) == set(nodes)
-            await asyncio.gather(*(lease.revoke() for lease in leases))
-            await watcher.until_ids([])
-
-        self.run(scenario)
-
-    def test_a_lease_that_was_left_cannot_be_renewed_and_the_node_can_register_again(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            lease = await rig.register(FULL)
-            await lease.revoke()
-            with pytest.raises(RegistryError):
-                await asyncio.wait_for(lease.renew(), BOUND)
-            await rig.register(FULL)
-            await rig.watch().until_ids([FULL.id])
-
-        self.run(scenario)
-
-    def test_leaving_twice_is_leaving(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            lease = await rig.register(FULL)
-            await lease.revoke()
-            await lease.revoke()
-            await rig.watch().until_ids([])
-
-        self.run(scenario)
-
-    def test_a_lease_lasts_while_it_is_renewed_and_runs_out_when_it_is_not(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            lease = await rig.register(FULL)
-            if lease.ttl > LONGEST_TTL:
-                pytest.skip(f"leases last {lease.ttl:g} s here")
-            watcher = rig.watch()
-            await watcher.until_ids([FULL.id])
-            loop = asyncio.get_running_loop()
-            end = loop.time() + 2 * lease.ttl
-            while loop.time() < end:
-                await lease.renew()
-                await asyncio.sleep(lease.ttl / 6)  # the beat itself, not a wait for something
-            assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1], (
-                "it was taken for dead although it was renewed"
-            )
-            # Registries look at leases now and then, so one may last longer, but not forever.
-            await watcher.until_ids([], lease.ttl + BOUND)
-
-        self.run(scenario)
-
-    def test_a_registry_that_is_closed_does_not_keep_its_registrations_forever(self) -> None:
-        async def scenario(rig: Rig) -> None:
-            lease = await rig.register(FULL)
-            if lease.ttl > LONGEST_TTL:
-                pytest.skip(f"leases last {lease.ttl:g} s here")
-            watcher = rig.watch()
-            await watcher.until_ids([FULL.id])
-            await rig.server.close()
-            await watcher.until_ids([], lease.ttl + BOUND)
-
-        self.run(scenario)
-
-
 class Rig:
-    """A server's registry, a client's, and a service's name that no other test uses, since a real registry may outlive the test."""
+    """A server's registry, a client's, and the name of a service.
+
+    No other test uses the name, because a real registry may outlive the test.
+    """
 
     def __init__(self, make: Callable[[], Registry]) -> None:
         self.server = make()
@@ -321,11 +112,18 @@ class Rig:
 
     async def register(self, node: Node, suffix: str = "") -> Any:
         """Register at the service; the suffix makes another one."""
-        lease = await asyncio.wait_for(
-            self.server.register(Instance(self.service + suffix, node)), BOUND
-        )
+        lease = await soon(self.server.register(Instance(self.service + suffix, node)))
         self._leases.append(lease)
         return lease
+
+    async def short_lease(self) -> tuple[Any, Watching]:
+        """A lease of the service, and a watch that has seen it; skips where leases last long."""
+        lease = await self.register(FULL)
+        if lease.ttl > LONGEST_TTL:
+            pytest.skip(f"leases last {lease.ttl:g} s here")
+        watcher = self.watch()
+        await watcher.until_ids([FULL.id])
+        return lease, watcher
 
     def watch(self, suffix: str = "") -> Watching:
         """Watch the service from the client's side."""
@@ -342,3 +140,205 @@ class Rig:
                 await lease.revoke()
         await self.server.close()
         await self.client.close()
+
+
+async def soon(answer: Awaitable[Any]) -> Any:
+    """What the registry answers, within the bound."""
+    return await asyncio.wait_for(answer, BOUND)
+
+
+Test = Callable[[Any, "Rig"], Coroutine[Any, Any, None]]
+
+
+def on_a_loop(test: Test) -> Callable[[RegistryContract], None]:
+    """Run a test with a rig on a loop of its own, and clean up."""
+
+    def run(suite: RegistryContract) -> None:
+        async def whole() -> None:
+            rig = Rig(suite.make_registry)
+            try:
+                await test(suite, rig)
+            finally:
+                await rig.close()
+
+        asyncio.run(whole())
+
+    return run
+
+
+def with_registrations(test: Test) -> Callable[[RegistryContract], None]:
+    """The same; skipped for a registry that keeps no registrations."""
+
+    def run(suite: RegistryContract) -> None:
+        if not suite.keeps_registrations:
+            pytest.skip("keeps no registrations")
+        on_a_loop(test)(suite)
+
+    return run
+
+
+class RegistryContract:
+    """Inherit, and say how to make the registry.
+
+    For the tests of leases that run out, make it with a short ``heartbeat_interval``.
+    """
+
+    keeps_registrations: ClassVar[bool] = True
+    """False for a registry that tells nobody of a registration, as ``direct``.
+
+    Then only the part without registrations is tested.
+    """
+
+    @abstractmethod
+    def make_registry(self) -> Registry:
+        """A registry with the settings under test, not yet connected.
+
+        All that one test makes know of each other's registrations.
+        """
+
+    # Without registrations.
+
+    def test_what_is_known_without_asking_is_the_configured_addresses_or_nothing(self) -> None:
+        snapshot = self.make_registry().known("calc", ADDRESSES)
+        assert snapshot is None or (snapshot.source == "address" and snapshot.nodes == ADDRESSES)
+
+    @on_a_loop
+    async def test_a_watch_begins_with_a_whole_snapshot(self, rig: Rig) -> None:
+        rig.client.known("calc", ADDRESSES)
+        watch = rig.client.watch("calc")
+        try:
+            snapshot = await soon(watch.__anext__())
+        finally:
+            await watch.aclose()  # type: ignore[attr-defined]
+        assert len({node.id for node in snapshot.nodes}) == len(snapshot.nodes)
+
+    @on_a_loop
+    async def test_a_watch_that_waits_can_be_cancelled(self, rig: Rig) -> None:
+        watch = rig.client.watch("calc")
+        await soon(watch.__anext__())
+        waiting = asyncio.ensure_future(watch.__anext__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await soon(waiting)
+
+    @on_a_loop
+    async def test_a_registration_is_renewed_and_left(self, rig: Rig) -> None:
+        lease = await soon(rig.server.register(Instance("calc", ADDRESSES[0])))
+        await soon(lease.renew())
+        await soon(lease.revoke())
+        assert lease.ttl > 0
+
+    @on_a_loop
+    async def test_closing_twice_is_closing(self, rig: Rig) -> None:
+        await rig.server.close()
+        await rig.server.close()
+
+    # With registrations.
+
+    @with_registrations
+    async def test_a_service_that_nobody_registered_has_no_nodes(self, rig: Rig) -> None:
+        snapshot = await rig.watch().until(lambda _: True)
+        assert snapshot.nodes == ()
+        assert snapshot.source == "registry"
+
+    @with_registrations
+    async def test_watchers_learn_all_that_a_server_says_of_itself(self, rig: Rig) -> None:
+        early = rig.watch()
+        await early.until_ids([])
+        await rig.register(FULL)
+        assert (await early.until_ids([FULL.id])).nodes == (FULL,)
+        assert (await rig.watch().until_ids([FULL.id])).nodes == (FULL,)
+
+    @with_registrations
+    async def test_a_node_that_leaves_is_gone_for_every_watcher(self, rig: Rig) -> None:
+        lease = await rig.register(FULL)
+        await rig.register(ADDRESSES[1])
+        watchers = [rig.watch(), rig.watch()]
+        for watcher in watchers:
+            await watcher.until_ids([FULL.id, ADDRESSES[1].id])
+        await lease.revoke()
+        for watcher in watchers:
+            await watcher.until_ids([ADDRESSES[1].id])
+
+    @with_registrations
+    async def test_revisions_grow_and_no_snapshot_repeats_the_one_before(self, rig: Rig) -> None:
+        watcher = rig.watch()
+        await watcher.until_ids([])
+        for _ in range(3):
+            lease = await rig.register(FULL)
+            await watcher.until_ids([FULL.id])
+            await lease.renew()
+            await lease.revoke()
+            await watcher.until_ids([])
+        revisions = [snapshot.revision for snapshot in watcher.seen]
+        assert revisions == sorted(set(revisions))
+        assert [len(snapshot.nodes) for snapshot in watcher.seen] == [0, 1] * 3 + [0]
+
+    @with_registrations
+    async def test_services_do_not_see_each_others_nodes(self, rig: Rig) -> None:
+        await rig.register(FULL)
+        await rig.register(ADDRESSES[0], "-other")
+        assert (await rig.watch().until_ids([FULL.id])).nodes == (FULL,)
+        assert (await rig.watch("-other").until_ids([ADDRESSES[0].id])).nodes == (ADDRESSES[0],)
+
+    @with_registrations
+    async def test_any_text_is_a_name_of_a_service_and_an_id(self, rig: Rig) -> None:
+        for suffix in ("/a/../b", " ü %2F", ".x"):
+            node = attrs.evolve(FULL, id=f"../{suffix}:9000?")
+            await rig.register(node, suffix)
+            assert (await rig.watch(suffix).until_ids([node.id])).nodes == (node,)
+
+    @with_registrations
+    async def test_many_registrations_are_all_seen(self, rig: Rig) -> None:
+        watcher = rig.watch()
+        nodes = [
+            Node(f"n{number}", f"tcp://10.0.1.{number}:9000", version="1.0.0")
+            for number in range(30)
+        ]
+        leases = await asyncio.gather(*(rig.register(node) for node in nodes))
+        assert set((await watcher.until_ids(node.id for node in nodes)).nodes) == set(nodes)
+        await asyncio.gather(*(lease.revoke() for lease in leases))
+        await watcher.until_ids([])
+
+    @with_registrations
+    async def test_a_lease_that_was_left_cannot_be_renewed_and_the_node_can_register_again(
+        self, rig: Rig
+    ) -> None:
+        lease = await rig.register(FULL)
+        await lease.revoke()
+        with pytest.raises(RegistryError):
+            await soon(lease.renew())
+        await rig.register(FULL)
+        await rig.watch().until_ids([FULL.id])
+
+    @with_registrations
+    async def test_leaving_twice_is_leaving(self, rig: Rig) -> None:
+        lease = await rig.register(FULL)
+        await lease.revoke()
+        await lease.revoke()
+        await rig.watch().until_ids([])
+
+    @with_registrations
+    async def test_a_lease_lasts_while_it_is_renewed_and_runs_out_when_it_is_not(
+        self, rig: Rig
+    ) -> None:
+        lease, watcher = await rig.short_lease()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 2 * lease.ttl
+        while loop.time() < end:
+            await lease.renew()
+            await asyncio.sleep(lease.ttl / 6)  # the beat itself, not a wait for something
+        assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1], (
+            "it was taken for dead although it was renewed"
+        )
+        # Registries look at leases now and then, so one may last longer, but not forever.
+        await watcher.until_ids([], lease.ttl + BOUND)
+
+    @with_registrations
+    async def test_a_registry_that_is_closed_does_not_keep_its_registrations_forever(
+        self, rig: Rig
+    ) -> None:
+        lease, watcher = await rig.short_lease()
+        await rig.server.close()
+        await watcher.until_ids([], lease.ttl + BOUND)

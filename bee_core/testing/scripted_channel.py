@@ -1,4 +1,4 @@
-"""Channels that answer from a script instead of a network: one for the blocking driver, one for asyncio."""
+"""Channels that answer from a script instead of a network, for both drivers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ if TYPE_CHECKING:
 
 
 class Silence:
-    """An answer that never comes: the attempt waits until it is given up or the channel is closed."""
+    """An answer that never comes: the attempt is given up, or ends when the channel is closed."""
 
 
 class _Script:
+    """What both channels have.
+
+    Attributes:
+        requests: What was sent, in order.
+        cancelled: How many requests were given up.
+    """
+
     def __init__(self, *answers: Outcome | Silence) -> None:
         self._answers = deque(answers)
         self.requests: list[Request] = []
-        """What was sent, in order."""
         self.cancelled = 0
-        """How many requests were given up."""
 
     def _next(self, request: Request) -> Outcome | Silence:
         self.requests.append(request)
@@ -39,18 +44,25 @@ class _Script:
         """How many answers nobody has asked for."""
         return len(self._answers)
 
+    def retire(self) -> None:
+        """See :meth:`bee_core.interfaces.Channel.retire`."""
+
 
 class ScriptedChannel(_Script):
-    """A :class:`bee_core.interfaces.Channel`. Each ``start`` uses up one answer; one too many is an ``AssertionError``.
+    """A channel for the blocking client.
 
-    A failure that says that nothing was sent comes from ``start``, as from a real channel, every other answer from ``wait``.
+    Each ``start`` uses up one answer; one too many is an ``AssertionError``. A failure that says
+    that nothing was sent comes from ``start``, as from a real channel. Every other answer comes
+    from ``wait``.
+
+    Attributes:
+        started: Set once the first request was sent, for tests that close or interrupt a call.
     """
 
     def __init__(self, *answers: Outcome | Silence) -> None:
         super().__init__(*answers)
         self._closed = Event()
         self.started = Event()
-        """Set once the first request has been sent, for tests that close or interrupt a call under way."""
 
     def start(self, request: Request) -> ScriptedPending | Failure:
         """See :meth:`bee_core.interfaces.Channel.start`."""
@@ -67,9 +79,6 @@ class ScriptedChannel(_Script):
     def close(self) -> None:
         """See :meth:`bee_core.interfaces.Channel.close`."""
         self._closed.set()
-
-    def retire(self) -> None:
-        """See :meth:`bee_core.interfaces.Channel.retire`."""
 
     def discard_after_fork(self) -> None:
         """See :meth:`bee_core.interfaces.Channel.discard_after_fork`."""
@@ -96,13 +105,12 @@ class ScriptedPending:
 
 
 class AsyncScriptedChannel(_Script):
-    """A :class:`bee_core.interfaces.AsyncChannel`, like :class:`ScriptedChannel`. Made on a running loop."""
+    """A channel for the asyncio client, like :class:`ScriptedChannel`. Made on a running loop."""
 
     def __init__(self, *answers: Outcome | Silence) -> None:
         super().__init__(*answers)
         self._open: set[AsyncScriptedPending] = set()
         self.started = asyncio.Event()
-        """Set once the first request has been sent."""
 
     def start(self, request: Request) -> AsyncScriptedPending:
         """See :meth:`bee_core.interfaces.AsyncChannel.start`."""
@@ -115,9 +123,7 @@ class AsyncScriptedChannel(_Script):
             pending.reply.set_result(answer)
         return pending
 
-    async def ping(
-        self, timeout: float
-    ) -> Literal["serving", "draining"] | Failure:  # the contract's argument
+    async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
         """See :meth:`bee_core.interfaces.AsyncChannel.ping`."""
         return "serving"
 
@@ -127,9 +133,6 @@ class AsyncScriptedChannel(_Script):
             reply = self._open.pop().reply
             if not reply.done():
                 reply.set_result(cancelled("the client was closed", sent=True))
-
-    def retire(self) -> None:
-        """See :meth:`bee_core.interfaces.AsyncChannel.retire`."""
 
 
 class AsyncScriptedPending:

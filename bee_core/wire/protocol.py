@@ -241,11 +241,6 @@ class ServerProtocol:
             return []
         return self.decoder.feed(data)
 
-    @property
-    def partial(self) -> bool:
-        """Whether a frame has begun and is not complete."""
-        return self.decoder.partial
-
     def _is_small(self, data: bytes) -> bool:
         """Whether the first frame, as far as it is known, is no longer than a hello may be."""
         self._start = start = (self._start + data[:_LENGTH])[:_LENGTH]
@@ -254,11 +249,6 @@ class ServerProtocol:
             self.error = frames.foreign(start) or MessageTooLarge(message)
             return False
         return True
-
-    @property
-    def stream_error(self) -> CallError | None:
-        """The error that ended the input, behind the frames that ``receive`` returned."""
-        return self.decoder.error
 
     def check(self, frame: Frame) -> bool:
         """Whether the frame is to be acted upon. False: it is to be dropped, or it was an error (then ``error`` is set)."""

@@ -17,7 +17,7 @@ class StatsApi(Protocol):
 
 
 class Service(Protocol):
-    """The service: an attribute that is annotated with another interface is an object with a name."""
+    """The service. An attribute annotated with another interface is an object with a name."""
 
     Stats: StatsApi
 

@@ -1,4 +1,8 @@
-"""A balancer that keeps to one node for each routing key, by rendezvous hashing (Thaler and Ravishankar, 1998): when a node leaves, only its own keys move."""
+"""A balancer that keeps to one node for each routing key.
+
+It uses rendezvous hashing (Thaler and Ravishankar, 1998): when a node leaves, only the keys of that
+node move to others.
+"""
 
 from __future__ import annotations
 

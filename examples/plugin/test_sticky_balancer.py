@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from random import Random
 
 import bee_core
-import sticky_balancer
 from bee_core.interfaces import Node
 from bee_core.testing import BalancerContract
 from sticky_balancer import StickyBalancer, StickyOptions
@@ -31,18 +31,23 @@ def test_a_key_keeps_its_node_and_moves_only_when_that_node_leaves() -> None:
     assert NODES[0] in before.values()
 
 
-def test_it_is_chosen_by_its_name() -> None:
-    config = {
-        "bee": {
-            "rpc": {
-                "client": {
-                    "calc": {
-                        "address": "127.0.0.1:1",
-                        "balancer": {"name": "sticky", "options": {"salt": "x"}},
-                    }
-                }
-            }
-        }
+def test_the_yaml_names_it_and_a_key_reaches_one_server() -> None:
+    """The entry point is installed (``pip install -e .``), so a client needs only the name."""
+    addresses = [f"memory://sticky-{number}" for number in range(3)]
+    client = {
+        "address": addresses,
+        "balancer": {"name": "sticky", "options": {"salt": "x"}},
     }
-    with bee_core.build_client(config, plugins=[sticky_balancer]) as client:
-        assert isinstance(client._assembly.services["calc"].balancer, StickyBalancer)  # noqa: SLF001
+    with ExitStack() as stack:
+        for address in addresses:
+            server = bee_core.build_server(
+                {"bee": {"rpc": {"server": {"name": "calc", "address": address}}}}
+            )
+            server.add(abs, name="abs")
+            stack.enter_context(server.in_thread())
+        calc = stack.enter_context(
+            bee_core.build_client({"bee": {"rpc": {"client": {"calc": client}}}})
+        ).service("calc")
+        ada = calc.with_options(key="ada")
+        nodes = {bee_core.detailed(ada.abs, -number).node for number in range(20)}
+        assert len(nodes) == 1

@@ -1,4 +1,7 @@
-"""The whole shop in one process, on the in-memory transport, with the very YAML files that production has: only the addresses differ."""
+"""The whole shop in one process, on the in-memory transport.
+
+The YAML files are those of production; only the addresses differ.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ FOLDER = Path(__file__).parent
 
 
 class Shop:
-    """Three servers and a customer's client, which closes first: a server waits a moment for the clients that are still connected."""
+    """Three servers and a customer's client.
+
+    The client closes first: a server waits a moment for clients that are still connected.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()

@@ -1,4 +1,4 @@
-"""What orders answers itself when no server of prices can be reached: the fallback ``function`` of orders.yml."""
+"""The fallback ``function`` of orders.yml: answers when no server of prices can be reached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ def last_price(
     kwargs: dict[str, Any],  # noqa: ARG001
     error: CallError,
 ) -> int:
-    """The answer instead of ``error``. An article never seen before has no price, and the error stands: an invented one would be worse."""
+    """The answer instead of ``error``.
+
+    An article never seen before has no price. Then the error stands: an invented price would be
+    worse.
+    """
     try:
         return _last[args[0]]
     except KeyError:

@@ -1,4 +1,7 @@
-"""The service ``orders``: calls stock and prices. How it calls them (which nodes, how long, how often, what if not) stands in orders.yml, not here."""
+"""The service ``orders``: calls stock and prices.
+
+orders.yml says how it calls them: which nodes, how long, how often, and what if they fail.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ stats = Stats()
 
 
 class Orders:
-    """Its handlers wait for other services, so they are plain ``def``: each runs on a thread, and the blocking client may be used."""
+    """Its handlers are plain ``def``: each runs on a thread, so it may use the blocking client."""
 
     def __init__(self, client: bee_core.Client | None = None, stats: Stats = stats) -> None:
         client = client or bee_core.build_client(Path(__file__).with_name("orders.yml"))
@@ -48,7 +51,10 @@ class Orders:
         self._stats = stats
 
     def place(self, order_id: str, customer: str, lines: list[Line]) -> Order:
-        """Price, then reserve: what fails before the last step leaves nothing behind. All calls end when this handler's caller gives up: they inherit its deadline, and its baggage."""
+        """Price, then reserve: what fails before the last step leaves nothing behind.
+
+        All calls end when this handler's caller gives up: they inherit its deadline and baggage.
+        """
         try:
             prices = [bee_core.detailed(self._prices.price, line.article) for line in lines]
             discount = self._prices.discount(customer)

@@ -12,12 +12,12 @@ LOOKUP_SECONDS = 0.25
 
 
 class Prices:
-    """Handlers that are ``async def`` run on the event loop; thousands can wait at the same time."""
+    """Handlers that are ``async def`` run on the event loop; thousands can wait at a time."""
 
     async def price(self, article: str) -> int:
         """Cents. Five per cent less for those who come from the app."""
         price = PRICES[article]
-        # Baggage: the client stated it (client.yml), and orders.py, which lies between, knows nothing of it.
+        # Baggage: the client states it (client.yml). orders.py lies between and does not know it.
         return price * 95 // 100 if current_call().metadata.get("channel") == "app" else price
 
     async def discount(self, customer: str) -> int:

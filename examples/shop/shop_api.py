@@ -1,4 +1,7 @@
-"""The contracts between the services: what may be called, with which types, and what may safely run twice. The one module that all of them share."""
+"""The contracts between the services: what may be called, with which types, what may run twice.
+
+The one module that all of them share.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class StockApi(Protocol):
     @idempotent
     def available(self, article: str) -> int: ...
 
-    @idempotent  # a write, and still safe to repeat: the order's id tells the second time from a second order
+    @idempotent  # a write that is safe to repeat: the order's id shows that it is the same order
     def reserve(self, order_id: str, lines: list[Line]) -> None: ...
 
     def restock(
@@ -68,7 +71,7 @@ class StatsApi(Protocol):
 
 
 class OrdersApi(Protocol):
-    """The service ``orders``. An attribute that is annotated with another interface is an object with a name."""
+    """The service ``orders``. An attribute annotated with another interface is a named object."""
 
     Stats: StatsApi
 

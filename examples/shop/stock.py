@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class OutOfStock(Exception):  # read by people: "OutOfStock: 3 tea, 2 left"
-    """There is not enough. The caller gets it as a RemoteError of this type, and neither retries nor breakers hold it against the server."""
+    """There is not enough.
+
+    The caller gets a RemoteError of this type. It is not retried, and breakers do not count it.
+    """
 
 
 class Stock(StockApi):
@@ -37,7 +40,8 @@ class Stock(StockApi):
             for line in lines:
                 if self.available(line.article) < line.quantity:
                     raise OutOfStock(
-                        f"{line.quantity} {line.article} wanted, {self.available(line.article)} left"
+                        f"{line.quantity} {line.article} wanted, "
+                        f"{self.available(line.article)} left"
                     )
             for line in lines:
                 self._shelf[line.article] -= line.quantity

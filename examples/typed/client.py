@@ -32,7 +32,7 @@ with bee_core.build_client("bee.yml") as client:
     except InvalidArgument as error:
         print("refused before anything was sent:", error.message)
 
-    # Without the types, as a client in another language sees it: a field $type where there are several classes.
+    # Without the types, as a client in another language sees it: the field $type names the class.
     untyped = client.service("orders")
     print(
         "as it is on the wire:",

@@ -1,4 +1,8 @@
-"""An order service whose types are the contract: what a client sends and what it gets are records, and a union of records where there are several kinds."""
+"""An order service whose types are the contract.
+
+What a client sends and what it gets are records, and unions of records where there are several
+kinds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """The plugins that bee brings, by kind.
 
-They come in by the same entry points as anybody's. Import paths below this package are private: the names of the entry points are the contract.
+They use the same entry points as everybody's plugins. The names of the entry points are stable; the
+import paths below this package are private.
 """

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bee_core.calls.flow import FREE_REDIALS, may_retry
+from bee_core.calls.retries import FREE_REDIALS, may_retry
 from bee_core.contracts.effects import Attempt, Pause, Queue
 from bee_core.errors import (
     CallError,
@@ -29,10 +29,9 @@ from bee_core.terms.failures import (
     reported,
 )
 from bee_core.terms.node import Node
-from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
 from bee_plugins.fault_tolerance.failfast import FailFast
 from bee_plugins.fault_tolerance.failover import FailOver
-from bee_plugins.fault_tolerance.failtry import FailTry
+from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry
 from support.call_harness import SUCCESS, Harness, failure, later, whole
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))

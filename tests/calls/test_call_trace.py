@@ -6,9 +6,8 @@ from bee_core.calls.flow import conclude
 from bee_core.calls.trace import CallRecorder
 from bee_core.contracts.effects import Attempt, Pause
 from bee_core.terms.failures import lost, not_sent, refused, reported
-from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
 from bee_plugins.fault_tolerance.failover import FailOver
-from bee_plugins.fault_tolerance.failtry import FailTry
+from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry
 from support.call_harness import SUCCESS, Harness
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))

@@ -25,8 +25,9 @@ from bee_core.errors import (
     Unavailable,
 )
 from faults.processes import ServingProcess, fixed_port
-from faults.services import PATIENCE, Calculator, serving
+from faults.services import Calculator, serving
 from faults.users import BOTH, make_user
+from support.patience import PATIENCE
 
 
 class Watcher:

@@ -1,4 +1,4 @@
-"""Runs commands: in this process where they end by themselves, in a process of their own where signals matter."""
+"""Runs commands: in this process, or in one of their own where signals matter."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import pytest
 
 import bee_core
 from bee_core.cli import main
+from support import processes
+from support.patience import scaled
 
-DEADLINE = 15.0
+DEADLINE = scaled(15.0)
 """Seconds for what takes well under one."""
 
 APP = """
@@ -85,7 +87,10 @@ def run(capfd):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A project, as the current folder: app.py and a bee.yml with a server. What a command imports is forgotten afterwards."""
+    """A project, as the current folder: app.py and a bee.yml with a server.
+
+    What a command imports is forgotten afterwards.
+    """
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "bee.yml").write_text(SERVER_YAML)
     monkeypatch.chdir(tmp_path)
@@ -105,7 +110,7 @@ class Process:
     """A ``bee`` of its own. Lines of its stderr are read as they come."""
 
     def __init__(self, args, cwd):
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             [sys.executable, "-m", "bee_core", *args],
             cwd=cwd,
             stdout=subprocess.PIPE,

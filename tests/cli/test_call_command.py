@@ -11,7 +11,8 @@ import click
 import pytest
 
 import bee_core
-from bee_core.cli.call_command import encode, read_arguments
+from bee_core.cli.call_command import read_arguments
+from bee_core.cli.output import encode
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -11,6 +12,7 @@ import bee_core
 from bee_core.cli.command_group import exit_code, one_line
 from bee_core.cli.commands import bee
 from bee_core.errors import BeeError, ConfigError, PluginError, RemoteError
+from support import processes
 
 
 def test_help_names_every_command(run):
@@ -22,6 +24,12 @@ def test_help_names_every_command(run):
         if line.strip()
     ]
     assert named == ["call", "check", "demo", "explain", "nodes", "plugins", "serve", "services"]
+
+
+def test_each_command_that_is_listed_can_be_loaded():
+    context = click.Context(bee)
+    for name in bee.list_commands(context):
+        assert bee.get_command(context, name).name == name
 
 
 def test_version_is_that_of_the_package(run):
@@ -45,13 +53,11 @@ def test_a_wrong_command_is_one_line_and_exit_code_2(run, args, line):
 
 
 def test_help_does_not_wait_for_what_only_some_commands_need():
-    code = "import sys, bee_core.cli.commands; print(*sys.modules)"
-    loaded = set(
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.split()
-    )
-    assert "bee_core.cli.serve_command" in loaded
+    code = "import sys; from bee_core.cli import main; main(['--help']); print(*sys.modules)"
+    out = processes.run([sys.executable, "-c", code], check=True).stdout
+    assert "serve     Serve objects and functions" in out
+    loaded = set(out.split())
+    assert "bee_core.cli.commands" in loaded
     assert not loaded & {
         "yaml",
         "cattrs",
@@ -69,12 +75,10 @@ def test_a_reader_that_has_gone_is_no_matter_for_words():
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as gone:
-        result = subprocess.run(
+        result = processes.run(
             [sys.executable, "-m", "bee_core", "plugins", "--json"],
             stdout=gone,
             stderr=subprocess.PIPE,
-            text=True,
-            check=False,
         )
     assert result.stderr == ""
     assert result.returncode == 1

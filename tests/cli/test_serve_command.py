@@ -8,7 +8,7 @@ import pytest
 
 from bee_core.errors import CallError
 
-# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── running ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_ready_line_says_where_and_as_what_it_serves(start):
@@ -59,7 +59,7 @@ def test_the_configuration_is_taken_from_the_environment(start, folder, monkeypa
     assert "as from-the-environment" in start("serve", "app:greet").wait_for("listening on")
 
 
-# ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── leaving ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -116,7 +116,7 @@ def test_a_second_signal_leaves_at_once_though_a_handler_hangs(start, connect):
     caller.join()
 
 
-# ── what cannot be served ────────────────────────────────────────────────────────────────────────────────────────────
+# ── what cannot be served ─────────────────────────────────────────────────────────────────────────
 
 
 def test_a_port_in_use_is_one_line_and_exit_code_1(run, folder):

@@ -15,9 +15,8 @@ from bee_core.errors import CallCancelled, Overloaded
 from bee_core.interfaces import Again, Success
 from bee_core.terms.failures import lost, not_sent, passed_over, read_timed_out, refused, reported
 from bee_core.testing import AsyncScriptedChannel, ScriptedChannel, Silence
-from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
 from bee_plugins.fault_tolerance.failover import FailOver
-from bee_plugins.fault_tolerance.failtry import FailTry
+from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry
 from support.call_harness import SUCCESS, Harness, failure
 
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))

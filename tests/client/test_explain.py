@@ -68,7 +68,7 @@ def test_every_node_known_is_listed_with_its_standing(client):
 
 
 def test_a_node_that_a_breaker_cut_off_is_not_picked(client):
-    node = client._assembly.services["calc"].nodes
+    node = client.assembly.services["calc"].nodes
     with pytest.raises(Unavailable) as raised:
         client.service("calc").add(1, 2)
     cut = raised.value.node.url
@@ -223,7 +223,7 @@ def test_with_no_source_at_all_the_obstacle_names_the_registry():
 
 
 def test_a_node_that_said_that_it_drains_is_told_so(client):
-    service = client._assembly.services["calc"]
+    service = client.assembly.services["calc"]
     told = explain(
         service,
         client.config,
@@ -259,7 +259,7 @@ def test_a_balancer_that_counts_what_is_under_way_is_told_of_every_pick(client):
 
         twin = None
 
-    service = client._assembly.services["calc"]
+    service = client.assembly.services["calc"]
     explain(
         service,
         client.config,
@@ -288,8 +288,8 @@ def test_a_balancer_that_counts_what_is_under_way_is_told_of_every_pick(client):
 def test_a_budget_that_is_spent_shows():
     with client_of("bee: {rpc: {client: {calc: {address: '127.0.0.1:1'}}}}") as client:
         budget, now = (
-            client._assembly.services["calc"].budget,
-            client._assembly.services["calc"].clock(),
+            client.assembly.services["calc"].budget,
+            client.assembly.services["calc"].clock(),
         )
         before = client.explain("calc").retries_left
         budget.withdraw(now)

@@ -26,8 +26,9 @@ from bee_core.terms.call_context import CurrentCall, reset_current, set_current
 from bee_core.testing import MemoryRegistry
 from faults.descriptors import open_sockets
 from faults.processes import ServingProcess, fixed_port
-from faults.services import PATIENCE, Calculator, serving
+from faults.services import Calculator, serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 THREAD = "bee-control-client-futures"
 
@@ -132,12 +133,11 @@ def test_a_future_brings_the_result(calc, method):
 
 def test_a_method_may_be_given_by_name_or_with_options(calc, calculator):
     assert bee_core.future(calc.call, "add", 1, 2).result(PATIENCE) == 3
-    assert 0 < bee_core.future(calc.with_options(timeout=0.5).time_left).result(PATIENCE) <= 0.5
-    assert (
-        0
-        < bee_core.future(bee_core.with_options(calc.time_left, timeout=0.5)).result(PATIENCE)
-        <= 0.5
-    )
+    for method in (
+        calc.with_options(timeout=500).time_left,
+        bee_core.with_options(calc.time_left, timeout=500),
+    ):
+        assert 400 < bee_core.future(method).result(PATIENCE) <= 500
 
 
 class Typed:
@@ -327,10 +327,10 @@ def current(**settings):
 
 
 def test_what_a_handler_hands_on_is_captured_when_the_future_is_begun(calc):
-    token = set_current(current(deadline=time.monotonic() + 2.0, baggage={"trace": "t"}))
+    token = set_current(current(deadline=time.monotonic() + 20.0, baggage={"trace": "t"}))
     left, said = bee_core.future(calc.time_left), bee_core.future(calc.said)
     reset_current(token)
-    assert 1 < left.result(PATIENCE) <= 2.0
+    assert 10 < left.result(PATIENCE) <= 20, "and not the client's own 30"
     assert said.result(PATIENCE) == {"trace": "t"}
 
 
@@ -349,9 +349,9 @@ def test_a_fallback_runs_in_the_context_of_the_caller(clients):
     client = clients(
         f"127.0.0.1:{fixed_port()}", fallback={"name": "static", "options": {"value": 1}}
     )
-    service = client._assembly.services["calc"]
+    service = client.assembly.services["calc"]
     recording = Recording()
-    service._fallbacks = {"": recording}
+    service.fallbacks = {"": recording}
     call = current()
     token = set_current(call)
     future = bee_core.future(client.service("calc").add, 1, 2)
@@ -524,9 +524,7 @@ def test_close_ends_futures_and_the_thread(waiting, waiter, clients, server):
         started = [bee_core.future(client.service("calc").hold, number) for number in range(50)]
         waiter.await_began(50)
         sockets = open_sockets()
-        began = time.monotonic()
         client.close()
-        assert time.monotonic() - began < 2
         assert {
             (type(future.exception(0)), future.exception(0).executed) for future in started
         } == {(CallCancelled, "maybe")}

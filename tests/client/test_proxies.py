@@ -11,8 +11,11 @@ import attrs
 import pytest
 
 import bee_core
-from bee_core.calls.plan import CallOptions, CallOptionsDict
+from bee_core.calls.call import encode
+from bee_core.calls.options import OPTION_NAMES, CallOptionsDict
+from bee_core.calls.plan import CallPlan
 from bee_core.client.proxies import Method, Reply, ServiceProxy, detailed, make_proxy, with_options
+from bee_core.config import CallConfig
 from bee_core.errors import InvalidArgument
 from support.call_harness import Harness
 
@@ -159,7 +162,7 @@ def test_a_typed_method_checks_its_arguments_before_anything_is_sent(caller, ser
     proxy.add("one", 2)
     plan, args, kwargs = caller.calls[0]
     with pytest.raises(InvalidArgument) as caught:
-        service.encode(plan, args, kwargs)
+        encode(plan, args, kwargs)
     assert (caught.value.service, caught.value.method) == ("calc", "add")
     assert "a" in caught.value.path
 
@@ -295,10 +298,14 @@ def test_options_of_something_else_are_a_type_error():
         with_options(print, timeout=1)
 
 
-def test_type_checkers_know_the_options_that_there_are():
-    assert list(get_type_hints(CallOptionsDict)) == [
-        field.name for field in attrs.fields(CallOptions)
-    ]
+def test_options_are_the_settings_of_a_call_and_have_the_same_types_everywhere():
+    options, settings = get_type_hints(CallOptionsDict), get_type_hints(CallConfig)
+    assert options.keys() - settings.keys() == {"key"}
+    assert settings.keys() - options.keys() == {"fail", "fallback", "compress_above"}
+    for name in options.keys() & settings.keys():
+        assert options[name] in {settings[name], settings[name] | None}, name
+    assert options.keys() <= attrs.fields_dict(CallPlan).keys()
+    assert tuple(options) == OPTION_NAMES
 
 
 # ── detailed ──
@@ -347,7 +354,7 @@ def test_a_call_reaches_no_plugin_hook_and_logs_nothing(caplog):
     hooks, logged = [], []
 
     def listen_in(client):
-        client._assembly._hub.manager.add_hookcall_monitoring(
+        client.assembly.hub.manager.add_hookcall_monitoring(
             lambda name, impls, kwargs: hooks.append(name), lambda *_: None
         )
 
@@ -391,9 +398,9 @@ def test_the_spy_on_hooks_sees_a_hook_when_there_is_one():
         {"bee": {"rpc": {"client": {"calc": {"address": "127.0.0.1:1"}}}}}
     )
     hooks = []
-    client._assembly._hub.manager.add_hookcall_monitoring(
+    client.assembly.hub.manager.add_hookcall_monitoring(
         lambda name, impls, kwargs: hooks.append(name), lambda *_: None
     )
-    client._assembly._hub.observers("calc")
+    client.assembly.hub.observers("calc")
     client.close()
     assert hooks

@@ -12,8 +12,8 @@ import attrs
 
 import bee_core
 from bee_core.errors import CallError
-from faults.services import PATIENCE
 from faults.users import AsyncUser
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faults.processes import ServingProcess
-from faults.services import PATIENCE
 from faults.users import AsyncUser
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

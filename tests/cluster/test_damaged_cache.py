@@ -10,7 +10,7 @@ import pytest
 
 import bee_core
 from cluster.servers import client_config, local, when
-from faults.services import PATIENCE
+from support.patience import PATIENCE
 
 
 def corrupt(path):

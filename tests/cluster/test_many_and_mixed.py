@@ -14,7 +14,7 @@ from bee_core.wire import frames
 from cluster.load import Load, percentile
 from cluster.servers import client_config, local
 from faults.rawpeer import RawClient, hello, request
-from faults.services import PATIENCE
+from support.patience import PATIENCE
 
 THREADS = 1000
 CONNECTIONS = 2000

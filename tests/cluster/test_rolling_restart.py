@@ -11,7 +11,7 @@ import pytest
 from cluster.load import Load
 from cluster.servers import listed, urls, when
 from faults.processes import fixed_port
-from faults.services import PATIENCE
+from support.patience import PATIENCE
 
 
 def roll(servers, client, load, rounds=1):

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from bee_core.options import keys_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core.config import ClientConfig, Config, RegistryConfig, ServerConfig, load_config
+from bee_core.config.fields import keys_of
 from bee_core.errors import ConfigError
 
 
@@ -100,6 +100,7 @@ CLIENT = "bee.rpc.client.calc"
         ),
         ({"methods": {"add": {"retires": 1}}}, "methods.add.retires", "did you mean 'retries'?"),
         ({"methods": ["add"]}, "methods", "a section with keys is wanted"),
+        ({"methods": {" ": {}}}, "methods", "one of the names is empty"),
     ],
 )
 def test_what_is_wrong_in_a_service_is_named_with_its_path(section, path, sentence):
@@ -118,6 +119,7 @@ def test_what_is_wrong_in_a_service_is_named_with_its_path(section, path, senten
         ({"register": "sometimes"}, "register", "not true or false"),
         ({"version": "two"}, "version", "'two'"),
         ({"macher": "json", "codec": "json"}, "codec", "spellings of one key"),
+        ({"codecs": "json", "macher": "json"}, "macher", "spellings of one key"),
         ({"codecs": []}, "codecs", "at least one"),
         (
             {"codecs": ["json", {"name": "x", "opts": 1}]},
@@ -139,7 +141,7 @@ def test_what_is_wrong_in_a_service_is_named_with_its_path(section, path, senten
             "codecs[1].options.max_size",
             "state it once",
         ),
-        ({"max_size": "2m"}, "max_size", "write it as bee.rpc.server.macher.options.max_size"),
+        ({"max_size": "2m"}, "max_size", "write it as bee.rpc.server.codecs.options.max_size"),
         ({"matcher": "json"}, "matcher", "did you mean 'macher'?"),
         ({"address": {"url": "calc:1", "weight": 1}}, "address.weight", "has only 'url'"),
         ({"address": "calc"}, "address", "has no port"),

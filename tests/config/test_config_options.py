@@ -8,10 +8,11 @@ from typing import Any, Literal
 import attrs
 import pytest
 from attrs import validators
-from bee_core.options import Text
 
-from bee_core.config import Bytes, Seconds, load_config, structure_options
+from bee_core.config import load_config, structure_options
+from bee_core.config.values import Text
 from bee_core.errors import ConfigError
+from bee_core.options import Bytes, Seconds  # noqa: TC001  read at run time
 
 PATH = "bee.rpc.client.calc.codec.options"
 

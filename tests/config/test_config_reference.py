@@ -4,7 +4,6 @@ from pathlib import Path
 
 import attrs
 import pytest
-from bee_core.options import remarks
 
 from bee_core.config import (
     AddressConfig,
@@ -15,7 +14,9 @@ from bee_core.config import (
     ServerConfig,
     reference,
 )
-from bee_core.config.model import CALL_FIELDS
+from bee_core.config.client_model import CALL_FIELDS
+from bee_core.config.fields import keys_of, remarks
+from bee_core.config.model import ApplicationConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -27,7 +28,15 @@ def test_the_page_is_up_to_date():
 
 
 @pytest.mark.parametrize(
-    "cls", [RegistryConfig, ServerConfig, ClientConfig, MethodConfig, AddressConfig]
+    "cls",
+    [
+        ApplicationConfig,
+        RegistryConfig,
+        ServerConfig,
+        ClientConfig,
+        MethodConfig,
+        AddressConfig,
+    ],
 )
 def test_every_field_says_what_it_does_and_every_default_why(cls):
     for attribute in attrs.fields(cls):
@@ -59,3 +68,12 @@ def test_the_page_can_be_written_to_a_file_or_printed(tmp_path, capsys):
         == capsys.readouterr().out
         == reference.page()
     )
+
+
+def test_the_page_has_a_row_for_every_key_also_for_the_application():
+    page = reference.page()
+    assert "| `name` | text | — | The program's name." in page
+    for cls in (ApplicationConfig, RegistryConfig, ServerConfig, ClientConfig, AddressConfig):
+        for key in keys_of(cls):
+            assert f"`{key}`" in page, key
+    assert "| `codecs` or `macher`, `codec` |" in page

@@ -18,7 +18,6 @@ from bee_core.control.snapshot_cache import SnapshotCache
 from bee_core.interfaces import RegistrySettings
 from bee_core.terms.node import Changes, Node, Snapshot
 from bee_core.testing import MemoryRegistry
-from bee_core.testing.memory_registry import _Session
 
 BOUND = 10.0
 """Seconds for what takes milliseconds."""
@@ -39,7 +38,7 @@ class Watched:
         self.pinged = []
         self.discovery = Discovery(
             "calc",
-            registry=lambda: wraps(_Session(registry, RegistrySettings((), heartbeat))),
+            registry=lambda: wraps(registry.session(RegistrySettings((), heartbeat))),
             registry_name="memory",
             addresses=tuple(Node(url, url) for url in addresses),
             deliver=self.deliver,

@@ -15,8 +15,8 @@ from bee_core.terms.failures import lost, refused
 from bee_core.testing import seeded_random
 from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
 from support.call_harness import Harness
+from support.patience import PATIENCE
 
-PATIENCE = 10.0
 REFUSED = refused(ConnectionRefusedError(111, "Connection refused"))
 ILL = lost("end of file")
 KEY = ("calc", "a")

@@ -11,9 +11,9 @@ from bee_core.control.registration import Registration
 from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
 from bee_core.terms.node import Node
+from support.patience import PATIENCE
 
 BEAT = 0.05
-PATIENCE = 10.0
 INSTANCE = Instance("calc", Node("calc-1", "tcp://127.0.0.1:9000", "1.0.0"))
 
 

@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from faults.services import PATIENCE, server_config
+from faults.services import server_config
+from support import processes
+from support.patience import PATIENCE
 
 
 def fixed_port() -> int:
@@ -54,7 +56,7 @@ class ServingProcess:
         self._buffer = b""
         # Buffered output, as servers have it: the buffer's lock is among what can go wrong.
         environment = {**os.environ, "PYTHONUNBUFFERED": ""}
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             [*self.PREFIX, str(self.PROGRAM), *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from bee_core.wire.messages import (
     request_fields,
     time_left_field,
 )
-from faults.services import PATIENCE
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

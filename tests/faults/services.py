@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import bee_core
 from bee_core.errors import CallCancelled
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 10.0
-"""Seconds after which a test stops waiting for an event that should have come at once."""
-
 
 class Calculator:
-    """Well-behaved methods, and some that are not. Counts what ran."""
+    """Well-behaved methods, and some that are not.
+
+    Attributes:
+        runs: How many calls have come.
+        let_go: How many of ``hold`` and ``hold_async`` have ended as they should.
+    """
 
     def __init__(self) -> None:
         self.runs = 0
         self.entered = threading.Semaphore(0)
         self.release = threading.Event()
         self.cancelled = threading.Semaphore(0)
+        self.let_go = 0
         self._lock = threading.Lock()
 
     def add(self, a: int, b: int) -> int:
@@ -58,6 +62,7 @@ class Calculator:
         self._ran()
         self.entered.release()
         self.release.wait(PATIENCE)
+        self.let_go += 1
         return answer
 
     async def hold_async(self, answer: int) -> int:
@@ -70,6 +75,7 @@ class Calculator:
         except asyncio.CancelledError:
             self.cancelled.release()
             raise
+        self.let_go += 1
         return answer
 
     def watch_cancelled(self) -> None:

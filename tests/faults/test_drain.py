@@ -13,8 +13,9 @@ from bee_core.errors import Unavailable
 from bee_core.wire import frames
 from bee_core.wire.messages import Goaway, parse_pong
 from faults.rawpeer import RawClient, RawServer, hello, request
-from faults.services import PATIENCE, Calculator, server_config, serving
+from faults.services import Calculator, server_config, serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 
 class Stopping:

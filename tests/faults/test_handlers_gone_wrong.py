@@ -15,8 +15,9 @@ from bee_core.errors import DeadlineExceeded, RemoteError
 from bee_core.wire import frames
 from cluster.servers import when
 from faults.rawpeer import RawClient, hello, request
-from faults.services import PATIENCE, serving
+from faults.services import serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 
 @pytest.mark.parametrize(("method", "type_"), [("fail", "KeyError"), ("fail_async", "LookupError")])

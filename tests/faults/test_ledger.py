@@ -13,8 +13,8 @@ import pytest
 
 from bee_core.errors import CallError
 from faults.processes import ServingProcess, fixed_port
-from faults.services import PATIENCE
 from faults.users import AsyncUser, BlockingUser, FutureUser, client_config
+from support.patience import PATIENCE
 
 METHODS = ("write", "write_async", "write_here")
 

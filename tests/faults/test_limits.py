@@ -11,8 +11,9 @@ import bee_core
 from bee_core.errors import Overloaded
 from bee_core.wire import frames
 from faults.rawpeer import RawClient, hello, request
-from faults.services import PATIENCE, Calculator, serving
+from faults.services import Calculator, serving
 from faults.users import client_config
+from support.patience import PATIENCE
 
 
 def test_more_requests_than_max_in_flight_are_rejected_before_any_work(calculator, users):

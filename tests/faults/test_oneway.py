@@ -22,10 +22,11 @@ from bee_core.errors import (
 )
 from bee_core.wire import fields, frames, messages
 from faults.processes import ServingProcess, fixed_port
-from faults.services import PATIENCE, serving
+from faults.services import serving
 from faults.test_drain import Stopping
 from faults.users import AsyncUser, BlockingUser, FutureUser, client_config, make_user
 from support.certificates import Authority, tls
+from support.patience import PATIENCE
 
 ONEWAY = {"oneway": True}
 

@@ -15,8 +15,8 @@ from bee_core.errors import DeadlineExceeded, Unavailable
 from bee_core.wire import frames
 from faults.processes import fixed_port
 from faults.rawpeer import RawServer
-from faults.services import PATIENCE
 from faults.users import client_config
+from support.patience import PATIENCE
 
 FAILFAST = {"fail": "failfast", "idempotent": False}
 

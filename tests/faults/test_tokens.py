@@ -17,9 +17,11 @@ from bee_core.wire import frames
 from bee_core.wire.messages import Hello
 from bee_core.wire.protocol import MAX_HELLO
 from faults.rawpeer import RawClient, hello, request
-from faults.services import PATIENCE, serving
+from faults.services import serving
 from faults.users import client_config
+from support import processes
 from support.certificates import Authority, tls
+from support.patience import PATIENCE
 
 HONEY, OLD = "s3cret-honey", "s3cret-0ld-honey"
 
@@ -145,9 +147,9 @@ def test_a_client_takes_the_new_token_for_its_next_connection(calculator, users,
 def test_pings_carry_the_token(calculator):
     async def ping(client):
         """As the control plane does."""
-        service = client._assembly.services["calc"]
+        service = client.assembly.services["calc"]
         (state,) = service.nodes.states.values()
-        channel = client._assembly.async_channel(service, state.node)
+        channel = client.assembly.async_channel(service, state.node)
         try:
             return await channel.ping(5.0)
         finally:
@@ -254,7 +256,7 @@ def test_no_log_no_error_and_no_repr_has_a_token_in_it(calculator, users, caplog
             vars(user.client),
             user.client.config,
             server.config,
-            user.client._assembly._settings,
+            user.client.assembly._settings,
             *errors,
         ]
         said = caplog.text + "".join(repr(part) for part in parts)
@@ -264,7 +266,6 @@ def test_no_log_no_error_and_no_repr_has_a_token_in_it(calculator, users, caplog
 
 
 def test_no_command_shows_a_token(calculator, tmp_path):
-    import subprocess
 
     with serving(calculator, tokens=HONEY) as server:
         file = tmp_path / "bee.yml"
@@ -283,13 +284,9 @@ def test_no_command_shows_a_token(calculator, tmp_path):
             ["call", "calc", "add", "1", "2", "--config", str(file)],
         ):
             for token in (HONEY, OLD):
-                done = subprocess.run(
+                done = processes.run(
                     [sys.executable, "-m", "bee_core", *command],
                     env={"BEE_TOKEN": token, "PATH": ""},
-                    capture_output=True,
-                    text=True,
-                    timeout=60,
-                    check=False,
                 )
                 said += done.stdout + done.stderr
     assert "not accepted" in said

@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bee_core import config
-from bee_core.config import source
+from bee_core.config import yaml_tree
 from bee_core.control import snapshot_cache
 from bee_core.errors import ConfigError, InvalidArgument, MessageTooLarge, ProtocolError
 from bee_core.methods.signatures import Signature
 from bee_core.terms import addresses, versions
 from bee_core.terms.node import Node
 from bee_core.wire import frames, messages, protocol
-from bee_plugins.registries import local_records, records
+from bee_plugins.registries.local import folder as local_folder
+from bee_plugins.registries.shared import node_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +96,7 @@ def serve(data: bytes) -> None:
                     last = frame.id
                     with suppress(ProtocolError):
                         messages.RequestParser().parse(frame.fields)
-            error = machine.error or machine.stream_error
+            error = machine.error or machine.decoder.error
             if error is not None:
                 assert type(error) in {ProtocolError, MessageTooLarge}
                 return acts, machine.last_id, str(error)
@@ -217,7 +218,9 @@ def read_address(data: bytes) -> None:
 def read_config(data: bytes) -> None:
     """A configuration, or ConfigError whose every problem has a sentence."""
     try:
-        config.load_config(source.parse(source.decode(data, "bee.yml"), "bee.yml"), environ={})
+        config.load_config(
+            yaml_tree.parse(yaml_tree.decode(data, "bee.yml"), "bee.yml"), environ={}
+        )
     except ConfigError as error:
         assert all(problem.message for problem in error.problems)  # noqa: PT017  # of each problem
 
@@ -241,15 +244,15 @@ def read_cache(data: bytes) -> None:
 def read_record(data: bytes) -> None:
     """A record of the registry ``local``, or ValueError."""
     with suppress(ValueError):
-        record, node = local_records.decode(data, "a.json")
+        record, node = local_folder.decode(data, "a.json")
         assert (record.id, node.id) == ("a", "a")
 
 
 def read_shared_record(data: bytes) -> None:
     """A record of a registry that many machines share, or ValueError."""
     with suppress(ValueError):
-        node = records.decode_record(data, "a")
-        assert records.decode_record(records.encode_record(node), node.id) == node
+        node = node_record.decode_record(data, "a")
+        assert node_record.decode_record(node_record.encode_record(node), node.id) == node
 
 
 # ── which there are ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -352,7 +355,7 @@ _NODE = {
 }
 _CONTENT = {"registry": "local", "service": "calc", "written": 1.0, "nodes": [_NODE]}
 _SHARED = Node("a", "tcp://10.0.0.1:9000", "1.0", 2.0, "west", frozenset({"x"}), 4)
-_RECORD = local_records.Record(
+_RECORD = local_folder.LocalRecord(
     renewed=1.0,
     ttl=30.0,
     boot="b",
@@ -406,6 +409,6 @@ def seeds(name: str) -> list[bytes]:
         ],
         "config": [_CONFIG],
         "cache": [json.dumps(_CONTENT).encode()],
-        "local-record": [local_records.encode(_RECORD)],
-        "record": [records.encode_record(_SHARED), b'{"address":"h:1","version":"1"}'],
+        "local-record": [local_folder.encode(_RECORD)],
+        "record": [node_record.encode_record(_SHARED), b'{"address":"h:1","version":"1"}'],
     }[name]

@@ -13,7 +13,7 @@ from bee_core.wire import frames
 from bee_core.wire.messages import HelloAck
 from faults.rawpeer import RawServer
 from faults.services import Calculator, max_size, serving
-from support.conversations import PATIENCE
+from support.patience import PATIENCE
 
 LARGE = 3 << 20
 GZIP = 16 + zlib.MAX_WBITS

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 
 import pytest
 
 from faults.processes import ServingProcess
 from faults.services import Calculator, serving
 from interop.foreign import EXAMPLES, ForeignClient
+from support.processes import run
 
 pytest.register_assert_rewrite("interop.client_suite")  # it asserts, and is no test file
 
@@ -42,7 +42,7 @@ def node():
 def java_classes(java, tmp_path_factory):
     """Bee.java and the driver, compiled once: ``java Bee.java`` compiles anew each time it is run."""
     folder = tmp_path_factory.mktemp("classes")
-    subprocess.run(
+    run(
         [
             binary("javac"),
             "-Xlint:all",
@@ -53,7 +53,6 @@ def java_classes(java, tmp_path_factory):
             HERE / "Drive.java",
         ],
         check=True,
-        timeout=60,
     )
     return folder
 

@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from support.conversations import PATIENCE
+from support import processes
+from support.patience import PATIENCE
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "interop"
 
@@ -33,7 +34,7 @@ class ForeignClient:
     """A process that runs a driver (``drive.mjs``, ``Drive.java``): commands and answers are lines of JSON."""
 
     def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(
+        self._process = processes.start(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
         self._numbers = count(1)
@@ -130,7 +131,7 @@ class ForeignServer:
     """A server process of another language; says ``listening on URL as ...`` when it serves, ``draining`` and ``gone`` when it leaves."""
 
     def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = processes.start(command, stdout=subprocess.PIPE, text=True)
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

@@ -7,7 +7,6 @@ import contextlib
 import random
 import re
 import socket
-import subprocess
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
@@ -34,7 +33,9 @@ from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
 from interop.client_suite import LARGE, ForeignClientSuite, bomb
 from interop.foreign import EXAMPLES, ForeignServer
-from support.conversations import MAX_BODY, MAX_INFLATED, PATIENCE, hold_all
+from support import processes
+from support.conversations import MAX_BODY, MAX_INFLATED, hold_all
+from support.patience import PATIENCE
 from support.wire_vectors import FOLDER, load
 
 JAVA = EXAMPLES / "java"
@@ -43,9 +44,7 @@ READ_TIMEOUT = 0.5
 
 
 def run(*command):
-    return subprocess.run(
-        command, cwd=JAVA, capture_output=True, text=True, timeout=60, check=False
-    )
+    return processes.run(command, cwd=JAVA)
 
 
 def test_it_replays_the_vectors(java_command):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 
 from interop.client_suite import ForeignClientSuite
 from interop.foreign import EXAMPLES
+from support import processes
 from support.wire_vectors import FOLDER
 
 NODE = EXAMPLES / "node"
 
 
 def run(*command):
-    return subprocess.run(
-        command, cwd=NODE, capture_output=True, text=True, timeout=30, check=False
-    )
+    return processes.run(command, cwd=NODE, timeout=30)
 
 
 def test_it_replays_the_vectors(node):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 import bee_core
 from bee_core.errors import InvalidArgument, MethodNotFound
 from bee_core.methods.signatures import interface_methods
+from support import processes
 from support.proto_files import NEW, SERVICES, Line, Order, Receipt
 
 Shop = bee_core.interface_of(SERVICES["Shop"])
@@ -111,7 +111,7 @@ def test_what_is_no_descriptor_of_a_service_is_refused_with_an_example(thing):
 
 def test_bee_imports_no_protobuf_by_itself():
     program = "import sys, bee_core, bee_core.methods.proto_interfaces; bee_core.interface_of; assert not [name for name in sys.modules if name.startswith('google.protobuf')]"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    processes.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
 # ── with servers and clients ──

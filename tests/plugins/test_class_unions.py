@@ -381,7 +381,10 @@ def test_an_object_without_a_tag_beside_a_dict_is_the_dict(codec):
         (
             Sold | Lost,
             {"price": 1.0, "since": 1},
-            "$.p: expected Sold | Lost, got an object that could not be told to be one of them; it needs '$type'",
+            (
+                "$.p: expected Sold | Lost, got an object that could not be told to be one of them; it"
+                " needs '$type'"
+            ),
         ),
     ],
     ids=lambda part: named(part, 40),
@@ -418,7 +421,8 @@ def test_a_dict_with_the_key_of_the_tag_never_turns_into_an_object_of_a_class(co
     message = refusal(taking(codec, hint).encode_args, ([TOM, {"price": 1.0, "$type": "Cat"}],), {})
     assert (
         message
-        == "$.p[1]: a dict with the key '$type' would arrive as an object of a class; rename the key, or use no dict here"
+        == "$.p[1]: a dict with the key '$type' would arrive as an object of a class; rename the key,"
+        " or use no dict here"
     )
 
 
@@ -473,7 +477,10 @@ def test_an_object_that_holds_itself_is_an_invalid_argument(codec):
         (Union[Holder[int], Holder[str]], "both have the name 'Holder'; rename one"),
         (
             dict[str, int] | dict[str, str],
-            "its dicts cannot be told apart; give each TypedDict a required key that no other has, or use dataclasses",
+            (
+                "its dicts cannot be told apart; give each TypedDict a required key that no other has, or"
+                " use dataclasses"
+            ),
         ),
         (Cat | dict[str, int] | Lost, "its dicts cannot be told apart"),
         (Lost | TypedDict("Found", {"since": int}), "its dicts cannot be told apart"),

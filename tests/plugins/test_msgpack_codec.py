@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import math
 import struct
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 import bee_core
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
-from bee_core.methods.signatures import Parameter, Signature
-from bee_core.testing.codec_contract import CodecContract
+from bee_core.methods.signatures import Signature
 from bee_plugins.codecs.msgpack_codec import MsgpackCodec, bee_register_codecs
+from support import codec_cases
+from support.codec_cases import CodecCases, add
 
 
 @dataclasses.dataclass
@@ -23,42 +25,23 @@ class Photo:
     pixels: bytes
 
 
-def bound(function):
-    return MsgpackCodec().bind(Signature.of(function, function.__name__))
-
-
-def taking(*hints, result=Any):
-    params = tuple(Parameter(f"p{index}", hint=hint) for index, hint in enumerate(hints))
-    return MsgpackCodec().bind(Signature("f", params, result))
-
-
+bound = functools.partial(codec_cases.bound, MsgpackCodec())
+taking = functools.partial(codec_cases.taking, MsgpackCodec())
 DYNAMIC = MsgpackCodec().bind(Signature.dynamic("anything"))
 UTC = dt.timezone.utc
 EAST = dt.timezone(dt.timedelta(hours=5, minutes=30))
-
-
-def add(a: int, b: int = 5) -> int:
-    return a + b
 
 
 def packed(hex_digits):
     return bytes.fromhex(hex_digits)
 
 
-class TestContract(CodecContract):
+class TestMsgpack(CodecCases):
+    name = "msgpack"
+    register = staticmethod(bee_register_codecs)
+
     def make_codec(self):
         return MsgpackCodec()
-
-
-def test_the_hook_registers_the_name_msgpack():
-    offered = []
-
-    class Registry:
-        def add(self, name, factory, options=None):
-            offered.append((name, factory, options))
-
-    bee_register_codecs(Registry())
-    assert offered == [("msgpack", MsgpackCodec, None)]
 
 
 # ── what lies in a body ──

@@ -8,11 +8,11 @@ from textwrap import dedent
 
 import attrs
 import pytest
-from bee_core.options import OptionError
 
 import bee_core
 from bee_core.errors import BeeError, ConfigError, PluginError
 from bee_core.hookspecs import REGISTER_HOOKS, hookimpl
+from bee_core.options import OptionError
 from bee_core.plugins.hub import OBJECT, PluginHub, parse_disabled
 from bee_core.plugins.registered import option_error
 

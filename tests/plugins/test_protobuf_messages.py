@@ -4,7 +4,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from bee_plugins.codecs.bee.v1.value_pb2 import Result, Value
-from bee_plugins.codecs.protobuf_messages import Fault, MessageType
+from bee_plugins.codecs.invalid_argument import Misfit
+from bee_plugins.codecs.protobuf_messages import MessageType
 from support.proto_files import Line, Odd, Order, Parcel, Receipt
 
 ORDERS, PARCELS = MessageType(Order), MessageType(Parcel)
@@ -12,7 +13,7 @@ ORDER = Order(id=7, note="soon", lines=[Line(name="tea", kind=1)])
 
 
 def fault(type_, body):
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Misfit) as caught:
         type_.read(body)
     return caught.value
 
@@ -29,7 +30,7 @@ def test_an_empty_message_has_no_bytes():
 
 @pytest.mark.parametrize("value", [None, {}, "text", Receipt(), Order])
 def test_only_an_instance_of_the_class_is_written(value):
-    with pytest.raises(Fault, match="expected Order, got"):
+    with pytest.raises(Misfit, match="expected Order, got"):
         ORDERS.write(value)
 
 
@@ -104,7 +105,7 @@ def test_a_missing_required_field_is_named_with_its_path():
         ".parts[0].id",
         "required in a tests.old.Parcel, and missing",
     )
-    with pytest.raises(Fault, match=r"required in a tests\.old\.Parcel, and missing"):
+    with pytest.raises(Misfit, match=r"required in a tests\.old\.Parcel, and missing"):
         PARCELS.write(Parcel(kind=1))
 
 

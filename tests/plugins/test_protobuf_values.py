@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from bee_plugins.codecs.bee.v1 import value_pb2
 from bee_plugins.codecs.bee.v1.value_pb2 import Value
-from bee_plugins.codecs.protobuf_messages import Fault
+from bee_plugins.codecs.invalid_argument import Misfit
 from bee_plugins.codecs.protobuf_values import DEEPEST, plain, read, write
+from support.codec_cases import Count, Metres, Name
 from support.proto_files import Order, Parcel, Receipt
 from support.typed_codecs import named
 
@@ -190,18 +191,6 @@ def test_other_values_arrive_as_the_plain_value_they_are_at_heart(value, arrives
 
 
 def test_subclasses_go_as_what_they_are_at_heart():
-    class Name(str):
-        __slots__ = ()
-
-        def __str__(self):
-            return "not this"
-
-    class Metres(float):
-        __slots__ = ()
-
-    class Count(int):
-        __slots__ = ()
-
     class Blob(bytes):
         __slots__ = ()
 
@@ -328,7 +317,7 @@ def test_of_a_key_that_is_there_twice_the_last_one_counts():
 
 
 def fault(message):
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(Misfit) as caught:
         read(message)
     return caught.value.path, caught.value.message
 
@@ -363,7 +352,10 @@ def test_a_message_of_an_unknown_class_is_a_fault_that_says_what_to_do():
     message.message.type_url = "type.googleapis.com/shop.Basket"
     assert fault(message) == (
         "",
-        "a message 'shop.Basket', which this program does not know; import the module that protoc made of it",
+        (
+            "a message 'shop.Basket', which this program does not know; import the module that"
+            " protoc made of it"
+        ),
     )
 
 
@@ -384,7 +376,7 @@ def test_whatever_the_bytes_reading_gives_a_value_or_a_fault(body):
         return
     try:
         value = read(message)
-    except Fault:
+    except Misfit:
         return
     written(value)
 

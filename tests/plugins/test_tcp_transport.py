@@ -1,4 +1,4 @@
-"""What TCP adds to the stream transports: names, several addresses, and two faults of the ephemeral range."""
+"""What TCP adds to the stream transports: names, several addresses, faults of ephemeral ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TLS adds to TCP: its options and their files, and a socket that OpenSSL has its own business on."""
+"""What TLS adds to TCP: options, files, and a socket on which OpenSSL has its own traffic."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from bee_core.plugins.hub import PluginHub
 from bee_core.terms.failures import HandshakeError, lost, refused
 from bee_core.terms.node import Node
 from bee_plugins.transports.tls import TlsTransport
-from bee_plugins.transports.tls_contexts import ReloadedContext, client_context, server_context
-from bee_plugins.transports.tls_errors import explained, turned_away
-from bee_plugins.transports.tls_options import TlsOptions
-from bee_plugins.transports.tls_socket import TlsSocket
+from bee_plugins.transports.tls_client import TlsSocket, explained, turned_away
+from bee_plugins.transports.tls_contexts import (
+    ReloadedContext,
+    TlsOptions,
+    client_context,
+    server_context,
+)
 from support.certificates import Authority
 
 
@@ -185,7 +188,10 @@ def test_the_first_context_of_files_that_cannot_be_used_is_an_error(ca):
 
 @pytest.fixture
 def ends(ca):
-    """A client's TlsSocket and a server's SSLSocket, joined; the server sends two tickets for later sessions, as most servers of other kinds do."""
+    """A client's TlsSocket and a server's SSLSocket, joined.
+
+    The server sends two tickets for later sessions, as most other servers do.
+    """
     ours, theirs = socket.socketpair()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*ca.issue("server"))

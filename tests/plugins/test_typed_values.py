@@ -1,4 +1,7 @@
-"""The types that a typed interface may use, with the codecs json and msgpack alike: converted on both sides, or refused with the path."""
+"""The types that a typed interface may use with the codecs json and msgpack.
+
+Both sides convert them, or refuse them with the path.
+"""
 
 from __future__ import annotations
 

@@ -2,18 +2,14 @@ from __future__ import annotations
 
 import struct
 import sys
-from contextlib import suppress
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bee_core.errors import MessageTooLarge, PluginError, ProtocolError
-from bee_core.plugins.hub import PluginHub
+from bee_core.errors import MessageTooLarge, ProtocolError
 from bee_core.testing import CompressorContract
 from bee_plugins.compressors.zstd_compressor import ZstdCompressor, ZstdOptions, zstd
+from support.compressor_cases import LIMIT, FramedCases
 
-LIMIT = 100_000
 MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -25,6 +21,23 @@ class TestZstdLevel1(CompressorContract):
 class TestZstdLevel19(CompressorContract):
     def make_compressor(self):
         return ZstdCompressor(ZstdOptions(level=19))
+
+
+class TestZstd(FramedCases):
+    name = "zstd"
+    module = "backports"
+    magic = MAGIC
+    unchecked = len(MAGIC) + 1  # the magic number, and the flag that says if there is a checksum
+
+    def make_compressor(self):
+        return ZstdCompressor(ZstdOptions())
+
+    def other_frame(self, body):
+        return streamed(body)
+
+    @pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python has it")
+    def test_without_its_package_the_error_names_the_extra(self, monkeypatch):
+        super().test_without_its_package_the_error_names_the_extra(monkeypatch)
 
 
 @pytest.fixture
@@ -64,24 +77,6 @@ def test_other_writers_are_read_also_when_they_state_no_size(compressor):
         compressor.decompress(frame, 499)
 
 
-def test_skippable_frames_are_passed_over(compressor):
-    skippable = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
-    assert compressor.decompress(skippable + compressor.compress(b"honey"), LIMIT) == b"honey"
-    assert compressor.decompress(compressor.compress(b"honey") + skippable, LIMIT) == b"honey"
-
-
-def test_frames_one_behind_the_other_are_one_body_within_one_limit(compressor):
-    two = compressor.compress(b"a" * 600) + streamed(b"b" * 600)
-    assert compressor.decompress(two, 1200) == b"a" * 600 + b"b" * 600
-    with pytest.raises(MessageTooLarge):
-        compressor.decompress(two, 1199)
-
-
-def test_a_flood_of_empty_frames_is_refused(compressor):
-    with pytest.raises(ProtocolError, match="more than 16 frames"):
-        compressor.decompress(compressor.compress(b"") * 50_000, LIMIT)
-
-
 def test_a_declared_size_over_the_limit_is_refused_and_one_that_lies_is_an_error(compressor):
     assert compressor.decompress(raw_frame(b"honey", 5), LIMIT) == b"honey"
     with pytest.raises(MessageTooLarge):
@@ -115,44 +110,7 @@ def test_a_frame_that_needs_a_dictionary_is_refused(compressor):
         compressor.decompress(zstd.compress(b"honey 7 bees", zstd_dict=dictionary), LIMIT)
 
 
-def test_a_wrong_checksum_is_a_protocol_error(compressor):
-    broken = bytearray(compressor.compress(b"honey" * 10))
-    broken[-1] ^= 1
-    with pytest.raises(ProtocolError, match="not zstd"):
-        compressor.decompress(bytes(broken), LIMIT)
-
-
-def test_the_message_of_a_bomb_names_the_limit(compressor):
-    with pytest.raises(MessageTooLarge, match=r"more than 1000 bytes .*max_inflated"):
-        compressor.decompress(compressor.compress(bytes(1001)), 1000)
-
-
-@given(body=st.binary(max_size=300), position=st.integers(0, 400), byte=st.integers(0, 255))
-def test_mutated_bytes_give_the_body_or_one_of_the_two_errors(body, position, byte):
-    compressor = ZstdCompressor(ZstdOptions())
-    mutated = bytearray(compressor.compress(body))
-    mutated[position % len(mutated)] = byte
-    with suppress(MessageTooLarge, ProtocolError):
-        result = compressor.decompress(bytes(mutated), LIMIT)
-        # The flag that says whether there is a checksum is not itself covered by one, nor is the number that makes a frame one to be skipped.
-        assert result == body or position % len(mutated) <= 4
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_behind_the_magic_number_give_bytes_or_one_of_the_two_errors(rest):
-    with suppress(MessageTooLarge, ProtocolError):
-        assert len(ZstdCompressor(ZstdOptions()).decompress(MAGIC + rest, 1000)) <= 1000
-
-
 @pytest.mark.parametrize("level", [0, 20, -1])
 def test_a_level_outside_one_to_nineteen_is_refused(level):
     with pytest.raises(ValueError, match="level"):
         ZstdOptions(level=level)
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python has it")
-def test_without_its_package_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "backports", None)
-    monkeypatch.delitem(sys.modules, "bee_plugins.compressors.zstd_compressor")
-    with pytest.raises(PluginError, match=r"pip install 'bee-rpc\[zstd\]'"):
-        PluginHub().load("compressor", "zstd")

@@ -1,4 +1,7 @@
-"""One server of each registry for all tests that leave it as it is; a test that breaks one starts its own with ``start_registry``."""
+"""One server of each registry, for all tests that leave it as it is.
+
+A test that breaks a server starts its own with ``start_registry``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import pytest
 from support.registry_processes import Consul, Etcd, ZooKeeper, made
 
 LONG = ("agents", "faults", "watch", "session", "leases", "client", "gateway")
-"""Files whose names end so wait for leases to run out and for servers to come back, minutes in all."""
+"""Ends of names of files that wait for leases to run out and servers to return, for minutes."""
 
 
 def pytest_collection_modifyitems(items):

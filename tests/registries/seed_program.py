@@ -1,6 +1,7 @@
-"""The file that bee was asked to accept, with an etcd at its address: ``seed_program.py FOLDER``. Ports are the file's own, so it runs in a network namespace where there is one.
+"""The file that bee was asked to accept, with an etcd at its address: ``seed_program.py FOLDER``.
 
-Says on standard output, as JSON, what each command printed.
+Ports are the file's own, so it runs in a network namespace if there is one. It writes to standard
+output, as JSON, what each command printed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def run(*command: str) -> dict[str, object]:
     return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 
 
-etcd = EtcdServer(folder / "etcd", port=2379)
+etcd = EtcdServer(folder / "etcd")
+etcd.address = "127.0.0.1:2379"
 etcd.start()
 try:
     server = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The file that bee was asked to accept, byte for byte, with an etcd at the address that it names."""
+"""The file that bee was asked to accept, byte for byte, with an etcd at its address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Test:
 
 @pytest.fixture
 def own_network():
-    """The beginning of a command that has all ports to itself; nothing where they are free anyway."""
+    """The beginning of a command that has all ports to itself; nothing if they are free anyway."""
     name = f"bee-seed-{os.getpid()}"
     ip = shutil.which("ip")
     if (
@@ -42,7 +42,8 @@ def own_network():
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 pytest.skip(
-                    f"port {port}, which the file names, is taken, and network namespaces cannot be made here"
+                    f"port {port}, which the file names, is taken, "
+                    "and network namespaces cannot be made here"
                 )
     yield []
 
@@ -68,8 +69,8 @@ def test_the_seed_starts_a_server_and_a_client_which_says_that_only_another_vers
     said = json.loads(done.stdout)
     assert said["call"]["code"] != 0
     assert (
-        "no node of test fits version >=1.0, <2: 1 node is known; versions there are: 2.0.0 (1 node)"
-        in said["call"]["err"]
+        "no node of test fits version >=1.0, <2: 1 node is known; "
+        "versions there are: 2.0.0 (1 node)" in said["call"]["err"]
     )
     nodes = json.loads(said["nodes"]["out"])
     assert '"source": "registry"' in json.dumps(nodes)

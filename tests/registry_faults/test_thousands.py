@@ -9,7 +9,7 @@ import time
 import attrs
 import pytest
 
-from bee_core.config.settings import PluginRef
+from bee_core.config import PluginRef
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.plugins.hub import PluginHub
 from bee_core.terms.node import Node

@@ -16,7 +16,8 @@ import bee_core
 from bee_core.errors import PluginError
 from bee_core.server.announcement import announced_url, instance_id, outward_host
 from bee_core.testing import MemoryRegistry
-from support.serve_process import PATIENCE, ServeProcess, children
+from support.patience import PATIENCE
+from support.serve_process import ServeProcess, children
 
 BEAT = 0.05
 

@@ -14,10 +14,11 @@ import pytest
 
 import bee_core
 from bee_core.errors import BeeError, CallError
-from bee_core.streams import spread
+from bee_core.streams.client.multiplexed_channel import MOST_CONNECTIONS, WorkersChannel
 from bee_core.testing import MemoryRegistry
 from support.certificates import Authority, tls
-from support.serve_process import PATIENCE, ServeProcess, children, wait_until_gone
+from support.patience import PATIENCE
+from support.serve_process import ServeProcess, children, wait_until_gone
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="children are found through /proc"
@@ -295,9 +296,9 @@ def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_
             calc = client.service("calc")
             for number in range(5):
                 assert await calc.add(number, 1) == number + 1
-            (state,) = client._assembly.services["calc"].nodes.states.values()
+            (state,) = client.assembly.services["calc"].nodes.states.values()
             channel = state.attempt.channel
-            assert isinstance(channel, spread.SpreadChannel)
+            assert isinstance(channel, WorkersChannel)
             assert [each._connection is not None for each in channel._channels] == [
                 True,
                 False,
@@ -307,7 +308,7 @@ def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_
             assert await asyncio.gather(*(calc.pause(0.05) for _ in range(8))) == [0.05] * 8
             assert [each._connection is not None for each in channel._channels] == [
                 True
-            ] * spread.MOST_CONNECTIONS
+            ] * MOST_CONNECTIONS
             assert await channel.ping(PATIENCE) == "serving"
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE))

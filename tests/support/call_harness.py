@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import attrs
 
+from bee_core.calls.call import begin, encode
 from bee_core.calls.flow import abandon, conclude, flow
-from bee_core.calls.plan import CallOptions
+from bee_core.calls.options import CallOptions
+from bee_core.calls.plan import make_plan
 from bee_core.calls.retry_budget import RetryBudget
 from bee_core.calls.service import Service
-from bee_core.config.model import ClientConfig
+from bee_core.config import ClientConfig
 from bee_core.contracts.effects import Attempt, Pause, Queue
 from bee_core.contracts.size_rule import SizeRule
 from bee_core.interfaces import Success
@@ -286,9 +288,9 @@ class Harness:
 
     def begin(self, method="add", args=(1, 2), **options):
         """A call that has not been driven yet."""
-        plan = self.service.plan(method, options=CallOptions(**options))
-        form, body = self.service.encode(plan, args, {})
-        return self.service.begin(plan, args, {}, form, body, False)
+        plan = make_plan(self.service, method, options=CallOptions(**options))
+        form, body = encode(plan, args, {})
+        return begin(plan, args, {}, form, body, False)
 
     def run(self, *script, turn=True, pause=None, **options):
         """Make a call by hand, answering each attempt from the script; a function in it is called with the harness and gives the outcome.

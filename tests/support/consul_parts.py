@@ -10,10 +10,10 @@ import urllib.request
 
 from bee_core.control.registration import Registration
 from bee_core.interfaces import Instance, RegistrySettings
-from bee_plugins.registries.consul import ConsulRegistry
-from bee_plugins.registries.consul_options import ConsulOptions
+from bee_plugins.registries.consul.registry import ConsulOptions, ConsulRegistry
+from support.patience import scaled
 
-BOUND = 30.0
+BOUND = scaled(30.0)
 """Seconds after which something has failed: many times what an agent takes to elect itself."""
 
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from bee_core.terms.addresses import parse
 from bee_core.wire.frames import FrameDecoder
+from support.patience import PATIENCE
 from support.wire_vectors import assert_said, unhex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PATIENCE = 15.0
-"""Seconds for what takes milliseconds."""
 MAX_BODY = 1024
 """Bytes that a body may have in the conversations, on both sides."""
 MAX_INFLATED = 4096

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import trustme
 
-from bee_core.cli.demo.registry_server import free_port
-from support.registry_processes import Etcd
+from support.patience import scaled
+from support.registry_processes import Etcd, free_port
 
 
 def etcdctl(server, *arguments):
@@ -26,7 +26,7 @@ def etcdctl(server, *arguments):
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=scaled(30.0),
     ).stdout
 
 

@@ -1,6 +1,7 @@
-"""Real servers of registries, for tests: started on free ports, and then killed, frozen, emptied as a test needs it. Never mocks.
+"""Real servers of registries, for tests: killed, frozen, emptied as a test needs it. Never mocks.
 
-Where the binary is missing, a test skips with the reason and how to get it; with ``BEE_REQUIRE_SERVERS=1`` it fails instead.
+Each starts on a port that stays its own. Where the binary is missing, a test skips with the reason
+and how to get it; with ``BEE_REQUIRE_SERVERS=1`` it fails instead.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,21 +19,34 @@ from bee_core.cli.demo.registry_server import (
     EtcdServer,
     RegistryServer,
     ZooKeeperServer,
+    free_ports,
 )
 from faults.processes import fixed_port
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
 
 class Faulty(RegistryServer):
-    """What a test does to a registry."""
+    """What a test does to a registry.
 
-    def kill(self) -> None:
-        """SIGKILL."""
-        assert self.process is not None
-        self.process.kill()
-        self.collect()
+    Args:
+        folder: Its own, for its data.
+        port: Where it listens. It keeps the port when it is started again.
+        arguments: More arguments for its command line.
+        host: The address of this machine that it listens on.
+    """
+
+    def __init__(
+        self, folder: Path, port: int, arguments: Sequence[str] = (), host: str = "127.0.0.1"
+    ) -> None:
+        super().__init__(folder)
+        self.host, self.port = host, port
+        self.address = f"{host}:{port}"
+        self.arguments = list(arguments)
+
+    def command(self, found: list[str]) -> list[str]:
+        return [*super().command(found), *self.arguments]
 
     def restart(self, *, wipe: bool = False) -> None:
         """Start it again where it was, with its data or without."""
@@ -41,7 +56,10 @@ class Faulty(RegistryServer):
         self.start()
 
     def freeze(self) -> None:
-        """SIGSTOP, and wait until it stands: it takes connections, since the system does, and says nothing."""
+        """SIGSTOP, and wait until it stands.
+
+        It takes connections, since the system does, and says nothing.
+        """
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         _, status = os.waitpid(self.process.pid, os.WUNTRACED)
@@ -61,7 +79,7 @@ class Consul(Faulty, ConsulServer):
 
 
 class LastingConsul(Faulty, ConsulServer):
-    """Consul with its data on disk: a cluster of one. It takes some seconds until it has elected itself."""
+    """Consul with its data on disk: a cluster of one. It elects itself within some seconds."""
 
     def command(self, found: list[str]) -> list[str]:
         raft = "-hcl=performance { raft_multiplier = 1 }"
@@ -78,13 +96,20 @@ class LastingConsul(Faulty, ConsulServer):
 
 
 class ZooKeeper(Faulty, ZooKeeperServer):
-    """ZooKeeper."""
+    """ZooKeeper. Its arguments are lines of its configuration, ``key=value``."""
+
+    def command(self, found: list[str]) -> list[str]:
+        command = ZooKeeperServer.command(self, found)
+        with Path(command[-1]).open("a", encoding="utf-8") as config:  # a key's last line counts
+            config.writelines(f"{line}\n" for line in self.arguments)
+        return command
 
 
 def made(kind: type[Faulty], folder: Path, *arguments: str, host: str = "127.0.0.1") -> Faulty:
     """A server that is not yet started; skips or fails where its binary is missing."""
     require(kind)
-    # A port that the system gives to nobody by itself: a server that was killed must find it free when it is started again.
+    # A port that the system gives to nobody by itself: a server that was killed must find it free
+    # when it is started again.
     return kind(folder, port=fixed_port(), arguments=arguments, host=host)
 
 
@@ -95,3 +120,8 @@ def require(kind: type[RegistryServer]) -> None:
         if os.environ.get("BEE_REQUIRE_SERVERS") == "1":
             pytest.fail(missing)
         pytest.skip(missing)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has at present."""
+    return free_ports(1)[0]

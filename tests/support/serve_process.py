@@ -10,8 +10,8 @@ import threading
 import time
 from pathlib import Path
 
-PATIENCE = 15.0
-"""Seconds for what takes well under one."""
+from support import processes
+from support.patience import PATIENCE
 
 APP = """
 import os, signal, threading, time
@@ -47,7 +47,7 @@ class ServeProcess:
         (folder / "app.py").write_text(APP)
         config = folder / "serve.yml"
         config.write_text(json.dumps({"bee": {"rpc": rpc}}))
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             [
                 sys.executable,
                 "-m",

@@ -12,10 +12,10 @@ from kazoo.client import KazooClient
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import Watching
-from bee_plugins.registries.zookeeper import ZooKeeperRegistry
-from bee_plugins.registries.zookeeper_options import ZooKeeperOptions
+from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, ZooKeeperRegistry
+from support.patience import scaled
 
-BOUND = 10.0
+BOUND = scaled(10.0)
 NODE = Node("calc-1", "tcp://10.0.0.7:9000", version="1.2.0")
 
 
@@ -71,7 +71,7 @@ def run(scenario):
         )
         rig = Rig()
         try:
-            return await asyncio.wait_for(scenario(rig), 50)
+            return await asyncio.wait_for(scenario(rig), scaled(50.0))
         finally:
             await rig.close()
 

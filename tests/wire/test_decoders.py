@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bee_core.config import source
+from bee_core.config import yaml_tree
 from bee_core.control.snapshot_cache import FORMAT, SnapshotCache
 from bee_core.errors import ConfigError
 from bee_core.terms import versions
@@ -178,7 +178,7 @@ def test_aliases_that_multiply_are_refused_before_they_are_written_out():
 
     def parse():
         with pytest.raises(ConfigError, match="written out"):
-            source.parse("\n".join(levels))
+            yaml_tree.parse("\n".join(levels))
 
     assert peak(parse) < 30_000_000
 

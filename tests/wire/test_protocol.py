@@ -331,7 +331,7 @@ def test_a_hello_of_64_kib_is_read_and_what_follows_it_may_be_larger(cuts):
         position += cut
     assert kinds == [frames.HELLO, frames.REQUEST]
     assert server.error is None
-    assert server.stream_error is None
+    assert server.decoder.error is None
 
 
 def test_a_hello_of_another_protocol_is_called_that_whatever_the_size_of_bodies():
@@ -342,7 +342,7 @@ def test_a_hello_of_another_protocol_is_called_that_whatever_the_size_of_bodies(
         for max_body in (1024, 1 << 30):
             server = ServerProtocol(max_body)
             server.receive(start)
-            assert says in str(server.error or server.stream_error)
+            assert says in str(server.error or server.decoder.error)
 
 
 def test_a_hello_without_a_service_is_an_error():
@@ -443,29 +443,29 @@ def test_a_broken_stream_is_known_behind_the_frames_before_it():
     server = server_in("open")
     arrived = server.receive(FROM_CLIENT["request"] + b"\xff\xff\xff\xff")
     assert [server.check(frame) for frame in arrived] == [True]
-    assert isinstance(server.stream_error, MessageTooLarge)
+    assert isinstance(server.decoder.error, MessageTooLarge)
 
 
 def test_a_frame_that_has_begun_is_partial_until_it_is_complete():
     server = ServerProtocol(MAX_BODY)
     server.receive(HELLO[:5])
-    assert server.partial
+    assert server.decoder.partial
     server.receive(HELLO[5:])
-    assert not server.partial
+    assert not server.decoder.partial
 
 
 def said_by_server(chunks):
     server = ServerProtocol(MAX_BODY)
     verdicts = []
     for chunk in chunks:
-        if server.error is None and server.stream_error is None:
+        if server.error is None and server.decoder.error is None:
             verdicts += take(server, chunk)
     return (
         verdicts,
         server.state,
         server.last_id,
-        str(server.error or server.stream_error),
-        type(server.error or server.stream_error),
+        str(server.error or server.decoder.error),
+        type(server.error or server.decoder.error),
     )
 
 

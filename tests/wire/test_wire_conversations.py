@@ -19,7 +19,8 @@ from bee_core.wire import frames, messages, protocol
 from bee_core.wire.messages import Hello, HelloAck
 from bee_plugins.compressors.gzip_compressor import GzipCompressor, GzipOptions
 from bee_plugins.transports.tcp import TcpTransport
-from support.conversations import MAX_BODY, MAX_INFLATED, PATIENCE, hold_all
+from support.conversations import MAX_BODY, MAX_INFLATED, hold_all
+from support.patience import PATIENCE
 from support.wire_vectors import FORMS, assert_said, load, unhex, vectors
 
 # ── the state machines ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -63,7 +64,7 @@ class ServerDriver:
                     self.sent += protocol.pong(
                         frame.id, "draining" if machine.state == "going" else "serving"
                     )
-        error = machine.error or machine.stream_error
+        error = machine.error or machine.decoder.error
         if error is not None and machine.state != "refused":
             self.sent += machine.leave(
                 "message_too_large" if isinstance(error, MessageTooLarge) else "protocol_error",
@@ -132,7 +133,7 @@ class ClientDriver:
         self.sent += self.machine.cancel(id_)
 
     def receive(self, raw, settings):
-        from bee_core.streams.replies import inflate
+        from bee_core.streams.client.outcomes import inflate
 
         machine = self.machine
         for frame in machine.receive(raw):

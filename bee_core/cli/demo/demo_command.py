@@ -8,31 +8,33 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..command_group import FAILED
-from ..shared_options import debug_option, json_option
+from ..shared_options import printing_options
 from .registry_server import SERVERS
+from .scenario import play
+from .screen import LiveTable, PlainLines, Screen
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from .scenario import Report
-    from .screen import Screen
 
 _EXPLANATION = """\
-Three servers of one service, of the versions 1.0.0, 1.1.0 and 2.0.0, run in processes of their own and announce themselves in a registry: {registry}.
-One client finds them there. It asks for ">=1.0, <2", so the third gets no calls; on the others it calls an idempotent method in turn, from four threads.
-Then one of these is killed, and started again. A call that meets the dead server goes on to the other one (fail: failover), three failures in a row cut
-it off (breaker: consecutive), and the registry takes it off the list {when}, so that no call fails.
-All of this is said by the YAML files in {folder}; the code is only calc.add(1, 2).
+Three servers of one service run in processes of their own. Their versions are 1.0.0, 1.1.0 and
+2.0.0. They announce themselves in a registry: {registry}. One client finds them there. It asks for
+">=1.0, <2", so the third server gets no calls. On the others it calls an idempotent method in turn,
+from four threads. Then one of these is killed, and started again. No call fails:
+- a call that meets the dead server goes on to the other one (fail: failover);
+- three failures in a row cut the dead server off (breaker: consecutive);
+- the registry takes it off the list {when}.
+All of this is said by the YAML files in {folder};
+the code is only calc.add(1, 2).
 """
 
 
 @click.command()
-@json_option("Print one object and nothing else.")
 @click.option(
     "--seconds",
     type=click.FloatRange(2, 600),
@@ -45,11 +47,11 @@ All of this is said by the YAML files in {folder}; the code is only calc.add(1, 
     type=click.Choice(["local", *SERVERS]),
     default="local",
     show_default=True,
-    help="Who knows the servers. Other than local, its server is started too.",
+    help="Who knows the servers. Other than local, its server is started too. zk is zookeeper.",
 )
 @click.option("--registry-address", help="Use a registry that runs already, at this address.")
 @click.option("--keep", is_flag=True, help="Keep the folder with the YAML files.")
-@debug_option
+@printing_options("Print one object and nothing else.")
 @click.pass_context
 def demo(
     ctx: click.Context,
@@ -60,10 +62,8 @@ def demo(
     keep: bool,
 ) -> None:
     """Kill one of three servers while calls go on, and see that none fails."""
-    from .scenario import play
-
     # SIGTERM ends the demo as an exception, so that its servers and its folder go with it.
-    before = signal.signal(signal.SIGTERM, _leave)
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="bee-demo-"))
     try:
         if not as_json:
@@ -80,33 +80,51 @@ def demo(
         signal.signal(signal.SIGTERM, before)
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-    click.echo(_as_json(report) if as_json else _summary(report))
+    click.echo(json.dumps(_object(report)) if as_json else _summary(report))
     if not report.succeeded:
         ctx.exit(FAILED)
 
 
 def _screen(as_json: bool) -> Screen:
-    from .screen import LiveTable, PlainLines, Silence
-
     if as_json:
-        return Silence()
+        return Screen()
     return LiveTable() if sys.stdout.isatty() else PlainLines()
 
 
-def _as_json(report: Report) -> str:
-    import attrs
+def _object(report: Report) -> dict[str, Any]:
+    tally = report.tally
+    return {
+        "calls": tally.calls,
+        "failures": tally.failures,
+        "moved_on": tally.moved_on,
+        "nodes": [
+            {
+                "address": row.address,
+                "version": row.version,
+                "calls": row.calls,
+                "reason": row.reason,
+            }
+            for row in report.nodes
+        ],
+        "killed": report.killed,
+        "seconds_to_detect": _rounded(tally.seconds_to_detect),
+        "seconds_to_delist": _rounded(tally.seconds_to_delist),
+        "seconds_to_recover": _rounded(tally.seconds_to_recover),
+        "seconds": round(report.seconds, 3),
+    }
 
-    return json.dumps(attrs.asdict(report))
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
 
 
 def _summary(report: Report) -> str:
-    text = f"{report.calls} calls, {report.failures} failed; {report.moved_on} met the dead node and were answered by another one."
-    if report.seconds_to_detect is None:
+    tally = report.tally
+    moved = f"{tally.moved_on} met the dead node and were answered by another one"
+    text = f"{tally.calls} calls, {tally.failures} failed; {moved}."
+    if tally.seconds_to_detect is None:
         return f"{text} The kill was not noticed."
-    if report.seconds_to_recover is None:
+    if tally.seconds_to_recover is None:
         return f"{text} The killed node did not come back."
-    return f"{text} Detected after {report.seconds_to_detect:.3f} s, answering again {report.seconds_to_recover:.3f} s after its start."
-
-
-def _leave(number: int, _: FrameType | None) -> None:
-    sys.exit(128 + number)
+    detected, recovered = f"{tally.seconds_to_detect:.3f}", f"{tally.seconds_to_recover:.3f}"
+    return f"{text} Detected after {detected} s, answering again {recovered} s after its start."

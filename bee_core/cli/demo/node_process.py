@@ -1,6 +1,7 @@
-"""A server of the demo, in a process of its own: ``bee serve``, and the promise to end with the demo.
+"""A server of the demo, in a process of its own: ``bee serve`` that ends with the demo.
 
-The demo holds the other end of this process's standard input. When that end closes, be it because the demo was killed, the process leaves.
+The demo holds the other end of this process's standard input. When that end closes, for example
+because the demo was killed, the process leaves.
 """
 
 from __future__ import annotations
@@ -9,23 +10,29 @@ import os
 import sys
 import threading
 
+from ...methods.decorators import nonblocking
 from .. import main
 
 _STDIN = 0
 
 
-def leave_with_parent() -> None:
-    """Leave the process once standard input is at its end. On a thread, since a server that hangs must leave as well."""
+class Calculator:
+    """What the servers serve."""
 
-    def wait() -> None:
-        # Not sys.stdin: a thread that holds its lock at exit is fatal to the interpreter.
-        while os.read(_STDIN, 1024):
-            pass
-        os._exit(0)
+    @nonblocking
+    def add(self, a: int, b: int) -> int:
+        """The sum."""
+        return a + b
 
-    threading.Thread(target=wait, name="bee-demo-parent", daemon=True).start()
+
+def _leave_with_parent() -> None:
+    # Not sys.stdin: a thread that holds its lock at exit is fatal to the interpreter.
+    while os.read(_STDIN, 1024):
+        pass
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    leave_with_parent()
-    sys.exit(main(["serve", "bee_core.cli.demo.calculator:Calculator", "--config", sys.argv[1]]))
+    # On a thread, because a server that hangs must leave as well.
+    threading.Thread(target=_leave_with_parent, name="bee-demo-parent", daemon=True).start()
+    sys.exit(main(["serve", "bee_core.cli.demo.node_process:Calculator", "--config", sys.argv[1]]))

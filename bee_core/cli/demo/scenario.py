@@ -1,104 +1,193 @@
-"""What happens in the demo, and when."""
+"""What happens in the demo, and when: threads call, a server dies and comes back."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ... import build_client
+from ... import build_client, detailed
+from ...errors import BeeError, CallError
 from .cluster import SERVICE, Cluster
 from .registry_server import SERVERS
 from .screen import Row
-from .steady_calls import CALLS_PER_SECOND, SteadyCalls, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from ...client.blocking import Client
+    from ...client.proxies import Reply
     from ...nodes.report import KnownNode
     from .cluster import NodeProcess
     from .screen import Screen
+
+THREADS = 4
+CALLS_PER_SECOND = 100
+"""In all. Few of them meet the dead node, so that the retries stay well within their budget."""
 
 # Shares of the time that is left once the servers run.
 _KILL_AT = 0.3
 _RESTART_AT = 0.55
 _GRACE_SECONDS = 15.0
-"""How long past its time the demo waits for what it waits for. A restart takes half a second, on a machine under load several."""
+"""How long past its time the demo waits for an event: a restart takes several under load."""
 _TICK_SECONDS = 0.1
 
 
-@attrs.frozen
-class NodeReport:
-    """A node and how many calls it answered.
+class Tally:
+    """What became of the calls. Thread-safe.
 
     Attributes:
-        address: Its url.
-        version: What it serves.
-        calls: Answers.
-        reason: Why it gets no calls; empty where it may.
+        calls: Calls that ended.
+        failures: Calls that ended with an error.
+        moved_on: Calls that met a dead node and were answered by another one.
+        answered: Answers by the node's url.
+        last_error: By the node's url.
+        seconds_to_detect: From the kill to the end of the first call that met the dead node and
+            went elsewhere, or to the node's leaving the client's list.
+        seconds_to_delist: From the kill to the node's leaving the client's list.
+        seconds_to_recover: From the new process's start to its first answer.
     """
 
-    address: str
-    version: str
-    calls: int
-    reason: str = ""
+    def __init__(self, urls: Iterable[str]) -> None:
+        self.calls = 0
+        self.failures = 0
+        self.moved_on = 0
+        self.answered = dict.fromkeys(urls, 0)
+        self.last_error: dict[str, str] = {}
+        self.seconds_to_detect: float | None = None
+        self.seconds_to_delist: float | None = None
+        self.seconds_to_recover: float | None = None
+        self._lock = threading.Lock()
+        self._dead: str | None = None
+        self._killed_at = 0.0
+        self._restarted_at = math.inf
+
+    def killed(self, url: str, at: float) -> None:
+        """A node was killed: an answer that took more than one attempt has met it from now on."""
+        with self._lock:
+            self._dead, self._killed_at = url, at
+
+    def listed(self, urls: Collection[str], now: float) -> None:
+        """These nodes are on the client's list."""
+        with self._lock:
+            if self._dead is not None and self._dead not in urls and self.seconds_to_delist is None:
+                self.seconds_to_delist = now - self._killed_at
+                if self.seconds_to_detect is None:
+                    self.seconds_to_detect = self.seconds_to_delist
+
+    def restarted(self, at: float) -> None:
+        """A new process for the killed node was started."""
+        with self._lock:
+            self._restarted_at = at
+
+    def replied(self, reply: Reply[int], now: float) -> None:
+        """A call was answered."""
+        url = reply.node.url if reply.node is not None else ""
+        with self._lock:
+            self.calls += 1
+            self.answered[url] = self.answered.get(url, 0) + 1
+            if reply.attempts > 1:
+                self.moved_on += 1
+                if self._dead is not None and url != self._dead:
+                    self.last_error[self._dead] = "could not be reached; the call went elsewhere"
+                    if self.seconds_to_detect is None:
+                        self.seconds_to_detect = now - self._killed_at
+            back = url == self._dead and now >= self._restarted_at
+            if back and self.seconds_to_recover is None:
+                self.seconds_to_recover = now - self._restarted_at
+
+    def failed(self, error: Exception) -> None:
+        """A call ended with an error."""
+        node = error.node if isinstance(error, CallError) else None
+        with self._lock:
+            self.calls += 1
+            self.failures += 1
+            self.last_error[node.url if node is not None else ""] = str(error)
+
+
+class SteadyCalls:
+    """Calls ``add`` again and again at a steady rate, while the block runs."""
+
+    def __init__(self, service: Any, tally: Tally) -> None:
+        self._service = service
+        self._tally = tally
+        self._stop = threading.Event()
+        # Daemons, because Ctrl-C may come between the start of a thread and the block's end.
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(number,), name=f"bee-demo-caller-{number}", daemon=True
+            )
+            for number in range(THREADS)
+        ]
+
+    def __enter__(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Let each finish its call."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, number: int) -> None:
+        interval = THREADS / CALLS_PER_SECOND
+        due = time.monotonic() + interval * number / THREADS
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            try:
+                reply = detailed(self._service.add, number, 1)
+            except BeeError as error:
+                self._tally.failed(error)
+            else:
+                if reply.value == number + 1:
+                    self._tally.replied(reply, time.monotonic())
+                else:
+                    self._tally.failed(ValueError(f"add({number}, 1) gave {reply.value!r}"))
+            # A caller that is late does not catch up with a burst.
+            due = max(due + interval, time.monotonic())
 
 
 @attrs.frozen
 class Report:
-    """The demo's result; times in seconds, None for what did not happen.
+    """The demo's result.
 
     Attributes:
-        calls: Calls made.
-        failures: Calls that ended with an error.
-        moved_on: Calls that met the dead node and were answered by another one.
-        nodes: The nodes.
+        tally: What became of the calls.
+        nodes: The nodes at the end.
         killed: The address of the node that was killed.
-        seconds_to_detect: From the kill to the end of the first call that met the dead node and went elsewhere, or to the node's leaving the client's list.
-        seconds_to_delist: From the kill to the node's leaving the client's list.
-        seconds_to_recover: From the new process's start to its first answer.
         seconds: The whole demo.
     """
 
-    calls: int
-    failures: int
-    moved_on: int
-    nodes: list[NodeReport]
+    tally: Tally
+    nodes: list[Row]
     killed: str
-    seconds_to_detect: float | None
-    seconds_to_delist: float | None
-    seconds_to_recover: float | None
     seconds: float
 
     @property
     def succeeded(self) -> bool:
         """No call failed, the kill was noticed, and the node came back."""
-        return (
-            self.failures == 0
-            and self.seconds_to_detect is not None
-            and self.seconds_to_recover is not None
-        )
+        tally = self.tally
+        measured = (tally.seconds_to_detect, tally.seconds_to_recover)
+        return tally.failures == 0 and None not in measured
 
 
 def play(
-    folder: Path,
-    seconds: float,
-    screen: Screen,
-    protocol: str = "local",
-    address: str | None = None,
+    folder: Path, seconds: float, screen: Screen, protocol: str, address: str | None
 ) -> Report:
     """Run the demo.
 
     Args:
         folder: Where the configurations are written.
         seconds: How long it takes in all, if the machine is not too busy.
-        screen: Where to show it.
+        screen: What shows it.
         protocol: The registry plugin.
         address: Of a registry that runs already; None for one of the demo's own.
 
@@ -108,18 +197,16 @@ def play(
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_own_cache(folder / "cache"))
-        stack.enter_context(_log_on(screen, began))
+        stack.enter_context(_log_on(screen))
         if address is None:
-            address = stack.enter_context(
-                _own_registry(folder / "registry", protocol, screen, began)
-            )
+            address = stack.enter_context(_own_registry(folder / "registry", protocol, screen))
         cluster = stack.enter_context(Cluster(folder, protocol, address))
         client = stack.enter_context(build_client(cluster.client_config))
         return _Play(cluster, client, began, seconds, screen).run()
 
 
 @contextlib.contextmanager
-def _own_registry(folder: Path, protocol: str, screen: Screen, began: float) -> Iterator[str]:
+def _own_registry(folder: Path, protocol: str, screen: Screen) -> Iterator[str]:
     """A registry for the time of the demo: its address."""
     kind = SERVERS.get(protocol)
     if kind is None:
@@ -128,9 +215,7 @@ def _own_registry(folder: Path, protocol: str, screen: Screen, began: float) -> 
     server = kind(folder)
     try:
         server.start(tied=True)
-        screen.event(
-            f"{time.monotonic() - began:5.1f} s  started a server of {protocol} at {server.address}"
-        )
+        screen.event(f"started a server of {protocol} at {server.address}")
         yield server.address
     finally:
         server.stop()
@@ -149,22 +234,11 @@ def _own_cache(folder: Path) -> Iterator[None]:
             os.environ["BEE_CACHE_DIR"] = before
 
 
-class _ScreenLog(logging.Handler):
-    """Shows what the client logs among the events."""
-
-    def __init__(self, screen: Screen, began: float) -> None:
-        super().__init__(logging.WARNING)
-        self._screen = screen
-        self._began = began
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """See :class:`logging.Handler`."""
-        self._screen.event(f"{time.monotonic() - self._began:5.1f} s  {record.getMessage()}")
-
-
 @contextlib.contextmanager
-def _log_on(screen: Screen, began: float) -> Iterator[None]:
-    log, handler = logging.getLogger("bee"), _ScreenLog(screen, began)
+def _log_on(screen: Screen) -> Iterator[None]:
+    """Show the client's warnings among the events."""
+    log, handler = logging.getLogger("bee"), logging.Handler(logging.WARNING)
+    handler.emit = lambda record: screen.event(record.getMessage())  # type: ignore[method-assign]
     log.addHandler(handler)
     try:
         yield
@@ -178,75 +252,69 @@ class _Play:
     ) -> None:
         self._nodes = cluster.nodes
         self._victim = cluster.nodes[1]
+        self._victim_state = "serving"
         self._client = client
         self._known: dict[str, KnownNode] = {}
         self._began = began
         self._ends = began + seconds
         self._screen = screen
         self._tally = Tally(node.address for node in cluster.nodes)
-        self._victim_state = "serving"
 
     def run(self) -> Report:
-        tally, victim = self._tally, self._victim
         self._discover()
         start = time.monotonic()
         left = max(self._ends - start, 1.0)
-        self._say(
-            f"3 servers are up and found in the registry; {CALLS_PER_SECOND} calls a second begin"
-        )
+        self._screen.event(f"3 servers are up and found; {CALLS_PER_SECOND} calls a second begin")
         for known in self._known.values():
             if not known.fitting:
-                self._say(f"{known.node.url} gets none: {known.reason}")
-        with SteadyCalls(self._client.service(SERVICE), tally):
-            self._until(start + _KILL_AT * left)
-            # Noted before, so that no call meets the dead node earlier than it is known to be dead.
-            tally.killed(victim.address, time.monotonic())
-            victim.kill()
-            self._victim_state = "killed"
-            self._say(f"killed {victim.address} with SIGKILL, as a crash would")
-            self._until(0.0, "seconds_to_detect")
-            if tally.seconds_to_detect is not None:
-                how = (
-                    "the call that met it was answered by another node"
-                    if tally.moved_on
-                    else "it left the registry before a call met it"
-                )
-                self._say(f"noticed {tally.seconds_to_detect:.3f} s after the kill: {how}")
-            self._until(0.0, "seconds_to_delist")
-            if tally.seconds_to_delist is not None:
-                self._say(
-                    f"off the client's list {tally.seconds_to_delist:.3f} s after the kill: its registration has ended"
-                )
-            self._until(start + _RESTART_AT * left)
-            victim.start()
-            tally.restarted(victim.started_at)
-            self._victim_state = "starting"
-            self._say(
-                f"started it again, on the same port; {tally.moved_on} calls have moved on to another node so far"
-            )
-            self._until(0.0, "seconds_to_recover")
-            if tally.seconds_to_recover is not None:
-                self._victim_state = "serving"
-                self._say(f"it answers again, {tally.seconds_to_recover:.3f} s after its start")
-            self._until(self._ends)
-        self._refresh()
-        return self._report()
+                self._screen.event(f"{known.node.url} gets none: {known.reason}")
+        with SteadyCalls(self._client.service(SERVICE), self._tally):
+            self._go_on(start + _KILL_AT * left)
+            self._kill()
+            self._go_on(start + _RESTART_AT * left)
+            self._restart()
+            self._go_on(self._ends)
+        nodes = self._refresh()
+        return Report(self._tally, nodes, self._victim.address, time.monotonic() - self._began)
 
-    def _until(self, moment: float, measured: str | None = None) -> None:
-        """Go on until a moment, and until a measurement is there or the grace is over."""
-        limit = max(moment, time.monotonic()) + _GRACE_SECONDS
-        while True:
-            now = time.monotonic()
-            waiting = (
-                measured is not None and getattr(self._tally, measured) is None and now < limit
-            )
-            if now >= moment and not waiting:
-                return
+    def _kill(self) -> None:
+        tally, victim = self._tally, self._victim
+        # Noted before, so that no call meets the dead node earlier than it is known to be dead.
+        tally.killed(victim.address, time.monotonic())
+        victim.kill()
+        self._victim_state = "killed"
+        self._screen.event(f"killed {victim.address} with SIGKILL, as a crash would")
+        if (detected := self._measured("seconds_to_detect")) is not None:
+            met = "the call that met it was answered by another node"
+            how = met if tally.moved_on else "it left the registry before a call met it"
+            self._screen.event(f"noticed {detected:.3f} s after the kill: {how}")
+        if (delisted := self._measured("seconds_to_delist")) is not None:
+            self._screen.event(f"off the client's list {delisted:.3f} s after the kill")
+
+    def _restart(self) -> None:
+        self._victim.start()
+        self._tally.restarted(self._victim.started_at)
+        self._victim_state = "starting"
+        moved = f"{self._tally.moved_on} calls have moved on to another node so far"
+        self._screen.event(f"started it again, on the same port; {moved}")
+        if (recovered := self._measured("seconds_to_recover")) is not None:
+            self._victim_state = "serving"
+            self._screen.event(f"it answers again, {recovered:.3f} s after its start")
+
+    def _go_on(self, until: float) -> None:
+        """Show what happens until a moment has come."""
+        while (left := until - time.monotonic()) > 0:
             self._refresh()
-            time.sleep(min(_TICK_SECONDS, moment - now) if now < moment else _TICK_SECONDS)
+            time.sleep(min(_TICK_SECONDS, left))
 
-    def _say(self, text: str) -> None:
-        self._screen.event(f"{time.monotonic() - self._began:5.1f} s  {text}")
+    def _measured(self, name: str) -> float | None:
+        """Show what happens until a measurement is there, or the grace is over: then None."""
+        limit = time.monotonic() + _GRACE_SECONDS
+        while getattr(self._tally, name) is None and time.monotonic() < limit:
+            self._refresh()
+            time.sleep(_TICK_SECONDS)
+        measured: float | None = getattr(self._tally, name)
+        return measured
 
     def _discover(self) -> None:
         """Wait until the client has found all servers."""
@@ -260,45 +328,21 @@ class _Play:
         self._known = {known.node.url: known for known in self._client.nodes(SERVICE).nodes}
         self._tally.listed(self._known, time.monotonic())
 
-    def _refresh(self) -> None:
+    def _refresh(self) -> list[Row]:
         self._look()
-        self._screen.refresh([self._row(node) for node in self._nodes])
+        rows = [self._row(node) for node in self._nodes]
+        self._screen.refresh(rows)
+        return rows
 
     def _row(self, node: NodeProcess) -> Row:
-        state = self._victim_state if node is self._victim else "serving"
         known = self._known.get(node.address)
         fits = "not listed" if known is None else "yes" if known.fitting else "no"
         return Row(
             node.address,
             node.version,
             fits,
-            state,
+            self._victim_state if node is self._victim else "serving",
             self._tally.answered[node.address],
-            self._reason(node) or self._tally.last_error.get(node.address, ""),
+            "" if known is None else known.reason,
+            self._tally.last_error.get(node.address, ""),
         )
-
-    def _reason(self, node: NodeProcess) -> str:
-        known = self._known.get(node.address)
-        return "" if known is None else known.reason
-
-    def _report(self) -> Report:
-        tally = self._tally
-        nodes = [
-            NodeReport(node.address, node.version, tally.answered[node.address], self._reason(node))
-            for node in self._nodes
-        ]
-        return Report(
-            tally.calls,
-            tally.failures,
-            tally.moved_on,
-            nodes,
-            self._victim.address,
-            _rounded(tally.seconds_to_detect),
-            _rounded(tally.seconds_to_delist),
-            _rounded(tally.seconds_to_recover),
-            round(time.monotonic() - self._began, 3),
-        )
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)

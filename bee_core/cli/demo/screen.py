@@ -1,23 +1,26 @@
-"""How the demo shows what happens: a live table on a terminal, plain lines otherwise, nothing with ``--json``."""
+"""How the demo shows what happens: a live table, plain lines, or with ``--json`` nothing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import time
+from typing import TYPE_CHECKING
 
 import attrs
 import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
-    from rich.table import Table
     from typing_extensions import Self
 
 
 @attrs.frozen
 class Row:
-    """A node as the table shows it.
+    """A node as it is now.
 
     Attributes:
         address: Its url.
@@ -25,7 +28,8 @@ class Row:
         fits: Whether it is what the client asks for: yes, no, or not listed.
         state: Of the process.
         calls: How many it answered.
-        note: Why it gets no calls, or its last error.
+        reason: Why it gets no calls; empty where it may.
+        error: Its last one.
     """
 
     address: str
@@ -33,51 +37,39 @@ class Row:
     fits: str
     state: str
     calls: int
-    note: str
+    reason: str
+    error: str
 
 
-class Screen(Protocol):
-    """What the demo tells."""
+class Screen:
+    """Shows nothing. Its time begins when it is made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
 
     def event(self, text: str) -> None:
         """Something happened."""
-        ...
+        self.line(f"{time.monotonic() - self._began:5.1f} s  {text}")
+
+    def line(self, text: str) -> None:
+        """Show a line."""
 
     def refresh(self, rows: Sequence[Row]) -> None:
-        """The nodes as they are now; asked several times a second."""
-        ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-class Silence:
-    """Shows nothing."""
-
-    def event(self, text: str) -> None:
-        """See :class:`Screen`."""
-
-    def refresh(self, rows: Sequence[Row]) -> None:
-        """See :class:`Screen`."""
+        """Show the nodes as they are now; asked several times a second."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *error: object) -> None:
+        return None
 
 
-class PlainLines:
-    """One line an event, and the table once at the end."""
+class PlainLines(Screen):
+    """One line an event, and the nodes once at the end."""
 
-    def __init__(self) -> None:
-        self._rows: Sequence[Row] = ()
+    _rows: Sequence[Row] = ()
 
-    def event(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """See :class:`Screen`."""
         click.echo(text)
 
@@ -85,33 +77,22 @@ class PlainLines:
         """See :class:`Screen`."""
         self._rows = rows
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
             for row in self._rows:
-                click.echo(
-                    f"  {row.address}  {row.version}  {row.state}  {row.calls} calls  {row.note}".rstrip()
-                )
+                said = f"{row.state}  {row.calls} calls  {row.reason or row.error}"
+                click.echo(f"  {row.address}  {row.version}  {said}".rstrip())
 
 
-class LiveTable:
+class LiveTable(Screen):
     """A table that is drawn anew in place, with the events above it."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
+        super().__init__()
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False)
 
-    def event(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """See :class:`Screen`."""
         self._console.print(text, markup=False)
 
@@ -120,16 +101,11 @@ class LiveTable:
         self._live.update(_table(rows), refresh=True)
 
     def __enter__(self) -> Self:
-        self._live.__enter__()
+        self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
 
 
 _STYLES = {"serving": "green", "killed": "bold red", "starting": "yellow"}
@@ -138,9 +114,6 @@ _WIDTHS = {"fits": 10, "state": 8, "calls": 8}
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table()
     for title in ("node", "version", "fits", "state", "calls", "note"):
         table.add_column(
@@ -156,6 +129,6 @@ def _table(rows: Sequence[Row]) -> Table:
             row.fits,
             Text(row.state, style=_STYLES.get(row.state, "")),
             str(row.calls),
-            Text(row.note, style="dim"),
+            Text(row.reason or row.error, style="dim"),
         )
     return table

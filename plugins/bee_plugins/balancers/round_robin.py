@@ -1,4 +1,4 @@
-"""Balancer ``round-robin``: one node after the other, heavier ones more often, never in bursts."""
+"""Balancer ``round-robin``: one node after another, heavier ones more often, without bursts."""
 
 from __future__ import annotations
 
@@ -16,18 +16,29 @@ if TYPE_CHECKING:
     from bee_core.interfaces import Balancer, Node, Outcome
 
 _SLOTS = 1000
-"""About as long is one rotation when the weights are no small whole numbers: a share is then right to a tenth of a percent. A rotation has at least a slot a node."""
+"""About the length of a rotation when the weights are not small whole numbers.
+
+Each share is then right to a tenth of a percent. Each node has at least one slot.
+"""
 
 _GOLDEN = 0.6180339887498949
-"""Multiples of it, less their whole part, lie as far from one another as any sequence can; used to set nodes of equal weight apart."""
+"""The fractional parts of its multiples lie as far apart as those of any number.
+
+They keep nodes of equal weight apart.
+"""
 
 
 class RoundRobin:
-    """Smooth weighted round-robin. Thread-safe without a lock: ``update`` replaces a tuple, and ``next`` on a count is one step of the interpreter.
+    """Smooth weighted round-robin. Thread-safe without a lock.
 
-    The rotation is laid out when nodes change, so that a pick is one look-up. Each node stands in it as often as its weight says, at even distances: what nginx's
-    smooth weighted round-robin does pick by pick, and Envoy's scheduler with its earliest deadline first. Each client begins somewhere else, or a fleet that
-    starts at one moment would go from node to node in step. A node of weight 0 gets no calls, also when no other is left: an operator has drained it.
+    ``update`` replaces a tuple, and ``next`` on a count is one step of the interpreter.
+
+    The rotation is laid out when nodes change, so a pick is one look-up. In it each node stands as
+    often as its weight says, at even distances. The smooth weighted round-robin of nginx gives the
+    same order one pick at a time, and Envoy's scheduler does it by earliest deadline first. Each
+    client begins at a random position. Otherwise clients that start at the same moment would all
+    call the same node at the same time. A node of weight 0 gets no calls, even when no other node
+    is left: an operator has drained it.
     """
 
     settle: Callable[[Node, Outcome | None, float], None] | None = None
@@ -48,19 +59,21 @@ class RoundRobin:
         copy._rotation = self._rotation
         turns = self._turns
         if turns is not None:
-            copy._turns = count(
-                int(repr(turns)[len("count(") : -1])
-            )  # the one way to read a count without a step
+            # The text of a count is the only way to read it without advancing it.
+            copy._turns = count(int(repr(turns)[len("count(") : -1]))
         return copy
 
     def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
-        """See :meth:`bee_core.interfaces.Balancer.pick`. Where the node whose turn it is was tried, the next that was not has the call."""
+        """See :meth:`bee_core.interfaces.Balancer.pick`.
+
+        If the node whose turn it is was tried, the next one that was not tried gets the call.
+        """
         rotation = self._rotation
         if not rotation:
             return None
         turns = self._turns
         if turns is None:
-            # Two threads may both begin; one count is lost with at most a few turns.
+            # Two threads may both start a count. One count is lost, with at most a few turns.
             turns = self._turns = count(rng.randrange(len(rotation)))
         turn = next(turns)
         node = rotation[turn % len(rotation)]
@@ -74,12 +87,13 @@ class RoundRobin:
 
 
 def _rotation(nodes: list[Node]) -> tuple[Node, ...]:
-    """Lay out a rotation in which each node stands as often as its weight says, at even distances."""
+    """A rotation in which each node stands as often as its weight says, at even distances."""
     if len({node.weight for node in nodes}) <= 1:
         return tuple(nodes)
     slots: list[tuple[float, int]] = []
     for index, times in enumerate(_times([node.weight for node in nodes])):
-        # A node's slots lie at even distances on a circle of length 1; the phase sets nodes of equal weight apart.
+        # A node's slots lie at even distances on a circle of length 1. The phase keeps nodes of
+        # equal weight apart.
         phase = index * _GOLDEN % 1
         slots.extend(((slot + phase) / times, index) for slot in range(times))
     slots.sort()
@@ -87,7 +101,7 @@ def _rotation(nodes: list[Node]) -> tuple[Node, ...]:
 
 
 def _times(weights: list[float]) -> list[int]:
-    """How often each node stands in a rotation: at least once, in proportion to the weights as far as the length allows."""
+    """How often each node stands in a rotation: at least once, in proportion to its weight."""
     if not weights:
         return []
     lightest = min(weights)
@@ -95,10 +109,8 @@ def _times(weights: list[float]) -> list[int]:
     if sum(exact) <= _SLOTS and all(ratio == int(ratio) for ratio in exact):
         return [int(ratio) for ratio in exact]
     slots = max(_SLOTS, 2 * len(weights))
-    heaviest = max(weights)
-    total = sum(
-        weight / heaviest for weight in weights
-    )  # in parts of the heaviest, a sum cannot overflow
+    heaviest = max(weights)  # a sum of fractions of the heaviest weight cannot overflow
+    total = sum(weight / heaviest for weight in weights)
     return [max(1, round(weight / heaviest / total * slots)) for weight in weights]
 
 

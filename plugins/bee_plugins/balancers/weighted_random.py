@@ -1,4 +1,4 @@
-"""Balancer ``random``: each node in proportion to its weight, picks independent of one another."""
+"""Balancer ``random``: independent picks, each node in proportion to its weight."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class WeightedRandom:
     """Thread-safe without a lock: ``update`` replaces one tuple, ``pick`` reads it once.
 
-    Clients need not know of one another: many of them together spread calls evenly. A node of weight 0 gets no calls, also when no other is left: an operator has
-    drained it.
+    Many clients together spread calls evenly, and need not know of each other. A node of weight 0
+    gets no calls, even when no other node is left: an operator has drained it.
     """
 
     settle: Callable[[Node, Outcome | None, float], None] | None = None
@@ -41,23 +41,25 @@ class WeightedRandom:
         node = _draw(nodes, cumulative, rng)
         if not tried or node.id not in tried:
             return node
-        # A draw that is thrown away leaves the others their shares, so only now is a table without the tried ones worth its cost.
+        # Most draws hit a node that was not tried. Only now a table without the tried nodes is
+        # worth its cost; it keeps the shares of the others.
         nodes, cumulative = _table([node for node in nodes if node.id not in tried])
         return _draw(nodes, cumulative, rng) if nodes else None
 
 
 def _table(nodes: list[Node]) -> tuple[tuple[Node, ...], list[float] | None]:
-    """The nodes with the running totals of their weights; None for equal weights, which need no search."""
+    """The nodes, and the running totals of their weights; None for equal weights."""
     if len({node.weight for node in nodes}) <= 1:
         return tuple(nodes), None
-    heaviest = max(node.weight for node in nodes)  # in parts of the heaviest, a sum cannot overflow
+    # A sum of fractions of the heaviest weight cannot overflow.
+    heaviest = max(node.weight for node in nodes)
     return tuple(nodes), list(accumulate(node.weight / heaviest for node in nodes))
 
 
 def _draw(nodes: tuple[Node, ...], cumulative: list[float] | None, rng: Random) -> Node:
     if cumulative is None:
         return nodes[int(rng.random() * len(nodes))]
-    # The bound on the right: the product may be rounded up to the total.
+    # The upper bound is needed because the product may be rounded up to the total.
     return nodes[bisect(cumulative, rng.random() * cumulative[-1], 0, len(nodes) - 1)]
 
 

@@ -1,4 +1,4 @@
-"""Breaker ``consecutive``: a node that fails so many times in a row is cut off."""
+"""Breaker ``consecutive``: cuts a node off after a number of failures in a row."""
 
 from __future__ import annotations
 
@@ -25,22 +25,33 @@ class ConsecutiveOptions:
     """Options of ``consecutive``.
 
     Attributes:
-        max_error_count: Failures in a row, all of them the node's fault, that cut it off. 10: a blip of a few calls passes, a dead node costs no more than ten.
+        max_error_count: Failures in a row, all of them the node's fault, that cut it off. The
+            default is 10: a few failed calls do no harm, and a dead node costs at most ten calls.
     """
 
     max_error_count: int = attrs.field(default=10, validator=_at_least_one)
 
 
 class Consecutive:
-    """The circuit breaker of Nygard's *Release It!* with the count of Finagle's ``consecutiveFailures``. Thread-safe.
+    """The circuit breaker of Nygard's *Release It!*. Thread-safe.
 
-    *Closed*: every call has a permit. *Open*: none has; the core pings the node. *Half-open*, once a ping was answered: one call at a time may try the node; its
-    success closes the breaker, its failure opens it again.
+    It counts as Finagle's ``consecutiveFailures`` does.
 
-    What counts against the node is a failure whose blame is the node. A success ends the row, and so does an error that the handler itself raised: the node did its work.
-    Overload, a caller's own deadline, a call that was given up say nothing and change nothing.
+    ========= ====================================================================================
+    state     meaning
+    ========= ====================================================================================
+    closed    every call gets a permit
+    open      no call gets one; the core pings the node
+    half-open a ping was answered; one call at a time may try the node. Its success closes the
+              breaker, its failure opens it again
+    ========= ====================================================================================
 
-    A permit is the token of the period in which it was given, so the verdict of a call that outlives its period (begun before the node was cut off, say) is ignored.
+    Only a failure whose blame is the node counts. A success sets the count to 0. So does an error
+    that the handler raised, because the node did its work. Overload, the caller's own deadline and
+    a call that was given up change nothing.
+
+    A permit is the token of the period in which it was given. When a call ends after its period
+    (it began before the node was cut off, for example), its outcome is ignored.
     """
 
     __slots__ = ("_errors", "_limit", "_lock", "_open_to_all", "_trial", "state")
@@ -50,13 +61,16 @@ class Consecutive:
         self._limit = options.max_error_count
         self._errors = 0
         self._lock = Lock()
-        self._open_to_all: Permit | None = (
-            object()
-        )  # the token of a closed period, the same for all calls
-        self._trial: Permit | None = None  # the token of the one call under way while half-open
+        # The token of a closed period, the same for all its calls.
+        self._open_to_all: Permit | None = object()
+        # The token of the one call in flight while half-open.
+        self._trial: Permit | None = None
 
     def admit(self, now: float) -> Permit | None:
-        """See :meth:`bee_core.interfaces.Breaker.admit`. Takes no lock while closed: that is nearly always."""
+        """See :meth:`bee_core.interfaces.Breaker.admit`.
+
+        It takes no lock while the breaker is closed, which is nearly always.
+        """
         permit = self._open_to_all
         if permit is not None or self.state == "open":
             return permit
@@ -72,7 +86,7 @@ class Consecutive:
         """See :meth:`bee_core.interfaces.Breaker.settle`."""
         verdict = _verdict(outcome)
         if verdict == "well" and self._errors == 0 and permit is self._open_to_all:
-            return False  # nearly every call: nothing to change, so no lock
+            return False  # nearly every call: nothing changes, so no lock is needed
         with self._lock:
             if permit is self._trial:
                 self._trial = None
@@ -82,7 +96,11 @@ class Consecutive:
             return False
 
     def probed(self, ok: bool, now: float) -> bool:
-        """See :meth:`bee_core.interfaces.Breaker.probed`. A ping shows that the node is there, and only a call that it works: so half-open and not closed."""
+        """See :meth:`bee_core.interfaces.Breaker.probed`.
+
+        A ping shows that the node is there. Only a call shows that it works, so the breaker becomes
+        half-open and not closed.
+        """
         with self._lock:
             if self.state != "open" or not ok:
                 return False
@@ -90,7 +108,10 @@ class Consecutive:
             return True
 
     def after_fork(self) -> None:
-        """See :mod:`bee_core.interfaces`. The state stays; the lock and the trial may be those of a thread that the child does not have."""
+        """See :mod:`bee_core.interfaces`.
+
+        The state stays. The lock and the trial may belong to a thread that the child does not have.
+        """
         self._lock = Lock()
         self._trial = None
 

@@ -1,6 +1,7 @@
-"""Unions of record classes, and of records and plain objects: told apart by a field that says which class it is.
+"""Unions of record classes, and of records and dicts. A field of the object says its class.
 
-msgspec refuses them. What is on the wire stands in ``docs/wire-protocol.md``, why it is so in ``docs/decisions/unions-of-classes.md``.
+msgspec refuses them. ``docs/wire-protocol.md`` says what is on the wire, and
+``docs/decisions/unions-of-classes.md`` says why.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from .invalid import Misfit, located
+from .invalid_argument import Misfit, UnsendablePartError, located
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from .places import Place
-    from .records import Record
+    from .msgspec_hints import CustomType
+    from .record_classes import Record, Tag
 
 TAG = "$type"
 """The field that names the class. No attribute in Python can have this name."""
@@ -24,40 +25,24 @@ TAG = "$type"
 _KINDS = {type(None): "null", list: "array", tuple: "array"}
 
 
-class TagInDictError(ValueError):
-    """A dict that has the tag's key, where a class may stand as well: it would arrive as that class.
-
-    Attributes:
-        value: The dict.
-    """
-
-    def __init__(self, value: Any, tag_field: str) -> None:
-        super().__init__(
-            f"a dict with the key {tag_field!r} would arrive as an object of a class; rename the key, or use no dict here"
-        )
-        self.value = value
-
-
 @attrs.frozen
 class Member:
-    """What stands for an object in a union: a record class, or (without a record) a plain dict."""
+    """One member of a union that is an object: a record class, or a plain dict (no record)."""
 
     record: Record | None
-    place: Place
+    custom: CustomType
     write: Callable[[Any], Any] | None
 
 
-def tags_for(
-    records: Sequence[Record], dicts: Sequence[Record | None]
-) -> list[tuple[str, str | int]] | None:
+def tags_for(records: Sequence[Record], dicts: Sequence[Record | None]) -> list[Tag] | None:
     """The field and value that tell each class of a union from the others.
 
     Args:
         records: The classes.
-        dicts: What else in the union is an object: ``TypedDict`` classes, and None for a plain dict.
+        dicts: The other objects of the union: ``TypedDict`` classes, and None for a plain dict.
 
     Returns:
-        Tags in the same order, or None where a single class needs none.
+        Tags in the same order, or None if there is a single class, which needs none.
 
     Raises:
         TypeError: Two classes have one name, or a field has the tag's name.
@@ -70,7 +55,8 @@ def tags_for(
     for index, (tag, record) in enumerate(zip(tags, records, strict=True)):
         if tag in tags[:index]:
             raise TypeError(
-                f"two classes in the union would be told apart by their names, and both have the name {tag[1]!r}; rename one, or put one into a class of its own"
+                "two classes in the union would be told apart by their names, and both have the"
+                f" name {tag[1]!r}; rename one, or put one into a class of its own"
             )
         holder = next(
             (other for other in (record, *dicts) if other is not None and tag[0] in other.known),
@@ -78,7 +64,8 @@ def tags_for(
         )
         if holder is not None:
             raise TypeError(
-                f"{holder.cls.__name__} has a field {tag[0]!r}, which tells the classes of a union apart; rename the field"
+                f"{holder.cls.__name__} has a field {tag[0]!r}, which tells the classes of a union"
+                " apart; rename the field"
             )
     return tags
 
@@ -88,10 +75,10 @@ class ClassUnion:
 
     Args:
         expected: The union in words, for messages.
-        classes: Its classes of objects, each with its tag, or with None where none is needed.
+        classes: Its classes of objects, each with its tag, or with None if it needs none.
         dicts: Its ``TypedDict`` classes, and its plain dict.
-        read_rest: Reads what is no object, or None where nothing else is in the union.
-        write_rest: Rewrites what is no object, or None where that needs nothing.
+        read_rest: Reads what is not an object; None if the union has nothing else.
+        write_rest: Rewrites what is not an object; None if nothing has to be done.
 
     Raises:
         TypeError: Its dicts cannot be told apart. The message says what to do.
@@ -111,7 +98,7 @@ class ClassUnion:
     def __init__(
         self,
         expected: str,
-        classes: Sequence[tuple[Member, tuple[str, str | int] | None]],
+        classes: Sequence[tuple[Member, Tag | None]],
         dicts: Sequence[Member],
         read_rest: Callable[[Any], Any] | None,
         write_rest: Callable[[Any], Any] | None,
@@ -127,18 +114,19 @@ class ClassUnion:
         self._candidates = _by_their_fields(untagged)
         if dicts and len(untagged) > len(self._candidates) and not self._plain:
             raise TypeError(
-                "its dicts cannot be told apart; give each TypedDict a required key that no other has, or use dataclasses"
+                "its dicts cannot be told apart; give each TypedDict a required key that no other"
+                " has, or use dataclasses"
             )
 
     def read(self, value: Any) -> Any:
-        """A decoded plain value as what it is. Dicts are used up.
+        """The typed value of a decoded plain value. It takes the tags out of the dicts.
 
         Raises:
-            Misfit: It is nothing of the union, or an object of which cannot be said what it is.
+            Misfit: It is not in the union, or an object that could be several classes.
             Exception: What msgspec and the classes raise about its parts.
         """
         if type(value) is dict:
-            return self._member(value).place.read(value)
+            return self._member(value).custom.read(value)
         if self._read_rest is not None:
             try:
                 return self._read_rest(value)
@@ -164,22 +152,28 @@ class ClassUnion:
         if member is None:
             raise Misfit(
                 "",
-                f"expected {self._expected}, got an object that could not be told to be one of them; it needs {self._tag_field or TAG!r}",
+                f"expected {self._expected}, got an object that could not be told to be one of"
+                f" them; it needs {self._tag_field or TAG!r}",
             )
         return member
 
     def _recognised(self, keys: Collection[Any]) -> Member | None:
-        """The one whose required fields are all there, one of which no other has. None where that is none or several."""
+        """The member whose required fields are all there, at least one of which no other has.
+
+        None if there are several, or none.
+        """
         found = [
             member for member, required, own in self._candidates if own and required.issubset(keys)
         ]
         return found[0] if len(found) == 1 else None
 
     def write(self, value: Any) -> Any:
-        """A value in the shape in which it is encoded. What is nothing of the union passes through: the check behind finds it.
+        """A value in the shape in which it is encoded.
+
+        A value that is not in the union is returned as it is; a later check refuses it.
 
         Raises:
-            TagInDictError: A dict has the tag's key.
+            UnsendablePartError: A dict has the tag's key.
         """
         for cls in type(value).__mro__:
             if cls in self._by_class:
@@ -191,14 +185,21 @@ class ClassUnion:
         if member is None or (member.record is not None and member.record.form == "object"):
             return value  # a dict in place of a class
         if self._tag_field in value:
-            raise TagInDictError(value, str(self._tag_field))
+            raise UnsendablePartError(
+                value,
+                f"a dict with the key {self._tag_field!r} would arrive as an object of a class;"
+                " rename the key, or use no dict here",
+            )
         return value if member.write is None else member.write(value)
 
 
 def _by_their_fields(
     members: Sequence[Member],
 ) -> list[tuple[Member, frozenset[str], frozenset[str]]]:
-    """Those that can be recognised without a tag: each with its required fields, and those of them that no other of them has at all."""
+    """The members that need no tag.
+
+    Each comes with its required fields, and with those of them that no other member has at all.
+    """
     records = [(member, member.record) for member in members if member.record]
     if len(records) < len(members):  # a plain dict may have any field
         return []

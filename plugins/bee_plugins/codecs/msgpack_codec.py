@@ -1,8 +1,11 @@
-"""Codec ``msgpack``, on msgspec. How arguments lie in a body stands in :mod:`bee_plugins.codecs.method_codecs`.
+"""Codec ``msgpack``, on msgspec. :mod:`~.msgspec_methods` says how arguments lie in a body.
 
-Where the type is known, all is as in the codec ``json``, except that bytes are bytes, keys of a dict keep their types, and a datetime with an offset is MessagePack's timestamp:
-the moment, exact to the microsecond, without the offset, so it arrives in UTC. One without an offset is RFC 3339 text. NaN and infinities are floats like others. Integers have 64
-bits. Without a type what is bytes or a timestamp on the wire arrives as ``bytes`` or ``datetime``. Extension types other than the timestamp are refused.
+With a type everything is as in the codec ``json``, with three exceptions: bytes are bytes; keys of
+a dict keep their types; a datetime with an offset is MessagePack's timestamp. The timestamp is the
+moment, exact to the microsecond, without the offset, so it arrives in UTC. A datetime without an
+offset is RFC 3339 text. NaN and infinities are floats like others. Integers have 64 bits. Without
+a type, bytes and timestamps arrive as ``bytes`` and ``datetime``. Other extension types are
+refused.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ import msgspec
 
 from bee_core.hookspecs import hookimpl
 
-from .formats import Format, plain_subclass
 from .msgspec_codec import MsgspecCodec
+from .msgspec_format import Format, plain_subclass
 
 if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
@@ -25,23 +28,20 @@ def _refuse_extension(code: int, _data: Any) -> NoReturn:
     raise msgspec.ValidationError(f"extension type {code} of MessagePack is not known here")
 
 
-MSGPACK = Format(
-    name="msgpack",
-    encode=msgspec.msgpack.Encoder(enc_hook=plain_subclass).encode,
-    new_decoder=lambda hint, dec_hook: (
-        msgspec.msgpack.Decoder(hint, dec_hook=dec_hook, ext_hook=_refuse_extension).decode
-    ),
-    loss=b"\xc1",  # a byte that no type has; where it is in data nothing is lost either
-    refuse_loss=lambda _value, _named, _executed: None,
-    text_keys=False,
-    conversion={"builtin_types": (bytes, bytearray, memoryview)},  # text is no base64 of bytes here
-)
-
-
 class MsgpackCodec(MsgspecCodec):
     """The codec."""
 
-    format = MSGPACK
+    format = Format(
+        name="msgpack",
+        encode=msgspec.msgpack.Encoder(enc_hook=plain_subclass).encode,
+        new_decoder=lambda hint, dec_hook: (
+            msgspec.msgpack.Decoder(hint, dec_hook=dec_hook, ext_hook=_refuse_extension).decode
+        ),
+        loss=b"\xc1",  # no type has this byte; data may have it, and nothing is lost then either
+        refuse_loss=lambda _value, _named, _executed: None,
+        text_keys=False,
+        conversion={"builtin_types": (bytes, bytearray, memoryview)},  # text is no base64 here
+    )
 
 
 @hookimpl

@@ -1,7 +1,9 @@
 """Codec ``protobuf``.
 
-A method whose only parameter is hinted with a message class sends that message and nothing else (form MESSAGE), and a result hinted with one is that message and nothing else:
-a service of a ``.proto`` speaks what the protobuf libraries of other languages speak. Everything else goes through the published messages of ``bee/v1/value.proto``:
+A method whose only parameter has a message class as its hint sends that message and nothing else
+(form MESSAGE). A result whose hint is a message class is that message and nothing else. So a
+service of a ``.proto`` speaks as the protobuf libraries of other languages do. Everything else goes
+through the published messages of ``bee/v1/value.proto``:
 
 ========== =============================================================
 form       body
@@ -13,15 +15,15 @@ MIXED      ``bee.v1.Arguments`` with both
 (result)   the message, or ``bee.v1.Result``
 ========== =============================================================
 
-Plain values arrive as they were: an int is no float, bytes are no text, keys keep their types, NaN is NaN. Tuples and sets arrive as lists, records as dictionaries and dates, decimals
-and UUIDs as text where no type says what to make of them. Where a message stands beside plain values (a method with several parameters, a list of messages) it travels as
-``google.protobuf.Any``. Nothing is ever pickled.
+Plain values arrive as they were: an int is not a float, bytes are not text, keys keep their types,
+NaN is NaN. Without a type, tuples and sets arrive as lists, records as dictionaries, and dates,
+decimals and UUIDs as text. A message beside plain values (a method with several parameters, a list
+of messages) travels as ``google.protobuf.Any``. Nothing is ever pickled.
 """
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -30,22 +32,18 @@ from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
 
 from .bee.v1.value_pb2 import Arguments, Result, Value
-from .class_unions import TagInDictError
-from .invalid import invalid, misfit, place_of, undecodable, unencodable
+from .invalid_argument import decoded, invalid, mismatched, undecodable, unencodable
+from .parameters import VARIADIC, PerParameter, by_name, by_position, counts_by_position
 from .protobuf_hints import CarriedType, is_message
-from .protobuf_messages import Fault, MessageType
+from .protobuf_messages import MessageType
 from .protobuf_values import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from bee_core.errors import Executed, InvalidArgument
+    from bee_core.errors import Executed
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Codec, Form, MethodCodec, Signature
-
-_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ProtobufCodec:
@@ -55,23 +53,27 @@ class ProtobufCodec:
         """Prepare a method.
 
         Raises:
-            TypeError: The signature has a type that cannot be carried; the message names method, parameter and type.
+            TypeError: The signature has a type that cannot be carried. The message names method,
+                parameter and type.
         """
-        if signature.params is None:
-            return _Method(signature)
-        if (
-            len(signature.params) == 1
-            and is_message(signature.params[0].hint)
-            and signature.params[0].kind not in _VARIADIC
-        ):
+        params = signature.params or ()
+        if len(params) == 1 and is_message(params[0].hint) and params[0].kind not in VARIADIC:
             return _MessageMethod(signature)
-        return _TypedMethod(signature)
+        return _Method(signature)
 
 
 class _Method:
-    """A method of which nothing is known, and what all kinds of methods share."""
+    """A method, with a signature or with nothing but a name."""
 
-    __slots__ = ("_result", "_result_message", "_signature")
+    __slots__ = (
+        "_counts",
+        "_names",
+        "_required",
+        "_result",
+        "_result_message",
+        "_signature",
+        "_types",
+    )
 
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
@@ -81,9 +83,35 @@ class _Method:
         self._result = CarriedType(
             Any if self._result_message else signature.result, signature, "result"
         )
+        params = signature.params or ()
+        self._types = PerParameter(
+            params,
+            {
+                parameter.name: CarriedType(
+                    parameter.hint, signature, f"parameter {parameter.name}"
+                )
+                for parameter in params
+            },
+        )
+        # What certainly fits, so that most calls need not ask the signature.
+        self._counts = counts_by_position(params)
+        self._names = frozenset(parameter.name for parameter in by_name(params))
+        self._required = frozenset(parameter.name for parameter in params if parameter.required)
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
+        form: Form = POSITIONAL if not kwargs else MIXED if args else NAMED
+        if self._signature.params is not None:
+            self._check(len(args), kwargs)
+            checked = []
+            for index, value in enumerate(args):
+                path, type_ = self._types.at(index)
+                checked.append(_outgoing(type_, value, path))
+            args = tuple(checked)
+            kwargs = {
+                name: _outgoing(self._types.called(name), value, f"$.{name}")
+                for name, value in kwargs.items()
+            }
         message = Arguments()
         try:
             add = message.positional.add
@@ -91,154 +119,49 @@ class _Method:
                 write(add(), value)
             for name, value in kwargs.items():
                 write(message.named.add(key=name).value, value)
-            body = message.SerializeToString()
+            return form, message.SerializeToString()
         except Exception as error:
-            raise _unsendable(error, self._labels(args, kwargs)) from error
-        return (POSITIONAL if not kwargs else MIXED if args else NAMED), body
+            raise unencodable(error, self._types.labelled(args, kwargs), _encode) from error
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
-        positional, named = self._split(form, body)
-        return tuple(
-            self._read(value, self._place(index)) for index, value in enumerate(positional)
-        ), {name: self._read(value, f"$.{name}") for name, value in named.items()}
+        positional, named = _split(self._signature, form, body)
+        if self._signature.params is not None:
+            self._check(len(positional), named)
+        args = []
+        for index, value in enumerate(positional):
+            path, type_ = self._types.at(index)
+            args.append(_incoming(type_, value, path))
+        return tuple(args), {
+            name: _incoming(self._types.called(name), value, f"$.{name}")
+            for name, value in named.items()
+        }
 
     def encode_result(self, value: Any) -> bytes:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
         if self._result_message is not None:
-            try:
-                return self._result_message.write(value)
-            except Fault as fault:
-                _refuse(fault, "$", "yes")
+            return decoded(self._result_message.write, value, "$", "yes")
         value = _outgoing(self._result, value, "$", "yes")
         message = Result()
         try:
             write(message.value, value)
             return message.SerializeToString()
         except Exception as error:
-            raise _unsendable(error, [("$", value)], "yes") from error
+            raise unencodable(error, [("$", value)], _encode, "yes") from error
 
     def decode_result(self, body: bytes) -> Any:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_result`."""
         if self._result_message is not None:
-            try:
-                return self._result_message.read(body)
-            except Fault as fault:
-                _refuse(fault, "$", "yes")
+            return decoded(self._result_message.read, body, "$", "yes")
         message = _parsed(Result, body)
         if message is None or not message.HasField("value"):
             raise invalid(
                 "$",
-                "not the bytes of a bee.v1.Result; if the method gives a message, call it through an interface that says of which class",
+                "not the bytes of a bee.v1.Result; if the method gives a message, call it through"
+                " an interface that says of which class",
                 "yes",
             )
-        return _incoming(self._result, self._read(message.value, "$", "yes"), "$", "yes")
-
-    def _split(self, form: Form, body: bytes) -> tuple[Sequence[Value], Mapping[str, Value]]:
-        """A body into positional and named arguments."""
-        if form == MESSAGE:
-            raise invalid(
-                "$",
-                f"one bare message, which {self._signature} does not take: its arguments travel as bee.v1.Arguments",
-            )
-        if form not in {POSITIONAL, NAMED, MIXED}:
-            raise invalid("$", f"the codec protobuf has no form {form}")
-        message = _parsed(Arguments, body)
-        if message is None:
-            raise invalid(
-                "$",
-                "not the bytes of a bee.v1.Arguments: of another codec or message, cut short, with text that is not UTF-8, or nested too deeply",
-            )
-        if (form == POSITIONAL and message.named) or (form == NAMED and message.positional):
-            raise invalid(
-                "$",
-                f"arguments by position and by name in a body of form {form}, which holds one kind",
-            )
-        return message.positional, {entry.key: entry.value for entry in message.named}
-
-    def _read(self, value: Value, path: str, executed: Executed = "no") -> Any:
-        try:
-            return read(value)
-        except Fault as fault:
-            _refuse(fault, path, executed)
-
-    def _place(self, index: int) -> str:
-        """The path of an argument by position."""
-        return f"$[{index}]"
-
-    def _labels(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        """Each argument with its path."""
-        return [
-            *((self._place(index), value) for index, value in enumerate(args)),
-            *((f"$.{name}", value) for name, value in kwargs.items()),
-        ]
-
-
-class _TypedMethod(_Method):
-    """A method with a signature."""
-
-    __slots__ = ("_by_name", "_by_position", "_counts", "_names", "_required", "_rest")
-
-    def __init__(self, signature: Signature) -> None:
-        super().__init__(signature)
-        params = signature.params or ()
-        kinds = {
-            parameter.name: CarriedType(parameter.hint, signature, f"parameter {parameter.name}")
-            for parameter in params
-        }
-        positional = [parameter for parameter in params if parameter.kind in _BY_POSITION]
-        self._by_position = [
-            (f"$.{parameter.name}", kinds[parameter.name]) for parameter in positional
-        ]
-        self._by_name = {
-            parameter.name: kinds[parameter.name]
-            for parameter in params
-            if parameter.kind in _BY_NAME
-        }
-        variadic = {parameter.kind: kinds[parameter.name] for parameter in params}
-        self._rest = (
-            variadic.get(inspect.Parameter.VAR_POSITIONAL),
-            variadic.get(inspect.Parameter.VAR_KEYWORD),
-        )
-        # What fits beyond doubt, so that most calls need not ask the signature.
-        needs_name = any(
-            parameter.required
-            for parameter in params
-            if parameter.kind == inspect.Parameter.KEYWORD_ONLY
-        )
-        self._counts = (
-            range(0)
-            if needs_name
-            else range(sum(parameter.required for parameter in positional), len(positional) + 1)
-        )
-        self._names = frozenset(self._by_name)
-        self._required = frozenset(parameter.name for parameter in params if parameter.required)
-
-    def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
-        """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
-        self._check(len(args), kwargs)
-        checked = []
-        for index, value in enumerate(args):
-            path, kind = self._at(index)
-            checked.append(_outgoing(kind, value, path))
-        named = {
-            name: _outgoing(self._called(name), value, f"$.{name}")
-            for name, value in kwargs.items()
-        }
-        return super().encode_args(tuple(checked), named)
-
-    def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
-        positional, named = self._split(form, body)
-        self._check(len(positional), named)
-        args = []
-        for index, value in enumerate(positional):
-            path, kind = self._at(index)
-            args.append(_incoming(kind, self._read(value, path), path))
-        return tuple(args), {
-            name: _incoming(self._called(name), self._read(value, f"$.{name}"), f"$.{name}")
-            for name, value in named.items()
-        }
+        return _incoming(self._result, message.value, "$", "yes")
 
     def _check(self, count: int, named: Collection[str]) -> None:
         """Compare a call with the signature by count and by name."""
@@ -250,28 +173,17 @@ class _TypedMethod(_Method):
             return
         mismatch = self._signature.mismatch(count, named)
         if mismatch:
-            raise misfit(mismatch)
-
-    def _at(self, index: int) -> tuple[str, CarriedType]:
-        if index < len(self._by_position):
-            return self._by_position[index]
-        rest, _ = self._rest
-        assert rest is not None  # noqa: S101  # _check saw to it
-        return f"$[{index}]", rest
-
-    def _called(self, name: str) -> CarriedType:
-        kind = self._by_name.get(name) or self._rest[1]
-        assert kind is not None  # noqa: S101  # _check saw to it
-        return kind
-
-    def _place(self, index: int) -> str:
-        return self._at(index)[0]
+            raise mismatched(mismatch)
 
 
-class _MessageMethod(_TypedMethod):
-    """A method of one message. It is sent bare, and understood also as the argument of a caller that has no interface."""
+class _MessageMethod(_Method):
+    """A method of one message.
 
-    __slots__ = ("_message", "_name", "_path")
+    The message is sent bare. The method also takes it as an argument of a caller that has no
+    interface.
+    """
+
+    __slots__ = ("_by_position", "_message", "_name", "_path")
 
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
@@ -279,48 +191,74 @@ class _MessageMethod(_TypedMethod):
         self._message = MessageType(parameter.hint)
         self._name = parameter.name
         self._path = f"$.{parameter.name}"
+        self._by_position = bool(by_position([parameter]))
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
         self._check(len(args), kwargs)
         if not args and not kwargs:
             return super().encode_args(args, kwargs)  # the handler has a default
-        try:
-            return MESSAGE, self._message.write(args[0] if args else kwargs[self._name])
-        except Fault as fault:
-            _refuse(fault, self._path)
+        value = args[0] if args else kwargs[self._name]
+        return MESSAGE, decoded(self._message.write, value, self._path)
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
         if form != MESSAGE:
             return super().decode_args(form, body)
-        try:
-            message = self._message.read(body)
-        except Fault as fault:
-            _refuse(fault, self._path)
+        message = decoded(self._message.read, body, self._path)
         return ((message,), {}) if self._by_position else ((), {self._name: message})
 
 
-def _outgoing(kind: CarriedType, value: Any, path: str, executed: Executed = "no") -> Any:
+def _split(
+    signature: Signature, form: Form, body: bytes
+) -> tuple[Sequence[Value], Mapping[str, Value]]:
+    """A body into positional and named arguments."""
+    if form == MESSAGE:
+        raise invalid(
+            "$",
+            f"one bare message, which {signature} does not take: its arguments travel as"
+            " bee.v1.Arguments",
+        )
+    if form not in {POSITIONAL, NAMED, MIXED}:
+        raise invalid("$", f"the codec protobuf has no form {form}")
+    message = _parsed(Arguments, body)
+    if message is None:
+        raise invalid(
+            "$",
+            "not the bytes of a bee.v1.Arguments: of another codec or message, cut short, with"
+            " text that is not UTF-8, or nested too deeply",
+        )
+    if (form == POSITIONAL and message.named) or (form == NAMED and message.positional):
+        raise invalid(
+            "$",
+            f"arguments by position and by name in a body of form {form}, which holds one kind",
+        )
+    return message.positional, {entry.key: entry.value for entry in message.named}
+
+
+def _outgoing(type_: CarriedType, value: Any, path: str, executed: Executed = "no") -> Any:
     try:
-        return kind.outgoing(value)
+        return type_.outgoing(value)
     except msgspec.DecodeError as error:
         raise undecodable(error, path, executed) from error
-    except TagInDictError as error:
-        raise invalid(place_of(error.value, value, path), str(error), executed) from error
     except Exception as error:
-        raise _unsendable(error, [(path, value)], executed) from error
+        raise unencodable(error, [(path, value)], _encode, executed) from error
 
 
-def _incoming(kind: CarriedType, value: Any, path: str, executed: Executed = "no") -> Any:
+def _incoming(type_: CarriedType | None, value: Value, path: str, executed: Executed = "no") -> Any:
+    """The Python value in a message; without a type it stays plain."""
     try:
-        return kind.incoming(value)
+        found = read(value)
+        return found if type_ is None else type_.incoming(found)
     except Exception as error:
         raise undecodable(error, path, executed) from error
 
 
 def _parsed(cls: Any, body: bytes) -> Any:
-    """A message of ``bee.v1``, or None for bytes of something else: here a field that nobody knows is a sign of that, since these messages have grown no fields yet."""
+    """A message of ``bee.v1``, or None for bytes of something else.
+
+    Here an unknown field means other bytes, because these messages have got no new fields yet.
+    """
     try:
         message = cls.FromString(body)
     except MemoryError:
@@ -330,40 +268,10 @@ def _parsed(cls: Any, body: bytes) -> Any:
     return None if len(UnknownFieldSet(message)) else message
 
 
-def _unsendable(
-    error: Exception, named: Sequence[tuple[str, Any]], executed: Executed = "no"
-) -> InvalidArgument:
-    """What was raised while writing values, with the path of the one at fault."""
-    found = unencodable(error, named, _encode, executed)
-    if found.path != "$":
-        return found
-    # No part of a value is at fault by itself: a record that holds a message.
-    return next(
-        (
-            invalid(path, str(error), executed)
-            for path, value in named
-            if path != "$" and not _is_sendable(value)
-        ),
-        found,
-    )
-
-
-def _is_sendable(value: Any) -> bool:
-    try:
-        _encode(value)
-    except Exception:
-        return False
-    return True
-
-
 def _encode(value: Any) -> bytes:
     message = Value()
     write(message, value)
     return message.SerializeToString()
-
-
-def _refuse(fault: Fault, path: str, executed: Executed = "no") -> NoReturn:
-    raise invalid(path + fault.path, fault.message, executed) from fault
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Protobuf messages and their bytes: what protobuf itself lets pass in silence is found here."""
+"""Protobuf messages and their bytes, with checks that protobuf itself does not make."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from .bee.v1.value_pb2 import Result
+from .invalid_argument import Misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,26 +20,15 @@ VARINT = 0
 NOT_UTF8 = "text that is not UTF-8"
 
 
-class Fault(Exception):
-    """Bytes that are not what they should be.
-
-    Attributes:
-        path: Where inside what was being read, ``.lines[2].qty``; empty for the whole. Who reads the outer value puts its own part in front.
-        message: What is wrong.
-    """
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(path, message)
-        self.path = path
-        self.message = message
-
-
 class MessageType:
     """A message class, prepared to be read and written. Immutable; for any thread.
 
-    Protobuf keeps what it does not know, so that programs of different age understand each other: fields that a class does not declare are no fault. A field that it does
-    declare, in another shape on the wire, is one: the bytes are of another message. So is a number that is not in a closed enum, which protobuf would read as the default, and text
-    that is not UTF-8, which it finds only when the text is looked at; both are of proto2.
+    Unknown fields are no error: protobuf keeps them, so that old and new programs understand each
+    other. Three things are errors:
+
+    - A declared field has another shape on the wire. The bytes are of another message.
+    - A number is not in a closed enum (proto2). Protobuf would read it as the default.
+    - Text is not UTF-8 (proto2). Protobuf finds that only when somebody looks at the text.
     """
 
     __slots__ = ("_declared", "_lenient", "cls", "name")
@@ -53,50 +43,53 @@ class MessageType:
         """The message in a body.
 
         Raises:
-            Fault: It is of another type, cut short, not UTF-8, nested too deeply, has a number that a closed enum does not know, or lacks a required field.
+            Misfit: It is of another type, cut short, not UTF-8 or nested too deeply; it has a
+                number that a closed enum does not know, or lacks a required field.
         """
         try:
             message = self.cls.FromString(body)
         except MemoryError:
             raise
         except Exception as error:
-            raise Fault(
+            raise Misfit(
                 "",
-                f"not the bytes of a {self.name}: of another type, cut short, with text that is not UTF-8, or nested more than 100 deep",
+                f"not the bytes of a {self.name}: of another type, cut short, with text that is not"
+                " UTF-8, or nested more than 100 deep",
             ) from error
         unknown = UnknownFieldSet(message)
         if (
             len(unknown) == 1
             and unknown[0].field_number == Result.VALUE_FIELD_NUMBER not in self._declared
         ):
-            raise Fault(
+            raise Misfit(
                 "",
-                f"a plain value (bee.v1.Result) instead of a {self.name}: the other side has no such type for its result",
+                f"a plain value (bee.v1.Result) instead of a {self.name}: the other side has no"
+                " such type for its result",
             )
         for path, problem in (
             _misread_deeply(message, "") if self._lenient else _misread(message, unknown, "")
         ):
-            raise Fault(path, problem)
+            raise Misfit(path, problem)
         if not message.IsInitialized():
-            raise Fault(*missing(message))
+            raise Misfit(*missing(message))
         return message
 
     def write(self, message: Any) -> bytes:
         """The bytes of a message.
 
         Raises:
-            Fault: It is of another class, lacks a required field, or has text that is not Unicode.
+            Misfit: It is of another class, lacks a required field, or has text that is not Unicode.
         """
         if not isinstance(message, self.cls):
-            raise Fault("", f"expected {self.cls.__name__}, got {type(message).__name__}")
+            raise Misfit("", f"expected {self.cls.__name__}, got {type(message).__name__}")
         try:
             return message.SerializeToString()
         except MemoryError:
             raise
         except Exception as error:
             if not message.IsInitialized():
-                raise Fault(*missing(message)) from error
-            raise Fault("", f"a {self.name} that cannot be written: {error}") from error
+                raise Misfit(*missing(message)) from error
+            raise Misfit("", f"a {self.name} that cannot be written: {error}") from error
 
 
 def missing(message: Message) -> tuple[str, str]:
@@ -107,7 +100,7 @@ def missing(message: Message) -> tuple[str, str]:
 
 
 def _misread(message: Message, unknown: Any, path: str) -> Iterator[tuple[str, str]]:
-    """The fields of a message that came in another shape than it declares."""
+    """The fields of a message that came in another shape than declared, each with the problem."""
     declared = message.DESCRIPTOR.fields_by_number
     for field in unknown:
         expected: Any = declared.get(field.field_number)
@@ -115,16 +108,17 @@ def _misread(message: Message, unknown: Any, path: str) -> Iterator[tuple[str, s
             continue
         enum = expected.enum_type
         if enum is not None and enum.is_closed and field.wire_type == VARINT:
-            yield f"{path}.{expected.name}", f"{field.data} is not in the enum {enum.full_name}"
+            problem = f"{field.data} is not in the enum {enum.full_name}"
         else:
-            yield (
-                f"{path}.{expected.name}",
-                f"not as a {message.DESCRIPTOR.full_name} has it on the wire: these are the bytes of another message",
+            problem = (
+                f"not as a {message.DESCRIPTOR.full_name} has it on the wire: these are the bytes"
+                " of another message"
             )
+        yield f"{path}.{expected.name}", problem
 
 
 def _misread_deeply(message: Message, path: str) -> Iterator[tuple[str, str]]:
-    """The same for a message and all that is inside, and all text that is not UTF-8."""
+    """The same for a message and everything inside it, and all text that is not UTF-8."""
     yield from _misread(message, UnknownFieldSet(message), path)
     for field in message.DESCRIPTOR.fields:
         here = f"{path}.{field.name}"
@@ -133,11 +127,11 @@ def _misread_deeply(message: Message, path: str) -> Iterator[tuple[str, str]]:
         except UnicodeError:  # the keys of a map
             yield here, NOT_UTF8
             continue
-        for place, part in parts:
+        for inner, part in parts:
             if isinstance(part, Message):
-                yield from _misread_deeply(part, place)
-            elif isinstance(part, bytes):  # what protobuf gives for text that is none
-                yield place, NOT_UTF8
+                yield from _misread_deeply(part, inner)
+            elif isinstance(part, bytes):  # protobuf gives bytes for text that is not UTF-8
+                yield inner, NOT_UTF8
 
 
 def _parts(message: Message, field: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -161,7 +155,10 @@ def _parts(message: Message, field: Any, path: str) -> Iterator[tuple[str, Any]]
 
 
 def _is_lenient(descriptor: Any, seen: set[str]) -> bool:
-    """Whether protobuf lets something pass in a message or in one inside it, a number of a closed enum or text: only then all of it must be looked through."""
+    """Whether protobuf makes too few checks in a message or in one inside it.
+
+    It does for numbers of closed enums and for text. Only then everything must be looked at.
+    """
     if descriptor.full_name in seen:
         return False
     seen.add(descriptor.full_name)
@@ -176,7 +173,10 @@ def _is_lenient(descriptor: Any, seen: set[str]) -> bool:
 
 
 def _takes_any_bytes(descriptor: Any, number: int) -> bool:
-    """Whether text of a field may be no text. Tried out, since what says so in a descriptor differs from release to release."""
+    """Whether a field of text may hold other bytes.
+
+    It is tried out, because descriptors say it differently from release to release.
+    """
     tag = number << 3 | 2
     body = bytearray()
     while tag > 127:

@@ -1,4 +1,4 @@
-"""Plain Python values as ``bee.v1.Value``, and back. ``bee/v1/value.proto`` describes the message."""
+"""Plain Python values as ``bee.v1.Value``, and back: see ``bee/v1/value.proto``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from .protobuf_messages import Fault, MessageType, missing
+from .invalid_argument import Misfit, below
+from .msgspec_format import plain_subclass
+from .protobuf_messages import MessageType, missing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
     from .bee.v1.value_pb2 import Value
 
 DEEPEST = 32
-"""How many containers may lie in one another. Protobuf's readers, in most languages, give up at 100 messages within messages; a dictionary in a dictionary takes three."""
+"""How many containers may be inside one another.
+
+Protobuf's readers in most languages give up at 100 messages inside one another. A dictionary in a
+dictionary takes three.
+"""
 
 BYTES = (bytes, bytearray, memoryview)
 _FIRST_BIG = 2**63
@@ -28,16 +34,18 @@ _TOO_DEEP = f"nested more than {DEEPEST} deep"
 def write(target: Value, value: Any, room: int = DEEPEST) -> None:
     """Put a value into a new message.
 
-    Tuples, sets and named tuples go as lists, records as dictionaries, dates and the like as text, enums as their values, subclasses as what they are at heart.
+    Tuples, sets and named tuples become lists, records become dictionaries, dates and the like
+    become text, enums become their values, and subclasses become their base class.
 
     Args:
         target: A message without a kind.
-        value: Anything; what cannot be carried is found on the way.
-        room: How many containers may still lie in one another.
+        value: Anything; writing finds what cannot be carried.
+        room: How many containers may still be inside one another.
 
     Raises:
         RecursionError: It is nested too deeply, or refers to itself.
-        Exception: It holds something that has no kind; the text of a TypeError or ValueError says what.
+        Exception: It holds something that has no kind; the text of a TypeError or ValueError says
+            what.
     """
     kind = type(value)
     if kind is str:
@@ -61,22 +69,24 @@ def write(target: Value, value: Any, room: int = DEEPEST) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as what :func:`write` makes of it, in builtin types; messages stay."""
+    """A value as :func:`write` writes it, in builtin types; messages stay as they are."""
     try:
-        return msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=_at_heart)
+        return _builtins(value)
     except _HoldsMessage:
         return _plain_around_messages(value)
 
 
 def read(value: Value) -> Any:
-    """The value in a message: None, bool, int, float, str, bytes, list, dict, or a message of a class that this process knows.
+    """The Python value in a message.
+
+    It is None, a bool, int, float, str, bytes, list or dict, or a message of a known class.
 
     Raises:
-        Fault: It has no kind, or one that is not known here, or a message or a key that cannot be.
+        Misfit: It has no kind, or one that is not known here, or a message or a key that cannot be.
     """
     kind = value.WhichOneof("kind")
     if kind is None:
-        raise Fault("", "a value without a kind, or of one that only a newer version knows")
+        raise Misfit("", "a value without a kind, or of one that only a newer version knows")
     found = getattr(value, kind)
     return _READERS[kind](found) if kind in _READERS else found
 
@@ -141,9 +151,7 @@ def _write_dict(target: Value, value: dict[Any, Any], room: int) -> None:
 
 def _key(key: Any) -> Any:
     if type(key) not in _KEYS:
-        key = msgspec.to_builtins(
-            key, builtin_types=BYTES, enc_hook=_at_heart
-        )  # enums, dates, UUIDs
+        key = _builtins(key)  # enums, dates, UUIDs
         if type(key) not in _KEYS:
             raise TypeError("a key is text, a number, bytes, None, an enum, a date or a UUID")
     return key
@@ -166,26 +174,24 @@ def _write_other(target: Value, value: Any, room: int) -> None:
     elif isinstance(value, BYTES):
         target.data = bytes(value)
     else:
-        write(target, msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=_at_heart), room)
+        write(target, _builtins(value), room)
 
 
 class _HoldsMessage(Exception):
-    """A message is where only builtin types can be: inside a value that msgspec walks."""
+    """A message is inside a value that msgspec walks, where only builtin types can be."""
 
     def __str__(self) -> str:
         return "a record cannot hold a message; make the record a message too"
 
 
-def _at_heart(value: Any) -> Any:
-    """A subclass of text, of a number or of bytes as what it is at heart; msgspec asks only about what it does not know."""
+def _base_value(value: Any) -> Any:
+    """The ``enc_hook``: a value of a subclass of text, numbers or bytes as its base class."""
     if isinstance(value, Message):
         raise _HoldsMessage
-    for kind in (str, int, float):
-        if isinstance(value, kind):
-            return getattr(kind, f"__{kind.__name__}__")(value)
-    if isinstance(value, bytes):
-        return bytes(value)
-    raise TypeError(f"a value of type {type(value).__qualname__} cannot be encoded")
+    return bytes(value) if isinstance(value, bytes) else plain_subclass(value)
+
+
+_builtins = functools.partial(msgspec.to_builtins, builtin_types=BYTES, enc_hook=_base_value)
 
 
 def _plain_around_messages(value: Any) -> Any:
@@ -195,7 +201,7 @@ def _plain_around_messages(value: Any) -> Any:
         return {_key(key): _plain_around_messages(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain_around_messages(item) for item in value]
-    return msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=_at_heart)
+    return _builtins(value)
 
 
 # ── reading ──
@@ -203,16 +209,16 @@ def _plain_around_messages(value: Any) -> Any:
 
 def _read_null(number: int) -> None:
     if number:
-        raise Fault("", f"{number} is not in the enum bee.v1.Null")
+        raise Misfit("", f"{number} is not in the enum bee.v1.Null")
 
 
 def _read_list(message: Any) -> list[Any]:
     found: list[Any] = []
     try:
         for item in message.items:
-            found.append(read(item))  # noqa: PERF401  # their number is the index of the one at fault
-    except Fault as fault:
-        fault.path = f"[{len(found)}]{fault.path}"
+            found.append(read(item))  # noqa: PERF401  # the length is the index of the faulty one
+    except Misfit as misfit:
+        misfit.path = f"[{len(found)}]{misfit.path}"
         raise
     return found
 
@@ -223,8 +229,8 @@ def _read_map(message: Any) -> dict[str, Any]:
     try:
         for entry in message.entries:
             found[entry.key] = read(entry.value)
-    except Fault as fault:
-        fault.path = within(entry.key) + fault.path  # type: ignore[union-attr]  # there is one, since it is at fault
+    except Misfit as misfit:
+        misfit.path = below(entry.key) + misfit.path  # type: ignore[union-attr]  # it is at fault
         raise
     return found
 
@@ -234,14 +240,14 @@ def _read_pairs(message: Any) -> dict[Any, Any]:
     for index, pair in enumerate(message.pairs):
         try:
             key = read(pair.key)
-        except Fault as fault:
-            raise Fault("", f"the key of pair {index}: {fault.message}") from None
+        except Misfit as misfit:
+            raise Misfit("", f"the key of pair {index}: {misfit.message}") from None
         if type(key) not in _KEYS:
-            raise Fault("", f"the key of pair {index}: a {type(key).__name__} cannot be a key")
+            raise Misfit("", f"the key of pair {index}: a {type(key).__name__} cannot be a key")
         try:
             found[key] = read(pair.value)
-        except Fault as fault:
-            fault.path = within(key) + fault.path
+        except Misfit as misfit:
+            misfit.path = below(key) + misfit.path
             raise
     return found
 
@@ -255,9 +261,10 @@ def _read_message(packed: Any) -> Message:
     try:
         kind = _known(name)
     except KeyError:
-        raise Fault(
+        raise Misfit(
             "",
-            f"a message {name!r}, which this program does not know; import the module that protoc made of it",
+            f"a message {name!r}, which this program does not know; import the module that protoc"
+            " made of it",
         ) from None
     return kind.read(packed.value)
 
@@ -265,11 +272,6 @@ def _read_message(packed: Any) -> Message:
 @functools.cache
 def _known(name: str) -> MessageType:
     return MessageType(GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(name)))
-
-
-def within(key: Any) -> str:
-    """The part of a path that leads to the value of a key."""
-    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
 
 
 _READERS = {

@@ -1,8 +1,8 @@
-"""Inflating within a bound, for formats whose bodies are frames (gzip: members) one behind the other."""
+"""Inflates a body of one or more frames within one limit, for gzip (members), zstd and lz4."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bee_core.errors import MessageTooLarge, ProtocolError
 
@@ -10,26 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_FRAMES = 16
-"""Frames that may follow one another in a body. The formats allow any number, but each costs a copy of what is left, so a body of tiny ones would cost quadratic time."""
+"""Frames that a body may have.
 
-
-class Stream(Protocol):
-    """Inflates one frame, as the decompressors of zlib, zstd and lz4 do."""
-
-    @property
-    def eof(self) -> bool:
-        """Whether the end of the frame was reached."""
-        ...
-
-    @property
-    def unused_data(self) -> bytes | None:
-        """What follows the end of the frame."""
-        ...
-
-    @property
-    def decompress(self) -> Callable[[bytes, int], bytes]:
-        """Takes the input and the most bytes to return."""
-        ...
+The formats allow any number. But each frame costs a copy of the bytes behind it, so the time for a
+body of many tiny frames would grow with the square of its size.
+"""
 
 
 def inflate(
@@ -38,18 +23,19 @@ def inflate(
     open_frame: Callable[[], Any],
     *,
     name: str,
-    frame: str,
+    frames: str,
     errors: tuple[type[Exception], ...],
 ) -> bytes:
-    """Inflate all frames of a body within one limit.
+    """All frames of a body, inflated within one limit.
 
     Args:
         body: The frames.
         limit: Bytes that they may become together.
-        open_frame: Makes what inflates one frame, a :class:`Stream`.
+        open_frame: Makes a decompressor for one frame. It has ``decompress(data, most)``, ``eof``
+            and ``unused_data``, as those of zlib, zstd and lz4 do.
         name: The format.
-        frame: What the format calls its frames.
-        errors: What a stream raises for bytes that are not of the format.
+        frames: What the format calls its frames.
+        errors: What a decompressor raises for bytes that are not of the format.
 
     Raises:
         MessageTooLarge: It would be more than ``limit`` bytes.
@@ -59,9 +45,9 @@ def inflate(
     left = limit
     rest = body
     for _ in range(MOST_FRAMES):
-        stream: Stream = open_frame()
+        stream = open_frame()
         try:
-            # One byte more than may be left shows that there is more, without inflating it.
+            # One byte over the limit shows that there is more; the rest is not inflated.
             part = stream.decompress(rest, left + 1)
         except errors as error:
             raise ProtocolError(f"the body is not {name}: {error}") from error
@@ -74,11 +60,12 @@ def inflate(
         rest = stream.unused_data or b""
         if not rest:
             return parts[0] if len(parts) == 1 else b"".join(parts)
-    raise ProtocolError(f"the {name} body has more than {MOST_FRAMES} {frame}")
+    raise ProtocolError(f"the {name} body has more than {MOST_FRAMES} {frames}")
 
 
 def too_large(limit: int) -> MessageTooLarge:
     """The error for a body that inflates, or says that it inflates, to more than the limit."""
     return MessageTooLarge(
-        f"the body inflates to more than {limit} bytes (max_inflated); split the message, or raise the limit"
+        f"the body inflates to more than {limit} bytes (max_inflated); split the message, or raise"
+        " the limit"
     )

@@ -1,4 +1,4 @@
-"""Compressor ``lz4`` (the LZ4 frame format): the fastest, and the least small."""
+"""Compressor ``lz4`` (the LZ4 frame format): the fastest one, with the largest results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import attrs
 import lz4.frame
 
 from bee_core.hookspecs import hookimpl
-from bee_plugins.compressors.bounded_inflation import inflate
+
+from .bounded_inflation import inflate
 
 if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
@@ -20,17 +21,20 @@ class Lz4Options:
     """Options of the compressor ``lz4``.
 
     Attributes:
-        level: 0 (fastest) to 12 (smallest). 0: on JSON records it takes a quarter of the time of gzip's level 1 and leaves a result half as large again.
-            Who wants it smaller is better off with zstd, which is both smaller and faster than the higher levels.
+        level: 0 (fastest) to 12 (smallest). The default is 0. On JSON records it takes a quarter of
+            the time of gzip's level 1, and its result is half as large again. For smaller results
+            use zstd: it is smaller and faster than the higher levels of lz4.
     """
 
-    level: int = attrs.field(
-        default=0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(12))
-    )
+    level: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(12)])
 
 
 class Lz4Compressor:
-    """LZ4 frames with a checksum and the size of their content. Stateless, thread-safe; the library lets other threads run meanwhile."""
+    """LZ4 frames with a checksum and the size of their content.
+
+    Stateless, thread-safe; other threads run while the library works. The size that a frame
+    declares is only compared with what came out of the frame.
+    """
 
     def __init__(self, options: Lz4Options) -> None:
         self._level = options.level
@@ -43,14 +47,14 @@ class Lz4Compressor:
         return packed
 
     def decompress(self, body: bytes, limit: int) -> bytes:
-        """See :meth:`bee_core.interfaces.Compressor.decompress`. The size that a frame declares is only ever compared with what came out of it."""
-        # RuntimeError is the library's word for whatever is wrong with the bytes.
+        """See :meth:`bee_core.interfaces.Compressor.decompress`."""
+        # The library raises RuntimeError for anything wrong with the bytes.
         return inflate(
             body,
             limit,
             lz4.frame.LZ4FrameDecompressor,
             name="lz4",
-            frame="frames",
+            frames="frames",
             errors=(RuntimeError,),
         )
 

@@ -1,4 +1,7 @@
-"""Compressor ``zstd`` (RFC 8878): smaller than gzip in a third of its time. The module is that of Python 3.14, and its backport before."""
+"""Compressor ``zstd`` (RFC 8878): smaller than gzip in a third of its time.
+
+It uses the module of Python 3.14, and before 3.14 the backport of that module.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import attrs
 
 from bee_core.errors import ProtocolError
 from bee_core.hookspecs import hookimpl
-from bee_plugins.compressors.bounded_inflation import inflate, too_large
+
+from .bounded_inflation import inflate, too_large
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -21,9 +25,10 @@ if TYPE_CHECKING:
     from bee_core.interfaces import Compressor
 
 _SMALLEST_WINDOW_LOG = 23
-"""8 MiB: what RFC 8878 (section 3.1.1.1.2) wants every decoder to support. The library takes it from the system and touches no more of it than it inflates."""
+"""8 MiB: RFC 8878 (section 3.1.1.1.2) wants every decoder to support it. The library takes this
+memory from the system, and touches no more of it than it inflates."""
 _LARGEST_WINDOW_LOG = 27
-"""128 MiB: the library's own bound for frames from anywhere."""
+"""128 MiB: the library's own bound for frames of unknown origin."""
 
 
 @attrs.frozen
@@ -31,17 +36,19 @@ class ZstdOptions:
     """Options of the compressor ``zstd``.
 
     Attributes:
-        level: 1 (fastest) to 19 (smallest). 1, since a call waits for it: on JSON records it takes a third
-            of the time of gzip's level 1 and leaves three quarters of its result. The levels above 19 need windows that a decoder may refuse.
+        level: 1 (fastest) to 19 (smallest). The default is 1, because a call waits for it. On JSON
+            records it takes a third of the time of gzip's level 1, and its result has three
+            quarters of the size. The levels above 19 need windows that a decoder may refuse.
     """
 
-    level: int = attrs.field(
-        default=1, validator=attrs.validators.and_(attrs.validators.ge(1), attrs.validators.le(19))
-    )
+    level: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(19)])
 
 
 class ZstdCompressor:
-    """Zstandard frames with a checksum and the size of their content. Stateless, thread-safe; the library lets other threads run meanwhile."""
+    """Zstandard frames with a checksum and the size of their content.
+
+    Stateless, thread-safe; other threads run while the library works.
+    """
 
     def __init__(self, options: ZstdOptions) -> None:
         parameter = zstd.CompressionParameter
@@ -61,7 +68,7 @@ class ZstdCompressor:
         except zstd.ZstdError as error:
             raise ProtocolError(f"the body is not zstd: {error}") from error
         if (declared or 0) > limit:  # None for a frame that does not say
-            # Said by the frame itself, so nothing need be inflated. What a frame says is never trusted further.
+            # The frame itself says so: nothing has to be inflated. It is trusted in nothing else.
             raise too_large(limit)
         window_log = min(max(_SMALLEST_WINDOW_LOG, (limit - 1).bit_length()), _LARGEST_WINDOW_LOG)
         bounds: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window_log}
@@ -70,7 +77,7 @@ class ZstdCompressor:
             limit,
             lambda: zstd.ZstdDecompressor(options=bounds),
             name="zstd",
-            frame="frames",
+            frames="frames",
             errors=(zstd.ZstdError,),
         )
 

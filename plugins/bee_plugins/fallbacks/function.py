@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from bee_core.hookspecs import hookimpl
-from bee_plugins.fallbacks.answerable import answerable
+
+from .conditional import ConditionalFallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.errors import CallError
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Fallback
 
@@ -25,38 +25,26 @@ class FunctionOptions:
 
     Attributes:
         target: ``package.module:function``.
-        application_errors: As of ``static``.
+        application_errors: As for ``static``.
     """
 
     target: str
     application_errors: bool = False
 
 
-class FunctionFallback:
-    """Calls ``function(service, method, args, kwargs, error)`` for the answer: the contract of a fallback, without a plugin. As thread-safe as the function.
+class FunctionFallback(ConditionalFallback):
+    """Calls ``function(service, method, args, kwargs, error)`` for the answer.
 
-    The function may raise ``error``, or another exception, to decline. It runs where the call was made, after the call's deadline perhaps, so it must not wait.
+    That is the contract of a fallback, without a plugin. It is as thread-safe as the function. The
+    function may raise ``error`` or another exception to decline. It runs in the thread or loop of
+    the call, perhaps after the call's deadline, so it must not wait.
 
     Raises:
         ValueError: There is no such function, or it is ``async``.
     """
 
     def __init__(self, options: FunctionOptions) -> None:
-        self._function = _find(options.target)
-        self._application_errors = options.application_errors
-
-    def answer(
-        self,
-        service: str,
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        error: CallError,
-    ) -> Any:
-        """See :meth:`bee_core.interfaces.Fallback.answer`."""
-        if not answerable(error, application_errors=self._application_errors):
-            raise error
-        return self._function(service, method, args, kwargs, error)
+        super().__init__(_find(options.target), application_errors=options.application_errors)
 
 
 def _find(target: str) -> Callable[..., Any]:
@@ -67,14 +55,19 @@ def _find(target: str) -> Callable[..., Any]:
         found: Any = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"target {target!r} cannot be imported: {error}; it must be on the import path of this program"
+            f"target {target!r} cannot be imported: {error}; it must be on the import path of this"
+            " program"
         ) from error
     if not callable(found):
-        raise ValueError(f"target {target!r} is not a function but a {type(found).__name__}")  # noqa: TRY004  # a ValueError becomes a ConfigError that names the key
+        # A ValueError becomes a ConfigError that names the key.
+        raise ValueError(  # noqa: TRY004
+            f"target {target!r} is not a function but a {type(found).__name__}"
+        )
     method = getattr(found, "__call__", None)  # noqa: B004  # the method itself is wanted
     if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(method):
         raise ValueError(
-            f"target {target!r} is async; a fallback answers at once, also on the asyncio client: write a plain def that does not wait"
+            f"target {target!r} is async; a fallback answers at once, also on the asyncio client:"
+            " write a plain def that does not wait"
         )
     try:
         inspect.signature(found).bind("service", "method", (), {}, None)
@@ -83,7 +76,7 @@ def _find(target: str) -> Callable[..., Any]:
             f"target {target!r} does not take (service, method, args, kwargs, error)"
         ) from None
     except ValueError:
-        pass  # a function in C without a signature: its call will show
+        pass  # a function in C may have no signature: a call will show
     return found  # type: ignore[no-any-return]
 
 

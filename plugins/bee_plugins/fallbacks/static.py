@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from bee_core.hookspecs import hookimpl
-from bee_plugins.fallbacks.answerable import answerable
+
+from .conditional import ConditionalFallback
 
 if TYPE_CHECKING:
-    from bee_core.errors import CallError
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Fallback
 
@@ -21,33 +21,27 @@ class StaticOptions:
     """Options of ``static``.
 
     Attributes:
-        value: The answer: anything that the file can write. The caller gets it as it is, also from a typed proxy.
-        application_errors: Answer also where the handler raised or an argument did not fit. Off: these are results, and would be wrong again.
+        value: The answer: anything that the file can write. The caller gets it as it is, also from
+            a typed proxy.
+        application_errors: Whether to answer also when the handler raised or an argument did not
+            fit. False by default: such an error is the result of the call, and a retry gives it
+            again.
     """
 
     value: Any
     application_errors: bool = False
 
 
-class Static:
-    """Answers with the value. Stateless, thread-safe: each caller gets a copy of its own, so that what one does to a list is not seen by the next."""
+class Static(ConditionalFallback):
+    """Answers with the value. Stateless, thread-safe.
+
+    Each caller gets its own copy, so no caller sees what another one does to a list.
+    """
 
     def __init__(self, options: StaticOptions) -> None:
-        self._value = options.value
-        self._application_errors = options.application_errors
-
-    def answer(
-        self,
-        service: str,
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        error: CallError,
-    ) -> Any:
-        """See :meth:`bee_core.interfaces.Fallback.answer`."""
-        if not answerable(error, application_errors=self._application_errors):
-            raise error
-        return deepcopy(self._value)
+        super().__init__(
+            lambda *_: deepcopy(options.value), application_errors=options.application_errors
+        )
 
 
 @hookimpl

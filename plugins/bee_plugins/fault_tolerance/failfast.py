@@ -1,4 +1,4 @@
-"""Fault tolerance ``failfast``: one try, and the caller hears of it at once."""
+"""Fault tolerance ``failfast``: one attempt; the caller gets its error at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FailFast:
-    """Never again. Stateless, thread-safe."""
+    """No retry. Stateless, thread-safe."""
 
     def next(self, history: Sequence[Tried], rng: Random) -> Again | None:
         """See :meth:`bee_core.interfaces.FaultTolerance.next`."""

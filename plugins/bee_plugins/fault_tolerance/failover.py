@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import Again
-from bee_plugins.fault_tolerance.backoff_options import BackoffOptions
+
+from .failtry import BackoffOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class FailOver:
-    """Another node: at once the first time, since one node's trouble says little of the next one's; then with back-off, since two failures do. Stateless, thread-safe."""
+    """Another node: the first time at once, then with back-off. Stateless, thread-safe.
+
+    One node's failure says little about the next node. Two failures do, so then it waits.
+    """
 
     def __init__(self, options: BackoffOptions) -> None:
         self._backoff = options.backoff()
@@ -25,7 +29,7 @@ class FailOver:
     def next(self, history: Sequence[Tried], rng: Random) -> Again | None:
         """See :meth:`bee_core.interfaces.FaultTolerance.next`.
 
-        ``retry_after`` of a failure is the wish of a node that is not asked again, so it delays nothing.
+        ``retry_after`` is the wish of a node that is not asked again, so it delays nothing.
         """
         return Again(
             "other", self._backoff.delay(len(history) - 2, rng) if len(history) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Limiter ``fixed``: so many calls at a time, a bounded queue for the rest."""
+"""Limiter ``fixed``: a fixed number of calls at a time, and a bounded queue for the rest."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import attrs
 
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import Failure, local
+from bee_core.options import Seconds  # noqa: TC001 - read at run time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bee_core.options import Seconds
 
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Limiter, Outcome, Ticket
@@ -31,7 +30,8 @@ def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], int | None]
 def _positive(_: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
     if value is not None and not value > 0:
         raise ValueError(
-            f"{attribute.name} must be above 0, not {value:g}; leave it out to wait until the call's deadline"
+            f"{attribute.name} must be above 0, not {value:g}; leave it out to wait until the"
+            " call's deadline"
         )
 
 
@@ -40,8 +40,10 @@ class FixedOptions:
     """Options of ``fixed``.
 
     Attributes:
-        max_in_flight: Calls at a time. 100: what HTTP/2 recommends as the least for streams of a connection (RFC 9113, 6.5.2).
-        max_queue: Calls that may wait for their turn beside; one more fails at once. None: as many as may run, so that a wait lasts about one call.
+        max_in_flight: Calls at a time. The default is 100, the smallest limit that HTTP/2
+            recommends for the streams of a connection (RFC 9113, 6.5.2).
+        max_queue: Calls that may wait for their turn; one more fails at once. None: as many as
+            ``max_in_flight``, so that a wait lasts about one call.
         queue_timeout: Seconds that a call may wait. None: until its deadline.
     """
 
@@ -51,9 +53,10 @@ class FixedOptions:
 
 
 class Fixed:
-    """A bulkhead (Nygard, *Release It!*) with a first-come-first-served queue. Thread-safe: one small lock, nobody is called back under it.
+    """A bulkhead (Nygard, *Release It!*) with a first-come-first-served queue.
 
-    A permit that is given back goes straight to the first in the queue, so a newcomer never overtakes.
+    Thread-safe: one small lock, and no callback runs under it. A permit that is given back goes to
+    the first call in the queue, so a new call never overtakes.
     """
 
     __slots__ = ("_in_flight", "_lock", "_max_in_flight", "_max_queue", "_queue", "timeout")
@@ -64,9 +67,8 @@ class Fixed:
         self._max_queue = options.max_in_flight if options.max_queue is None else options.max_queue
         self._lock = Lock()
         self._in_flight = 0
-        self._queue: OrderedDict[Place, None] = (
-            OrderedDict()
-        )  # a place is left in one step, wherever it is
+        # An ordered dict: a call leaves the queue in one step, wherever it stands.
+        self._queue: OrderedDict[QueuedCall, None] = OrderedDict()
 
     def admit(self, now: float) -> Ticket | Literal[True] | Failure:
         """See :meth:`bee_core.interfaces.Limiter.admit`."""
@@ -75,23 +77,25 @@ class Fixed:
                 self._in_flight += 1
                 return True
             if len(self._queue) < self._max_queue:
-                place = Place(self)
-                self._queue[place] = None
-                return place
+                queued = QueuedCall(self)
+                self._queue[queued] = None
+                return queued
         return local(
             "overloaded",
-            f"{self._max_in_flight} calls are in flight and {self._max_queue} wait: the limits of the limiter 'fixed' (max_in_flight, max_queue)",
+            f"{self._max_in_flight} calls are in flight and {self._max_queue} wait: the limits of"
+            " the limiter 'fixed' (max_in_flight, max_queue)",
         )
 
     def release(self, outcome: Outcome | None, seconds: float) -> None:
         """See :meth:`bee_core.interfaces.Limiter.release`."""
         with self._lock:
             if not self._queue:
-                # A forked child begins at 0, also where the call that forked was in flight.
+                # A forked child begins at 0, even if the call that forked was in flight.
                 self._in_flight = max(0, self._in_flight - 1)
                 return
-            place, _ = self._queue.popitem(last=False)
-            callback = place.grant()
+            queued, _ = self._queue.popitem(last=False)
+            queued.granted = True
+            callback = queued.callback
         if callback is not None:
             callback()
 
@@ -101,21 +105,21 @@ class Fixed:
         self._in_flight = 0
         self._queue.clear()
 
-    def listen(self, place: Place, callback: Callable[[], None]) -> bool:
-        """Take a place's callback; True when its permit is there already."""
+    def listen(self, queued: QueuedCall, callback: Callable[[], None]) -> bool:
+        """Take the callback of a queued call; True when its permit is there already."""
         with self._lock:
-            place.callback = callback
-            return place.granted
+            queued.callback = callback
+            return queued.granted
 
-    def withdraw(self, place: Place) -> bool:
-        """Take a place out of the queue; False when its permit was granted."""
+    def withdraw(self, queued: QueuedCall) -> bool:
+        """Take a call out of the queue; False when its permit was granted."""
         with self._lock:
-            self._queue.pop(place, None)
-            return not place.granted
+            self._queue.pop(queued, None)
+            return not queued.granted
 
 
-class Place:
-    """A ticket: a place in the queue. Changed under the limiter's lock alone."""
+class QueuedCall:
+    """The ticket of a call in the queue. It changes only under the limiter's lock."""
 
     __slots__ = ("_limiter", "callback", "granted", "timeout")
 
@@ -124,11 +128,6 @@ class Place:
         self.timeout = limiter.timeout
         self.callback: Callable[[], None] | None = None
         self.granted = False
-
-    def grant(self) -> Callable[[], None] | None:
-        """Give it the permit; for the limiter, which calls back what this returns."""
-        self.granted = True
-        return self.callback
 
     def on_admitted(self, callback: Callable[[], None]) -> None:
         """See :meth:`bee_core.interfaces.Ticket.on_admitted`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EndlessLease:
-    """There is nobody who could forget the registration."""
+    """A lease that never runs out: nobody keeps the registration, so nobody can forget it."""
 
     ttl: float = inf
 
@@ -29,22 +29,22 @@ class EndlessLease:
 
 
 class DirectRegistry:
-    """Says what the configuration says. Thread-safe."""
+    """Tells what the configuration says. Thread-safe."""
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._known: dict[str, Snapshot] = {}
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> Snapshot | None:
-        """See :meth:`bee_core.interfaces.Registry.known`. Always knows: without addresses, that there are none."""
+        """See :meth:`bee_core.interfaces.Registry.known`. Never None, also without addresses."""
         snapshot = self._known[service] = Snapshot(0, "address", addresses)
         return snapshot
 
     async def register(self, instance: Instance) -> Lease:
-        """See :meth:`bee_core.interfaces.Registry.register`. Clients have the server's address already."""
+        """See :meth:`bee_core.interfaces.Registry.register`. Clients have the address already."""
         return EndlessLease()
 
     async def watch(self, service: str) -> AsyncIterator[Snapshot]:
-        """See :meth:`bee_core.interfaces.Registry.watch`. What ``known`` said, and never a change."""
+        """See :meth:`bee_core.interfaces.Registry.watch`. What ``known`` said; never a change."""
         yield self._known.get(service, Snapshot(0, "address"))
         await asyncio.Event().wait()
 

@@ -1,6 +1,7 @@
-"""Transport ``memory``: client and server in one process, without an address. For tests and examples.
+"""Transport ``memory``: client and server in one process. For tests and examples.
 
-The bytes go through a socket pair, so framing, back-pressure and the end of a connection are those of the real thing.
+The bytes go through a socket pair, so framing, back-pressure and the end of a connection are the
+same as with a real network.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import parse
-from bee_core.streams.transport import StreamTransport
+from bee_core.streams import StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Transport
 
-_doors: dict[str, MemoryAcceptor] = {}
+_acceptors: dict[str, MemoryAcceptor] = {}
 _lock = Lock()
 
 
@@ -51,10 +52,10 @@ class MemoryAcceptor:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Take the name away. Idempotent."""
+        """Give the name up. Idempotent."""
         with _lock:
-            if _doors.get(self.url) is self:
-                del _doors[self.url]
+            if _acceptors.get(self.url) is self:
+                del _acceptors[self.url]
 
 
 class MemoryTransport(StreamTransport):
@@ -62,11 +63,11 @@ class MemoryTransport(StreamTransport):
 
     def dial(self, url: str, timeout: float) -> socket.socket:  # connecting takes no time
         """See :meth:`StreamTransport.dial`."""
-        return _door(url).connect()
+        return _acceptor(url).connect()
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
         """See :meth:`StreamTransport.dial_async`."""
-        sock = _door(url).connect()
+        sock = _acceptor(url).connect()
         sock.setblocking(False)
         await asyncio.get_running_loop().create_connection(factory, sock=sock)
 
@@ -77,23 +78,23 @@ class MemoryTransport(StreamTransport):
         backlog: int,
         sock: socket.socket | None = None,
     ) -> MemoryAcceptor:
-        """See :meth:`StreamTransport.accept`. Nothing queues up, and no other process gets in."""
+        """See :meth:`StreamTransport.accept`. There is no queue; other processes cannot connect."""
         acceptor = MemoryAcceptor(parse(url).url, factory)
         with _lock:
-            if acceptor.url in _doors:
+            if acceptor.url in _acceptors:
                 raise OSError(
                     f"cannot listen on {acceptor.url}: another server of this process has that name"
                 )
-            _doors[acceptor.url] = acceptor
+            _acceptors[acceptor.url] = acceptor
         return acceptor
 
 
-def _door(url: str) -> MemoryAcceptor:
+def _acceptor(url: str) -> MemoryAcceptor:
     url = parse(url).url
-    door = _doors.get(url)
-    if door is None:
+    acceptor = _acceptors.get(url)
+    if acceptor is None:
         raise ConnectionRefusedError(f"no server of this process listens on {url}")
-    return door
+    return acceptor
 
 
 @hookimpl

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import parse
-from bee_core.streams.transport import StreamTransport
-from bee_plugins.transports.acceptors import SocketAcceptor
-from bee_plugins.transports.stream_options import StreamOptions
+
+from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Transport
-    from bee_core.streams.transport import Acceptor
+    from bee_core.streams import Acceptor
 
 
-class TcpTransport(StreamTransport):
-    """Plain TCP. ``TCP_NODELAY`` is set, since a call is one small write that must not wait; keepalive finds peers that vanished without a word."""
+class TcpTransport(SocketTransport):
+    """Plain TCP.
 
-    def __init__(self, options: StreamOptions | None = None) -> None:
-        self.busy_poll = (options or StreamOptions()).busy_poll
+    ``TCP_NODELAY`` is set, because a call is one small write that must not wait. Keepalive finds
+    peers that disappeared without closing their connection.
+    """
 
     def dial(self, url: str, timeout: float) -> socket.socket:
         """See :meth:`StreamTransport.dial`."""
@@ -39,28 +39,25 @@ class TcpTransport(StreamTransport):
         for tried, (family, kind, proto, _, place) in enumerate(found):
             sock = socket.socket(family, kind, proto)
             try:
-                # A share for each address that is left: one that swallows packets must not take the others' time.
-                sock.settimeout(_left(until) / (len(found) - tried))
-                sock.connect(place)
-                refuse_itself(sock)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                with closed_on_error(sock):
+                    # Each address that is left gets a share of the time: an address that drops
+                    # packets must not use the time of the others.
+                    sock.settimeout(_left(until) / (len(found) - tried))
+                    sock.connect(place)
+                    refuse_itself(sock)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    return sock
             except OSError as failed:
-                sock.close()
                 error = failed
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
         raise error
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
-        """See :meth:`StreamTransport.dial_async`. asyncio sets ``TCP_NODELAY`` by itself."""
+        """See :meth:`StreamTransport.dial_async`. asyncio itself sets ``TCP_NODELAY``."""
         await self.connect(url, factory)
 
     async def connect(self, url: str, factory: Callable[[], asyncio.Protocol], **tls: Any) -> None:
-        """Connect on the running loop, with what else the loop's ``create_connection`` is to be told."""
+        """Connect on the running loop; ``tls`` goes to the loop's ``create_connection``."""
         address = parse(url)
         transport, _ = await asyncio.get_running_loop().create_connection(
             factory, address.host, address.port or 0, **tls
@@ -94,7 +91,7 @@ class TcpTransport(StreamTransport):
         return SocketAcceptor(server, self.url_of(url, sock))
 
     def url_of(self, url: str, sock: socket.socket) -> str:
-        """The url of a socket that listens, with the real port."""
+        """The url of a listening socket, with the real port."""
         address = parse(url)
         host = address.host or "127.0.0.1"
         return f"{address.scheme}://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
@@ -103,10 +100,11 @@ class TcpTransport(StreamTransport):
 def resolve(host: str, port: int, timeout: float) -> list[Any]:
     """The addresses of a name, as ``socket.getaddrinfo`` lists them, within ``timeout`` seconds.
 
-    The system's resolver takes no timeout and may take half a minute, so a name is resolved on a thread that can be left behind; a literal address needs none.
+    The system's resolver takes no timeout and may need half a minute. So a thread resolves the
+    name, and is left behind when the time is over. A literal address needs no thread.
 
     Raises:
-        TimeoutError: Not within the time.
+        TimeoutError: The name was not resolved in time.
         OSError: There is no such name.
     """
     try:
@@ -132,10 +130,13 @@ def resolve(host: str, port: int, timeout: float) -> list[Any]:
 
 
 def refuse_itself(sock: socket.socket) -> None:
-    """Refuse a connection to itself: dialing a free port of the ephemeral range can meet its own source port, and TCP then connects the socket to itself.
+    """Refuse a connection of a socket to itself.
+
+    When a client dials a free port of the ephemeral range, its own source port can be the same one.
+    TCP then connects the socket to itself.
 
     Raises:
-        ConnectionRefusedError: It is one.
+        ConnectionRefusedError: It is such a connection.
     """
     if sock.getsockname() == sock.getpeername():
         raise ConnectionRefusedError(errno.ECONNREFUSED, "connection refused: nobody listens there")
@@ -153,22 +154,24 @@ def _bound(host: str, port: int, backlog: int) -> socket.socket:
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     sock = socket.socket(family, kind, proto)
-    try:
-        # A restarted server gets its port back at once; two servers on one port are still refused.
+    with closed_on_error(sock):
+        # A restarted server gets its port back at once. Two servers on one port stay impossible.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.bind(address)
         sock.listen(backlog)
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 
 def _explained(error: OSError, url: str) -> OSError:
     reasons = {
-        errno.EADDRINUSE: "the port is in use; stop the process that has it, choose another port, or use port 0 for a free one",
-        errno.EADDRNOTAVAIL: "this machine has no such address; bind to 127.0.0.1, 0.0.0.0 or an address of its own",
+        errno.EADDRINUSE: (
+            "the port is in use; stop the process that has it, choose another port, or use port 0"
+            " for a free one"
+        ),
+        errno.EADDRNOTAVAIL: (
+            "this machine has no such address; bind to 127.0.0.1, 0.0.0.0 or an address of its own"
+        ),
         errno.EACCES: "this user may not bind to that port; ports below 1024 need a privilege",
     }
     return OSError(
@@ -180,4 +183,4 @@ def _explained(error: OSError, url: str) -> OSError:
 @hookimpl
 def bee_register_transports(registry: Registrar[Transport]) -> None:
     """Register ``tcp``."""
-    registry.add("tcp", TcpTransport, options=StreamOptions)
+    registry.add("tcp", TcpTransport, options=SocketOptions)

@@ -1,4 +1,4 @@
-"""Transport ``tls``: bee's frames on TLS on TCP, with certificates that are read anew when their files change."""
+"""Transport ``tls``: bee's frames on TLS on TCP. Changed certificate files are read again."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from bee_core.options import OptionError
-
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import parse
-from bee_plugins.transports.tcp import TcpTransport
-from bee_plugins.transports.tls_contexts import (
+from bee_core.options import OptionError
+
+from .socket_transport import closed_on_error
+from .tcp import TcpTransport
+from .tls_client import TlsConnection, explained, turned_away
+from .tls_contexts import (
     NO_CERTIFICATE,
     ReloadedContext,
+    TlsOptions,
     check_files,
     client_context,
     server_context,
 )
-from bee_plugins.transports.tls_errors import explained, turned_away
-from bee_plugins.transports.tls_listener import SHUTDOWN, TlsAcceptor, TlsListener
-from bee_plugins.transports.tls_options import TlsOptions
-from bee_plugins.transports.tls_socket import TlsConnection
+from .tls_listener import SHUTDOWN, TlsAcceptor, TlsListener
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,21 +31,24 @@ if TYPE_CHECKING:
 
     from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Endpoint, Listener, ListenSettings, Transport
-    from bee_core.streams.blocking_channel import BlockingChannel
-    from bee_core.streams.blocking_connection import BlockingConnection
+    from bee_core.streams import BlockingConnection, Owner
 
 log = logging.getLogger("bee.tls")
 
 _HANDSHAKE_SECONDS = 10.0
 _MOST_HANDSHAKES = 1000
-"""Bounds for who calls ``accept`` itself; a listener passes those of the server."""
+"""Bounds for a caller of ``accept``; a listener passes the bounds of the server."""
 
 
 class TlsTransport(TcpTransport):
-    """TLS over TCP. The handshake is part of connecting, so connect_timeout bounds it in a client; in a server read_timeout does.
+    """TLS over TCP.
+
+    The handshake is part of connecting. In a client connect_timeout bounds it, in a server
+    read_timeout does.
 
     Args:
-        options: Names the files; they are read at once, and again whenever they have changed when a connection is made.
+        options: Names the files. They are read at once, and again for a new connection if they have
+            changed.
 
     Raises:
         OptionError: A file cannot be used.
@@ -58,7 +61,8 @@ class TlsTransport(TcpTransport):
         self._server = ReloadedContext(options, server_context)
         if not options.verify:
             log.warning(
-                "verify is off: clients take any certificate of any server, so anybody in between can read and change what they send"
+                "verify is off: clients take any certificate of any server, so anybody in between"
+                " can read and change what they send"
             )
 
     def _name(self, url: str) -> str:
@@ -70,15 +74,12 @@ class TlsTransport(TcpTransport):
         context = self._client.current()
         plain = super().dial(url, timeout)
         try:
-            # Python counts the timeout of a socket from the handshake's beginning to its end, not for each step.
-            plain.settimeout(max(until - time.monotonic(), 0.001))
-            return context.wrap_socket(plain, server_hostname=self._name(url))
+            with closed_on_error(plain):
+                # Python applies the timeout of a socket to the whole handshake, not to each step.
+                plain.settimeout(max(until - time.monotonic(), 0.001))
+                return context.wrap_socket(plain, server_hostname=self._name(url))
         except ssl.SSLError as error:
-            plain.close()
             raise explained(error) from error
-        except BaseException:
-            plain.close()
-            raise
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
         """See :meth:`StreamTransport.dial_async`."""
@@ -93,9 +94,9 @@ class TlsTransport(TcpTransport):
         except ssl.SSLError as error:
             raise explained(error) from error
 
-    def connection(self, channel: BlockingChannel, sock: socket.socket) -> BlockingConnection:
+    def connection(self, owner: Owner, sock: socket.socket) -> BlockingConnection:
         """See :meth:`StreamTransport.connection`."""
-        return TlsConnection(channel, sock)
+        return TlsConnection(owner, sock)
 
     def explained(self, error: Exception) -> Exception:
         """See :meth:`StreamTransport.explained`."""
@@ -125,12 +126,12 @@ class TlsTransport(TcpTransport):
         """See :meth:`StreamTransport.accept`.
 
         Args:
-            url: Where.
+            url: Where to listen.
             factory: Makes the protocol of a connection, after its handshake.
             backlog: Connections that may wait.
-            sock: What ``bind`` made.
+            sock: The socket that ``bind`` made.
             handshake_timeout: Seconds that a handshake may take.
-            most_handshakes: That may be under way.
+            most_handshakes: Handshakes at a time.
         """
         try:
             self._server.current()

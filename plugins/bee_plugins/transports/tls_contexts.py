@@ -1,31 +1,68 @@
-"""TLS contexts from files, made anew when the files change."""
+"""Options of the transport ``tls``, and the TLS contexts made of them.
+
+When the files change, the contexts are made again.
+"""
 
 from __future__ import annotations
 
 import logging
 import ssl
-from typing import TYPE_CHECKING, Any
+from pathlib import Path  # noqa: TC003  the options are structured by their annotations
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
 
 from bee_core.options import OptionError
 
-from bee_plugins.transports.tls_socket import TlsSocket
+from .tls_client import TlsSocket, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    from bee_plugins.transports.tls_options import TlsOptions
 
 log = logging.getLogger("bee.tls")
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-class ReloadedContext:
-    """A context that follows its files: each new connection asks for the current one. From any thread; takes no lock, as two threads that reload at a time only do it twice.
+@attrs.frozen
+class TlsOptions:
+    """Options of the transport ``tls``, the same on both sides.
 
-    When a file has changed and cannot be used (half written, a key that does not belong to the certificate), the last good context stays, and one warning is logged for
-    that state of the files.
+    Files are PEM. Their paths are relative to the working folder of the program.
+
+    Attributes:
+        cert: This side's certificate, and after it those between it and the authority. A server
+            must have one. A client has one if the server asks for it.
+        key: The private key of ``cert``. Leave it out if the file of ``cert`` has it.
+        key_password: The password of an encrypted key: ``${NAME}``.
+        ca: The authorities of which the other side's certificate must come. In a client the default
+            is the system's. In a server it means that clients must show a certificate (mutual TLS);
+            without it they need none.
+        verify: Whether a client checks the server's certificate and name. Without the check anybody
+            in between can read and change everything; a warning is logged.
+        server_hostname: The name that the server's certificate must be for, if that is not the host
+            of the address.
+        min_version: The oldest version of TLS. The default is 1.2, as in Mozilla's intermediate
+            recommendation: both sides speak 1.3 if they can.
+    """
+
+    cert: Path | None = None
+    key: Path | None = None
+    key_password: str | None = attrs.field(default=None, repr=False)
+    ca: Path | None = None
+    verify: bool = True
+    server_hostname: str | None = None
+    min_version: Literal["1.2", "1.3"] = "1.2"
+
+
+class ReloadedContext:
+    """A context that follows its files: each new connection asks for the current one.
+
+    For any thread. It takes no lock: two threads that reload at the same time only do it twice.
+
+    A changed file may be impossible to use: half written, or a key that does not belong to the
+    certificate. Then the last good context stays, and one warning is logged for that state of the
+    files.
 
     Args:
         options: Names the files.
@@ -45,7 +82,7 @@ class ReloadedContext:
         Raises:
             ValueError: There has not been a good one yet, and the files cannot be used.
         """
-        # Looked at before they are read: a change while they are read shows up the next time.
+        # Looked at before the files are read, so the next call sees a change during the reading.
         stamps = [_stamp(path) for path in self._files]
         context = self._context
         if context is None:
@@ -57,7 +94,8 @@ class ReloadedContext:
                 context = self._make(self._options)
             except ValueError as error:
                 log.warning(
-                    "the certificate files have changed and cannot be used, so those read before stay in use: %s",
+                    "the certificate files have changed and cannot be used, so those read before"
+                    " stay in use: %s",
                     error,
                 )
             else:
@@ -84,7 +122,8 @@ def check_files(options: TlsOptions) -> None:
         if getattr(options, name) is not None and options.cert is None:
             raise OptionError(
                 name,
-                f"{name} is stated without cert; state the certificate that it belongs to, or remove it",
+                f"{name} is stated without cert; state the certificate that it belongs to, or"
+                " remove it",
             )
     for name in ("cert", "key", "ca"):
         path = getattr(options, name)
@@ -124,14 +163,18 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     if options.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
-    # No resumption: bee's connections live long, and a resumed one would go by the certificates and authorities of before a reload.
+    # No resumption: bee's connections live long. A resumed one would use the certificates and the
+    # authorities from before a reload.
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET
     _configure(context, options)
     return context
 
 
-NO_CERTIFICATE = "a server on tls:// needs a certificate; state transport: {name: tls, options: {cert: …, key: …}} under bee.rpc.server"
+NO_CERTIFICATE = (
+    "a server on tls:// needs a certificate; state transport:"
+    " {name: tls, options: {cert: …, key: …}} under bee.rpc.server"
+)
 
 
 def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
@@ -150,10 +193,10 @@ def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
 
 def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
     cert, key = options.cert, options.key or options.cert
-    assert cert is not None  # noqa: S101  # the caller looked; narrows the type
+    assert cert is not None  # noqa: S101  # the caller has checked it
 
     def password() -> str:
-        # Called for an encrypted key only. Without this OpenSSL would ask whoever sits at the terminal.
+        # Called only for an encrypted key. Without it OpenSSL would ask at the terminal.
         if options.key_password is None:
             raise OptionError(
                 "key_password",
@@ -176,7 +219,8 @@ def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
             raise OptionError("key_password", f"it does not open {key}") from None
         raise OptionError(
             "cert",
-            f"{cert} and {key} are not a certificate and its private key in PEM form: {_words(error)}",
+            f"{cert} and {key} are not a certificate and its private key in PEM form:"
+            f" {_words(error)}",
         ) from None
     except OSError as error:
         raise OptionError("cert", f"{cert} or {key} cannot be read: {_words(error)}") from None
@@ -184,18 +228,22 @@ def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
 
 def _words(error: OSError) -> str:
     reason = getattr(error, "reason", None)
-    return (
-        str(reason).lower().replace("_", " ") if reason else (error.strerror or str(error)).lower()
-    )
+    return words(str(reason)) if reason else (error.strerror or str(error)).lower()
 
 
 class _ServerObject(ssl.SSLObject):
-    """Keeps the alert that tells a peer why its handshake failed. The event loops drop it, and the peer would see a connection that just ends."""
+    """Keeps the alert that tells a peer why its handshake failed.
+
+    The event loops drop it. The peer would then see a connection that ends without a reason.
+    """
 
     outgoing: ssl.MemoryBIO
 
     def do_handshake(self) -> None:
-        """Go on with the handshake; an error has the alert as ``alert``, empty when the peer does not speak TLS at all."""
+        """Continue the handshake.
+
+        An error has the alert as ``alert``. It is empty if the peer does not speak TLS at all.
+        """
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):

@@ -1,4 +1,4 @@
-"""A server's door for TLS: handshakes beside one another, each within a time, and not more than so many."""
+"""A server's listening TLS socket: handshakes side by side, bounded in time and number."""
 
 from __future__ import annotations
 
@@ -10,39 +10,52 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bee_core.streams.refusals import refusal
-from bee_core.streams.stream_listener import StreamListener
+from bee_core.streams import StreamListener, refusal
+
+from .socket_transport import closed_on_error
+from .tls_client import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bee_core.interfaces import Endpoint, ListenSettings
-    from bee_core.streams.transport import StreamTransport
-    from bee_plugins.transports.tls_contexts import ReloadedContext
+    from bee_core.streams import Accepting
+
+    from .tls_contexts import ReloadedContext
 
 log = logging.getLogger("bee.tls")
 
 SHUTDOWN: dict[str, Any] = {"ssl_shutdown_timeout": 1.0} if sys.version_info >= (3, 11) else {}
-"""How long a loop waits for the peer's goodbye. Its default of 30 s would keep the sockets of peers that vanished."""
+"""How long a loop waits for the peer's goodbye.
+
+With its default of 30 s it would keep the sockets of peers that disappeared.
+"""
 
 _ACCEPTED_AT_ONCE = 16
-"""Connections taken in one turn of the loop: each handshake costs about a millisecond, and the calls of others wait meanwhile."""
+"""Connections accepted in one turn of the loop.
+
+Each handshake costs about a millisecond, and other calls wait for it.
+"""
 _LINGER_SECONDS = 1.0
-"""How long the input of a failed handshake is read and thrown away. Closing at once would send a reset, and a reset destroys the alert in the peer's buffer."""
+"""How long the input of a failed handshake is read and thrown away.
+
+Closing at once would send a reset, and a reset destroys the alert in the peer's buffer.
+"""
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PLAIN = "this port speaks TLS and the client does not; write tls:// in the client's address"
 
 
 class TlsAcceptor:
-    """Accepts connections on the running loop and hands them over once their handshake is done.
+    """Accepts connections on the running loop; each gets its protocol after the handshake.
 
     Args:
-        sock: Listens; closed here.
+        sock: A listening socket; the acceptor closes it.
         url: With the real port.
         factory: Makes the protocol of a connection.
-        contexts: Give the context of each new connection.
-        seconds: A handshake may take.
-        most: Handshakes at a time. One more is closed, which costs a flood of silent peers no more than that many places.
+        contexts: Gives the context of each new connection.
+        seconds: The most that a handshake may take.
+        most: Handshakes at a time. One more connection is closed, so many silent peers cannot take
+            more sockets than that.
     """
 
     def __init__(
@@ -68,7 +81,7 @@ class TlsAcceptor:
         self._loop.add_reader(sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Close the door; open connections and handshakes go on. Idempotent."""
+        """Stop listening; open connections and handshakes go on. Idempotent."""
         if self._resting is not None:
             self._resting.cancel()
         if self._sock.fileno() >= 0:
@@ -76,7 +89,7 @@ class TlsAcceptor:
             self._sock.close()
 
     async def end_handshakes(self) -> None:
-        """Give up the handshakes that are not done."""
+        """Give up the handshakes that are not over."""
         while self._handshakes:
             tasks = list(self._handshakes)
             for task in tasks:
@@ -93,7 +106,7 @@ class TlsAcceptor:
             except OSError as error:
                 if error.errno not in _NO_DESCRIPTORS:
                     raise
-                # The listening socket stays readable, so without a rest the loop would do nothing else.
+                # The listening socket stays readable: without a pause the loop does nothing else.
                 log.warning("no connection can be accepted on %s: %s", self.url, error.strerror)
                 self._loop.remove_reader(self._sock.fileno())
                 self._resting = self._loop.call_later(
@@ -114,7 +127,8 @@ class TlsAcceptor:
             task.add_done_callback(self._handshakes.discard)
 
     async def _shake_hands(self, sock: socket.socket, address: object) -> None:
-        # A second descriptor: the loop closes its own when the handshake fails, and what the peer is told goes out after that.
+        # A second descriptor. The loop closes its own when the handshake fails, and the peer is
+        # told why after that.
         with sock.dup() as spare:
             spare.setblocking(False)
             spare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -124,20 +138,18 @@ class TlsAcceptor:
                 log.info(
                     "the TLS handshake with %s failed: %s",
                     address,
-                    (error.reason or str(error)).lower().replace("_", " "),
+                    words(error.reason or str(error)),
                 )
                 alert: bytes | None = getattr(error, "alert", None)
                 if alert is not None:
                     await self._tell(spare, alert or refusal("protocol_error", _PLAIN))
-            except (
-                OSError,
-                ValueError,
-            ) as error:  # it went away, or took too long; or the very first certificate cannot be read
+            except (OSError, ValueError) as error:
+                # The peer went away or took too long, or the first certificate cannot be read.
                 log.debug("no TLS connection with %s: %s", address, error)
 
     async def _connect(self, sock: socket.socket) -> None:
         connect: Any = self._loop.connect_accepted_socket
-        try:
+        with closed_on_error(sock):
             await connect(
                 self._factory,
                 sock,
@@ -145,9 +157,6 @@ class TlsAcceptor:
                 ssl_handshake_timeout=self._seconds,
                 **SHUTDOWN,
             )
-        except BaseException:
-            sock.close()
-            raise
 
     async def _tell(self, sock: socket.socket, last_words: bytes) -> None:
         try:
@@ -163,15 +172,13 @@ class TlsAcceptor:
 
 
 class TlsListener(StreamListener):
-    """See :class:`StreamListener`. A peer that has not finished its handshake is no connection yet."""
+    """See :class:`StreamListener`. Before the end of its handshake a peer is no connection."""
 
     def __init__(self, endpoint: Endpoint, settings: ListenSettings) -> None:
         super().__init__(endpoint, settings)
         self.acceptor: TlsAcceptor | None = None
 
-    async def open(
-        self, transport: StreamTransport, url: str, sock: socket.socket | None = None
-    ) -> None:
+    async def open(self, transport: Accepting, url: str, sock: socket.socket | None = None) -> None:
         """Begin to accept, with this listener's bounds for handshakes."""
         settings = self.settings
         accept: Any = transport.accept

@@ -11,9 +11,8 @@ from weakref import WeakKeyDictionary
 
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import parse
-from bee_core.streams.transport import StreamTransport
-from bee_plugins.transports.acceptors import SocketAcceptor
-from bee_plugins.transports.stream_options import StreamOptions
+
+from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,25 +21,22 @@ if TYPE_CHECKING:
     from bee_core.interfaces import Transport
 
 
-class UnixTransport(StreamTransport):
-    """Unix domain sockets. Who may connect is decided by the permissions of the folder and the socket file."""
+class UnixTransport(SocketTransport):
+    """Unix domain sockets. The permissions of the folder and of the file say who may connect."""
 
-    def __init__(self, options: StreamOptions | None = None) -> None:
-        self.busy_poll = (options or StreamOptions()).busy_poll
+    def __init__(self, options: SocketOptions | None = None) -> None:
+        super().__init__(options)
         self._inodes: WeakKeyDictionary[socket.socket, int] = WeakKeyDictionary()
 
     def dial(self, url: str, timeout: float) -> socket.socket:
         """See :meth:`StreamTransport.dial`."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.settimeout(timeout)
-            sock.connect(parse(url).path)
+            with closed_on_error(sock):
+                sock.settimeout(timeout)
+                sock.connect(parse(url).path)
         except BlockingIOError:
-            sock.close()
-            raise TimeoutError from None  # Linux reports a full backlog this way
-        except BaseException:
-            sock.close()
-            raise
+            raise TimeoutError from None  # so Linux reports a full backlog
         return sock
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
@@ -48,15 +44,15 @@ class UnixTransport(StreamTransport):
         await asyncio.get_running_loop().create_unix_connection(factory, parse(url).path)
 
     def bind(self, url: str, backlog: int) -> socket.socket:
-        """See :meth:`StreamTransport.bind`. The file of a server that died is replaced; that of one that lives is not."""
+        """See :meth:`StreamTransport.bind`. Replaces the file of a server that is dead."""
         path = parse(url).path
         _remove_dead(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.bind(path)
-            sock.listen(backlog)
+            with closed_on_error(sock):
+                sock.bind(path)
+                sock.listen(backlog)
         except OSError as error:
-            sock.close()
             raise OSError(
                 error.errno, f"cannot listen on {url}: {(error.strerror or str(error)).lower()}"
             ) from error
@@ -64,7 +60,7 @@ class UnixTransport(StreamTransport):
         return sock
 
     def release(self, sock: socket.socket) -> None:
-        """See :meth:`StreamTransport.release`. Removes the file, unless it is another server's by now."""
+        """See :meth:`StreamTransport.release`. Removes the file unless it is another server's."""
         path, inode = sock.getsockname(), self._inodes.pop(sock, None)
         sock.close()
         if inode is not None:
@@ -93,7 +89,11 @@ class UnixTransport(StreamTransport):
 async def _serve(
     factory: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int
 ) -> asyncio.AbstractServer:
-    """Serve on the socket. Loops of Python 3.13 remove the file when they close their copy, which other processes still need; we do that ourselves."""
+    """Serve on the socket.
+
+    From Python 3.13 on a loop removes the file when it closes its copy of the socket. Other
+    processes still need the file, so bee removes it itself.
+    """
     create: Any = asyncio.get_running_loop().create_unix_server
     try:
         server: asyncio.AbstractServer = await create(
@@ -107,7 +107,7 @@ async def _serve(
 def _remove_dead(path: str) -> None:
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
-            return  # not ours to remove: bind reports it
+            return  # not a socket, so it stays: bind reports it
     except OSError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -135,4 +135,4 @@ def _remove_own(path: str, inode: int) -> None:
 @hookimpl
 def bee_register_transports(registry: Registrar[Transport]) -> None:
     """Register ``unix``."""
-    registry.add("unix", UnixTransport, options=StreamOptions)
+    registry.add("unix", UnixTransport, options=SocketOptions)

@@ -1,0 +1,84 @@
+"""What follows a failed attempt.
+
+The rule that keeps a write from running twice is :func:`may_retry`. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Union, final
+
+from ..contracts.policies import Again
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..contracts.policies import Tried
+    from ..terms.failures import Failure
+    from .plan import CallPlan
+
+FREE_REDIALS = 3
+"""How often one call may be sent anew without an attempt being counted, when it is proven that the
+server did not see it. Each needs a connection that went away in that very moment. More than a few
+are a fault."""
+
+
+@final
+class Stop(NamedTuple):
+    """The call ends with this failure."""
+
+    failure: Failure
+
+
+@final
+class Redial(NamedTuple):
+    """Send the request anew, to another node if there is one. What was sent was no attempt."""
+
+
+Next = Union[Stop, Redial, Again]
+_REDIAL = Redial()
+
+
+def may_retry(failure: Failure, *, idempotent: bool) -> bool:
+    """Whether the request may be sent again: only what did not run, or may run twice."""
+    return failure.retry != "never" and (
+        failure.executed == "no" or (idempotent and failure.executed == "maybe")
+    )
+
+
+def after(
+    plan: CallPlan, history: Sequence[Tried], redials: int, now: float, deadline: float
+) -> Next:
+    """Decide what follows a failed attempt.
+
+    Args:
+        plan: The call's plan, with the policies and the retry budget that are asked.
+        history: The attempts that failed, the one at hand last. Redials are not among them.
+        redials: How often the request was sent anew already.
+        now: Seconds of the call's clock.
+        deadline: When the call ends, on the same clock.
+    """
+    failure = history[-1].failure
+    # It is proven that the server never saw the whole request.
+    unseen = failure.unsent and failure.executed == "no"
+    if unseen and redials < FREE_REDIALS and now < deadline:
+        return _REDIAL
+    if not may_retry(failure, idempotent=plan.idempotent) or len(history) > plan.retries:
+        return Stop(failure)
+    again = plan.fault_tolerance.next(history, plan.service.rng)
+    if again is None or (again.where == "same" and failure.retry == "other"):
+        return Stop(failure)
+    if now + again.delay >= deadline:
+        return Stop(with_note(failure, "no time was left for a retry"))
+    # The budget is asked last, when the retry would really be made. It protects servers from the
+    # load of retries. A server that was not reached has no load from them, and charging for those
+    # would make calls fail beside nodes that are well.
+    if failure.reached and not plan.service.budget.withdraw(now):
+        return Stop(with_note(failure, "not retried: the retry budget of the service is spent"))
+    return again
+
+
+def with_note(failure: Failure, note: str) -> Failure:
+    """A copy of the failure that says more. A policy may keep the one that it was handed."""
+    noted = failure.copy()
+    noted.message = f"{failure.message}; {note}"
+    return noted

@@ -1,0 +1,165 @@
+"""What both clients share: how they are put together, and all that does not wait.
+
+``blocking.py`` and ``asyncio.py`` add the waiting, the channels and the closing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from weakref import WeakSet
+
+from ..config import load_config
+from ..control.plane import ControlPlane
+from ..control.prober import Prober
+from ..errors import CallCancelled
+from ..nodes.report import report_nodes
+from ..plugins.hub import PluginHub
+from .assembly import Assembly
+from .discoveries import Discoveries
+from .proxies import Reply, ServiceProxy, make_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..calls.call import Call
+    from ..calls.service import Service
+    from ..config.model import Config
+    from ..contracts.transport import ChannelSettings, Transport
+    from ..nodes.report import NodesReport
+    from ..terms.node import Node, Snapshot
+    from .explanation import Explanation
+
+C = TypeVar("C")
+T = TypeVar("T")
+log = logging.getLogger("bee.client")
+
+
+class ClientCore(ABC, Generic[C]):
+    """A client without the waiting. ``C`` is the kind of its channels.
+
+    Args:
+        config: A path, a mapping, or a configuration.
+        plugins: Plugin objects without an entry point.
+        closing: Set when the client is closed: an ``Event`` of threading or of asyncio.
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Mapping[str, Any] | Config,
+        plugins: Sequence[object],
+        closing: Any,
+    ) -> None:
+        self.config = load_config(config)
+        self._closing = closing
+        self._channels: set[C] = set()
+        # Channels whose nodes have left. The calls that are still on them keep them alive.
+        self._retired: WeakSet[C] = WeakSet()
+        self._rng = random.Random()  # noqa: S311  # balancing and jitter, not secrets
+        self.assembly: Assembly[C] = Assembly(
+            self.config,
+            PluginHub(plugins),
+            make_channel=self._make_channel,
+            drop_channel=self._drop_channel,
+            clock=time.monotonic,
+            rng=self._rng,
+            random_bytes=os.urandom,
+            complain=log.warning,
+        )
+        self._plane = ControlPlane(self.config.application or "client")
+        self._prober = Prober(
+            self._plane.spawn,
+            self.assembly.async_channel,
+            heartbeat_interval=self.assembly.heartbeat_interval,
+            rng=self._rng,
+        )
+        self.assembly.watch_breakers(self._prober.breaker_changed)
+        self.discoveries: Discoveries[C] = Discoveries(
+            self.assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng
+        )
+
+    @overload
+    def service(self, name: str) -> ServiceProxy: ...
+    @overload
+    def service(self, name: str, interface: Callable[..., T]) -> T: ...
+    def service(self, name: str, interface: Any = None) -> Any:
+        """A proxy of a service. The methods of an asyncio client's proxy are awaited.
+
+        Args:
+            name: The key under ``bee.rpc.client``.
+            interface: A class, Protocol or ABC whose type hints are the contract; the proxy has its
+                type. For an asyncio client it declares ``async def``.
+
+        Raises:
+            ConfigError: No such service is configured.
+            TypeError: The interface cannot be used.
+        """
+        return make_proxy(self, self._find(name), interface)  # type: ignore[arg-type]  # a shell has what a Caller has
+
+    def _find(self, name: str) -> Service[C]:
+        self.config.client(name)
+        return self.assembly.services[name]
+
+    @abstractmethod
+    def _make_channel(self, transport: Transport, node: Node, settings: ChannelSettings) -> C:
+        """A channel that :meth:`close` will find."""
+
+    @abstractmethod
+    def _drop_channel(self, channel: C) -> None:
+        """The node of this channel has left."""
+
+    def _deliver(self, service: Service[C], snapshot: Snapshot) -> None:
+        """Take a list of nodes. On the control plane's thread: a long list holds up no call."""
+        if not self._closing.is_set():
+            service.learn(snapshot)
+
+    def _check_open(self, service: Service[C], method: str) -> None:
+        if self._closing.is_set():
+            raise CallCancelled("the client is closed", service=service.name, method=method)
+
+    def _report(self, service: Service[C]) -> NodesReport:
+        nodes = service.nodes
+        trouble = self.discoveries.trouble(service.name)
+        return report_nodes(service.name, nodes.snapshot, nodes.selection, trouble)
+
+    def _explain(
+        self,
+        known: NodesReport,
+        method: str | None,
+        key: str | None,
+        health: Mapping[str, str],
+    ) -> Explanation:
+        from .explanation import explain  # only who asks pays for it
+
+        service = self._find(known.service)
+        return explain(
+            service,
+            self.config,
+            known,
+            method,
+            key=key,
+            make_balancer=lambda: self.assembly.make_balancer(service),
+            make_rng=random.Random,
+            health=health,
+        )
+
+    @staticmethod
+    def _reply(call: Call) -> Reply[Any]:
+        seconds = call.plan.service.clock() - call.started
+        return Reply(call.value, call.node, call.attempts, call.degraded, seconds)
+
+    def _all_channels(self) -> set[C]:
+        """Every channel that may be open; they are the caller's to close."""
+        channels, self._channels = self._channels, set()
+        channels.update(self._retired)
+        return channels
+
+    def _renew_after_fork(self) -> None:
+        """In a forked child: other randomness, new locks, and services to be discovered anew."""
+        self._rng.seed()
+        self.assembly.after_fork()
+        self.discoveries.after_fork()

@@ -1,0 +1,178 @@
+"""What the fields of the configuration classes say about themselves, and the types they share.
+
+The metadata of a field has what it does, why its default is what it is, how its key is spelled and
+which kind of plugin it names. The reference page, ``bee explain``, ``bee check`` and the reader of
+the file take these facts from here, so each of them stands in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  cattrs reads the annotations
+from typing import Annotated, Any
+
+import attrs
+
+from ..options import OPTIONS, MisfitError, Validator, between, some_text, validator
+from ..terms.addresses import parse
+from ..terms.versions import Range, parse_version
+
+NOT_WRITTEN = "-"
+_METADATA_KEY = "bee"
+
+
+@attrs.frozen
+class About:
+    """Remarks on a field.
+
+    Attributes:
+        doc: What it does.
+        why: Why its default is what it is, with the precedent. Empty for a field that has none.
+        unit: ``seconds``, ``bytes`` or empty.
+        key: Where it is written, from the section that holds it. Empty for the field's own name,
+            ``-`` for a field that is not written at all.
+        aliases: Other spellings of the key.
+        plugin: The kind of the plugins that the value names, or empty.
+    """
+
+    doc: str
+    why: str = ""
+    unit: str = attrs.field(default="", kw_only=True)
+    key: str = attrs.field(default="", kw_only=True)
+    aliases: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    plugin: str = attrs.field(default="", kw_only=True)
+
+
+def about(doc: str, why: str = "", **more: Any) -> dict[str, About]:
+    """Remarks as the ``metadata`` of an attrs field; the arguments are those of :class:`About`."""
+    return {_METADATA_KEY: About(doc, why, **more)}
+
+
+def remarks(attribute: attrs.Attribute[Any]) -> About:
+    """The remarks on a field; empty ones for a field of a plugin's options."""
+    found: About = attribute.metadata.get(_METADATA_KEY) or About("")
+    return found
+
+
+def written_at(attribute: attrs.Attribute[Any]) -> str:
+    """The key under which a field is written, dotted from its section."""
+    return remarks(attribute).key or attribute.name
+
+
+def spellings(attribute: attrs.Attribute[Any]) -> tuple[str, ...]:
+    """All keys that a field may have in its section; none for one that is written elsewhere."""
+    key = written_at(attribute)
+    if not attribute.init or key == NOT_WRITTEN or "." in key:
+        return ()
+    return (key, *remarks(attribute).aliases)
+
+
+def keys_of(cls: type) -> tuple[str, ...]:
+    """All keys that a section may have, with their other spellings."""
+    return tuple(key for attribute in attrs.fields(cls) for key in spellings(attribute))
+
+
+def plugin_kinds(cls: type) -> dict[str, Any]:
+    """The fields of a section that name plugins, with the kind (``hookspecs.Kind``) of each."""
+    return {
+        attribute.name: remarks(attribute).plugin
+        for attribute in attrs.fields(cls)
+        if remarks(attribute).plugin
+    }
+
+
+# ── types ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen
+class PluginRef:
+    """A plugin as the configuration names it: ``key: name`` or ``key: {name: …, options: {…}}``.
+
+    Attributes:
+        name: The plugin's name, as it is written; aliases are the plugin hub's business.
+        options: As they are written, for the plugin's own class to check. Not shown by ``repr``:
+            they may hold secrets.
+        path: The dotted key that names the plugin; empty for a default.
+    """
+
+    name: str = attrs.field(validator=some_text, metadata=about("The plugin's name."))
+    options: Annotated[Mapping[str, Any], OPTIONS] = attrs.field(
+        factory=dict, repr=False, metadata=about("The plugin's options; it checks them itself.")
+    )
+    path: str = attrs.field(default="", eq=False)
+
+
+@attrs.frozen
+class Bound:
+    """A bound of bodies, in bytes, that both sides have."""
+
+    default: int
+    validator: Validator
+    doc: str
+    why: str
+
+
+# A frame's length has 32 bits. A body of more than 1 GiB belongs into a stream or a store.
+_BODY = between(1 << 10, 1 << 30, "a size from 1k to 1g")
+
+MAX_SIZE = Bound(
+    2 << 20,
+    _BODY,
+    "A body above this is compressed; one that is still above is refused before anything is sent.",
+    "Half of gRPC's 4 MiB: a larger message holds up the others behind it on its connection.",
+)
+MAX_INFLATED = Bound(
+    64 << 20,
+    _BODY,
+    "What a compressed body may become; more is refused while it is inflated.",
+    "32 times `max_size`: JSON shrinks to about a tenth, a gzip bomb to a thousandth.",
+)
+
+
+# ── validators of addresses, versions and names ──────────────────────────────────────────────────
+
+
+@validator
+def version(value: str) -> str:
+    """A version, such as ``1.10``."""
+    parse_version(value)
+    return ""
+
+
+@validator
+def version_range(value: str) -> str:
+    """A range of versions, such as ``>=1.0, <2``."""
+    Range.parse(value)
+    return ""
+
+
+@validator
+def dialled(value: str) -> str:
+    """The url of a server that listens: its port is not 0."""
+    reachable = parse(value).port != 0
+    return "" if reachable else "the port that the server listens on; 0 is for servers alone"
+
+
+@validator
+def not_wildcard(value: str) -> str:
+    """The url of one host, and not of every interface."""
+    if not parse(value).is_wildcard:
+        return ""
+    return "an address that clients can reach; this one means every interface of the server"
+
+
+def names_not_empty(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
+    """Every key and, in a set, every entry has at least one character."""
+    if any(not name.strip() for name in value):
+        raise MisfitError(
+            "one of the names is empty", value=list(value), expected="names that are not empty"
+        )
+
+
+def canonical_url(text: str) -> str:
+    """The canonical form of a url; raises ValueError for what is none."""
+    return parse(text).url
+
+
+def canonical_urls(texts: Any) -> tuple[str, ...]:
+    """The canonical form of urls."""
+    return tuple(parse(text).url for text in texts)

@@ -1,0 +1,236 @@
+"""A whole file to a :class:`Config`: its sections, and what they inherit from each other.
+
+:mod:`.converter` reads each class. This module adds what no single class has: a service takes what
+it does not state from ``default``, a method takes it from its service, and the bounds of bodies
+stand among the options of a codec but belong to the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ..options import MisfitError
+from .client_model import ClientConfig, MethodConfig
+from .config_errors import Gathering, placed, problems, raise_all
+from .converter import each, read_class, read_field, read_fields, register, structure
+from .fields import PluginRef, about, names_not_empty, spellings, written_at
+from .model import CLIENT, SERVER, ApplicationConfig, Config
+from .server_model import RegistryConfig, ServerConfig
+from .values import read_section
+
+if TYPE_CHECKING:
+    from .yaml_tree import Expansion
+
+_JOINED = ("metadata", "baggage")
+
+Stated = Mapping[str, Any]
+"""The values that a section states itself, by field, checked."""
+
+
+@attrs.frozen
+class _Services:
+    """``bee.rpc.client``."""
+
+    default: Stated = attrs.field(factory=dict)
+    services: Mapping[str, Stated] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class _Rpc:
+    registry: RegistryConfig | None = None
+    server: ServerConfig | None = None
+    client: _Services = attrs.field(factory=_Services)
+
+
+@attrs.frozen
+class _Bee:
+    application: ApplicationConfig = attrs.field(factory=ApplicationConfig)
+    rpc: _Rpc = attrs.field(factory=_Rpc)
+
+
+@attrs.frozen
+class _Root:
+    bee: _Bee = attrs.field(metadata=about("Everything of bee."))
+
+
+def structure_config(expansion: Expansion) -> Config:
+    """Make a configuration from a tree whose references to the environment are replaced.
+
+    Raises:
+        ConfigError: ``problems`` has everything that is wrong, in the order of the lines.
+    """
+    found = expansion.problems
+    root: Any = None
+    try:
+        root = structure(expansion.tree, _Root)
+    except Exception as error:
+        # A value whose variable is missing reads as nothing. That nothing does not fit is no news.
+        known = {problem.path for problem in found}
+        found += [one for one in problems(error, "", expansion) if one.path not in known]
+    raise_all(found)
+    return _assemble(root, expansion)
+
+
+# ── sections ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_root(value: Any, cls: type) -> Any:
+    # As in Compose files: a key x-… at the root is a place for anchors.
+    return read_class(
+        {key: item for key, item in read_section(value).items() if not key.startswith("x-")}, cls
+    )
+
+
+def _read_services(value: Any, _: Any) -> _Services:
+    raw = dict(read_section(value))
+    gathering = Gathering()
+    default = gathering.part("default", _read_service, raw.pop("default", None), _no_methods)
+    services = gathering.part("", each, raw, _read_service, _read_methods)
+    gathering.finish()
+    return _Services(default, services)
+
+
+def _read_service(value: Any, read_methods: Callable[[Any], Stated]) -> Stated:
+    raw = dict(read_section(value))
+    gathering = Gathering()
+    written = raw.pop("methods", None)
+    methods = {} if written is None else gathering.part("methods", read_methods, written)
+    stated = _read_section(ClientConfig, raw, gathering)
+    gathering.finish()
+    return {**stated, "methods": methods}
+
+
+def _read_methods(value: Any) -> Stated:
+    found = each(value, _read_method)
+    names_not_empty(None, attrs.fields(ClientConfig).methods, found)
+    return found
+
+
+def _read_method(value: Any) -> Stated:
+    gathering = Gathering()
+    stated = read_fields(MethodConfig, read_section(value), gathering)
+    gathering.finish()
+    return stated
+
+
+def _no_methods(_: Any) -> Stated:
+    raise MisfitError(
+        "'default' holds for all services, and methods belong to one; "
+        "write them as bee.rpc.client.<service>.methods",
+        value=None,
+        expected="methods below a service",
+    )
+
+
+def _read_server(value: Any, cls: type) -> Any:
+    if isinstance(value, cls):
+        return value
+    raw = read_section(value)
+    gathering = Gathering()
+    stated = _read_section(cls, raw, gathering)
+    if stated.get("tokens") == ():
+        gathering.add(
+            "tokens" if "tokens" in raw else "token",
+            MisfitError(
+                "this list is empty, and an empty list lets nobody in; "
+                "state a token, or remove the key to let everybody in",
+                value=None,
+                expected="a token",
+            ),
+        )
+    gathering.finish()
+    return cls(**{field: placed(SERVER, value) for field, value in stated.items()})
+
+
+def _read_section(cls: type, raw: Mapping[str, Any], gathering: Gathering) -> dict[str, Any]:
+    """As :func:`read_fields`, with the bounds of bodies taken out of the options of codecs."""
+    fields = attrs.fields_dict(attrs.resolve_types(cls))
+    bounds = {name: field for name, field in fields.items() if "." in written_at(field)}
+    found: dict[str, Any] = {}
+    rest = dict(raw)
+    for key in spellings(fields.get("codec") or fields["codecs"]):
+        item = raw.get(key)
+        if isinstance(item, list) and "codecs" in fields:
+            rest[key] = [
+                _without_bounds(one, f"{key}[{index}]", bounds, found, gathering)
+                for index, one in enumerate(item)
+            ]
+        elif key in raw:
+            rest[key] = _without_bounds(item, key, bounds, found, gathering)
+    return {**read_fields(cls, rest, gathering), **found}
+
+
+def _without_bounds(
+    item: Any, place: str, bounds: Mapping[str, Any], found: dict[str, Any], gathering: Gathering
+) -> Any:
+    """A codec with the options that are its own; the bounds among them are added to ``found``.
+
+    The core enforces the bounds, for the section as a whole. So two codecs cannot state different
+    ones.
+    """
+    if isinstance(item, PluginRef):
+        item = {"name": item.name, "options": item.options}
+    options = item.get("options") if isinstance(item, Mapping) else None
+    if not isinstance(options, Mapping):
+        return item
+    for name in [name for name in bounds if name in options]:
+        path = f"{place}.options.{name}"
+        value = gathering.part(path, read_field, options[name], bounds[name])
+        if value is not None and found.setdefault(name, value) != value:
+            gathering.add(
+                path,
+                MisfitError(
+                    f"{name} holds for the whole server, and another codec states another one; "
+                    "state it once",
+                    value=value,
+                    expected=f"one {name}",
+                ),
+            )
+    rest = {key: value for key, value in options.items() if key not in bounds}
+    return {**item, "options": rest}
+
+
+register(_Root, _read_root)
+register(_Services, _read_services)
+register(ServerConfig, _read_server)
+
+
+# ── inheritance ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _assemble(root: _Root, expansion: Expansion) -> Config:
+    rpc = root.bee.rpc
+    default = _overlay(ClientConfig(), rpc.client.default, f"{CLIENT}.default")
+    return Config(
+        application=root.bee.application.name,
+        registry=rpc.registry,
+        server=rpc.server,
+        clients={
+            name: _service(name, stated, default) for name, stated in rpc.client.services.items()
+        },
+        default=default,
+        source=expansion.source,
+        lines=expansion.lines,
+    )
+
+
+def _service(name: str, stated: Stated, default: ClientConfig) -> ClientConfig:
+    path = f"{CLIENT}.{name}"
+    service: ClientConfig = _overlay(default, {**stated, "name": name, "methods": {}}, path)
+    methods = {
+        method: _overlay(service.method(method), own, f"{path}.methods.{method}")
+        for method, own in stated["methods"].items()
+    }
+    return attrs.evolve(service, methods=methods)
+
+
+def _overlay(below: Any, stated: Stated, path: str) -> Any:
+    """The values of ``below`` with the stated ones over them; texts for the handler are joined."""
+    changes = {
+        field: {**getattr(below, field), **value} if field in _JOINED else placed(path, value)
+        for field, value in stated.items()
+    }
+    return attrs.evolve(below, **changes)

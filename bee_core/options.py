@@ -1,0 +1,172 @@
+"""What a plugin author writes the options of a plugin with: types, validators, errors.
+
+A plugin takes its options as an attrs class. bee fills it from ``options: {…}`` of the
+configuration, strictly: a key that the class lacks, or a value of another type, is an error with
+the key and the line. The fields may have these types:
+
+======================================  ==========================================================
+``str`` ``int`` ``float`` ``bool``      As they are. ``2.7`` is no int, ``1`` is no bool.
+``pathlib.Path``                        A text.
+:data:`Seconds`                         ``5``, ``0.5``, ``500ms``, ``2s``, ``1m``, ``1h``.
+:data:`Bytes`                           ``100``, ``64k``, ``2 m``, ``2MiB``; powers of 1024.
+``Literal[…]``, an ``enum.Enum``        One of the values.
+``list[T]``, ``tuple[T, …]``,           A list. ``Sequence[T]`` gives a tuple.
+``set[T]``, ``frozenset[T]``
+``dict[str, T]``, ``Mapping[str, T]``   A mapping.
+another attrs class                     A mapping with the keys of that class.
+``T | None``, ``T | U``                 Null, or the first type that fits.
+``Any``                                 What YAML says.
+======================================  ==========================================================
+
+A whole class::
+
+    @attrs.frozen
+    class EtcdOptions:
+        request_timeout: Seconds = attrs.field(default=5.0, validator=positive)
+        max_reply: Bytes = attrs.field(default=4 << 20, validator=at_least(1024))
+        prefix: str = attrs.field(default="/bee", validator=some_text)
+
+The validators of attrs do as well, and any function of that form. What a validator raises as a
+``ValueError`` is shown at the key of its field. A factory that refuses an option later, such as a
+file that is missing, raises :class:`OptionError`.
+
+This module imports nothing else of bee.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import attrs
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+"""What attrs takes as a validator: gets the instance, the field and the value."""
+
+
+class MisfitError(ValueError):
+    """A value that does not fit its field.
+
+    Attributes:
+        expected: What would have been right, as a noun phrase.
+        value: What stood there. For text from the environment this is the reference, such as
+            ``${TOKEN}``, and not the secret.
+    """
+
+    def __init__(self, message: str, *, value: object, expected: str) -> None:
+        super().__init__(message)
+        self.value = value
+        self.expected = expected
+
+
+class OptionError(ValueError):
+    """Raised by a plugin's factory for an option that it cannot use.
+
+    The error that the user sees then has the path and the line of the option.
+
+    Args:
+        option: Its name.
+        message: What is wrong, and what to do.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+# ── types ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen
+class Kind:
+    """Marks an ``Annotated`` type as one that is read in a way of its own."""
+
+    name: str
+
+
+SECONDS = Kind("a time in seconds")
+BYTES = Kind("a size")
+VERSION = Kind("a version")
+RANGE = Kind("a version range")
+DIAL = Kind("a url to dial")
+LISTEN = Kind("a url to listen on")
+SEVERAL = Kind("one or a list")
+COMMAS = Kind("one, a list, or comma-separated")
+OPTIONS = Kind("options, left as they are")
+
+Seconds = Annotated[float, SECONDS]
+"""A time in seconds, a float to type checkers. In a file also ``500ms``, ``2s``, ``1m``, ``1h``."""
+
+Bytes = Annotated[int, BYTES]
+"""A size in bytes, an int to type checkers. In a file also ``64k``, ``2 m``, ``2MiB``, ``1g``."""
+
+
+# ── validators; None passes each of them ─────────────────────────────────────────────────────────
+
+
+def validator(check: Callable[[Any], str]) -> Validator:
+    """A validator from a function that says what would have been right; None always passes.
+
+    Args:
+        check: Returns the empty text for a value that is right. It may also raise a ValueError.
+    """
+
+    def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is None:
+            return
+        try:
+            expected = check(value)
+        except ValueError as error:
+            raise MisfitError(str(error), value=value, expected="something else") from None
+        except TypeError:
+            raise MisfitError(
+                f"{attribute.name} cannot be {value!r}",
+                value=value,
+                expected="a value of the right type",
+            ) from None
+        if expected:
+            raise MisfitError(
+                f"{value!r} is impossible here; write {expected}", value=value, expected=expected
+            )
+
+    return validate
+
+
+def at_least(minimum: int) -> Validator:
+    """A validator: not below ``minimum``, and finite."""
+    return validator(
+        lambda value: "" if value >= minimum and math.isfinite(value) else f"{minimum} or more"
+    )
+
+
+def between(minimum: int, maximum: int, words: str) -> Validator:
+    """A validator: from ``minimum`` to ``maximum``. ``words`` say this for people."""
+    return validator(lambda value: "" if minimum <= value <= maximum else words)
+
+
+positive = validator(lambda value: "" if value > 0 and math.isfinite(value) else "more than 0")
+"""A number above 0, and finite."""
+some_text = validator(lambda value: "" if value.strip() else "a text that is not empty")
+"""A text with more than blanks in it."""
+some = validator(lambda value: "" if value else "at least one")
+"""A list with at least one entry."""
+
+
+# ── places ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def place_of(path: str, origin: Any) -> tuple[str | None, int | None]:
+    """The file and the line of a key, or of the section that the key is missing from.
+
+    Args:
+        path: The key, dotted from the root: ``bee.rpc.client.calc.codec.options.level``.
+        origin: A configuration, which knows its file and the lines of its keys. Or a function
+            from a path to a line; then the file is None. Or None.
+    """
+    find = getattr(origin, "origin", origin)
+    line = None
+    while find is not None and path and line is None:
+        line = find(path)
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return getattr(origin, "source", None), line

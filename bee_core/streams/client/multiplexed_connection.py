@@ -1,0 +1,337 @@
+"""An asyncio connection of stream transports, shared by many calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ...contracts.size_rule import HEAVY
+from ...terms.failures import Failure, Success, lost, read_timed_out, refused
+from ...wire import frames
+from ...wire.protocol import ClientProtocol
+from ..batched_writer import BatchedWriter
+from ..deadline_timer import DeadlineTimer
+from .outcomes import (
+    SENT,
+    client_closed,
+    encode_hello,
+    health_of,
+    outcome_of,
+    passed_by,
+    too_large,
+    unreadable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ...contracts.transport import ChannelSettings
+    from ...wire.messages import Status
+    from .pending_reply import PendingReply
+
+# Linux. Elsewhere the end of a stream shows as POLLHUP, which is always reported.
+_RDHUP: int = getattr(select, "POLLRDHUP", 0)
+_RESPONSE = frames.RESPONSE
+_LINGER = 0.5  # seconds that a closed connection gets to hand over what was written before
+
+
+class Owner(Protocol):
+    """What a multiplexed connection needs of its channel."""
+
+    settings: ChannelSettings
+    loop: asyncio.AbstractEventLoop
+    closed: bool
+
+    def forget(self, connection: MultiplexedConnection) -> None:
+        """It takes no new requests. Those on it may still be answered."""
+
+    def forget_if_done(self, connection: MultiplexedConnection) -> None:
+        """Close it if it stayed only for its last replies and has them."""
+
+    def explained(self, error: Exception) -> Exception:
+        """See :meth:`bee_core.streams.Dialer.explained`."""
+
+
+def _fail(pendings: Iterable[PendingReply], failure: Failure) -> None:
+    """Each gets a copy: a call adds its own notes to a failure."""
+    for pending in pendings:
+        pending.settle(failure.copy())
+
+
+class MultiplexedConnection(asyncio.Protocol):
+    """One connection and the requests on it.
+
+    Attributes:
+        leaving: Set by the channel: close it once the last reply is there.
+        closed: Resolves when the connection is gone.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._protocol = ClientProtocol(encode_hello(owner.settings), owner.settings.max_body)
+        self._loop = owner.loop
+        self._clock = owner.settings.clock
+        self._transport: Any = None
+        self._waiting: dict[int, PendingReply] = {}
+        self._pings: dict[int, asyncio.Future[frames.Frame | Failure]] = {}
+        self._writer: Any = None
+        self._backlog: list[PendingReply] = []
+        self._paused = False
+        self._timer = DeadlineTimer(self._loop, self._clock, self._sweep)
+        self._end_of_stream = select.poll()
+        self._lingering: asyncio.TimerHandle | None = None
+        self.leaving = False
+        self.closed = self._loop.create_future()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        self._transport = transport
+        self._writer = BatchedWriter(self._loop, transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self._end_of_stream.register(sock.fileno(), _RDHUP)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came in."""
+        protocol = self._protocol
+        waiting = self._waiting
+        for frame in protocol.receive(data):
+            pending = waiting.pop(frame.id, None)
+            if pending is not None:
+                # Written out, because each call has one: a plain response.
+                if frame.kind == _RESPONSE and not frame.flags:
+                    reply = pending.reply
+                    if not reply.done():
+                        reply.set_result(Success(frame.body))
+                else:
+                    self._settle(pending, frame)
+            elif (ping := self._pings.pop(frame.id, None)) is not None and not ping.done():
+                ping.set_result(frame)
+            # Else nobody waits for it any more.
+        if protocol.goaway is not None or protocol.error is not None:
+            self._wind_up()
+            return
+        if self._backlog and not self._paused:
+            # The hello-ack may be what a oneway request waited for.
+            self._send_backlog()
+        if self.leaving:
+            self._owner.forget_if_done(self)
+
+    def pause_writing(self) -> None:
+        """The server reads slower than we write. Requests wait here, and can be taken back."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The server has caught up."""
+        self._paused = False
+        self._send_backlog()
+
+    def _send_backlog(self) -> None:
+        backlog, self._backlog = self._backlog, []
+        for pending in backlog:
+            if not pending.reply.done():
+                self.send(pending)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        if self._owner.closed:
+            failure = client_closed(sent=True)
+        else:
+            reason = "the server closed it" if error is None else self._owner.explained(error)
+            failure = lost(reason, greeted=self._protocol.ack is not None)
+        self._end(failure)
+        self._owner.forget(self)
+        if self._lingering is not None:
+            self._lingering.cancel()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    # What the channel calls.
+
+    @property
+    def usable(self) -> bool:
+        """Whether new requests may be sent on it."""
+        return (
+            self._transport is not None
+            and self._protocol.usable
+            and not self._transport.is_closing()
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a reply, or to be sent."""
+        return len(self._waiting) + len(self._backlog)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request waits."""
+        return not self._waiting and not self._backlog
+
+    def why_not(self) -> Failure:
+        """Why a new connection takes no requests. Nothing was sent on it."""
+        return passed_by(self._protocol) or refused(
+            self._protocol.error or ConnectionResetError("the server closed the connection at once")
+        )
+
+    def stale(self) -> bool:
+        """Whether the server has ended an idle connection. A request on it would be lost.
+
+        The loop may have been busy elsewhere, so it may not have noticed yet.
+        """
+        return not self._waiting and bool(self._end_of_stream.poll(0))
+
+    def send(self, pending: PendingReply) -> None:
+        """Write a request with the others of this turn of the loop.
+
+        It waits in the backlog while the server reads too slowly. A oneway request ends when it is
+        written. On a new connection it waits in the backlog for the server's hello-ack, because no
+        answer would report a later refusal.
+        """
+        request, protocol = pending.request, self._protocol
+        if len(request.body) > protocol.peer_limit:
+            # Refused here: the server would close the connection, with all that is on it.
+            pending.settle(too_large(request, protocol.peer_limit))
+            return
+        now = self._clock()
+        pending.connection = self
+        if self._paused:
+            self._hold(pending, "write", now + request.write_timeout)
+            return
+        oneway = request.oneway
+        if oneway and protocol.ack is None:
+            if hello := protocol.greet():
+                self._writer.write(hello)
+            # What is left of the time for connecting, if the call has waited for the connection.
+            self._hold(pending, "connect", pending.until or now + request.connect_timeout)
+            return
+        pending.id = id_ = protocol.next_id()
+        head, body = protocol.request(id_, request, now)
+        self._writer.write(head)
+        if body is not None:
+            self._writer.write(body)
+        if oneway:
+            # The flush of this turn's writes was scheduled before, so it comes first.
+            self._loop.call_soon(pending.settle, SENT)
+            return
+        # wait_for() written out, because each call has one.
+        pending.bound = "read"
+        until = now + request.read_timeout
+        if until > request.deadline:
+            until, pending.full = request.deadline, False
+        else:
+            pending.full = True
+        pending.until = until
+        self._waiting[id_] = pending
+        if until < self._timer.next:
+            self._timer.watch(until)
+
+    def _hold(
+        self, pending: PendingReply, bound: Literal["connect", "write"], until: float
+    ) -> None:
+        pending.wait_for(bound, until)
+        self._backlog.append(pending)
+        self._timer.watch(pending.until)
+
+    def give_up(self, pending: PendingReply) -> None:
+        """Tell the server that nobody waits for this reply any more."""
+        if self._waiting.pop(pending.id, None) is not None and self.usable:
+            self._writer.write(self._protocol.cancel(pending.id))
+            self._owner.forget_if_done(self)
+
+    async def ping(self, timeout: float) -> Status | Failure:
+        """Ask for the node's health."""
+        if not self.usable:
+            return self.why_not()
+        id_ = self._protocol.next_id()
+        answer = self._pings[id_] = self._loop.create_future()
+        self._writer.write(self._protocol.ping(id_))
+        try:
+            frame = await asyncio.wait_for(answer, timeout)
+        except (TimeoutError, asyncio.TimeoutError):
+            return read_timed_out(timeout, full=True)
+        finally:
+            self._pings.pop(id_, None)
+        return frame if isinstance(frame, Failure) else health_of(frame)
+
+    def close(self) -> None:
+        """Close the connection; all that waits ends. Idempotent: written bytes have their time."""
+        if self._transport is None or self._lingering is not None:
+            return
+        if not self._transport.is_closing():
+            for id_ in self._waiting:
+                self._writer.write(self._protocol.cancel(id_))
+        self._writer.flush()
+        self._end(client_closed(sent=True))
+        if self._transport.get_write_buffer_size() and not self._transport.is_closing():
+            # Written bytes go out first, as from a socket of the system: oneway calls among them
+            # have ended as sent.
+            self._transport.close()
+            self._lingering = self._loop.call_later(_LINGER, self._transport.abort)
+        else:
+            self._transport.abort()
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptor. The transport's loop is the parent's."""
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        sock = getattr(sock, "_sock", sock)  # asyncio's wrapper has no detach()
+        if sock is not None and (fd := sock.detach()) >= 0:
+            os.close(fd)
+
+    # Inside.
+
+    def _settle(self, pending: PendingReply, frame: frames.Frame) -> None:
+        settings = self._owner.settings
+        if frame.flags and len(frame.body) >= HEAVY:
+            # Inflating it would hold up the loop.
+            self._loop.run_in_executor(None, outcome_of, frame, settings).add_done_callback(
+                lambda done: None if done.cancelled() else pending.settle(done.result())
+            )
+        else:
+            pending.settle(outcome_of(frame, settings))
+
+    def _wind_up(self) -> None:
+        """The server said goaway, or what cannot be read."""
+        protocol = self._protocol
+        if (failure := passed_by(protocol)) is not None:
+            # What the server accepted may still be answered, so the connection stays for that.
+            late = [id_ for id_ in self._waiting if passed_by(protocol, id_) is not None]
+            _fail([self._waiting.pop(id_) for id_ in late], failure)
+            backlog, self._backlog = self._backlog, []
+            _fail(backlog, failure)
+            self._owner.forget(self)
+            if not self._waiting:
+                self._end(failure)
+                self._transport.close()
+        if protocol.error is not None:
+            self._end(unreadable(protocol.error))
+            self._transport.abort()
+
+    def _end(self, failure: Failure) -> None:
+        """End all that waits."""
+        waiting, self._waiting = self._waiting, {}
+        backlog, self._backlog = self._backlog, []
+        _fail(waiting.values(), failure)
+        _fail(backlog, failure.copy(executed="no"))
+        for ping in self._pings.values():
+            if not ping.done():
+                ping.set_result(failure)
+        self._timer.close()
+
+    def _sweep(self, now: float) -> float | None:
+        due = [
+            pending for pending in (*self._waiting.values(), *self._backlog) if pending.until <= now
+        ]
+        for pending in due:
+            if pending.bound == "read":
+                self.give_up(pending)
+            else:
+                self._backlog.remove(pending)
+            pending.expire()
+        self._owner.forget_if_done(self)
+        return min(
+            (pending.until for pending in (*self._waiting.values(), *self._backlog)), default=None
+        )

@@ -1,0 +1,69 @@
+"""A request under way on an asyncio channel, and how each of its waits ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from ...terms.failures import connect_timed_out, read_timed_out, write_timed_out
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ...terms.failures import Outcome
+    from ...terms.request import Request
+
+
+class Owner(Protocol):
+    """What a request needs of the connection that it is on."""
+
+    def give_up(self, pending: PendingReply) -> None:
+        """Nobody waits for this reply any more."""
+
+
+class PendingReply:
+    """A request under way; see :class:`bee_core.interfaces.AsyncPending`.
+
+    Attributes:
+        bound: What it waits for. Which of the request's timeouts bounds the wait.
+        until: The end of the wait, a moment of the clock.
+        full: ``until`` is the end of that timeout and not the call's deadline.
+    """
+
+    __slots__ = ("bound", "connection", "full", "id", "reply", "request", "until")
+
+    def __init__(self, reply: asyncio.Future[Outcome], request: Request) -> None:
+        self.reply = reply
+        self.request = request
+        self.until = 0.0
+        self.bound: Literal["connect", "write", "read"] = "connect"
+        self.full = True
+        self.id = 0
+        self.connection: Owner | None = None
+
+    def wait_for(self, bound: Literal["connect", "write"], until: float) -> None:
+        """Begin a wait of at most until ``until``, and not beyond the deadline."""
+        self.bound = bound
+        self.full = until <= self.request.deadline
+        self.until = until if self.full else self.request.deadline
+
+    def expire(self) -> None:
+        """Settle: the wait is over."""
+        request, full = self.request, self.full
+        if self.bound == "connect":
+            self.settle(connect_timed_out(request.connect_timeout, full=full))
+        elif self.bound == "write":
+            self.settle(write_timed_out(request.write_timeout, full=full))
+        else:
+            self.settle(read_timed_out(request.read_timeout, full=full))
+
+    def cancel(self) -> None:
+        """See :meth:`bee_core.interfaces.AsyncPending.cancel`."""
+        if self.connection is not None:
+            self.connection.give_up(self)
+        if not self.reply.done():
+            self.reply.cancel()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Resolve the reply, unless nobody waits for it any more."""
+        if not self.reply.done():
+            self.reply.set_result(outcome)

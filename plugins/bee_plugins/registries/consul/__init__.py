@@ -1,0 +1,1 @@
+"""Registry ``consul``: instances are Consul's service instances with a TTL check."""

@@ -1,0 +1,1 @@
+"""What several registries use: records, lists of nodes, names, addresses, TLS."""

@@ -1,0 +1,1 @@
+"""Registry ``zookeeper``, also called ``zk``: instances are ephemeral znodes."""

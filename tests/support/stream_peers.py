@@ -1,0 +1,134 @@
+"""The other end of a stream channel, played by hand: what a server says, and its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import time
+
+from bee_core.contracts.transport import ChannelSettings
+from bee_core.streams import StreamTransport
+from bee_core.terms.failures import Failure
+from bee_core.terms.node import Node
+from bee_core.terms.request import Request
+from bee_core.wire import frames, messages, protocol
+from bee_core.wire.messages import Goaway, HelloAck
+
+MAX_BODY = 4096
+FIELDS = messages.request_fields("add")
+BOOM = Failure("remote_error", "boom", "yes", "never", "none", error_type="ValueError")
+
+
+def run(test):
+    """Run an async test, and let nothing of it live on."""
+
+    @functools.wraps(test)
+    def wrapper(*args, **kwargs):
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 10))
+
+    return wrapper
+
+
+async def until(condition):
+    """Let the loop go round until it has done what the test waits for."""
+    # The change is inside the code under test, which sets no event.
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def ack(max_body=None):
+    return frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1.0.0", b"e", max_body).encode())
+
+
+def response(id_, body=b"3", **kwargs):
+    return protocol.response(id_, body, compressed=kwargs.get("compressed", False))
+
+
+def error(id_, failure=BOOM):
+    return frames.encode(frames.ERROR, id_, messages.error_fields(failure))
+
+
+def goaway(last_id, kind="unavailable"):
+    return frames.encode(frames.GOAWAY, 0, Goaway(last_id, kind, "go away").encode())
+
+
+def request(
+    body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0
+):
+    return Request(
+        "add",
+        0,
+        body,
+        False,
+        FIELDS,
+        time.monotonic() + timeout,
+        connect_timeout,
+        write_timeout,
+        read_timeout,
+    )
+
+
+def channel_settings(**kwargs):
+    """The settings of a channel under test."""
+    settings = {
+        "service": "calc",
+        "codec": "json",
+        "compressor": None,
+        "max_body": MAX_BODY,
+        "clock": time.monotonic,
+    }
+    return ChannelSettings(**settings | kwargs)
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.sock.setblocking(False)
+        self.decoder = frames.FrameDecoder(1 << 24)
+
+    def heard(self):
+        """The frames that have come so far."""
+        found = []
+        while True:
+            try:
+                data = self.sock.recv(1 << 16)
+            except BlockingIOError:
+                return found
+            except ConnectionResetError:  # the end as well: it was closed with something unread
+                data = b""
+            if not data:
+                return [*found, "end"]
+            found += self.decoder.feed(data)
+
+    def say(self, *parts):
+        self.sock.sendall(b"".join(parts))
+
+
+class PairTransport(StreamTransport):
+    """Each dial makes a socket pair; ``greet`` is what a new peer says at once."""
+
+    def __init__(self, greet=b""):
+        self.peers = []
+        self.greet = greet
+        self.error = None
+
+    def dial(self, url, timeout):
+        if self.error is not None:
+            raise self.error
+        ours, theirs = socket.socketpair()
+        self.peers.append(Peer(ours))
+        self.peers[-1].say(self.greet)
+        return theirs
+
+    async def dial_async(self, url, factory):
+        raise NotImplementedError
+
+    async def accept(self, url, factory, backlog):
+        raise NotImplementedError
+
+
+def channel_on(transport, **kwargs):
+    return transport.channel(Node("a", "pair://a"), channel_settings(**kwargs))

@@ -1,0 +1,271 @@
+"""The pages of docs/: their snippets run, their links lead somewhere, their lists are complete."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import bee_core
+from support.readme_shell import Shell, blocks, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
+TUTORIAL = DOCS / "tutorial" / "README.md"
+PAGES = [
+    *sorted(DOCS.rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+]
+
+
+FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def files(page: Path) -> dict[str, str]:
+    """The Python and YAML blocks of a page; each begins with the name of its file."""
+    named = {}
+    for language in ("python", "yaml"):
+        for text in blocks(read(page), language):
+            first = text.split("\n", 1)[0]
+            assert re.fullmatch(r"# [\w.]+", first), f"a snippet does not say its file: {first}"
+            named[first[2:]] = text
+    return named
+
+
+SNIPPETS = {name: text for page in HOW_TO for name, text in files(page).items()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in SNIPPETS.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def run(folder: Path, *command: str) -> str:
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+
+
+def test_every_snippet_of_the_how_to_pages_has_a_test_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in SNIPPETS if f'"{name}"' not in here] == []
+
+
+def test_the_tour_prints_what_its_page_says(folder: Path) -> None:
+    (printed,) = blocks(read(DOCS / "how-to" / "call-a-service.md"), "console")
+    assert run(folder, sys.executable, "tour.py") == printed
+
+
+def test_the_typed_client_adds_up(folder: Path) -> None:
+    total = runpy.run_path(str(folder / "typed.py"))["total"]
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "calc", "address": "memory://docs-typed"}}}}
+    )
+    server.add(lambda a, b: a + b, name="add")
+    config = {"bee": {"rpc": {"client": {"calc": {"address": "memory://docs-typed"}}}}}
+    with server.in_thread(), bee_core.build_client(config) as client:
+        assert total(client, [1, 2, 3]) == 6
+
+
+def test_the_server_of_the_page_serves_its_methods(folder: Path) -> None:
+    server = runpy.run_path(str(folder / "serving.py"))["server"]
+    with server.in_thread():
+        config = {"bee": {"rpc": {"client": {"calc": {"address": server.address}}}}}
+        with bee_core.build_client(config) as client:
+            calc = client.service("calc")
+            assert calc.add(1, 2) == calc.slow_sum([1, 2]) == calc.Stats.mean([2, 4]) == 3
+            assert calc.version() == "1.0.0"
+            assert calc.largest([1, 3]) == 3
+
+
+def test_the_explained_yaml_can_be_used(folder: Path) -> None:
+    bee_core.build_server(folder / "shop.yml")
+    with bee_core.build_client(folder / "shop.yml") as client:
+        config = client.config.client("stock")
+    assert config.method("level").idempotent is True
+    assert config.method("level").fallback.name == "static"
+    assert config.method("reserve").fail.name == "failfast"
+    assert config.timeout == 5
+    assert config.balancer.name == "round-robin"
+
+
+@pytest.mark.parametrize("name", ["stock.yml", "vault.yml"])
+def test_the_other_configurations_are_understood(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEE_TOKEN", "x" * 20)
+    monkeypatch.chdir(folder)
+    (folder / "tokens").write_text("x" * 20, encoding="utf-8")
+    assert bee_core.load_config(folder / name).server is not None
+
+
+def saying(answer: str) -> Callable[[], str]:
+    return lambda: answer
+
+
+def test_the_plugin_has_twenty_lines_and_picks_the_first_node(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SNIPPETS["first_node.py"]
+    assert len(text.splitlines()) <= 23, "twenty lines, the name of the file and blank ends aside"
+    monkeypatch.syspath_prepend(str(folder))
+    import first_node
+
+    servers = []
+    for name in ("one", "two"):
+        server = bee_core.build_server(
+            {"bee": {"rpc": {"server": {"name": "which", "address": f"memory://docs-{name}"}}}}
+        )
+        server.add(saying(name), name="name")
+        servers.append(server)
+    which = {"balancer": "first-node", "address": ["memory://docs-one", "memory://docs-two"]}
+    with (
+        servers[0].in_thread(),
+        servers[1].in_thread(),
+        bee_core.build_client(
+            {"bee": {"rpc": {"client": {"which": which}}}}, plugins=[first_node]
+        ) as client,
+    ):
+        assert {client.service("which").name() for _ in range(10)} == {"one"}
+
+
+def test_the_test_without_a_network_passes(folder: Path) -> None:
+    assert run(folder, sys.executable, "in_memory.py") == "passed\n"
+
+
+@pytest.mark.timeout(240)
+def test_the_tutorial(tmp_path: Path) -> None:
+    """Each file is written and each command typed, in the order of the page."""
+    page = read(TUTORIAL)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    for name, text in files(TUTORIAL).items():
+        (tmp_path / name).write_text(text.replace("127.0.0.1:9000", address), encoding="utf-8")
+    first, *rest = steps(page)
+    assert first.commands[0].startswith("python3 -m venv .venv && . .venv/bin/activate && ")
+    environment = {
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
+        "BEE_LOCAL_DIR": str(tmp_path / "registry"),
+        "BEE_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    (tmp_path / "bin").mkdir()
+    for name, command in (("python", ""), ("bee", "-m bee_core")):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n', "utf-8")
+        program.chmod(0o755)
+    said = []
+    shell = Shell(tmp_path, environment, "listening on")
+    shared = Shell(tmp_path, environment, "registered")
+    try:
+        for step in rest:
+            in_registry = said or any("shared.yml" in command for command in step.commands)
+            for command in step.commands:
+                output, code = (shared if in_registry else shell).type(command)
+                assert code == 0, f"{command}\n{output}"
+                if in_registry:
+                    said.append((command, output))
+            printed = output.splitlines()
+            assert [line for line in step.prints if line not in printed] == [], output
+    finally:
+        shell.close()
+        shared.close()
+    (nodes,) = [output for command, output in said if command.startswith("bee nodes")]
+    assert "2 of 3 nodes fit" in nodes
+    assert "2.0.0" in nodes
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings, as GitHub writes them, and its own marks."""
+    text = FENCED.sub("", read(page))
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    made = {
+        re.sub(r"[^\w\- ]", "", heading.lower().replace("`", "")).replace(" ", "-")
+        for heading in headings
+    }
+    return made | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", read(page))):
+        if target.startswith(("http://", "https://")):
+            continue
+        if target.startswith("../plugins/") and not (ROOT / "plugins").exists():
+            continue  # the wheel is tested far from its sources
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{name_of(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{name_of(page)} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_lines_have_at_most_a_hundred_columns(page: Path) -> None:
+    """A table may be wider: Markdown cannot break its rows."""
+    text = FENCED.sub("", read(page))
+    long = [line for line in text.splitlines() if len(line) > 100 and not line.startswith("|")]
+    assert [line for line in long if " " in line] == []
+
+
+def test_the_index_names_every_page() -> None:
+    text = read(DOCS / "README.md")
+    pages = [page for page in DOCS.rglob("*.md") if page.parent.name != "decisions"]
+    missing = [page for page in pages if f"({page.relative_to(DOCS).as_posix()})" not in text]
+    assert missing == [DOCS / "README.md"]
+
+
+def test_the_index_of_decisions_names_every_decision() -> None:
+    text = read(DOCS / "decisions" / "README.md")
+    pages = {page.name for page in (DOCS / "decisions").glob("*.md")} - {"README.md"}
+    assert sorted(re.findall(r"\]\(([\w-]+\.md)\)", text)) == sorted(pages)
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = read(DOCS / "reference" / "python.md")
+    for name in bee_core.__all__:
+        assert re.search(rf"`(bee_core\.)?{name}\b", text), f"{name} is missing"
+
+
+def test_the_reference_has_every_error() -> None:
+    text = read(DOCS / "reference" / "python.md")
+    for name, value in vars(bee_core.errors).items():
+        if isinstance(value, type) and issubclass(value, bee_core.errors.BeeError):
+            assert re.search(rf"\b{name}\b", text), f"{name} is missing"
+
+
+def test_the_reference_has_every_command(tmp_path: Path) -> None:
+    text = read(DOCS / "reference" / "command-line.md")
+    listed = run(tmp_path, sys.executable, "-m", "bee_core", "--help").partition("Commands:")[2]
+    names = re.findall(r"^  (\w+) ", listed, re.MULTILINE)
+    assert len(names) >= 8
+    assert [name for name in names if f"`bee {name}" not in text] == []
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    core = Path(bee_core.errors.__file__).parent
+    pages = read(DOCS / "architecture.md") + read(ROOT / "CONTRIBUTING.md")
+    rooms = "|".join(folder.name for folder in core.iterdir() if folder.is_dir())
+    named = set(re.findall(rf"(?<![\w/])((?:{rooms})/(?!bee_plugins)(?:\w+/)*\w+\.py)", pages))
+    assert len(named) > 40
+    assert sorted(name for name in named if not (core / name).exists()) == []
