@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ..contracts.effects import Effect
-    from ..contracts.policies import Fallback, Limiter, Ticket
+    from ..contracts.policies import Fallback, Limiter, Permit, Ticket
     from ..errors import CallError, Executed
     from ..nodes.node_set import NodeState
     from ..terms.failures import Outcome
     from .call import Call
-    from .picking import Choice
 
     Steps = Generator[Effect, Any, Failure | None]
 
@@ -43,22 +42,81 @@ _SEVERITY: dict[Executed, int] = {"no": 0, "maybe": 1, "yes": 2}
 _SUCCESS = Success(b"")
 
 
-def flow(call: Call) -> Steps:
+def flow(call: Call, *, admitted: bool = False) -> Steps:
     """Make one call. Yields effects; returns None when ``call.value`` is set, else the failure.
 
     The caller hands the failure to :func:`conclude`, and a call that it gives up in the middle to
     :func:`abandon`.
+
+    Args:
+        call: The call.
+        admitted: The call has its permit of the limiter.
     """
+    plan = call.plan
+    service = plan.service
     if call.deadline <= call.started:
         # A handler that calls on with no time left gets no attempt at all.
         return local("deadline_exceeded", "the deadline had passed before the call began")
-    limiter = call.plan.service.limiter
-    if limiter is None:
-        return (yield from _attempts(call))
+    if service.limiter is not None and not admitted:
+        return (yield from _limited(call, service.limiter))
+    service.budget.deposit(call.started)
+    tried: tuple[str, ...] = ()
+    history: tuple[Tried, ...] = ()
+    redials = 0
+    outcome: Any = None  # an Outcome; no type checker tells the two cases apart by `ok`
+    state, permit, picked = pick(call, tried)
+    while state is not None:
+        call.node = node = state.node
+        call.attempts += 1
+        outcome = None
+        try:
+            outcome = yield state.attempt or service.nodes.connect(state)
+        finally:
+            # A call that is given up in the middle gives its permit back, without a verdict.
+            if permit is not None or service.balancer.settle is not None:
+                _settle(call, state, permit, picked, outcome)
+        if outcome.ok:
+            return _take(call, outcome)
+        failed = (*history, Tried(node, outcome))
+        tried = (*tried, node.id)
+        step = after(plan, failed, redials, service.clock(), call.deadline)
+        if type(step) is Redial:
+            redials += 1
+            call.attempts -= 1
+            state, permit, picked = elsewhere(call, state, tried)
+            continue
+        history = failed
+        call.executed = max(call.executed, outcome.executed, key=_SEVERITY.__getitem__)
+        if type(step) is Stop:
+            return step.failure
+        if step.delay > 0:
+            interrupted = yield Pause(step.delay)
+            if interrupted is not None:
+                return interrupted  # type: ignore[no-any-return]
+        again = same(call, state) if step.where == "same" else pick(call, tried)
+        state, permit, picked = again
+    return _none_left(call, picked, outcome)
+
+
+def _limited(call: Call, limiter: Limiter) -> Steps:
+    """The call under a permit of the limiter, which goes back whatever happens."""
     refusal = yield from _turn(call, limiter)
     if refusal is not None:
         return refusal
-    return (yield from _limited(call, limiter))
+    clock = call.plan.service.clock
+    since = clock()
+    verdict: Any = None
+    try:
+        if since < call.deadline:
+            failure = yield from flow(call, admitted=True)
+        else:
+            late = "the deadline came just as the call had its turn at the client's limiter"
+            failure = local("deadline_exceeded", late)
+        # How long a oneway call takes to be sent says nothing of the service.
+        verdict = failure or (None if call.plan.oneway else _SUCCESS)
+    finally:
+        limiter.release(verdict, clock() - since)
+    return failure
 
 
 def _turn(call: Call, limiter: Limiter) -> Steps:
@@ -88,67 +146,14 @@ def _turn(call: Call, limiter: Limiter) -> Steps:
     return local("overloaded", f"{over} while the call waited for its turn at the client's limiter")
 
 
-def _limited(call: Call, limiter: Limiter) -> Steps:
-    """The attempts under a permit, which goes back whatever happens."""
-    clock = call.plan.service.clock
-    since = clock()
-    verdict: Any = None
-    try:
-        if since < call.deadline:
-            failure = yield from _attempts(call)
-        else:
-            late = "the deadline came just as the call had its turn at the client's limiter"
-            failure = local("deadline_exceeded", late)
-        # How long a oneway call takes to be sent says nothing of the service.
-        verdict = failure or (None if call.plan.oneway else _SUCCESS)
-    finally:
-        limiter.release(verdict, clock() - since)
-    return failure
-
-
-def _attempts(call: Call) -> Steps:
-    plan = call.plan
-    service = plan.service
-    service.budget.deposit(call.started)
-    tried: tuple[str, ...] = ()
-    history: tuple[Tried, ...] = ()
-    redials = 0
-    outcome: Any = None  # an Outcome; no type checker sees through the two cases
-    choice = pick(call, tried)
-    while (state := choice[0]) is not None:
-        call.node = node = state.node
-        call.attempts += 1
-        outcome = None
-        try:
-            outcome = yield state.attempt or service.nodes.connect(state)
-        finally:
-            # A call that is given up in the middle gives its permit back, without a verdict.
-            _settle(call, state, choice, outcome)
-        if outcome.ok:
-            return _take(call, outcome)
-        failed = (*history, Tried(node, outcome))
-        tried = (*tried, node.id)
-        step = after(plan, failed, redials, service.clock(), call.deadline)
-        if type(step) is Redial:
-            redials += 1
-            call.attempts -= 1
-            choice = elsewhere(call, state, tried)
-            continue
-        history = failed
-        call.executed = max(call.executed, outcome.executed, key=_SEVERITY.__getitem__)
-        if type(step) is Stop:
-            return step.failure
-        if step.delay > 0:
-            interrupted = yield Pause(step.delay)
-            if interrupted is not None:
-                return interrupted  # type: ignore[no-any-return]
-        choice = same(call, state) if step.where == "same" else pick(call, tried)
-    return _none_left(call, choice, outcome)
-
-
-def _settle(call: Call, state: NodeState[Any], choice: Choice, outcome: Outcome | None) -> None:
+def _settle(
+    call: Call,
+    state: NodeState[Any],
+    permit: Permit | None,
+    picked: bool,
+    outcome: Outcome | None,
+) -> None:
     """Give the breaker its permit back, and tell the balancer how its pick ended."""
-    _, permit, picked = choice
     service = call.plan.service
     if permit is not None:
         seen = _seen(state, outcome) if call.plan.oneway else outcome
@@ -181,11 +186,10 @@ def _take(call: Call, reply: Success) -> Failure | None:
     return None
 
 
-def _none_left(call: Call, choice: Choice, failure: Failure | None) -> Failure:
+def _none_left(call: Call, picked: bool, failure: Failure | None) -> Failure:
     """Why there is no node for an attempt, the first or a later one."""
     if failure is None:
         return local(*call.plan.service.nodes.explain_none())
-    picked = choice[2]
     gone = "the node is asked no more: its breaker cut it off, or it has left"
     return with_note(failure, "no other node is left to try" if picked else gone)
 

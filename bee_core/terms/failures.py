@@ -14,7 +14,9 @@ blame      ``node`` ``caller`` ``none``    Whose fault is it? Breakers count onl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Union, final
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Union, final
+
+import msgspec
 
 from ..errors import CALL_ERRORS, InvalidArgument, Overloaded, RemoteError
 
@@ -108,20 +110,14 @@ class Failure:
 
 
 @final
-class Success:
+class Success(msgspec.Struct, gc=False):  # every call makes one: a struct is made in C
     """The reply to a request: the encoded result. Treat as immutable."""
 
-    __slots__ = ("body",)
-
-    ok = True
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    body: bytes
+    ok: ClassVar[bool] = True
 
 
-Outcome = Union[
-    Success, "Failure"
-]  # evaluated at run time on 3.10, where Failure is a forward reference
+Outcome = Union[Success, Failure]
 """How an attempt ended."""
 
 

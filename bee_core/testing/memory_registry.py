@@ -113,6 +113,11 @@ class MemoryRegistry:
             self._error, self._silent = None, False
             self._tell()
 
+    @property
+    def watches(self) -> int:
+        """Watches that run now."""
+        return len(self._listeners)
+
     def wait_for_watches(self, count: int, timeout: float = 10.0) -> None:
         """Wait until ``count`` watches have been begun since this object was made.
 

@@ -16,6 +16,7 @@ Anything else is an error of the peer: the state machine records it in ``error``
 from __future__ import annotations
 
 import struct
+from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import MessageTooLarge, ProtocolError
@@ -42,7 +43,13 @@ from .frames import (
     encode_head,
     pack_header,
 )
-from .messages import TIME_LEFT_FORMAT, TIME_LEFT_SIZE, time_left_field, whole_milliseconds
+from .messages import (
+    MAX_MILLISECONDS,
+    TIME_LEFT_FORMAT,
+    TIME_LEFT_SIZE,
+    time_left_field,
+    whole_milliseconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +88,10 @@ class ClientProtocol:
 
     Attributes:
         ack: What the server said of itself, once it did.
-        peer_limit: Bytes that the body of a request may have there: what is longer would cost the connection and all that is on it.
+        peer_limit: Bytes that the body of a request may have there. A longer one would cost the
+            connection and all that is on it.
+        last_id: The id of the last request or ping.
+        usable: Whether a new request may be sent.
         goaway: The server's goaway, once it came: no new requests.
         error: Why the connection is unusable.
         sole_response: See :meth:`bee_core.wire.frames.FrameDecoder.sole_response`; once ``ack`` is there, a shorter way than :meth:`receive`.
@@ -90,47 +100,45 @@ class ClientProtocol:
     __slots__ = (
         "_decoder",
         "_hello",
-        "_last_id",
         "ack",
         "error",
         "goaway",
+        "last_id",
         "peer_limit",
         "sole_response",
+        "usable",
     )
 
     def __init__(self, hello: bytes, max_body: int) -> None:
         self._hello = hello
         self._decoder = FrameDecoder(max_body)
         self.sole_response = self._decoder.sole_response
-        self._last_id = 0
+        self.last_id = 0
+        self.usable = True
         self.ack: HelloAck | None = None
         self.peer_limit = _NO_LIMIT
         self.goaway: Goaway | None = None
         self.error: CallError | None = None
 
-    @property
-    def usable(self) -> bool:
-        """Whether a new request may be sent."""
-        return self.goaway is None and self.error is None and self._last_id < MAX_ID
-
-    def next_id(self) -> int:
-        """The id for a request or ping."""
-        self._last_id = id_ = self._last_id + 1
-        return id_
-
-    def request(self, id_: int, request: Request, now: float) -> tuple[bytes, bytes | None]:
-        """The bytes of a request.
+    def request(self, request: Request, now: float) -> tuple[bytes, bytes | None]:
+        """The bytes of a request; its id is ``last_id`` from now on.
 
         Returns:
-            What to send; and then, for a large body, the body itself, so that it is not copied.
+            What to send. For a large body the body itself comes second, so that it is not copied.
         """
+        self.last_id = id_ = self.last_id + 1
+        if id_ >= MAX_ID:
+            self.usable = False
         fields, body = request.fields, request.body
-        # Written out, since this is on the way of every call. The fields were bounded when they were made, so that what is added here has its room.
+        # Written out, since this is on the way of every call. The fields were bounded when they
+        # were made, so that what is added here has its room.
         size, fields_size = len(body), len(fields) + TIME_LEFT_SIZE
         flags = COMPRESSED if request.compressed else 0
         if request.dedupe_key is None:
             pack = _PACK_REQUEST.get(fields_size) or _pack_request(fields_size)
             length = _HEADER_REST + fields_size + size
+            left = (request.deadline - now) * 1000
+            milliseconds = ceil(left) if 0 < left < MAX_MILLISECONDS else whole_milliseconds(left)
             head = pack(
                 length,
                 VERSION,
@@ -142,7 +150,7 @@ class ClientProtocol:
                 fields,
                 TIME_LEFT,
                 4,
-                whole_milliseconds(request.deadline - now),
+                milliseconds,
             )
         else:
             fields += time_left_field(request.deadline - now) + messages.dedupe_field(
@@ -158,9 +166,10 @@ class ClientProtocol:
         head, self._hello = self._hello, b""
         return head
 
-    def ping(self, id_: int) -> bytes:
-        """The bytes of a ping."""
-        return self.greet() + frames.encode(PING, id_)
+    def ping(self) -> bytes:
+        """The bytes of a ping; its id is ``last_id`` from now on."""
+        self.last_id += 1
+        return self.greet() + frames.encode(PING, self.last_id)
 
     def cancel(self, id_: int) -> bytes:
         """The bytes that give a request up."""
@@ -181,6 +190,7 @@ class ClientProtocol:
                     break
         if decoder.error is not None and self.error is None:
             self.error = decoder.error
+            self.usable = False
         return answers
 
     def _sort_out(self, received: list[Frame]) -> list[Frame]:
@@ -203,6 +213,7 @@ class ClientProtocol:
                 self.error = error
             if self.error is not None:
                 break
+        self.usable = self.usable and self.error is None and self.goaway is None
         return answers
 
 

@@ -94,7 +94,7 @@ def test_they_end_with_a_run_that_is_broken_off(folder, number, workers):
     try:
         name = wait_for(lambda: hanging(folder))
         run_name = name.removesuffix("gw0/")
-        assert len(left_of(run_name)) >= 5
+        wait_for(lambda: len(left_of(run_name)) >= 5)
         if number == signal.SIGINT:
             os.killpg(process.pid, number)  # as a terminal does
         else:

@@ -122,8 +122,8 @@ def test_without_a_word_on_it_there_is_no_limit():
 
 def test_the_hello_goes_out_once_in_front_of_the_first_request():
     client = ClientProtocol(HELLO, MAX_BODY)
-    first, _ = client.request(client.next_id(), request(), 0.0)
-    second, _ = client.request(client.next_id(), request(), 0.0)
+    first, _ = client.request(request(), 0.0)
+    second, _ = client.request(request(), 0.0)
     assert first.startswith(HELLO)
     assert kinds(first) == ["hello", "request"]
     assert kinds(second) == ["request"]
@@ -131,9 +131,9 @@ def test_the_hello_goes_out_once_in_front_of_the_first_request():
 
 def test_the_hello_goes_out_once_in_front_of_a_ping():
     client = ClientProtocol(HELLO, MAX_BODY)
-    assert kinds(client.ping(client.next_id())) == ["hello", "ping"]
-    assert kinds(client.ping(client.next_id())) == ["ping"]
-    assert kinds(client.request(client.next_id(), request(), 0.0)[0]) == ["request"]
+    assert kinds(client.ping()) == ["hello", "ping"]
+    assert kinds(client.ping()) == ["ping"]
+    assert kinds(client.request(request(), 0.0)[0]) == ["request"]
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,15 @@ def test_the_hello_goes_out_once_in_front_of_a_ping():
 def test_a_large_body_is_handed_over_uncopied_and_the_bytes_are_the_same(size):
     client = ClientProtocol(HELLO, MAX_BODY)
     body = bytes(size)
-    head, rest = client.request(client.next_id(), request(body), 0.0)
+    head, rest = client.request(request(body), 0.0)
     assert (rest is body) == (size >= protocol._LARGE)
     assert parsed(head + (rest or b""))[1].body == body
 
 
 def test_a_request_says_what_time_is_left_and_carries_its_key():
     client = ClientProtocol(HELLO, MAX_BODY)
-    head, _ = client.request(7, request(deadline=10.0, dedupe_key=b"k", compressed=True), 9.5)
+    client.last_id = 6
+    head, _ = client.request(request(deadline=10.0, dedupe_key=b"k", compressed=True), 9.5)
     frame = parsed(head)[1]
     said = messages.RequestParser().parse(frame.fields)
     assert (frame.id, frame.flags, said.time_left, said.dedupe_key) == (
@@ -162,14 +163,19 @@ def test_a_request_says_what_time_is_left_and_carries_its_key():
 
 def test_ids_grow_by_one_from_1():
     client = ClientProtocol(HELLO, MAX_BODY)
-    assert [client.next_id() for _ in range(3)] == [1, 2, 3]
+    seen = []
+    for send in (lambda: client.request(request(), 0.0), client.ping, client.ping):
+        send()
+        seen.append(client.last_id)
+    assert seen == [1, 2, 3]
 
 
 def test_a_connection_whose_ids_are_used_up_takes_no_request_but_still_gets_its_answers():
     client = client_in("open")
-    client._last_id = frames.MAX_ID - 1
+    client.last_id = frames.MAX_ID - 1
     assert client.usable
-    assert client.next_id() == frames.MAX_ID
+    client.request(request(), 0.0)
+    assert client.last_id == frames.MAX_ID
     assert not client.usable
     assert (
         client.receive(protocol.response(frames.MAX_ID, b"3", compressed=False))[0].id

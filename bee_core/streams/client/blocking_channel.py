@@ -95,9 +95,6 @@ class BlockingChannel:
                 if isinstance(connected, Failure):
                     return connected
                 connection = connected
-            elif connection.stale():
-                connection.close()
-                continue
             self._active.add(connection)
             # Looked at after the connection was added. close() sets `closed` before it looks at
             # the active connections, so one of the two sees the other.
@@ -107,7 +104,7 @@ class BlockingChannel:
             self.release(connection, False)
             if not failure.unsent:
                 return self._unless_closed(failure)
-            # A pooled connection broke while it was idle. The server cannot have seen the request,
+            # A pooled connection ended while it was idle. The server cannot have seen the request,
             # so the next connection is tried for free.
 
     def _connect(self, request: Request) -> BlockingConnection | Failure:

@@ -49,6 +49,9 @@ _LONG = 1_000_000.0  # seconds; poll() takes no more milliseconds, so a longer w
 _LONG_MILLISECONDS = int(_LONG * 1000)
 
 
+_STALE = not_sent(ConnectionResetError("the connection ended while it was idle"), reused=True)
+
+
 class Owner(Protocol):
     """What a blocking connection needs of its channel."""
 
@@ -130,14 +133,16 @@ class BlockingConnection:
 
     def send(self, request: Request) -> Failure | None:
         """Write a request. After a failure it is certain that the server cannot have run it."""
+        if self._served and self.stale():
+            return _STALE
         now = self._clock()
         protocol = self._protocol
-        self._id = id_ = protocol.next_id()
-        self._request = request
         if len(request.body) > protocol.peer_limit:
             # Refused here: the server would close the connection.
             return too_large(request, protocol.peer_limit)
-        head, body = protocol.request(id_, request, now)
+        self._request = request
+        head, body = protocol.request(request, now)
+        self._id = protocol.last_id
         try:
             sent = self._sock.send(head) if body is None else self._sock.sendmsg((head, body))
         except BlockingIOError:
@@ -311,10 +316,11 @@ class BlockingConnection:
 
     def ping(self, timeout: float) -> Status | Failure:
         """Ask for the node's health on this connection."""
-        id_ = self._protocol.next_id()
         now = self._clock()
         until = now + timeout
-        failure = self._write(memoryview(self._protocol.ping(id_)), now, timeout, until)
+        ping = self._protocol.ping()
+        id_ = self._protocol.last_id
+        failure = self._write(memoryview(ping), now, timeout, until)
         if failure is not None:
             return failure
         answer = self._answer(id_, until, self._receive(until, until - self._clock()))
