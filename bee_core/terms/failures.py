@@ -14,7 +14,9 @@ blame      ``node`` ``caller`` ``none``    Whose fault is it? Breakers count onl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Union, final
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Union, final
+
+from msgspec import Struct
 
 from ..errors import CALL_ERRORS, InvalidArgument, Overloaded, RemoteError
 
@@ -108,15 +110,12 @@ class Failure:
 
 
 @final
-class Success:
+class Success(Struct, eq=False, gc=False):  # a struct, since every call makes one: C builds it
     """The reply to a request: the encoded result. Treat as immutable."""
 
-    __slots__ = ("body",)
+    ok: ClassVar[bool] = True
 
-    ok = True
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    body: bytes
 
 
 Outcome = Union[

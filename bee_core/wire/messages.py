@@ -188,20 +188,15 @@ TIME_LEFT_FORMAT = "BHI"
 """Of the field of the time left: type, length, milliseconds; without the mark of the byte order."""
 TIME_LEFT_SIZE = 7
 _pack_time_left = struct.Struct(f">{TIME_LEFT_FORMAT}").pack
-_MAX_MILLISECONDS = 0xFFFF_FFFF
+MAX_MILLISECONDS = 0xFFFF_FFFF
 
 
 def time_left_field(seconds: float) -> bytes:
     """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way, unless it is more than 49 days off."""
-    return _pack_time_left(f.TIME_LEFT, 4, whole_milliseconds(seconds))
-
-
-def whole_milliseconds(seconds: float) -> int:
-    """The number in the field of the time left."""
     milliseconds = seconds * 1000
-    if 0 < milliseconds < _MAX_MILLISECONDS:
-        return ceil(milliseconds)
-    return _MAX_MILLISECONDS if milliseconds > 0 else 0
+    if 0 < milliseconds < MAX_MILLISECONDS:
+        return _pack_time_left(f.TIME_LEFT, 4, ceil(milliseconds))
+    return _pack_time_left(f.TIME_LEFT, 4, MAX_MILLISECONDS if milliseconds > 0 else 0)
 
 
 def dedupe_field(key: bytes) -> bytes:

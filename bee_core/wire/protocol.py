@@ -16,6 +16,7 @@ Anything else is an error of the peer: the state machine records it in ``error``
 from __future__ import annotations
 
 import struct
+from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import MessageTooLarge, ProtocolError
@@ -42,7 +43,7 @@ from .frames import (
     encode_head,
     pack_header,
 )
-from .messages import TIME_LEFT_FORMAT, TIME_LEFT_SIZE, time_left_field, whole_milliseconds
+from .messages import MAX_MILLISECONDS, TIME_LEFT_FORMAT, TIME_LEFT_SIZE, time_left_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +57,8 @@ MAX_HELLO = 64 * 1024
 _NO_LIMIT = 1 << 62
 _LENGTH = 4  # bytes of a frame's length
 _HEADER_REST = HEADER_SIZE - _LENGTH
-_LARGE = (
-    64 * 1024
-)  # bytes from which a body is handed over separately instead of being copied behind its header
+LARGE_BODY = 64 * 1024
+"""Bytes from which a body is handed over separately instead of copied behind its header."""
 
 
 _PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
@@ -84,53 +84,52 @@ class ClientProtocol:
         peer_limit: Bytes that the body of a request may have there: what is longer would cost the connection and all that is on it.
         goaway: The server's goaway, once it came: no new requests.
         error: Why the connection is unusable.
+        usable: Whether a new request may be sent.
+        last_id: The id of the last request or ping; 0 before the first.
         sole_response: See :meth:`bee_core.wire.frames.FrameDecoder.sole_response`; once ``ack`` is there, a shorter way than :meth:`receive`.
     """
 
     __slots__ = (
         "_decoder",
         "_hello",
-        "_last_id",
         "ack",
         "error",
         "goaway",
+        "last_id",
         "peer_limit",
         "sole_response",
+        "usable",
     )
 
     def __init__(self, hello: bytes, max_body: int) -> None:
         self._hello = hello
         self._decoder = FrameDecoder(max_body)
         self.sole_response = self._decoder.sole_response
-        self._last_id = 0
+        self.last_id = 0
+        self.usable = True
         self.ack: HelloAck | None = None
         self.peer_limit = _NO_LIMIT
         self.goaway: Goaway | None = None
         self.error: CallError | None = None
 
-    @property
-    def usable(self) -> bool:
-        """Whether a new request may be sent."""
-        return self.goaway is None and self.error is None and self._last_id < MAX_ID
-
-    def next_id(self) -> int:
-        """The id for a request or ping."""
-        self._last_id = id_ = self._last_id + 1
-        return id_
-
-    def request(self, id_: int, request: Request, now: float) -> tuple[bytes, bytes | None]:
-        """The bytes of a request.
+    def request(self, request: Request, now: float) -> tuple[int, bytes, bytes | None]:
+        """The id and the bytes of a request.
 
         Returns:
-            What to send; and then, for a large body, the body itself, so that it is not copied.
+            The id, what to send, and then a large body itself, so that it is not copied.
         """
+        # Every call comes here, so this calls no helper. The fields were bounded when they
+        # were made: what is added here has room.
+        self.last_id = id_ = self.last_id + 1
+        if id_ >= MAX_ID:
+            self.usable = False
         fields, body = request.fields, request.body
-        # Written out, since this is on the way of every call. The fields were bounded when they were made, so that what is added here has its room.
         size, fields_size = len(body), len(fields) + TIME_LEFT_SIZE
         flags = COMPRESSED if request.compressed else 0
         if request.dedupe_key is None:
             pack = _PACK_REQUEST.get(fields_size) or _pack_request(fields_size)
             length = _HEADER_REST + fields_size + size
+            milliseconds = (request.deadline - now) * 1000
             head = pack(
                 length,
                 VERSION,
@@ -142,7 +141,11 @@ class ClientProtocol:
                 fields,
                 TIME_LEFT,
                 4,
-                whole_milliseconds(request.deadline - now),
+                ceil(milliseconds)
+                if 0 < milliseconds < MAX_MILLISECONDS
+                else MAX_MILLISECONDS
+                if milliseconds > 0
+                else 0,
             )
         else:
             fields += time_left_field(request.deadline - now) + messages.dedupe_field(
@@ -151,16 +154,19 @@ class ClientProtocol:
             head = encode_head(REQUEST, id_, fields, size, flags, request.form)
         if self._hello:
             head, self._hello = self._hello + head, b""
-        return (head + body, None) if size < _LARGE else (head, body)
+        return (id_, head + body, None) if size < LARGE_BODY else (id_, head, body)
 
     def greet(self) -> bytes:
         """The bytes of the hello alone; none where it is out already."""
         head, self._hello = self._hello, b""
         return head
 
-    def ping(self, id_: int) -> bytes:
-        """The bytes of a ping."""
-        return self.greet() + frames.encode(PING, id_)
+    def ping(self) -> tuple[int, bytes]:
+        """The id and the bytes of a ping."""
+        self.last_id = id_ = self.last_id + 1
+        if id_ >= MAX_ID:
+            self.usable = False
+        return id_, self.greet() + frames.encode(PING, id_)
 
     def cancel(self, id_: int) -> bytes:
         """The bytes that give a request up."""
@@ -181,6 +187,7 @@ class ClientProtocol:
                     break
         if decoder.error is not None and self.error is None:
             self.error = decoder.error
+            self.usable = False
         return answers
 
     def _sort_out(self, received: list[Frame]) -> list[Frame]:
@@ -203,6 +210,8 @@ class ClientProtocol:
                 self.error = error
             if self.error is not None:
                 break
+        if self.goaway is not None or self.error is not None:
+            self.usable = False
         return answers
 
 

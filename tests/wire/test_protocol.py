@@ -122,8 +122,8 @@ def test_without_a_word_on_it_there_is_no_limit():
 
 def test_the_hello_goes_out_once_in_front_of_the_first_request():
     client = ClientProtocol(HELLO, MAX_BODY)
-    first, _ = client.request(client.next_id(), request(), 0.0)
-    second, _ = client.request(client.next_id(), request(), 0.0)
+    _, first, _ = client.request(request(), 0.0)
+    _, second, _ = client.request(request(), 0.0)
     assert first.startswith(HELLO)
     assert kinds(first) == ["hello", "request"]
     assert kinds(second) == ["request"]
@@ -131,25 +131,26 @@ def test_the_hello_goes_out_once_in_front_of_the_first_request():
 
 def test_the_hello_goes_out_once_in_front_of_a_ping():
     client = ClientProtocol(HELLO, MAX_BODY)
-    assert kinds(client.ping(client.next_id())) == ["hello", "ping"]
-    assert kinds(client.ping(client.next_id())) == ["ping"]
-    assert kinds(client.request(client.next_id(), request(), 0.0)[0]) == ["request"]
+    assert kinds(client.ping()[1]) == ["hello", "ping"]
+    assert kinds(client.ping()[1]) == ["ping"]
+    assert kinds(client.request(request(), 0.0)[1]) == ["request"]
 
 
 @pytest.mark.parametrize(
-    "size", [0, 1000, protocol._LARGE - 1, protocol._LARGE, protocol._LARGE + 1]
+    "size", [0, 1000, protocol.LARGE_BODY - 1, protocol.LARGE_BODY, protocol.LARGE_BODY + 1]
 )
 def test_a_large_body_is_handed_over_uncopied_and_the_bytes_are_the_same(size):
     client = ClientProtocol(HELLO, MAX_BODY)
     body = bytes(size)
-    head, rest = client.request(client.next_id(), request(body), 0.0)
-    assert (rest is body) == (size >= protocol._LARGE)
+    _, head, rest = client.request(request(body), 0.0)
+    assert (rest is body) == (size >= protocol.LARGE_BODY)
     assert parsed(head + (rest or b""))[1].body == body
 
 
 def test_a_request_says_what_time_is_left_and_carries_its_key():
     client = ClientProtocol(HELLO, MAX_BODY)
-    head, _ = client.request(7, request(deadline=10.0, dedupe_key=b"k", compressed=True), 9.5)
+    client.last_id = 6
+    _, head, _ = client.request(request(deadline=10.0, dedupe_key=b"k", compressed=True), 9.5)
     frame = parsed(head)[1]
     said = messages.RequestParser().parse(frame.fields)
     assert (frame.id, frame.flags, said.time_left, said.dedupe_key) == (
@@ -162,14 +163,18 @@ def test_a_request_says_what_time_is_left_and_carries_its_key():
 
 def test_ids_grow_by_one_from_1():
     client = ClientProtocol(HELLO, MAX_BODY)
-    assert [client.next_id() for _ in range(3)] == [1, 2, 3]
+    ids = [client.request(request(), 0.0)[0], client.ping()[0], client.request(request(), 0.0)[0]]
+    assert ids == [1, 2, 3]
 
 
-def test_a_connection_whose_ids_are_used_up_takes_no_request_but_still_gets_its_answers():
+@pytest.mark.parametrize(
+    "send", [lambda client: client.request(request(), 0.0), ClientProtocol.ping]
+)
+def test_a_connection_whose_ids_are_used_up_takes_no_request_but_still_gets_its_answers(send):
     client = client_in("open")
-    client._last_id = frames.MAX_ID - 1
+    client.last_id = frames.MAX_ID - 1
     assert client.usable
-    assert client.next_id() == frames.MAX_ID
+    assert send(client)[0] == frames.MAX_ID
     assert not client.usable
     assert (
         client.receive(protocol.response(frames.MAX_ID, b"3", compressed=False))[0].id

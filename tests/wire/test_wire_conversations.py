@@ -120,12 +120,12 @@ class ClientDriver:
         if len(body) > self.machine.peer_limit:
             self.settle_call(self.calls, "message_too_large", "no")
             return
-        id_ = self.machine.next_id()
-        self.waiting[id_] = self.calls
         if "ping" in step:
-            self.sent += self.machine.ping(id_)
+            id_, sent = self.machine.ping()
         else:
-            self.sent += self.machine.request(id_, sum_of(body), 0.0)[0]
+            id_, sent, _ = self.machine.request(sum_of(body), 0.0)
+        self.waiting[id_] = self.calls
+        self.sent += sent
 
     def cancel(self, call):
         id_ = next(id_ for id_, number in self.waiting.items() if number == call)

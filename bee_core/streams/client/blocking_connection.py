@@ -132,12 +132,11 @@ class BlockingConnection:
         """Write a request. After a failure it is certain that the server cannot have run it."""
         now = self._clock()
         protocol = self._protocol
-        self._id = id_ = protocol.next_id()
         self._request = request
         if len(request.body) > protocol.peer_limit:
             # Refused here: the server would close the connection.
             return too_large(request, protocol.peer_limit)
-        head, body = protocol.request(id_, request, now)
+        self._id, head, body = protocol.request(request, now)
         try:
             sent = self._sock.send(head) if body is None else self._sock.sendmsg((head, body))
         except BlockingIOError:
@@ -311,10 +310,10 @@ class BlockingConnection:
 
     def ping(self, timeout: float) -> Status | Failure:
         """Ask for the node's health on this connection."""
-        id_ = self._protocol.next_id()
+        id_, data = self._protocol.ping()
         now = self._clock()
         until = now + timeout
-        failure = self._write(memoryview(self._protocol.ping(id_)), now, timeout, until)
+        failure = self._write(memoryview(data), now, timeout, until)
         if failure is not None:
             return failure
         answer = self._answer(id_, until, self._receive(until, until - self._clock()))

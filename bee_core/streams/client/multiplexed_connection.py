@@ -208,8 +208,8 @@ class MultiplexedConnection(asyncio.Protocol):
             # What is left of the time for connecting, if the call has waited for the connection.
             self._hold(pending, "connect", pending.until or now + request.connect_timeout)
             return
-        pending.id = id_ = protocol.next_id()
-        head, body = protocol.request(id_, request, now)
+        id_, head, body = protocol.request(request, now)
+        pending.id = id_
         self._writer.write(head)
         if body is not None:
             self._writer.write(body)
@@ -246,9 +246,9 @@ class MultiplexedConnection(asyncio.Protocol):
         """Ask for the node's health."""
         if not self.usable:
             return self.why_not()
-        id_ = self._protocol.next_id()
+        id_, data = self._protocol.ping()
         answer = self._pings[id_] = self._loop.create_future()
-        self._writer.write(self._protocol.ping(id_))
+        self._writer.write(data)
         try:
             frame = await asyncio.wait_for(answer, timeout)
         except (TimeoutError, asyncio.TimeoutError):
