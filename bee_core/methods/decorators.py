@@ -35,7 +35,8 @@ def idempotent(function: F) -> F:
 def oneway(function: F) -> F:
     """Mark a method of an interface whose calls are sent and not waited for: they return None once the request has been handed to the system. It must declare no result.
 
-    The configuration can override the mark for a method (``methods: {name: {oneway: false}}``), and ``with_options(oneway=False)`` for a call. On a handler it has no effect: the
+    The configuration can override the mark for a method (``methods: {name: {oneway: false}}``), and
+    ``with_options(oneway=False)`` for a call. On a handler it has no effect: the
     caller decides.
     """
     setattr(function, ONEWAY, True)

@@ -1,6 +1,7 @@
 """Failures of an attempt, classed once.
 
-A driver or a channel never raises for a failed attempt. It returns a :class:`Failure`, made by one of the functions here, and every later decision (retry, blame, the
+A driver or a channel never raises for a failed attempt. It returns a :class:`Failure`, made by one
+of the functions here, and every later decision (retry, blame, the
 error that the caller sees) reads its fields. Three questions, three fields:
 
 ========== ============================== ===========================================================
@@ -32,7 +33,8 @@ class Failure:
     """Why an attempt gave no result. Treat as immutable.
 
     Attributes:
-        kind: The ``kind`` of the class in :data:`bee_core.errors.CALL_ERRORS` that the caller would see.
+        kind: The ``kind`` of the class in :data:`bee_core.errors.CALL_ERRORS` that the caller would
+            see.
         message: One sentence for a person.
         executed: Did the handler run?
         retry: Is another try of any use, and where?
@@ -41,8 +43,10 @@ class Failure:
         error_type: The class name of the handler's exception (kind ``remote_error``).
         path: The path of the bad argument (kind ``invalid_argument``).
         traceback: The server's traceback, where it sends it.
-        reached: False when no connection came about: the server was not even reached, so a retry costs it nothing.
-        unsent: True when it is proven that the server cannot have seen the whole request, on a connection that had served before: a redial is free.
+        reached: False when no connection came about: the server was not even reached, so a retry
+            costs it nothing.
+        unsent: True when it is proven that the server cannot have seen the whole request, on a
+            connection that had served before: a redial is free.
     """
 
     __slots__ = (
@@ -129,7 +133,8 @@ class HandshakeError(ConnectionError):
 
     Args:
         message: One sentence: what failed, and what to do.
-        rejected: The server turned this client away for what it is, its certificate: no node would do otherwise.
+        rejected: The server turned this client away for what it is, its certificate: no node would
+            do otherwise.
     """
 
     def __init__(self, message: str, *, rejected: bool = False) -> None:
@@ -156,7 +161,8 @@ REPORTED: dict[str, FailureClass] = {
     # The node says that it cannot now: load or a shutdown, neither is a fault. Other nodes may.
     "overloaded": FailureClass("no", "same", "none"),
     "unavailable": FailureClass("no", "other", "none"),
-    # The server gave up a request that was late or that it had begun; the frame's `executed` field says which.
+    # The server gave up a request that was late or that it had begun; the frame's `executed` field
+    # says which.
     "deadline_exceeded": FailureClass("maybe", "never", "none"),
     "cancelled": FailureClass("maybe", "never", "none"),
     # The peers do not understand each other.
@@ -178,7 +184,8 @@ def reported(
     """Class what the server said about a request.
 
     Args:
-        kind: The error code's name. One that is unknown (a newer server) is taken as ``remote_error`` unless the server says that nothing ran.
+        kind: The error code's name. One that is unknown (a newer server) is taken as
+            ``remote_error`` unless the server says that nothing ran.
         message: The server's message.
         executed: What the server said, else the default of the kind.
         retry_after: Seconds, or None.
@@ -205,7 +212,10 @@ def reported(
 
 
 def refused(error: BaseException) -> Failure:
-    """No connection came about: nothing was sent. Trying again elsewhere, or here later, is safe."""
+    """No connection came about: nothing was sent.
+
+    Trying again elsewhere, or here later, is safe.
+    """
     if isinstance(error, HandshakeError):
         return handshake_failed(error)
     return Failure(
@@ -214,7 +224,10 @@ def refused(error: BaseException) -> Failure:
 
 
 def handshake_failed(error: HandshakeError) -> Failure:
-    """A server was reached that this client must not trust or that does not want this client. It stays so until somebody changes a file: the same node is not asked again."""
+    """A server was reached that this client must not trust or that does not want this client.
+
+    It stays so until somebody changes a file: the same node is not asked again.
+    """
     if error.rejected:
         row = REPORTED["unauthenticated"]
         return Failure("unauthenticated", str(error), row.executed, row.retry, row.blame)
@@ -222,7 +235,10 @@ def handshake_failed(error: HandshakeError) -> Failure:
 
 
 def connect_timed_out(seconds: float, *, full: bool) -> Failure:
-    """No connection within the time. ``full`` when the whole connect_timeout was given, so that the node is to blame."""
+    """No connection within the time.
+
+    ``full`` when the whole connect_timeout was given, so that the node is to blame.
+    """
     if full:
         return Failure(
             "unavailable",
@@ -240,7 +256,8 @@ def not_sent(error: BaseException, *, reused: bool) -> Failure:
 
     Args:
         error: What the system said.
-        reused: The connection had served before, so it may just have been idle too long: a redial costs nothing and blames nobody.
+        reused: The connection had served before, so it may just have been idle too long: a redial
+            costs nothing and blames nobody.
     """
     return Failure(
         "unavailable",
@@ -272,7 +289,8 @@ def lost(error: BaseException | str, *, greeted: bool = True) -> Failure:
 
     Args:
         error: What ended it.
-        greeted: The server had answered the hello. Until then it can show as late as this that it turned the client away (a TLS 1.3 server looks at the client's certificate when the
+        greeted: The server had answered the hello. Until then it can show as late as this that it
+            turned the client away (a TLS 1.3 server looks at the client's certificate when the
             client is done already), and then nothing ran.
     """
     if isinstance(error, HandshakeError) and error.rejected and not greeted:
@@ -291,7 +309,8 @@ def read_timed_out(seconds: float, *, full: bool) -> Failure:
 
     Args:
         seconds: The read_timeout.
-        full: The whole read_timeout was waited, so the node is to blame; else the call's own deadline came first, and an impatient caller proves nothing.
+        full: The whole read_timeout was waited, so the node is to blame; else the call's own
+            deadline came first, and an impatient caller proves nothing.
     """
     if full:
         return Failure(
@@ -311,7 +330,8 @@ def passed_over(message: str, *, kind: str = "unavailable") -> Failure:
 
     Args:
         message: Why the server goes, in its words.
-        kind: The code in the goaway. ``unavailable`` for a drain; a refusal of the hello carries its own.
+        kind: The code in the goaway. ``unavailable`` for a drain; a refusal of the hello carries
+            its own.
     """
     row = REPORTED.get(kind, REPORTED["unavailable"])
     return Failure(

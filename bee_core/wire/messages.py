@@ -1,6 +1,7 @@
 """What the frames say: each kind's fields, both ways, as plain objects.
 
-Parsing is total: whatever the bytes, the result is the object or a :class:`~bee_core.errors.ProtocolError`.
+Parsing is total: whatever the bytes, the result is the object or a
+:class:`~bee_core.errors.ProtocolError`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _MAX_MESSAGE = (
 _MAX_TRACEBACK = 32 * 1024
 _NONE: Mapping[str, str] = MappingProxyType({})
 
-# ── hello ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── hello ─────────────────────────────────────────────────────────────────────────────────────────
 
 _HELLO = frozenset({f.SERVICE, f.CODEC, f.COMPRESSOR, f.TOKEN, f.MAX_BODY})
 _HELLO_ACK = frozenset({f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY})
@@ -99,7 +100,8 @@ class HelloAck:
     Attributes:
         service: The service that it is.
         version: The service's version.
-        epoch: Random bytes of the server process: another epoch behind the same address is another process.
+        epoch: Random bytes of the server process: another epoch behind the same address is another
+            process.
         max_body: Bytes that a request's body may have.
     """
 
@@ -130,7 +132,7 @@ class HelloAck:
         )
 
 
-# ── request ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── request ───────────────────────────────────────────────────────────────────────────────────────
 
 _REQUEST = frozenset({f.METHOD, f.TIME_LEFT, f.METADATA, f.BAGGAGE, f.DEDUPE_KEY, f.ONEWAY})
 _CACHED_BLOCK = 256
@@ -179,7 +181,8 @@ def request_fields(
     )
     if len(block) > f.MAX_FIELDS - 128:
         raise ValueError(
-            f"method name and metadata have {len(block)} bytes; a frame has room for {f.MAX_FIELDS - 128}"
+            f"method name and metadata have {len(block)} bytes; a frame has room for "
+            f"{f.MAX_FIELDS - 128}"
         )
     return block
 
@@ -207,7 +210,8 @@ def dedupe_field(key: bytes) -> bytes:
 class RequestParser:
     """Parses the fields of requests and remembers what it parsed: most requests of a method have the very same fields.
 
-    The memory is bounded: short blocks only, and emptied when full. One object a connection or server; for one thread.
+    The memory is bounded: short blocks only, and emptied when full. One object a connection or
+    server; for one thread.
     """
 
     __slots__ = ("_known",)
@@ -258,7 +262,7 @@ def _parse_request(block: bytes) -> RequestFields:
     )
 
 
-# ── error, goaway, pong ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── error, goaway, pong ───────────────────────────────────────────────────────────────────────────
 
 _ERROR = frozenset(
     {f.ERROR_CODE, f.MESSAGE, f.EXECUTED, f.RETRY_AFTER, f.ERROR_TYPE, f.PATH, f.TRACEBACK}
@@ -319,7 +323,8 @@ class Goaway:
 
     Attributes:
         last_id: The last request that it accepted; later ones did not run and will not.
-        kind: ``unavailable`` for a drain; otherwise why it refuses: ``overloaded``, ``unauthenticated``, ``protocol_error``, ``message_too_large``.
+        kind: ``unavailable`` for a drain; otherwise why it refuses: ``overloaded``,
+            ``unauthenticated``, ``protocol_error``, ``message_too_large``.
         message: For people.
     """
 

@@ -9,8 +9,10 @@ Which frames are legal when::
     cancel ping          GOING (goaway sent)      response error pong goaway
     (ignored)            REFUSED                  -
 
-A request that reaches a server in GOING or REFUSED is dropped: the goaway has told the client that it did not run. Ids grow by at least one with each request.
-Anything else is an error of the peer: the state machine records it in ``error`` and ignores the rest of the input. It never raises for bytes that came in.
+A request that reaches a server in GOING or REFUSED is dropped: the goaway has told the client that
+it did not run. Ids grow by at least one with each request.
+Anything else is an error of the peer: the state machine records it in ``error`` and ignores the
+rest of the input. It never raises for bytes that came in.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ LARGE_BODY = 64 * 1024
 
 
 _PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
-"""By the size of the fields, what packs header, fields and time left in one go. Bounded by what a size can be."""
+"""By the size of the fields, what packs header, fields and time left in one go.
+
+Bounded by what a size can be.
+"""
 
 
 def _pack_request(fields_size: int) -> Callable[..., bytes]:
@@ -81,12 +86,14 @@ class ClientProtocol:
 
     Attributes:
         ack: What the server said of itself, once it did.
-        peer_limit: Bytes that the body of a request may have there: what is longer would cost the connection and all that is on it.
+        peer_limit: Bytes that the body of a request may have there: what is longer would cost the
+            connection and all that is on it.
         goaway: The server's goaway, once it came: no new requests.
         error: Why the connection is unusable.
         usable: Whether a new request may be sent.
         last_id: The id of the last request or ping; 0 before the first.
-        sole_response: See :meth:`bee_core.wire.frames.FrameDecoder.sole_response`; once ``ack`` is there, a shorter way than :meth:`receive`.
+        sole_response: See :meth:`bee_core.wire.frames.FrameDecoder.sole_response`; once ``ack`` is
+            there, a shorter way than :meth:`receive`.
     """
 
     __slots__ = (
@@ -173,7 +180,10 @@ class ClientProtocol:
         return frames.encode(CANCEL, id_)
 
     def receive(self, data: bytes) -> list[Frame]:
-        """Take a chunk; return the responses, errors and pongs in it. Sets ``ack``, ``goaway`` and ``error`` on the way."""
+        """Take a chunk; return the responses, errors and pongs in it.
+
+        Sets ``ack``, ``goaway`` and ``error`` on the way.
+        """
         if self.error is not None:
             return []
         decoder = self._decoder
@@ -204,7 +214,8 @@ class ClientProtocol:
                     self.peer_limit = _NO_LIMIT if ack.max_body is None else ack.max_body
                 else:
                     self.error = ProtocolError(
-                        f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here"
+                        f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which "
+                        "is not legal here"
                     )
             except ProtocolError as error:
                 self.error = error
@@ -223,10 +234,12 @@ class ServerProtocol:
 
     Attributes:
         state: ``hello``, ``open``, ``going``, ``refused``.
-        hello: What the client said, once it did; the caller then calls ``accept`` or ``leave``, before it looks at later frames.
+        hello: What the client said, once it did; the caller then calls ``accept`` or ``leave``,
+            before it looks at later frames.
         last_id: The last request accepted.
         error: Why the connection is unusable.
-        decoder: Splits the input; ``decoder.error`` is what ended it, behind the frames that ``receive`` returned.
+        decoder: Splits the input; ``decoder.error`` is what ended it, behind the frames that
+            ``receive`` returned.
     """
 
     __slots__ = ("_start", "decoder", "error", "hello", "last_id", "state")
@@ -240,7 +253,10 @@ class ServerProtocol:
         self.error: CallError | None = None
 
     def receive(self, data: bytes) -> list[Frame]:
-        """Take a chunk; return the frames in it in order. The caller passes each to :meth:`check` as its turn comes."""
+        """Take a chunk; return the frames in it in order.
+
+        The caller passes each to :meth:`check` as its turn comes.
+        """
         if self.state != "open":
             if self.error is not None or self.state == "refused":
                 return []
@@ -260,7 +276,10 @@ class ServerProtocol:
         return True
 
     def check(self, frame: Frame) -> bool:
-        """Whether the frame is to be acted upon. False: it is to be dropped, or it was an error (then ``error`` is set)."""
+        """Whether the frame is to be acted upon.
+
+        False: it is to be dropped, or it was an error (then ``error`` is set).
+        """
         kind = frame.kind
         if self.error is not None or self.state == "refused":
             return False

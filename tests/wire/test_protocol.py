@@ -68,7 +68,7 @@ def kinds(raw):
     return [frames.KIND_NAMES[frame.kind] for frame in parsed(raw)]
 
 
-# ── the client ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the client ────────────────────────────────────────────────────────────────────────────────────
 
 
 def client_in(state):
@@ -236,11 +236,14 @@ def said_by_client(chunks):
     return answers, client.ack, client.goaway, str(client.error), type(client.error)
 
 
-# ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the server ────────────────────────────────────────────────────────────────────────────────────
 
 
 def take(server, raw):
-    """Every frame of a chunk with the server's verdict on it, as a driver goes through them. A hello is accepted."""
+    """Every frame of a chunk with the server's verdict on it, as a driver goes through them.
+
+    A hello is accepted.
+    """
     verdicts = []
     for frame in server.receive(raw):
         verdicts.append(server.check(frame))
@@ -474,7 +477,7 @@ def said_by_server(chunks):
     )
 
 
-# ── any bytes, any chunking ──────────────────────────────────────────────────────────────────────────────────────────
+# ── any bytes, any chunking ───────────────────────────────────────────────────────────────────────
 
 SEQUENCES = st.lists(
     st.one_of(st.sampled_from(list(EVERY.values())), st.binary(max_size=20)), max_size=8

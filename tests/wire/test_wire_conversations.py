@@ -23,7 +23,7 @@ from support.conversations import MAX_BODY, MAX_INFLATED, hold_all
 from support.patience import PATIENCE
 from support.wire_vectors import FORMS, assert_said, load, unhex, vectors
 
-# ── the state machines ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── the state machines ────────────────────────────────────────────────────────────────────────────
 
 CHUNKINGS = {
     "whole": lambda raw: [raw],
@@ -245,7 +245,7 @@ def test_the_state_machine_of_the_client_settles_its_calls(talk, cut):
     assert ended == any("end" in step for step in talk["steps"])
 
 
-# ── over sockets ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── over sockets ──────────────────────────────────────────────────────────────────────────────────
 
 
 class Service:
@@ -353,7 +353,7 @@ def test_an_asyncio_client_settles_its_calls_over_a_socket(talk):
     asyncio.run(asyncio.wait_for(_hold_with_client(talk), PATIENCE))
 
 
-# ── peers of another version ─────────────────────────────────────────────────────────────────────────────────────────
+# ── peers of another version ──────────────────────────────────────────────────────────────────────
 
 
 @contextlib.contextmanager

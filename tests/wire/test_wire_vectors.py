@@ -1,4 +1,8 @@
-"""The vectors in ``tests/vectors``, replayed both ways. They were put together byte by byte without bee's code, so that other implementations can be checked with them too."""
+"""The vectors in ``tests/vectors``, replayed both ways.
+
+They were put together byte by byte without bee's code, so that other implementations can be checked
+with them too.
+"""
 
 from __future__ import annotations
 
