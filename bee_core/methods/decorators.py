@@ -15,7 +15,7 @@ ONEWAY = "__bee_oneway__"
 
 
 def nonblocking(function: F) -> F:
-    """Mark a ``def`` handler that never blocks: it is called on the server's event loop, without a hop to a thread.
+    """Mark a ``def`` handler that never blocks: it runs on the server's event loop, not in a thread.
 
     A handler so marked that does block holds up every other call of its process.
     """
@@ -24,7 +24,7 @@ def nonblocking(function: F) -> F:
 
 
 def idempotent(function: F) -> F:
-    """Mark a method of an interface that may run more than once for one call, so it may be retried when nobody knows whether it ran.
+    """Mark a method that may run twice: it is retried even when it is unknown whether it ran.
 
     The configuration can override the mark for a method (``methods: {name: {idempotent: false}}``).
     """

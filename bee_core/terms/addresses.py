@@ -1,4 +1,8 @@
-"""Addresses of servers, as urls: ``tcp://host:port``, ``tls://host:port``, ``unix:///path``, ``memory://name``, or a scheme of a plugin."""
+"""Addresses of servers, as urls.
+
+Schemes: ``tcp://host:port``, ``tls://host:port``, ``unix:///path``, ``memory://name``, or one of
+a plugin.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,7 @@ class Address:
 
     @property
     def is_wildcard(self) -> bool:
-        """True for an address that means every interface of the machine; it can be listened on, but not dialled from elsewhere."""
+        """Whether a server listens on every interface here; other machines cannot dial it."""
         return self.host in {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The call that a handler is working on: its deadline, metadata and peer; inherited by the calls that the handler makes."""
+"""The call that a handler works on; the calls that the handler makes inherit it."""
 
 from __future__ import annotations
 

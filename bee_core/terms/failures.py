@@ -129,7 +129,7 @@ Outcome = Union[
 
 
 class HandshakeError(ConnectionError):
-    """Raised by transports: a server was reached, and what has to be agreed before the first byte of bee's own (TLS) failed, so that nothing ran.
+    """Raised by transports: a server was reached, but TLS failed, so nothing ran.
 
     Args:
         message: One sentence: what failed, and what to do.
@@ -252,7 +252,7 @@ def connect_timed_out(seconds: float, *, full: bool) -> Failure:
 
 
 def not_sent(error: BaseException, *, reused: bool) -> Failure:
-    """The connection broke before the last byte of the request was handed to the system, so the server cannot have seen a whole frame.
+    """The connection broke before the whole request was written: the server cannot have run it.
 
     Args:
         error: What the system said.

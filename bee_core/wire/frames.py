@@ -69,7 +69,7 @@ _unpack_from = _HEADER.unpack_from
 
 
 def foreign(start: bytes) -> CallError | None:
-    """What the first four bytes of a stream tell when they are those of another protocol, or None."""
+    """The error for the first four bytes of another protocol's stream, or None."""
     if _PRINTABLE.issuperset(start):
         return ProtocolError(
             f"these bytes are not bee's protocol: they begin with the text {start.decode()!r}, "
@@ -225,7 +225,7 @@ class FrameDecoder:
     def _explain(
         self, length: int, version: int, flags: int, form: int, fields_size: int
     ) -> CallError:
-        """What is wrong with a header; what stands first in it is judged first, so that the answer is the same however much of it has come."""
+        """What is wrong with a header: its first fault, however much of it has come."""
         limit = self._max_body
         if length > limit + MAX_OVERHEAD:
             start = length.to_bytes(_LENGTH_SIZE, "big")

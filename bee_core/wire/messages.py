@@ -195,7 +195,7 @@ MAX_MILLISECONDS = 0xFFFF_FFFF
 
 
 def time_left_field(seconds: float) -> bytes:
-    """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way, unless it is more than 49 days off."""
+    """The time left in milliseconds, rounded up, so no deadline gets shorter; at most 49 days."""
     milliseconds = seconds * 1000
     if 0 < milliseconds < MAX_MILLISECONDS:
         return _pack_time_left(f.TIME_LEFT, 4, ceil(milliseconds))
