@@ -98,7 +98,9 @@ def bytes_of(m):
     if kind == "cancel":
         return client_side().cancel(m["id"])
     if kind == "ping":
-        return client_side().ping(m["id"])
+        client = client_side()
+        client.last_id = m["id"] - 1
+        return client.ping()[1]
     if kind == "pong":
         return protocol.pong(m["id"], m["status"])
     server = protocol.ServerProtocol(1024)
