@@ -1,6 +1,7 @@
 """bee: a distributed RPC framework for Python.
 
-The public API; everything else is imported when it is first used, so that ``import bee_core`` costs next to nothing.
+The public API; everything else is imported when it is first used, so that ``import bee_core`` costs
+next to nothing.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def build_client(
         plugins: Plugin objects that have no entry point.
 
     Returns:
-        A client that is safe to use from many threads. It does no network until the first call. Close it, or use it in a ``with`` block.
+        A client that is safe to use from many threads. It does no network until the first call.
+        Close it, or use it in a ``with`` block.
 
     Raises:
         ConfigError: The configuration cannot be used; the message says where and why.
@@ -108,7 +110,8 @@ def build_async_client(
     """Make an asyncio client; arguments and errors as for :func:`build_client`.
 
     Returns:
-        A client that belongs to the event loop of its first call. Close it, or use it in an ``async with`` block.
+        A client that belongs to the event loop of its first call. Close it, or use it in an ``async
+        with`` block.
     """
     from .client.asyncio import AsyncClient
 
@@ -121,7 +124,8 @@ def build_server(
     """Make a server; arguments and errors as for :func:`build_client`.
 
     Returns:
-        A server that listens nowhere yet. ``add`` objects or functions, then ``run()``, ``with server.in_thread()`` or ``async with server``.
+        A server that listens nowhere yet. ``add`` objects or functions, then ``run()``, ``with
+        server.in_thread()`` or ``async with server``.
     """
     from .server.server import Server
 

@@ -44,11 +44,13 @@ class ConfigError(BeeError):
     """A configuration that cannot be used.
 
     Attributes:
-        path: The key, dotted from the root: ``bee.rpc.client.calc.balancer``. Empty when the file as a whole is unusable.
+        path: The key, dotted from the root: ``bee.rpc.client.calc.balancer``. Empty when the file
+            as a whole is unusable.
         value: What stood there, if anything.
         expected: What would have been right.
         line: The line in the file, from 1, or None for a configuration that is not a file.
-        problems: All problems found, this one first. A problem is itself a ``ConfigError`` without further problems.
+        problems: All problems found, this one first. A problem is itself a ``ConfigError`` without
+            further problems.
     """
 
     def __init__(
@@ -104,8 +106,10 @@ class CallError(BeeError):
         service: The service's name, as in the configuration.
         method: The method's name, ``Stats.mean`` for a method of a named object.
         node: The node of the last attempt, or None when there was none.
-        attempts: How many attempts were made; a redial whose request was provably not sent is not counted.
-        executed: Whether the handler ran. The most that any attempt may have done: one ``maybe`` makes the call ``maybe``.
+        attempts: How many attempts were made; a redial whose request was provably not sent is not
+            counted.
+        executed: Whether the handler ran. The most that any attempt may have done: one ``maybe``
+            makes the call ``maybe``.
     """
 
     kind = "call_error"
@@ -217,7 +221,10 @@ class Overloaded(CallError):
 
 
 class MessageTooLarge(CallError):
-    """A body over ``max_size``, also when compressed. Nothing was sent. Split the interface, or page the result."""
+    """A body over ``max_size``, also when compressed. Nothing was sent.
+
+    Split the interface, or page the result.
+    """
 
     kind = "message_too_large"
 

@@ -1,9 +1,12 @@
 """The hooks that a plugin can implement.
 
-A plugin is any object with functions or methods marked by :data:`hookimpl`: a module, usually. For each kind there is one hook, which registers factories under
-names; the names are what the YAML says. ``docs/plugins.md`` shows a whole plugin, :mod:`bee_core.interfaces` says what the objects that the factories make must do.
+A plugin is any object with functions or methods marked by :data:`hookimpl`: a module, usually. For
+each kind there is one hook, which registers factories under
+names; the names are what the YAML says. ``docs/plugins.md`` shows a whole plugin,
+:mod:`bee_core.interfaces` says what the objects that the factories make must do.
 
-Hooks are called while a client or server is built, on the thread that builds it, and never during a call.
+Hooks are called while a client or server is built, on the thread that builds it, and never during a
+call.
 """
 
 from __future__ import annotations
@@ -67,10 +70,13 @@ class Registrar(Protocol[T_contra]):
         """Offer a plugin.
 
         Args:
-            name: What the YAML says. An entry point of this name must lead here, unless the plugin is handed over as an object.
-            factory: Called once for each object that is needed, while a client or server is built. It gets what its kind is promised in
+            name: What the YAML says. An entry point of this name must lead here, unless the plugin
+                is handed over as an object.
+            factory: Called once for each object that is needed, while a client or server is built.
+                It gets what its kind is promised in
                 :mod:`bee_core.interfaces`, then, when there is an ``options`` class, the options.
-            options: An attrs class for ``options: {...}`` of the YAML, checked strictly; None for a plugin that takes none.
+            options: An attrs class for ``options: {...}`` of the YAML, checked strictly; None for a
+                plugin that takes none.
 
         Raises:
             PluginError: The name is taken, or an argument is not of the right kind.
@@ -82,7 +88,8 @@ class Registrar(Protocol[T_contra]):
 def bee_register_codecs(registry: Registrar[Codec]) -> None:
     """Offer codecs, which turn arguments and results into bytes.
 
-    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Codec`. The options ``max_size`` and ``max_inflated`` belong to the core and
+    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Codec`. The
+    options ``max_size`` and ``max_inflated`` belong to the core and
     are taken out before.
     """
 
@@ -91,7 +98,8 @@ def bee_register_codecs(registry: Registrar[Codec]) -> None:
 def bee_register_compressors(registry: Registrar[Compressor]) -> None:
     """Offer compressors, which make large bodies smaller.
 
-    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Compressor`.
+    A factory is called as ``factory(options)`` and makes a
+    :class:`~bee_core.interfaces.Compressor`.
     """
 
 
@@ -107,7 +115,8 @@ def bee_register_transports(registry: Registrar[Transport]) -> None:
 def bee_register_registries(registry: Registrar[Registry]) -> None:
     """Offer registries, which know the nodes of services.
 
-    A factory is called as ``factory(settings, options)``, ``settings`` being the :class:`~bee_core.interfaces.RegistrySettings` that stand beside ``protocol`` in
+    A factory is called as ``factory(settings, options)``, ``settings`` being the
+    :class:`~bee_core.interfaces.RegistrySettings` that stand beside ``protocol`` in
     the YAML, and makes a :class:`~bee_core.interfaces.Registry`.
     """
 
@@ -116,7 +125,8 @@ def bee_register_registries(registry: Registrar[Registry]) -> None:
 def bee_register_balancers(registry: Registrar[Balancer]) -> None:
     """Offer balancers, which pick the node of an attempt.
 
-    A factory is called as ``factory(options)`` for each service and makes a :class:`~bee_core.interfaces.Balancer`.
+    A factory is called as ``factory(options)`` for each service and makes a
+    :class:`~bee_core.interfaces.Balancer`.
     """
 
 
@@ -124,7 +134,8 @@ def bee_register_balancers(registry: Registrar[Balancer]) -> None:
 def bee_register_fault_tolerances(registry: Registrar[FaultTolerance]) -> None:
     """Offer fault tolerances, which decide what follows a failed attempt.
 
-    A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.FaultTolerance`.
+    A factory is called as ``factory(options)`` and makes a
+    :class:`~bee_core.interfaces.FaultTolerance`.
     """
 
 
@@ -132,7 +143,8 @@ def bee_register_fault_tolerances(registry: Registrar[FaultTolerance]) -> None:
 def bee_register_breakers(registry: Registrar[Breaker]) -> None:
     """Offer breakers, which cut off nodes that fail.
 
-    A factory is called as ``factory(options)`` for each node and makes a :class:`~bee_core.interfaces.Breaker`.
+    A factory is called as ``factory(options)`` for each node and makes a
+    :class:`~bee_core.interfaces.Breaker`.
     """
 
 
@@ -140,7 +152,8 @@ def bee_register_breakers(registry: Registrar[Breaker]) -> None:
 def bee_register_limiters(registry: Registrar[Limiter]) -> None:
     """Offer limiters, which bound the calls of a service that run at a time.
 
-    A factory is called as ``factory(options)`` for each service and makes a :class:`~bee_core.interfaces.Limiter`.
+    A factory is called as ``factory(options)`` for each service and makes a
+    :class:`~bee_core.interfaces.Limiter`.
     """
 
 
@@ -162,5 +175,6 @@ def bee_observer(service: str) -> Observer | None:
         service: The service's name in the configuration.
 
     Returns:
-        An :class:`~bee_core.interfaces.Observer` that is told of each call as it ends, or None to ignore the service.
+        An :class:`~bee_core.interfaces.Observer` that is told of each call as it ends, or None to
+        ignore the service.
     """

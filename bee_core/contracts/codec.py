@@ -18,7 +18,8 @@ class MethodCodec(Protocol):
         """Turn a call's arguments into a form and a body.
 
         Raises:
-            InvalidArgument: They do not fit the signature, or cannot be encoded. ``path`` says where.
+            InvalidArgument: They do not fit the signature, or cannot be encoded. ``path`` says
+                where.
         """
         ...
 
@@ -26,7 +27,8 @@ class MethodCodec(Protocol):
         """The inverse, at the server: validated and converted to the types of the signature.
 
         Raises:
-            InvalidArgument: They do not fit the signature, or the body is not of this codec. No other exception, whatever the bytes.
+            InvalidArgument: They do not fit the signature, or the body is not of this codec. No
+                other exception, whatever the bytes.
         """
         ...
 
@@ -42,13 +44,17 @@ class MethodCodec(Protocol):
         """The inverse, at the client.
 
         Raises:
-            InvalidArgument: It does not fit the result type. No other exception, whatever the bytes.
+            InvalidArgument: It does not fit the result type. No other exception, whatever the
+                bytes.
         """
         ...
 
 
 class Codec(Protocol):
-    """Turns arguments and results into bytes. One object a client or server; the factory gets the options."""
+    """Turns arguments and results into bytes.
+
+    One object a client or server; the factory gets the options.
+    """
 
     def bind(self, signature: Signature) -> MethodCodec:
         """Prepare one method: compile what can be compiled. A signature without parameters known (``params is None``) takes anything.
@@ -70,7 +76,8 @@ class Compressor(Protocol):
         """The inverse, bounded while it inflates.
 
         Raises:
-            MessageTooLarge: The result would be longer than ``limit`` bytes. At most about ``limit`` bytes were allocated.
+            MessageTooLarge: The result would be longer than ``limit`` bytes. At most about
+                ``limit`` bytes were allocated.
             ProtocolError: The bytes are not of this format, or are cut short.
         """
         ...

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 @final
 class Attempt:
-    """Send the call on this channel and wait for the reply. Answered with an ``Outcome``. One object a node, since nothing in it changes."""
+    """Send the call on this channel and wait for the reply. Answered with an ``Outcome``.
+
+    One object a node, since nothing in it changes.
+    """
 
     __slots__ = ("channel",)
 
@@ -27,7 +30,10 @@ class Pause(NamedTuple):
 
 @final
 class Queue(NamedTuple):
-    """Wait for a limiter's permit until a moment of the clock. Answered with True, False (time is up), or a failure when the client is closed meanwhile."""
+    """Wait for a limiter's permit until a moment of the clock.
+
+    Answered with True, False (time is up), or a failure when the client is closed meanwhile.
+    """
 
     ticket: Ticket
     until: float

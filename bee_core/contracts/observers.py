@@ -27,10 +27,14 @@ class CallRecord:
 class Observer(Protocol):
     """Is told of every call of a service when it ends. Called on the calling thread: be quick, never block.
 
-    One that also defines ``breaker_changed(service, node, before, after)`` is told of each change of a node's breaker: the service's name, the ``Node``, and two of
+    One that also defines ``breaker_changed(service, node, before, after)`` is told of each change
+    of a node's breaker: the service's name, the ``Node``, and two of
     ``closed``, ``open``, ``half-open``. That comes from whichever thread changed it, a calling one or the control plane's.
     """
 
     def finished(self, record: CallRecord) -> None:
-        """A call has ended. An exception is logged once and swallowed: observing must not break calls."""
+        """A call has ended.
+
+        An exception is logged once and swallowed: observing must not break calls.
+        """
         ...

@@ -1,4 +1,7 @@
-"""What balancers, fault tolerances, breakers, limiters and fallbacks implement. They decide; drivers carry their decisions out."""
+"""What balancers, fault tolerances, breakers, limiters and fallbacks implement.
+
+They decide; drivers carry their decisions out.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 class Balancer(Protocol):
     """Picks the node of an attempt. One object a service; the factory gets the options. Thread-safe; ``pick`` should not lock.
 
-    One that goes by an order or by counts of its own may define ``twin()``: a copy of it as it is now, on which ``bee explain`` picks without any effect on calls.
+    One that goes by an order or by counts of its own may define ``twin()``: a copy of it as it is
+    now, on which ``bee explain`` picks without any effect on calls.
     Without it a new balancer is asked instead.
     """
 
@@ -69,7 +73,8 @@ class Tried:
 class FaultTolerance(Protocol):
     """Decides what follows a failed attempt. Stateless, thread-safe. The factory gets the options.
 
-    The core asks only when a retry is allowed at all: the failure permits it, ``retries`` are left, and the method is idempotent where nobody knows whether it ran.
+    The core asks only when a retry is allowed at all: the failure permits it, ``retries`` are left,
+    and the method is idempotent where nobody knows whether it ran.
     After the answer it still checks the deadline and the budget.
     """
 
@@ -83,7 +88,10 @@ class Permit(Protocol):
 
 
 BreakerState = Literal["closed", "open", "half-open"]
-"""``closed``: calls pass. ``open``: the node is cut off and pinged. ``half-open``: it answers pings, and shows with single calls whether it works."""
+"""``closed``: calls pass. ``open``: the node is cut off and pinged.
+
+``half-open``: it answers pings, and shows with single calls whether it works.
+"""
 
 
 class Breaker(Protocol):
@@ -116,12 +124,18 @@ class Ticket(Protocol):
         ...
 
     def leave(self) -> bool:
-        """Give the place up. False when the permit was granted meanwhile: then it is the caller's to release."""
+        """Give the place up.
+
+        False when the permit was granted meanwhile: then it is the caller's to release.
+        """
         ...
 
 
 class Limiter(Protocol):
-    """Bounds the calls of one service that run at a time. One object a service; the factory gets the options. Thread-safe."""
+    """Bounds the calls of one service that run at a time.
+
+    One object a service; the factory gets the options. Thread-safe.
+    """
 
     def admit(self, now: float) -> Ticket | Literal[True] | Failure:
         """One permit for one call: True at once, a ticket to wait with, or the failure (``overloaded``) when the queue is full."""

@@ -53,7 +53,11 @@ class Lease(Protocol):
 
 
 class Registry(Protocol):
-    """Knows which nodes a service has. The factory gets ``RegistrySettings`` and then the options. Used on the control plane's loop, except ``known``."""
+    """Knows which nodes a service has.
+
+    The factory gets ``RegistrySettings`` and then the options. Used on the control plane's loop,
+    except ``known``.
+    """
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> Snapshot | None:
         """What can be said without any I/O: a snapshot that stays true, or None when ``watch`` must be asked.
@@ -73,7 +77,10 @@ class Registry(Protocol):
         ...
 
     def watch(self, service: str) -> AsyncIterator[Snapshot]:
-        """The current snapshot at once, then one for each change. Ends only by an exception or by being closed."""
+        """The current snapshot at once, then one for each change.
+
+        Ends only by an exception or by being closed.
+        """
         ...
 
     async def close(self) -> None:

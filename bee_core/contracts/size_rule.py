@@ -18,9 +18,11 @@ class SizeRule:
 
     Args:
         compressor: The compressor, or None.
-        max_size: Bytes that a body may have on the wire. A larger one is compressed; one that is still larger is refused before anything is sent.
+        max_size: Bytes that a body may have on the wire. A larger one is compressed; one that is
+            still larger is refused before anything is sent.
         max_inflated: Bytes that a received body may have once it is inflated.
-        compress_above: Bytes from which a body is compressed even though it is within ``max_size``; None for ``max_size`` itself.
+        compress_above: Bytes from which a body is compressed even though it is within ``max_size``;
+            None for ``max_size`` itself.
     """
 
     __slots__ = ("_compressor", "_name", "max_inflated", "max_size", "threshold")
@@ -70,20 +72,23 @@ class SizeRule:
             return body, False
         if size > self.max_inflated:
             raise MessageTooLarge(
-                f"a body of {size} bytes is over max_inflated ({self.max_inflated} bytes). {_ADVICE}"
+                f"a body of {size} bytes is over max_inflated ({self.max_inflated} bytes). "
+                f"{_ADVICE}"
             )
         if self._compressor is None:
             if size <= limit:
                 return body, False
             raise MessageTooLarge(
-                f"a body of {size} bytes is over max_size ({limit} bytes), and no compressor is configured. {_ADVICE}"
+                f"a body of {size} bytes is over max_size ({limit} bytes), and no compressor is "
+                f"configured. {_ADVICE}"
             )
         packed = self._compressor.compress(body)
         if len(packed) >= size and size <= limit:
             return body, False
         if len(packed) > limit:
             raise MessageTooLarge(
-                f"a body of {size} bytes, {len(packed)} bytes after {self._name or 'compression'}, is over max_size ({limit} bytes). {_ADVICE}"
+                f"a body of {size} bytes, {len(packed)} bytes after "
+                f"{self._name or 'compression'}, is over max_size ({limit} bytes). {_ADVICE}"
             )
         return packed, True
 

@@ -27,14 +27,18 @@ class Pending(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Give the request up instead of waiting: tell the server, release the connection. Never after ``wait`` has returned: the connection may be another call's by then."""
+        """Give the request up instead of waiting: tell the server, release the connection.
+
+        Never after ``wait`` has returned: the connection may be another call's by then.
+        """
         ...
 
 
 class Channel(Protocol):
     """The blocking way to one node. Made without I/O; connects when first used. Thread-safe.
 
-    Once its node has left, a client refers to it weakly: a class with ``__slots__`` needs ``__weakref__`` among them.
+    Once its node has left, a client refers to it weakly: a class with ``__slots__`` needs
+    ``__weakref__`` among them.
     """
 
     def start(self, request: Request) -> Pending | Failure:
@@ -66,7 +70,10 @@ class AsyncPending(Protocol):
     """A request that was started on an asyncio channel."""
 
     reply: asyncio.Future[Outcome]
-    """Resolves to the outcome when the reply is complete or a bound of the request is reached. Never to an exception for a failed attempt."""
+    """Resolves to the outcome when the reply is complete or a bound of the request is reached.
+
+    Never to an exception for a failed attempt.
+    """
 
     def cancel(self) -> None:
         """Give the request up: tell the server. Idempotent; harmless once there is a reply."""
@@ -76,7 +83,9 @@ class AsyncPending(Protocol):
 class AsyncChannel(Protocol):
     """The way to one node on one event loop. Made without I/O; connects when first used.
 
-    Referred to weakly like :class:`Channel`. One that holds descriptors may define ``discard_after_fork()``, like :meth:`Channel.discard_after_fork`: called in a forked child whose parent's loop used it.
+    Referred to weakly like :class:`Channel`. One that holds descriptors may define
+    ``discard_after_fork()``, like :meth:`Channel.discard_after_fork`: called in a forked child
+    whose parent's loop used it.
     """
 
     def start(self, request: Request) -> AsyncPending:
@@ -130,7 +139,10 @@ class Listener(Protocol):
         ...
 
     async def drain(self) -> None:
-        """Tell every peer to go elsewhere (goaway). Requests accepted before still get their replies."""
+        """Tell every peer to go elsewhere (goaway).
+
+        Requests accepted before still get their replies.
+        """
         ...
 
     async def close(self) -> None:
@@ -141,8 +153,10 @@ class Listener(Protocol):
 class Transport(Protocol):
     """Carries requests to nodes and into servers. One object a client or server; the factory gets the options.
 
-    A transport that is a byte stream derives from :class:`bee_core.streams.StreamTransport`, which implements this protocol by bee's framing.
-    One with a protocol of its own implements it whole. A transport is chosen by the scheme of a url, which is its name.
+    A transport that is a byte stream derives from :class:`bee_core.streams.StreamTransport`, which
+    implements this protocol by bee's framing.
+    One with a protocol of its own implements it whole. A transport is chosen by the scheme of a
+    url, which is its name.
     """
 
     def channel(self, node: Node, settings: ChannelSettings) -> Channel:
@@ -172,7 +186,8 @@ class ListenSettings:
         read_timeout: Seconds that a peer may take from the first to the last byte of a frame.
         write_timeout: Seconds that a peer may leave replies unread before it is cut off.
         max_body: Bytes that a body may have on the wire.
-        sock: A socket that listens already, which several processes share, or None to make one. Only for transports that have ``bind``.
+        sock: A socket that listens already, which several processes share, or None to make one.
+            Only for transports that have ``bind``.
     """
 
     backlog: int
@@ -192,7 +207,8 @@ class Peer:
         codec: Name of the codec of all its bodies.
         compressor: Name of the compressor of bodies flagged as compressed, or None.
         max_body: Bytes that it takes in a reply, or None when it did not say.
-        certificate: The certificate that it showed and the server verified, in the form of ``ssl.SSLSocket.getpeercert()``; None without one.
+        certificate: The certificate that it showed and the server verified, in the form of
+            ``ssl.SSLSocket.getpeercert()``; None without one.
     """
 
     address: str
@@ -209,7 +225,8 @@ class InboundCall(CurrentCall):
         form: How the arguments lie in ``body``.
         body: The encoded arguments.
         compressed: Whether ``body`` went through the caller's compressor.
-        granted: Seconds that the caller granted as the request was sent, or None. The endpoint makes ``deadline`` of it.
+        granted: Seconds that the caller granted as the request was sent, or None. The endpoint
+            makes ``deadline`` of it.
         caller: What was agreed with the caller.
         oneway: Nobody waits for an answer: ``reply`` sends nothing, ``fail`` writes the log.
     """
@@ -230,7 +247,10 @@ class InboundCall(CurrentCall):
         return self.caller.certificate
 
     def reply(self, body: bytes, compressed: bool) -> None:
-        """Send the result. On the loop's thread only; ignored when the peer has gone or given up."""
+        """Send the result.
+
+        On the loop's thread only; ignored when the peer has gone or given up.
+        """
         raise AssertionError
 
     def fail(self, failure: Failure) -> None:
@@ -247,7 +267,10 @@ class Running(Protocol):
 
 
 class Endpoint(Protocol):
-    """The server's side of a transport: decides about peers and requests. On the loop's thread only."""
+    """The server's side of a transport: decides about peers and requests.
+
+    On the loop's thread only.
+    """
 
     ack: HelloAck
     """What the server says of itself."""

@@ -15,7 +15,7 @@ ONEWAY = "__bee_oneway__"
 
 
 def nonblocking(function: F) -> F:
-    """Mark a ``def`` handler that never blocks: it is called on the server's event loop, without a hop to a thread.
+    """Mark a ``def`` handler that never blocks: it runs on the server's event loop, not in a thread.
 
     A handler so marked that does block holds up every other call of its process.
     """
@@ -24,7 +24,7 @@ def nonblocking(function: F) -> F:
 
 
 def idempotent(function: F) -> F:
-    """Mark a method of an interface that may run more than once for one call, so it may be retried when nobody knows whether it ran.
+    """Mark a method that may run twice: it is retried even when it is unknown whether it ran.
 
     The configuration can override the mark for a method (``methods: {name: {idempotent: false}}``).
     """
@@ -35,7 +35,8 @@ def idempotent(function: F) -> F:
 def oneway(function: F) -> F:
     """Mark a method of an interface whose calls are sent and not waited for: they return None once the request has been handed to the system. It must declare no result.
 
-    The configuration can override the mark for a method (``methods: {name: {oneway: false}}``), and ``with_options(oneway=False)`` for a call. On a handler it has no effect: the
+    The configuration can override the mark for a method (``methods: {name: {oneway: false}}``), and
+    ``with_options(oneway=False)`` for a call. On a handler it has no effect: the
     caller decides.
     """
     setattr(function, ONEWAY, True)

@@ -22,17 +22,21 @@ def interface_of(service: ServiceDescriptor) -> type[Any]:
         client.service("greeter", Greeter).SayHello(greeter_pb2.HelloRequest(name="Ada"))
         server.add(MyGreeter(), interface=Greeter)
 
-    Methods have the names of the ``.proto``, here and on the wire. Each takes one message by position and gives one. The same interface is for blocking and asyncio clients, and for
-    handlers of every kind. ``option idempotency_level = IDEMPOTENT`` (or ``NO_SIDE_EFFECTS``) marks a method as ``@bee_core.idempotent`` does.
+    Methods have the names of the ``.proto``, here and on the wire. Each takes one message by
+    position and gives one. The same interface is for blocking and asyncio clients, and for
+    handlers of every kind. ``option idempotency_level = IDEMPOTENT`` (or ``NO_SIDE_EFFECTS``) marks
+    a method as ``@bee_core.idempotent`` does.
 
     Args:
-        service: ``<module>_pb2.DESCRIPTOR.services_by_name["<Service>"]``; nothing has to be generated but by ``protoc --python_out``.
+        service: ``<module>_pb2.DESCRIPTOR.services_by_name["<Service>"]``; nothing has to be
+            generated but by ``protoc --python_out``.
 
     Returns:
         A class, the same one each time.
 
     Raises:
-        TypeError: It is no descriptor of a service, it has no method, or methods stream; the message names them.
+        TypeError: It is no descriptor of a service, it has no method, or methods stream; the
+            message names them.
     """
     if not hasattr(service, "methods") or not hasattr(service, "full_name"):
         raise TypeError(
@@ -54,12 +58,14 @@ def _interface(service: Any) -> type[Any]:
     ]
     if streaming:
         raise TypeError(
-            f"{name}: {', '.join(streaming)} would stream, and bee's calls have one request and one reply: leave them out of the service that bee serves"
+            f"{name}: {', '.join(streaming)} would stream, and bee's calls have one request and "
+            "one reply: leave them out of the service that bee serves"
         )
     private = [method.name for method in service.methods if method.name.startswith("_")]
     if private:
         raise TypeError(
-            f"{name}: {', '.join(private)} cannot be called by a client: names with a leading underscore are private"
+            f"{name}: {', '.join(private)} cannot be called by a client: names with a leading "
+            "underscore are private"
         )
     if not service.methods:
         raise TypeError(f"{name} declares no method")

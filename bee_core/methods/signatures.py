@@ -1,6 +1,7 @@
 """What a method takes and gives, read from its type hints.
 
-A :class:`Signature` is what a codec is bound to: once a method, at build. Nothing here runs a handler, evaluates a property or makes an instance of an interface.
+A :class:`Signature` is what a codec is bound to: once a method, at build. Nothing here runs a
+handler, evaluates a property or makes an instance of an interface.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ class Parameter:
 
     Attributes:
         name: Its name.
-        kind: One of the kinds of :class:`inspect.Parameter`, such as ``inspect.Parameter.KEYWORD_ONLY``.
-        hint: Its type, resolved; ``Any`` without a hint. For ``*args`` and ``**kwargs`` the type of each element.
+        kind: One of the kinds of :class:`inspect.Parameter`, such as
+            ``inspect.Parameter.KEYWORD_ONLY``.
+        hint: Its type, resolved; ``Any`` without a hint. For ``*args`` and ``**kwargs`` the type of
+            each element.
         required: Whether a call must give it.
         default: What the function itself fills in, or :data:`MISSING`.
     """
@@ -80,7 +83,8 @@ class Signature:
 
     Attributes:
         method: ``add`` or ``Stats.mean``.
-        params: The parameters in order, without ``self``; None when nobody knows them, then anything goes.
+        params: The parameters in order, without ``self``; None when nobody knows them, then
+            anything goes.
         result: The type of the result, of an ``async def`` the awaited one; ``Any`` without a hint.
     """
 
@@ -98,11 +102,13 @@ class Signature:
         """Read a signature from a function, a method (bound or not), a ``partial`` or any other callable.
 
         Args:
-            function: The callable. A plain function that was defined in a class has its ``self`` or ``cls`` dropped.
+            function: The callable. A plain function that was defined in a class has its ``self`` or
+                ``cls`` dropped.
             method: The name for the signature and for messages.
 
         Raises:
-            TypeError: It is not callable, has no readable signature, or a hint cannot be resolved; the message names the method and the hint.
+            TypeError: It is not callable, has no readable signature, or a hint cannot be resolved;
+                the message names the method and the hint.
         """
         if isinstance(function, (staticmethod, classmethod)):
             function = function.__get__(None, type(function))
@@ -204,11 +210,13 @@ class InterfaceMethod:
 def interface_methods(interface: type) -> dict[str, InterfaceMethod]:
     """The public methods of a class, Protocol or ABC, by name, inherited ones too.
 
-    A class attribute that is annotated with another interface (``Stats: StatsApi``) adds its methods as ``Stats.<method>``, one level deep. Private names, properties
+    A class attribute that is annotated with another interface (``Stats: StatsApi``) adds its
+    methods as ``Stats.<method>``, one level deep. Private names, properties
     and other attributes are not part of it.
 
     Raises:
-        TypeError: Not a class, nothing public in it, a hint cannot be resolved, or a method is marked oneway and declares a result.
+        TypeError: Not a class, nothing public in it, a hint cannot be resolved, or a method is
+            marked oneway and declares a result.
     """
     if not isinstance(interface, type):
         raise TypeError(f"an interface is a class, a Protocol or an ABC, not {interface!r}")
@@ -223,7 +231,8 @@ def interface_methods(interface: type) -> dict[str, InterfaceMethod]:
 def public_methods(cls: type) -> dict[str, Any]:
     """The methods that a class and its bases define under public names, as they stand in the class (not bound), nearest definition first come.
 
-    Left out: names with an underscore, properties, plain attributes, nested classes, and what ``object``, the builtin types and the machinery of ``typing`` define.
+    Left out: names with an underscore, properties, plain attributes, nested classes, and what
+    ``object``, the builtin types and the machinery of ``typing`` define.
     """
     seen: dict[str, Any] = {}
     for base in cls.__mro__:
@@ -251,7 +260,8 @@ def _methods(interface: type, prefix: str) -> dict[str, InterfaceMethod]:
         oneway = bool(getattr(function, ONEWAY, False))
         if oneway and signature.result not in (None, types.NoneType, Any):
             raise TypeError(
-                f"{prefix}{name} is marked oneway and declares a result, {hint_text(signature.result)}: nobody waits for one; declare None"
+                f"{prefix}{name} is marked oneway and declares a result, "
+                f"{hint_text(signature.result)}: nobody waits for one; declare None"
             )
         found[prefix + name] = InterfaceMethod(
             prefix + name, signature, is_async, bool(getattr(function, IDEMPOTENT, False)), oneway
@@ -287,7 +297,8 @@ def _is_method(value: Any) -> bool:
         ),
     ):
         return True
-    # What a decorator made of a function: functools.cache and the like. A callable object without __get__ is an attribute.
+    # What a decorator made of a function: functools.cache and the like. A callable object without
+    # __get__ is an attribute.
     return callable(value) and hasattr(value, "__get__") and not isinstance(value, type)
 
 
@@ -298,7 +309,8 @@ def _is_unbound_method(function: Any, parameters: list[inspect.Parameter]) -> bo
         or parameters[0].name not in {"self", "cls"}
     ):
         return False
-    # Where a function is nested in a class its qualified name ends in Class.name, in a function in <locals>.name.
+    # Where a function is nested in a class its qualified name ends in Class.name, in a function in
+    # <locals>.name.
     return (
         not function.__qualname__.endswith(f"<locals>.{function.__name__}")
         and "." in function.__qualname__

@@ -52,7 +52,8 @@ def attribute_hints(cls: type) -> dict[str, Any]:
     """The hints of a class's public attributes, inherited ones too; nearest definition first come.
 
     Raises:
-        TypeError: A hint cannot be resolved; the message names the class and the hint. Private attributes are not looked at.
+        TypeError: A hint cannot be resolved; the message names the class and the hint. Private
+            attributes are not looked at.
     """
     found: dict[str, Any] = {}
     for base in cls.__mro__:

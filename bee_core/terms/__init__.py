@@ -1,4 +1,5 @@
 """What the field calls things: requests, nodes, failures, addresses, versions, back-off.
 
-Everything else of bee stands on these words. They import nothing of bee but its errors, and do no I/O.
+Everything else of bee stands on these words. They import nothing of bee but its errors, and do no
+I/O.
 """

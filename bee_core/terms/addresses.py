@@ -1,4 +1,8 @@
-"""Addresses of servers, as urls: ``tcp://host:port``, ``tls://host:port``, ``unix:///path``, ``memory://name``, or a scheme of a plugin."""
+"""Addresses of servers, as urls.
+
+Schemes: ``tcp://host:port``, ``tls://host:port``, ``unix:///path``, ``memory://name``, or one of
+a plugin.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from functools import lru_cache
 import attrs
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-# Letters of any script: names are handed to the resolver, which knows IDNA. The underscore is common in container networks.
+# Letters of any script: names are handed to the resolver, which knows IDNA. The underscore is
+# common in container networks.
 _HOST = re.compile(r"\w(?:[\w.-]{0,251}[\w.])?")
 _NUMERIC = re.compile(r"[0-9.]+")
 _PORT = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -24,7 +29,8 @@ class Address:
 
     Attributes:
         scheme: Names the transport; lower case.
-        host: A host name or an IP address without brackets, lower case; for ``memory`` any name. Empty for ``unix``.
+        host: A host name or an IP address without brackets, lower case; for ``memory`` any name.
+            Empty for ``unix``.
         port: From 0 to 65535, or None where the scheme needs none. 0 is for servers: any free port.
         path: An absolute path (``unix``), or what follows the host for a scheme of a plugin.
     """
@@ -43,7 +49,7 @@ class Address:
 
     @property
     def is_wildcard(self) -> bool:
-        """True for an address that means every interface of the machine; it can be listened on, but not dialled from elsewhere."""
+        """Whether a server listens on every interface here; other machines cannot dial it."""
         return self.host in {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
 
     def __str__(self) -> str:
@@ -56,7 +62,8 @@ def parse(text: str) -> Address:
     """Read a url; one without a scheme is ``tcp``.
 
     Args:
-        text: ``127.0.0.1:9000``, ``[::1]:9000``, ``tls://calc.example:9443``, ``unix:///run/calc.sock``, ``memory://calc``.
+        text: ``127.0.0.1:9000``, ``[::1]:9000``, ``tls://calc.example:9443``,
+            ``unix:///run/calc.sock``, ``memory://calc``.
 
     Returns:
         The address, in canonical form.
@@ -72,7 +79,8 @@ def parse(text: str) -> Address:
     scheme, rest = (match[1].lower(), match[2]) if match else ("tcp", text)
     if match is None and "://" in text:
         raise ValueError(
-            f"{text!r} does not begin with a scheme such as tcp:// (a letter, then letters, digits, +, . or -)"
+            f"{text!r} does not begin with a scheme such as tcp:// (a letter, then letters, "
+            "digits, +, . or -)"
         )
     if scheme == "unix":
         return _unix(text, rest)
@@ -87,7 +95,8 @@ def parse(text: str) -> Address:
             raise ValueError(f"{text!r} has a path; {scheme}:// wants host:port and nothing more")
         if not host:
             raise ValueError(
-                f"{text!r} has no host; write host:port, with 127.0.0.1 for this machine only or 0.0.0.0 for every interface"
+                f"{text!r} has no host; write host:port, with 127.0.0.1 for this machine only "
+                "or 0.0.0.0 for every interface"
             )
         if port is None:
             raise ValueError(f"{text!r} has no port; write {rest}:9000, say")
@@ -99,7 +108,8 @@ def parse(text: str) -> Address:
 def _unix(text: str, path: str) -> Address:
     if not path.startswith("/") or path == "/":
         raise ValueError(
-            f"unix:// wants an absolute path, with three slashes: unix:///run/calc.sock and not {text!r}"
+            "unix:// wants an absolute path, with three slashes: unix:///run/calc.sock and not "
+            f"{text!r}"
         )
     return Address("unix", path=path)
 

@@ -1,7 +1,9 @@
 """How long to wait before a retry: exponential back-off with full jitter, capped.
 
-Without jitter, clients that failed together retry together and fail together again. *Full* jitter (the delay is drawn from zero to the ceiling, not around the
-ceiling) spends the least work and the least time of the variants compared in Marc Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+Without jitter, clients that failed together retry together and fail together again. *Full* jitter
+(the delay is drawn from zero to the ceiling, not around the
+ceiling) spends the least work and the least time of the variants compared in Marc Brooker,
+"Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 """
 
 from __future__ import annotations
@@ -15,10 +17,17 @@ if TYPE_CHECKING:
     from random import Random
 
 BASE = 0.025
-"""Seconds, the first ceiling. Envoy's default for retries: about ten round trips inside a data centre, so the first retry comes soon, and short enough for a timeout of a second."""
+"""Seconds, the first ceiling.
+
+Envoy's default for retries: about ten round trips inside a data centre, so the first retry comes
+soon, and short enough for a timeout of a second.
+"""
 
 CAP = 1.0
-"""Seconds, the last ceiling. A caller waits for the result; longer pauses are for work that nobody waits for."""
+"""Seconds, the last ceiling.
+
+A caller waits for the result; longer pauses are for work that nobody waits for.
+"""
 
 _DOUBLINGS = 64  # more would only leave the range of floats: 25 ms doubled 64 times is longer than the universe is old
 

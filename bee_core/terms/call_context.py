@@ -1,4 +1,4 @@
-"""The call that a handler is working on: its deadline, metadata and peer; inherited by the calls that the handler makes."""
+"""The call that a handler works on; the calls that the handler makes inherit it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ class CurrentCall:
     Attributes:
         service: The server's service.
         method: The method's full name.
-        deadline: When the caller gives up, in seconds on ``time.monotonic()``, or None when it set no bound.
+        deadline: When the caller gives up, in seconds on ``time.monotonic()``, or None when it set
+            no bound.
         baggage: The part of it that travels on with the calls that this handler makes.
         peer: The caller's address.
         dedupe_key: Bytes that all attempts of one call share, where the caller sent any.
-        cancelled: True once the caller gave up or the deadline passed. A ``def`` handler that works long should look at it.
+        cancelled: True once the caller gave up or the deadline passed. A ``def`` handler that works
+            long should look at it.
     """
 
     __slots__ = (

@@ -60,7 +60,8 @@ class Snapshot:
         revision: Grows with each change seen by this process; a consumer ignores an older one.
         source: Who said so.
         nodes: The nodes, in no particular order, ids unique.
-        changes: What is different from an earlier snapshot, where the registry can say it cheaply: who has that one takes over the changes and need not look at every node.
+        changes: What is different from an earlier snapshot, where the registry can say it cheaply:
+            who has that one takes over the changes and need not look at every node.
     """
 
     revision: int

@@ -1,7 +1,9 @@
 """Reading the text of a version range into comparisons: npm's grammar, plus the comma as *and*.
 
-A range is alternatives joined by ``||``; an alternative is parts joined by commas; a part is words joined by spaces, or one hyphen range; a word is a comparison, an
-x-range, a tilde or a caret. Each word says one or two comparisons with a whole version (``^1.2`` is ``>=1.2.0 <2.0.0-0``), so that nothing else is left to compare with.
+A range is alternatives joined by ``||``; an alternative is parts joined by commas; a part is words
+joined by spaces, or one hyphen range; a word is a comparison, an
+x-range, a tilde or a caret. Each word says one or two comparisons with a whole version (``^1.2`` is
+``>=1.2.0 <2.0.0-0``), so that nothing else is left to compare with.
 
 The table of forms stands in :mod:`bee_core.terms.versions`, which is what the rest of bee uses.
 """
@@ -25,7 +27,8 @@ MAX_NUMBER = 2**53 - 1
 Operator = Literal["", "<", "<=", ">", ">="]
 Key = tuple[int, int, int, tuple[object, ...]]
 
-# Every expression here is tried on at most MAX_LENGTH characters, and none repeats a group that can match the same text in two ways.
+# Every expression here is tried on at most MAX_LENGTH characters, and none repeats a group that can
+# match the same text in two ways.
 NUMBER = r"(?:0|[1-9][0-9]*)"
 _IDENTIFIER = rf"(?:[0-9]*[A-Za-z-][0-9A-Za-z-]*|{NUMBER})"
 PRERELEASE = rf"(?:-(?P<pre>{_IDENTIFIER}(?:\.{_IDENTIFIER})*))"
@@ -41,7 +44,8 @@ _TILDE_OR_CARET = re.compile(rf"(?P<op>~>?|\^)[v=]*{_PARTIAL}")
 _HYPHEN_END = re.compile(rf"[v= ]*{_PARTIAL}")
 _BUILD = re.compile(BUILD)
 _STAR = re.compile(r"[<>]?=?\*")
-# A sign, the space behind it, and then to the end of the version, so that a "v" or "=" is never taken from the version before.
+# A sign, the space behind it, and then to the end of the version, so that a "v" or "=" is never
+# taken from the version before.
 _SPACE_AFTER_COMPARISON = re.compile(r"( ?[<>]?=?) ?([v= ]*[0-9xX*][0-9A-Za-z.*-]*)")
 _SPACE_AFTER_TILDE = re.compile(r"~>? ")
 _SPACE_AFTER_CARET = re.compile(r"\^ ")
@@ -116,7 +120,10 @@ class Comparator:
 
 
 Alternatives = tuple[tuple[Comparator, ...], ...]
-"""One of which must hold; each is comparisons that must all hold. An empty one holds for every release."""
+"""One of which must hold; each is comparisons that must all hold.
+
+An empty one holds for every release.
+"""
 
 _NOTHING = Comparator("<", 0, 0, 0, "0")
 """Below the lowest version there is. What ``>*`` means."""
@@ -129,11 +136,13 @@ def read_range(text: str) -> Alternatives:
         text: As written; empty means any.
 
     Raises:
-        ValueError: It cannot be read; the message quotes the part that is at fault and says what would be right.
+        ValueError: It cannot be read; the message quotes the part that is at fault and says what
+            would be right.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(
-            f"the version range {text[:40]!r}… cannot be read: it has {len(text)} characters, at most {MAX_LENGTH} are allowed"
+            f"the version range {text[:40]!r}… cannot be read: it has {len(text)} characters, "
+            f"at most {MAX_LENGTH} are allowed"
         )
     alternatives = [
         _conjunction(alternative, text) for alternative in single_spaces(text).split("||")
@@ -168,7 +177,8 @@ def _conjunction(alternative: str, whole: str) -> tuple[Comparator, ...]:
     parts = alternative.split(",")
     if len(parts) > 1 and not all(part.strip(" ") for part in parts):
         raise ValueError(
-            f"{alternative.strip(' ')!r} in the version range {whole!r} has a comma with nothing beside it: write >=1.0, <2"
+            f"{alternative.strip(' ')!r} in the version range {whole!r} has a comma with "
+            "nothing beside it: write >=1.0, <2"
         )
     found = dict.fromkeys(
         comparator
@@ -248,7 +258,8 @@ def _comparators(word: str) -> Iterator[Comparator]:
         raise ValueError(
             advice(
                 word,
-                "write a comparison such as >=1.2.3, or ^1.2, ~1.2, 1.x, 1.2 - 2.3, and join them by ',' (and) or '||' (or)",
+                "write a comparison such as >=1.2.3, or ^1.2, ~1.2, 1.x, 1.2 - 2.3, and join "
+                "them by ',' (and) or '||' (or)",
             )
         )
     yield Comparator(

@@ -19,7 +19,10 @@ MESSAGE = 3
 
 
 Form = int
-"""How the arguments lie in a body: POSITIONAL, NAMED, MIXED or MESSAGE. Travels in the frame's header."""
+"""How the arguments lie in a body: POSITIONAL, NAMED, MIXED or MESSAGE.
+
+Travels in the frame's header.
+"""
 
 
 class Request:
@@ -30,11 +33,14 @@ class Request:
         form: How the arguments lie in ``body``.
         body: The encoded arguments, compressed when ``compressed``.
         compressed: Whether the connection's compressor was used.
-        fields: The encoded header fields that do not change between calls of a method (method name, metadata, baggage), ready to send.
+        fields: The encoded header fields that do not change between calls of a method (method name,
+            metadata, baggage), ready to send.
         deadline: When the whole call ends, seconds on the client's monotonic clock.
         dedupe_key: The same bytes for every attempt of a call, or None.
-        connect_timeout, write_timeout, read_timeout: Seconds, bounds of this attempt; none reaches beyond the deadline.
-        oneway: No answer will come; ``fields`` say so to the server. The attempt is a success as soon as the request has been handed to the system.
+        connect_timeout, write_timeout, read_timeout: Seconds, bounds of this attempt; none reaches
+            beyond the deadline.
+        oneway: No answer will come; ``fields`` say so to the server. The attempt is a success as
+            soon as the request has been handed to the system.
     """
 
     __slots__ = (

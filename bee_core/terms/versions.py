@@ -12,9 +12,12 @@ and                   ``>=1.0, <2`` ``>=1.0 <2``              a comma or a space
 or                    ``1.x || >=3``                          binds weaker than *and*
 ===================== ======================================= =======================================================
 
-A pre-release (``1.3.0-rc.1``) is in a range only when one of the comparisons that are joined by *and* names a pre-release of the same major.minor.patch; a range
-that does not ask for pre-releases never finds one. The reference is ``semver.satisfies(version, range)`` of the npm package ``semver`` with its default options;
-``tests/test_versions_npm.py`` compares with it. ``docs/decisions/version-ranges.md`` says why npm's grammar, and where bee differs.
+A pre-release (``1.3.0-rc.1``) is in a range only when one of the comparisons that are joined by
+*and* names a pre-release of the same major.minor.patch; a range
+that does not ask for pre-releases never finds one. The reference is ``semver.satisfies(version,
+range)`` of the npm package ``semver`` with its default options;
+``tests/test_versions_npm.py`` compares with it. ``docs/decisions/version-ranges.md`` says why npm's
+grammar, and where bee differs.
 
 Everything here is immutable, cached by text, and may be used from any thread.
 """
@@ -63,12 +66,14 @@ def parse_version(text: str) -> Version:
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(
-            f"version {text[:40]!r}… cannot be read: it has {len(text)} characters, at most {MAX_LENGTH} are allowed"
+            f"version {text[:40]!r}… cannot be read: it has {len(text)} characters, at most "
+            f"{MAX_LENGTH} are allowed"
         )
     match = _VERSION.fullmatch(single_spaces(text))
     if match is None:
         raise ValueError(
-            f"version {text!r} cannot be read: {advice(text, 'write numbers and dots, 1.2.3, and a pre-release as 1.2.3-rc.1')}"
+            f"version {text!r} cannot be read: "
+            f"{advice(text, 'write numbers and dots, 1.2.3, and a pre-release as 1.2.3-rc.1')}"
         )
     numbers = [int(match[name] or "0") for name in ("major", "minor", "patch")]
     if max(numbers) > MAX_NUMBER:
@@ -90,7 +95,8 @@ class Range:
 
     Attributes:
         text: As it was written, with white space made single.
-        alternatives: One of which must hold; each is comparisons with whole versions that must all hold.
+        alternatives: One of which must hold; each is comparisons with whole versions that must all
+            hold.
     """
 
     text: str = attrs.field(eq=False)
@@ -107,7 +113,8 @@ class Range:
             The range; the same object for the same text.
 
         Raises:
-            ValueError: It cannot be read; the message quotes the part that is at fault and says what would be right.
+            ValueError: It cannot be read; the message quotes the part that is at fault and says
+                what would be right.
         """
         return _parse_range(text)
 
@@ -123,7 +130,10 @@ class Range:
         )
 
     def matches(self, version: Version) -> bool:
-        """Whether a version is in the range, by npm's rule for pre-releases. Takes about a microsecond."""
+        """Whether a version is in the range, by npm's rule for pre-releases.
+
+        Takes about a microsecond.
+        """
         key = precedence(version)
         for comparators in self.alternatives:
             for comparator in comparators:

@@ -1,7 +1,9 @@
 """The block of type-length-value fields in a frame.
 
-Each field is ``type`` (1 byte), ``length`` (2 bytes, big-endian), ``value``. Fields carry what is needed before a body can be understood (the method, the time
-left, an error code), in a form that no codec has a part in. Types below 0x80 that a receiver does not know are passed over; types from 0x80 on are critical: a
+Each field is ``type`` (1 byte), ``length`` (2 bytes, big-endian), ``value``. Fields carry what is
+needed before a body can be understood (the method, the time
+left, an error code), in a form that no codec has a part in. Types below 0x80 that a receiver does
+not know are passed over; types from 0x80 on are critical: a
 receiver that does not know one must refuse the frame.
 """
 
@@ -63,13 +65,17 @@ def field(kind: int, value: bytes) -> bytes:
     """
     if len(value) > MAX_VALUE:
         raise ValueError(
-            f"the field {NAMES.get(kind, hex(kind))} has {len(value)} bytes, more than the {MAX_VALUE} that a field can have"
+            f"the field {NAMES.get(kind, hex(kind))} has {len(value)} bytes, more than the "
+            f"{MAX_VALUE} that a field can have"
         )
     return kind.to_bytes(1, "big") + len(value).to_bytes(2, "big") + value
 
 
 def text(kind: int, value: str) -> bytes:
-    """One encoded field of text. A text that UTF-8 cannot carry (lone surrogates) is sent with replacements."""
+    """One encoded field of text.
+
+    A text that UTF-8 cannot carry (lone surrogates) is sent with replacements.
+    """
     return field(kind, value.encode("utf-8", "replace"))
 
 
@@ -107,10 +113,12 @@ def parse(block: bytes, known: frozenset[int]) -> dict[int, list[bytes]]:
 
     Args:
         block: The fields of one frame.
-        known: The types that this kind of frame may carry; others are passed over unless they are critical.
+        known: The types that this kind of frame may carry; others are passed over unless they are
+            critical.
 
     Raises:
-        ProtocolError: A length that does not fit, a critical field that is not known, a field that is there twice and may not be.
+        ProtocolError: A length that does not fit, a critical field that is not known, a field that
+            is there twice and may not be.
     """
     found: dict[int, list[bytes]] = {}
     position, end = 0, len(block)

@@ -55,7 +55,8 @@ HEADER_SIZE: Final = _HEADER.size
 _LENGTH_SIZE: Final = 4
 _REST: Final = HEADER_SIZE - _LENGTH_SIZE
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F))
-# An alert, which a client gets that calls a TLS server; a handshake, whose error was a frame that is too large before there was a word about TLS, and which the vectors hold.
+# An alert, which a client gets that calls a TLS server; a handshake, whose error was a frame that
+# is too large before there was a word about TLS, and which the vectors hold.
 _TLS_RECORDS: Final[dict[int, type[CallError]]] = {0x15: ProtocolError, 0x16: MessageTooLarge}
 _TLS_MAJOR: Final = 3  # of every version of TLS
 MAX_OVERHEAD: Final = _REST + 0xFFFF
@@ -68,14 +69,16 @@ _unpack_from = _HEADER.unpack_from
 
 
 def foreign(start: bytes) -> CallError | None:
-    """What the first four bytes of a stream tell when they are those of another protocol, or None."""
+    """The error for the first four bytes of another protocol's stream, or None."""
     if _PRINTABLE.issuperset(start):
         return ProtocolError(
-            f"these bytes are not bee's protocol: they begin with the text {start.decode()!r}, as those of another protocol would"
+            f"these bytes are not bee's protocol: they begin with the text {start.decode()!r}, "
+            "as those of another protocol would"
         )
     if start[0] in _TLS_RECORDS and start[1] == _TLS_MAJOR:
         return _TLS_RECORDS[start[0]](
-            "these bytes are TLS, and this side does not speak it here; use tls:// on both sides, or tcp:// on both"
+            "these bytes are TLS, and this side does not speak it here; use tls:// on both "
+            "sides, or tcp:// on both"
         )
     return None
 
@@ -134,10 +137,12 @@ def encode(
 class FrameDecoder:
     """Turns chunks of a byte stream into frames. Whatever the chunking, the frames are the same.
 
-    Bad input does not raise: it sets :attr:`error`, after the frames before it were returned, and everything later is ignored. Not thread-safe.
+    Bad input does not raise: it sets :attr:`error`, after the frames before it were returned, and
+    everything later is ignored. Not thread-safe.
 
     Args:
-        max_body: Bytes that a body may have. A longer one is an error as soon as its header is there, a frame that is too long whatever its fields as soon as
+        max_body: Bytes that a body may have. A longer one is an error as soon as its header is
+            there, a frame that is too long whatever its fields as soon as
             its length is; nothing is allocated for it.
 
     Attributes:
@@ -220,12 +225,13 @@ class FrameDecoder:
     def _explain(
         self, length: int, version: int, flags: int, form: int, fields_size: int
     ) -> CallError:
-        """What is wrong with a header; what stands first in it is judged first, so that the answer is the same however much of it has come."""
+        """What is wrong with a header: its first fault, however much of it has come."""
         limit = self._max_body
         if length > limit + MAX_OVERHEAD:
             start = length.to_bytes(_LENGTH_SIZE, "big")
             return foreign(start) or MessageTooLarge(
-                f"a frame of {length} bytes, with at most {limit} bytes of body allowed here (max_size); nothing of it was read"
+                f"a frame of {length} bytes, with at most {limit} bytes of body allowed here "
+                "(max_size); nothing of it was read"
             )
         if length < _REST:
             return ProtocolError(f"a frame of {length} bytes cannot hold its header")
@@ -239,8 +245,10 @@ class FrameDecoder:
             return ProtocolError(f"a frame with the unknown form {form}")
         if length < _REST + fields_size:
             return ProtocolError(
-                f"a frame of {length} bytes cannot hold its header and {fields_size} bytes of fields"
+                f"a frame of {length} bytes cannot hold its header and {fields_size} bytes of "
+                "fields"
             )
         return MessageTooLarge(
-            f"a body of {length - _REST - fields_size} bytes, with at most {limit} bytes allowed here (max_size); nothing of it was read"
+            f"a body of {length - _REST - fields_size} bytes, with at most {limit} bytes "
+            "allowed here (max_size); nothing of it was read"
         )

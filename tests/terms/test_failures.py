@@ -21,7 +21,8 @@ from bee_core.terms.node import Node
 RESET = ConnectionResetError(104, "Connection reset by peer")
 NODE = Node("a", "tcp://10.0.0.1:9000")
 
-# One row a way to fail: what made it, its kind, executed, retry, blame, and whether a redial is free.
+# One row a way to fail: what made it, its kind, executed, retry, blame, and whether a redial is
+# free.
 CLASSED = {
     "refused": (
         failures.refused(ConnectionRefusedError(111, "Connection refused")),

@@ -1,4 +1,7 @@
-"""Versions are read loosely, and ranges follow npm's grammar and its algebra. Comparison with npm itself: test_versions_npm.py."""
+"""Versions are read loosely, and ranges follow npm's grammar and its algebra.
+
+Comparison with npm itself: test_versions_npm.py.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def matches(text, version):
     return Range.parse(text).matches(parse_version(version))
 
 
-# ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── versions ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_precedence_is_the_order_of_semver(one, other):
     assert (precedence(one) == precedence(other)) == (one == other)
 
 
-# ── ranges: the forms ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── ranges: the forms ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -232,7 +235,7 @@ def test_ranges_are_values():
     assert copy.matches(parse_version("1.5"))
 
 
-# ── ranges: the algebra ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── ranges: the algebra ───────────────────────────────────────────────────────────────────────────
 
 partials = st.builds(
     lambda parts, pre: ".".join(parts) + (f"-{pre}" if pre and len(parts) == 3 else ""),

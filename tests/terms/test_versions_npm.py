@@ -58,7 +58,7 @@ def ask_npm(folder, cases):
     return json.loads(done.stdout)
 
 
-# ── generated text ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── generated text ────────────────────────────────────────────────────────────────────────────────
 # Small numbers meet often, so that ranges and versions touch at their edges.
 
 NUMBERS = ["0", "0", "1", "1", "2", "3", "10"]
@@ -175,7 +175,7 @@ def differences(cases, answers):
     return found
 
 
-# ── the comparison ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the comparison ────────────────────────────────────────────────────────────────────────────────
 
 
 def test_generated_ranges_are_read_and_answered_as_npm_does(npm_semver):

@@ -1,4 +1,8 @@
-"""Frames in a byte stream. The invariant: whatever the chunking, the frames and the error are the same; whatever the bytes, nothing is raised."""
+"""Frames in a byte stream.
+
+The invariant: whatever the chunking, the frames and the error are the same; whatever the bytes,
+nothing is raised.
+"""
 
 from __future__ import annotations
 
