@@ -53,7 +53,8 @@ from .methods.signatures import Mismatch, Parameter, Signature
 from .methods.type_hints import hint_text
 from .terms.addresses import Address, parse
 from .terms.backoff import BASE, CAP, Backoff
-from .terms.failures import Failure, HandshakeError, Outcome, Success, local
+from .terms.causes import local
+from .terms.failures import Failure, HandshakeError, Outcome, Success
 from .terms.node import Changes, Node, Snapshot, Source
 from .terms.request import MESSAGE, MIXED, NAMED, POSITIONAL, Form, Request
 from .wire.messages import Hello, HelloAck

@@ -22,7 +22,8 @@ from ..contracts.effects import Pause, Queue
 from ..contracts.observers import CallRecord
 from ..contracts.policies import Tried
 from ..errors import InvalidArgument
-from ..terms.failures import Failure, Success, cancelled, local, to_error, undecodable
+from ..terms.causes import cancelled, local, undecodable
+from ..terms.failures import Failure, Success, to_error
 from .picking import elsewhere, pick, same
 from .retries import Redial, Stop, after, with_note
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..calls.flow import abandon, conclude, flow
 from ..contracts.effects import Attempt, Pause
-from ..terms.failures import Failure, cancelled
+from ..terms.causes import cancelled
+from ..terms.failures import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -19,7 +19,7 @@ from ..calls.flow import flow
 from ..contracts.effects import Attempt
 from ..control.plane import ControlPlane
 from ..errors import BeeError, CallCancelled
-from ..terms.failures import Failure, local
+from ..terms.causes import local
 from .asyncio_driver import drive
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..calls.service import Service
     from ..contracts.effects import Effect
     from ..contracts.transport import AsyncChannel, Channel
+    from ..terms.failures import Failure
     from ..terms.node import Node
     from .discoveries import Discoveries
 

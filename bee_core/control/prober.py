@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..terms.backoff import Backoff
-from ..terms.failures import broken_peer, read_timed_out
+from ..terms.causes import broken_peer, read_timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..contracts.size_rule import HEAVY, SizeRule
 from ..errors import CallCancelled, InvalidArgument, MessageTooLarge, ProtocolError
 from ..terms.call_context import reset_current, set_current
-from ..terms.failures import Failure, Success, local
+from ..terms.causes import local
+from ..terms.failures import Failure, Success
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,7 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from ..terms.failures import Failure, local
+from ..terms.causes import local
+from ..terms.failures import Failure
 from .answers import Answers
 from .in_flight import InFlight
 from .running_call import RunningCall

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ..contracts.size_rule import HEAVY
 from ..errors import InvalidArgument
 from ..terms.call_context import reset_current, set_current
-from ..terms.failures import Failure, local
+from ..terms.causes import local
+from ..terms.failures import Failure
 from .answers import HANDLER_ERRORS, SUCCESS, Answer, Answers, misfit
 
 if TYPE_CHECKING:

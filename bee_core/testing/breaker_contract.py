@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bee_core.terms.failures import Failure, Success, cancelled, lost, read_timed_out, reported
+from bee_core.terms.causes import cancelled, lost, read_timed_out, reported
+from bee_core.terms.failures import Failure, Success
 
 if TYPE_CHECKING:
     from bee_core.contracts.policies import Breaker

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bee_core.contracts.policies import Tried
-from bee_core.terms.failures import Failure, lost, refused, reported
+from bee_core.terms.causes import lost, refused, reported
 from bee_core.terms.node import Node
 
 from .fake_clock import seeded_random
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bee_core.contracts.policies import FaultTolerance
+    from bee_core.terms.failures import Failure
 
 FAILURES = (
     refused(ConnectionRefusedError(111, "Connection refused")),

@@ -7,7 +7,8 @@ from collections import deque
 from threading import Event
 from typing import TYPE_CHECKING, Literal
 
-from bee_core.terms.failures import Failure, cancelled
+from bee_core.terms.causes import cancelled
+from bee_core.terms.failures import Failure
 
 if TYPE_CHECKING:
     from bee_core.terms.failures import Outcome

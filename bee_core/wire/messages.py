@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from ..errors import ProtocolError
-from ..terms.failures import Failure, reported
+from ..terms.causes import reported
 from . import fields as f
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..errors import Executed
+    from ..terms.failures import Failure
 
 ERROR_CODES: dict[str, int] = {
     "remote_error": 1,

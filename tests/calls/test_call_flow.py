@@ -19,7 +19,7 @@ from bee_core.errors import (
 )
 from bee_core.interfaces import Again, Success
 from bee_core.terms.call_context import CurrentCall, reset_current, set_current
-from bee_core.terms.failures import (
+from bee_core.terms.causes import (
     cancelled,
     lost,
     not_sent,

@@ -5,7 +5,7 @@ import pytest
 from bee_core.calls.flow import conclude
 from bee_core.calls.trace import CallRecorder
 from bee_core.contracts.effects import Attempt, Pause
-from bee_core.terms.failures import lost, not_sent, refused, reported
+from bee_core.terms.causes import lost, not_sent, refused, reported
 from bee_plugins.fault_tolerance.failover import FailOver
 from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry
 from support.call_harness import SUCCESS, Harness

@@ -9,7 +9,7 @@ from bee_core.calls.plan import make_plan
 from bee_core.calls.retries import FREE_REDIALS, Redial, Stop, after
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import Again, Node, Tried
-from bee_core.terms.failures import (
+from bee_core.terms.causes import (
     broken_peer,
     cancelled,
     connect_timed_out,

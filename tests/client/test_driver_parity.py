@@ -13,7 +13,7 @@ from bee_core.client import asyncio_driver as aio_driver
 from bee_core.client import blocking_driver as sync_driver
 from bee_core.errors import CallCancelled, Overloaded
 from bee_core.interfaces import Again, Success
-from bee_core.terms.failures import lost, not_sent, passed_over, read_timed_out, refused, reported
+from bee_core.terms.causes import lost, not_sent, passed_over, read_timed_out, refused, reported
 from bee_core.testing import AsyncScriptedChannel, ScriptedChannel, Silence
 from bee_plugins.fault_tolerance.failover import FailOver
 from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bee_core.interfaces import Success
-from bee_core.terms.failures import lost, read_timed_out, reported
+from bee_core.terms.causes import lost, read_timed_out, reported
 from bee_core.testing import BreakerContract
 from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
 

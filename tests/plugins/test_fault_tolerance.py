@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from bee_core.interfaces import Again
-from bee_core.terms.failures import lost, refused, reported
+from bee_core.terms.causes import lost, refused, reported
 from bee_core.testing import FaultToleranceContract
 from bee_core.testing.fault_tolerance_contract import history
 from bee_plugins.fault_tolerance.failfast import FailFast

@@ -17,7 +17,8 @@ from bee_core.config import PluginRef
 from bee_core.errors import ConfigError
 from bee_core.interfaces import ChannelSettings
 from bee_core.plugins.hub import PluginHub
-from bee_core.terms.failures import HandshakeError, lost, refused
+from bee_core.terms.causes import lost, refused
+from bee_core.terms.failures import HandshakeError
 from bee_core.terms.node import Node
 from bee_plugins.transports.tls import TlsTransport
 from bee_plugins.transports.tls_client import TlsSocket, explained, turned_away

@@ -16,7 +16,8 @@ from bee_core.contracts.size_rule import SizeRule
 from bee_core.interfaces import Success
 from bee_core.nodes.directory import Directory
 from bee_core.nodes.node_set import NodeSet
-from bee_core.terms.failures import Failure, local
+from bee_core.terms.causes import local
+from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node, Snapshot
 from bee_core.testing import FakeClock, seeded_bytes, seeded_random
 from bee_plugins.codecs.json_codec import JsonCodec

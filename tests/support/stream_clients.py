@@ -9,7 +9,7 @@ import time
 
 from bee_core.contracts.transport import ListenSettings
 from bee_core.streams import StreamTransport
-from bee_core.terms.failures import local
+from bee_core.terms.causes import local
 from bee_core.wire import frames, messages
 from bee_core.wire.messages import Goaway, Hello, HelloAck
 

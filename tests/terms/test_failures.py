@@ -15,7 +15,8 @@ from bee_core.errors import (
     RemoteError,
 )
 from bee_core.terms import failures
-from bee_core.terms.failures import REPORTED, Failure, describe, reported, to_error
+from bee_core.terms.causes import REPORTED, describe, reported
+from bee_core.terms.failures import Failure, to_error
 from bee_core.terms.node import Node
 
 RESET = ConnectionResetError(104, "Connection reset by peer")

@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bee_core.errors import CALL_ERRORS, ProtocolError
-from bee_core.terms.failures import REPORTED, Failure
+from bee_core.terms.causes import REPORTED
+from bee_core.terms.failures import Failure
 from bee_core.wire import fields, messages
 from bee_core.wire.messages import Goaway, Hello, HelloAck, RequestParser
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ...terms.failures import Failure, connect_timed_out, refused
+from ...terms.causes import connect_timed_out, refused
+from ...terms.failures import Failure
 from .busy_poll import BusyPoll, usable_window
 from .outcomes import client_closed
 

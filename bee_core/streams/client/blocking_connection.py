@@ -12,10 +12,7 @@ from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
-from ...terms.failures import (
-    Failure,
-    HandshakeError,
-    Success,
+from ...terms.causes import (
     connect_timed_out,
     lost,
     not_sent,
@@ -23,6 +20,7 @@ from ...terms.failures import (
     refused,
     write_timed_out,
 )
+from ...terms.failures import Failure, HandshakeError, Success
 from ...wire.frames import Frame
 from ...wire.protocol import ClientProtocol
 from .busy_poll import waiting

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ...terms.failures import Failure, connect_timed_out, refused
+from ...terms.causes import connect_timed_out, refused
+from ...terms.failures import Failure
 from ..deadline_timer import DeadlineTimer
 from .multiplexed_connection import MultiplexedConnection
 from .outcomes import client_closed

@@ -8,7 +8,8 @@ import select
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ...contracts.size_rule import HEAVY
-from ...terms.failures import Failure, Success, lost, read_timed_out, refused
+from ...terms.causes import lost, read_timed_out, refused
+from ...terms.failures import Failure, Success
 from ...wire import frames
 from ...wire.protocol import ClientProtocol
 from ..batched_writer import BatchedWriter

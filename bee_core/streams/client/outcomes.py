@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import CallError, MessageTooLarge, ProtocolError
-from ...terms.failures import Failure, Success, broken_peer, cancelled, local, passed_over, reported
+from ...terms.causes import broken_peer, cancelled, local, passed_over, reported
+from ...terms.failures import Failure, Success
 from ...wire import frames
 from ...wire.messages import Hello, parse_error, parse_pong
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ...terms.failures import connect_timed_out, read_timed_out, write_timed_out
+from ...terms.causes import connect_timed_out, read_timed_out, write_timed_out
 
 if TYPE_CHECKING:
     import asyncio

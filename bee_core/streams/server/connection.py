@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...contracts.transport import Peer
 from ...errors import ProtocolError
-from ...terms.failures import Failure, local
+from ...terms.causes import local
+from ...terms.failures import Failure
 from ...wire import frames, protocol
 from ...wire.messages import error_fields
 from ..batched_writer import BatchedWriter

@@ -10,7 +10,7 @@ import socket
 
 import pytest
 
-from bee_core.terms.failures import local
+from bee_core.terms.causes import local
 from bee_core.wire import fields, frames, messages, protocol
 from bee_core.wire.messages import Goaway, Hello
 from support.stream_clients import (

@@ -9,7 +9,8 @@ import logging
 
 import pytest
 
-from bee_core.terms.failures import Failure, local
+from bee_core.terms.causes import local
+from bee_core.terms.failures import Failure
 from bee_core.wire import fields, frames, messages
 from support.stream_clients import FIELDS, greeted, request, served
 from support.stream_peers import run, until

@@ -1,0 +1,238 @@
+"""What each cause of a failed attempt means, classed once.
+
+Each function makes the :class:`~.failures.Failure` of one cause. Every later decision reads its fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ..errors import CallError, Executed
+
+
+from .failures import Blame, Failure, HandshakeError, Retry
+
+
+class FailureClass(NamedTuple):
+    """What a kind of error frame means when the frame does not say more."""
+
+    executed: Executed
+    retry: Retry
+    blame: Blame
+
+
+REPORTED: dict[str, FailureClass] = {
+    # The handler's own word. The node did its work.
+    "remote_error": FailureClass("yes", "never", "none"),
+    # The caller's mistakes: no node would answer otherwise.
+    "method_not_found": FailureClass("no", "never", "caller"),
+    "invalid_argument": FailureClass("no", "never", "caller"),
+    "message_too_large": FailureClass("no", "never", "caller"),
+    "unauthenticated": FailureClass("no", "never", "caller"),
+    # The node says that it cannot now: load or a shutdown, neither is a fault. Other nodes may.
+    "overloaded": FailureClass("no", "same", "none"),
+    "unavailable": FailureClass("no", "other", "none"),
+    # The server gave up a request that was late or that it had begun; the frame's `executed` field says which.
+    "deadline_exceeded": FailureClass("maybe", "never", "none"),
+    "cancelled": FailureClass("maybe", "never", "none"),
+    # The peers do not understand each other.
+    "protocol_error": FailureClass("maybe", "other", "node"),
+}
+"""The class of each kind that a server reports in an error frame or a goaway."""
+
+
+def reported(
+    kind: str,
+    message: str,
+    *,
+    executed: Executed | None = None,
+    retry_after: float | None = None,
+    error_type: str = "",
+    path: str = "",
+    traceback: str | None = None,
+) -> Failure:
+    """Class what the server said about a request.
+
+    Args:
+        kind: The error code's name. One that is unknown (a newer server) is taken as ``remote_error`` unless the server says that nothing ran.
+        message: The server's message.
+        executed: What the server said, else the default of the kind.
+        retry_after: Seconds, or None.
+        error_type: Class name of the handler's exception.
+        path: Path of the bad argument.
+        traceback: Text, or None.
+    """
+    row = REPORTED.get(kind)
+    if row is None:
+        row = REPORTED["unavailable"] if executed == "no" else REPORTED["remote_error"]
+        message = f"{kind}: {message}"
+        kind = "unavailable" if executed == "no" else "remote_error"
+    return Failure(
+        kind,
+        message,
+        executed or row.executed,
+        row.retry,
+        row.blame,
+        retry_after=retry_after,
+        error_type=error_type,
+        path=path,
+        traceback=traceback,
+    )
+
+
+def refused(error: BaseException) -> Failure:
+    """No connection came about: nothing was sent. Trying again elsewhere, or here later, is safe."""
+    if isinstance(error, HandshakeError):
+        return handshake_failed(error)
+    return Failure(
+        "unavailable", f"cannot connect: {describe(error)}", "no", "same", "node", reached=False
+    )
+
+
+def handshake_failed(error: HandshakeError) -> Failure:
+    """A server was reached that this client must not trust or that does not want this client. It stays so until somebody changes a file: the same node is not asked again."""
+    if error.rejected:
+        row = REPORTED["unauthenticated"]
+        return Failure("unauthenticated", str(error), row.executed, row.retry, row.blame)
+    return Failure("unavailable", f"cannot connect: {error}", "no", "other", "node")
+
+
+def connect_timed_out(seconds: float, *, full: bool) -> Failure:
+    """No connection within the time. ``full`` when the whole connect_timeout was given, so that the node is to blame."""
+    if full:
+        return Failure(
+            "unavailable",
+            f"cannot connect: no answer within connect_timeout ({seconds:g} s)",
+            "no",
+            "same",
+            "node",
+            reached=False,
+        )
+    return Failure("deadline_exceeded", "the deadline came while connecting", "no", "never", "none")
+
+
+def not_sent(error: BaseException, *, reused: bool) -> Failure:
+    """The connection broke before the last byte of the request was handed to the system, so the server cannot have seen a whole frame.
+
+    Args:
+        error: What the system said.
+        reused: The connection had served before, so it may just have been idle too long: a redial costs nothing and blames nobody.
+    """
+    return Failure(
+        "unavailable",
+        f"connection broke while sending: {describe(error)}",
+        "no",
+        "same",
+        "none" if reused else "node",
+        unsent=reused,
+    )
+
+
+def write_timed_out(seconds: float, *, full: bool) -> Failure:
+    """The request could not be written in time; a part of a frame runs nowhere."""
+    if full:
+        return Failure(
+            "deadline_exceeded",
+            f"the request could not be written within write_timeout ({seconds:g} s)",
+            "no",
+            "same",
+            "node",
+        )
+    return Failure(
+        "deadline_exceeded", "the deadline came while writing the request", "no", "never", "none"
+    )
+
+
+def lost(error: BaseException | str, *, greeted: bool = True) -> Failure:
+    """The connection was lost after the request went out: nobody knows whether it ran.
+
+    Args:
+        error: What ended it.
+        greeted: The server had answered the hello. Until then it can show as late as this that it turned the client away (a TLS 1.3 server looks at the client's certificate when the
+            client is done already), and then nothing ran.
+    """
+    if isinstance(error, HandshakeError) and error.rejected and not greeted:
+        return handshake_failed(error)
+    return Failure(
+        "unavailable",
+        f"connection lost before the reply: {describe(error)}",
+        "maybe",
+        "same",
+        "node",
+    )
+
+
+def read_timed_out(seconds: float, *, full: bool) -> Failure:
+    """No complete reply in time.
+
+    Args:
+        seconds: The read_timeout.
+        full: The whole read_timeout was waited, so the node is to blame; else the call's own deadline came first, and an impatient caller proves nothing.
+    """
+    if full:
+        return Failure(
+            "deadline_exceeded",
+            f"no reply within read_timeout ({seconds:g} s)",
+            "maybe",
+            "same",
+            "node",
+        )
+    return Failure(
+        "deadline_exceeded", "the deadline came before the reply", "maybe", "never", "none"
+    )
+
+
+def passed_over(message: str, *, kind: str = "unavailable") -> Failure:
+    """A goaway named a last accepted id below this request's: it did not run, and will not here.
+
+    Args:
+        message: Why the server goes, in its words.
+        kind: The code in the goaway. ``unavailable`` for a drain; a refusal of the hello carries its own.
+    """
+    row = REPORTED.get(kind, REPORTED["unavailable"])
+    return Failure(
+        kind if kind in REPORTED else "unavailable",
+        message,
+        "no",
+        row.retry,
+        row.blame,
+        unsent=kind == "unavailable",
+    )
+
+
+def broken_peer(error: BaseException) -> Failure:
+    """The server sent what is not the protocol, after the request went out."""
+    return Failure(
+        "protocol_error",
+        f"the server does not speak bee's protocol: {error}",
+        "maybe",
+        "other",
+        "node",
+    )
+
+
+def undecodable(error: CallError) -> Failure:
+    """The reply came and cannot be decoded as the signature says: the handler ran."""
+    return Failure(
+        error.kind, error.message, "yes", "never", "none", path=getattr(error, "path", "")
+    )
+
+
+def cancelled(message: str, *, sent: bool) -> Failure:
+    """The call was given up on this side."""
+    return Failure("cancelled", message, "maybe" if sent else "no", "never", "none")
+
+
+def local(kind: str, message: str, *, path: str = "", retry_after: float | None = None) -> Failure:
+    """Decided on this side before anything was sent."""
+    return Failure(kind, message, "no", "never", "caller", path=path, retry_after=retry_after)
+
+
+def describe(error: BaseException | str) -> str:
+    """The shortest text of an exception that still helps: the system's words, else the class name."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"  # asyncio puts its own words there
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
