@@ -23,7 +23,7 @@ import uvloop
 
 import bee_core
 from bee_core.wire import frames
-from bee_core.wire.messages import request_fields, time_left_field
+from bee_core.wire.requests import request_fields, time_left_field
 
 from .record import RECORD
 

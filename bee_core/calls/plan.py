@@ -11,7 +11,7 @@ import attrs
 
 from ..errors import InvalidArgument
 from ..methods.signatures import Signature
-from ..wire.messages import request_fields
+from ..wire.requests import request_fields
 from .options import NO_OPTIONS, TIMES
 
 if TYPE_CHECKING:

@@ -5,9 +5,7 @@ Parsing is total: whatever the bytes, the result is the object or a :class:`~bee
 
 from __future__ import annotations
 
-import struct
 from math import ceil
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -17,8 +15,6 @@ from ..terms.causes import reported
 from . import fields as f
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..errors import Executed
     from ..terms.failures import Failure
 
@@ -41,7 +37,6 @@ _MAX_MESSAGE = (
     8 * 1024
 )  # bytes; a longer text helps nobody, and a handler's exception can carry megabytes
 _MAX_TRACEBACK = 32 * 1024
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 # ── hello ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -132,135 +127,6 @@ class HelloAck:
 
 
 # ── request ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_REQUEST = frozenset({f.METHOD, f.TIME_LEFT, f.METADATA, f.BAGGAGE, f.DEDUPE_KEY, f.ONEWAY})
-_CACHED_BLOCK = 256
-_CACHED_BLOCKS = 1024
-
-
-class RequestFields:
-    """The fields of a request. Shared between requests that have the same ones: immutable."""
-
-    __slots__ = ("baggage", "dedupe_key", "metadata", "method", "oneway", "time_left")
-
-    def __init__(
-        self,
-        method: str,
-        time_left: float | None,
-        metadata: Mapping[str, str],
-        baggage: Mapping[str, str],
-        dedupe_key: bytes | None,
-        oneway: bool = False,
-    ) -> None:
-        self.method = method
-        self.time_left = time_left
-        self.metadata = metadata
-        self.baggage = baggage
-        self.dedupe_key = dedupe_key
-        self.oneway = oneway
-
-
-def request_fields(
-    method: str,
-    metadata: Mapping[str, str] = _NONE,
-    baggage: Mapping[str, str] = _NONE,
-    *,
-    oneway: bool = False,
-) -> bytes:
-    """The fields of a request that are the same for all calls of a method.
-
-    Raises:
-        ValueError: A name, key or value is too long.
-    """
-    block = (
-        f.text(f.METHOD, method)
-        + f.pairs(f.METADATA, metadata)
-        + f.pairs(f.BAGGAGE, baggage)
-        + (f.field(f.ONEWAY, b"") if oneway else b"")
-    )
-    if len(block) > f.MAX_FIELDS - 128:
-        raise ValueError(
-            f"method name and metadata have {len(block)} bytes; a frame has room for {f.MAX_FIELDS - 128}"
-        )
-    return block
-
-
-TIME_LEFT_FORMAT = "BHI"
-"""Of the field of the time left: type, length, milliseconds; without the mark of the byte order."""
-TIME_LEFT_SIZE = 7
-_pack_time_left = struct.Struct(f">{TIME_LEFT_FORMAT}").pack
-MAX_MILLISECONDS = 0xFFFF_FFFF
-
-
-def time_left_field(seconds: float) -> bytes:
-    """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way, unless it is more than 49 days off."""
-    return _pack_time_left(f.TIME_LEFT, 4, whole_milliseconds(seconds * 1000))
-
-
-def whole_milliseconds(milliseconds: float) -> int:
-    """The number in the field of the time left: rounded up, and bounded by what fits."""
-    if 0 < milliseconds < MAX_MILLISECONDS:
-        return ceil(milliseconds)
-    return MAX_MILLISECONDS if milliseconds > 0 else 0
-
-
-def dedupe_field(key: bytes) -> bytes:
-    """The key that all attempts of one call share."""
-    return f.field(f.DEDUPE_KEY, key)
-
-
-class RequestParser:
-    """Parses the fields of requests and remembers what it parsed: most requests of a method have the very same fields.
-
-    The memory is bounded: short blocks only, and emptied when full. One object a connection or server; for one thread.
-    """
-
-    __slots__ = ("_known",)
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, RequestFields] = {}
-
-    def parse(self, block: bytes) -> RequestFields:
-        """The fields of one request.
-
-        Raises:
-            ProtocolError: They are not well-formed, or no method is named.
-        """
-        known = self._known.get(block)
-        if known is not None:
-            return known
-        parsed = _parse_request(block)
-        if len(block) <= _CACHED_BLOCK:
-            if len(self._known) >= _CACHED_BLOCKS:
-                self._known.clear()
-            self._known[block] = parsed
-        return parsed
-
-
-def _parse_request(block: bytes) -> RequestFields:
-    found = f.parse(block, _REQUEST)
-    if f.METHOD not in found:
-        raise ProtocolError("a request must name a method")
-    left = f.get_number(found, f.TIME_LEFT)
-    metadata = (
-        MappingProxyType(f.get_pairs(found[f.METADATA], f.METADATA))
-        if f.METADATA in found
-        else _NONE
-    )
-    baggage = (
-        MappingProxyType(f.get_pairs(found[f.BAGGAGE], f.BAGGAGE)) if f.BAGGAGE in found else _NONE
-    )
-    oneway = f.ONEWAY in found
-    if oneway and found[f.ONEWAY] != [b""]:
-        raise ProtocolError("the field oneway must be empty")
-    return RequestFields(
-        f.get_text(found, f.METHOD),
-        None if left is None else left / 1000,
-        metadata,
-        baggage,
-        found.get(f.DEDUPE_KEY, [None])[0],
-        oneway,
-    )
 
 
 # ── error, goaway, pong ──────────────────────────────────────────────────────────────────────────────────────────────

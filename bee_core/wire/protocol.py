@@ -20,7 +20,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import MessageTooLarge, ProtocolError
-from . import frames, messages
+from . import frames, messages, requests
 from .fields import TIME_LEFT
 from .frames import (
     CANCEL,
@@ -43,7 +43,7 @@ from .frames import (
     encode_head,
     pack_header,
 )
-from .messages import (
+from .requests import (
     MAX_MILLISECONDS,
     TIME_LEFT_FORMAT,
     TIME_LEFT_SIZE,
@@ -153,7 +153,7 @@ class ClientProtocol:
                 milliseconds,
             )
         else:
-            fields += time_left_field(request.deadline - now) + messages.dedupe_field(
+            fields += time_left_field(request.deadline - now) + requests.dedupe_field(
                 request.dedupe_key
             )
             head = encode_head(REQUEST, id_, fields, size, flags, request.form)

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bee_core.terms.addresses import parse
 from bee_core.wire import frames
 from bee_core.wire.frames import FrameDecoder
-from bee_core.wire.messages import (
-    Goaway,
-    Hello,
-    HelloAck,
-    error_fields,
-    parse_error,
-    request_fields,
-    time_left_field,
-)
+from bee_core.wire.messages import Goaway, Hello, HelloAck, error_fields, parse_error
+from bee_core.wire.requests import request_fields, time_left_field
 from support.patience import PATIENCE
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from bee_core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from bee_core.wire import fields, frames, messages
+from bee_core.wire import fields, frames, messages, requests
 from faults.processes import ServingProcess, fixed_port
 from faults.services import serving
 from faults.test_drain import Stopping
@@ -259,8 +259,8 @@ def raw_call(address, block):
 
 
 def test_a_late_oneway_call_does_not_run_and_is_not_answered(server, calculator):
-    block = messages.request_fields("add_here", oneway=True)
-    assert raw_call(server.address, block + messages.time_left_field(0)) == ["hello-ack", "pong"]
+    block = requests.request_fields("add_here", oneway=True)
+    assert raw_call(server.address, block + requests.time_left_field(0)) == ["hello-ack", "pong"]
     assert calculator.runs == 0
     assert raw_call(server.address, block + fields.number(fields.TIME_LEFT, 5000)) == [
         "hello-ack",

@@ -24,7 +24,7 @@ from bee_core.errors import ConfigError, InvalidArgument, MessageTooLarge, Proto
 from bee_core.methods.signatures import Signature
 from bee_core.terms import addresses, versions
 from bee_core.terms.node import Node
-from bee_core.wire import frames, messages, protocol
+from bee_core.wire import frames, messages, protocol, requests
 from bee_plugins.registries.local import folder as local_folder
 from bee_plugins.registries.shared import node_record
 
@@ -69,7 +69,7 @@ def read_fields(data: bytes) -> None:
         messages.Goaway.parse,
         messages.parse_error,
         messages.parse_pong,
-        messages.RequestParser().parse,
+        requests.RequestParser().parse,
     )
     for parse in parsers:
         with suppress(ProtocolError):
@@ -95,7 +95,7 @@ def serve(data: bytes) -> None:
                     assert last < frame.id <= frames.MAX_ID
                     last = frame.id
                     with suppress(ProtocolError):
-                        messages.RequestParser().parse(frame.fields)
+                        requests.RequestParser().parse(frame.fields)
             error = machine.error or machine.decoder.error
             if error is not None:
                 assert type(error) in {ProtocolError, MessageTooLarge}

@@ -10,14 +10,14 @@ import time
 from bee_core.contracts.transport import ListenSettings
 from bee_core.streams import StreamTransport
 from bee_core.terms.causes import local
-from bee_core.wire import frames, messages
+from bee_core.wire import frames, requests
 from bee_core.wire.messages import Goaway, Hello, HelloAck
 
 MAX_BODY = 1 << 16
 FIELDS = (
-    messages.request_fields("add", {"tenant": "a"}, {"trace": "t"})
-    + messages.time_left_field(0.5)
-    + messages.dedupe_field(b"key")
+    requests.request_fields("add", {"tenant": "a"}, {"trace": "t"})
+    + requests.time_left_field(0.5)
+    + requests.dedupe_field(b"key")
 )
 HELLO = frames.encode(frames.HELLO, 0, Hello("calc", "json", "gzip", max_body=99).encode())
 

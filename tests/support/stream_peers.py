@@ -12,11 +12,11 @@ from bee_core.streams import StreamTransport
 from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node
 from bee_core.terms.request import Request
-from bee_core.wire import frames, messages, protocol
+from bee_core.wire import frames, messages, protocol, requests
 from bee_core.wire.messages import Goaway, HelloAck
 
 MAX_BODY = 4096
-FIELDS = messages.request_fields("add")
+FIELDS = requests.request_fields("add")
 BOOM = Failure("remote_error", "boom", "yes", "never", "none", error_type="ValueError")
 
 

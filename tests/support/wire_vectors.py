@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bee_core.wire import frames, messages
+from bee_core.wire import frames, messages, requests
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 FORMS = ["positional", "named", "mixed", "message"]
@@ -52,7 +52,7 @@ def meaning_of(frame):
             "max_body": ack.max_body,
         }
     elif kind == "request":
-        said = messages.RequestParser().parse(frame.fields)
+        said = requests.RequestParser().parse(frame.fields)
         meaning |= {
             "form": FORMS[frame.form],
             "method": said.method,

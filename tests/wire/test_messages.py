@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from bee_core.errors import CALL_ERRORS, ProtocolError
 from bee_core.terms.causes import REPORTED
 from bee_core.terms.failures import Failure
-from bee_core.wire import fields, messages
-from bee_core.wire.messages import Goaway, Hello, HelloAck, RequestParser
+from bee_core.wire import fields, messages, requests
+from bee_core.wire.messages import Goaway, Hello, HelloAck
+from bee_core.wire.requests import RequestParser
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 LIMITS = st.none() | st.integers(0, 0xFFFF_FFFF)
@@ -73,8 +74,8 @@ def test_a_goaway_is_read_as_it_was_written(goaway):
 
 @given(ANY_TEXT, PAIRS, PAIRS, st.floats(0, 1e6), st.none() | st.binary(max_size=32))
 def test_a_request_is_read_as_it_was_written(method, metadata, baggage, left, key):
-    block = messages.request_fields(method, metadata, baggage) + messages.time_left_field(left)
-    said = RequestParser().parse(block if key is None else block + messages.dedupe_field(key))
+    block = requests.request_fields(method, metadata, baggage) + requests.time_left_field(left)
+    said = RequestParser().parse(block if key is None else block + requests.dedupe_field(key))
     assert (said.method, said.metadata, said.baggage, said.dedupe_key) == (
         method,
         metadata,
@@ -168,7 +169,7 @@ def test_an_error_without_executed_has_the_default_of_its_code(kind):
     ],
 )
 def test_the_time_left_is_in_whole_milliseconds_rounded_up_and_bounded(seconds, milliseconds):
-    assert messages.time_left_field(seconds) == fields.number(fields.TIME_LEFT, milliseconds)
+    assert requests.time_left_field(seconds) == fields.number(fields.TIME_LEFT, milliseconds)
 
 
 def test_a_retry_after_without_end_is_sent_as_the_longest():
@@ -178,13 +179,13 @@ def test_a_retry_after_without_end_is_sent_as_the_longest():
 
 def test_metadata_that_leaves_no_room_for_the_call_is_refused():
     with pytest.raises(ValueError, match="method name and metadata have"):
-        messages.request_fields("add", {"a": "x" * 40_000, "b": "x" * 30_000})
+        requests.request_fields("add", {"a": "x" * 40_000, "b": "x" * 30_000})
 
 
 def test_fields_of_the_largest_request_fit_into_a_frame():
-    block = messages.request_fields("m" * (fields.MAX_FIELDS - 128 - 3))
+    block = requests.request_fields("m" * (fields.MAX_FIELDS - 128 - 3))
     assert (
-        len(block + messages.time_left_field(1) + messages.dedupe_field(bytes(16)))
+        len(block + requests.time_left_field(1) + requests.dedupe_field(bytes(16)))
         <= fields.MAX_FIELDS
     )
 
@@ -207,16 +208,16 @@ def test_a_status_of_a_newer_server_gets_no_new_calls():
 
 def test_equal_fields_are_parsed_once():
     parser = RequestParser()
-    block = messages.request_fields("add", {"tenant": "a"})
+    block = requests.request_fields("add", {"tenant": "a"})
     assert parser.parse(block) is parser.parse(bytes(bytearray(block)))
 
 
 def test_what_is_remembered_cannot_be_changed_by_a_handler():
-    said = RequestParser().parse(messages.request_fields("add", {"tenant": "a"}, {"trace": "t"}))
+    said = RequestParser().parse(requests.request_fields("add", {"tenant": "a"}, {"trace": "t"}))
     for items in (
         said.metadata,
         said.baggage,
-        RequestParser().parse(messages.request_fields("add")).metadata,
+        RequestParser().parse(requests.request_fields("add")).metadata,
     ):
         with pytest.raises(TypeError):
             items["tenant"] = "b"
@@ -224,15 +225,15 @@ def test_what_is_remembered_cannot_be_changed_by_a_handler():
 
 def test_the_memory_is_bounded_in_number():
     parser = RequestParser()
-    for number in range(3 * messages._CACHED_BLOCKS):
-        parser.parse(messages.request_fields(f"method{number}"))
-        assert len(parser._known) <= messages._CACHED_BLOCKS
+    for number in range(3 * requests._CACHED_BLOCKS):
+        parser.parse(requests.request_fields(f"method{number}"))
+        assert len(parser._known) <= requests._CACHED_BLOCKS
 
 
 def test_long_fields_are_not_remembered():
     parser = RequestParser()
-    block = messages.request_fields("add", {"tenant": "a" * messages._CACHED_BLOCK})
-    assert parser.parse(block).metadata == {"tenant": "a" * messages._CACHED_BLOCK}
+    block = requests.request_fields("add", {"tenant": "a" * requests._CACHED_BLOCK})
+    assert parser.parse(block).metadata == {"tenant": "a" * requests._CACHED_BLOCK}
     assert not parser._known
 
 
@@ -240,5 +241,5 @@ def test_what_is_refused_is_not_remembered():
     parser = RequestParser()
     for _ in range(2):
         with pytest.raises(ProtocolError, match="a request must name a method"):
-            parser.parse(messages.time_left_field(1))
+            parser.parse(requests.time_left_field(1))
     assert not parser._known

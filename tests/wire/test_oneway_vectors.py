@@ -9,7 +9,7 @@ import pytest
 
 from bee_core.errors import ProtocolError
 from bee_core.interfaces import Request
-from bee_core.wire import frames, messages, protocol
+from bee_core.wire import frames, protocol, requests
 from bee_core.wire.frames import FrameDecoder
 
 FORMS = ["positional", "named", "mixed", "message"]
@@ -28,7 +28,7 @@ def only_frame(vector):
 @pytest.mark.parametrize("vector", named(vector for vector in VECTORS if "meaning" in vector))
 def test_the_bytes_have_this_meaning(vector):
     frame = only_frame(vector)
-    said = messages.RequestParser().parse(frame.fields)
+    said = requests.RequestParser().parse(frame.fields)
     assert {
         "kind": frames.KIND_NAMES[frame.kind],
         "compressed": bool(frame.flags & frames.COMPRESSED),
@@ -47,7 +47,7 @@ def test_the_bytes_have_this_meaning(vector):
 @pytest.mark.parametrize("vector", named(vector for vector in VECTORS if vector.get("written")))
 def test_the_meaning_is_written_in_these_bytes(vector):
     m = vector["meaning"]
-    block = messages.request_fields(m["method"], m["metadata"], m["baggage"], oneway=True)
+    block = requests.request_fields(m["method"], m["metadata"], m["baggage"], oneway=True)
     request = Request(
         m["method"],
         FORMS.index(m["form"]),
@@ -68,4 +68,4 @@ def test_the_meaning_is_written_in_these_bytes(vector):
 @pytest.mark.parametrize("vector", named(vector for vector in VECTORS if "error" in vector))
 def test_the_request_is_refused(vector):
     with pytest.raises(ProtocolError):
-        messages.RequestParser().parse(only_frame(vector).fields)
+        requests.RequestParser().parse(only_frame(vector).fields)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from bee_core.errors import MessageTooLarge, ProtocolError
 from bee_core.interfaces import Request
 from bee_core.terms.failures import Failure
-from bee_core.wire import frames, messages, protocol
+from bee_core.wire import frames, messages, protocol, requests
 from bee_core.wire.messages import Goaway, Hello, HelloAck
 from bee_core.wire.protocol import ClientProtocol, ServerProtocol
 
 MAX_BODY = 1024
 HELLO = frames.encode(frames.HELLO, 0, Hello("calc", "json").encode())
 ACK = HelloAck("calc", "1.0.0", b"epoch", 2048)
-FIELDS = messages.request_fields("add")
+FIELDS = requests.request_fields("add")
 
 FROM_SERVER = {
     "hello-ack": frames.encode(frames.HELLO_ACK, 0, ACK.encode()),
@@ -152,7 +152,7 @@ def test_a_request_says_what_time_is_left_and_carries_its_key():
     client.last_id = 6
     head, _ = client.request(request(deadline=10.0, dedupe_key=b"k", compressed=True), 9.5)
     frame = parsed(head)[1]
-    said = messages.RequestParser().parse(frame.fields)
+    said = requests.RequestParser().parse(frame.fields)
     assert (frame.id, frame.flags, said.time_left, said.dedupe_key) == (
         7,
         frames.COMPRESSED,

@@ -15,7 +15,7 @@ from bee_core.errors import CallError, MessageTooLarge, ProtocolError
 from bee_core.interfaces import ChannelSettings, Request
 from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node
-from bee_core.wire import frames, messages, protocol
+from bee_core.wire import frames, messages, protocol, requests
 from bee_core.wire.messages import Hello, HelloAck
 from bee_plugins.compressors.gzip_compressor import GzipCompressor, GzipOptions
 from bee_plugins.transports.tcp import TcpTransport
@@ -185,7 +185,7 @@ def sum_of(body, timeout=50.0):
         0,
         body,
         False,
-        messages.request_fields("add"),
+        requests.request_fields("add"),
         time.monotonic() + timeout,
         5.0,
         5.0,

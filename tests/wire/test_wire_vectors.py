@@ -11,7 +11,7 @@ from bee_core.contracts.size_rule import SizeRule
 from bee_core.errors import CALL_ERRORS, ProtocolError
 from bee_core.interfaces import Request
 from bee_core.terms.failures import Failure
-from bee_core.wire import fields, frames, messages, protocol
+from bee_core.wire import fields, frames, messages, protocol, requests
 from bee_core.wire.frames import FrameDecoder
 from bee_plugins.compressors.gzip_compressor import GzipCompressor, GzipOptions
 from support.wire_vectors import FOLDER, FORMS, load, meaning_of, unhex, vectors, written_out
@@ -48,7 +48,7 @@ def bytes_of(m):
         )
         return protocol.ServerProtocol(1024).accept(ack)
     if kind == "request":
-        block = messages.request_fields(m["method"], m["metadata"], m["baggage"])
+        block = requests.request_fields(m["method"], m["metadata"], m["baggage"])
         if m["time_left_ms"] is None:  # the client always sends the time left; others need not
             return frames.encode(
                 KINDS[kind],
@@ -203,7 +203,7 @@ def test_the_first_call_goes_through_both_state_machines():
     }
     hello = messages.Hello("calc", "json")
     client = protocol.ClientProtocol(frames.encode(frames.HELLO, 0, hello.encode()), 1024)
-    request = Request("add", 0, b"[1,2]", False, messages.request_fields("add"), 0.5, 1, 1, 1)
+    request = Request("add", 0, b"[1,2]", False, requests.request_fields("add"), 0.5, 1, 1, 1)
     assert client.request(request, 0.0) == (said["client"], None)
 
     server = protocol.ServerProtocol(1024)
@@ -251,7 +251,7 @@ def test_the_second_example_goes_through_both_state_machines():
     client = protocol.ClientProtocol(hello, 1024)
     server = protocol.ServerProtocol(1024)
     for frame in server.receive(
-        hello + frames.encode(frames.REQUEST, 1, messages.request_fields("add"), b"[1,2]")
+        hello + frames.encode(frames.REQUEST, 1, requests.request_fields("add"), b"[1,2]")
     ):
         assert server.check(frame)
         if frame.kind == frames.HELLO:

@@ -17,7 +17,7 @@ from .inbound_call import OnewayCall, ServedCall
 
 if TYPE_CHECKING:
     from ...contracts.transport import Endpoint, ListenSettings
-    from ...wire.messages import RequestParser
+    from ...wire.requests import RequestParser
 
 log = logging.getLogger("bee.server")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ...contracts.transport import Peer, Running
     from ...terms.failures import Failure
-    from ...wire.messages import RequestFields
+    from ...wire.requests import RequestFields
 
 log = logging.getLogger("bee.server")
 

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ...wire import frames
-from ...wire.messages import Goaway, RequestParser
+from ...wire.messages import Goaway
+from ...wire.requests import RequestParser
 from .connection import LEAVING, ServedConnection
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 from bee_core.errors import MessageTooLarge
 from bee_core.terms.failures import Failure
 from bee_core.terms.request import Request
-from bee_core.wire import frames, messages, protocol
+from bee_core.wire import frames, messages, protocol, requests
 from support.stream_peers import (
     MAX_BODY,
     PairTransport,
@@ -445,7 +445,7 @@ def test_a_forked_child_lets_go_without_a_byte_and_without_ending_the_parents_co
 
 # ── oneway ──
 
-ONEWAY_FIELDS = messages.request_fields("log", oneway=True)
+ONEWAY_FIELDS = requests.request_fields("log", oneway=True)
 
 
 def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
@@ -472,7 +472,7 @@ def test_a_oneway_request_ends_when_it_is_written_and_its_connection_serves_the_
     (peer,) = transport.peers
     hello, *asked = peer.heard()
     assert hello.kind == frames.HELLO
-    assert [messages.RequestParser().parse(frame.fields).oneway for frame in asked] == [
+    assert [requests.RequestParser().parse(frame.fields).oneway for frame in asked] == [
         True,
         True,
         False,

@@ -17,7 +17,7 @@ from bee_core.streams import StreamTransport
 from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node
 from bee_core.terms.request import Request
-from bee_core.wire import frames, messages, protocol
+from bee_core.wire import frames, messages, protocol, requests
 from support.stream_peers import (
     ack,
     channel_settings,
@@ -539,7 +539,7 @@ async def test_close_while_dialing_ends_the_dial_and_the_calls_that_wait_for_it(
 
 # ── oneway ──
 
-ONEWAY_FIELDS = messages.request_fields("log", oneway=True)
+ONEWAY_FIELDS = requests.request_fields("log", oneway=True)
 
 
 def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
@@ -564,7 +564,7 @@ async def test_a_oneway_request_ends_when_it_is_written():
     assert not pending.reply.done()  # it is written with the others of this turn
     assert (await pending.reply).ok
     (asked,) = await peer.hear(1)
-    assert messages.RequestParser().parse(asked.fields).oneway
+    assert requests.RequestParser().parse(asked.fields).oneway
     assert channel.waiting == 0
     pending.cancel()
     later = channel.start(request())
@@ -639,7 +639,7 @@ async def test_a_oneway_request_that_is_given_up_before_the_connection_is_accept
     await peer.say(ack())
     asked = channel.start(request())
     (frame,) = await peer.hear(1)
-    assert not messages.RequestParser().parse(frame.fields).oneway
+    assert not requests.RequestParser().parse(frame.fields).oneway
     await peer.say(response(frame.id))
     assert (await asked.reply).ok
     await channel.close()

@@ -11,7 +11,7 @@ import pytest
 
 from bee_core.terms.causes import local
 from bee_core.terms.failures import Failure
-from bee_core.wire import fields, frames, messages
+from bee_core.wire import fields, frames, messages, requests
 from support.stream_clients import FIELDS, greeted, request, served
 from support.stream_peers import run, until
 
@@ -135,7 +135,7 @@ async def test_a_peer_writes_no_lines_of_its_own_into_the_log(caplog):
     name = "add\nCRITICAL: forged " + "x" * 10_000
     async with served() as (endpoint, connect, _):
         client = await greeted(connect)
-        await client.say(request(1, block=messages.request_fields(name, oneway=True)))
+        await client.say(request(1, block=requests.request_fields(name, oneway=True)))
         await until(lambda: endpoint.calls)
         endpoint.calls[0].fail(
             local("invalid_argument", "no parameter b\nCRITICAL: forged " + "x" * 10_000)
