@@ -102,8 +102,6 @@ def _rotation(nodes: list[Node]) -> tuple[Node, ...]:
 
 def _times(weights: list[float]) -> list[int]:
     """How often each node stands in a rotation: at least once, in proportion to its weight."""
-    if not weights:
-        return []
     lightest = min(weights)
     exact = [weight / lightest for weight in weights]
     if sum(exact) <= _SLOTS and all(ratio == int(ratio) for ratio in exact):

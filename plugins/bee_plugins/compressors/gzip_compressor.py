@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from bee_core.hookspecs import hookimpl
+from bee_core.options import between
 
 from .bounded_inflation import inflate
 
@@ -27,7 +28,7 @@ class GzipOptions:
             records it takes 0.4 of the time of zlib's usual 6, and its result is a tenth larger.
     """
 
-    level: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(9)])
+    level: int = attrs.field(default=1, validator=between(1, 9, "1 to 9"))
 
 
 class GzipCompressor:

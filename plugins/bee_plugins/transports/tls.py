@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import parse
@@ -81,16 +81,13 @@ class TlsTransport(TcpTransport):
         except ssl.SSLError as error:
             raise explained(error) from error
 
-    async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
+    async def dial_async(
+        self, url: str, factory: Callable[[], asyncio.Protocol], **tls: Any
+    ) -> None:
         """See :meth:`StreamTransport.dial_async`."""
+        tls.update(SHUTDOWN, ssl=self._client.current(), server_hostname=self._name(url))
         try:
-            await self.connect(
-                url,
-                factory,
-                ssl=self._client.current(),
-                server_hostname=self._name(url),
-                **SHUTDOWN,
-            )
+            await super().dial_async(url, factory, **tls)
         except ssl.SSLError as error:
             raise explained(error) from error
 

@@ -181,7 +181,7 @@ def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
     context.minimum_version = _VERSIONS[options.min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
     if options.cert is not None:
-        _load_certificate(context, options)
+        _load_certificate(context, options.cert, options)
     if options.ca is not None:
         try:
             context.load_verify_locations(options.ca)
@@ -191,9 +191,8 @@ def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
             ) from None
 
 
-def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
-    cert, key = options.cert, options.key or options.cert
-    assert cert is not None  # noqa: S101  # the caller has checked it
+def _load_certificate(context: ssl.SSLContext, cert: Path, options: TlsOptions) -> None:
+    key = options.key or cert
 
     def password() -> str:
         # Called only for an encrypted key. Without it OpenSSL would ask at the terminal.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -63,8 +64,7 @@ class UnixTransport(SocketTransport):
         """See :meth:`StreamTransport.release`. Removes the file unless it is another server's."""
         path, inode = sock.getsockname(), self._inodes.pop(sock, None)
         sock.close()
-        if inode is not None:
-            _remove_own(path, inode)
+        _remove_own(path, inode)
 
     async def accept(
         self,
@@ -82,7 +82,7 @@ class UnixTransport(SocketTransport):
         return SocketAcceptor(
             server,
             f"unix://{path}",
-            (lambda: _remove_own(path, inode)) if own and inode is not None else None,
+            (lambda: _remove_own(path, inode)) if own else None,
         )
 
 
@@ -124,12 +124,10 @@ def _inode(path: str) -> int:
     return Path(path).stat().st_ino
 
 
-def _remove_own(path: str, inode: int) -> None:
-    try:
+def _remove_own(path: str, inode: int | None) -> None:
+    with suppress(OSError):  # it may be gone already
         if _inode(path) == inode:
             Path(path).unlink()
-    except OSError:
-        return  # gone already
 
 
 @hookimpl
