@@ -25,7 +25,6 @@ from .msgspec_hints import (
     without_alias,
 )
 from .record_classes import (
-    has_private_fields,
     is_record,
     reader,
     reading_shape,
@@ -170,10 +169,12 @@ def _needs_custom(hint: Any, seen: set[Any]) -> bool:
             return False
         seen.add(hint)
         try:
-            fields = record_of(hint).fields
+            record = record_of(hint)
         except Exception:  # a hint that cannot be resolved: msgspec will say so
             return False
-        return has_private_fields(hint) or any(_needs_custom(field.hint, seen) for field in fields)
+        return record.has_private_fields or any(
+            _needs_custom(field.hint, seen) for field in record.fields
+        )
     elif typing.get_origin(hint) is typing.Literal:
         return False
     return any(_needs_custom(part, seen) for part in typing.get_args(hint))

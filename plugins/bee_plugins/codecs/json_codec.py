@@ -1,4 +1,4 @@
-"""Codec ``json``, on msgspec. :mod:`~.msgspec_methods` says how arguments lie in a body.
+"""Codec ``json``, on msgspec. :mod:`~.msgspec_codec` says how arguments lie in a body.
 
 With a type: dates are RFC 3339 text, bytes are base64 text, ``Decimal`` and ``UUID`` are text,
 ``timedelta`` is an ISO 8601 duration, enums are their values, sets and tuples are arrays, records
