@@ -219,7 +219,14 @@ def _container_writer(
     origin: Any, hints: Sequence[Any], writes: Sequence[Write | None]
 ) -> Write | None:
     if origin is tuple and not (len(hints) == 2 and hints[1] is Ellipsis):
-        return _tuple_writer(writes)
+        return lambda value: (
+            [
+                part if write is None else write(part)
+                for part, write in zip(value, writes, strict=True)
+            ]
+            if isinstance(value, (list, tuple)) and len(value) == len(writes)
+            else value
+        )
     is_mapping = issubclass(origin, collections.abc.Mapping)
     write = writes[1 if is_mapping else 0]
     if write is None:
@@ -229,15 +236,3 @@ def _container_writer(
             {key: write(part) for key, part in value.items()} if isinstance(value, dict) else value
         )
     return lambda value: [write(part) for part in value] if isinstance(value, _ARRAYS) else value
-
-
-def _tuple_writer(writes: Sequence[Write | None]) -> Write:
-    def write_tuple(value: Any) -> Any:
-        if not isinstance(value, (list, tuple)) or len(value) != len(writes):
-            return value
-        return [
-            part if write is None else write(part)
-            for part, write in zip(value, writes, strict=True)
-        ]
-
-    return write_tuple

@@ -275,14 +275,7 @@ class TypedMethod(_Method):
     ) -> tuple[Sequence[Any], Mapping[str, Any]]:
         positional, named = self._split(form, body, self._format.split_raw)
         check_call(self._signature, len(positional), named)
-        args = []
-        for index, raw in enumerate(positional):
-            path, decode = self._decoders.at(index)
-            args.append(decoded(decode, raw, path))
-        return args, {
-            name: decoded(self._decoders.called(name), raw, f"$.{name}")
-            for name, raw in named.items()
-        }
+        return self._decoders.changed(decoded, positional, named)
 
 
 class RewritingMethod(TypedMethod):
@@ -305,14 +298,7 @@ class RewritingMethod(TypedMethod):
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
-        positional = []
-        for index, value in enumerate(args):
-            path, write = self._writes.at(index)
-            positional.append(self._rewritten(write, value, path))
-        named = {
-            name: self._rewritten(self._writes.called(name), value, f"$.{name}")
-            for name, value in kwargs.items()
-        }
+        positional, named = self._writes.changed(self._rewritten, args, kwargs)
         return super().encode_args(tuple(positional), named)
 
     def encode_result(self, value: Any) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bee_core.interfaces import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ANYTHING = (
     Parameter("args", inspect.Parameter.VAR_POSITIONAL, required=False),
@@ -75,6 +75,21 @@ class PerParameter:
     def called(self, name: str) -> Any:
         """The item of an argument by name."""
         return self._by_name.get(name, self._rest_by_name)
+
+    def changed(
+        self,
+        change: Callable[[Any, Any, str], Any],
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any],
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """What ``change`` returns for each argument; it gets the item, the argument, the path."""
+        positional = []
+        for index, value in enumerate(args):
+            path, item = self.at(index)
+            positional.append(change(item, value, path))
+        return positional, {
+            name: change(self.called(name), value, f"$.{name}") for name, value in kwargs.items()
+        }
 
     def labelled(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
         """Each argument with its path."""

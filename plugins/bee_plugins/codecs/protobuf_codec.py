@@ -102,27 +102,20 @@ class _Method:
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
+        values: Sequence[Any] = args
         if self._signature.params is not None:
             self._check(len(args), kwargs)
-            checked = []
-            for index, value in enumerate(args):
-                path, type_ = self._types.at(index)
-                checked.append(_outgoing(type_, value, path))
-            args = tuple(checked)
-            kwargs = {
-                name: _outgoing(self._types.called(name), value, f"$.{name}")
-                for name, value in kwargs.items()
-            }
+            values, kwargs = self._types.changed(_outgoing, args, kwargs)
         message = Arguments()
         try:
             add = message.positional.add
-            for value in args:
+            for value in values:
                 write(add(), value)
             for name, value in kwargs.items():
                 write(message.named.add(key=name).value, value)
             body = message.SerializeToString()
         except Exception as error:
-            raise unencodable(error, self._types.labelled(args, kwargs), _encode) from error
+            raise unencodable(error, self._types.labelled(values, kwargs), _encode) from error
         return (POSITIONAL if not kwargs else MIXED if args else NAMED), body
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from bee_core.hookspecs import hookimpl
 from bee_core.interfaces import parse
-from bee_core.options import OptionError
 
 from .socket_transport import closed_on_error
 from .tcp import TcpTransport
 from .tls_client import TlsConnection, explained, turned_away
 from .tls_contexts import (
-    NO_CERTIFICATE,
     ReloadedContext,
     TlsOptions,
     check_files,
@@ -101,8 +99,7 @@ class TlsTransport(TcpTransport):
 
     def check_listening(self, url: str) -> None:
         """See :meth:`StreamTransport.check_listening`."""
-        if self._options.cert is None:
-            raise OptionError("cert", NO_CERTIFICATE)
+        self._server.current()
 
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
         """See :meth:`bee_core.interfaces.Transport.listen`."""

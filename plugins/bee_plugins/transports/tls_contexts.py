@@ -159,7 +159,11 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
         ValueError: The files cannot be used, or there is no certificate.
     """
     if options.cert is None:
-        raise OptionError("cert", NO_CERTIFICATE)
+        raise OptionError(
+            "cert",
+            "a server on tls:// needs a certificate; state transport:"
+            " {name: tls, options: {cert: …, key: …}} under bee.rpc.server",
+        )
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     if options.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -169,12 +173,6 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_TICKET
     _configure(context, options)
     return context
-
-
-NO_CERTIFICATE = (
-    "a server on tls:// needs a certificate; state transport:"
-    " {name: tls, options: {cert: …, key: …}} under bee.rpc.server"
-)
 
 
 def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
