@@ -6,13 +6,12 @@ from itertools import count
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from random import Random
 
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Balancer, Node, Outcome
 
 _SLOTS = 1000

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import Failure
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Breaker, BreakerState, Failure, Outcome, Permit
 from bee_core.options import at_least
-
-if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Breaker, BreakerState, Outcome, Permit
 
 
 @attrs.frozen

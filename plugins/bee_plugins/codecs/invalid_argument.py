@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from bee_core.errors import InvalidArgument
+from bee_core.errors import Executed, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from bee_core.errors import Executed
     from bee_core.interfaces import Signature
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
 from .invalid_argument import invalid, parts
 from .msgspec_codec import MsgspecCodec
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bee_core.errors import Executed
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Codec
 
 _NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
 from .msgspec_codec import MsgspecCodec
 from .msgspec_format import Format, plain_subclass
 
 if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Codec
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 import msgspec
 
-from bee_core.interfaces import MIXED, NAMED, POSITIONAL
+from bee_core.interfaces import MIXED, NAMED, POSITIONAL, Form, MethodCodec, Parameter, Signature
 
 from .invalid_argument import check_call, decoded, invalid, undecodable, unencodable
 from .msgspec_hints import exact_calls, exact_types
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bee_core.errors import Executed
-    from bee_core.interfaces import Form, MethodCodec, Parameter, Signature
 
     from .msgspec_format import Decode, Format
     from .record_classes import Write

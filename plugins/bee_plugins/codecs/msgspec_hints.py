@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.interfaces import hint_text
+from bee_core.interfaces import Signature, hint_text
 
 from .invalid_argument import Misfit, located
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.interfaces import Signature
 
 UNIONS = (typing.Union, types.UnionType)
 _READ_ONCE = (collections.abc.Iterable, collections.abc.Reversible, collections.abc.Container)

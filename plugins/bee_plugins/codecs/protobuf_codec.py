@@ -28,8 +28,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import (
+    MESSAGE,
+    MIXED,
+    NAMED,
+    POSITIONAL,
+    Codec,
+    Form,
+    MethodCodec,
+    Signature,
+)
 
 from .bee.v1.value_pb2 import Arguments, Result, Value
 from .invalid_argument import check_call, decoded, invalid, undecodable, unencodable
@@ -42,8 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from bee_core.errors import Executed
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Codec, Form, MethodCodec, Signature
 
 _VALUE_FORMS = frozenset({POSITIONAL, NAMED, MIXED})
 
@@ -113,10 +120,10 @@ class _Method:
                 write(add(), value)
             for name, value in kwargs.items():
                 write(message.named.add(key=name).value, value)
-            body = message.SerializeToString()
+            form: Form = POSITIONAL if not kwargs else MIXED if args else NAMED
+            return form, message.SerializeToString()
         except Exception as error:
             raise unencodable(error, self._types.labelled(values, kwargs), _encode) from error
-        return (POSITIONAL if not kwargs else MIXED if args else NAMED), body
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""

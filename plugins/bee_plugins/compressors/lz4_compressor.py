@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import attrs
 import lz4.frame
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.options import between
 
 from .bounded_inflation import inflate
 
 if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Compressor
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from bee_core.errors import ProtocolError
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.options import between
 
 from .bounded_inflation import inflate, too_large
@@ -22,7 +22,6 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Compressor
 
 _SMALLEST_WINDOW_LOG = 23

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import Failure, local
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Failure, Limiter, Outcome, Ticket, local
 from bee_core.options import Seconds, at_least, positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Limiter, Outcome, Ticket
 
 
 @attrs.frozen

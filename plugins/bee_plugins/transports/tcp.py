@@ -10,16 +10,14 @@ from concurrent import futures
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import parse
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Transport, parse
 
 from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Transport
     from bee_core.streams import Acceptor
 
 _NO_PORT = {

@@ -7,8 +7,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import parse
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Endpoint, Listener, ListenSettings, Transport, parse
 
 from .socket_transport import closed_on_error
 from .tcp import TcpTransport
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Endpoint, Listener, ListenSettings, Transport
     from bee_core.streams import BlockingConnection, Owner
 
 log = logging.getLogger("bee.tls")

@@ -84,14 +84,11 @@ class ReloadedContext:
         """
         # Looked at before the files are read, so the next call sees a change during the reading.
         stamps = [_stamp(path) for path in self._files]
-        context = self._context
-        if context is None:
-            context = self._make(self._options)
-        elif stamps == self._stamps:
-            return context
-        else:
+        if self._context is None:
+            self._context = self._make(self._options)
+        elif stamps != self._stamps:
             try:
-                context = self._make(self._options)
+                self._context = self._make(self._options)
             except ValueError as error:
                 log.warning(
                     "the certificate files have changed and cannot be used, so those read before"
@@ -100,8 +97,8 @@ class ReloadedContext:
                 )
             else:
                 log.info("the certificate files have changed: new connections use the new ones")
-        self._context, self._stamps = context, stamps
-        return context
+        self._stamps = stamps
+        return self._context
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -10,15 +10,13 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bee_core.streams import StreamListener, refusal
+from bee_core.streams import Accepting, StreamListener, refusal
 
 from .socket_transport import closed_on_error
 from .tls_client import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bee_core.streams import Accepting
 
     from .tls_contexts import ReloadedContext
 
