@@ -42,7 +42,7 @@ taking = functools.partial(codec_cases.taking, JsonCodec())
 DYNAMIC = JsonCodec().bind(Signature.dynamic("anything"))
 
 
-def fields(cls: int, self_: int, __class__: int, __init__: int) -> None: ...  # noqa: PLW3201, N807, RUF100
+def fields(cls: int, self_: int, __class__: int, __init__: int) -> None: ...
 
 
 class TestJson(CodecCases):

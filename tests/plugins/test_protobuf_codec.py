@@ -298,7 +298,8 @@ def test_a_message_in_a_record_or_beside_something_else_is_refused_when_the_meth
 def test_a_message_in_a_union_with_something_else_says_what_can_be():
     with pytest.raises(
         TypeError,
-        match=r"^f: the type \S*Order.* of its parameter p0 cannot be carried: only messages and None can be in a union with a message$",
+        match=r"^f: the type \S*Order.* of its parameter p0 cannot be carried: only messages and "
+        r"None can be in a union with a message$",
     ):
         taking(Order | int)
 
@@ -573,7 +574,8 @@ from bee_plugins.codecs.protobuf_codec import ProtobufCodec
 
 method = ProtobufCodec().bind(Signature.dynamic("anything"))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for item in (b"\\x0a\\x00", b"\\x0a\\x02\\x08\\x00", b"\\x0a\\x02\\x42\\x00", b"\\x0a\\x02\\x4a\\x00"):
+for start in (b"\\x0a\\x00", b"\\x0a\\x02\\x08", b"\\x0a\\x02\\x42", b"\\x0a\\x02\\x4a"):
+    item = start if len(start) == 2 else start + b"\\x00"
     try:
         method.decode_args(0, item * (2_000_000 // len(item)))
     except InvalidArgument:
@@ -598,7 +600,8 @@ def test_without_protobuf_the_error_says_what_to_install():
     program = (
         "import sys; sys.modules['google'] = None\n"
         "import bee_core\n"
-        "try: bee_core.build_client({'bee': {'rpc': {'client': {'x': {'codec': 'protobuf', 'address': 'a:1'}}}}})\n"
+        "service = {'codec': 'protobuf', 'address': 'a:1'}\n"
+        "try: bee_core.build_client({'bee': {'rpc': {'client': {'x': service}}}})\n"
         "except bee_core.errors.PluginError as error: print(error)"
     )
     said = subprocess.run(
