@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import bee_core
@@ -529,7 +529,6 @@ VALID = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(PLAIN, max_size=4), st.dictionaries(st.text(), PLAIN, max_size=4))
 def test_whatever_is_plain_makes_the_round_trip(args, kwargs):
     assert carry(DYNAMIC, *args) == (args, {})
@@ -537,7 +536,6 @@ def test_whatever_is_plain_makes_the_round_trip(args, kwargs):
     assert (list(got), dict(named)) == (args, kwargs)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 5), st.binary(max_size=80))
 @example(0, b"\x0a\x00" * 5_000)
 @example(1, b"\x12\x00" * 5_000)
@@ -546,7 +544,6 @@ def test_random_bytes_give_a_value_or_invalid_argument(form, body):
     check_bytes(METHODS, form, body)
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 3),
     st.sampled_from(VALID),
@@ -557,7 +554,6 @@ def test_mutated_bytes_give_a_value_or_invalid_argument(form, body, changes, len
     check_mutated(METHODS, form, body, changes, length)
 
 
-@settings(deadline=None)
 @given(
     st.lists(PLAIN, max_size=4),
     st.dictionaries(st.sampled_from(["a", "b", "order", "only"]), PLAIN, max_size=3),

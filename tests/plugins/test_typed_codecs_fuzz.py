@@ -134,9 +134,7 @@ PLAIN = st.recursive(
     ),
     max_leaves=10,
 )
-thoroughly = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+thoroughly = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @with_all_codecs
