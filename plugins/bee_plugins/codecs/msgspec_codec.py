@@ -59,14 +59,14 @@ class MsgspecCodec:
             if write_result is None:
                 return DynamicMethod(self.format, signature, result, {})
             signature = attrs.evolve(signature, params=ANYTHING)
-        hints, writes = {}, {}
-        for parameter in signature.params or ():
-            hint, write = self.format.carried(
+        carried = {
+            parameter.name: self.format.carried(
                 parameter.hint, signature, f"parameter {parameter.name}"
             )
-            hints[parameter.name] = hint
-            if write is not None:
-                writes[parameter.name] = write
+            for parameter in signature.params or ()
+        }
+        hints = {name: hint for name, (hint, _) in carried.items()}
+        writes = {name: write for name, (_, write) in carried.items() if write is not None}
         if writes or write_result is not None:
             return RewritingMethod(self.format, signature, result, hints, writes, write_result)
         return TypedMethod(self.format, signature, result, hints)

@@ -17,18 +17,18 @@ ANYTHING = (
 """The parameters of a method that takes everything."""
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def by_position(params: Iterable[Parameter]) -> list[Parameter]:
     """The parameters that a call may give by position, without ``*args``."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter for parameter in params if parameter.kind in kinds]
+    return [parameter for parameter in params if parameter.kind in _BY_POSITION]
 
 
 def by_name(params: Iterable[Parameter]) -> list[Parameter]:
     """The parameters that a call may give by name, without ``**kwargs``."""
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [parameter for parameter in params if parameter.kind in kinds]
+    return [parameter for parameter in params if parameter.kind in _BY_NAME]
 
 
 def counts_by_position(params: Sequence[Parameter]) -> range:

@@ -153,7 +153,7 @@ class _Method:
             self._check(len(positional), named)
         args = []
         path = "$"
-        try:
+        try:  # the hot path, so no function of its own for an argument
             for index, value in enumerate(positional):
                 path, type_ = self._types.at(index)
                 args.append(read(value) if type_ is None else type_.incoming(read(value)))
@@ -188,10 +188,7 @@ class _Method:
                 " an interface that says of which class",
                 "yes",
             )
-        try:
-            return self._result.incoming(read(message.value))
-        except Exception as error:
-            raise undecodable(error, "$", "yes") from error
+        return decoded(lambda value: self._result.incoming(read(value)), message.value, "$", "yes")
 
     def _check(self, count: int, named: Collection[str]) -> None:
         """Compare a call with the signature by count and by name."""

@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bee.tls")
 
-_HANDSHAKE_SECONDS = 10.0
-_MOST_HANDSHAKES = 1000
-"""Bounds for a caller of ``accept``; a listener passes the bounds of the server."""
-
 
 class TlsTransport(TcpTransport):
     """TLS over TCP.
@@ -112,8 +108,8 @@ class TlsTransport(TcpTransport):
         backlog: int,
         sock: socket.socket | None = None,
         *,
-        handshake_timeout: float = _HANDSHAKE_SECONDS,
-        most_handshakes: int = _MOST_HANDSHAKES,
+        handshake_timeout: float = 10.0,
+        most_handshakes: int = 1000,
     ) -> TlsAcceptor:
         """See :meth:`StreamTransport.accept`.
 
@@ -122,8 +118,9 @@ class TlsTransport(TcpTransport):
             factory: Makes the protocol of a connection, after its handshake.
             backlog: Connections that may wait.
             sock: The socket that ``bind`` made.
-            handshake_timeout: Seconds that a handshake may take.
-            most_handshakes: Handshakes at a time.
+            handshake_timeout: Seconds that a handshake may take. A listener passes the
+                read_timeout of the server.
+            most_handshakes: Handshakes at a time. A listener passes the most connections.
         """
         try:
             self._server.current()

@@ -39,7 +39,6 @@ _LINGER_SECONDS = 1.0
 Closing at once would send a reset, and a reset destroys the alert in the peer's buffer.
 """
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_PLAIN = "this port speaks TLS and the client does not; write tls:// in the client's address"
 
 
 class TlsAcceptor:
@@ -131,29 +130,35 @@ class TlsAcceptor:
         with sock.dup() as spare:
             spare.setblocking(False)
             spare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connect: Any = self._loop.connect_accepted_socket
             try:
-                await self._connect(sock)
+                with closed_on_error(sock):
+                    await connect(
+                        self._factory,
+                        sock,
+                        ssl=self._contexts.current(),
+                        ssl_handshake_timeout=self._seconds,
+                        **SHUTDOWN,
+                    )
             except ssl.SSLError as error:
                 log.info(
                     "the TLS handshake with %s failed: %s", peer, words(error.reason or str(error))
                 )
                 alert: bytes | None = getattr(error, "alert", None)
                 if alert is not None:
-                    await self._tell(spare, alert or refusal("protocol_error", _PLAIN))
+                    # An empty alert: the peer does not speak TLS at all.
+                    await self._tell(
+                        spare,
+                        alert
+                        or refusal(
+                            "protocol_error",
+                            "this port speaks TLS and the client does not; write tls:// in the"
+                            " client's address",
+                        ),
+                    )
             except (OSError, ValueError) as error:
                 # The peer went away or took too long, or the first certificate cannot be read.
                 log.debug("no TLS connection with %s: %s", peer, error)
-
-    async def _connect(self, sock: socket.socket) -> None:
-        connect: Any = self._loop.connect_accepted_socket
-        with closed_on_error(sock):
-            await connect(
-                self._factory,
-                sock,
-                ssl=self._contexts.current(),
-                ssl_handshake_timeout=self._seconds,
-                **SHUTDOWN,
-            )
 
     async def _tell(self, sock: socket.socket, last_words: bytes) -> None:
         try:
@@ -173,17 +178,17 @@ class TlsListener(StreamListener):
 
     async def open(self, transport: Accepting, url: str, sock: socket.socket | None = None) -> None:
         """Begin to accept, with this listener's bounds for handshakes."""
-        settings = self.settings
         accept: Any = transport.accept
-        acceptor = await accept(
-            url,
-            self.connection,
-            settings.backlog,
-            sock,
-            handshake_timeout=settings.read_timeout,
-            most_handshakes=settings.max_connections,
+        self._opened(
+            await accept(
+                url,
+                self.connection,
+                self.settings.backlog,
+                sock,
+                handshake_timeout=self.settings.read_timeout,
+                most_handshakes=self.settings.max_connections,
+            )
         )
-        self._opened(acceptor)
 
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.Listener.close`."""

@@ -75,30 +75,18 @@ class UnixTransport(SocketTransport):
         own = sock is None
         sock = sock or self.bind(url, backlog)
         inode = self._inodes.get(sock)
-        server = await _serve(factory, sock, backlog)
+        create: Any = asyncio.get_running_loop().create_unix_server
+        try:
+            # From Python 3.13 on a loop removes the file when it closes its copy of the socket.
+            # Other processes still need the file, so bee removes it itself.
+            server = await create(factory, sock=sock, backlog=backlog, cleanup_socket=False)
+        except TypeError:  # an older loop, which removes nothing
+            server = await create(factory, sock=sock, backlog=backlog)
         return SocketAcceptor(
             server,
             f"unix://{path}",
             (lambda: _remove_own(path, inode)) if own else None,
         )
-
-
-async def _serve(
-    factory: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int
-) -> asyncio.AbstractServer:
-    """Serve on the socket.
-
-    From Python 3.13 on a loop removes the file when it closes its copy of the socket. Other
-    processes still need the file, so bee removes it itself.
-    """
-    create: Any = asyncio.get_running_loop().create_unix_server
-    try:
-        server: asyncio.AbstractServer = await create(
-            factory, sock=sock, backlog=backlog, cleanup_socket=False
-        )
-    except TypeError:  # an older loop, which removes nothing
-        server = await create(factory, sock=sock, backlog=backlog)
-    return server
 
 
 def _remove_dead(path: str) -> None:
