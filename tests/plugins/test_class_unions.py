@@ -382,8 +382,8 @@ def test_an_object_without_a_tag_beside_a_dict_is_the_dict(codec):
             Sold | Lost,
             {"price": 1.0, "since": 1},
             (
-                "$.p: expected Sold | Lost, got an object that could not be told to be one of them; it"
-                " needs '$type'"
+                "$.p: expected Sold | Lost, got an object that could not be told to be one of"
+                " them; it needs '$type'"
             ),
         ),
     ],
@@ -401,9 +401,17 @@ def test_what_does_not_fit_is_refused_with_its_path(codec, hint, value, message)
     [
         (Cat | Dog, Bird("x", 2), "$.p: expected Cat | Dog, got an object that could not be told"),
         (Cat | Dog, Cat(3), "$.p.name: expected str, got int"),  # type: ignore[arg-type]
-        (Owner, Owner(TOM, [TOM, Dog("x", [1])]), "$.p.others[1].tricks[0]: expected str, got int"),  # type: ignore[list-item]
+        (
+            Owner,
+            Owner(TOM, [TOM, Dog("x", [1])]),  # type: ignore[list-item]
+            "$.p.others[1].tricks[0]: expected str, got int",
+        ),
         (Cat | Dog, object(), "$.p: a value of type object cannot be encoded"),
-        (Cat | Dog, Cat(object()), "$.p.name: a value of type object cannot be encoded"),  # type: ignore[arg-type]
+        (
+            Cat | Dog,
+            Cat(object()),  # type: ignore[arg-type]
+            "$.p.name: a value of type object cannot be encoded",
+        ),
     ],
     ids=lambda part: named(part, 40),
 )
@@ -421,8 +429,8 @@ def test_a_dict_with_the_key_of_the_tag_never_turns_into_an_object_of_a_class(co
     message = refusal(taking(codec, hint).encode_args, ([TOM, {"price": 1.0, "$type": "Cat"}],), {})
     assert (
         message
-        == "$.p[1]: a dict with the key '$type' would arrive as an object of a class; rename the key,"
-        " or use no dict here"
+        == "$.p[1]: a dict with the key '$type' would arrive as an object of a class; rename the"
+        " key, or use no dict here"
     )
 
 
@@ -478,8 +486,8 @@ def test_an_object_that_holds_itself_is_an_invalid_argument(codec):
         (
             dict[str, int] | dict[str, str],
             (
-                "its dicts cannot be told apart; give each TypedDict a required key that no other has, or"
-                " use dataclasses"
+                "its dicts cannot be told apart; give each TypedDict a required key that no other"
+                " has, or use dataclasses"
             ),
         ),
         (Cat | dict[str, int] | Lost, "its dicts cannot be told apart"),

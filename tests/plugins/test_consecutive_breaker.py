@@ -123,5 +123,5 @@ def test_a_forked_child_begins_with_the_same_state_and_no_trial_of_its_parent():
 
 
 def test_a_count_below_one_is_refused():
-    with pytest.raises(ValueError, match="max_error_count must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match=r"^0 is impossible here; write 1 or more$"):
         ConsecutiveOptions(max_error_count=0)

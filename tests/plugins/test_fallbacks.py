@@ -155,7 +155,13 @@ def test_a_target_that_cannot_be_used_is_found_when_the_client_is_built(target, 
 def test_the_value_has_the_type_that_yaml_says(tmp_path, written, value):
     path = tmp_path / "bee.yml"
     path.write_text(
-        f"bee: {{rpc: {{client: {{calc: {{address: 127.0.0.1:1, retries: 0, fallback: {{name: static, options: {{value: {written}}}}}}}}}}}}}",
+        "bee:\n"
+        "  rpc:\n"
+        "    client:\n"
+        "      calc:\n"
+        "        address: 127.0.0.1:1\n"
+        "        retries: 0\n"
+        f"        fallback: {{name: static, options: {{value: {written}}}}}\n",
         encoding="utf-8",
     )
     with build_client(str(path)) as client:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bee_core.errors import InvalidArgument
@@ -42,7 +42,7 @@ taking = functools.partial(codec_cases.taking, JsonCodec())
 DYNAMIC = JsonCodec().bind(Signature.dynamic("anything"))
 
 
-def fields(cls: int, self_: int, __class__: int, __init__: int) -> None: ...  # noqa: PLW3201, N807, RUF100
+def fields(cls: int, self_: int, __class__: int, __init__: int) -> None: ...
 
 
 class TestJson(CodecCases):
@@ -341,20 +341,17 @@ VALID = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(JSON, max_size=4), st.dictionaries(st.text(), JSON, max_size=4))
 def test_whatever_json_holds_makes_the_round_trip(args, kwargs):
     got, named = DYNAMIC.decode_args(*DYNAMIC.encode_args(tuple(args), kwargs))
     assert (list(got), dict(named)) == (args, kwargs)
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_results_make_the_round_trip(value):
     assert DYNAMIC.decode_result(DYNAMIC.encode_result(value)) == value
 
 
-@settings(deadline=None)
 @given(st.integers(0, 5), st.binary(max_size=60))
 @example(0, b"[" * 100_000)
 @example(1, b'{"a":' * 100_000)
@@ -362,7 +359,6 @@ def test_random_bytes_give_a_value_or_invalid_argument(form, body):
     check_bytes(METHODS, form, body)
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 3),
     st.sampled_from(VALID),
@@ -373,7 +369,6 @@ def test_mutated_bytes_give_a_value_or_invalid_argument(form, body, changes, len
     check_mutated(METHODS, form, body, changes, length)
 
 
-@settings(deadline=None)
 @given(
     st.lists(JSON, max_size=4),
     st.dictionaries(st.sampled_from(["a", "b", "order", "only"]), JSON, max_size=3),

@@ -69,7 +69,8 @@ def test_the_message_form_is_refused():
     for method in (DYNAMIC, bound(add)):
         with pytest.raises(
             InvalidArgument,
-            match=r"^\$: the codec msgpack has arguments by position, by name or both, and no form of one message$",
+            match=r"^\$: the codec msgpack has arguments by position, by name or both, and no "
+            r"form of one message$",
         ):
             method.decode_args(MESSAGE, b"\x90")
 
@@ -207,7 +208,8 @@ def test_an_extension_type_that_is_not_the_timestamp_is_refused(body):
     for method in (DYNAMIC, taking(result=dict[str, Any] | list[Any])):
         with pytest.raises(
             InvalidArgument,
-            match=r"^\$: (extension type (5|127) of MessagePack is not known here|expected .*, got ext)$",
+            match=r"^\$: (extension type (5|127) of MessagePack is not known here|expected .*, "
+            r"got ext)$",
         ) as caught:
             method.decode_result(packed(body))
         assert caught.value.executed == "yes"

@@ -33,7 +33,7 @@ class Ref:
 
 
 class Site:
-    """A folder of installed distributions that the tests fill: modules and metadata as pip leaves them."""
+    """A folder of installed distributions, with modules and metadata as pip leaves them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -124,7 +124,12 @@ def test_a_plugin_is_registered_under_kind_and_name_and_asked_once(site):
 def test_loading_one_plugin_does_not_call_the_hooks_of_another(site):
     site.module(
         "counting",
-        'from bee_core.hookspecs import hookimpl\ncalls = []\n@hookimpl\ndef bee_register_codecs(registry):\n    calls.append(1)\n    registry.add("counting", list)\n',
+        "from bee_core.hookspecs import hookimpl\n"
+        "calls = []\n"
+        "@hookimpl\n"
+        "def bee_register_codecs(registry):\n"
+        "    calls.append(1)\n"
+        '    registry.add("counting", list)\n',
     )
     site.distribution("counting", {"codec": {"counting": "counting"}})
     site.codec("beta_codec", "beta")
@@ -149,7 +154,10 @@ def test_one_module_serves_several_entry_points(site):
     site.module(
         "shared",
         dedent(CODEC).replace("{name}", "one")
-        + '    registry.add("two", lambda: 2)\n\n@hookimpl\ndef bee_register_limiters(registry):\n    registry.add("one", lambda: 1)\n',
+        + '    registry.add("two", lambda: 2)\n'
+        + "\n@hookimpl\n"
+        "def bee_register_limiters(registry):\n"
+        '    registry.add("one", lambda: 1)\n',
     )
     site.distribution(
         "shared", {"codec": {"one": "shared", "two": "shared"}, "limiter": {"one": "shared"}}
@@ -211,7 +219,8 @@ def test_an_unknown_name_lists_what_is_installed_and_guesses(site):
     site.codec("alpha_codec", "alpha")
     with pytest.raises(
         PluginError,
-        match=r"^bee\.x\.codec: unknown codec 'alhpa'; installed: .*alpha.*; did you mean 'alpha'\?$",
+        match=r"^bee\.x\.codec: unknown codec 'alhpa'; installed: .*alpha.*; did you mean "
+        r"'alpha'\?$",
     ):
         PluginHub().load("codec", "alhpa", path="bee.x.codec")
 
@@ -221,7 +230,8 @@ def test_two_distributions_with_one_name_are_an_error_that_names_both(site):
     site.codec("other_codec", "alpha", "second-dist")
     with pytest.raises(
         PluginError,
-        match=r"codec 'alpha' is there more than once: first-dist 1\.0 \(alpha_codec\) and second-dist 1\.0 \(other_codec\)",
+        match=r"codec 'alpha' is there more than once: first-dist 1\.0 \(alpha_codec\) and "
+        r"second-dist 1\.0 \(other_codec\)",
     ):
         PluginHub().load("codec", "alpha")
 
@@ -291,7 +301,8 @@ def test_a_missing_dependency_without_an_extra_names_the_module(site):
     site.distribution("bee-needy", {"codec": {"needy": "needy"}})
     with pytest.raises(
         PluginError,
-        match=r"bee-needy 1\.0 \(needy\) fails to import \(No module named 'a_package_that_is_not_there'\)",
+        match=r"bee-needy 1\.0 \(needy\) fails to import \(No module named "
+        r"'a_package_that_is_not_there'\)",
     ):
         PluginHub().load("codec", "needy")
 
@@ -331,7 +342,8 @@ def test_a_promised_name_that_is_not_registered_is_an_error(site):
     site.distribution("liar", {"codec": {"liar": "liar"}})
     with pytest.raises(
         PluginError,
-        match=r"codec 'liar' is promised by liar 1\.0 \(liar\), which does not register it: its hook bee_register_codecs must add 'liar'",
+        match=r"codec 'liar' is promised by liar 1\.0 \(liar\), which does not register it: its "
+        r"hook bee_register_codecs must add 'liar'",
     ):
         PluginHub().load("codec", "liar")
 
@@ -357,7 +369,10 @@ def test_a_hook_of_another_kind_does_not_keep_the_promise(site):
 def test_a_hook_that_raises_is_a_plugin_error_with_the_cause(site):
     site.module(
         "raising",
-        "from bee_core.hookspecs import hookimpl\n@hookimpl\ndef bee_register_codecs(registry):\n    raise KeyError('oh')\n",
+        "from bee_core.hookspecs import hookimpl\n"
+        "@hookimpl\n"
+        "def bee_register_codecs(registry):\n"
+        "    raise KeyError('oh')\n",
     )
     site.distribution("raising", {"codec": {"raising": "raising"}})
     with pytest.raises(
@@ -434,7 +449,8 @@ def test_an_object_with_the_name_of_an_installed_plugin_is_an_error_that_names_b
     site.codec("alpha_codec", "alpha")
     with pytest.raises(
         PluginError,
-        match=r"'alpha' is there more than once: dist-alpha_codec 1\.0 \(alpha_codec\) and plugins\[0\] \(OneCodec\)",
+        match=r"'alpha' is there more than once: dist-alpha_codec 1\.0 \(alpha_codec\) and "
+        r"plugins\[0\] \(OneCodec\)",
     ):
         PluginHub(plugins=[OneCodec("alpha")])
 
@@ -570,7 +586,12 @@ def test_errors_of_bee_come_through_as_they_are():
 def test_a_dependency_that_is_missing_only_when_it_is_used_names_the_extra(site):
     site.module(
         "late",
-        "from bee_core.hookspecs import hookimpl\n@hookimpl\ndef bee_register_codecs(registry):\n    registry.add('late', make)\ndef make():\n    import a_package_that_is_not_there\n",
+        "from bee_core.hookspecs import hookimpl\n"
+        "@hookimpl\n"
+        "def bee_register_codecs(registry):\n"
+        "    registry.add('late', make)\n"
+        "def make():\n"
+        "    import a_package_that_is_not_there\n",
     )
     site.distribution("bee-late", {"codec": {"late": "late [x]"}})
     with pytest.raises(PluginError, match=r"pip install 'bee-late\[x\]'"):
@@ -708,7 +729,12 @@ def test_what_is_wrong_with_a_plugin_is_told_with_the_file_and_the_line(
 def test_what_a_factory_refuses_is_told_with_the_file_and_the_line(tmp_path):
     path = tmp_path / "bee.yml"
     path.write_text(
-        "bee:\n  rpc:\n    server:\n      name: calc\n      address: tls://127.0.0.1:0\n      transport: {name: tls, options: {cert: missing.pem}}\n"
+        "bee:\n"
+        "  rpc:\n"
+        "    server:\n"
+        "      name: calc\n"
+        "      address: tls://127.0.0.1:0\n"
+        "      transport: {name: tls, options: {cert: missing.pem}}\n"
     )
     with pytest.raises(ConfigError) as caught:
         bee_core.build_server(path)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from google.protobuf import descriptor_pb2
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bee_plugins.codecs.bee.v1 import value_pb2
@@ -149,7 +149,6 @@ PLAIN = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(PLAIN)
 def test_every_plain_value_makes_the_round_trip(value):
     assert same(carried(value), value)
@@ -366,7 +365,6 @@ def test_a_message_with_bytes_of_another_is_a_fault():
     assert "these are the bytes of another message" in fault(Value(list={"items": [message]}))[1]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80))
 @example(b"\x42\x00" * 1000)
 def test_whatever_the_bytes_reading_gives_a_value_or_a_fault(body):

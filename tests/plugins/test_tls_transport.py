@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from bee_core.config import PluginRef
 from bee_core.errors import ConfigError
-from bee_core.interfaces import ChannelSettings
+from bee_core.interfaces import ChannelSettings, parse
 from bee_core.plugins.hub import PluginHub
 from bee_core.terms.causes import lost, refused
 from bee_core.terms.failures import HandshakeError
@@ -459,3 +461,23 @@ def test_an_end_in_the_middle_of_a_handshake_is_a_connection_that_did_not_come_a
     error = explained(ssl_error("UNEXPECTED_EOF_WHILE_READING", ssl.SSLEOFError))
     assert not isinstance(error, HandshakeError)
     assert refused(error).retry == "same"
+
+
+def test_the_log_of_a_failed_handshake_names_the_peer_as_an_address(ca, caplog):
+    cert, key = ca.issue("own")
+    caplog.set_level(logging.INFO, "bee.tls")
+
+    async def speak_plain_text():
+        transport = TlsTransport(TlsOptions(cert=cert, key=key))
+        acceptor = await transport.accept("tls://127.0.0.1:0", asyncio.Protocol, 8)
+        reader, writer = await asyncio.open_connection("127.0.0.1", parse(acceptor.url).port)
+        writer.write(b"GET / HTTP/1.1\\r\\n\\r\\n")
+        await reader.read()
+        port = writer.get_extra_info("sockname")[1]
+        writer.close()
+        acceptor.close()
+        await acceptor.end_handshakes()
+        return port
+
+    port = asyncio.run(speak_plain_text())
+    assert f"the TLS handshake with 127.0.0.1:{port} failed: http request" in caplog.text

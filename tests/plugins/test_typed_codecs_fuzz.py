@@ -38,7 +38,8 @@ class Colour(enum.Enum):
 OFFSETS = st.none() | st.integers(-1439, 1439).map(
     lambda minutes: dt.timezone(dt.timedelta(minutes=minutes))
 )
-MOMENTS = st.datetimes(dt.datetime(2, 1, 1), dt.datetime(9998, 1, 1), timezones=OFFSETS)  # noqa: DTZ001
+FIRST, LAST = dt.datetime(2, 1, 1), dt.datetime(9998, 1, 1)  # noqa: DTZ001
+MOMENTS = st.datetimes(FIRST, LAST, timezones=OFFSETS)
 INTEGERS = st.integers(-(2**63), 2**64 - 1)
 LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (bool, st.booleans()),
@@ -133,9 +134,7 @@ PLAIN = st.recursive(
     ),
     max_leaves=10,
 )
-thoroughly = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+thoroughly = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @with_all_codecs

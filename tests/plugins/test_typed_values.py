@@ -355,7 +355,10 @@ def test_generic_classes_without_types_take_anything(codec):
 def test_the_name_of_a_type_statement_stands_for_its_type(codec):
     scope: dict[str, Any] = {"Line": Line, "Box": Box}
     exec(
-        "type Lines = list[Line]\ntype Boxed[T] = Box[T]\ntype Deep = Boxed[Lines]\ntype Endless = list[Endless]",
+        "type Lines = list[Line]\n"
+        "type Boxed[T] = Box[T]\n"
+        "type Deep = Boxed[Lines]\n"
+        "type Endless = list[Endless]",
         scope,
     )
     assert sent(codec, scope["Deep"], {"content": [{"name": "tea", "qty": 1}]}) == Box(
@@ -476,6 +479,7 @@ def test_a_nan_that_is_text_is_no_loss(codec):
 def test_a_protobuf_message_is_refused_with_the_codec_that_carries_it(codec):
     with pytest.raises(
         TypeError,
-        match=r"Duration is a protobuf message; the codec protobuf alone carries those, .* let it be the only one under codecs",
+        match=r"Duration is a protobuf message; the codec protobuf alone carries those, .* let it "
+        r"be the only one under codecs",
     ):
         taking(codec, Duration)

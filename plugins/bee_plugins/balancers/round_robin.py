@@ -6,13 +6,12 @@ from itertools import count
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from random import Random
 
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Balancer, Node, Outcome
 
 _SLOTS = 1000
@@ -102,8 +101,6 @@ def _rotation(nodes: list[Node]) -> tuple[Node, ...]:
 
 def _times(weights: list[float]) -> list[int]:
     """How often each node stands in a rotation: at least once, in proportion to its weight."""
-    if not weights:
-        return []
     lightest = min(weights)
     exact = [weight / lightest for weight in weights]
     if sum(exact) <= _SLOTS and all(ratio == int(ratio) for ratio in exact):

@@ -7,13 +7,12 @@ from itertools import accumulate
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from random import Random
 
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Balancer, Node, Outcome
 
 

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import Failure
-
-if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Breaker, BreakerState, Outcome, Permit
-
-
-def _at_least_one(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{attribute.name} must be 1 or more, not {value}")
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Breaker, BreakerState, Failure, Outcome, Permit
+from bee_core.options import at_least
 
 
 @attrs.frozen
@@ -29,7 +21,7 @@ class ConsecutiveOptions:
             default is 10: a few failed calls do no harm, and a dead node costs at most ten calls.
     """
 
-    max_error_count: int = attrs.field(default=10, validator=_at_least_one)
+    max_error_count: int = attrs.field(default=10, validator=at_least(1))
 
 
 class Consecutive:

@@ -14,10 +14,9 @@ import msgspec
 from .invalid_argument import Misfit, UnsendablePartError, located
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
-    from .msgspec_hints import CustomType
-    from .record_classes import Record, Tag
+    from .record_classes import Read, Record, Tag, Write
 
 TAG = "$type"
 """The field that names the class. No attribute in Python can have this name."""
@@ -30,8 +29,8 @@ class Member:
     """One member of a union that is an object: a record class, or a plain dict (no record)."""
 
     record: Record | None
-    custom: CustomType
-    write: Callable[[Any], Any] | None
+    read: Read
+    write: Write | None
 
 
 def tags_for(records: Sequence[Record], dicts: Sequence[Record | None]) -> list[Tag] | None:
@@ -100,8 +99,8 @@ class ClassUnion:
         expected: str,
         classes: Sequence[tuple[Member, Tag | None]],
         dicts: Sequence[Member],
-        read_rest: Callable[[Any], Any] | None,
-        write_rest: Callable[[Any], Any] | None,
+        read_rest: Read | None,
+        write_rest: Write | None,
     ) -> None:
         self._expected = expected
         self._read_rest = read_rest
@@ -126,7 +125,7 @@ class ClassUnion:
             Exception: What msgspec and the classes raise about its parts.
         """
         if type(value) is dict:
-            return self._member(value).custom.read(value)
+            return self._member(value).read(value)
         if self._read_rest is not None:
             try:
                 return self._read_rest(value)

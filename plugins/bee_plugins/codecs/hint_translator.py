@@ -25,7 +25,6 @@ from .msgspec_hints import (
     without_alias,
 )
 from .record_classes import (
-    has_private_fields,
     is_record,
     reader,
     reading_shape,
@@ -36,7 +35,7 @@ from .record_classes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from .record_classes import Write
+    from .record_classes import Read, Write
 
 _ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = {"Annotated", "Required", "NotRequired", "ReadOnly", "Final"}
@@ -109,22 +108,21 @@ class Translator:
         for index, (part, record) in enumerate(zip(records, classes, strict=True)):
             tag = tags[index] if tags else None
             writes = [self.translate(field.hint)[1] for field in record.fields]
-            read_as, _ = self._member(part)
-            members.append((Member(record, read_as, writer(record, writes, tag)), tag))
+            read, _ = self._member(part)
+            members.append((Member(record, read, writer(record, writes, tag)), tag))
         union = ClassUnion(hint_text(hint), members, others, *self._rest(rest))
         custom.read, custom.write = union.read, union.write
 
-    def _member(self, hint: Any) -> tuple[CustomType, Write | None]:
-        """A member of a union as a custom type, which may leave the reading to msgspec."""
+    def _member(self, hint: Any) -> tuple[Read, Write | None]:
+        """The functions that read and rewrite a member of a union that is an object."""
         translated, write = self.translate(hint)
         if isinstance(translated, CustomType):
-            return translated, write
+            # It may not be filled yet.
+            return lambda value: translated.read(value), write  # noqa: PLW0108
         self._check(translated)
-        custom = CustomType(hint_text(hint), (), {})
-        custom.read = functools.partial(self._convert, type=translated)
-        return custom, write
+        return functools.partial(self._convert, type=translated), write
 
-    def _rest(self, parts: Sequence[Any]) -> tuple[Callable[[Any], Any] | None, Write | None]:
+    def _rest(self, parts: Sequence[Any]) -> tuple[Read | None, Write | None]:
         """The functions that read and rewrite the members of a union that are not objects."""
         if not parts:
             return None, None
@@ -170,10 +168,12 @@ def _needs_custom(hint: Any, seen: set[Any]) -> bool:
             return False
         seen.add(hint)
         try:
-            fields = record_of(hint).fields
+            record = record_of(hint)
         except Exception:  # a hint that cannot be resolved: msgspec will say so
             return False
-        return has_private_fields(hint) or any(_needs_custom(field.hint, seen) for field in fields)
+        return record.has_private_fields or any(
+            _needs_custom(field.hint, seen) for field in record.fields
+        )
     elif typing.get_origin(hint) is typing.Literal:
         return False
     return any(_needs_custom(part, seen) for part in typing.get_args(hint))
@@ -218,7 +218,7 @@ def _container_writer(
     origin: Any, hints: Sequence[Any], writes: Sequence[Write | None]
 ) -> Write | None:
     if origin is tuple and not (len(hints) == 2 and hints[1] is Ellipsis):
-        return _tuple_writer(writes)
+        return functools.partial(_write_tuple, writes)
     is_mapping = issubclass(origin, collections.abc.Mapping)
     write = writes[1 if is_mapping else 0]
     if write is None:
@@ -230,13 +230,9 @@ def _container_writer(
     return lambda value: [write(part) for part in value] if isinstance(value, _ARRAYS) else value
 
 
-def _tuple_writer(writes: Sequence[Write | None]) -> Write:
-    def write_tuple(value: Any) -> Any:
-        if not isinstance(value, (list, tuple)) or len(value) != len(writes):
-            return value
-        return [
-            part if write is None else write(part)
-            for part, write in zip(value, writes, strict=True)
-        ]
-
-    return write_tuple
+def _write_tuple(writes: Sequence[Write | None], value: Any) -> Any:
+    if not isinstance(value, (list, tuple)) or len(value) != len(writes):
+        return value
+    return [
+        part if write is None else write(part) for part, write in zip(value, writes, strict=True)
+    ]

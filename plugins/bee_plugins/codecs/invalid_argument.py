@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from bee_core.errors import InvalidArgument
+from bee_core.errors import Executed, InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from bee_core.errors import Executed
-    from bee_core.interfaces import Mismatch
+    from bee_core.interfaces import Signature
 
 T = TypeVar("T")
 
@@ -56,11 +55,17 @@ def invalid(path: str, message: str, executed: Executed = "no") -> InvalidArgume
     return error
 
 
-def mismatched(mismatch: Mismatch) -> InvalidArgument:
-    """The error for arguments that do not fit by count or name; it says what the method takes."""
-    error = InvalidArgument(mismatch.message)
-    error.path = mismatch.path
-    return error
+def check_call(signature: Signature, count: int, names: Collection[str]) -> None:
+    """Check that arguments fit a method by count and by name.
+
+    Raises:
+        InvalidArgument: They do not. The message says what the method takes.
+    """
+    mismatch = signature.mismatch(count, names)
+    if mismatch:
+        error = InvalidArgument(mismatch.message)
+        error.path = mismatch.path
+        raise error
 
 
 def undecodable(error: Exception, path: str, executed: Executed = "no") -> InvalidArgument:

@@ -1,4 +1,4 @@
-"""Codec ``json``, on msgspec. :mod:`~.msgspec_methods` says how arguments lie in a body.
+"""Codec ``json``, on msgspec. :mod:`~.msgspec_codec` says how arguments lie in a body.
 
 With a type: dates are RFC 3339 text, bytes are base64 text, ``Decimal`` and ``UUID`` are text,
 ``timedelta`` is an ISO 8601 duration, enums are their values, sets and tuples are arrays, records
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
 from .invalid_argument import invalid, parts
 from .msgspec_codec import MsgspecCodec
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bee_core.errors import Executed
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Codec
 
 _NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")

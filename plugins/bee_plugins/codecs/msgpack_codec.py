@@ -1,4 +1,4 @@
-"""Codec ``msgpack``, on msgspec. :mod:`~.msgspec_methods` says how arguments lie in a body.
+"""Codec ``msgpack``, on msgspec. :mod:`~.msgspec_codec` says how arguments lie in a body.
 
 With a type everything is as in the codec ``json``, with three exceptions: bytes are bytes; keys of
 a dict keep their types; a datetime with an offset is MessagePack's timestamp. The timestamp is the
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
 from .msgspec_codec import MsgspecCodec
 from .msgspec_format import Format, plain_subclass
 
 if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Codec
 
 

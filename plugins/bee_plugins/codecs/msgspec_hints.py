@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.interfaces import hint_text
+from bee_core.interfaces import Signature, hint_text
 
 from .invalid_argument import Misfit, located
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.interfaces import Signature
 
 UNIONS = (typing.Union, types.UnionType)
 _READ_ONCE = (collections.abc.Iterable, collections.abc.Reversible, collections.abc.Container)
@@ -47,7 +46,6 @@ _ANY_DICT = (
     dict,
     dict[str, Any],
     dict[Any, Any],
-    dict,
     typing.Mapping[str, Any],
     collections.abc.Mapping[str, Any],
 )
@@ -61,10 +59,6 @@ _ANY_LIST = (
 )
 _DATA = (
     "use a dataclass, an attrs class, a TypedDict, a msgspec.Struct, or one of the builtin types"
-)
-_MESSAGE = (
-    "the codec protobuf alone carries those, as parameters and results and in lists, dicts and"
-    " unions of these: let it be the only one under codecs, and no message a field of a record"
 )
 _MOST_EXACT = 64
 """Combinations of argument types that a method keeps. Other calls are checked by decoding."""
@@ -237,7 +231,11 @@ def _problem(info: Any, seen: set[int]) -> str:
         and not isinstance(info.cls, CustomType)
     ):
         if hasattr(info.cls, "DESCRIPTOR"):
-            return f"{info.cls.__qualname__} is a protobuf message; {_MESSAGE}"
+            return (
+                f"{info.cls.__qualname__} is a protobuf message; the codec protobuf alone carries"
+                " those, as parameters and results and in lists, dicts and unions of these: let it"
+                " be the only one under codecs, and no message a field of a record"
+            )
         return f"{info.cls.__qualname__} is no type for data; {_DATA}"
     if isinstance(info, msgspec.inspect.DictType) and type(info.key_type).__name__ in _NO_KEYS:
         return "keys of a dict must be text, numbers, enums, dates or UUIDs"

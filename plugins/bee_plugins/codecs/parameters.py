@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bee_core.interfaces import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ANYTHING = (
     Parameter("args", inspect.Parameter.VAR_POSITIONAL, required=False),
@@ -17,18 +17,18 @@ ANYTHING = (
 """The parameters of a method that takes everything."""
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def by_position(params: Iterable[Parameter]) -> list[Parameter]:
     """The parameters that a call may give by position, without ``*args``."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter for parameter in params if parameter.kind in kinds]
+    return [parameter for parameter in params if parameter.kind in _BY_POSITION]
 
 
 def by_name(params: Iterable[Parameter]) -> list[Parameter]:
     """The parameters that a call may give by name, without ``**kwargs``."""
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [parameter for parameter in params if parameter.kind in kinds]
+    return [parameter for parameter in params if parameter.kind in _BY_NAME]
 
 
 def counts_by_position(params: Sequence[Parameter]) -> range:
@@ -75,6 +75,21 @@ class PerParameter:
     def called(self, name: str) -> Any:
         """The item of an argument by name."""
         return self._by_name.get(name, self._rest_by_name)
+
+    def changed(
+        self,
+        change: Callable[[Any, Any, str], Any],
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any],
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """What ``change`` returns for each argument; it gets the item, the argument, the path."""
+        positional = []
+        for index, value in enumerate(args):
+            path, item = self.at(index)
+            positional.append(change(item, value, path))
+        return positional, {
+            name: change(self.called(name), value, f"$.{name}") for name, value in kwargs.items()
+        }
 
     def labelled(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
         """Each argument with its path."""

@@ -28,11 +28,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import MESSAGE, MIXED, NAMED, POSITIONAL
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import (
+    MESSAGE,
+    MIXED,
+    NAMED,
+    POSITIONAL,
+    Codec,
+    Form,
+    MethodCodec,
+    Signature,
+)
 
 from .bee.v1.value_pb2 import Arguments, Result, Value
-from .invalid_argument import decoded, invalid, mismatched, undecodable, unencodable
+from .invalid_argument import check_call, decoded, invalid, undecodable, unencodable
 from .parameters import VARIADIC, PerParameter, by_name, by_position, counts_by_position
 from .protobuf_hints import CarriedType, is_message
 from .protobuf_messages import MessageType
@@ -42,8 +51,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from bee_core.errors import Executed
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Codec, Form, MethodCodec, Signature
+
+_VALUE_FORMS = frozenset({POSITIONAL, NAMED, MIXED})
 
 
 class ProtobufCodec:
@@ -100,42 +109,60 @@ class _Method:
 
     def encode_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Form, bytes]:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_args`."""
-        form: Form = POSITIONAL if not kwargs else MIXED if args else NAMED
+        values: Sequence[Any] = args
         if self._signature.params is not None:
             self._check(len(args), kwargs)
-            checked = []
-            for index, value in enumerate(args):
-                path, type_ = self._types.at(index)
-                checked.append(_outgoing(type_, value, path))
-            args = tuple(checked)
-            kwargs = {
-                name: _outgoing(self._types.called(name), value, f"$.{name}")
-                for name, value in kwargs.items()
-            }
+            values, kwargs = self._types.changed(_outgoing, args, kwargs)
         message = Arguments()
         try:
             add = message.positional.add
-            for value in args:
+            for value in values:
                 write(add(), value)
             for name, value in kwargs.items():
                 write(message.named.add(key=name).value, value)
+            form: Form = POSITIONAL if not kwargs else MIXED if args else NAMED
             return form, message.SerializeToString()
         except Exception as error:
-            raise unencodable(error, self._types.labelled(args, kwargs), _encode) from error
+            raise unencodable(error, self._types.labelled(values, kwargs), _encode) from error
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """See :meth:`bee_core.interfaces.MethodCodec.decode_args`."""
-        positional, named = _split(self._signature, form, body)
+        if form not in _VALUE_FORMS:
+            raise invalid(
+                "$",
+                f"one bare message, which {self._signature} does not take: its arguments travel as"
+                " bee.v1.Arguments"
+                if form == MESSAGE
+                else f"the codec protobuf has no form {form}",
+            )
+        message = _parsed(Arguments, body)
+        if message is None:
+            raise invalid(
+                "$",
+                "not the bytes of a bee.v1.Arguments: of another codec or message, cut short, with"
+                " text that is not UTF-8, or nested too deeply",
+            )
+        positional = message.positional
+        named: dict[str, Any] = {entry.key: entry.value for entry in message.named}
+        if (form == POSITIONAL and named) or (form == NAMED and positional):
+            raise invalid(
+                "$",
+                f"arguments by position and by name in a body of form {form}, which holds one kind",
+            )
         if self._signature.params is not None:
             self._check(len(positional), named)
         args = []
-        for index, value in enumerate(positional):
-            path, type_ = self._types.at(index)
-            args.append(_incoming(type_, value, path))
-        return tuple(args), {
-            name: _incoming(self._types.called(name), value, f"$.{name}")
-            for name, value in named.items()
-        }
+        path = "$"
+        try:  # the hot path, so no function of its own for an argument
+            for index, value in enumerate(positional):
+                path, type_ = self._types.at(index)
+                args.append(read(value) if type_ is None else type_.incoming(read(value)))
+            for name, value in named.items():
+                path, type_ = f"$.{name}", self._types.called(name)
+                named[name] = read(value) if type_ is None else type_.incoming(read(value))
+        except Exception as error:
+            raise undecodable(error, path) from error
+        return tuple(args), named
 
     def encode_result(self, value: Any) -> bytes:
         """See :meth:`bee_core.interfaces.MethodCodec.encode_result`."""
@@ -161,7 +188,7 @@ class _Method:
                 " an interface that says of which class",
                 "yes",
             )
-        return _incoming(self._result, message.value, "$", "yes")
+        return decoded(lambda value: self._result.incoming(read(value)), message.value, "$", "yes")
 
     def _check(self, count: int, named: Collection[str]) -> None:
         """Compare a call with the signature by count and by name."""
@@ -171,9 +198,7 @@ class _Method:
             else (not count and self._required <= set(named) <= self._names)
         ):
             return
-        mismatch = self._signature.mismatch(count, named)
-        if mismatch:
-            raise mismatched(mismatch)
+        check_call(self._signature, count, named)
 
 
 class _MessageMethod(_Method):
@@ -209,33 +234,6 @@ class _MessageMethod(_Method):
         return ((message,), {}) if self._by_position else ((), {self._name: message})
 
 
-def _split(
-    signature: Signature, form: Form, body: bytes
-) -> tuple[Sequence[Value], Mapping[str, Value]]:
-    """A body into positional and named arguments."""
-    if form == MESSAGE:
-        raise invalid(
-            "$",
-            f"one bare message, which {signature} does not take: its arguments travel as"
-            " bee.v1.Arguments",
-        )
-    if form not in {POSITIONAL, NAMED, MIXED}:
-        raise invalid("$", f"the codec protobuf has no form {form}")
-    message = _parsed(Arguments, body)
-    if message is None:
-        raise invalid(
-            "$",
-            "not the bytes of a bee.v1.Arguments: of another codec or message, cut short, with"
-            " text that is not UTF-8, or nested too deeply",
-        )
-    if (form == POSITIONAL and message.named) or (form == NAMED and message.positional):
-        raise invalid(
-            "$",
-            f"arguments by position and by name in a body of form {form}, which holds one kind",
-        )
-    return message.positional, {entry.key: entry.value for entry in message.named}
-
-
 def _outgoing(type_: CarriedType, value: Any, path: str, executed: Executed = "no") -> Any:
     try:
         return type_.outgoing(value)
@@ -243,15 +241,6 @@ def _outgoing(type_: CarriedType, value: Any, path: str, executed: Executed = "n
         raise undecodable(error, path, executed) from error
     except Exception as error:
         raise unencodable(error, [(path, value)], _encode, executed) from error
-
-
-def _incoming(type_: CarriedType | None, value: Value, path: str, executed: Executed = "no") -> Any:
-    """The Python value in a message; without a type it stays plain."""
-    try:
-        found = read(value)
-        return found if type_ is None else type_.incoming(found)
-    except Exception as error:
-        raise undecodable(error, path, executed) from error
 
 
 def _parsed(cls: Any, body: bytes) -> Any:

@@ -180,14 +180,11 @@ def _write_other(target: Value, value: Any, room: int) -> None:
 class _HoldsMessage(Exception):
     """A message is inside a value that msgspec walks, where only builtin types can be."""
 
-    def __str__(self) -> str:
-        return "a record cannot hold a message; make the record a message too"
-
 
 def _base_value(value: Any) -> Any:
     """The ``enc_hook``: a value of a subclass of text, numbers or bytes as its base class."""
     if isinstance(value, Message):
-        raise _HoldsMessage
+        raise _HoldsMessage("a record cannot hold a message; make the record a message too")
     return bytes(value) if isinstance(value, bytes) else plain_subclass(value)
 
 

@@ -75,6 +75,14 @@ class Record:
         """The names of the fields that a body must have."""
         return frozenset(field.name for field in self.fields if field.required)
 
+    @property
+    def has_private_fields(self) -> bool:
+        """Whether it is an attrs class with a field such as ``_secret``.
+
+        msgspec reads such a field and does not write it.
+        """
+        return attrs.has(self.cls) and any(field.name.startswith("_") for field in self.fields)
+
 
 def is_record(hint: Any) -> bool:
     """Whether a hint is a record class, or a generic one with its types given."""
@@ -135,15 +143,6 @@ def record_of(hint: Any) -> Record:
             for part in parts
         ),
     )
-
-
-def has_private_fields(hint: Any) -> bool:
-    """Whether it is an attrs class with a field such as ``_secret``.
-
-    msgspec reads such a field and does not write it.
-    """
-    cls = typing.get_origin(hint) or hint
-    return attrs.has(cls) and any(field.name.startswith("_") for field in attrs.fields(cls))
 
 
 # ── Structs of the same shape ──
@@ -215,23 +214,22 @@ def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, 
         TypeError: The class's constructor does not take its fields.
     """
     cls = record.cls
-    names = [field.name for field in record.fields]
-    indexed = list(enumerate(record.fields))
     constructed = [
-        (index, field.parameter) for index, field in indexed if field.parameter is not None
+        (index, field.parameter)
+        for index, field in enumerate(record.fields)
+        if field.parameter is not None
     ]
-    assigned = [(index, field.attribute) for index, field in indexed if field.parameter is None]
+    assigned = [
+        (index, field.attribute)
+        for index, field in enumerate(record.fields)
+        if field.parameter is None
+    ]
 
-    def read_dict(value: Any) -> Any:
-        found = msgspec.structs.astuple(convert(value, shape))
-        return {name: part for name, part in zip(names, found, strict=True) if part is not _UNSET}
-
-    if record.form == "dict":
-        return read_dict
-    try:
-        inspect.signature(cls).bind(**{parameter: None for _, parameter in constructed})
-    except TypeError as error:
-        raise TypeError(f"{cls.__name__} is not made of its fields: {error}") from None
+    if record.form != "dict":
+        try:
+            inspect.signature(cls).bind(**{parameter: None for _, parameter in constructed})
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__} is not made of its fields: {error}") from None
 
     def read(value: Any) -> Any:
         found = msgspec.structs.astuple(convert(value, shape))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.options import between
 
 from .bounded_inflation import inflate
 
 if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Compressor
 
 _GZIP = zlib.MAX_WBITS | 16  # header and trailer of gzip around deflate
@@ -27,7 +27,7 @@ class GzipOptions:
             records it takes 0.4 of the time of zlib's usual 6, and its result is a tenth larger.
     """
 
-    level: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(9)])
+    level: int = attrs.field(default=1, validator=between(1, 9, "1 to 9"))
 
 
 class GzipCompressor:

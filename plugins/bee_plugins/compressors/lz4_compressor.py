@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import attrs
 import lz4.frame
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.options import between
 
 from .bounded_inflation import inflate
 
 if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Compressor
 
 
@@ -26,7 +26,7 @@ class Lz4Options:
             use zstd: it is smaller and faster than the higher levels of lz4.
     """
 
-    level: int = attrs.field(default=0, validator=[attrs.validators.ge(0), attrs.validators.le(12)])
+    level: int = attrs.field(default=0, validator=between(0, 12, "0 to 12"))
 
 
 class Lz4Compressor:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from bee_core.errors import ProtocolError
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.options import between
 
 from .bounded_inflation import inflate, too_large
 
@@ -21,7 +22,6 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Compressor
 
 _SMALLEST_WINDOW_LOG = 23
@@ -41,7 +41,7 @@ class ZstdOptions:
             quarters of the size. The levels above 19 need windows that a decoder may refuse.
     """
 
-    level: int = attrs.field(default=1, validator=[attrs.validators.ge(1), attrs.validators.le(19)])
+    level: int = attrs.field(default=1, validator=between(1, 19, "1 to 19"))
 
 
 class ZstdCompressor:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
-from .conditional import ConditionalFallback
+from .static import ConditionalFallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Fallback
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Again, FaultTolerance, Tried
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import Again
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Again, FaultTolerance, Tried
 
 from .failtry import BackoffOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
-
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import FaultTolerance, Tried
 
 
 class FailOver:

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import BASE, CAP, Again, Backoff
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import BASE, CAP, Again, Backoff, FaultTolerance, Tried
 from bee_core.options import Seconds  # noqa: TC001 - read at run time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
-
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import FaultTolerance, Tried
 
 
 @attrs.frozen

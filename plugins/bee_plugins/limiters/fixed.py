@@ -4,35 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import Failure, local
-from bee_core.options import Seconds  # noqa: TC001 - read at run time
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Failure, Limiter, Outcome, Ticket, local
+from bee_core.options import Seconds, at_least, positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Limiter, Outcome, Ticket
-
-
-def _at_least(least: int) -> Callable[[object, attrs.Attribute[Any], int | None], None]:
-    def check(_: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
-        if value is not None and value < least:
-            raise ValueError(f"{attribute.name} must be {least} or more, not {value}")
-
-    return check
-
-
-def _positive(_: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(
-            f"{attribute.name} must be above 0, not {value:g}; leave it out to wait until the"
-            " call's deadline"
-        )
 
 
 @attrs.frozen
@@ -47,9 +28,9 @@ class FixedOptions:
         queue_timeout: Seconds that a call may wait. None: until its deadline.
     """
 
-    max_in_flight: int = attrs.field(default=100, validator=_at_least(1))
-    max_queue: int | None = attrs.field(default=None, validator=_at_least(0))
-    queue_timeout: Seconds | None = attrs.field(default=None, validator=_positive)
+    max_in_flight: int = attrs.field(default=100, validator=at_least(1))
+    max_queue: int | None = attrs.field(default=None, validator=at_least(0))
+    queue_timeout: Seconds | None = attrs.field(default=None, validator=positive)
 
 
 class Fixed:

@@ -11,15 +11,13 @@ import socket
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import parse
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Transport, parse
 from bee_core.streams import StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Transport
 
 _acceptors: dict[str, MemoryAcceptor] = {}
 _lock = Lock()

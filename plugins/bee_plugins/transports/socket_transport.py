@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from bee_core.options import Seconds  # noqa: TC001 - read at run time
+from bee_core.options import Seconds, validator
 from bee_core.streams import BUSY_POLL_WINDOW, StreamTransport
 
 if TYPE_CHECKING:
@@ -29,15 +29,14 @@ class SocketOptions:
             the processor as waking up does, and halves the time of a fast call.
     """
 
-    busy_poll: Seconds = attrs.field(default=BUSY_POLL_WINDOW)
-
-    @busy_poll.validator
-    def _check(self, attribute: object, value: float) -> None:
-        if not 0 <= value <= LONGEST:
-            raise ValueError(
-                f"busy_poll is {value:g} s; write 0 for none, or a window of at most {LONGEST:g} s,"
-                " which is spent on looking and not sleeping"
+    busy_poll: Seconds = attrs.field(
+        default=BUSY_POLL_WINDOW,
+        validator=validator(
+            lambda value: (
+                "" if 0 <= value <= LONGEST else f"0 for none, or a window of at most {LONGEST:g} s"
             )
+        ),
+    )
 
 
 class SocketTransport(StreamTransport):

@@ -6,21 +6,30 @@ import asyncio
 import errno
 import socket
 import time
-from queue import Empty, SimpleQueue
+from concurrent import futures
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import parse
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Transport, parse
 
 from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Transport
     from bee_core.streams import Acceptor
+
+_NO_PORT = {
+    errno.EADDRINUSE: (
+        "the port is in use; stop the process that has it, choose another port, or use port 0 for a"
+        " free one"
+    ),
+    errno.EADDRNOTAVAIL: (
+        "this machine has no such address; bind to 127.0.0.1, 0.0.0.0 or an address of its own"
+    ),
+    errno.EACCES: "this user may not bind to that port; ports below 1024 need a privilege",
+}
 
 
 class TcpTransport(SocketTransport):
@@ -42,7 +51,10 @@ class TcpTransport(SocketTransport):
                 with closed_on_error(sock):
                     # Each address that is left gets a share of the time: an address that drops
                     # packets must not use the time of the others.
-                    sock.settimeout(_left(until) / (len(found) - tried))
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        raise TimeoutError
+                    sock.settimeout(left / (len(found) - tried))
                     sock.connect(place)
                     refuse_itself(sock)
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -52,12 +64,13 @@ class TcpTransport(SocketTransport):
                 error = failed
         raise error
 
-    async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
-        """See :meth:`StreamTransport.dial_async`. asyncio itself sets ``TCP_NODELAY``."""
-        await self.connect(url, factory)
+    async def dial_async(
+        self, url: str, factory: Callable[[], asyncio.Protocol], **tls: Any
+    ) -> None:
+        """See :meth:`StreamTransport.dial_async`. asyncio itself sets ``TCP_NODELAY``.
 
-    async def connect(self, url: str, factory: Callable[[], asyncio.Protocol], **tls: Any) -> None:
-        """Connect on the running loop; ``tls`` goes to the loop's ``create_connection``."""
+        ``tls`` goes to the loop's ``create_connection``.
+        """
         address = parse(url)
         transport, _ = await asyncio.get_running_loop().create_connection(
             factory, address.host, address.port or 0, **tls
@@ -74,9 +87,24 @@ class TcpTransport(SocketTransport):
         """See :meth:`StreamTransport.bind`."""
         address = parse(url)
         try:
-            return _bound(address.host or "127.0.0.1", address.port or 0, backlog)
+            family, kind, proto, _, place = socket.getaddrinfo(
+                address.host or "127.0.0.1",
+                address.port or 0,
+                type=socket.SOCK_STREAM,
+                flags=socket.AI_PASSIVE,
+            )[0]
+            sock = socket.socket(family, kind, proto)
+            with closed_on_error(sock):
+                # A restarted server gets its port back at once. Two servers on one port stay
+                # impossible.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                sock.bind(place)
+                sock.listen(backlog)
         except OSError as error:
-            raise _explained(error, url) from error
+            reason = _NO_PORT.get(error.errno or 0, error.strerror or str(error))
+            raise OSError(error.errno, f"cannot listen on {url}: {reason}") from error
+        return sock
 
     async def accept(
         self,
@@ -111,22 +139,19 @@ def resolve(host: str, port: int, timeout: float) -> list[Any]:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         pass  # a name
-    answers: SimpleQueue[list[Any] | OSError] = SimpleQueue()
+    found: futures.Future[list[Any]] = futures.Future()
 
     def look_up() -> None:
         try:
-            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError as error:
-            answers.put(error)
+            found.set_exception(error)
 
     Thread(target=look_up, name=f"bee-resolve-{host}", daemon=True).start()
     try:
-        answer = answers.get(timeout=timeout)
-    except Empty:
+        return found.result(timeout)
+    except futures.TimeoutError:
         raise TimeoutError(f"the name {host} was not resolved in time") from None
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
 
 
 def refuse_itself(sock: socket.socket) -> None:
@@ -140,44 +165,6 @@ def refuse_itself(sock: socket.socket) -> None:
     """
     if sock.getsockname() == sock.getpeername():
         raise ConnectionRefusedError(errno.ECONNREFUSED, "connection refused: nobody listens there")
-
-
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _bound(host: str, port: int, backlog: int) -> socket.socket:
-    family, kind, proto, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    sock = socket.socket(family, kind, proto)
-    with closed_on_error(sock):
-        # A restarted server gets its port back at once. Two servers on one port stay impossible.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.bind(address)
-        sock.listen(backlog)
-    return sock
-
-
-def _explained(error: OSError, url: str) -> OSError:
-    reasons = {
-        errno.EADDRINUSE: (
-            "the port is in use; stop the process that has it, choose another port, or use port 0"
-            " for a free one"
-        ),
-        errno.EADDRNOTAVAIL: (
-            "this machine has no such address; bind to 127.0.0.1, 0.0.0.0 or an address of its own"
-        ),
-        errno.EACCES: "this user may not bind to that port; ports below 1024 need a privilege",
-    }
-    return OSError(
-        error.errno,
-        f"cannot listen on {url}: {reasons.get(error.errno or 0, error.strerror or str(error))}",
-    )
 
 
 @hookimpl

@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import parse
-from bee_core.options import OptionError
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Endpoint, Listener, ListenSettings, Transport, parse
 
 from .socket_transport import closed_on_error
 from .tcp import TcpTransport
 from .tls_client import TlsConnection, explained, turned_away
 from .tls_contexts import (
-    NO_CERTIFICATE,
     ReloadedContext,
     TlsOptions,
     check_files,
@@ -29,15 +27,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Endpoint, Listener, ListenSettings, Transport
     from bee_core.streams import BlockingConnection, Owner
 
 log = logging.getLogger("bee.tls")
-
-_HANDSHAKE_SECONDS = 10.0
-_MOST_HANDSHAKES = 1000
-"""Bounds for a caller of ``accept``; a listener passes the bounds of the server."""
 
 
 class TlsTransport(TcpTransport):
@@ -81,16 +73,13 @@ class TlsTransport(TcpTransport):
         except ssl.SSLError as error:
             raise explained(error) from error
 
-    async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
+    async def dial_async(
+        self, url: str, factory: Callable[[], asyncio.Protocol], **tls: Any
+    ) -> None:
         """See :meth:`StreamTransport.dial_async`."""
+        tls.update(SHUTDOWN, ssl=self._client.current(), server_hostname=self._name(url))
         try:
-            await self.connect(
-                url,
-                factory,
-                ssl=self._client.current(),
-                server_hostname=self._name(url),
-                **SHUTDOWN,
-            )
+            await super().dial_async(url, factory, **tls)
         except ssl.SSLError as error:
             raise explained(error) from error
 
@@ -104,8 +93,7 @@ class TlsTransport(TcpTransport):
 
     def check_listening(self, url: str) -> None:
         """See :meth:`StreamTransport.check_listening`."""
-        if self._options.cert is None:
-            raise OptionError("cert", NO_CERTIFICATE)
+        self._server.current()
 
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
         """See :meth:`bee_core.interfaces.Transport.listen`."""
@@ -120,8 +108,8 @@ class TlsTransport(TcpTransport):
         backlog: int,
         sock: socket.socket | None = None,
         *,
-        handshake_timeout: float = _HANDSHAKE_SECONDS,
-        most_handshakes: int = _MOST_HANDSHAKES,
+        handshake_timeout: float = 10.0,
+        most_handshakes: int = 1000,
     ) -> TlsAcceptor:
         """See :meth:`StreamTransport.accept`.
 
@@ -130,8 +118,9 @@ class TlsTransport(TcpTransport):
             factory: Makes the protocol of a connection, after its handshake.
             backlog: Connections that may wait.
             sock: The socket that ``bind`` made.
-            handshake_timeout: Seconds that a handshake may take.
-            most_handshakes: Handshakes at a time.
+            handshake_timeout: Seconds that a handshake may take. A listener passes the
+                read_timeout of the server.
+            most_handshakes: Handshakes at a time. A listener passes the most connections.
         """
         try:
             self._server.current()

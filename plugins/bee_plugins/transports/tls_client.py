@@ -6,13 +6,10 @@ import select
 import socket
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bee_core.interfaces import HandshakeError
-from bee_core.streams import BlockingConnection
-
-if TYPE_CHECKING:
-    from bee_core.streams import Owner
+from bee_core.streams import BlockingConnection, Owner
 
 _RECORD = 16 * 1024
 """The most bytes that a TLS record carries.

@@ -84,14 +84,11 @@ class ReloadedContext:
         """
         # Looked at before the files are read, so the next call sees a change during the reading.
         stamps = [_stamp(path) for path in self._files]
-        context = self._context
-        if context is None:
-            context = self._make(self._options)
-        elif stamps == self._stamps:
-            return context
-        else:
+        if self._context is None:
+            self._context = self._make(self._options)
+        elif stamps != self._stamps:
             try:
-                context = self._make(self._options)
+                self._context = self._make(self._options)
             except ValueError as error:
                 log.warning(
                     "the certificate files have changed and cannot be used, so those read before"
@@ -100,8 +97,8 @@ class ReloadedContext:
                 )
             else:
                 log.info("the certificate files have changed: new connections use the new ones")
-        self._context, self._stamps = context, stamps
-        return context
+        self._stamps = stamps
+        return self._context
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -159,7 +156,11 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
         ValueError: The files cannot be used, or there is no certificate.
     """
     if options.cert is None:
-        raise OptionError("cert", NO_CERTIFICATE)
+        raise OptionError(
+            "cert",
+            "a server on tls:// needs a certificate; state transport:"
+            " {name: tls, options: {cert: …, key: …}} under bee.rpc.server",
+        )
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     if options.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -171,17 +172,11 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
     return context
 
 
-NO_CERTIFICATE = (
-    "a server on tls:// needs a certificate; state transport:"
-    " {name: tls, options: {cert: …, key: …}} under bee.rpc.server"
-)
-
-
 def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
     context.minimum_version = _VERSIONS[options.min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
     if options.cert is not None:
-        _load_certificate(context, options)
+        _load_certificate(context, options.cert, options)
     if options.ca is not None:
         try:
             context.load_verify_locations(options.ca)
@@ -191,9 +186,8 @@ def _configure(context: ssl.SSLContext, options: TlsOptions) -> None:
             ) from None
 
 
-def _load_certificate(context: ssl.SSLContext, options: TlsOptions) -> None:
-    cert, key = options.cert, options.key or options.cert
-    assert cert is not None  # noqa: S101  # the caller has checked it
+def _load_certificate(context: ssl.SSLContext, cert: Path, options: TlsOptions) -> None:
+    key = options.key or cert
 
     def password() -> str:
         # Called only for an encrypted key. Without it OpenSSL would ask at the terminal.

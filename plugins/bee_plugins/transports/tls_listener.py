@@ -10,16 +10,13 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bee_core.streams import StreamListener, refusal
+from bee_core.streams import Accepting, StreamListener, refusal
 
 from .socket_transport import closed_on_error
 from .tls_client import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bee_core.interfaces import Endpoint, ListenSettings
-    from bee_core.streams import Accepting
 
     from .tls_contexts import ReloadedContext
 
@@ -42,7 +39,6 @@ _LINGER_SECONDS = 1.0
 Closing at once would send a reset, and a reset destroys the alert in the peer's buffer.
 """
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_PLAIN = "this port speaks TLS and the client does not; write tls:// in the client's address"
 
 
 class TlsAcceptor:
@@ -113,50 +109,56 @@ class TlsAcceptor:
                     1.0, self._loop.add_reader, self._sock.fileno(), self._accept
                 )
                 return
+            host, port, *_ = address
+            peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             if len(self._handshakes) >= self._most:
                 log.debug(
                     "%d handshakes are under way on %s, so %s is turned away",
                     self._most,
                     self.url,
-                    address,
+                    peer,
                 )
                 sock.close()
                 continue
-            task = self._loop.create_task(self._shake_hands(sock, address))
+            task = self._loop.create_task(self._shake_hands(sock, peer))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
-    async def _shake_hands(self, sock: socket.socket, address: object) -> None:
+    async def _shake_hands(self, sock: socket.socket, peer: str) -> None:
         # A second descriptor. The loop closes its own when the handshake fails, and the peer is
         # told why after that.
         with sock.dup() as spare:
             spare.setblocking(False)
             spare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connect: Any = self._loop.connect_accepted_socket
             try:
-                await self._connect(sock)
+                with closed_on_error(sock):
+                    await connect(
+                        self._factory,
+                        sock,
+                        ssl=self._contexts.current(),
+                        ssl_handshake_timeout=self._seconds,
+                        **SHUTDOWN,
+                    )
             except ssl.SSLError as error:
                 log.info(
-                    "the TLS handshake with %s failed: %s",
-                    address,
-                    words(error.reason or str(error)),
+                    "the TLS handshake with %s failed: %s", peer, words(error.reason or str(error))
                 )
                 alert: bytes | None = getattr(error, "alert", None)
                 if alert is not None:
-                    await self._tell(spare, alert or refusal("protocol_error", _PLAIN))
+                    # An empty alert: the peer does not speak TLS at all.
+                    await self._tell(
+                        spare,
+                        alert
+                        or refusal(
+                            "protocol_error",
+                            "this port speaks TLS and the client does not; write tls:// in the"
+                            " client's address",
+                        ),
+                    )
             except (OSError, ValueError) as error:
                 # The peer went away or took too long, or the first certificate cannot be read.
-                log.debug("no TLS connection with %s: %s", address, error)
-
-    async def _connect(self, sock: socket.socket) -> None:
-        connect: Any = self._loop.connect_accepted_socket
-        with closed_on_error(sock):
-            await connect(
-                self._factory,
-                sock,
-                ssl=self._contexts.current(),
-                ssl_handshake_timeout=self._seconds,
-                **SHUTDOWN,
-            )
+                log.debug("no TLS connection with %s: %s", peer, error)
 
     async def _tell(self, sock: socket.socket, last_words: bytes) -> None:
         try:
@@ -174,27 +176,23 @@ class TlsAcceptor:
 class TlsListener(StreamListener):
     """See :class:`StreamListener`. Before the end of its handshake a peer is no connection."""
 
-    def __init__(self, endpoint: Endpoint, settings: ListenSettings) -> None:
-        super().__init__(endpoint, settings)
-        self.acceptor: TlsAcceptor | None = None
-
     async def open(self, transport: Accepting, url: str, sock: socket.socket | None = None) -> None:
         """Begin to accept, with this listener's bounds for handshakes."""
-        settings = self.settings
         accept: Any = transport.accept
-        self.acceptor = await accept(
-            url,
-            self.connection,
-            settings.backlog,
-            sock,
-            handshake_timeout=settings.read_timeout,
-            most_handshakes=settings.max_connections,
+        self._opened(
+            await accept(
+                url,
+                self.connection,
+                self.settings.backlog,
+                sock,
+                handshake_timeout=self.settings.read_timeout,
+                most_handshakes=self.settings.max_connections,
+            )
         )
-        self._opened(self.acceptor)
 
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.Listener.close`."""
         self.stop_accepting()
-        if self.acceptor is not None:
-            await self.acceptor.end_handshakes()
+        if isinstance(self._acceptor, TlsAcceptor):
+            await self._acceptor.end_handshakes()
         await super().close()

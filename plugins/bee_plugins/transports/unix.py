@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import parse
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Transport, parse
 
 from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Transport
 
 
 class UnixTransport(SocketTransport):
@@ -63,8 +61,7 @@ class UnixTransport(SocketTransport):
         """See :meth:`StreamTransport.release`. Removes the file unless it is another server's."""
         path, inode = sock.getsockname(), self._inodes.pop(sock, None)
         sock.close()
-        if inode is not None:
-            _remove_own(path, inode)
+        _remove_own(path, inode)
 
     async def accept(
         self,
@@ -78,30 +75,18 @@ class UnixTransport(SocketTransport):
         own = sock is None
         sock = sock or self.bind(url, backlog)
         inode = self._inodes.get(sock)
-        server = await _serve(factory, sock, backlog)
+        create: Any = asyncio.get_running_loop().create_unix_server
+        try:
+            # From Python 3.13 on a loop removes the file when it closes its copy of the socket.
+            # Other processes still need the file, so bee removes it itself.
+            server = await create(factory, sock=sock, backlog=backlog, cleanup_socket=False)
+        except TypeError:  # an older loop, which removes nothing
+            server = await create(factory, sock=sock, backlog=backlog)
         return SocketAcceptor(
             server,
             f"unix://{path}",
-            (lambda: _remove_own(path, inode)) if own and inode is not None else None,
+            (lambda: _remove_own(path, inode)) if own else None,
         )
-
-
-async def _serve(
-    factory: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int
-) -> asyncio.AbstractServer:
-    """Serve on the socket.
-
-    From Python 3.13 on a loop removes the file when it closes its copy of the socket. Other
-    processes still need the file, so bee removes it itself.
-    """
-    create: Any = asyncio.get_running_loop().create_unix_server
-    try:
-        server: asyncio.AbstractServer = await create(
-            factory, sock=sock, backlog=backlog, cleanup_socket=False
-        )
-    except TypeError:  # an older loop, which removes nothing
-        server = await create(factory, sock=sock, backlog=backlog)
-    return server
 
 
 def _remove_dead(path: str) -> None:
@@ -124,12 +109,10 @@ def _inode(path: str) -> int:
     return Path(path).stat().st_ino
 
 
-def _remove_own(path: str, inode: int) -> None:
-    try:
+def _remove_own(path: str, inode: int | None) -> None:
+    with suppress(OSError):  # it may be gone already
         if _inode(path) == inode:
             Path(path).unlink()
-    except OSError:
-        return  # gone already
 
 
 @hookimpl
