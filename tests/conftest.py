@@ -1,4 +1,7 @@
-"""For every test: lists of nodes are kept in a folder of the test's own, never in the user's. And the table of faults, which tests of several folders fill."""
+"""For every test: lists of nodes are kept in a folder of the test's own, never in the user's.
+
+And the table of faults, which tests of several folders fill.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,18 @@ from pathlib import Path
 
 import attrs
 import pytest
+from hypothesis import settings
 
 from support.fault_table import Row, lines, save
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # So it is in what a shell starts in the background, and every program that a test starts would inherit it.
+    # So it is in what a shell starts in the background.
+    # Every program that a test starts would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine makes any single example slow, so no example has a deadline.
+settings.register_profile("bee", deadline=None, print_blob=True)
+settings.load_profile("bee")
 
 _numbers = count(1)
 _ROWS = pytest.StashKey[list]()

@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
-from faults.processes import ServingProcess
-from faults.services import Calculator, serving
 from interop.foreign import EXAMPLES, ForeignClient
+from support.calculator_fixtures import calculator, processes, server
+
+__all__ = ["calculator", "processes", "server"]
 
 pytest.register_assert_rewrite("interop.client_suite")  # it asserts, and is no test file
 
@@ -18,7 +19,10 @@ HERE = EXAMPLES.parent.parent / "tests" / "interop"
 
 
 def binary(name: str) -> str:
-    """The path of a program. Without it the tests that need it are skipped, or fail where BEE_REQUIRE_SERVERS=1 says that it has to be there."""
+    """The path of a program; a test that needs a missing one is skipped.
+
+    Where BEE_REQUIRE_SERVERS=1 says that the program has to be there, the test fails.
+    """
     path = shutil.which(name)
     if path is None:
         reason = f"{name} is not installed"
@@ -60,7 +64,8 @@ def java_classes(java, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def java_command(java, java_classes):
-    # A short-lived program has no use for the optimizing compiler, which would take the processor from the tests.
+    # A short-lived program has no use for the optimizing compiler.
+    # That compiler would take the processor from the tests.
     return [
         java,
         "-XX:TieredStopAtLevel=1",
@@ -83,28 +88,3 @@ def node_client(node):
         [node, str(HERE / "drive.mjs"), str(EXAMPLES / "node" / "bee.mjs")]
     ) as client:
         yield client
-
-
-@pytest.fixture
-def calculator():
-    return Calculator()
-
-
-@pytest.fixture
-def server(calculator):
-    with serving(calculator) as server:
-        yield server
-
-
-@pytest.fixture
-def processes():
-    """Starts Python servers in processes of their own: ``processes(**server settings)``."""
-    made = []
-
-    def start(**settings):
-        made.append(ServingProcess(**settings))
-        return made[-1]
-
-    yield start
-    for process in made:
-        process.kill()
