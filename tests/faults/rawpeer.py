@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -92,6 +93,18 @@ class RawClient:
 
     def __exit__(self, *_: object) -> None:
         self.sock.close()
+
+
+def send_mutated_frames(url: str) -> None:
+    """Say 200 times what a client says, each time with some bytes changed."""
+    rng = random.Random(8)
+    whole = hello() + request(1, "add", b"[1,2]", time_left=5) + frames.encode(frames.PING, 2)
+    for _ in range(200):
+        mutated = bytearray(whole)
+        for _ in range(rng.randrange(1, 4)):
+            mutated[rng.randrange(len(mutated))] = rng.randrange(256)
+        with RawClient(url) as peer:
+            peer.send(bytes(mutated))
 
 
 class RawServer:

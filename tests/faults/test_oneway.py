@@ -283,7 +283,7 @@ def test_a_drain_waits_for_oneway_calls_whose_clients_have_left(users, calculato
         calculator.await_entered(2)
         user.close_client()
         stopping = server.begin_to_stop()
-        assert server.server._endpoint.in_flight == 2
+        assert server.server.in_flight == 2
         assert not stopping.done()
         calculator.release.set()
         stopping.result(PATIENCE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 
@@ -10,6 +9,7 @@ import pytest
 
 from interop.foreign import EXAMPLES, ForeignClient
 from support.calculator_fixtures import calculator, processes, server
+from support.requirements import skip_or_fail
 
 __all__ = ["calculator", "processes", "server"]
 
@@ -25,10 +25,7 @@ def binary(name: str) -> str:
     """
     path = shutil.which(name)
     if path is None:
-        reason = f"{name} is not installed"
-        if os.environ.get("BEE_REQUIRE_SERVERS") == "1":
-            pytest.fail(f"{reason}, and BEE_REQUIRE_SERVERS=1 requires it")
-        pytest.skip(reason)
+        skip_or_fail(f"{name} is not installed")
     return path
 
 

@@ -17,6 +17,7 @@ from bee_core.wire.messages import Goaway, HelloAck
 
 MAX_BODY = 4096
 FIELDS = messages.request_fields("add")
+ONEWAY_FIELDS = messages.request_fields("log", oneway=True)
 BOOM = Failure("remote_error", "boom", "yes", "never", "none", error_type="ValueError")
 
 
@@ -66,6 +67,21 @@ def request(
         connect_timeout,
         write_timeout,
         read_timeout,
+    )
+
+
+def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
+    return Request(
+        "log",
+        0,
+        body,
+        False,
+        ONEWAY_FIELDS,
+        time.monotonic() + timeout,
+        connect_timeout,
+        write_timeout,
+        5.0,
+        oneway=True,
     )
 
 

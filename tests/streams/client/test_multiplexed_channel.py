@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 
 import pytest
 
@@ -16,12 +15,12 @@ from bee_core.contracts.size_rule import HEAVY
 from bee_core.streams import StreamTransport
 from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node
-from bee_core.terms.request import Request
 from bee_core.wire import frames, messages, protocol
 from support.stream_peers import (
     ack,
     channel_settings,
     goaway,
+    oneway,
     request,
     response,
     run,
@@ -538,23 +537,6 @@ async def test_close_while_dialing_ends_the_dial_and_the_calls_that_wait_for_it(
 
 
 # ── oneway ──
-
-ONEWAY_FIELDS = messages.request_fields("log", oneway=True)
-
-
-def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
-    return Request(
-        "log",
-        0,
-        body,
-        False,
-        ONEWAY_FIELDS,
-        time.monotonic() + timeout,
-        connect_timeout,
-        write_timeout,
-        5.0,
-        oneway=True,
-    )
 
 
 @run
