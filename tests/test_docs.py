@@ -149,7 +149,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
     page = read(TUTORIAL)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    for name, text in files(TUTORIAL).items():
+    for name, text in files(read(TUTORIAL)).items():
         (tmp_path / name).write_text(text.replace("127.0.0.1:9000", address), encoding="utf-8")
     first, *rest = steps(page)
     assert first.commands[0].startswith("python3 -m venv .venv && . .venv/bin/activate && ")

@@ -84,7 +84,7 @@ def test_the_first_server_and_client_print_what_the_readme_says(page: Path, tmp_
 def test_the_first_server_and_client_have_ten_lines_beside_names_and_blanks() -> None:
     lines = [
         line
-        for text in files(README).values()
+        for text in files(read(README)).values()
         for line in text.splitlines()[1:]
         if line.strip() and line not in {"bee:", "  rpc:"}
     ]

@@ -133,8 +133,10 @@ class HelloAck:
 # ── request ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _REQUEST = frozenset({f.METHOD, f.TIME_LEFT, f.METADATA, f.BAGGAGE, f.DEDUPE_KEY, f.ONEWAY})
-_CACHED_BLOCK = 256
-_CACHED_BLOCKS = 1024
+CACHED_BLOCK = 256
+"""Bytes of the longest block of fields that a parser remembers; tests read it."""
+CACHED_BLOCKS = 1024
+"""Blocks of fields that a parser remembers at most; tests read it."""
 
 
 class RequestFields:
@@ -220,6 +222,11 @@ class RequestParser:
     def __init__(self) -> None:
         self._known: dict[bytes, RequestFields] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many blocks it remembers; for tests and tools."""
+        return len(self._known)
+
     def parse(self, block: bytes) -> RequestFields:
         """The fields of one request.
 
@@ -230,8 +237,8 @@ class RequestParser:
         if known is not None:
             return known
         parsed = _parse_request(block)
-        if len(block) <= _CACHED_BLOCK:
-            if len(self._known) >= _CACHED_BLOCKS:
+        if len(block) <= CACHED_BLOCK:
+            if len(self._known) >= CACHED_BLOCKS:
                 self._known.clear()
             self._known[block] = parsed
         return parsed

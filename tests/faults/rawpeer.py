@@ -108,7 +108,10 @@ def send_mutated_frames(url: str) -> None:
 
 
 class RawServer:
-    """Accepts connections and lets ``answer(send, frame)`` deal with each request; the hello is answered properly."""
+    """Accepts connections and lets ``answer(send, frame)`` deal with each request.
+
+    The hello is answered properly.
+    """
 
     def __init__(self, answer: Callable[[Callable[[bytes], None], Any], None]) -> None:
         self._answer = answer
@@ -147,12 +150,16 @@ class RawServer:
         except OSError:
             return
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+    def hang_up(self) -> None:
+        """End every connection; some may have ended already."""
         for sock in self._socks:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.hang_up()
         for thread in self._threads:
             thread.join()
         for sock in self._socks:

@@ -97,7 +97,10 @@ def test_a_caller_that_vanishes_cancels_its_handlers(server, calculator, method)
 
 
 def test_a_request_and_its_cancel_in_one_segment_leave_nothing_in_flight(calculator):
-    """The handler's task is cancelled before its first step: it must be counted out all the same."""
+    """The handler's task is cancelled before its first step.
+
+    It must be counted out all the same.
+    """
     with serving(calculator, max_in_flight=1) as server, RawClient(server.address) as peer:
         peer.send(hello(), request(1, "hold_async", b"[1]"), frames.encode(frames.CANCEL, 1))
         peer.send(frames.encode(frames.PING, 2))
@@ -157,7 +160,10 @@ def test_an_interrupt_of_a_blocking_call_cancels_its_handler_and_the_client_goes
         # The handler can be quicker than the caller, which has then not yet begun to wait.
         until = time.monotonic() + PATIENCE
         while (
-            sys._current_frames()[threading.main_thread().ident].f_code.co_name != "_answer"
+            sys._current_frames()[  # documented, in spite of its name
+                threading.main_thread().ident
+            ].f_code.co_name
+            != "_answer"
             and time.monotonic() < until
         ):
             pass

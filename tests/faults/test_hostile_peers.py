@@ -1,4 +1,7 @@
-"""Peers that do not speak the protocol, speak it slowly, or ask for too much; the server goes on for everybody else."""
+"""Peers that do not speak the protocol, speak it slowly, or ask for too much.
+
+The server goes on for everybody else.
+"""
 
 from __future__ import annotations
 

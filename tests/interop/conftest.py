@@ -41,7 +41,10 @@ def node():
 
 @pytest.fixture(scope="session")
 def java_classes(java, tmp_path_factory):
-    """Bee.java and the driver, compiled once: ``java Bee.java`` compiles anew each time it is run."""
+    """Bee.java and the driver, compiled once.
+
+    ``java Bee.java`` compiles anew each time it is run.
+    """
     folder = tmp_path_factory.mktemp("classes")
     subprocess.run(
         [

@@ -1,4 +1,7 @@
-"""Fixtures around the calculator of ``faults.services``; a ``conftest.py`` imports what it needs."""
+"""Fixtures around the calculator of ``faults.services``.
+
+A ``conftest.py`` imports what it needs.
+"""
 
 from __future__ import annotations
 

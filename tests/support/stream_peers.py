@@ -128,6 +128,7 @@ class PairTransport(StreamTransport):
 
     def __init__(self, greet=b""):
         self.peers = []
+        self.dialed = []
         self.greet = greet
         self.error = None
 
@@ -137,6 +138,7 @@ class PairTransport(StreamTransport):
         ours, theirs = socket.socketpair()
         self.peers.append(Peer(ours))
         self.peers[-1].say(self.greet)
+        self.dialed.append(theirs)
         return theirs
 
     async def dial_async(self, url, factory):

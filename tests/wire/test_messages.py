@@ -32,7 +32,10 @@ PARSERS = [
 
 @st.composite
 def blocks(draw):
-    """Fields of known and unknown types with values of likely sizes: nearer to the format than noise."""
+    """Fields of known and unknown types with values of likely sizes.
+
+    Nearer to the format than noise.
+    """
     types = st.sampled_from(sorted(fields.NAMES)) | st.integers(0, 255)
     sizes = st.sampled_from([0, 1, 2, 4, 8])
     items = draw(st.lists(st.tuples(types, st.binary(max_size=12) | sizes.map(bytes)), max_size=6))
@@ -223,16 +226,16 @@ def test_what_is_remembered_cannot_be_changed_by_a_handler():
 
 def test_the_memory_is_bounded_in_number():
     parser = RequestParser()
-    for number in range(3 * messages._CACHED_BLOCKS):
+    for number in range(3 * messages.CACHED_BLOCKS):
         parser.parse(messages.request_fields(f"method{number}"))
-        assert len(parser._known) <= messages._CACHED_BLOCKS
+        assert parser.remembered <= messages.CACHED_BLOCKS
 
 
 def test_long_fields_are_not_remembered():
     parser = RequestParser()
-    block = messages.request_fields("add", {"tenant": "a" * messages._CACHED_BLOCK})
-    assert parser.parse(block).metadata == {"tenant": "a" * messages._CACHED_BLOCK}
-    assert not parser._known
+    block = messages.request_fields("add", {"tenant": "a" * messages.CACHED_BLOCK})
+    assert parser.parse(block).metadata == {"tenant": "a" * messages.CACHED_BLOCK}
+    assert parser.remembered == 0
 
 
 def test_what_is_refused_is_not_remembered():
@@ -240,4 +243,4 @@ def test_what_is_refused_is_not_remembered():
     for _ in range(2):
         with pytest.raises(ProtocolError, match="a request must name a method"):
             parser.parse(messages.time_left_field(1))
-    assert not parser._known
+    assert parser.remembered == 0

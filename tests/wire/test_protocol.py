@@ -1,4 +1,7 @@
-"""The two ends of a connection as state machines: which frame is legal in which state, and what is never sent, run or lost."""
+"""The two ends of a connection as state machines.
+
+Which frame is legal in which state, and what is never sent, run or lost.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def kinds(raw):
     return [frames.KIND_NAMES[frame.kind] for frame in parsed(raw)]
 
 
-# ── the client ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the client ──
 
 
 def client_in(state):
@@ -136,14 +139,12 @@ def test_the_hello_goes_out_once_in_front_of_a_ping():
     assert kinds(client.request(client.next_id(), request(), 0.0)[0]) == ["request"]
 
 
-@pytest.mark.parametrize(
-    "size", [0, 1000, protocol._LARGE - 1, protocol._LARGE, protocol._LARGE + 1]
-)
+@pytest.mark.parametrize("size", [0, 1000, protocol.LARGE - 1, protocol.LARGE, protocol.LARGE + 1])
 def test_a_large_body_is_handed_over_uncopied_and_the_bytes_are_the_same(size):
     client = ClientProtocol(HELLO, MAX_BODY)
     body = bytes(size)
     head, rest = client.request(client.next_id(), request(body), 0.0)
-    assert (rest is body) == (size >= protocol._LARGE)
+    assert (rest is body) == (size >= protocol.LARGE)
     assert parsed(head + (rest or b""))[1].body == body
 
 
@@ -231,11 +232,14 @@ def said_by_client(chunks):
     return answers, client.ack, client.goaway, str(client.error), type(client.error)
 
 
-# ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the server ──
 
 
 def take(server, raw):
-    """Every frame of a chunk with the server's verdict on it, as a driver goes through them. A hello is accepted."""
+    """Every frame of a chunk with the server's verdict on it, as a driver goes through them.
+
+    A hello is accepted.
+    """
     verdicts = []
     for frame in server.receive(raw):
         verdicts.append(server.check(frame))
@@ -469,7 +473,7 @@ def said_by_server(chunks):
     )
 
 
-# ── any bytes, any chunking ──────────────────────────────────────────────────────────────────────────────────────────
+# ── any bytes, any chunking ──
 
 SEQUENCES = st.lists(
     st.one_of(st.sampled_from(list(EVERY.values())), st.binary(max_size=20)), max_size=8

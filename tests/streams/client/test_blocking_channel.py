@@ -433,12 +433,13 @@ def test_a_retired_channel_closes_what_is_idle_now_and_the_rest_when_its_call_en
 
 def test_a_forked_child_lets_go_without_a_byte_and_without_ending_the_parents_connection(transport):
     channel = channel_on(transport)
-    pending = channel.start(request())
-    parents = os.dup(pending._sock.fileno())  # after a fork the parent still has the descriptor
+    channel.start(request())
+    # After a fork the parent still has the descriptor.
+    parents = os.dup(transport.dialed[0].fileno())
     transport.peers[0].heard()
     channel.discard_after_fork()
     assert transport.peers[0].heard() == []
-    assert pending._sock.fileno() == -1
+    assert transport.dialed[0].fileno() == -1
     os.close(parents)
     assert transport.peers[0].heard() == ["end"]
 

@@ -61,7 +61,8 @@ class Peer:
 class PairTransport(StreamTransport):
     """Each dial makes a socket pair.
 
-    A new peer says ``greet`` at once. With ``heard_early`` the channel has read it when the dial ends.
+    A new peer says ``greet`` at once. With ``heard_early`` the channel has read it when the dial
+    ends.
     """
 
     def __init__(self, greet=b"", *, heard_early=False):
@@ -259,7 +260,7 @@ async def test_a_request_over_the_limit_of_the_server_is_not_sent_and_the_others
 @run
 async def test_a_connection_whose_ids_are_used_up_is_replaced_and_closed_when_its_last_answer_is_in():
     channel, transport, peer = await opened()
-    channel._connection._protocol._last_id = frames.MAX_ID - 1
+    channel.connection._protocol._last_id = frames.MAX_ID - 1
     last, new = channel.start(request()), channel.start(request())
     assert [frame.id for frame in await peer.hear(1)] == [frames.MAX_ID]
     await until(lambda: len(transport.peers) == 2)
@@ -362,7 +363,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_the_dial_is_never_sen
 @run
 async def test_while_the_peer_reads_too_slowly_requests_wait_here_and_go_out_when_it_has_caught_up():
     channel, _, peer = await opened()
-    connection = channel._connection
+    connection = channel.connection
     connection.pause_writing()
     waits, gone = channel.start(request(b"waits")), channel.start(request(b"gone"))
     gone.cancel()
@@ -376,7 +377,7 @@ async def test_while_the_peer_reads_too_slowly_requests_wait_here_and_go_out_whe
 @run
 async def test_a_request_that_could_not_be_written_in_time_did_not_run():
     channel, _, _ = await opened()
-    channel._connection.pause_writing()
+    channel.connection.pause_writing()
     outcome = await channel.start(request(write_timeout=0.01)).reply
     assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "no", "node")
     await channel.close()
@@ -385,7 +386,7 @@ async def test_a_request_that_could_not_be_written_in_time_did_not_run():
 @run
 async def test_a_request_that_waits_for_the_peer_when_the_connection_ends_did_not_run():
     channel, _, peer = await opened()
-    connection = channel._connection
+    connection = channel.connection
     connection.pause_writing()
     pending = channel.start(request())
     peer.sock.close()
