@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bee_core
-from support.readme_shell import Shell, blocks, steps
+from support.readme_shell import Shell, blocks, files, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,18 +40,7 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def files(page: Path) -> dict[str, str]:
-    """The Python and YAML blocks of a page; each begins with the name of its file."""
-    named = {}
-    for language in ("python", "yaml"):
-        for text in blocks(read(page), language):
-            first = text.split("\n", 1)[0]
-            assert re.fullmatch(r"# [\w.]+", first), f"a snippet does not say its file: {first}"
-            named[first[2:]] = text
-    return named
-
-
-SNIPPETS = {name: text for page in HOW_TO for name, text in files(page).items()}
+SNIPPETS = {name: text for page in HOW_TO for name, text in files(read(page)).items()}
 
 
 @pytest.fixture
@@ -160,7 +149,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
     page = read(TUTORIAL)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    for name, text in files(TUTORIAL).items():
+    for name, text in files(read(TUTORIAL)).items():
         (tmp_path / name).write_text(text.replace("127.0.0.1:9000", address), encoding="utf-8")
     first, *rest = steps(page)
     assert first.commands[0].startswith("python3 -m venv .venv && . .venv/bin/activate && ")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.readme_shell import blocks
+from support.readme_shell import blocks, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,22 +33,11 @@ def read(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def files(page: Path) -> dict[str, str]:
-    """The blocks that begin with the name of their file."""
-    named = {}
-    for language in ("python", "yaml"):
-        for text in blocks(read(page), language):
-            first = text.split("\n", 1)[0]
-            assert re.fullmatch(r"# [\w.]+", first), f"a snippet does not say its file: {first}"
-            named[first[2:]] = text
-    return named
-
-
 def write_files(page: Path, folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    for name, text in files(page).items():
+    for name, text in files(read(page)).items():
         (folder / name).write_text(text.replace("127.0.0.1:9000", address), encoding="utf-8")
 
 
@@ -95,7 +84,7 @@ def test_the_first_server_and_client_print_what_the_readme_says(page: Path, tmp_
 def test_the_first_server_and_client_have_ten_lines_beside_names_and_blanks() -> None:
     lines = [
         line
-        for text in files(README).values()
+        for text in files(read(README)).values()
         for line in text.splitlines()[1:]
         if line.strip() and line not in {"bee:", "  rpc:"}
     ]

@@ -65,7 +65,8 @@ MAX_OVERHEAD: Final = _REST + 0xFFFF
 pack_header: Final = _HEADER.pack
 """Packs a header: length, version, kind, flags, form, id, size of the fields."""
 _pack = pack_header
-_unpack_from = _HEADER.unpack_from
+unpack_header = _HEADER.unpack_from
+"""Reads a header at a position; tests put a counter in its place."""
 
 
 def foreign(start: bytes) -> CallError | None:
@@ -176,7 +177,7 @@ class FrameDecoder:
         max_body = self._max_body
         position, end = 0, len(data)
         while end - position >= HEADER_SIZE:
-            length, version, kind, flags, form, id_, fields_size = _unpack_from(data, position)
+            length, version, kind, flags, form, id_, fields_size = unpack_header(data, position)
             if (
                 version != VERSION
                 or not 0 <= length - _REST - fields_size <= max_body

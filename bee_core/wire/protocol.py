@@ -63,9 +63,8 @@ MAX_HELLO = 64 * 1024
 _NO_LIMIT = 1 << 62
 _LENGTH = 4  # bytes of a frame's length
 _HEADER_REST = HEADER_SIZE - _LENGTH
-_LARGE = (
-    64 * 1024
-)  # bytes from which a body is handed over separately instead of being copied behind its header
+LARGE = 64 * 1024
+"""Bytes from which a body is handed over apart, not copied behind its header; tests read it."""
 
 
 _PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
@@ -159,7 +158,7 @@ class ClientProtocol:
             head = encode_head(REQUEST, id_, fields, size, flags, request.form)
         if self._hello:
             head, self._hello = self._hello + head, b""
-        return (head + body, None) if size < _LARGE else (head, body)
+        return (head + body, None) if size < LARGE else (head, body)
 
     def greet(self) -> bytes:
         """The bytes of the hello alone; none where it is out already."""

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _REQUEST = frozenset({f.METHOD, f.TIME_LEFT, f.METADATA, f.BAGGAGE, f.DEDUPE_KEY, f.ONEWAY})
-_CACHED_BLOCK = 256
-_CACHED_BLOCKS = 1024
+CACHED_BLOCK = 256
+"""Bytes of the longest block of fields that a parser remembers. Tests read it."""
+CACHED_BLOCKS = 1024
+"""Blocks of fields that a parser remembers at most. Tests read it."""
 
 
 class RequestFields:
@@ -107,6 +109,11 @@ class RequestParser:
     def __init__(self) -> None:
         self._known: dict[bytes, RequestFields] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many blocks it remembers; for tests and tools."""
+        return len(self._known)
+
     def parse(self, block: bytes) -> RequestFields:
         """The fields of one request.
 
@@ -117,8 +124,8 @@ class RequestParser:
         if known is not None:
             return known
         parsed = _parse_request(block)
-        if len(block) <= _CACHED_BLOCK:
-            if len(self._known) >= _CACHED_BLOCKS:
+        if len(block) <= CACHED_BLOCK:
+            if len(self._known) >= CACHED_BLOCKS:
                 self._known.clear()
             self._known[block] = parsed
         return parsed

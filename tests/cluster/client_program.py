@@ -1,4 +1,7 @@
-"""A client in a process of its own: ``client_program.py CONFIG-AS-JSON ACT``. Says on standard output what it does."""
+"""A client in a process of its own: ``client_program.py CONFIG-AS-JSON ACT``.
+
+Says on standard output what it does.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,11 @@ def watch_for_a_third(client):
 
 
 def fork_while_busy(config):
-    """Threads call all the time; children are forked meanwhile, call with the client that they inherit, and end. Then the parent's calls must have been well."""
+    """Threads call all the time.
+
+    Children are forked meanwhile, call with the client that they inherit, and end. Then the
+    parent's calls must have been well.
+    """
     client = bee_core.build_client(config)
     calc = client.service("calc")
     stop = threading.Event()

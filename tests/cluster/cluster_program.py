@@ -1,6 +1,9 @@
-"""A server of a cluster: ``cluster_program.py CONFIG-AS-JSON LOG``. Orders come on standard input, a line each: ``hang`` and ``work``.
+"""A server of a cluster: ``cluster_program.py CONFIG-AS-JSON LOG``.
 
-``--clock=SECONDS`` moves the clock of the whole process, ``--id=ID`` gives it an id that others may have too.
+Orders come on standard input, a line each: ``hang`` and ``work``.
+
+``--clock=SECONDS`` moves the clock of the whole process.
+``--id=ID`` gives it an id that others may have too.
 """
 
 from __future__ import annotations
@@ -39,7 +42,10 @@ class Work:
         return value
 
     def write(self, key: str) -> str:
-        """One write of one line, with O_APPEND: it is whole or not there, and survives the process."""
+        """One write of one line, with O_APPEND.
+
+        It is whole or not there, and survives the process.
+        """
         self._work()
         os.write(self._log, f"{key}\n".encode())
         return key
@@ -57,7 +63,10 @@ class Work:
 
 
 def move_clock(seconds: float) -> None:
-    """The wall clock is wrong, as every module of this process reads it; the monotonic clock is not."""
+    """The wall clock is wrong, as every module of this process reads it.
+
+    The monotonic clock is not.
+    """
     real = time.time
     time.time = lambda: real() + seconds
     time.time_ns = lambda: int(time.time() * 1e9)

@@ -17,7 +17,10 @@ def folder(tmp_path):
 
 @pytest.fixture
 def start(folder, tmp_path):
-    """Starts servers, side by side: ``start(count, **server settings)``. Server n logs its writes to ``n.log``."""
+    """Starts servers, side by side: ``start(count, **server settings)``.
+
+    Server n logs its writes to ``n.log``.
+    """
     made = []
 
     def start(count, heartbeat=HEARTBEAT, **settings):
@@ -38,7 +41,10 @@ def start(folder, tmp_path):
 
 @pytest.fixture
 def connect(folder):
-    """Makes clients: ``connect(**service settings)``; with ``kind="asyncio"`` one on a loop of its own."""
+    """Makes clients.
+
+    ``connect(**service settings)``; with ``kind="asyncio"`` one on a loop of its own.
+    """
     made = []
 
     def connect(kind="blocking", **settings):

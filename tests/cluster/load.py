@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from bee_core.client.blocking import Client
 
 PACE = 0.002
-"""Seconds between two calls of a thread, so that the load does not starve the servers that it is for."""
+"""Seconds between two calls of a thread, so that the load does not starve its servers."""
 
 
 @attrs.frozen
 class Made:
-    """A call that was made: when it began and ended on the monotonic clock, who answered, and the error if there was one."""
+    """A call that was made.
+
+    When it began and ended on the monotonic clock, who answered, and the error if there was one.
+    """
 
     key: str
     began: float
@@ -138,7 +141,10 @@ class Load:
         return [f"{call.error!r}" for call in self.calls if call.error is not None]
 
     def went_elsewhere(self, since: float) -> float | None:
-        """When the first call ended that began with a node that failed and was answered by another; None when there was none."""
+        """When the first call ended that one node failed and another answered.
+
+        None for no such call.
+        """
         return min(
             (
                 call.ended

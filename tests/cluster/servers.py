@@ -1,4 +1,4 @@
-"""Servers that register in a folder, each in a process of its own, and clients that find them there."""
+"""Servers that register in a folder, each in its own process, and clients that find them there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients in processes of their own, which fork while they are busy and leave while calls are in flight."""
+"""Clients in processes of their own: they fork while busy and leave while calls are in flight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The client's list on disk, damaged in every way: calls do not care while the registry answers, and the configured address stands in while it does not."""
+"""The client's list on disk, damaged in every way.
+
+Calls do not care while the registry answers, and the configured address stands in while it does
+not.
+"""
 
 from __future__ import annotations
 

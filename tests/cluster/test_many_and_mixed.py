@@ -1,4 +1,4 @@
-"""A client with very many threads, a server with very many connections, a service that hangs beside one that works."""
+"""Very many threads, very many connections, and a service that hangs beside one that works."""
 
 from __future__ import annotations
 
@@ -135,7 +135,10 @@ def test_a_service_that_hangs_leaves_the_one_beside_it_alone(start, folder, reco
     assert after < max(5 * before, 0.25), (
         "not held up by the other; the ratio itself is in the table, since machines are noisy"
     )
-    note = f"p99 {1000 * before:.2f} ms before, {1000 * after:.2f} ms while 50 threads hang: {after / before:.2f} times"
+    note = (
+        f"p99 {1000 * before:.2f} ms before, {1000 * after:.2f} ms while 50 threads hang: "
+        f"{after / before:.2f} times"
+    )
     record("a service that hangs beside one that works", load, note=note)
 
 

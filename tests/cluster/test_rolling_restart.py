@@ -15,14 +15,21 @@ from support.patience import PATIENCE
 
 
 def roll(servers, client, load, rounds=1):
-    """Restart each; the next one when the list is right. Returns the seconds that the list took to show each departure and each arrival."""
+    """Restart each; the next one when the list is right.
+
+    Returns the seconds that the list took to show each departure and each arrival.
+    """
     departures, arrivals = [], []
     for server in servers * rounds:
         load.await_more(100)
         began, url = time.monotonic(), server.url
         server.signal(signal.SIGTERM)
         departures.append(
-            when(lambda: url not in listed(client), "a server that leaves is still listed") - began  # noqa: B023  # used at once
+            when(
+                lambda: url not in listed(client),  # noqa: B023  # used at once
+                "a server that leaves is still listed",
+            )
+            - began
         )
         assert server.process.wait(PATIENCE) == 0
         server.restart()

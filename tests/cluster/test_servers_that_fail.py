@@ -1,4 +1,4 @@
-"""Servers that die, stand still, hang, refuse and flap, found through the registry ``local``, under steady load."""
+"""Servers of the registry ``local`` that die, stand still, hang, refuse and flap, under load."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def test_a_killed_server_is_off_the_list_within_a_second_and_no_call_fails(
             load.await_more(300)  # somewhere between two looks of the watcher
             died, url = time.monotonic(), server.url
             server.kill()
-            gone = when(lambda: url not in listed(client), "the dead server is still listed")  # noqa: B023  # used at once
+            gone = when(
+                lambda: url not in listed(client),  # noqa: B023  # used at once
+                "the dead server is still listed",
+            )
             load.await_more(100)
             elsewhere.append(first_of(load.went_elsewhere(died), gone) - died)
             left.append(gone - died)
@@ -128,7 +131,8 @@ def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_and_comes_back_w
             lambda: standing(client, servers[0]) == "cut off",
             "the server that hangs is not cut off",
         )
-        # It answers pings, so it is tried again; the one call that tries it hangs too, and is answered elsewhere.
+        # It answers pings, so it is tried again; the one call that tries it hangs too, and is
+        # answered elsewhere.
         when(lambda: standing(client, servers[0]) == "half-open", "the server is never tried again")
         when(
             lambda: standing(client, servers[0]) == "cut off",
@@ -153,7 +157,10 @@ def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_and_comes_back_w
 
 @pytest.fixture
 def fill():
-    """Fills a server whose ``max_in_flight`` is 2, so that it refuses: ``fill(server)``; ``server.order("work")`` frees it."""
+    """Fills a server whose ``max_in_flight`` is 2, so that it refuses.
+
+    ``fill(server)``; ``server.order("work")`` frees it.
+    """
     made = []
 
     def hold(direct, number):

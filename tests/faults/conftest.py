@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from faults.processes import ServingProcess
-from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
+from support.calculator_fixtures import calculator, processes, server
+
+__all__ = ["calculator", "processes", "server"]
 
 
 def pytest_collection_modifyitems(items):
@@ -31,28 +32,3 @@ def users(kind):
     yield make
     for user in made:
         user.close()
-
-
-@pytest.fixture
-def calculator():
-    return Calculator()
-
-
-@pytest.fixture
-def server(calculator):
-    with serving(calculator) as server:
-        yield server
-
-
-@pytest.fixture
-def processes():
-    """Starts servers in processes of their own: ``processes(**server settings)``."""
-    made = []
-
-    def start(**settings):
-        made.append(ServingProcess(**settings))
-        return made[-1]
-
-    yield start
-    for process in made:
-        process.kill()

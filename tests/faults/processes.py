@@ -23,7 +23,10 @@ from support.patience import PATIENCE
 
 
 def fixed_port() -> int:
-    """A free port that the system gives to nobody by itself, so that it is still free when a server is restarted on it."""
+    """A free port that the system gives to nobody by itself.
+
+    So it is still free when a server is restarted on it.
+    """
     for port in random.sample(range(20_000, 32_000), 200):
         with socket.socket() as probe:
             try:

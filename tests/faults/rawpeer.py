@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -87,8 +88,23 @@ class RawClient:
         self.sock.close()
 
 
+def send_mutated_frames(url: str) -> None:
+    """Say 200 times what a client says, each time with some bytes changed."""
+    rng = random.Random(8)
+    whole = hello() + request(1, "add", b"[1,2]", time_left=5) + frames.encode(frames.PING, 2)
+    for _ in range(200):
+        mutated = bytearray(whole)
+        for _ in range(rng.randrange(1, 4)):
+            mutated[rng.randrange(len(mutated))] = rng.randrange(256)
+        with RawClient(url) as peer:
+            peer.send(bytes(mutated))
+
+
 class RawServer:
-    """Accepts connections and lets ``answer(send, frame)`` deal with each request; the hello is answered properly."""
+    """Accepts connections and lets ``answer(send, frame)`` deal with each request.
+
+    The hello is answered properly.
+    """
 
     def __init__(self, answer: Callable[[Callable[[bytes], None], Any], None]) -> None:
         self._answer = answer
@@ -127,12 +143,16 @@ class RawServer:
         except OSError:
             return
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+    def hang_up(self) -> None:
+        """End every connection; some may have ended already."""
         for sock in self._socks:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.hang_up()
         for thread in self._threads:
             thread.join()
         for sock in self._socks:

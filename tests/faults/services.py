@@ -70,7 +70,8 @@ class Calculator:
         self._ran()
         self.entered.release()
         try:
-            while not self.release.is_set():  # noqa: ASYNC110  # an asyncio.Event cannot be set from the test's thread
+            # The test's thread cannot set an asyncio.Event.
+            while not self.release.is_set():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         except asyncio.CancelledError:
             self.cancelled.release()

@@ -1,4 +1,7 @@
-"""A server on its own: ``serving_program.py CONFIG-AS-JSON LOG``. Says what it does on standard output."""
+"""A server on its own: ``serving_program.py CONFIG-AS-JSON LOG``.
+
+Says what it does on standard output.
+"""
 
 from __future__ import annotations
 

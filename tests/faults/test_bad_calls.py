@@ -1,4 +1,7 @@
-"""Calls that cannot succeed: unknown methods, wrong arguments, results that do not fit, bodies that are too large."""
+"""Calls that cannot succeed.
+
+Unknown methods, wrong arguments, results that do not fit, bodies that are too large.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Configurations that cannot be used, met where a user meets them: while a client or a server is built."""
+"""Configurations that cannot be used, met where a user meets them.
+
+While a client or a server is built.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,8 @@ def test_malformed_yaml_names_the_file(build, tmp_path, text):
 def test_a_wrong_type_deep_in_a_client_names_path_and_line(build, tmp_path):
     path = tmp_path / "bee.yml"
     path.write_text(
-        "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n        methods:\n          add:\n            timeout: soon\n"
+        "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n"
+        "        methods:\n          add:\n            timeout: soon\n"
     )
     with pytest.raises(ConfigError) as caught:
         build(path)
@@ -62,7 +66,8 @@ def test_a_wrong_type_deep_in_a_client_names_path_and_line(build, tmp_path):
 def test_a_wrong_option_of_a_plugin_names_path_and_line(build, tmp_path):
     path = tmp_path / "bee.yml"
     path.write_text(
-        "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n        compress:\n          name: gzip\n          options:\n            level: 11\n"
+        "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n"
+        "        compress:\n          name: gzip\n          options:\n            level: 11\n"
     )
     with pytest.raises(ConfigError) as caught:
         build(path)

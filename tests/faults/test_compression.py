@@ -1,4 +1,7 @@
-"""Each compressor over real sockets: the size rule as it is documented, and bodies that are not what they say."""
+"""Each compressor over real sockets.
+
+The size rule as it is documented, and bodies that are not what they say.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def name(request):
 
 @functools.cache
 def bomb(name, size=256 * MIB):
-    """That many zero bytes, made without having them, in one frame that does not say how many they are."""
+    """That many zero bytes, made without having them, in one frame that does not say how many."""
     piece = bytes(MIB)
     if name == "gzip":
         stream = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

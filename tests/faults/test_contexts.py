@@ -1,4 +1,7 @@
-"""What travels with a call: deadlines, metadata, baggage; and where a call may be made from: loops, handlers, forked children."""
+"""What travels with a call: deadlines, metadata, baggage; and where a call may be made from.
+
+Loops, handlers, forked children.
+"""
 
 from __future__ import annotations
 
@@ -221,7 +224,10 @@ def test_every_transport_passes_the_same_calls(users, calculator, tmp_path, sche
 
 
 def test_a_connect_that_hangs_costs_the_next_call_nothing(users):
-    """The door's queue is full, so connecting takes for ever; then the door is gone, and the next call must hear that and not wait."""
+    """The door's queue is full, so connecting takes for ever.
+
+    Then the door is gone, and the next call must hear that and not wait.
+    """
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as door,
         socket.create_connection(door.getsockname()),

@@ -1,4 +1,7 @@
-"""Servers that leave in good order: what is in flight ends, what comes later goes elsewhere, and nobody counts it as a failure."""
+"""Servers that leave in good order.
+
+What is in flight ends, what comes later goes elsewhere, and nobody counts it as a failure.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,10 @@ def test_stop_lets_calls_in_flight_finish(calculator, users, method):
 def test_a_request_that_crosses_the_goaway_goes_to_another_node_and_costs_no_attempt(
     calculator, users
 ):
-    """failfast, not idempotent: it is no retry, since the leaving server says that it did not run."""
+    """failfast, not idempotent.
+
+    It is no retry, since the leaving server says that it did not run.
+    """
 
     def answer(send, frame):
         send(frames.encode(frames.GOAWAY, 0, Goaway(frame.id - 1).encode()))

@@ -1,4 +1,7 @@
-"""An exact ledger: writes that are not idempotent, to three servers of which one dies again and again."""
+"""An exact ledger.
+
+Writes that are not idempotent, to three servers of which one dies again and again.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ METHODS = ("write", "write_async", "write_here")
 
 
 class Ledger:
-    """Writers on both clients, and by futures, and what became of each write. Without tickets they write as fast as they can; else each write takes one."""
+    """Writers on both clients, and by futures, and what became of each write.
+
+    Without tickets they write as fast as they can; else each write takes one.
+    """
 
     def __init__(self, urls, *, tickets=None, **settings):
         config = client_config(
@@ -141,7 +147,8 @@ def kill_again_and_again(servers, tmp_path, *, seed, kills, writes):
     ] == [], "said to have run, and did not"
     assert set(ran) <= set(outcomes), "ran without having been asked for"
     assert len(outcomes) >= writes
-    # A dying process closes its connections one after another, so a writer may meet several of them. Who begins when it is gone is left in no doubt.
+    # A dying process closes its connections one after another, so a writer may meet several of
+    # them. Who begins when it is gone is left in no doubt.
     doubted = {
         key: (error.node.url, *ledger.times[key])
         for key, error in errors.items()
@@ -168,7 +175,8 @@ def restart_gracefully(servers, tmp_path, *, rounds):
     with Ledger([server.url for server in servers], tickets=0) as ledger:
         for _ in range(rounds):
             for server in servers:
-                # Retries live on a budget of a fifth of the calls, and a third of the calls meet the closed door first. So few come while the door is closed.
+                # Retries live on a budget of a fifth of the calls, and a third of the calls meet
+                # the closed door first. So few come while the door is closed.
                 ledger.issue(300)
                 ledger.await_issued()
                 ledger.issue(200)

@@ -1,4 +1,7 @@
-"""More connections and more requests than the limits allow: rejected before any work, and never for long."""
+"""More connections and more requests than the limits allow.
+
+Rejected before any work, and never for long.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Oneway calls through both clients and real servers: what runs, what is lost, and what is never done twice."""
+"""Oneway calls through both clients and real servers.
+
+What runs, what is lost, and what is never done twice.
+"""
 
 from __future__ import annotations
 
@@ -305,7 +308,10 @@ def runs(tmp_path):
 
 
 def ledger(tmp_path, *, seed, kills, writes):
-    """Write oneway through both clients, and by futures, while a server is killed again and again; how each write ended, and how often each ran."""
+    """How each oneway write ended and how often it ran, while a server is killed again and again.
+
+    Both clients write, and futures do.
+    """
     servers = [
         ServingProcess(log=tmp_path / f"{number}.log", address=f"127.0.0.1:{fixed_port()}")
         for number in range(2)

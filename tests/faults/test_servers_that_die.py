@@ -111,7 +111,7 @@ def test_a_server_restarted_between_two_calls_costs_no_attempt(processes, users,
 
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
 def test_a_server_restarted_while_the_clients_loop_was_busy_costs_no_attempt(processes, death):
-    """The loop has had no chance to see the end of the connection before the next request is written."""
+    """The loop cannot see the end of the connection before the next request is written."""
     server = processes(address=f"127.0.0.1:{fixed_port()}")
 
     async def main():
@@ -255,7 +255,8 @@ def test_a_signal_under_load_loses_no_accepted_call(processes, users, number):
     for _ in range(200):
         assert done.acquire(timeout=PATIENCE)
     server.signal(number)
-    # Not for long: half of the calls meet the closed door first, and the retry budget is a fifth of them.
+    # Not for long: half of the calls meet the closed door first, and the retry budget is a fifth of
+    # them.
     for _ in range(100):
         assert done.acquire(timeout=PATIENCE)
     stop.set()
@@ -268,7 +269,7 @@ def test_a_signal_under_load_loses_no_accepted_call(processes, users, number):
 def test_a_large_request_to_a_frozen_server_costs_a_timeout_and_the_node_serves_again(
     processes, users
 ):
-    """It may be more than the system's buffers take, so it is the write or the read that times out."""
+    """It may be more than the system's buffers take, so the write or the read times out."""
     server = processes()
     user = users(server.url, write_timeout=0.3, read_timeout=0.3, compress="none", retries=0)
     assert user.call("echo", 1) == 1

@@ -1,4 +1,7 @@
-"""TLS with real sockets: who gets in, who does not and is told why, and what peers that misbehave in the handshake cost."""
+"""TLS with real sockets.
+
+Who gets in, who does not and is told why, and what peers that misbehave in the handshake cost.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,10 @@ def serving_on_asyncio(target, **settings):
 
 @pytest.fixture(params=["uvloop", "asyncio"])
 def serve(request, calculator, ca):
-    """Serves the calculator on TLS: ``serve(**settings)``; options of the transport under ``options``."""
+    """Serves the calculator on TLS.
+
+    ``serve(**settings)``; options of the transport under ``options``.
+    """
     with contextlib.ExitStack() as stack:
         start = serving if request.param == "uvloop" else serving_on_asyncio
 

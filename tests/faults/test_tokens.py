@@ -1,4 +1,7 @@
-"""Tokens with real sockets: who gets in, what a wrong one costs, rotation, and that a token shows up nowhere."""
+"""Tokens with real sockets.
+
+Who gets in, what a wrong one costs, rotation, and that a token shows up nowhere.
+"""
 
 from __future__ import annotations
 
@@ -256,7 +259,7 @@ def test_no_log_no_error_and_no_repr_has_a_token_in_it(calculator, users, caplog
             vars(user.client),
             user.client.config,
             server.config,
-            user.client.assembly._settings,
+            vars(user.client.assembly),
             *errors,
         ]
         said = caplog.text + "".join(repr(part) for part in parts)
@@ -270,7 +273,9 @@ def test_no_command_shows_a_token(calculator, tmp_path):
     with serving(calculator, tokens=HONEY) as server:
         file = tmp_path / "bee.yml"
         file.write_text(
-            f"bee:\n  rpc:\n    server: {{name: calc, tokens: ['{HONEY}', '${{BEE_TOKEN}}']}}\n    client:\n      calc:\n        address: {server.address}\n        token: ${{BEE_TOKEN}}\n"
+            f"bee:\n  rpc:\n    server: {{name: calc, tokens: ['{HONEY}', '${{BEE_TOKEN}}']}}\n"
+            f"    client:\n      calc:\n        address: {server.address}\n"
+            "        token: ${BEE_TOKEN}\n"
         )
         said = ""
         for command in (

@@ -1,6 +1,10 @@
-"""Everything that reads bytes or text of strangers, each as one function of bytes that says what must hold: only documented errors, the same events for any chunking, bounded results.
+"""Everything that reads bytes or text of strangers, each as one function of bytes.
 
-``tests/test_decoders.py`` runs them with hypothesis, ``tests/fuzz/run.py`` with atheris (``nox -s fuzz``). Codecs and compressors are found by their entry points, so a new plugin is fuzzed
+The function says what must hold: only documented errors, the same events for any chunking, bounded
+results.
+
+``tests/wire/test_decoders.py`` runs them with hypothesis, ``tests/fuzz/run.py`` with atheris
+(``nox -s fuzz``). Codecs and compressors are found by their entry points, so a new plugin is fuzzed
 as soon as it is installed.
 """
 
@@ -44,7 +48,7 @@ def chunks(data: bytes) -> tuple[bytes, list[bytes]]:
     return raw, [raw[at : at + size] for at in range(0, len(raw), size)]
 
 
-# ── the wire ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the wire ──
 
 
 def read_frames(data: bytes) -> None:
@@ -77,7 +81,10 @@ def read_fields(data: bytes) -> None:
 
 
 def serve(data: bytes) -> None:
-    """A server acts on the same frames whatever the chunking, on ids that grow, and on nothing after an error."""
+    """A server acts on the same frames whatever the chunking.
+
+    It acts on ids that grow, and on nothing after an error.
+    """
 
     def hear(parts: list[bytes]) -> Any:
         machine = protocol.ServerProtocol(MAX_BODY)
@@ -126,7 +133,7 @@ def call(data: bytes) -> None:
     assert hear(parts) == hear([raw])
 
 
-# ── bodies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── bodies ──
 
 
 @dataclass
@@ -157,7 +164,10 @@ class Handlers:
 
 
 def decode_body(codec: Any, data: bytes) -> None:
-    """Arguments and results of a codec: a value, or InvalidArgument. What was decoded can be encoded."""
+    """Arguments and results of a codec: a value, or InvalidArgument.
+
+    What was decoded can be encoded.
+    """
     if not data:
         return
     form, body = data[0] % 4, data[1:]
@@ -190,7 +200,7 @@ def inflate(compressor: Any, data: bytes) -> None:
         assert len(compressor.decompress(data, MAX_INFLATED)) <= MAX_INFLATED
 
 
-# ── text of people and files of other processes ──────────────────────────────────────────────────────────────────────
+# ── text of people and files of other processes ──
 
 
 def read_range(data: bytes) -> None:
@@ -226,7 +236,10 @@ def read_config(data: bytes) -> None:
 
 
 def read_cache(data: bytes) -> None:
-    """Whatever lies in the file, there are nodes or none, and no error: the bytes as the file, and as content with the checksum that fits, so that it is looked at."""
+    """Whatever lies in the file, there are nodes or none, and no error.
+
+    The bytes as the file, and as content with the checksum that fits, so that it is looked at.
+    """
     with tempfile.TemporaryDirectory(
         dir="/dev/shm" if Path("/dev/shm").is_dir() else None
     ) as folder:
@@ -255,7 +268,7 @@ def read_shared_record(data: bytes) -> None:
         assert node_record.decode_record(node_record.encode_record(node), node.id) == node
 
 
-# ── which there are ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── which there are ──
 
 
 class _Registrar:
@@ -271,7 +284,10 @@ class _Registrar:
 
 
 def _plugins(kind: str) -> Iterator[tuple[str, Any]]:
-    """The installed plugins of a kind at their default options; those whose library is not there are left out."""
+    """The installed plugins of a kind at their default options.
+
+    Those whose library is not there are left out.
+    """
     for entry in sorted(
         importlib.metadata.entry_points(group=f"bee.{kind}"), key=lambda entry: entry.name
     ):
@@ -306,7 +322,7 @@ def all_harnesses() -> dict[str, Callable[[bytes], None]]:
     }
 
 
-# ── what to begin with ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── what to begin with ──
 
 
 def _load(name: str) -> Any:
@@ -366,7 +382,10 @@ _RECORD = local_folder.LocalRecord(
     version="1.0",
     tags=("x",),
 )
-_CONFIG = b"bee:\n  application: {name: shop}\n  rpc:\n    client:\n      default: &d {timeout: 5}\n      calc:\n        <<: *d\n        address: ${HOST:-h}:1\n"
+_CONFIG = (
+    b"bee:\n  application: {name: shop}\n  rpc:\n    client:\n      default: &d {timeout: 5}\n"
+    b"      calc:\n        <<: *d\n        address: ${HOST:-h}:1\n"
+)
 
 
 def seeds(name: str) -> list[bytes]:

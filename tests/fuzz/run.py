@@ -1,6 +1,10 @@
-"""One harness under atheris: ``python run.py HARNESS CORPUS [option of libFuzzer …]``; without arguments it tells the harnesses' names, on the last line.
+"""One harness under atheris.
 
-The corpus is a folder; it is filled with the seeds at first, and keeps what was found from one run to the next.
+``python run.py HARNESS CORPUS [option of libFuzzer …]``; without arguments it tells the harnesses'
+names, on the last line.
+
+The corpus is a folder; it is filled with the seeds at first, and keeps what was found from one run
+to the next.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""What a client of another language has to do with a bee server; ``test_java.py`` and ``test_node.py`` run it."""
+"""What a client of another language has to do with a bee server.
+
+``test_java.py`` and ``test_node.py`` run it.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
 import zlib
 
 import pytest
@@ -236,9 +237,7 @@ class ForeignClientSuite:
 
         def hang_up(send, frame):
             heard.append(frame.id)
-            for sock in broken._socks:
-                with contextlib.suppress(OSError):  # the one before
-                    sock.shutdown(socket.SHUT_RDWR)
+            broken.hang_up()
 
         with RawServer(hang_up) as broken:
             error = foreign.open(broken.url, server.address).error_of("add", 1, 2)

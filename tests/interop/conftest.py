@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 import pytest
 
-from faults.processes import ServingProcess
-from faults.services import Calculator, serving
 from interop.foreign import EXAMPLES, ForeignClient
+from support.calculator_fixtures import calculator, processes, server
 from support.processes import run
+from support.requirements import skip_or_fail
+
+__all__ = ["calculator", "processes", "server"]
 
 pytest.register_assert_rewrite("interop.client_suite")  # it asserts, and is no test file
 
@@ -18,13 +19,13 @@ HERE = EXAMPLES.parent.parent / "tests" / "interop"
 
 
 def binary(name: str) -> str:
-    """The path of a program. Without it the tests that need it are skipped, or fail where BEE_REQUIRE_SERVERS=1 says that it has to be there."""
+    """The path of a program; a test that needs a missing one is skipped.
+
+    Where BEE_REQUIRE_SERVERS=1 says that the program has to be there, the test fails.
+    """
     path = shutil.which(name)
     if path is None:
-        reason = f"{name} is not installed"
-        if os.environ.get("BEE_REQUIRE_SERVERS") == "1":
-            pytest.fail(f"{reason}, and BEE_REQUIRE_SERVERS=1 requires it")
-        pytest.skip(reason)
+        skip_or_fail(f"{name} is not installed")
     return path
 
 
@@ -40,7 +41,10 @@ def node():
 
 @pytest.fixture(scope="session")
 def java_classes(java, tmp_path_factory):
-    """Bee.java and the driver, compiled once: ``java Bee.java`` compiles anew each time it is run."""
+    """Bee.java and the driver, compiled once.
+
+    ``java Bee.java`` compiles anew each time it is run.
+    """
     folder = tmp_path_factory.mktemp("classes")
     run(
         [
@@ -53,13 +57,15 @@ def java_classes(java, tmp_path_factory):
             HERE / "Drive.java",
         ],
         check=True,
+        timeout=60,
     )
     return folder
 
 
 @pytest.fixture(scope="session")
 def java_command(java, java_classes):
-    # A short-lived program has no use for the optimizing compiler, which would take the processor from the tests.
+    # A short-lived program has no use for the optimizing compiler.
+    # That compiler would take the processor from the tests.
     return [
         java,
         "-XX:TieredStopAtLevel=1",
@@ -82,28 +88,3 @@ def node_client(node):
         [node, str(HERE / "drive.mjs"), str(EXAMPLES / "node" / "bee.mjs")]
     ) as client:
         yield client
-
-
-@pytest.fixture
-def calculator():
-    return Calculator()
-
-
-@pytest.fixture
-def server(calculator):
-    with serving(calculator) as server:
-        yield server
-
-
-@pytest.fixture
-def processes():
-    """Starts Python servers in processes of their own: ``processes(**server settings)``."""
-    made = []
-
-    def start(**settings):
-        made.append(ServingProcess(**settings))
-        return made[-1]
-
-    yield start
-    for process in made:
-        process.kill()

@@ -31,7 +31,10 @@ class ForeignError(Exception):
 
 
 class ForeignClient:
-    """A process that runs a driver (``drive.mjs``, ``Drive.java``): commands and answers are lines of JSON."""
+    """A process that runs a driver (``drive.mjs``, ``Drive.java``).
+
+    Commands and answers are lines of JSON.
+    """
 
     def __init__(self, command: list[str]) -> None:
         self._process = processes.start(
@@ -128,7 +131,10 @@ class ForeignService:
 
 
 class ForeignServer:
-    """A server process of another language; says ``listening on URL as ...`` when it serves, ``draining`` and ``gone`` when it leaves."""
+    """A server process of another language.
+
+    Says ``listening on URL as ...`` when it serves, ``draining`` and ``gone`` when it leaves.
+    """
 
     def __init__(self, command: list[str]) -> None:
         self.process = processes.start(command, stdout=subprocess.PIPE, text=True)

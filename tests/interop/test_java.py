@@ -1,10 +1,9 @@
-"""The Java client and server of ``examples/interop/java`` against the test vectors, bee servers and bee clients."""
+"""The Java client and server of ``examples/interop/java`` against the vectors and against bee."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
 import socket
 import threading
@@ -28,7 +27,7 @@ from bee_core.errors import (
 )
 from bee_core.wire import frames
 from bee_core.wire.messages import parse_error
-from faults.rawpeer import RawClient, hello, request
+from faults.rawpeer import RawClient, hello, request, send_mutated_frames
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
 from interop.client_suite import LARGE, ForeignClientSuite, bomb
@@ -90,7 +89,7 @@ class TestJavaClient(ForeignClientSuite):
         return java_client
 
 
-# ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the server ──
 
 
 @pytest.fixture
@@ -145,7 +144,10 @@ def user(users, java_server):
 
 
 def wait_until(user, method, count):
-    """Until one of the counters of the Java server says so; as long as the server is full it says nothing."""
+    """Until one of the counters of the Java server says so.
+
+    As long as the server is full it says nothing.
+    """
     until = time.monotonic() + PATIENCE
     said = None
     while said != count:
@@ -193,7 +195,7 @@ def test_values_come_back_as_they_were_sent(user, value):
     ],
 )
 def test_no_digit_is_lost(java_server, text):
-    """A number that a double cannot hold is a BigInteger or a BigDecimal in Java, and goes back as it came."""
+    """Java takes what a double cannot hold as BigInteger or BigDecimal; it goes back as it came."""
     with RawClient(java_server.url) as peer:
         peer.send(hello(), request(1, "echo", f"[{text}]".encode()))
         assert Decimal(peer.expect(frames.RESPONSE).body.decode()) == Decimal(text)
@@ -318,7 +320,10 @@ def test_explain_asks_the_java_server_how_it_is(java_server):
 
 
 def refused_and_answered(peer):
-    """Request 1 gets an error, which is returned, and request 2 its answer; each has a thread, so either may come first."""
+    """Request 1 gets an error, which is returned, and request 2 its answer.
+
+    Each has a thread, so either may come first.
+    """
     peer.expect(frames.HELLO_ACK)
     error, response = sorted((peer.next(), peer.next()), key=lambda frame: frame.id)
     assert (response.kind, response.id, response.body) == (frames.RESPONSE, 2, b"3")
@@ -359,14 +364,7 @@ def test_a_client_that_does_not_read_is_cut_off(java_server, user):
 
 
 def test_mutated_frames_never_stop_the_server(java_server, user):
-    rng = random.Random(8)
-    whole = hello() + request(1, "add", b"[1,2]", time_left=5) + frames.encode(frames.PING, 2)
-    for _ in range(200):
-        mutated = bytearray(whole)
-        for _ in range(rng.randrange(1, 4)):
-            mutated[rng.randrange(len(mutated))] = rng.randrange(256)
-        with RawClient(java_server.url) as peer:
-            peer.send(bytes(mutated))
+    send_mutated_frames(java_server.url)
     assert user.call("add", 1, 2) == 3
 
 

@@ -1,4 +1,7 @@
-"""For each registry: its own server, which tests break, with servers and clients of bee around it."""
+"""For each registry.
+
+Its own server, which tests break, with servers and clients of bee around it.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class World:
         return client
 
     def listed(self):
-        """What the registry itself lists now, as a new client learns it that has no list from before."""
+        """What the registry itself lists now, as a new client without an older list learns it."""
         self._lists += 1
         before = os.environ["BEE_CACHE_DIR"]
         os.environ["BEE_CACHE_DIR"] = str(self.folder / f"look-{self._lists}")

@@ -1,4 +1,8 @@
-"""A second host on this machine: a network namespace with two links, one to the registry and one to callers, either of which can be cut."""
+"""A second host on this machine.
+
+A network namespace with two links, one to the registry and one to callers, either of which can be
+cut.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Faults that only one registry has, under load: what etcd forgot while a watch was behind, and a ZooKeeper session that ends while everybody lives."""
+"""Faults that only one registry has, under load.
+
+What etcd forgot while a watch was behind, and a ZooKeeper session that ends while everybody lives.
+"""
 
 from __future__ import annotations
 

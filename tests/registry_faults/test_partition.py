@@ -1,4 +1,4 @@
-"""The network between servers and their registry is cut, and the one between clients and servers is not."""
+"""The network between servers and registry is cut; the one between clients and servers is not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def test_a_cut_between_all_servers_and_their_registry_costs_no_call(world, host,
         cut = time.monotonic()
         for server in servers:
             server.expect("lease lost", timeout=30)
-        # For the registry both are dead, and says so; they answer pings, so the client keeps them for a while.
+        # For the registry both are dead, and says so; they answer pings, so the client keeps them
+        # for a while.
         when(
             lambda: world.listed() == set(),
             "the registry still lists servers that it cannot hear",

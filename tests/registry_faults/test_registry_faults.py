@@ -1,4 +1,7 @@
-"""Registries that die, lose their data, stand still or are not there, and what that costs callers: nothing. With real processes, under steady load."""
+"""Registries that die, lose their data, stand still or are not there cost callers nothing.
+
+With real processes, under steady load.
+"""
 
 from __future__ import annotations
 

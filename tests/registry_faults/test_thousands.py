@@ -1,4 +1,7 @@
-"""Thousands of instances: registered, found, changed and gone, on a real registry; the calling side goes on meanwhile."""
+"""Thousands of instances.
+
+Registered, found, changed and gone, on a real registry; the calling side goes on meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,9 @@ def test_thousands_of_instances_come_change_and_go_and_callers_do_not_notice(wor
     assert {call.node for call in load.calls} == {server.url}
     p99 = percentile(0.99, quiet), percentile(0.99, load.calls)
     note = (
-        f"registered in {registered:.1f} s, found {found:.2f} s later, one change seen after {one:.2f} s, all gone in {left:.1f} s; "
-        f"p99 of calls {p99[0] * 1000:.1f} ms before, {p99[1] * 1000:.1f} ms in all, the longest {max(call.seconds for call in load.calls) * 1000:.0f} ms"
+        f"registered in {registered:.1f} s, found {found:.2f} s later, "
+        f"one change seen after {one:.2f} s, all gone in {left:.1f} s; "
+        f"p99 of calls {p99[0] * 1000:.1f} ms before, {p99[1] * 1000:.1f} ms in all, "
+        f"the longest {max(call.seconds for call in load.calls) * 1000:.0f} ms"
     )
     record(f"{COUNT} instances in {world.name}", load, note=note)

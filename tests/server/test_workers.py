@@ -299,14 +299,14 @@ def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_
             (state,) = client.assembly.services["calc"].nodes.states.values()
             channel = state.attempt.channel
             assert isinstance(channel, WorkersChannel)
-            assert [each._connection is not None for each in channel._channels] == [
+            assert [each.connection is not None for each in channel.channels] == [
                 True,
                 False,
                 False,
                 False,
             ]
             assert await asyncio.gather(*(calc.pause(0.05) for _ in range(8))) == [0.05] * 8
-            assert [each._connection is not None for each in channel._channels] == [
+            assert [each.connection is not None for each in channel.channels] == [
                 True
             ] * MOST_CONNECTIONS
             assert await channel.ping(PATIENCE) == "serving"

@@ -1,4 +1,7 @@
-"""A service made of plain fakes, for tests of the call flow and its drivers. Everything that happens in a call is written to one trace."""
+"""A service made of plain fakes, for tests of the call flow and its drivers.
+
+Everything that happens in a call is written to one trace.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ class InOrder:
 
 
 class Gate:
-    """A breaker that gives ``permits`` permits (None: any number) and opens with the first verdict against the node, if told to."""
+    """A breaker that gives ``permits`` permits (None: any number).
+
+    It opens with the first verdict against the node, if told to.
+    """
 
     def __init__(self, trace, node_id, permits=None, *, opens=False):
         self.trace = trace
@@ -216,7 +222,8 @@ class Result:
 class Harness:
     """A service and its parts.
 
-    ``nodes`` are ids (or nodes); ``make_channel`` makes a node's channel, by default its id; ``gates`` are the arguments of each node's breaker, by id.
+    ``nodes`` are ids (or nodes); ``make_channel`` makes a node's channel, by default its id;
+    ``gates`` are the arguments of each node's breaker, by id.
     """
 
     def __init__(
@@ -294,7 +301,9 @@ class Harness:
         return begin(plan, args, {}, form, body, False)
 
     def run(self, *script, turn=True, pause=None, **options):
-        """Make a call by hand, answering each attempt from the script; a function in it is called with the harness and gives the outcome.
+        """Make a call by hand, answering each attempt from the script.
+
+        A function in it is called with the harness and gives the outcome.
 
         ``turn`` answers the wait for the limiter, ``pause`` each pause.
         """
@@ -331,7 +340,10 @@ class Harness:
 
 
 def whole(call):
-    """The flow with its conclusion, for tests that step through it themselves: what a driver makes of the two."""
+    """The flow with its conclusion, for tests that step through it themselves.
+
+    What a driver makes of the two.
+    """
     try:
         failure = yield from flow(call)
     except GeneratorExit:

@@ -1,4 +1,4 @@
-"""What the compressors gzip, lz4 and zstd have in common, beyond the contract of all compressors."""
+"""What the compressors gzip, lz4 and zstd share, beyond the contract of all compressors."""
 
 from __future__ import annotations
 

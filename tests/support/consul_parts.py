@@ -1,4 +1,7 @@
-"""What tests of the registry ``consul`` share: registries, watches that begin again like a client's, and requests by hand."""
+"""What tests of the registry ``consul`` share.
+
+Registries, watches that begin again like a client's, and requests by hand.
+"""
 
 from __future__ import annotations
 

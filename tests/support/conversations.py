@@ -1,4 +1,7 @@
-"""Holds the conversations of ``tests/vectors/server_conversations.json`` with a server at the other end of a socket, of whatever language."""
+"""Holds the conversations of ``tests/vectors/server_conversations.json`` with a server.
+
+The server is at the other end of a socket, of whatever language.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ class Conversation:
 
 
 def hold_all(url: str, talks: Iterable[dict[str, Any]], drain: Callable[[], object]) -> None:
-    """Hold all conversations; those that tell of a drain are taken up to that place, the server is told to leave once, and they go on.
+    """Hold all conversations.
+
+    Those that tell of a drain are taken up to that place, the server is told to leave once, and
+    they go on.
 
     A failure names its conversation.
     """

@@ -1,4 +1,7 @@
-"""etcd in the forms that tests need beside the plain one: with users, with TLS, three members; and its own command line."""
+"""etcd in the forms that tests need beside the plain one.
+
+With users, with TLS, three members; and its own command line.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ def put_many(server, values):
 
 
 def enable_users(server, *, user="bee", password="honey", prefix="/bee/rpc/"):
-    """Authentication, with a user who may read and write what is under a prefix, and root, whose password is ``secret``."""
+    """Authentication, with a user who may read and write what is under a prefix.
+
+    The password of root is ``secret``.
+    """
     for line in (
         "user add root:secret",
         "user grant-role root root",
@@ -136,7 +142,10 @@ class Member(Etcd):
 
 
 def start_members(make, count=3):
-    """Start a cluster: they wait for each other. ``make`` makes a member that is not yet started."""
+    """Start a cluster: they wait for each other.
+
+    ``make`` makes a member that is not yet started.
+    """
     members = [make(Member) for _ in range(count)]
     peers = {f"m{index}": f"http://127.0.0.1:{free_port()}" for index in range(count)}
     for name, member in zip(peers, members, strict=True):

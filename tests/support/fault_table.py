@@ -1,4 +1,8 @@
-"""The table of faults: what each cost. Written as JSON to ``$BEE_FAULT_TABLE``, else into the cache folder of pytest, and shown at the end of a run."""
+"""The table of faults: what each cost.
+
+Written as JSON to ``$BEE_FAULT_TABLE``, else into the cache folder of pytest, and shown at the end
+of a run.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,10 @@ class Row:
         fault: What happened.
         calls: Calls made while it did.
         failed: Those of them that failed.
-        detect: Seconds until a call met the fault and was answered elsewhere, or the node was taken out; None where there was nothing to detect.
-        recover: Seconds until everything was right again, from the end of the fault or, where it has no end, from its beginning.
+        detect: Seconds until a call met the fault and was answered elsewhere, or the node was
+            taken out; None where there was nothing to detect.
+        recover: Seconds until everything was right again, from the end of the fault or, where it
+            has no end, from its beginning.
         note: More figures.
     """
 
@@ -45,7 +51,8 @@ def lines(rows: list[Row]) -> list[str]:
     return [
         *heads,
         *(
-            f"| {row.fault} | {row.calls} | {row.failed} | {_seconds(row.detect)} | {_seconds(row.recover)} | {row.note} |"
+            f"| {row.fault} | {row.calls} | {row.failed} | {_seconds(row.detect)} "
+            f"| {_seconds(row.recover)} | {row.note} |"
             for row in rows
         ),
     ]

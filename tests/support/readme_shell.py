@@ -31,6 +31,17 @@ def blocks(text: str, language: str) -> list[str]:
     return [content for kind, content in BLOCK.findall(text) if kind == language]
 
 
+def files(text: str) -> dict[str, str]:
+    """The Python and YAML blocks of a page; each begins with the name of its file."""
+    named = {}
+    for language in ("python", "yaml"):
+        for block in blocks(text, language):
+            first = block.split("\n", 1)[0]
+            assert re.fullmatch(r"# [\w.]+", first), f"a snippet does not say its file: {first}"
+            named[first[2:]] = block
+    return named
+
+
 def steps(text: str) -> list[Step]:
     """The ``sh`` blocks of a page, in order."""
     found: list[Step] = []

@@ -12,8 +12,6 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from bee_core.cli.demo.registry_server import (
     ConsulServer,
     EtcdServer,
@@ -22,6 +20,7 @@ from bee_core.cli.demo.registry_server import (
     free_ports,
 )
 from faults.processes import fixed_port
+from support.requirements import skip_or_fail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,10 +115,7 @@ def made(kind: type[Faulty], folder: Path, *arguments: str, host: str = "127.0.0
 def require(kind: type[RegistryServer]) -> None:
     """Skip the test, or fail it, where a binary is missing."""
     if kind.find() is None:
-        missing = f"no server of {kind.protocol} is installed: {kind.install_hint}"
-        if os.environ.get("BEE_REQUIRE_SERVERS") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        skip_or_fail(f"no server of {kind.protocol} is installed: {kind.install_hint}")
 
 
 def free_port() -> int:

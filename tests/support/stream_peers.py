@@ -17,6 +17,7 @@ from bee_core.wire.messages import Goaway, HelloAck
 
 MAX_BODY = 4096
 FIELDS = requests.request_fields("add")
+ONEWAY_FIELDS = requests.request_fields("log", oneway=True)
 BOOM = Failure("remote_error", "boom", "yes", "never", "none", error_type="ValueError")
 
 
@@ -69,6 +70,21 @@ def request(
     )
 
 
+def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
+    return Request(
+        "log",
+        0,
+        body,
+        False,
+        ONEWAY_FIELDS,
+        time.monotonic() + timeout,
+        connect_timeout,
+        write_timeout,
+        5.0,
+        oneway=True,
+    )
+
+
 def channel_settings(**kwargs):
     """The settings of a channel under test."""
     settings = {
@@ -112,6 +128,7 @@ class PairTransport(StreamTransport):
 
     def __init__(self, greet=b""):
         self.peers = []
+        self.dialed = []
         self.greet = greet
         self.error = None
 
@@ -121,6 +138,7 @@ class PairTransport(StreamTransport):
         ours, theirs = socket.socketpair()
         self.peers.append(Peer(ours))
         self.peers[-1].say(self.greet)
+        self.dialed.append(theirs)
         return theirs
 
     async def dial_async(self, url, factory):

@@ -1,4 +1,4 @@
-"""Something between a client and a server that can lose, hold and cut connections, as networks do."""
+"""Stands between a client and a server and loses, holds and cuts connections, as networks do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TcpRelay:
         await asyncio.gather(*self._pairs, return_exceptions=True)
 
     def hold(self):
-        """From now on new connections are taken, and nothing comes of them until :meth:`release`."""
+        """From now on take new connections, and do nothing with them until :meth:`release`."""
         self._open.clear()
 
     def release(self):

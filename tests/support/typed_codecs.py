@@ -1,4 +1,4 @@
-"""One method of one parameter, bound by the codecs json, msgpack and protobuf, for tests of types."""
+"""One method of one parameter, bound by json, msgpack and protobuf, for tests of types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ with_all_codecs = pytest.mark.parametrize(
 
 
 def named(part: Any, length: int = 60) -> str:
-    """A name for a value in the id of a test, the same in every process: no addresses, and sets in order."""
+    """A name for a value in the id of a test, the same in every process.
+
+    No addresses, and sets in order.
+    """
     if isinstance(part, (set, frozenset)):
         part = sorted(part, key=str)
     return re.sub(r" at 0x[0-9a-f]+", "", str(part))[:length]
@@ -38,7 +41,10 @@ def sent(codec: Any, hint: Any, value: Any) -> Any:
 
 
 def check_round_trip(codec: Any, hint: Any, value: Any) -> None:
-    """As an argument by position and by name, and as a result: the same value, of the same class."""
+    """As an argument by position and by name, and as a result.
+
+    The same value, of the same class.
+    """
     method = taking(codec, hint, hint)
     arrived = [method.decode_result(method.encode_result(value))]
     for args, kwargs in (((value,), {}), ((), {"p": value})):

@@ -93,7 +93,10 @@ def written_out(meaning):
 
 
 def is_said(expected, frame):
-    """Whether a frame says at least what a conversation expects; a goaway's message, say, is left to its sender."""
+    """Whether a frame says at least what a conversation expects.
+
+    A goaway's message, say, is left to its sender.
+    """
     meaning = meaning_of(frame)
     return all(meaning.get(key) == value for key, value in written_out(expected).items())
 

@@ -1,4 +1,7 @@
-"""What the tests of the registry ``zookeeper`` share: registries, a plain client beside them, and a loop that ends with nothing left over."""
+"""What the tests of the registry ``zookeeper`` share.
+
+Registries, a plain client beside them, and a loop that ends with nothing left over.
+"""
 
 from __future__ import annotations
 

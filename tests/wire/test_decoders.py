@@ -1,4 +1,8 @@
-"""Every decoder of the core and of the plugins with any bytes: the harnesses of ``tests/fuzz``, under hypothesis. A longer session that is guided by coverage: ``nox -s fuzz``."""
+"""Every decoder of the core and of the plugins with any bytes.
+
+The harnesses of ``tests/fuzz``, under hypothesis. A longer session that is guided by coverage:
+``nox -s fuzz``.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,10 @@ def quiet(caplog):
 
 @st.composite
 def damaged(draw, name):
-    """A seed with some bytes changed, lost, doubled or put in: what stays close to the format finds more than noise does."""
+    """A seed with some bytes changed, lost, doubled or put in.
+
+    What stays close to the format finds more than noise does.
+    """
     raw = bytearray(draw(st.sampled_from(seeds(name))))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(raw)))

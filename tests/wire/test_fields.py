@@ -1,4 +1,7 @@
-"""The type-length-value fields: what is written is read again, and whatever is read gives values or a ProtocolError."""
+"""The type-length-value fields.
+
+What is written is read again, and whatever is read gives values or a ProtocolError.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,10 @@ STREAMS = st.lists(FRAMES, max_size=6).map(lambda items: b"".join(map(encoded, i
 
 @st.composite
 def damaged_streams(draw):
-    """A valid stream with some bytes changed, lost or put in: what stays close to the format finds more than noise does."""
+    """A valid stream with some bytes changed, lost or put in.
+
+    What stays close to the format finds more than noise does.
+    """
     raw = bytearray(draw(STREAMS))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(raw)))
@@ -224,7 +227,7 @@ class CountedBytes(bytes):
 def looks(body_size, chunk_size):
     """How many times a decoder reads a header while a frame of that size comes in such chunks."""
     count = 0
-    unpack = frames._unpack_from
+    unpack = frames.unpack_header
 
     def counting(data, position):
         nonlocal count
@@ -233,7 +236,7 @@ def looks(body_size, chunk_size):
 
     raw = encode(frames.REQUEST, 1, b"", bytes(body_size))
     decoder = FrameDecoder(body_size)
-    frames._unpack_from = counting
+    frames.unpack_header = counting
     try:
         found = [
             frame
@@ -241,7 +244,7 @@ def looks(body_size, chunk_size):
             for frame in decoder.feed(raw[start : start + chunk_size])
         ]
     finally:
-        frames._unpack_from = unpack
+        frames.unpack_header = unpack
     assert [len(frame.body) for frame in found] == [body_size]
     return count
 

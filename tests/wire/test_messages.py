@@ -225,16 +225,16 @@ def test_what_is_remembered_cannot_be_changed_by_a_handler():
 
 def test_the_memory_is_bounded_in_number():
     parser = RequestParser()
-    for number in range(3 * requests._CACHED_BLOCKS):
+    for number in range(3 * requests.CACHED_BLOCKS):
         parser.parse(requests.request_fields(f"method{number}"))
-        assert len(parser._known) <= requests._CACHED_BLOCKS
+        assert parser.remembered <= requests.CACHED_BLOCKS
 
 
 def test_long_fields_are_not_remembered():
     parser = RequestParser()
-    block = requests.request_fields("add", {"tenant": "a" * requests._CACHED_BLOCK})
-    assert parser.parse(block).metadata == {"tenant": "a" * requests._CACHED_BLOCK}
-    assert not parser._known
+    block = requests.request_fields("add", {"tenant": "a" * requests.CACHED_BLOCK})
+    assert parser.parse(block).metadata == {"tenant": "a" * requests.CACHED_BLOCK}
+    assert parser.remembered == 0
 
 
 def test_what_is_refused_is_not_remembered():
@@ -242,4 +242,4 @@ def test_what_is_refused_is_not_remembered():
     for _ in range(2):
         with pytest.raises(ProtocolError, match="a request must name a method"):
             parser.parse(requests.time_left_field(1))
-    assert not parser._known
+    assert parser.remembered == 0

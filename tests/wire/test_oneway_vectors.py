@@ -1,4 +1,7 @@
-"""The vectors of oneway requests, replayed both ways. They were put together byte by byte without bee's code, like the others."""
+"""The vectors of oneway requests, replayed both ways.
+
+They were put together byte by byte without bee's code, like the others.
+"""
 
 from __future__ import annotations
 

@@ -136,14 +136,12 @@ def test_the_hello_goes_out_once_in_front_of_a_ping():
     assert kinds(client.request(request(), 0.0)[0]) == ["request"]
 
 
-@pytest.mark.parametrize(
-    "size", [0, 1000, protocol._LARGE - 1, protocol._LARGE, protocol._LARGE + 1]
-)
+@pytest.mark.parametrize("size", [0, 1000, protocol.LARGE - 1, protocol.LARGE, protocol.LARGE + 1])
 def test_a_large_body_is_handed_over_uncopied_and_the_bytes_are_the_same(size):
     client = ClientProtocol(HELLO, MAX_BODY)
     body = bytes(size)
     head, rest = client.request(request(body), 0.0)
-    assert (rest is body) == (size >= protocol._LARGE)
+    assert (rest is body) == (size >= protocol.LARGE)
     assert parsed(head + (rest or b""))[1].body == body
 
 

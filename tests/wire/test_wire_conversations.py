@@ -1,4 +1,8 @@
-"""The conversations in ``tests/vectors``, held twice: with the state machines alone, for several chunkings, and over sockets with bee's server and its asyncio client."""
+"""The conversations in ``tests/vectors``, held twice.
+
+With the state machines alone, for several chunkings, and over sockets with bee's server and its
+asyncio client.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from support.conversations import MAX_BODY, MAX_INFLATED, hold_all
 from support.patience import PATIENCE
 from support.wire_vectors import FORMS, assert_said, load, unhex, vectors
 
-# ── the state machines ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── the state machines ──
 
 CHUNKINGS = {
     "whole": lambda raw: [raw],
@@ -45,7 +49,10 @@ def decoded(raw):
 
 
 class ServerDriver:
-    """What a server does with its state machine, in the fewest lines; which answers the requests get is not its business."""
+    """What a server does with its state machine, in the fewest lines.
+
+    Which answers the requests get is not its business.
+    """
 
     def __init__(self):
         self.machine = protocol.ServerProtocol(MAX_BODY)
@@ -104,7 +111,10 @@ def test_the_state_machine_of_the_server_acts_and_answers(talk, cut):
 
 
 class ClientDriver:
-    """A client's state machine with the requests and pings that wait: who is settled by what, as the specification has it."""
+    """A client's state machine with the requests and pings that wait.
+
+    Who is settled by what, as the specification has it.
+    """
 
     def __init__(self, compressor):
         hello = frames.encode(frames.HELLO, 0, Hello("calc", "json", compressor).encode())
@@ -244,7 +254,7 @@ def test_the_state_machine_of_the_client_settles_its_calls(talk, cut):
     assert ended == any("end" in step for step in talk["steps"])
 
 
-# ── over sockets ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── over sockets ──
 
 
 class Service:
@@ -352,7 +362,7 @@ def test_an_asyncio_client_settles_its_calls_over_a_socket(talk):
     asyncio.run(asyncio.wait_for(_hold_with_client(talk), PATIENCE))
 
 
-# ── peers of another version ─────────────────────────────────────────────────────────────────────────────────────────
+# ── peers of another version ──
 
 
 @contextlib.contextmanager

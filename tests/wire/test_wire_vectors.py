@@ -1,4 +1,8 @@
-"""The vectors in ``tests/vectors``, replayed both ways. They were put together byte by byte without bee's code, so that other implementations can be checked with them too."""
+"""The vectors in ``tests/vectors``, replayed both ways.
+
+They were put together byte by byte without bee's code, so that other implementations can be checked
+with them too.
+"""
 
 from __future__ import annotations
 
@@ -223,7 +227,10 @@ def test_the_first_call_goes_through_both_state_machines():
 
 
 def hex_under(heading):
-    """What stands in the hex blocks of a section; in a line everything behind two blanks and a word of explanation is for people."""
+    """What stands in the hex blocks of a section.
+
+    In a line everything behind two blanks and a word of explanation is for people.
+    """
     section = SPECIFICATION.read_text("utf-8").split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
     lines = [
         line

@@ -27,7 +27,7 @@ and each counts against the server's max_conn_size."""
 class MultiplexedChannel:
     """One connection to a node, shared by all calls of one event loop.
 
-    See :class:`bee_core.interfaces.AsyncChannel`.
+    See :class:`bee_core.interfaces.AsyncChannel`. ``connection`` is public for tests and tools.
     """
 
     def __init__(self, dialer: Dialer, node: Node, settings: ChannelSettings) -> None:
@@ -37,7 +37,7 @@ class MultiplexedChannel:
         self.explained = dialer.explained
         self._dialer = dialer
         self._node = node
-        self._connection: MultiplexedConnection | None = None
+        self.connection: MultiplexedConnection | None = None
         self._leaving: set[MultiplexedConnection] = set()
         self._dialing: asyncio.Task[None] | None = None
         self._queue: list[PendingReply] = []
@@ -47,7 +47,7 @@ class MultiplexedChannel:
     def start(self, request: Request) -> PendingReply:
         """See :meth:`bee_core.interfaces.AsyncChannel.start`."""
         pending = PendingReply(self.loop.create_future(), request)
-        connection = self._connection
+        connection = self.connection
         if connection is not None and connection.usable and not connection.stale():
             connection.send(pending)
         elif self.closed:
@@ -64,7 +64,7 @@ class MultiplexedChannel:
     @property
     def waiting(self) -> int:
         """Requests that have begun and not ended, without those on connections that are leaving."""
-        return len(self._queue) if self._connection is None else self._connection.waiting
+        return len(self._queue) if self.connection is None else self.connection.waiting
 
     def _enqueue(self, pending: PendingReply) -> None:
         request = pending.request
@@ -99,7 +99,7 @@ class MultiplexedChannel:
                 self._dialing = None
         self._timer.close()
         if not isinstance(dialed, Failure) and dialed.usable:
-            self._connection = dialed
+            self.connection = dialed
             dialed.leaving = self._retired
         queue, self._queue = self._queue, []
         for pending in queue:
@@ -128,8 +128,8 @@ class MultiplexedChannel:
     def forget(self, connection: MultiplexedConnection) -> None:
         """Send no new requests on a connection. Those on it may still be answered."""
         connection.leaving = True
-        if connection is self._connection:
-            self._connection = None
+        if connection is self.connection:
+            self.connection = None
         if connection.idle:
             self._leaving.discard(connection)
         else:
@@ -161,12 +161,12 @@ class MultiplexedChannel:
     def retire(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.retire`."""
         self._retired = True
-        if self._connection is not None:
-            self._connection.leaving = True
-            self.forget_if_done(self._connection)
+        if self.connection is not None:
+            self.connection.leaving = True
+            self.forget_if_done(self.connection)
 
     def _connections(self) -> list[MultiplexedConnection]:
-        return [*self._leaving, *([self._connection] if self._connection else [])]
+        return [*self._leaving, *([self.connection] if self.connection else [])]
 
     def discard_after_fork(self) -> None:
         """In a forked child: close the descriptors. The parent's connections are not touched.
@@ -187,7 +187,7 @@ class MultiplexedChannel:
         for pending in queue:
             pending.settle(client_closed(sent=False))
         connections = self._connections()
-        self._connection = None
+        self.connection = None
         for connection in connections:
             connection.close()
         if connections:
@@ -203,36 +203,36 @@ class WorkersChannel:
     """
 
     def __init__(self, dialer: Dialer, node: Node, settings: ChannelSettings) -> None:
-        self._channels = [
+        self.channels = [
             MultiplexedChannel(dialer, node, settings)
             for _ in range(min(node.workers, MOST_CONNECTIONS))
         ]
 
     def start(self, request: Request) -> PendingReply:
         """See :meth:`bee_core.interfaces.AsyncChannel.start`."""
-        best = self._channels[0]
+        best = self.channels[0]
         fewest = best.waiting
         if fewest:
-            for channel in self._channels:
+            for channel in self.channels:
                 if (waiting := channel.waiting) < fewest:
                     best, fewest = channel, waiting
         return best.start(request)
 
     async def ping(self, timeout: float) -> Status | Failure:
         """See :meth:`bee_core.interfaces.AsyncChannel.ping`. One worker answers for the node."""
-        return await self._channels[0].ping(timeout)
+        return await self.channels[0].ping(timeout)
 
     def retire(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.retire`."""
-        for channel in self._channels:
+        for channel in self.channels:
             channel.retire()
 
     def discard_after_fork(self) -> None:
         """See :meth:`MultiplexedChannel.discard_after_fork`."""
-        for channel in self._channels:
+        for channel in self.channels:
             channel.discard_after_fork()
 
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.AsyncChannel.close`."""
-        for channel in self._channels:
+        for channel in self.channels:
             await channel.close()

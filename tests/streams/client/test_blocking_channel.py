@@ -15,7 +15,6 @@ import pytest
 
 from bee_core.errors import MessageTooLarge
 from bee_core.terms.failures import Failure
-from bee_core.terms.request import Request
 from bee_core.wire import frames, messages, protocol, requests
 from support.stream_peers import (
     MAX_BODY,
@@ -24,6 +23,7 @@ from support.stream_peers import (
     channel_on,
     error,
     goaway,
+    oneway,
     request,
     response,
 )
@@ -433,34 +433,18 @@ def test_a_retired_channel_closes_what_is_idle_now_and_the_rest_when_its_call_en
 
 def test_a_forked_child_lets_go_without_a_byte_and_without_ending_the_parents_connection(transport):
     channel = channel_on(transport)
-    pending = channel.start(request())
-    parents = os.dup(pending._sock.fileno())  # after a fork the parent still has the descriptor
+    channel.start(request())
+    # After a fork the parent still has the descriptor.
+    parents = os.dup(transport.dialed[0].fileno())
     transport.peers[0].heard()
     channel.discard_after_fork()
     assert transport.peers[0].heard() == []
-    assert pending._sock.fileno() == -1
+    assert transport.dialed[0].fileno() == -1
     os.close(parents)
     assert transport.peers[0].heard() == ["end"]
 
 
 # ── oneway ──
-
-ONEWAY_FIELDS = requests.request_fields("log", oneway=True)
-
-
-def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
-    return Request(
-        "log",
-        0,
-        body,
-        False,
-        ONEWAY_FIELDS,
-        time.monotonic() + timeout,
-        connect_timeout,
-        write_timeout,
-        5.0,
-        oneway=True,
-    )
 
 
 def test_a_oneway_request_ends_when_it_is_written_and_its_connection_serves_the_next_call(

@@ -46,6 +46,15 @@ def test_a_slow_reply_begins_the_row_anew():
     assert not policy.worth_it
 
 
+def row_of(policy):
+    """How many quick replies in a row make it look."""
+    for number in range(1, MOST + 1):
+        policy.slept(0.0)
+        if policy.worth_it:
+            return number
+    raise AssertionError("it never looks")
+
+
 def give_up(policy):
     for _ in range(MISSES):
         assert policy.worth_it
@@ -63,18 +72,17 @@ def test_a_hit_between_misses_keeps_it_looking():
 
 
 def test_each_time_it_gives_up_it_asks_for_a_longer_row_up_to_a_bound_and_hits_forgive():
-    policy = BusyPoll(1.0)
+    policy = looking(BusyPoll(1.0))
     rows = []
     for _ in range(12):
-        give_up(looking(policy))
-        rows.append(policy._needed)
+        give_up(policy)
+        rows.append(row_of(policy))
     assert rows[:3] == [2 * FIRST, 4 * FIRST, 8 * FIRST]
     assert rows[-1] == MOST
-    looking(policy)
     for _ in range(MOST):
         policy.found()
     give_up(policy)
-    assert policy._needed == 2 * FIRST
+    assert row_of(policy) == 2 * FIRST
 
 
 class WatchedPoll:
@@ -134,7 +142,8 @@ def test_a_reply_that_does_not_come_in_the_window_is_waited_for_asleep_until_its
     for number in range(1, FIRST + 1):
         call(channel, number)
     channel.busy_poll.window = 0.02
-    channel.busy_poll._missed = MISSES - 1
+    for _ in range(MISSES - 1):
+        channel.busy_poll.missed()
     began = time.monotonic()
     assert channel.start(request(read_timeout=0.1)).wait().kind == "deadline_exceeded"
     assert time.monotonic() - began >= 0.1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 
 import pytest
 
@@ -16,12 +15,12 @@ from bee_core.contracts.size_rule import HEAVY
 from bee_core.streams import StreamTransport
 from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node
-from bee_core.terms.request import Request
 from bee_core.wire import frames, messages, protocol, requests
 from support.stream_peers import (
     ack,
     channel_settings,
     goaway,
+    oneway,
     request,
     response,
     run,
@@ -62,7 +61,8 @@ class Peer:
 class PairTransport(StreamTransport):
     """Each dial makes a socket pair.
 
-    A new peer says ``greet`` at once. With ``heard_early`` the channel has read it when the dial ends.
+    A new peer says ``greet`` at once. With ``heard_early`` the channel has read it when the dial
+    ends.
     """
 
     def __init__(self, greet=b"", *, heard_early=False):
@@ -260,7 +260,7 @@ async def test_a_request_over_the_limit_of_the_server_is_not_sent_and_the_others
 @run
 async def test_a_connection_whose_ids_are_used_up_is_replaced_and_closed_when_its_last_answer_is_in():
     channel, transport, peer = await opened()
-    channel._connection._protocol.last_id = frames.MAX_ID - 1
+    channel.connection._protocol.last_id = frames.MAX_ID - 1
     last, new = channel.start(request()), channel.start(request())
     assert [frame.id for frame in await peer.hear(1)] == [frames.MAX_ID]
     await until(lambda: len(transport.peers) == 2)
@@ -363,7 +363,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_the_dial_is_never_sen
 @run
 async def test_while_the_peer_reads_too_slowly_requests_wait_here_and_go_out_when_it_has_caught_up():
     channel, _, peer = await opened()
-    connection = channel._connection
+    connection = channel.connection
     connection.pause_writing()
     waits, gone = channel.start(request(b"waits")), channel.start(request(b"gone"))
     gone.cancel()
@@ -377,7 +377,7 @@ async def test_while_the_peer_reads_too_slowly_requests_wait_here_and_go_out_whe
 @run
 async def test_a_request_that_could_not_be_written_in_time_did_not_run():
     channel, _, _ = await opened()
-    channel._connection.pause_writing()
+    channel.connection.pause_writing()
     outcome = await channel.start(request(write_timeout=0.01)).reply
     assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "no", "node")
     await channel.close()
@@ -386,7 +386,7 @@ async def test_a_request_that_could_not_be_written_in_time_did_not_run():
 @run
 async def test_a_request_that_waits_for_the_peer_when_the_connection_ends_did_not_run():
     channel, _, peer = await opened()
-    connection = channel._connection
+    connection = channel.connection
     connection.pause_writing()
     pending = channel.start(request())
     peer.sock.close()
@@ -538,23 +538,6 @@ async def test_close_while_dialing_ends_the_dial_and_the_calls_that_wait_for_it(
 
 
 # ── oneway ──
-
-ONEWAY_FIELDS = requests.request_fields("log", oneway=True)
-
-
-def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
-    return Request(
-        "log",
-        0,
-        body,
-        False,
-        ONEWAY_FIELDS,
-        time.monotonic() + timeout,
-        connect_timeout,
-        write_timeout,
-        5.0,
-        oneway=True,
-    )
 
 
 @run
