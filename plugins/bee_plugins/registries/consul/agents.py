@@ -34,24 +34,26 @@ _CLOSING = 1.0
 _NOTHING = 'Service.ID == ""'
 """A filter that no instance passes: the answer is the index alone."""
 _FILTERED = "X-Consul-Results-Filtered-By-ACLs"
-_GONE = ("does not have associated TTL", "Unknown check", "Unknown service", "unknown service")
+_UNKNOWN = ("does not have associated TTL", "Unknown check", "Unknown service", "unknown service")
 """How versions of Consul say that they do not know a check or a service."""
 
 _entries = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class AgentTroubleError(ConnectionError):
-    """An agent cannot answer (5xx). It has no leader, say, or does not know a check.
+    """An agent cannot answer (5xx). It has no leader, say.
 
     Attributes:
         said: Its own words.
-        gone: Whether it does not know the check or service.
     """
 
     def __init__(self, where: str, code: int, said: str) -> None:
         super().__init__(f"Consul at {where} answers {code}: {said}")
         self.said = said
-        self.gone = any(words in said for words in _GONE)
+
+
+class UnknownHereError(AgentTroubleError):
+    """The agent does not know the check or service."""
 
 
 class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no types
@@ -102,7 +104,9 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
                 "or watch (service:read, node:read)"
             )
         if code == 429 or code >= 500:
-            return AgentTroubleError(self.base_uri, code, said)
+            unknown = any(words in said for words in _UNKNOWN)
+            kind = UnknownHereError if unknown else AgentTroubleError
+            return kind(self.base_uri, code, said)
         return RegistryError(f"Consul at {self.base_uri} refuses the request ({code}): {said}")
 
     get = partialmethod(send, "GET")

@@ -180,13 +180,20 @@ class ZooKeeperRegistry(WatchedRegistry):
         """
         data = record_of(instance)
         session = await self._connected()
-        path = f"{self._folder(instance.service)}/{safe_name(instance.node.id)}"
+        parent = self._folder(instance.service)
+        path = f"{parent}/{safe_name(instance.node.id)}"
         # The keeper has it before it exists: if the answer is lost, nobody renews what may stand.
         lease = ZooKeeperLease(session, path, self._keeper, title(instance))
         try:
             for _ in range(_TRIES):
-                if await self._try(session, path, data, instance):
-                    return lease
+                try:
+                    if await self._try(session, path, data, instance):
+                        return lease
+                except NoNodeError:  # noqa: PERF203  a round trip costs more
+                    # The parents are missing, or the znode went between two requests.
+                    await session.request(
+                        lambda client: client.ensure_path_async(parent, acl=self._acl)
+                    )
         except GONE as error:
             raise ConnectionError(
                 f"{title(instance)} was not registered: the session has expired meanwhile"
@@ -197,30 +204,20 @@ class ZooKeeperRegistry(WatchedRegistry):
         raise refused(instance, f"{path} comes and goes all the time; somebody else writes there")
 
     async def _try(self, session: Session, path: str, data: bytes, instance: Instance) -> bool:
-        """One attempt; False if the next one may succeed."""
+        """One attempt; False, or a NoNodeError, if the next one may succeed."""
         request, acl = session.request, self._acl
-        try:
+        with contextlib.suppress(NodeExistsError):
             await request(lambda client: client.create_async(path, data, acl=acl, ephemeral=True))
-        except NoNodeError:
-            parent = path.rpartition("/")[0]
-            await request(lambda client: client.ensure_path_async(parent, acl=acl))
-            return False
-        except NodeExistsError:
-            pass
-        else:
             return True
         stat = await request(lambda client: client.exists_async(path))
         if stat is None:
             return False
         if stat.ephemeralOwner == session.id:
             # This object registered it earlier, or the answer to such a request was lost.
-            try:
-                await request(lambda client: client.set_async(path, data))
-            except NoNodeError:
-                return False
+            await request(lambda client: client.set_async(path, data))
             return True
         if stat.ephemeralOwner in self._own:
-            with contextlib.suppress(BadVersionError, NoNodeError):
+            with contextlib.suppress(BadVersionError):
                 await request(lambda client: client.delete_async(path, stat.version))
             return False
         if stat.ephemeralOwner == 0:
