@@ -248,7 +248,7 @@ asyncio.run(main())
 
 def test_a_process_that_dies_by_sigkill_leaves_the_list_within_its_lease(zookeeper):
     async def scenario(rig):
-        here = str(Path(__file__).parents[2])
+        here = str(Path(__file__).parents[2] / "support")
         process = await asyncio.to_thread(
             subprocess.Popen,
             [sys.executable, "-c", SERVER, zookeeper.address, rig.service, here],

@@ -41,15 +41,7 @@ _entries = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class AgentTroubleError(ConnectionError):
-    """An agent cannot answer (5xx). It has no leader, say.
-
-    Attributes:
-        said: Its own words.
-    """
-
-    def __init__(self, where: str, code: int, said: str) -> None:
-        super().__init__(f"Consul at {where} answers {code}: {said}")
-        self.said = said
+    """An agent cannot answer (429 or 5xx). It has no leader, say. The message has its words."""
 
 
 class UnknownHereError(AgentTroubleError):
@@ -106,7 +98,7 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
         if code == 429 or code >= 500:
             unknown = any(words in said for words in _UNKNOWN)
             kind = UnknownHereError if unknown else AgentTroubleError
-            return kind(self.base_uri, code, said)
+            return kind(f"Consul at {self.base_uri} answers {code}: {said}")
         return RegistryError(f"Consul at {self.base_uri} refuses the request ({code}): {said}")
 
     get = partialmethod(send, "GET")
@@ -196,7 +188,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         try:
             response = await self._ask(f"/v1/agent/health/service/id/{id_}", [("format", "json")])
         except AgentTroubleError as error:
-            if "AggregatedStatus" in error.said:  # 429 and 503 mean warning and critical
+            if "AggregatedStatus" in str(error):  # 429 and 503 mean warning and critical
                 return None
             raise
         return response.body if response.code == 200 else None

@@ -22,7 +22,7 @@ from consul import Check
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
 from bee_core.options import validator
-from bee_plugins.registries.consul.agents import Agents, UnknownHereError
+from bee_plugins.registries.consul.agents import Agents, AgentTroubleError, UnknownHereError
 from bee_plugins.registries.consul.entries import OWNER, EntryList, owner_of, registration
 from bee_plugins.registries.shared.node_record import safe_name
 from bee_plugins.registries.shared.servers import https_context, read_addresses
@@ -150,6 +150,8 @@ class ConsulLease(WatchedLease):
             )
         except UnknownHereError:
             known = False
+        except AgentTroubleError:
+            raise  # the agent is in reach: no reason to move
         except OSError as error:
             # Consul, too, takes the machine of an agent that is out of reach for dead.
             other = await self._agents.another_than(self._agent)
@@ -168,14 +170,13 @@ class ConsulLease(WatchedLease):
         If the servers lost their data, the agents tell them again, but only after a minute or
         two. Clients do not wait so long.
         """
-        if seconds <= 0:
-            return True  # the renewal took all the time; the next renewal looks
         try:
             return await self._agents.ask_one(
                 self._agent, lambda agent: agent.listed(self._id), seconds
             )
         except (RegistryError, OSError, msgspec.MsgspecError, LookupError):
-            return True  # without an answer, the agent's word counts
+            # Without an answer the agent's word counts, also if the renewal took all the time.
+            return True
 
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`. A registration that replaced it stays."""
@@ -185,10 +186,9 @@ class ConsulLease(WatchedLease):
 
     async def _deregister(self, agent: AgentClient) -> None:
         meta = await agent.owner(self._id)
-        if meta is None or meta.get(OWNER) != self._owner:
-            return
-        with contextlib.suppress(UnknownHereError):
-            await agent.agent.service.deregister(self._id)
+        if meta is not None and meta.get(OWNER) == self._owner:
+            with contextlib.suppress(UnknownHereError):
+                await agent.agent.service.deregister(self._id)
 
 
 class ConsulRegistry(WatchedRegistry):
