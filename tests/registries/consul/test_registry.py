@@ -38,7 +38,8 @@ class TestConsulRegistryContract(RegistryContract):
         self.address = consul.address
 
     def make_registry(self):
-        return registry_at(self.address)
+        # A renewal takes up to three requests, and the suite has 30 leases at a time.
+        return registry_at(self.address, heartbeat=1.0)
 
 
 @pytest.fixture

@@ -64,8 +64,8 @@ def test_a_password_in_an_address_is_refused_and_not_shown():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"prefix": "bee"}, "prefix is 'bee'"),
-        ({"prefix": "/"}, "prefix is '/'"),
+        ({"prefix": "bee"}, "'bee' is impossible here"),
+        ({"prefix": "/"}, "'/' is impossible here"),
         ({"username": "bee"}, "username and password go together"),
         ({"password": "honey"}, "username and password go together"),
         ({"key": "key.pem"}, "state cert as well"),

@@ -50,6 +50,16 @@ async def watching(registry, service):
         await registry.close()
 
 
+@asynccontextmanager
+async def relayed(server, service, **settings):
+    """A relay before a server, and a watch of the service through it."""
+    async with (
+        TcpRelay(server.port) as relay,
+        watching(registry_at(relay.address, **settings), service) as watcher,
+    ):
+        yield relay, watcher
+
+
 def record(port=9000, **fields):
     return json.dumps({"address": f"tcp://10.0.0.1:{port}", **fields})
 
@@ -62,6 +72,13 @@ async def ctl(server, *arguments):
     return await asyncio.to_thread(etcdctl, server, *arguments)
 
 
+async def put_abc(server, key, watcher):
+    """Three records, and the watch has seen them."""
+    for name in "abc":
+        await ctl(server, "put", key + name, record())
+    await watcher.until_ids("abc")
+
+
 def watches(relay):
     return relay.requests.count(WATCH)
 
@@ -71,10 +88,7 @@ def watches(relay):
 
 def test_a_watch_that_is_idle_is_compared_and_not_begun_anew(etcd, service):
     async def scenario():
-        async with (
-            TcpRelay(etcd.port) as relay,
-            watching(registry_at(relay.address), service) as watcher,
-        ):
+        async with relayed(etcd, service) as (relay, watcher):
             await watcher.until_ids([])
             await relay.until_asked(RANGE, 6)
             assert watches(relay) == 1
@@ -85,10 +99,7 @@ def test_a_watch_that_is_idle_is_compared_and_not_begun_anew(etcd, service):
 
 def test_a_change_elsewhere_in_the_store_is_none_of_the_watch(etcd, service, key):
     async def scenario():
-        async with (
-            TcpRelay(etcd.port) as relay,
-            watching(registry_at(relay.address), service) as watcher,
-        ):
+        async with relayed(etcd, service) as (relay, watcher):
             await watcher.until_ids([])
             for number in range(5):
                 await ctl(etcd, "put", f"/elsewhere/{number}", "x")
@@ -105,10 +116,7 @@ def test_one_change_in_a_long_list_is_told_as_one(etcd, service, key):
     put_many(etcd, {f"{key}n{number:04}": record(number + 1) for number in range(1200)})
 
     async def scenario():
-        async with (
-            TcpRelay(etcd.port) as relay,
-            watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher,
-        ):
+        async with relayed(etcd, service, heartbeat=NEVER) as (relay, watcher):
             await watcher.until(lambda snapshot: len(snapshot.nodes) == 1200)
             pages = relay.requests.count(RANGE)
             assert pages == 3
@@ -154,10 +162,7 @@ def test_a_value_beyond_all_bounds_is_skipped_like_other_garbage(etcd, service, 
 
 def test_a_connection_that_breaks_is_replaced_and_nothing_between_is_missed(etcd, service, key):
     async def scenario():
-        async with (
-            TcpRelay(etcd.port) as relay,
-            watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher,
-        ):
+        async with relayed(etcd, service, heartbeat=NEVER) as (relay, watcher):
             await ctl(etcd, "put", key + "a", record())
             await watcher.until_ids(["a"])
             relay.hold()
@@ -177,10 +182,7 @@ def test_a_connection_that_is_open_and_dead_is_noticed_when_something_has_happen
     etcd, service, key
 ):
     async def scenario():
-        async with (
-            TcpRelay(etcd.port) as relay,
-            watching(registry_at(relay.address), service) as watcher,
-        ):
+        async with relayed(etcd, service) as (relay, watcher):
             await watcher.until_ids([])
             await relay.until_asked(WATCH, 1)
             relay.lose()
@@ -249,13 +251,8 @@ def test_revisions_that_were_compacted_cost_neither_a_removal_nor_the_watch(
     server = start_registry(Etcd)
 
     async def scenario():
-        async with (
-            TcpRelay(server.port) as relay,
-            watching(registry_at(relay.address, heartbeat=NEVER), service) as watcher,
-        ):
-            for name in "abc":
-                await ctl(server, "put", key + name, record())
-            await watcher.until_ids("abc")
+        async with relayed(server, service, heartbeat=NEVER) as (relay, watcher):
+            await put_abc(server, key, watcher)
             relay.hold()
             relay.cut()
             await ctl(server, "del", key + "a")
@@ -276,10 +273,7 @@ def test_a_compaction_beside_a_living_watch_is_none_of_its_business(start_regist
     server = start_registry(Etcd)
 
     async def scenario():
-        async with (
-            TcpRelay(server.port) as relay,
-            watching(registry_at(relay.address), service) as watcher,
-        ):
+        async with relayed(server, service) as (relay, watcher):
             await watcher.until_ids([])
             await relay.until_asked(WATCH, 1)
             for number in range(5):
@@ -309,11 +303,9 @@ def test_a_restart_with_its_data_costs_nothing(start_registry, service, key):
     server = start_registry(Etcd)
 
     async def scenario():
-        async with (
-            TcpRelay(server.port) as relay,
-            watching(
-                registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service
-            ) as watcher,
+        async with relayed(server, service, heartbeat=NEVER, request_timeout=BOUND) as (
+            relay,
+            watcher,
         ):
             await ctl(server, "put", key + "a", record())
             await watcher.until_ids("a")
@@ -332,15 +324,11 @@ def test_a_restart_without_data_leaves_nobody_on_the_list_who_is_not_there(
     server = start_registry(Etcd)
 
     async def scenario():
-        async with (
-            TcpRelay(server.port) as relay,
-            watching(
-                registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service
-            ) as watcher,
+        async with relayed(server, service, heartbeat=NEVER, request_timeout=BOUND) as (
+            relay,
+            watcher,
         ):
-            for name in "abc":
-                await ctl(server, "put", key + name, record())
-            await watcher.until_ids("abc")
+            await put_abc(server, key, watcher)
             async with restarted(server, relay, wipe=True):
                 pass
             await watcher.until_ids([])
@@ -357,15 +345,11 @@ def test_a_restart_without_data_is_noticed_also_when_the_revisions_have_caught_u
     server = start_registry(Etcd)
 
     async def scenario():
-        async with (
-            TcpRelay(server.port) as relay,
-            watching(
-                registry_at(relay.address, heartbeat=NEVER, request_timeout=BOUND), service
-            ) as watcher,
+        async with relayed(server, service, heartbeat=NEVER, request_timeout=BOUND) as (
+            relay,
+            watcher,
         ):
-            for name in "abc":
-                await ctl(server, "put", key + name, record())
-            await watcher.until_ids("abc")
+            await put_abc(server, key, watcher)
             async with restarted(server, relay, wipe=True):
                 for name in "def":
                     await ctl(server, "put", key + name, record())

@@ -6,7 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-TESTS = str(Path(__file__).parents[2])
+SUPPORT = str(Path(__file__).parents[2] / "support")
+
+
+def ran(program, address):
+    """What a program prints, its complaints, and its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, address, SUPPORT],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=40,
+    )
+    return done.stdout, done.stderr, done.returncode
+
 
 PARENT = """
 import asyncio, os, sys, threading
@@ -58,15 +71,9 @@ print("well", flush=True)
 
 
 def test_a_forked_child_lets_go_of_the_connection_and_disturbs_nothing(zookeeper):
-    done = subprocess.run(
-        [sys.executable, "-c", PARENT, zookeeper.address, TESTS],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=40,
-    )
-    assert (done.stdout, done.returncode) == ("well\n", 0), done.stderr
-    assert "Traceback" not in done.stderr
+    printed, complaints, code = ran(PARENT, zookeeper.address)
+    assert (printed, code) == ("well\n", 0), complaints
+    assert "Traceback" not in complaints
 
 
 NOT_CLOSED = """
@@ -84,11 +91,4 @@ print("well", flush=True)
 
 
 def test_a_program_that_closes_nothing_still_ends(zookeeper):
-    done = subprocess.run(
-        [sys.executable, "-c", NOT_CLOSED, zookeeper.address, TESTS],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("well\n", "", 0)
+    assert ran(NOT_CLOSED, zookeeper.address) == ("well\n", "", 0)

@@ -249,7 +249,7 @@ asyncio.run(main())
 
 def test_a_process_that_dies_by_sigkill_leaves_the_list_within_its_lease(zookeeper):
     async def scenario(rig):
-        here = str(Path(__file__).parents[2])
+        here = str(Path(__file__).parents[2] / "support")
         process = await asyncio.to_thread(
             processes.start,
             [sys.executable, "-c", SERVER, zookeeper.address, rig.service, here],

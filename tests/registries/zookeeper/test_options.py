@@ -82,7 +82,7 @@ def test_a_malformed_address_is_a_configuration_error_that_says_what_to_write(te
     ],
 )
 def test_a_prefix_that_zookeeper_would_refuse_is_refused(prefix):
-    with pytest.raises(ValueError, match="prefix"):
+    with pytest.raises(ValueError, match="is impossible here; write"):
         ZooKeeperOptions(prefix=prefix)
 
 

@@ -98,16 +98,19 @@ def packets(server):
     )
 
 
+async def long_list(rig, server, count):
+    """A server's registry, a client's, and the nodes that the first has registered."""
+    mine, client = (rig.registry(server.address, heartbeat=10) for _ in range(2))
+    nodes = [Node(f"n{number}", f"tcp://10.0.0.1:{9000 + number}") for number in range(count)]
+    await asyncio.gather(*(mine.register(instance(rig.service, node)) for node in nodes))
+    return mine, client, nodes
+
+
 def test_one_change_reads_the_names_and_one_record_and_not_the_list(start_registry):
     server = start_registry(ZooKeeper, "tickTime=2000")
 
     async def scenario(rig):
-        mine, client = (
-            rig.registry(server.address, heartbeat=10),
-            rig.registry(server.address, heartbeat=10),
-        )
-        nodes = [Node(f"n{number}", f"tcp://10.0.0.1:{9000 + number}") for number in range(300)]
-        await asyncio.gather(*(mine.register(instance(rig.service, node)) for node in nodes))
+        mine, client, nodes = await long_list(rig, server, 300)
         watcher = rig.watch(client)
         await watcher.until_ids(node.id for node in nodes)
         before = packets(server)
@@ -123,12 +126,7 @@ def test_a_first_list_that_was_given_up_goes_on_with_the_next_watch(start_regist
     server = start_registry(ZooKeeper, "tickTime=2000")
 
     async def scenario(rig):
-        mine, client = (
-            rig.registry(server.address, heartbeat=10),
-            rig.registry(server.address, heartbeat=10),
-        )
-        nodes = [Node(f"n{number}", f"tcp://10.0.0.1:{9000 + number}") for number in range(400)]
-        await asyncio.gather(*(mine.register(instance(rig.service, node)) for node in nodes))
+        _, client, nodes = await long_list(rig, server, 400)
         watch = client.watch(rig.service)
         first = asyncio.ensure_future(watch.__anext__())
         while not (
@@ -149,15 +147,18 @@ def test_a_first_list_that_was_given_up_goes_on_with_the_next_watch(start_regist
 # Outages.
 
 
+async def watched(rig, server, **settings):
+    """A client's registry, a server's, its lease, and a watch that has seen the registration."""
+    client, mine = (rig.registry(server.address, **settings) for _ in range(2))
+    lease = await mine.register(instance(rig.service))
+    watcher = rig.watch(client)
+    await watcher.until_ids(["calc-1"])
+    return client, mine, lease, watcher
+
+
 def test_a_session_that_was_ended_from_outside_is_not_noticed_by_the_watcher(zookeeper):
     async def scenario(rig):
-        client, mine = (
-            rig.registry(zookeeper.address, heartbeat=1.6),
-            rig.registry(zookeeper.address, heartbeat=1.6),
-        )
-        await mine.register(instance(rig.service))
-        watcher = rig.watch(client)
-        await watcher.until_ids(["calc-1"])
+        client, mine, _, watcher = await watched(rig, zookeeper, heartbeat=1.6)
         session = client._session.id
         await asyncio.to_thread(expire, zookeeper.address, client._session)
         await mine.register(instance(rig.service, Node("b", "tcp://10.0.0.1:1")))
@@ -170,13 +171,7 @@ def test_a_session_that_was_ended_from_outside_is_not_noticed_by_the_watcher(zoo
 
 def test_a_connection_that_is_back_in_time_is_silent_and_nothing_between_is_missed(zookeeper):
     async def scenario(rig):
-        client, mine = (
-            rig.registry(zookeeper.address, heartbeat=1.6),
-            rig.registry(zookeeper.address, heartbeat=1.6),
-        )
-        lease = await mine.register(instance(rig.service))
-        watcher = rig.watch(client)
-        await watcher.until_ids(["calc-1"])
+        client, mine, lease, watcher = await watched(rig, zookeeper, heartbeat=1.6)
         session = client._session
         number = session.id
         for sock in session._handler._sockets:
@@ -256,10 +251,7 @@ def test_a_registry_that_says_nothing_is_noticed_within_a_lease_and_no_empty_lis
     server = start_registry(ZooKeeper)
 
     async def scenario(rig):
-        client, mine = rig.registry(server.address), rig.registry(server.address)
-        await mine.register(instance(rig.service))
-        watcher = rig.watch(client)
-        await watcher.until_ids(["calc-1"])
+        client, _, _, watcher = await watched(rig, server)
         server.freeze()
         begun = time.monotonic()
         error = await end_of(watcher)

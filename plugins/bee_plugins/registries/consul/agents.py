@@ -34,24 +34,18 @@ _CLOSING = 1.0
 _NOTHING = 'Service.ID == ""'
 """A filter that no instance passes: the answer is the index alone."""
 _FILTERED = "X-Consul-Results-Filtered-By-ACLs"
-_GONE = ("does not have associated TTL", "Unknown check", "Unknown service", "unknown service")
+_UNKNOWN = ("does not have associated TTL", "Unknown check", "Unknown service", "unknown service")
 """How versions of Consul say that they do not know a check or a service."""
 
 _entries = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class AgentTroubleError(ConnectionError):
-    """An agent cannot answer (5xx). It has no leader, say, or does not know a check.
+    """An agent cannot answer (429 or 5xx). It has no leader, say. The message has its words."""
 
-    Attributes:
-        said: Its own words.
-        gone: Whether it does not know the check or service.
-    """
 
-    def __init__(self, where: str, code: int, said: str) -> None:
-        super().__init__(f"Consul at {where} answers {code}: {said}")
-        self.said = said
-        self.gone = any(words in said for words in _GONE)
+class UnknownHereError(AgentTroubleError):
+    """The agent does not know the check or service."""
 
 
 class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no types
@@ -102,7 +96,9 @@ class HttpxClient(base.HTTPClient):  # type: ignore[misc]  # py-consul has no ty
                 "or watch (service:read, node:read)"
             )
         if code == 429 or code >= 500:
-            return AgentTroubleError(self.base_uri, code, said)
+            unknown = any(words in said for words in _UNKNOWN)
+            kind = UnknownHereError if unknown else AgentTroubleError
+            return kind(f"Consul at {self.base_uri} answers {code}: {said}")
         return RegistryError(f"Consul at {self.base_uri} refuses the request ({code}): {said}")
 
     get = partialmethod(send, "GET")
@@ -192,7 +188,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
         try:
             response = await self._ask(f"/v1/agent/health/service/id/{id_}", [("format", "json")])
         except AgentTroubleError as error:
-            if "AggregatedStatus" in error.said:  # 429 and 503 mean warning and critical
+            if "AggregatedStatus" in str(error):  # 429 and 503 mean warning and critical
                 return None
             raise
         return response.body if response.code == 200 else None

@@ -9,6 +9,7 @@ makes the requests.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import secrets
@@ -20,7 +21,8 @@ from consul import Check
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
-from bee_plugins.registries.consul.agents import Agents, AgentTroubleError
+from bee_core.options import validator
+from bee_plugins.registries.consul.agents import Agents, AgentTroubleError, UnknownHereError
 from bee_plugins.registries.consul.entries import OWNER, EntryList, owner_of, registration
 from bee_plugins.registries.shared.node_record import safe_name
 from bee_plugins.registries.shared.servers import https_context, read_addresses
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from bee_plugins.registries.consul.agents import AgentClient
 
 log = logging.getLogger("bee.registry.consul")
-
-_NAME_PART = re.compile(r"[A-Za-z0-9._~-]*")
 
 _FORGOTTEN_AFTER = "1m"
 """When Consul drops an instance that no longer passes. It accepts no shorter time."""
@@ -73,11 +73,10 @@ So a long list that changes all the time takes a fifth of a core, not a whole on
 _LONGEST_REST = 1.0
 
 
-def _part_of_a_name(_: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if not _NAME_PART.fullmatch(value):
-        raise ValueError(
-            f"{attribute.name} must be letters, digits, and any of . _ ~ - , and not {value!r}"
-        )
+@validator
+def _part_of_a_name(value: str) -> str:
+    usable = re.fullmatch(r"[A-Za-z0-9._~-]*", value)
+    return "" if usable else "letters, digits, and any of . _ ~ -"
 
 
 @attrs.frozen
@@ -149,10 +148,10 @@ class ConsulLease(WatchedLease):
                 lambda agent: agent.agent.check.ttl_pass(self._check),
                 self._agents.seconds,
             )
-        except AgentTroubleError as error:
-            if not error.gone:
-                raise
+        except UnknownHereError:
             known = False
+        except AgentTroubleError:
+            raise  # the agent is in reach: no reason to move
         except OSError as error:
             # Consul, too, takes the machine of an agent that is out of reach for dead.
             other = await self._agents.another_than(self._agent)
@@ -171,14 +170,13 @@ class ConsulLease(WatchedLease):
         If the servers lost their data, the agents tell them again, but only after a minute or
         two. Clients do not wait so long.
         """
-        if seconds <= 0:
-            return True  # the renewal took all the time; the next renewal looks
         try:
             return await self._agents.ask_one(
                 self._agent, lambda agent: agent.listed(self._id), seconds
             )
         except (RegistryError, OSError, msgspec.MsgspecError, LookupError):
-            return True  # without an answer, the agent's word counts
+            # Without an answer the agent's word counts, also if the renewal took all the time.
+            return True
 
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`. A registration that replaced it stays."""
@@ -188,13 +186,9 @@ class ConsulLease(WatchedLease):
 
     async def _deregister(self, agent: AgentClient) -> None:
         meta = await agent.owner(self._id)
-        if meta is None or meta.get(OWNER) != self._owner:
-            return
-        try:
-            await agent.agent.service.deregister(self._id)
-        except AgentTroubleError as error:
-            if not error.gone:
-                raise
+        if meta is not None and meta.get(OWNER) == self._owner:
+            with contextlib.suppress(UnknownHereError):
+                await agent.agent.service.deregister(self._id)
 
 
 class ConsulRegistry(WatchedRegistry):

@@ -90,14 +90,11 @@ class EtcdHttp:
             OSError: The address is useless now; TimeoutError if it is silent.
         """
         with _bounded(address, within):
-            response = await self._send(address, path, content, token)
+            response = await self._begin(address, path, content, token)
             try:
-                body = await _read(response, address)
+                return await _read(response, address)
             finally:
                 await response.aclose()
-        if response.status_code != httpx.codes.OK:
-            raise _refusal(address, response.status_code, body)
-        return body
 
     async def open(
         self, address: str, path: str, content: bytes, token: str, within: float
@@ -109,14 +106,7 @@ class EtcdHttp:
             OSError: The address is useless now; TimeoutError if it is silent.
         """
         with _bounded(address, within):
-            response = await self._send(address, path, content, token)
-            if response.status_code == httpx.codes.OK:
-                return response
-            try:
-                body = await _read(response, address)
-            finally:
-                await close_response(response)
-        raise _refusal(address, response.status_code, body)
+            return await self._begin(address, path, content, token)
 
     async def close(self) -> None:
         """Close all connections, within a bound. Idempotent."""
@@ -124,16 +114,23 @@ class EtcdHttp:
         with move_on_after(_CLOSING):
             await self._transport.aclose()
 
-    async def _send(self, address: str, path: str, content: bytes, token: str) -> httpx.Response:
+    async def _begin(self, address: str, path: str, content: bytes, token: str) -> httpx.Response:
         if self._closed:
             raise RegistryError("the registry object is closed")
         # With this header a member without a leader refuses. Without it, it answers from memory.
         headers = {"Content-Type": "application/json", "Grpc-Metadata-hasleader": "true"}
         if token:
             headers["Authorization"] = token
-        return await self._transport.handle_async_request(
+        response = await self._transport.handle_async_request(
             httpx.Request("POST", address + path, headers=headers, content=content)
         )
+        if response.status_code == httpx.codes.OK:
+            return response
+        try:
+            body = await _read(response, address)
+        finally:
+            await close_response(response)
+        raise _refusal(address, response.status_code, body)
 
 
 @contextlib.contextmanager

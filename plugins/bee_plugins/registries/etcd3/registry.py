@@ -19,10 +19,7 @@ from anyio import move_on_after
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
-from bee_core.options import (
-    Seconds,
-    positive,
-)
+from bee_core.options import Seconds, positive, validator
 from bee_plugins.registries.etcd3.gateway import Gateway
 from bee_plugins.registries.etcd3.watch import EtcdWatch, View
 from bee_plugins.registries.shared.node_record import decode_record, safe_name
@@ -55,9 +52,10 @@ _TIDYING = 1.0
 """Seconds for giving leases back that nothing depends on."""
 
 
-def _usable_prefix(_: object, __: object, value: str) -> None:
-    if not value.startswith("/") or not value.strip("/") or any(char <= " " for char in value):
-        raise ValueError(f"prefix is {value!r}; write the beginning of the keys, such as /bee/rpc")
+@validator
+def _usable_prefix(value: str) -> str:
+    usable = value.startswith("/") and value.strip("/") and all(char > " " for char in value)
+    return "" if usable else "the beginning of the keys, such as /bee/rpc"
 
 
 @attrs.frozen
@@ -92,11 +90,6 @@ class EtcdOptions:
         """
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password go together; state both, or neither")
-
-    @property
-    def user(self) -> tuple[str, str] | None:
-        """Name and password, or None."""
-        return (self.username, self.password or "") if self.username is not None else None
 
     @property
     def root(self) -> str:
@@ -160,11 +153,12 @@ class EtcdRegistry(WatchedRegistry):
     def __init__(self, settings: RegistrySettings, options: EtcdOptions) -> None:
         super().__init__(settings, log)
         addresses = member_addresses(settings.addresses)
+        name = options.username
         self._gateway = Gateway(
             [address.url for address in addresses],
             options.request_timeout,
             tls=https_context(options, addresses),
-            user=options.user,
+            user=None if name is None else (name, options.password or ""),
         )
         self._root = options.root
         self._heartbeat = settings.heartbeat_interval

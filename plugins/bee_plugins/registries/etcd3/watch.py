@@ -184,7 +184,7 @@ class EtcdWatch:
                         stream = await self._begin()
                     if await self._step(stream):
                         broken, pause = None, _PAUSE
-                except (OSError, CompactedError) as error:
+                except (OSError, CompactedError) as error:  # noqa: PERF203  as in _read
                     if stream is not None:
                         await stream.close()
                         stream = None
@@ -193,15 +193,15 @@ class EtcdWatch:
                     self._due = loop.time()
                     if broken is None:
                         broken = loop.time()
-                        continue
-                    if loop.time() - broken >= self._patience:
+                    elif loop.time() - broken >= self._patience:
                         raise
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-                    pause *= 2
-                    continue
-                snapshot = self._view.nodes.snapshot()
-                if snapshot is not None:
-                    yield snapshot
+                    else:
+                        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
+                        pause *= 2
+                else:
+                    snapshot = self._view.nodes.snapshot()
+                    if snapshot is not None:
+                        yield snapshot
         finally:
             if stream is not None:
                 await stream.close()

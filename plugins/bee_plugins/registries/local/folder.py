@@ -167,16 +167,11 @@ def encode(record: LocalRecord) -> bytes:
     """The file of a record.
 
     Raises:
-        ValueError: JSON cannot hold it, or it is larger than a reader accepts.
+        ValueError: JSON cannot hold it.
     """
     fields = msgspec.structs.asdict(record)
     renewed = encode_renewed(fields.pop("renewed"))
-    data = _HEAD + renewed + b"," + msgspec.json.encode(fields)[1:] + b"\n"
-    if len(data) > LARGEST:
-        raise ValueError(
-            f"takes {len(data)} bytes, and a record may have {LARGEST}; shorten its tags"
-        )
-    return data
+    return _HEAD + renewed + b"," + msgspec.json.encode(fields)[1:] + b"\n"
 
 
 def encode_renewed(now: float) -> bytes:

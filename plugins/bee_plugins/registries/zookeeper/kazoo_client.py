@@ -17,7 +17,7 @@ import socket
 import time
 from math import ceil
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from kazoo.client import KazooClient  # type: ignore[import-untyped]
@@ -30,6 +30,8 @@ from kazoo.retry import ForceRetryError, KazooRetry  # type: ignore[import-untyp
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
+
+    from bee_plugins.registries.zookeeper.session import Session
 
 log = logging.getLogger("bee.registry.zookeeper")
 
@@ -46,30 +48,6 @@ _LOST = {
     KazooState.SUSPENDED: "the connection was lost",
     KazooState.LOST: "the session has expired",
 }
-
-
-class Listener(Protocol):
-    """Hears of the session, by functions that :meth:`post` gets."""
-
-    def post(self, function: Callable[..., None], *args: Any) -> None:
-        """Call a function later. Used on kazoo's threads; must neither block nor raise."""
-        ...
-
-    def on_connected(self, session: int, timeout: float) -> None:
-        """A server has accepted the session (the old one or a new one) and the credentials."""
-        ...
-
-    def on_lost(self, reason: str) -> None:
-        """The connection is lost. The session may live, or kazoo makes the next one."""
-        ...
-
-    def on_unreachable(self, reason: str) -> None:
-        """All servers were tried in vain. The next round follows."""
-        ...
-
-    def on_ended(self, error: BaseException | None) -> None:
-        """Nothing more will come: kazoo was stopped, or cannot go on because of ``error``."""
-        ...
 
 
 class Handler(SequentialThreadingHandler):  # type: ignore[misc]
@@ -185,13 +163,13 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
 
 class _Connection(ConnectionHandler):  # type: ignore[misc]
-    """kazoo's connection, which tells a listener what happens to it."""
+    """kazoo's connection, which tells the session what happens to it."""
 
     def __init__(
-        self, client: KazooClient, retry: KazooRetry, logger: Any, listener: Listener
+        self, client: KazooClient, retry: KazooRetry, logger: Any, session: Session
     ) -> None:
         super().__init__(client, retry, logger=logger)
-        self._listener = listener
+        self._session = session
         self._failures: dict[str, str] = {}
         self._refusal: BaseException | None = None
         self._timeout = 0.0
@@ -205,7 +183,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         except Exception as caught:
             # For example an answer that kazoo cannot read. The next request raises it.
             error = caught
-        self._listener.post(self._listener.on_ended, self._refusal or error)
+        self._session.post(self._session.on_ended, self._refusal or error)
 
     def _connect_loop(self, retry: KazooRetry) -> Any:
         self._failures.clear()
@@ -214,8 +192,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         except ForceRetryError as error:
             if self._failures or "resolved" in str(error):
                 reasons = [f"{server}: {reason}" for server, reason in self._failures.items()]
-                self._listener.post(
-                    self._listener.on_unreachable,
+                self._session.post(
+                    self._session.on_unreachable,
                     "; ".join(reasons) or "none of the names can be resolved",
                 )
             raise
@@ -240,7 +218,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         self._refusal = None
         self._failures.clear()
         self._away_since, self._timeout = None, timeouts[0] / _READ_SHARE / 1000
-        self._listener.post(self._listener.on_connected, self.client.client_id[0], self._timeout)
+        self._session.post(self._session.on_connected, self.client.client_id[0], self._timeout)
         return timeouts
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
@@ -263,7 +241,7 @@ def make_client(
     timeout: float,
     handler: Handler,
     credentials: str | None,
-    listener: Listener,
+    session: Session,
 ) -> KazooClient:
     """A client that is not yet started.
 
@@ -272,7 +250,7 @@ def make_client(
         timeout: Seconds of the session that are asked for.
         handler: For this client alone.
         credentials: ``user:password`` for the scheme ``digest``, or None.
-        listener: Hears what happens to the session.
+        session: Hears what happens to the connection.
     """
     logger = _Log(log, {})
     retry = KazooRetry(
@@ -287,11 +265,11 @@ def make_client(
         logger=logger,
     )
     # A copy of the retry, as kazoo's constructor makes one. By now it ends with the client.
-    client._connection = _Connection(client, retry.copy(), logger, listener)  # noqa: SLF001
+    client._connection = _Connection(client, retry.copy(), logger, session)  # noqa: SLF001
 
     def changed(state: str) -> None:
         if state in _LOST:
-            listener.post(listener.on_lost, _LOST[state])
+            session.post(session.on_lost, _LOST[state])
 
     client.add_listener(changed)
     return client

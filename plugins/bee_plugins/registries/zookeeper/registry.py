@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from kazoo.exceptions import (  # type: ignore[import-untyped]
@@ -26,6 +26,7 @@ from kazoo.security import (  # type: ignore[import-untyped]
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import hookimpl
+from bee_core.options import validator
 from bee_plugins.registries.shared.node_record import decode_record, safe_name
 from bee_plugins.registries.shared.servers import read_addresses, tls_context
 from bee_plugins.registries.shared.watched_registry import (
@@ -67,22 +68,14 @@ _TRIES = 5
 _THREAD_SECONDS = 1.0
 
 
-def _usable_prefix(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
+@validator
+def _usable_prefix(value: str) -> str:
     parts = value.split("/")
     if parts[0] or len(parts) < 2 or not all(parts[1:]):
-        raise ValueError(
-            f"{attribute.name} must look like /bee/rpc: a slash before each part, none at the "
-            f"end; not {value!r}"
-        )
+        return "a path like /bee/rpc: a slash before each part, none at the end"
     if _FORBIDDEN.search(value) or not {".", ".."}.isdisjoint(parts):
-        raise ValueError(
-            f"{attribute.name} has a part or a character that ZooKeeper takes for no name: "
-            f"{value!r}"
-        )
-    if parts[1] == "zookeeper":
-        raise ValueError(
-            f"{attribute.name} must not begin with /zookeeper, which belongs to ZooKeeper itself"
-        )
+        return "parts and characters that ZooKeeper takes for names"
+    return "" if parts[1] != "zookeeper" else "a path that is not ZooKeeper's own, /zookeeper"
 
 
 @attrs.frozen
@@ -162,7 +155,7 @@ class ZooKeeperRegistry(WatchedRegistry):
         self._acl = OPEN_ACL_UNSAFE if user is None else [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
         self._keeper = Keeper()
         self._session: Session | None = None
-        self._before: list[Session] = []
+        self._sessions: list[Session] = []  # that of now, and earlier ones that still close
         self._own: set[int] = set()
         self._unfinished: dict[str, ServiceView] = {}
         self._closed = False
@@ -180,13 +173,20 @@ class ZooKeeperRegistry(WatchedRegistry):
         """
         data = record_of(instance)
         session = await self._connected()
-        path = f"{self._folder(instance.service)}/{safe_name(instance.node.id)}"
+        parent = self._folder(instance.service)
+        path = f"{parent}/{safe_name(instance.node.id)}"
         # The keeper has it before it exists: if the answer is lost, nobody renews what may stand.
         lease = ZooKeeperLease(session, path, self._keeper, title(instance))
         try:
             for _ in range(_TRIES):
-                if await self._try(session, path, data, instance):
-                    return lease
+                try:
+                    if await self._try(session, path, data, instance):
+                        return lease
+                except NoNodeError:  # noqa: PERF203  a round trip costs more
+                    # The parents are missing, or the znode went between two requests.
+                    await session.request(
+                        lambda client: client.ensure_path_async(parent, acl=self._acl)
+                    )
         except GONE as error:
             raise ConnectionError(
                 f"{title(instance)} was not registered: the session has expired meanwhile"
@@ -197,30 +197,20 @@ class ZooKeeperRegistry(WatchedRegistry):
         raise refused(instance, f"{path} comes and goes all the time; somebody else writes there")
 
     async def _try(self, session: Session, path: str, data: bytes, instance: Instance) -> bool:
-        """One attempt; False if the next one may succeed."""
+        """One attempt; False, or a NoNodeError, if the next one may succeed."""
         request, acl = session.request, self._acl
-        try:
+        with contextlib.suppress(NodeExistsError):
             await request(lambda client: client.create_async(path, data, acl=acl, ephemeral=True))
-        except NoNodeError:
-            parent = path.rpartition("/")[0]
-            await request(lambda client: client.ensure_path_async(parent, acl=acl))
-            return False
-        except NodeExistsError:
-            pass
-        else:
             return True
         stat = await request(lambda client: client.exists_async(path))
         if stat is None:
             return False
         if stat.ephemeralOwner == session.id:
             # This object registered it earlier, or the answer to such a request was lost.
-            try:
-                await request(lambda client: client.set_async(path, data))
-            except NoNodeError:
-                return False
+            await request(lambda client: client.set_async(path, data))
             return True
         if stat.ephemeralOwner in self._own:
-            with contextlib.suppress(BadVersionError, NoNodeError):
+            with contextlib.suppress(BadVersionError):
                 await request(lambda client: client.delete_async(path, stat.version))
             return False
         if stat.ephemeralOwner == 0:
@@ -277,12 +267,10 @@ class ZooKeeperRegistry(WatchedRegistry):
         """
         self._closed = True
         self._keeper.stop()
-        sessions = [*self._before, *([self._session] if self._session else [])]
-        for session in sessions:
+        for session in self._sessions:
             session.end()
-        for session in sessions:
+        for session in self._sessions:
             await session.close()
-        self._before, self._session = [], None
         self._keeper.join(_THREAD_SECONDS)
 
     async def _connected(self) -> Session:
@@ -290,12 +278,11 @@ class ZooKeeperRegistry(WatchedRegistry):
             raise RegistryError("the registry was closed")
         session = self._session
         if session is None or session.ended:
-            if session is not None:
-                session.end()
-                self._before = [before for before in self._before if not before.closed] + [session]
+            for before in self._sessions:
+                before.end()
             asked = max(SHORTEST_SESSION, self._ttl)
-            session = Session(self._servers, asked, self._credentials, self._tls)
-            self._session = session
+            self._session = session = Session(self._servers, asked, self._credentials, self._tls)
+            self._sessions = [before for before in self._sessions if not before.closed] + [session]
         await session.until_connected()
         self._own.add(session.id)
         return session

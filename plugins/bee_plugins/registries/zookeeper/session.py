@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections import deque
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kazoo.exceptions import (  # type: ignore[import-untyped]
     AuthFailedError,
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from kazoo.client import KazooClient  # type: ignore[import-untyped]
 
+    from bee_plugins.registries.zookeeper.watch import ServiceView
+
 CONNECT_SECONDS = 4.0
 """Seconds for a first connection. A watch's first answer is due within 5, and so is its error."""
 WINDOW = 128
@@ -61,22 +63,8 @@ _REFUSED = (AuthFailedError, NoAuthError, SessionClosedRequireSaslError)
 _ADVICE = "username and password in bee.rpc.registry.options"
 
 
-class Subscriber(Protocol):
-    """Is called on the loop; must be quick."""
-
-    def session_changed(self) -> None:
-        """The session is connected now, or is not any more."""
-        ...
-
-    def znode_changed(self, path: str) -> None:
-        """A watch has fired: the znode, its children or its data are new, or it is gone."""
-        ...
-
-
 class Session:
     """A client of ZooKeeper and its session of now. kazoo replaces one that expires. For one loop.
-
-    It is kazoo's :class:`~bee_plugins.registries.zookeeper.kazoo_client.Listener`.
 
     Args:
         servers: The ensemble, ``host:port`` each.
@@ -90,7 +78,7 @@ class Session:
         connects: How many connections there were. Watches of earlier connections are gone.
         connected: Whether requests go out.
         ended: Whether it cannot go on; make another one.
-        subscribers: Whom it calls.
+        subscribers: The views that it calls, on the loop.
         lost_at: The loop's time of the last loss of the connection; at first, of construction.
     """
 
@@ -117,7 +105,7 @@ class Session:
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._woken = False
         self._changed: asyncio.Future[None] = self._loop.create_future()
-        self.subscribers: set[Subscriber] = set()
+        self.subscribers: set[ServiceView] = set()
         self._window = asyncio.Semaphore(WINDOW)
         self._farewell: asyncio.Future[None] = self._loop.create_future()
         self._closing: Thread | None = None
@@ -245,8 +233,7 @@ class Session:
     async def close(self) -> None:
         """End the session, with what it registered, and kazoo's threads, in 1.5 s. Idempotent."""
         self.end()
-        if not self.closed:
-            await asyncio.wait((self._farewell,), timeout=_FAREWELL)
+        await asyncio.wait((self._farewell,), timeout=_FAREWELL)
         if not self.closed:
             self._handler.abort()
             await asyncio.wait((self._farewell,), timeout=_FAREWELL)
@@ -258,7 +245,8 @@ class Session:
     def post(self, function: Callable[..., None], *args: Any) -> None:
         """Call a function on the loop, in order.
 
-        The loop wakes once for many calls. A loop that is closed needs none any more.
+        It neither blocks nor raises. The loop wakes once for many calls. A loop that is closed
+        needs none any more.
         """
         self._inbox.append((function, args))
         if not self._woken:

@@ -56,11 +56,11 @@ class ServiceView:
         session.subscribers.add(self)
 
     def session_changed(self) -> None:
-        """See :class:`bee_plugins.registries.zookeeper.session.Subscriber`."""
+        """The session is connected now, or is not any more."""
         self.news.set()
 
     def znode_changed(self, path: str) -> None:
-        """See :class:`bee_plugins.registries.zookeeper.session.Subscriber`."""
+        """A watch has fired: the znode, its children or its data are new, or it is gone."""
         parent, _, name = path.rpartition("/")
         if path == self._path:
             self._to_list = True
