@@ -81,6 +81,9 @@ def _in_clear(url: str) -> bool:
 def _of_call(
     config: Config, client: ClientConfig, call: CallConfig, method: str | None
 ) -> Iterator[tuple[str, str]]:
+    def stated(field: str) -> str | None:
+        return config.stated(client.name, field, method)
+
     retries = call.retries if call.fail.name in _REPEATING else 0
     if retries and call.timeout <= call.read_timeout:
         yield (
@@ -95,25 +98,18 @@ def _of_call(
         and not call.idempotent
         and not call.oneway
         and not (method is None and any(own.idempotent for own in client.methods.values()))
+        and (stated("retries") or stated("fail"))
     ):
         which = "is marked false" if call.idempotent is False else "is not stated"
-        stated = config.stated(client.name, "retries", method) or config.stated(
-            client.name, "fail", method
+        yield (
+            "idempotent",
+            (
+                f"{call.fail.name}, and idempotent {which}: "
+                "only calls that provably did not run are retried; "
+                "state idempotent: true where a method may run twice"
+            ),
         )
-        if stated is not None:
-            yield (
-                "idempotent",
-                (
-                    f"{call.fail.name}, and idempotent {which}: "
-                    "only calls that provably did not run are retried; "
-                    "state idempotent: true where a method may run twice"
-                ),
-            )
-    if (
-        call.oneway
-        and call.idempotent
-        and config.stated(client.name, "idempotent", method) is not None
-    ):
+    if call.oneway and call.idempotent and stated("idempotent"):
         yield (
             "idempotent",
             (
@@ -129,11 +125,7 @@ def _of_call(
                 f"{call.timeout:g} s; lower connect_timeout"
             ),
         )
-    if (
-        call.fail.name == "failfast"
-        and call.retries
-        and config.stated(client.name, "retries", method) is not None
-    ):
+    if call.fail.name == "failfast" and call.retries and stated("retries"):
         yield (
             "retries",
             (
