@@ -14,12 +14,10 @@ from .command_group import UnusableCommandError, debug_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeVar
 
     from ..client.blocking import Client
     from ..config import Config
-
-    F = TypeVar("F", bound=Callable[..., Any])
+    from .command_group import F
 
 CONFIG_VARIABLE = "BEE_CONFIG"
 DEFAULT_CONFIG = "bee.yml"

@@ -48,27 +48,30 @@ class Contradiction:
 
 def warnings(config: Config) -> list[Contradiction]:
     """What in a configuration does not go together, services first, in the order of the file."""
-    found: list[Contradiction] = []
-
-    def add(path: str, message: str, at: str | None = None) -> None:
-        found.append(Contradiction(path, message, config.origin(at or path), config.source))
-
-    fields = attrs.fields_dict(ClientConfig)
-    for name, client in config.clients.items():
-        base = f"{CLIENT}.{name}"
-        for field, message in _of_service(config, client):
-            add(f"{base}.{written_at(fields[field])}", message, config.stated(name, field))
-        calls: list[tuple[str | None, CallConfig]] = [(None, client), *client.methods.items()]
-        for method, call in calls:
-            place = f"{base}.methods.{method}" if method is not None else base
-            above = [] if method is None else list(_of_call(config, client, client, None))
-            for field, message in _of_call(config, client, call, method):
-                if (field, message) not in above:
-                    add(f"{place}.{field}", message, config.stated(name, field, method))
+    found = [one for client in config.clients.values() for one in _of_client(config, client)]
     if config.server is not None:
-        for field, message in _of_server(config, config.server):
-            add(f"{SERVER}.{field}", message)
-    return found
+        found += [
+            (f"{SERVER}.{field}", message, None)
+            for field, message in _of_server(config, config.server)
+        ]
+    return [
+        Contradiction(path, message, config.origin(stated or path), config.source)
+        for path, message, stated in found
+    ]
+
+
+def _of_client(config: Config, client: ClientConfig) -> Iterator[tuple[str, str, str | None]]:
+    """The key that would have to change, the message, and the key that states the value."""
+    base, fields = f"{CLIENT}.{client.name}", attrs.fields_dict(ClientConfig)
+    of_all_calls = list(_of_call(config, client, client, None))
+    for field, message in (*_of_service(config, client), *of_all_calls):
+        key = written_at(fields[field])
+        yield f"{base}.{key}", message, config.stated(client.name, field)
+    for method, call in client.methods.items():
+        for field, message in _of_call(config, client, call, method):
+            if (field, message) not in of_all_calls:
+                stated = config.stated(client.name, field, method)
+                yield f"{base}.methods.{method}.{field}", message, stated
 
 
 def _in_clear(url: str) -> bool:

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from .breaker_contract import BreakerContract
     from .codec_contract import CodecContract
     from .compressor_contract import CompressorContract
+    from .failure_contracts import FallbackContract, FaultToleranceContract
     from .fake_clock import FakeClock, seeded_bytes, seeded_random
-    from .fallback_contract import FallbackContract
-    from .fault_tolerance_contract import FaultToleranceContract
     from .limiter_contract import LimiterContract
     from .memory_registry import MemoryRegistry
     from .registry_contract import RegistryContract
@@ -61,8 +60,8 @@ _WHERE = {
     "CodecContract": "codec_contract",
     "CompressorContract": "compressor_contract",
     "FakeClock": "fake_clock",
-    "FallbackContract": "fallback_contract",
-    "FaultToleranceContract": "fault_tolerance_contract",
+    "FallbackContract": "failure_contracts",
+    "FaultToleranceContract": "failure_contracts",
     "LimiterContract": "limiter_contract",
     "MemoryRegistry": "memory_registry",
     "RegistryContract": "registry_contract",

@@ -54,10 +54,9 @@ class BreakerContract:
     @pytest.fixture
     def half_open(self, opened: Breaker) -> Breaker:
         """The breaker after the node has answered pings again."""
-        for _ in range(MANY):
-            if opened.probed(True, self.tick()):
-                return opened
-        pytest.fail(f"the breaker is {opened.state} after {MANY} pings that were answered")
+        became = any(opened.probed(True, self.tick()) for _ in range(MANY))
+        assert became, f"the breaker is {opened.state} after {MANY} pings that were answered"
+        return opened
 
     def tick(self) -> float:
         """The time."""
@@ -72,10 +71,8 @@ class BreakerContract:
 
     def cut_off(self, breaker: Breaker) -> None:
         """Let calls fail until the breaker opens."""
-        for _ in range(MANY):
-            if self.one_call(breaker, ILL):
-                return
-        pytest.fail(f"the breaker is {breaker.state} after {MANY} failures in a row")
+        opened = any(self.one_call(breaker, ILL) for _ in range(MANY))
+        assert opened, f"the breaker is {breaker.state} after {MANY} failures in a row"
 
     def test_a_new_breaker_is_closed_and_gives_permits(self, breaker: Breaker) -> None:
         assert breaker.state == "closed"
@@ -95,8 +92,7 @@ class BreakerContract:
     def test_what_is_not_the_nodes_fault_never_opens_it(
         self, breaker: Breaker, outcome: Failure | None
     ) -> None:
-        for _ in range(MANY):
-            assert not self.one_call(breaker, outcome)
+        assert not any(self.one_call(breaker, outcome) for _ in range(MANY))
         assert breaker.state == "closed"
 
     def test_a_ping_that_is_not_answered_leaves_it_open(self, opened: Breaker) -> None:
@@ -116,9 +112,7 @@ class BreakerContract:
         assert 1 <= given < MANY
 
     def test_successes_close_a_half_open_breaker(self, half_open: Breaker) -> None:
-        for _ in range(MANY):
-            if self.one_call(half_open, WELL):
-                break
+        assert any(self.one_call(half_open, WELL) for _ in range(MANY))
         assert half_open.state == "closed"
 
     def test_failures_of_the_node_open_a_half_open_breaker_again(self, half_open: Breaker) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class LimiterContract:
         """The indexes of the tickets whose permits have come, in their order; grows."""
         granted: list[int] = []
         for index, ticket in enumerate(tickets):
-            ticket.on_admitted(lambda index=index: granted.append(index))  # type: ignore[misc]
+            ticket.on_admitted(partial(granted.append, index))
         return granted
 
     def test_the_first_call_runs_at_once(self, limiter: Limiter) -> None:
