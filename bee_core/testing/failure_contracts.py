@@ -80,7 +80,7 @@ class FaultToleranceContract:
 
 
 class FallbackContract:
-    """Inherit, and say how to make the fallback: it answers, or raises the error it was asked about.
+    """Inherit, and say how to make the fallback: it answers, or raises the error that it was given.
 
     The suite does not check which errors it answers, or with what. These are options of the
     fallback.

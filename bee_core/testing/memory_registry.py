@@ -54,6 +54,11 @@ class MemoryRegistry:
         self._silent = False
         self._listeners: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
+    @property
+    def watches_open(self) -> int:
+        """How many watches have been begun and not closed."""
+        return len(self._listeners)
+
     @hookimpl
     def bee_register_registries(self, registry: Registrar[Registry]) -> None:
         """Offer ``memory``."""

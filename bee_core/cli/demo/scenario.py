@@ -199,7 +199,7 @@ def play(
         stack.enter_context(_own_cache(folder / "cache"))
         # The client's warnings are shown among the events.
         log, handler = logging.getLogger("bee"), logging.Handler(logging.WARNING)
-        handler.emit = lambda record: screen.event(record.getMessage())  # type: ignore[method-assign]
+        handler.emit = lambda line: screen.event(line.getMessage())  # type: ignore[method-assign]
         log.addHandler(handler)
         stack.callback(log.removeHandler, handler)
         if address is None:
