@@ -13,7 +13,7 @@ from bee_core.errors import CALL_ERRORS, CallError
 from bee_core.terms.failures import Failure, lost, refused, reported
 from bee_core.terms.node import Node
 
-from .fake_clock import seeded_random
+from .fakes import seeded_random
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,6 +11,7 @@ import contextlib
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -150,10 +151,18 @@ async def soon(answer: Awaitable[Any]) -> Any:
 Test = Callable[[Any, "Rig"], Coroutine[Any, Any, None]]
 
 
-def on_a_loop(test: Test) -> Callable[[RegistryContract], None]:
-    """Run a test with a rig on a loop of its own, and clean up."""
+def on_a_loop(test: Test, *, registers: bool = False) -> Callable[[RegistryContract], None]:
+    """Run a test with a rig on a loop of its own, and clean up.
+
+    Args:
+        test: The test.
+        registers: Skip it for a registry that keeps no registrations.
+    """
 
     def run(suite: RegistryContract) -> None:
+        if registers and not suite.keeps_registrations:
+            pytest.skip("keeps no registrations")
+
         async def whole() -> None:
             rig = Rig(suite.make_registry)
             try:
@@ -166,15 +175,7 @@ def on_a_loop(test: Test) -> Callable[[RegistryContract], None]:
     return run
 
 
-def with_registrations(test: Test) -> Callable[[RegistryContract], None]:
-    """The same; skipped for a registry that keeps no registrations."""
-
-    def run(suite: RegistryContract) -> None:
-        if not suite.keeps_registrations:
-            pytest.skip("keeps no registrations")
-        on_a_loop(test)(suite)
-
-    return run
+with_registrations = partial(on_a_loop, registers=True)
 
 
 class RegistryContract:

@@ -195,11 +195,11 @@ def play(
         ClickException: The registry's own server is not installed, or something does not start.
     """
     began = time.monotonic()
+    # The client's warnings are shown among the events.
+    log, handler = logging.getLogger("bee"), logging.Handler(logging.WARNING)
+    handler.emit = lambda record: screen.event(record.getMessage())  # type: ignore[method-assign]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_own_cache(folder / "cache"))
-        # The client's warnings are shown among the events.
-        log, handler = logging.getLogger("bee"), logging.Handler(logging.WARNING)
-        handler.emit = lambda line: screen.event(line.getMessage())  # type: ignore[method-assign]
         log.addHandler(handler)
         stack.callback(log.removeHandler, handler)
         if address is None:

@@ -87,12 +87,11 @@ class LiveTable(Screen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._console = Console(highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False)
+        self._live = Live(console=Console(highlight=False), auto_refresh=False)
 
     def line(self, text: str) -> None:
         """See :class:`Screen`."""
-        self._console.print(text, markup=False)
+        self._live.console.print(text, markup=False)
 
     def refresh(self, rows: Sequence[Row]) -> None:
         """See :class:`Screen`."""
