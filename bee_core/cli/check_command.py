@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import RegistryConfig, load_config, named_plugins, warnings
+from ..config import Config, Contradiction, RegistryConfig, load_config, named_plugins, warnings
 from ..errors import ConfigError, PluginError
 from ..interfaces import RegistrySettings
 from ..plugins.hub import PluginHub
@@ -17,9 +17,6 @@ from .shared_options import CONFIG_VARIABLE, DEFAULT_CONFIG, printing_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from ..config import Config
-    from ..config.contradictions import Contradiction
 
 
 @click.command()

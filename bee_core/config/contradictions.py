@@ -11,15 +11,13 @@ import attrs
 
 from ..errors import ConfigError
 from ..terms.addresses import parse
-from .client_model import ClientConfig
+from .client_model import CallConfig, ClientConfig
 from .fields import written_at
-from .model import CLIENT, SERVER
+from .model import CLIENT, SERVER, Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .client_model import CallConfig
-    from .model import Config
     from .server_model import ServerConfig
 
 _REPEATING = frozenset({"failover", "failtry"})

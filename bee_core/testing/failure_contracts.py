@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bee_core.contracts.policies import Tried
+from bee_core.contracts.policies import Fallback, FaultTolerance, Tried
 from bee_core.errors import CALL_ERRORS, CallError
 from bee_core.terms.failures import Failure, lost, refused, reported
 from bee_core.terms.node import Node
@@ -18,7 +18,6 @@ from .fakes import seeded_random
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bee_core.contracts.policies import Fallback, FaultTolerance
 
 FAILURES = (
     refused(ConnectionRefusedError(111, "Connection refused")),

@@ -8,12 +8,11 @@ from random import Random
 from threading import Event
 from typing import TYPE_CHECKING, Literal
 
-from bee_core.terms.failures import Failure, cancelled
+from bee_core.terms.failures import Failure, Outcome, cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.terms.failures import Outcome
     from bee_core.terms.request import Request
 
 

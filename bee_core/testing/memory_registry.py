@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from bee_core.errors import RegistryError
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.terms.addresses import parse
 from bee_core.terms.node import Node, Snapshot
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from bee_core.contracts.registry import Instance, Registry, RegistrySettings
-    from bee_core.hookspecs import Registrar
 
 
 _LOOK = 0.02  # seconds between two looks at the leases, for a test that waits

@@ -10,22 +10,16 @@ import asyncio
 import contextlib
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import pytest
 
-from bee_core.contracts.registry import Instance
+from bee_core.contracts.registry import Instance, Registry
 from bee_core.errors import RegistryError
-from bee_core.terms.node import Node
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterable
-
-    from bee_core.contracts.registry import Registry
-    from bee_core.terms.node import Snapshot
+from bee_core.terms.node import Node, Snapshot
 
 ADDRESSES = (
     Node("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"),

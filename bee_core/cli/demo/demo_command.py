@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,11 +16,8 @@ from ..command_group import FAILED
 from ..output import fields
 from ..shared_options import printing_options
 from .registry_server import SERVERS
-from .scenario import play
+from .scenario import Report, play
 from .screen import LiveTable, PlainLines, Screen
-
-if TYPE_CHECKING:
-    from .scenario import Report
 
 _EXPLANATION = """\
 Three servers of one service run in processes of their own. Their versions are 1.0.0, 1.1.0 and

@@ -14,9 +14,9 @@ import attrs
 
 from ... import build_client, detailed
 from ...errors import BeeError, CallError
-from .cluster import SERVICE, Cluster
+from .cluster import SERVICE, Cluster, NodeProcess
 from .registry_server import SERVERS
-from .screen import Row
+from .screen import Row, Screen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ...client.blocking import Client
     from ...client.proxies import Reply
     from ...nodes.report import KnownNode
-    from .cluster import NodeProcess
-    from .screen import Screen
 
 THREADS = 4
 CALLS_PER_SECOND = 100
@@ -272,20 +270,21 @@ class _Play:
         victim.kill()
         self._victim_state = "killed"
         self._screen.event(f"killed {victim.address} with SIGKILL, as a crash would")
-        if (detected := self._measured("seconds_to_detect")) is not None:
+        if (detected := self._measured(lambda: tally.seconds_to_detect)) is not None:
             met = "the call that met it was answered by another node"
             how = met if tally.moved_on else "it left the registry before a call met it"
             self._screen.event(f"noticed {detected:.3f} s after the kill: {how}")
-        if (delisted := self._measured("seconds_to_delist")) is not None:
+        if (delisted := self._measured(lambda: tally.seconds_to_delist)) is not None:
             self._screen.event(f"off the client's list {delisted:.3f} s after the kill")
 
     def _restart(self) -> None:
+        tally = self._tally
         self._victim.start()
-        self._tally.restarted(self._victim.started_at)
+        tally.restarted(self._victim.started_at)
         self._victim_state = "starting"
-        moved = f"{self._tally.moved_on} calls have moved on to another node so far"
+        moved = f"{tally.moved_on} calls have moved on to another node so far"
         self._screen.event(f"started it again, on the same port; {moved}")
-        if (recovered := self._measured("seconds_to_recover")) is not None:
+        if (recovered := self._measured(lambda: tally.seconds_to_recover)) is not None:
             self._victim_state = "serving"
             self._screen.event(f"it answers again, {recovered:.3f} s after its start")
 
@@ -295,12 +294,10 @@ class _Play:
             self._refresh()
             time.sleep(min(_TICK_SECONDS, left))
 
-    def _measured(self, name: str) -> float | None:
+    def _measured(self, read: Callable[[], float | None]) -> float | None:
         """Show what happens until a measurement is there, or the grace is over: then None."""
-        limit = time.monotonic() + _GRACE_SECONDS
-        self._go_on(limit, lambda: getattr(self._tally, name) is not None)
-        measured: float | None = getattr(self._tally, name)
-        return measured
+        self._go_on(time.monotonic() + _GRACE_SECONDS, lambda: read() is not None)
+        return read()
 
     def _refresh(self) -> list[Row]:
         """See what the client knows, and show it."""
