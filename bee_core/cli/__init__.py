@@ -23,7 +23,7 @@ def main(args: Sequence[str] | None = None) -> int:
         130 after Ctrl-C.
     """
     try:
-        from .commands import bee  # in here, because Ctrl-C may also come during the imports
+        from .command_group import bee  # in here, because Ctrl-C may also come during the imports
     except KeyboardInterrupt:
         return 130
     return bee.run(args)

@@ -12,7 +12,7 @@ import click
 from .. import detailed
 from ..errors import CallError
 from .command_group import FAILED, UnusableCommandError
-from .output import encode
+from .output import encode, fields
 from .shared_options import config_option, open_client, printing_options
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def call(
     described = {
         "value": reply.value,
         "node": None if reply.node is None else reply.node.url,
-        "attempts": reply.attempts,
-        "degraded": reply.degraded,
+        **fields(reply, "attempts", "degraded"),
         "seconds": round(reply.seconds, 6),
     }
     click.echo(encode(described))
@@ -145,13 +144,8 @@ def _texts(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _describe(error: CallError) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "kind": error.kind,
-        "message": error.message,
-        "service": error.service,
-        "method": error.method,
-        "executed": error.executed,
-        "attempts": error.attempts,
+    described = {
+        **fields(error, "kind", "message", "service", "method", "executed", "attempts"),
         "node": None if error.node is None else error.node.url,
     }
     # What only some errors have: the class of the handler's exception, the path of a bad argument,

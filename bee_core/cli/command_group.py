@@ -1,4 +1,8 @@
-"""The group of commands: it loads the command that is asked for, and reports each error.
+"""The command ``bee``: it loads the command that is asked for, and reports each error.
+
+A client, a server and a table each take longer to import than ``bee --help`` takes to print. So
+each command imports all that it needs at the head of its module, and the module is imported when
+the command is asked for. The list of commands says in one line what each does.
 
 Every error is one line on stderr and has an exit code. ``--debug`` adds the traceback.
 """
@@ -6,19 +10,18 @@ Every error is one line on stderr and has an exit code. ``--debug`` adds the tra
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import click
 
+from .. import __version__
 from ..errors import BeeError, ConfigError, PluginError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import TypeVar
-
-    F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED = 1
 """Exit code: the command was understood and did not succeed."""
@@ -39,39 +42,38 @@ class UnusableCommandError(click.ClickException):
     exit_code = UNUSABLE
 
 
+COMMANDS = {
+    "call": ("call_command", "Call a method and print the result as JSON."),
+    "check": ("check_command", "Say what is wrong with a configuration, all of it."),
+    "demo": ("demo.demo_command", "Kill one of three servers while calls go on."),
+    "explain": ("explain_command", "Say what would happen to a call, and why."),
+    "nodes": ("list_commands", "List the nodes of a service, and which of them fit."),
+    "plugins": ("list_commands", "List the plugins that are installed."),
+    "serve": ("serve_command", "Serve objects and functions until SIGTERM or SIGINT."),
+    "services": ("list_commands", "List the services that a client can call."),
+}
+"""By name: the module that has the command under this name, and what the command does."""
+
+
 class CommandGroup(click.Group):
-    """A group of commands that shows a traceback only when ``--debug`` asks for it.
-
-    Args:
-        listed: By the name of a command: its module in ``package``, and what it does in one line.
-            The module has the command under its name.
-        package: Where the modules are.
-        **settings: For :class:`click.Group`.
-    """
-
-    def __init__(
-        self, *, listed: Mapping[str, tuple[str, str]], package: str, **settings: Any
-    ) -> None:
-        super().__init__(**settings)
-        self._listed = listed
-        self._package = package
+    """The group of :data:`COMMANDS`. It shows a traceback only when ``--debug`` asks for it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands."""
-        return list(self._listed)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; None where there is no such command."""
-        if cmd_name not in self._listed:
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{self._package}.{self._listed[cmd_name][0]}")
+        module = importlib.import_module(f"{__package__}.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands for the help, without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._listed.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def run(self, args: Sequence[str] | None) -> int:
         """Run a command and return the exit code."""
@@ -155,3 +157,14 @@ def _text(error: Exception) -> str:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}"
     return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+@click.group(cls=CommandGroup, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="bee")
+@debug_option
+def bee() -> None:
+    """Call and run services. One YAML file says how; each word in it is the name of a plugin."""
+    # A configuration may name functions of the application (the fallback ``function``). The folder
+    # stands at the end of the path: what lies in it must not hide what is installed.
+    if (folder := os.getcwd()) not in sys.path:  # noqa: PTH109  # a text is wanted
+        sys.path.append(folder)

@@ -8,7 +8,7 @@ import click
 
 from .call_command import read_arguments
 from .command_group import FAILED, UnusableCommandError
-from .output import encode, node_object, print_table
+from .output import encode, fields, node_object, print_table
 from .shared_options import config_option, open_client, printing_options
 
 if TYPE_CHECKING:
@@ -202,15 +202,12 @@ def _outcome(step: Step) -> str:
 def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]:
     known, ahead = explanation.known, explanation.next
     described: dict[str, Any] = {
-        "service": explanation.service,
-        "method": explanation.method,
-        "source": known.source,
-        "trouble": known.trouble,
-        "asked": known.asked,
+        **fields(explanation, "service", "method"),
+        **fields(known, "source", "trouble", "asked"),
         "can_be_picked": not explanation.obstacle,
         "obstacle": explanation.obstacle,
         "nodes": [
-            node_object(one.node) | _fields(one, "standing", "reason", "breaker", "health")
+            node_object(one.node) | fields(one, "standing", "reason", "breaker", "health")
             for one in explanation.nodes
         ],
         "next": {
@@ -220,7 +217,7 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
             ],
         },
         "settings": {
-            one.name: _fields(one, "value", "path", "line", "options", "unit")
+            one.name: fields(one, "value", "path", "line", "options", "unit")
             for one in explanation.settings
         },
         "file": explanation.file,
@@ -230,20 +227,17 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
 
 
 def _trace_object(trace: CallTrace) -> dict[str, Any]:
+    error = trace.error
     return {
         "steps": [_step_object(step) for step in trace.steps],
         "seconds": round(trace.seconds, 6),
-        "attempts": trace.attempts,
-        "degraded": trace.degraded,
-        "value": trace.value,
-        "error": None if trace.error is None else _error_object(trace.error),
-    }
-
-
-def _error_object(error: Exception) -> dict[str, str]:
-    return {
-        "kind": getattr(error, "kind", type(error).__name__),
-        "message": getattr(error, "message", str(error)),
+        **fields(trace, "attempts", "degraded", "value"),
+        "error": None
+        if error is None
+        else {
+            "kind": getattr(error, "kind", type(error).__name__),
+            "message": getattr(error, "message", str(error)),
+        },
     }
 
 
@@ -253,10 +247,6 @@ def _step_object(step: Step) -> dict[str, Any]:
         "kind": step.kind,
         "node": None if step.node is None else step.node.url,
         "seconds": round(step.seconds, 6),
-        "failure": None if step.failure is None else _fields(step.failure, *failed),
+        "failure": None if step.failure is None else fields(step.failure, *failed),
         "decision": step.decision,
     }
-
-
-def _fields(of: object, *names: str) -> dict[str, Any]:
-    return {name: getattr(of, name) for name in names}

@@ -47,16 +47,14 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def fields(of: object, *names: str) -> dict[str, Any]:
+    """Some attributes of an object, for JSON."""
+    return {name: getattr(of, name) for name in names}
+
+
 def node_object(node: Node) -> dict[str, Any]:
     """A node for JSON."""
-    return {
-        "id": node.id,
-        "url": node.url,
-        "version": node.version,
-        "weight": node.weight,
-        "zone": node.zone,
-        "tags": sorted(node.tags),
-    }
+    return fields(node, "id", "url", "version", "weight", "zone") | {"tags": sorted(node.tags)}
 
 
 def encode(value: Any) -> str:
@@ -68,10 +66,9 @@ def encode(value: Any) -> str:
     try:
         # msgspec, because a codec may have made what the module json cannot write: dates, UUIDs.
         text = msgspec.json.encode(value).decode()
-        if "null" in text:  # msgspec writes it for a NaN, too
-            text = json.dumps(
-                msgspec.to_builtins(value, str_keys=True), ensure_ascii=False, separators=(",", ":")
-            )
+        if "null" not in text:  # msgspec writes it for a NaN, too
+            return text
+        plain = msgspec.to_builtins(value, str_keys=True)
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, UnicodeError) as error:
         raise click.ClickException(f"the result cannot be written as JSON: {error}") from error
-    return text

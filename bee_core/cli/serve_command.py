@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from .. import build_server
 from ..server.server import Server
@@ -74,8 +75,7 @@ def _ready_made(ctx: click.Context, targets: list[Target], address: str | None) 
             f"{ready.text} is a server of its own, so it must be the only TARGET;"
             " add the other objects to it in the module"
         )
-    source = ctx.get_parameter_source("config_path")
-    config_given = source is not None and source.name == "COMMANDLINE"
+    config_given = ctx.get_parameter_source("config_path") is ParameterSource.COMMANDLINE
     if address is not None or config_given:
         raise UnusableCommandError(
             f"{ready.text} is a server with a configuration of its own;"

@@ -8,18 +8,14 @@ import click
 from click.core import ParameterSource
 
 from .. import build_client
-from ..config import load_config
+from ..config import Config, load_config
 from ..errors import ConfigError
-from .command_group import UnusableCommandError, debug_option
+from .command_group import F, UnusableCommandError, debug_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeVar
 
     from ..client.blocking import Client
-    from ..config import Config
-
-    F = TypeVar("F", bound=Callable[..., Any])
 
 CONFIG_VARIABLE = "BEE_CONFIG"
 DEFAULT_CONFIG = "bee.yml"

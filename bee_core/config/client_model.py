@@ -20,14 +20,15 @@ from ..options import (
     some_text,
 )
 from .fields import (
-    MAX_INFLATED,
-    MAX_SIZE,
     NOT_WRITTEN,
     PluginRef,
     about,
     canonical_url,
     dialled,
+    max_inflated,
+    max_size,
     names_not_empty,
+    setting,
     version,
     version_range,
 )
@@ -49,23 +50,20 @@ class AddressConfig:
             "it is tcp."
         ),
     )
-    weight: float = attrs.field(
-        default=1.0,
-        validator=at_least(0),
-        metadata=about(
-            "Its share of the calls, relative to the other nodes; 0 gets none.",
-            "All nodes the same.",
-        ),
+    weight: float = setting(
+        1.0,
+        "Its share of the calls, relative to the other nodes; 0 gets none.",
+        "All nodes the same.",
+        check=at_least(0),
     )
-    version: Annotated[str, VERSION] | None = attrs.field(
-        default=None,
-        validator=version,
-        metadata=about("The version that serves there.", "Not stated: then no range filters it."),
+    version: Annotated[str, VERSION] | None = setting(
+        None,
+        "The version that serves there.",
+        "Not stated: then no range filters it.",
+        check=version,
     )
-    tags: Annotated[frozenset[str], COMMAS] = attrs.field(
-        default=frozenset(),
-        validator=names_not_empty,
-        metadata=about("Labels that a client can ask for.", "None."),
+    tags: Annotated[frozenset[str], COMMAS] = setting(
+        frozenset(), "Labels that a client can ask for.", "None.", check=names_not_empty
     )
 
 
@@ -77,91 +75,71 @@ class CallConfig:
     explain`` take it from here.
     """
 
-    timeout: Seconds = attrs.field(
-        default=30.0,
-        validator=positive,
-        metadata=about(
-            "Bounds the whole call: waiting, every attempt, every pause.",
-            "Room for the default three attempts of 10 s each.",
-            unit="seconds",
-        ),
+    timeout: Seconds = setting(
+        30.0,
+        "Bounds the whole call: waiting, every attempt, every pause.",
+        "Room for the default three attempts of 10 s each.",
+        check=positive,
+        unit="seconds",
     )
-    connect_timeout: Seconds = attrs.field(
-        default=5.0,
-        validator=positive,
-        metadata=about(
-            "Bounds connecting, in one attempt.",
-            "Envoy's default.",
-            unit="seconds",
-        ),
+    connect_timeout: Seconds = setting(
+        5.0,
+        "Bounds connecting, in one attempt.",
+        "Envoy's default.",
+        check=positive,
+        unit="seconds",
     )
-    read_timeout: Seconds = attrs.field(
-        default=10.0,
-        validator=positive,
-        metadata=about(
-            "Bounds one attempt from the request written to the reply complete.",
-            "A third of `timeout`: a node that hangs leaves time for two others.",
-            unit="seconds",
-        ),
+    read_timeout: Seconds = setting(
+        10.0,
+        "Bounds one attempt from the request written to the reply complete.",
+        "A third of `timeout`: a node that hangs leaves time for two others.",
+        check=positive,
+        unit="seconds",
     )
-    write_timeout: Seconds = attrs.field(
-        default=10.0,
-        validator=positive,
-        metadata=about(
-            "Bounds writing the request, in one attempt.",
-            "The same as `read_timeout`: a node that takes nothing is as bad as a silent one.",
-            unit="seconds",
-        ),
+    write_timeout: Seconds = setting(
+        10.0,
+        "Bounds writing the request, in one attempt.",
+        "The same as `read_timeout`: a node that takes nothing is as bad as a silent one.",
+        check=positive,
+        unit="seconds",
     )
-    fail: PluginRef = attrs.field(
-        default=PluginRef("failover"),
-        metadata=about(
-            "What follows a failed attempt: `failfast`, `failtry`, `failover`.",
-            "Dubbo's default. Safe for writes: a call that may have run is repeated only when it "
-            "is idempotent.",
-            plugin="fault_tolerance",
-        ),
+    fail: PluginRef = setting(
+        PluginRef("failover"),
+        "What follows a failed attempt: `failfast`, `failtry`, `failover`.",
+        "Dubbo's default. Safe for writes: a call that may have run is repeated only when it "
+        "is idempotent.",
+        plugin="fault_tolerance",
     )
-    retries: int = attrs.field(
-        default=2,
-        validator=at_least(0),
-        metadata=about(
-            "Attempts after the first, at most. 0 means none.",
-            "Dubbo's default: three nodes are asked.",
-        ),
+    retries: int = setting(
+        2,
+        "Attempts after the first, at most. 0 means none.",
+        "Dubbo's default: three nodes are asked.",
+        check=at_least(0),
     )
-    idempotent: bool | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Whether a call may run more than once, so that it is repeated when nobody knows "
-            "whether it ran.",
-            "The mark on the interface's method decides; without a mark, no.",
-        ),
+    idempotent: bool | None = setting(
+        None,
+        "Whether a call may run more than once, so that it is repeated when nobody knows "
+        "whether it ran.",
+        "The mark on the interface's method decides; without a mark, no.",
     )
-    oneway: bool | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Whether a call is sent and not waited for: it returns None once it is on its way, and "
-            "nobody hears what became of it.",
-            "The mark on the interface's method decides; without a mark, no.",
-        ),
+    oneway: bool | None = setting(
+        None,
+        "Whether a call is sent and not waited for: it returns None once it is on its way, and "
+        "nobody hears what became of it.",
+        "The mark on the interface's method decides; without a mark, no.",
     )
-    fallback: PluginRef | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Answers when the call could not. `none` for none.",
-            "An invented answer must be asked for.",
-            plugin="fallback",
-        ),
+    fallback: PluginRef | None = setting(
+        None,
+        "Answers when the call could not. `none` for none.",
+        "An invented answer must be asked for.",
+        plugin="fallback",
     )
-    compress_above: Bytes | None = attrs.field(
-        default=None,
-        validator=at_least(0),
-        metadata=about(
-            "Compress bodies above this size already.",
-            "Only above `max_size`: below it, compressing costs more time than it saves.",
-            unit="bytes",
-        ),
+    compress_above: Bytes | None = setting(
+        None,
+        "Compress bodies above this size already.",
+        "Only above `max_size`: below it, compressing costs more time than it saves.",
+        check=at_least(0),
+        unit="bytes",
     )
     metadata: Mapping[str, str] = attrs.field(
         factory=dict,
@@ -188,7 +166,7 @@ CALL_FIELDS = tuple(attribute.name for attribute in attrs.fields(CallConfig))
 class MethodConfig(CallConfig):
     """``bee.rpc.client.<service>.methods.<method>``; what it lacks it has from the service."""
 
-    name: str = attrs.field(default="", metadata=about("The method.", key=NOT_WRITTEN))
+    name: str = setting("", "The method.", key=NOT_WRITTEN)
 
 
 @attrs.frozen(kw_only=True)
@@ -198,101 +176,72 @@ class ClientConfig(CallConfig):
     ``bee.rpc.client.default`` has the same keys and holds for all services.
     """
 
-    name: str = attrs.field(default="", metadata=about("The service.", key=NOT_WRITTEN))
-    version: Annotated[str, RANGE] | None = attrs.field(
-        default=None,
-        validator=version_range,
-        metadata=about("Which versions will do: `>=1.0, <2`, `^1.2`, `~1.2.3`, `1.x`.", "Any."),
+    name: str = setting("", "The service.", key=NOT_WRITTEN)
+    version: Annotated[str, RANGE] | None = setting(
+        None,
+        "Which versions will do: `>=1.0, <2`, `^1.2`, `~1.2.3`, `1.x`.",
+        "Any.",
+        check=version_range,
     )
-    address: Annotated[tuple[AddressConfig, ...], SEVERAL] = attrs.field(
-        default=(),
-        metadata=about(
-            "The nodes, where no registry knows better: a url, `{url, weight, version, tags}`, or "
-            "a list of these.",
-            "The registry knows them.",
-        ),
+    address: Annotated[tuple[AddressConfig, ...], SEVERAL] = setting(
+        (),
+        "The nodes, where no registry knows better: a url, `{url, weight, version, tags}`, or "
+        "a list of these.",
+        "The registry knows them.",
     )
-    transport: PluginRef = attrs.field(
-        default=PluginRef("tcp"),
-        metadata=about(
-            "Options for a transport. Which one a node gets follows from the scheme of its url.",
-            "tcp is what urls without a scheme mean.",
-            plugin="transport",
-        ),
+    transport: PluginRef = setting(
+        PluginRef("tcp"),
+        "Options for a transport. Which one a node gets follows from the scheme of its url.",
+        "tcp is what urls without a scheme mean.",
+        plugin="transport",
     )
-    codec: PluginRef = attrs.field(
-        default=PluginRef("json"),
-        metadata=about(
-            "How arguments and results become bytes.",
-            "Readable, known in every language, no schema needed.",
-            plugin="codec",
-        ),
+    codec: PluginRef = setting(
+        PluginRef("json"),
+        "How arguments and results become bytes.",
+        "Readable, known in every language, no schema needed.",
+        plugin="codec",
     )
-    max_size: Bytes = attrs.field(
-        default=MAX_SIZE.default,
-        validator=MAX_SIZE.validator,
-        metadata=about(MAX_SIZE.doc, MAX_SIZE.why, unit="bytes", key="codec.options.max_size"),
+    max_size: Bytes = max_size("codec")
+    max_inflated: Bytes = max_inflated("codec")
+    compress: PluginRef | None = setting(
+        PluginRef("gzip"),
+        "The compressor for large bodies. `none` for none.",
+        "Every language has gzip.",
+        plugin="compressor",
     )
-    max_inflated: Bytes = attrs.field(
-        default=MAX_INFLATED.default,
-        validator=MAX_INFLATED.validator,
-        metadata=about(
-            MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="codec.options.max_inflated"
-        ),
+    balancer: PluginRef = setting(
+        PluginRef("random"),
+        "Picks the node of an attempt.",
+        "Dubbo's default: even in the long run, and clients cannot fall into step.",
+        plugin="balancer",
     )
-    compress: PluginRef | None = attrs.field(
-        default=PluginRef("gzip"),
-        metadata=about(
-            "The compressor for large bodies. `none` for none.",
-            "Every language has gzip.",
-            plugin="compressor",
-        ),
+    breaker: PluginRef | None = setting(
+        None,
+        "Cuts a bad node off. `none` for none.",
+        "Cutting off needs a threshold, and that depends on the service.",
+        plugin="breaker",
     )
-    balancer: PluginRef = attrs.field(
-        default=PluginRef("random"),
-        metadata=about(
-            "Picks the node of an attempt.",
-            "Dubbo's default: even in the long run, and clients cannot fall into step.",
-            plugin="balancer",
-        ),
+    limiter: PluginRef | None = setting(
+        None,
+        "Bounds the calls of this service that run at a time. `none` for none.",
+        "The server has bounds of its own.",
+        plugin="limiter",
     )
-    breaker: PluginRef | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Cuts a bad node off. `none` for none.",
-            "Cutting off needs a threshold, and that depends on the service.",
-            plugin="breaker",
-        ),
+    tags: Annotated[frozenset[str], COMMAS] = setting(
+        frozenset(), "Only nodes that have all of these labels.", "Any node.", check=names_not_empty
     )
-    limiter: PluginRef | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Bounds the calls of this service that run at a time. `none` for none.",
-            "The server has bounds of its own.",
-            plugin="limiter",
-        ),
-    )
-    tags: Annotated[frozenset[str], COMMAS] = attrs.field(
-        default=frozenset(),
-        validator=names_not_empty,
-        metadata=about("Only nodes that have all of these labels.", "Any node."),
-    )
-    token: Secret | None = attrs.field(
-        default=None,
+    token: Secret | None = setting(
+        None,
+        "A secret that the server knows as well: a text such as `${BEE_TOKEN}`, or `{file: "
+        "/path}`, of which the first line counts and which is read again when it has changed.",
+        "None: a server that states no `tokens` asks for none.",
         repr=False,
-        metadata=about(
-            "A secret that the server knows as well: a text such as `${BEE_TOKEN}`, or `{file: "
-            "/path}`, of which the first line counts and which is read again when it has changed.",
-            "None: a server that states no `tokens` asks for none.",
-        ),
     )
-    zone: str | None = attrs.field(
-        default=None,
-        validator=some_text,
-        metadata=about(
-            "Only nodes of this zone. A configured address that states no zone is not filtered.",
-            "Any: a service that runs in one zone would be lost.",
-        ),
+    zone: str | None = setting(
+        None,
+        "Only nodes of this zone. A configured address that states no zone is not filtered.",
+        "Any: a service that runs in one zone would be lost.",
+        check=some_text,
     )
     methods: Mapping[str, MethodConfig] = attrs.field(
         factory=dict,

@@ -20,6 +20,8 @@ from .fields import PluginRef, keys_of, written_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Self
+
 
 @attrs.define
 class SeveralError(Exception):
@@ -51,10 +53,20 @@ def placed(path: str, value: Any) -> Any:
 
 
 class Gathering:
-    """Tries several parts and keeps what is wrong with each, so that all is reported at once."""
+    """Tries several parts and keeps what is wrong with each, so that all is reported at once.
+
+    The end of its ``with`` block raises what was kept, if anything, as a :class:`SeveralError`.
+    """
 
     def __init__(self) -> None:
         self._found: list[tuple[str, Exception]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None and self._found:
+            raise SeveralError(self._found)
 
     def part(self, key: str, read: Callable[..., Any], *arguments: Any) -> Any:
         """Read a part; None when it is wrong.
@@ -76,10 +88,9 @@ class Gathering:
         """Keep an error."""
         self._found.append((key, error))
 
-    def finish(self) -> None:
-        """Raise what was kept, if anything."""
-        if self._found:
-            raise SeveralError(self._found)
+    def misfit(self, key: str, message: str, expected: str, value: object = None) -> None:
+        """Keep what is wrong with the value of a key."""
+        self.add(key, MisfitError(message, value=value, expected=expected))
 
 
 def problems(error: Exception, path: str, origin: Any) -> list[ConfigError]:

@@ -11,15 +11,13 @@ import attrs
 
 from ..errors import ConfigError
 from ..terms.addresses import parse
-from .client_model import ClientConfig
+from .client_model import CallConfig, ClientConfig
 from .fields import written_at
-from .model import CLIENT, SERVER
+from .model import CLIENT, SERVER, Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .client_model import CallConfig
-    from .model import Config
     from .server_model import ServerConfig
 
 _REPEATING = frozenset({"failover", "failtry"})
@@ -48,27 +46,30 @@ class Contradiction:
 
 def warnings(config: Config) -> list[Contradiction]:
     """What in a configuration does not go together, services first, in the order of the file."""
-    found: list[Contradiction] = []
-
-    def add(path: str, message: str, at: str | None = None) -> None:
-        found.append(Contradiction(path, message, config.origin(at or path), config.source))
-
-    fields = attrs.fields_dict(ClientConfig)
-    for name, client in config.clients.items():
-        base = f"{CLIENT}.{name}"
-        for field, message in _of_service(config, client):
-            add(f"{base}.{written_at(fields[field])}", message, config.stated(name, field))
-        calls: list[tuple[str | None, CallConfig]] = [(None, client), *client.methods.items()]
-        for method, call in calls:
-            place = f"{base}.methods.{method}" if method is not None else base
-            above = [] if method is None else list(_of_call(config, client, client, None))
-            for field, message in _of_call(config, client, call, method):
-                if (field, message) not in above:
-                    add(f"{place}.{field}", message, config.stated(name, field, method))
+    found = [one for client in config.clients.values() for one in _of_client(config, client)]
     if config.server is not None:
-        for field, message in _of_server(config, config.server):
-            add(f"{SERVER}.{field}", message)
-    return found
+        found += [
+            (f"{SERVER}.{field}", message, None)
+            for field, message in _of_server(config, config.server)
+        ]
+    return [
+        Contradiction(path, message, config.origin(stated or path), config.source)
+        for path, message, stated in found
+    ]
+
+
+def _of_client(config: Config, client: ClientConfig) -> Iterator[tuple[str, str, str | None]]:
+    """The key that would have to change, the message, and the key that states the value."""
+    base, fields = f"{CLIENT}.{client.name}", attrs.fields_dict(ClientConfig)
+    of_all_calls = list(_of_call(config, client, client, None))
+    for field, message in (*_of_service(config, client), *of_all_calls):
+        key = written_at(fields[field])
+        yield f"{base}.{key}", message, config.stated(client.name, field)
+    for method, call in client.methods.items():
+        for field, message in _of_call(config, client, call, method):
+            if (field, message) not in of_all_calls:
+                stated = config.stated(client.name, field, method)
+                yield f"{base}.methods.{method}.{field}", message, stated
 
 
 def _in_clear(url: str) -> bool:
@@ -81,6 +82,9 @@ def _in_clear(url: str) -> bool:
 def _of_call(
     config: Config, client: ClientConfig, call: CallConfig, method: str | None
 ) -> Iterator[tuple[str, str]]:
+    def stated(field: str) -> str | None:
+        return config.stated(client.name, field, method)
+
     retries = call.retries if call.fail.name in _REPEATING else 0
     if retries and call.timeout <= call.read_timeout:
         yield (
@@ -95,25 +99,18 @@ def _of_call(
         and not call.idempotent
         and not call.oneway
         and not (method is None and any(own.idempotent for own in client.methods.values()))
+        and (stated("retries") or stated("fail"))
     ):
         which = "is marked false" if call.idempotent is False else "is not stated"
-        stated = config.stated(client.name, "retries", method) or config.stated(
-            client.name, "fail", method
+        yield (
+            "idempotent",
+            (
+                f"{call.fail.name}, and idempotent {which}: "
+                "only calls that provably did not run are retried; "
+                "state idempotent: true where a method may run twice"
+            ),
         )
-        if stated is not None:
-            yield (
-                "idempotent",
-                (
-                    f"{call.fail.name}, and idempotent {which}: "
-                    "only calls that provably did not run are retried; "
-                    "state idempotent: true where a method may run twice"
-                ),
-            )
-    if (
-        call.oneway
-        and call.idempotent
-        and config.stated(client.name, "idempotent", method) is not None
-    ):
+    if call.oneway and call.idempotent and stated("idempotent"):
         yield (
             "idempotent",
             (
@@ -129,11 +126,7 @@ def _of_call(
                 f"{call.timeout:g} s; lower connect_timeout"
             ),
         )
-    if (
-        call.fail.name == "failfast"
-        and call.retries
-        and config.stated(client.name, "retries", method) is not None
-    ):
+    if call.fail.name == "failfast" and call.retries and stated("retries"):
         yield (
             "retries",
             (

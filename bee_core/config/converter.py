@@ -66,19 +66,15 @@ def structure_options(
         ConfigError: Unknown keys, wrong types, impossible values, or options for a plugin that
             takes none. ``problems`` has all of them.
     """
-    gathering = Gathering()
     try:
         if cls is not None:
             made: T = structure(raw_options, cls)
             return made
-        for key in raw_options:
-            gathering.add(
-                key,
-                MisfitError(
-                    "this plugin takes no options; remove them", value=key, expected="no options"
-                ),
-            )
-        gathering.finish()
+        with Gathering() as gathering:
+            for key in raw_options:
+                gathering.misfit(
+                    key, "this plugin takes no options; remove them", "no options", key
+                )
     except Exception as error:
         raise_all(problems(error, path, origin))
     return None
@@ -91,9 +87,8 @@ def read_class(value: Any, cls: type) -> Any:
     """A section as an attrs class."""
     if isinstance(value, cls):
         return value
-    gathering = Gathering()
-    values = read_fields(cls, read_section(value), gathering)
-    gathering.finish()
+    with Gathering() as gathering:
+        values = read_fields(cls, read_section(value), gathering)
     return cls(**values)
 
 
@@ -112,21 +107,14 @@ def read_fields(cls: type, raw: Mapping[str, Any], gathering: Gathering) -> dict
         for key in stated:
             values[attribute.alias] = gathering.part(key, read_field, raw[key], attribute)
         if len(stated) > 1:
-            gathering.add(
+            gathering.misfit(
                 stated[1],
-                MisfitError(
-                    f"{' and '.join(map(repr, stated))} are spellings of one key; keep one of them",
-                    value=stated[1],
-                    expected="one spelling",
-                ),
+                f"{' and '.join(map(repr, stated))} are spellings of one key; keep one of them",
+                "one spelling",
+                stated[1],
             )
         if keys and not stated and attribute.default is attrs.NOTHING:
-            gathering.add(
-                keys[0],
-                MisfitError(
-                    "this key is missing, and it has no default", value=None, expected="a value"
-                ),
-            )
+            gathering.misfit(keys[0], "this key is missing, and it has no default", "a value")
     for key in sorted(unknown):
         gathering.add("", UnknownKeyError(cls, key))
     return values
@@ -184,13 +172,11 @@ def _read_address(value: Any, cls: type) -> Any:
 
 def each(value: Any, read: Callable[..., Any], *more: Any) -> dict[str, Any]:
     """Read every entry of a mapping, by its key."""
-    gathering = Gathering()
-    result = {
-        str(key): gathering.part(str(key), read, item, *more)
-        for key, item in read_section(value).items()
-    }
-    gathering.finish()
-    return result
+    with Gathering() as gathering:
+        return {
+            str(key): gathering.part(str(key), read, item, *more)
+            for key, item in read_section(value).items()
+        }
 
 
 def _read_mapping(value: Any, type_: Any) -> dict[str, Any]:
@@ -210,12 +196,11 @@ def _read_sequence(value: Any, type_: Any) -> Any:
             value=None,
             expected=f"{len(elements)} entries",
         )
-    gathering = Gathering()
-    result = [
-        gathering.part(f"[{index}]", structure, item, element)
-        for index, (item, element) in enumerate(zip(value, elements, strict=True))
-    ]
-    gathering.finish()
+    with Gathering() as gathering:
+        result = [
+            gathering.part(f"[{index}]", structure, item, element)
+            for index, (item, element) in enumerate(zip(value, elements, strict=True))
+        ]
     return _SEQUENCES[container](result)
 
 
@@ -280,18 +265,11 @@ def _read_listen_url(value: Any) -> str:
     """A url, or a mapping whose only key is ``url``."""
     if not isinstance(value, Mapping):
         return read_url(value)
-    gathering = Gathering()
-    for key in value.keys() - {"url"}:
-        gathering.add(
-            key,
-            MisfitError(
-                f"unknown key {key!r}; an address to listen on has only 'url'",
-                value=key,
-                expected="only known keys",
-            ),
-        )
-    url = gathering.part("url", read_url, value.get("url"))
-    gathering.finish()
+    with Gathering() as gathering:
+        for key in value.keys() - {"url"}:
+            message = f"unknown key {key!r}; an address to listen on has only 'url'"
+            gathering.misfit(key, message, "only known keys", key)
+        url = gathering.part("url", read_url, value.get("url"))
     return str(url)
 
 

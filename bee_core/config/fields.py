@@ -8,13 +8,15 @@ the file take these facts from here, so each of them stands in one place.
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  cattrs reads the annotations
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import attrs
 
 from ..options import OPTIONS, MisfitError, Validator, between, some_text, validator
 from ..terms.addresses import parse
 from ..terms.versions import Range, parse_version
+
+T = TypeVar("T")
 
 NOT_WRITTEN = "-"
 _METADATA_KEY = "bee"
@@ -45,6 +47,30 @@ class About:
 def about(doc: str, why: str = "", **more: Any) -> dict[str, About]:
     """Remarks as the ``metadata`` of an attrs field; the arguments are those of :class:`About`."""
     return {_METADATA_KEY: About(doc, why, **more)}
+
+
+def setting(
+    default: T,
+    doc: str,
+    why: str = "",
+    *,
+    check: Validator | None = None,
+    repr: bool = True,  # noqa: A002  as attrs names it
+    **more: Any,
+) -> T:
+    """An attrs field with a default, and with remarks on both.
+
+    Args:
+        default: Its default.
+        doc: What it does, see :class:`About`.
+        why: Why its default is what it is.
+        check: Its validator.
+        repr: Whether ``repr`` shows it.
+        **more: Further arguments of :class:`About`.
+    """
+    return attrs.field(
+        default=default, validator=check, repr=repr, metadata=about(doc, why, **more)
+    )
 
 
 def remarks(attribute: attrs.Attribute[Any]) -> About:
@@ -101,31 +127,35 @@ class PluginRef:
     path: str = attrs.field(default="", eq=False)
 
 
-@attrs.frozen
-class Bound:
-    """A bound of bodies, in bytes, that both sides have."""
-
-    default: int
-    validator: Validator
-    doc: str
-    why: str
-
+# ── fields that clients and servers have ─────────────────────────────────────────────────────────
 
 # A frame's length has 32 bits. A body of more than 1 GiB belongs into a stream or a store.
 _BODY = between(1 << 10, 1 << 30, "a size from 1k to 1g")
 
-MAX_SIZE = Bound(
-    2 << 20,
-    _BODY,
-    "A body above this is compressed; one that is still above is refused before anything is sent.",
-    "Half of gRPC's 4 MiB: a larger message holds up the others behind it on its connection.",
-)
-MAX_INFLATED = Bound(
-    64 << 20,
-    _BODY,
-    "What a compressed body may become; more is refused while it is inflated.",
-    "32 times `max_size`: JSON shrinks to about a tenth, a gzip bomb to a thousandth.",
-)
+
+def max_size(codec_key: str) -> int:
+    """The bound of bodies, written among the options of the codec under ``codec_key``."""
+    return setting(
+        2 << 20,
+        "A body above this is compressed; one that is still above is refused before anything is "
+        "sent.",
+        "Half of gRPC's 4 MiB: a larger message holds up the others behind it on its connection.",
+        check=_BODY,
+        unit="bytes",
+        key=f"{codec_key}.options.max_size",
+    )
+
+
+def max_inflated(codec_key: str) -> int:
+    """The bound of bodies once they are inflated, written where ``max_size`` is."""
+    return setting(
+        64 << 20,
+        "What a compressed body may become; more is refused while it is inflated.",
+        "32 times `max_size`: JSON shrinks to about a tenth, a gzip bomb to a thousandth.",
+        check=_BODY,
+        unit="bytes",
+        key=f"{codec_key}.options.max_inflated",
+    )
 
 
 # ── validators of addresses, versions and names ──────────────────────────────────────────────────

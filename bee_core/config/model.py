@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003  cattrs reads the annotations
+from collections.abc import Iterable, Iterator, Mapping  # noqa: TC003  cattrs reads the annotations
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -13,9 +13,6 @@ from ..terms.addresses import parse
 from .client_model import CALL_FIELDS, ClientConfig
 from .fields import PluginRef, about, plugin_kinds, written_at
 from .server_model import RegistryConfig, ServerConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 CLIENT = "bee.rpc.client"
 SERVER = "bee.rpc.server"

@@ -21,14 +21,15 @@ from ..options import (
     some_text,
 )
 from .fields import (
-    MAX_INFLATED,
-    MAX_SIZE,
     PluginRef,
     about,
     canonical_url,
     canonical_urls,
+    max_inflated,
+    max_size,
     names_not_empty,
     not_wildcard,
+    setting,
     version,
 )
 from .secret import Secret  # noqa: TC001  cattrs reads the annotations
@@ -38,30 +39,24 @@ from .secret import Secret  # noqa: TC001  cattrs reads the annotations
 class RegistryConfig:
     """``bee.rpc.registry``: who knows which nodes a service has."""
 
-    protocol: str = attrs.field(
-        default="direct",
-        validator=some_text,
-        metadata=about(
-            "The registry plugin.",
-            "`direct` needs nothing else running: the addresses in this file are the nodes.",
-            plugin="registry",
-        ),
+    protocol: str = setting(
+        "direct",
+        "The registry plugin.",
+        "`direct` needs nothing else running: the addresses in this file are the nodes.",
+        check=some_text,
+        plugin="registry",
     )
-    address: Annotated[tuple[str, ...], COMMAS] = attrs.field(
-        default=(),
-        metadata=about(
-            "The registry's own addresses: one, a list, or several separated by commas.",
-            "The plugin knows its usual port.",
-        ),
+    address: Annotated[tuple[str, ...], COMMAS] = setting(
+        (),
+        "The registry's own addresses: one, a list, or several separated by commas.",
+        "The plugin knows its usual port.",
     )
-    heartbeat_interval: Seconds = attrs.field(
-        default=10.0,
-        validator=positive,
-        metadata=about(
-            "How often a server renews its registration. A lease lasts three of these.",
-            "A dead server leaves after 30 s, where Eureka takes 90 s, and a beat is cheap.",
-            unit="seconds",
-        ),
+    heartbeat_interval: Seconds = setting(
+        10.0,
+        "How often a server renews its registration. A lease lasts three of these.",
+        "A dead server leaves after 30 s, where Eureka takes 90 s, and a beat is cheap.",
+        check=positive,
+        unit="seconds",
     )
     options: Annotated[Mapping[str, Any], OPTIONS] = attrs.field(
         factory=dict,
@@ -87,64 +82,42 @@ class ServerConfig:
     name: str = attrs.field(
         validator=some_text, metadata=about("The service's name, which clients ask for.")
     )
-    desc: str = attrs.field(
-        default="", metadata=about("What it is, for people.", "Nothing to say.")
+    desc: str = setting("", "What it is, for people.", "Nothing to say.")
+    version: Annotated[str, VERSION] = setting(
+        "0.0.0",
+        "The version served. `2.0` is 2.0.0, and `1.10` stays 1.10.",
+        "The lowest: a range such as `>=1` does not find a server that states none.",
+        check=version,
     )
-    version: Annotated[str, VERSION] = attrs.field(
-        default="0.0.0",
-        validator=version,
-        metadata=about(
-            "The version served. `2.0` is 2.0.0, and `1.10` stays 1.10.",
-            "The lowest: a range such as `>=1` does not find a server that states none.",
-        ),
+    register: bool = setting(
+        False,
+        "Announce this server in the registry, and take that back when it leaves. A registry "
+        "that is down is tried again; serving does not wait for it.",
+        "A program that is tried out must not get calls of others.",
     )
-    register: bool = attrs.field(
-        default=False,
-        metadata=about(
-            "Announce this server in the registry, and take that back when it leaves. A registry "
-            "that is down is tried again; serving does not wait for it.",
-            "A program that is tried out must not get calls of others.",
-        ),
+    codecs: Annotated[tuple[PluginRef, ...], SEVERAL] = setting(
+        (PluginRef("json"),),
+        "The codecs that clients may use: one, or a list.",
+        "The client's default.",
+        check=some,
+        aliases=("macher", "codec"),
+        plugin="codec",
     )
-    codecs: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
-        default=(PluginRef("json"),),
-        validator=some,
-        metadata=about(
-            "The codecs that clients may use: one, or a list.",
-            "The client's default.",
-            aliases=("macher", "codec"),
-            plugin="codec",
-        ),
+    max_size: Bytes = max_size("codecs")
+    max_inflated: Bytes = max_inflated("codecs")
+    compressors: Annotated[tuple[PluginRef, ...], SEVERAL] = setting(
+        (PluginRef("gzip"),),
+        "The compressors that clients may use: one, or a list; `none` for none.",
+        "The client's default.",
+        aliases=("compress",),
+        plugin="compressor",
     )
-    max_size: Bytes = attrs.field(
-        default=MAX_SIZE.default,
-        validator=MAX_SIZE.validator,
-        metadata=about(MAX_SIZE.doc, MAX_SIZE.why, unit="bytes", key="codecs.options.max_size"),
-    )
-    max_inflated: Bytes = attrs.field(
-        default=MAX_INFLATED.default,
-        validator=MAX_INFLATED.validator,
-        metadata=about(
-            MAX_INFLATED.doc, MAX_INFLATED.why, unit="bytes", key="codecs.options.max_inflated"
-        ),
-    )
-    compressors: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
-        default=(PluginRef("gzip"),),
-        metadata=about(
-            "The compressors that clients may use: one, or a list; `none` for none.",
-            "The client's default.",
-            aliases=("compress",),
-            plugin="compressor",
-        ),
-    )
-    transports: Annotated[tuple[PluginRef, ...], SEVERAL] = attrs.field(
-        default=(),
-        metadata=about(
-            "Options for transports. Which one is used follows from the scheme of each address.",
-            "A transport's own defaults.",
-            aliases=("transport",),
-            plugin="transport",
-        ),
+    transports: Annotated[tuple[PluginRef, ...], SEVERAL] = setting(
+        (),
+        "Options for transports. Which one is used follows from the scheme of each address.",
+        "A transport's own defaults.",
+        aliases=("transport",),
+        plugin="transport",
     )
     address: Annotated[tuple[Annotated[str, LISTEN], ...], SEVERAL] = attrs.field(
         default=("tcp://127.0.0.1:0",),
@@ -166,118 +139,92 @@ class ServerConfig:
             "The address listened on.",
         ),
     )
-    max_conn_size: int = attrs.field(
-        default=1000,
-        validator=at_least(1),
-        metadata=about(
-            "Connections open at a time; one more is refused.",
-            "Below 1,024, the number of descriptors that a process usually may have.",
-        ),
+    max_conn_size: int = setting(
+        1000,
+        "Connections open at a time; one more is refused.",
+        "Below 1,024, the number of descriptors that a process usually may have.",
+        check=at_least(1),
     )
-    max_pool_size: int = attrs.field(
-        default=64,
-        validator=at_least(1),
-        metadata=about(
-            "Threads for handlers that are plain `def`.",
-            "Enough for handlers that wait; more of them only contend for the interpreter.",
-        ),
+    max_pool_size: int = setting(
+        64,
+        "Threads for handlers that are plain `def`.",
+        "Enough for handlers that wait; more of them only contend for the interpreter.",
+        check=at_least(1),
     )
-    max_in_flight: int = attrs.field(
-        default=1024,
-        validator=at_least(1),
-        metadata=about(
-            "Requests that run or wait for a thread; one more is rejected before any work.",
-            "About one a connection, so one client cannot fill it.",
-        ),
+    max_in_flight: int = setting(
+        1024,
+        "Requests that run or wait for a thread; one more is rejected before any work.",
+        "About one a connection, so one client cannot fill it.",
+        check=at_least(1),
     )
-    limiter: PluginRef | None = attrs.field(
-        default=None,
-        metadata=about(
-            "Bounds the calls that run at a time, with a queue for those that wait for their turn; "
-            "in each process of `workers`. `none` for none.",
-            "`max_in_flight` bounds already; a queue needs numbers that depend on the service.",
-            plugin="limiter",
-        ),
+    limiter: PluginRef | None = setting(
+        None,
+        "Bounds the calls that run at a time, with a queue for those that wait for their turn; "
+        "in each process of `workers`. `none` for none.",
+        "`max_in_flight` bounds already; a queue needs numbers that depend on the service.",
+        plugin="limiter",
     )
-    backlog: int = attrs.field(
-        default=1024,
-        validator=at_least(1),
-        metadata=about(
-            "Connections that wait to be accepted.",
-            "A burst of `max_conn_size` has room; the system lowers it to its own bound.",
-        ),
+    backlog: int = setting(
+        1024,
+        "Connections that wait to be accepted.",
+        "A burst of `max_conn_size` has room; the system lowers it to its own bound.",
+        check=at_least(1),
     )
-    read_timeout: Seconds = attrs.field(
-        default=10.0,
-        validator=positive,
-        metadata=about(
-            "What a peer may take from the first to the last byte of a frame. Idle connections "
-            "stay.",
-            "The same as the client's.",
-            unit="seconds",
-        ),
+    read_timeout: Seconds = setting(
+        10.0,
+        "What a peer may take from the first to the last byte of a frame. Idle connections stay.",
+        "The same as the client's.",
+        check=positive,
+        unit="seconds",
     )
-    write_timeout: Seconds = attrs.field(
-        default=10.0,
-        validator=positive,
-        metadata=about(
-            "How long a peer may leave replies unread before it is cut off.",
-            "The same as the client's.",
-            unit="seconds",
-        ),
+    write_timeout: Seconds = setting(
+        10.0,
+        "How long a peer may leave replies unread before it is cut off.",
+        "The same as the client's.",
+        check=positive,
+        unit="seconds",
     )
-    drain_timeout: Seconds = attrs.field(
-        default=10.0,
-        validator=at_least(0),
-        metadata=about(
-            "How long calls in flight may take to end after SIGTERM.",
-            "Well within the 30 s that Kubernetes grants a pod.",
-            unit="seconds",
-        ),
+    drain_timeout: Seconds = setting(
+        10.0,
+        "How long calls in flight may take to end after SIGTERM.",
+        "Well within the 30 s that Kubernetes grants a pod.",
+        check=at_least(0),
+        unit="seconds",
     )
-    workers: int = attrs.field(
-        default=1,
-        validator=at_least(1),
-        metadata=about(
-            "Processes that `bee serve` and `Server.run()` fork to serve behind one socket. Every "
-            "bound of this section holds for each of them.",
-            "State in the program's memory stays whole.",
-        ),
+    workers: int = setting(
+        1,
+        "Processes that `bee serve` and `Server.run()` fork to serve behind one socket. Every "
+        "bound of this section holds for each of them.",
+        "State in the program's memory stays whole.",
+        check=at_least(1),
     )
-    weight: float = attrs.field(
-        default=1.0,
-        validator=at_least(0),
-        metadata=about(
-            "Its share of the calls, relative to the other servers; 0 gets none.",
-            "All servers the same.",
-        ),
+    weight: float = setting(
+        1.0,
+        "Its share of the calls, relative to the other servers; 0 gets none.",
+        "All servers the same.",
+        check=at_least(0),
     )
-    zone: str | None = attrs.field(
-        default=None,
-        validator=some_text,
-        metadata=about("The place it runs in, for balancers that prefer near nodes.", "Unknown."),
+    zone: str | None = setting(
+        None,
+        "The place it runs in, for balancers that prefer near nodes.",
+        "Unknown.",
+        check=some_text,
     )
-    tags: Annotated[frozenset[str], COMMAS] = attrs.field(
-        default=frozenset(),
-        validator=names_not_empty,
-        metadata=about("Labels that a client can ask for.", "None."),
+    tags: Annotated[frozenset[str], COMMAS] = setting(
+        frozenset(), "Labels that a client can ask for.", "None.", check=names_not_empty
     )
-    tokens: Annotated[tuple[Secret, ...], SEVERAL] = attrs.field(
-        default=(),
+    tokens: Annotated[tuple[Secret, ...], SEVERAL] = setting(
+        (),
+        "Who shows one of these secrets may call: a text such as `${BEE_TOKEN}`, `{file: "
+        "/path}`, or a list. A file has one a line, and is read again when it has changed.",
+        "Anybody who can connect may call.",
+        aliases=("token",),
         repr=False,
-        metadata=about(
-            "Who shows one of these secrets may call: a text such as `${BEE_TOKEN}`, `{file: "
-            "/path}`, or a list. A file has one a line, and is read again when it has changed.",
-            "Anybody who can connect may call.",
-            aliases=("token",),
-        ),
     )
-    send_tracebacks: bool = attrs.field(
-        default=False,
-        metadata=about(
-            "Send the traceback of a handler's exception to the client.",
-            "Tracebacks tell outsiders about the inside.",
-        ),
+    send_tracebacks: bool = setting(
+        False,
+        "Send the traceback of a handler's exception to the client.",
+        "Tracebacks tell outsiders about the inside.",
     )
 
     def transport(self, scheme: str) -> PluginRef:

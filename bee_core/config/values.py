@@ -38,9 +38,10 @@ _CORE_WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
 _CORE_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_CORE_INFINITY = re.compile(r"[-+]?\.(?:inf|Inf|INF)")
 _LONGEST_NUMBER = 100
 """Characters. Python reads integers of many digits in quadratic time, or refuses them."""
 
@@ -247,8 +248,6 @@ def _core(value: Text) -> object:
             return int(value, 0)
         if _FLOAT.fullmatch(value):
             return float(value)
-        if _CORE_INFINITY.fullmatch(value):
-            return float(value.replace(".", ""))
     return str(value)
 
 

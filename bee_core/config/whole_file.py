@@ -86,20 +86,18 @@ def _read_root(value: Any, cls: type) -> Any:
 
 def _read_services(value: Any, _: Any) -> _Services:
     raw = dict(read_section(value))
-    gathering = Gathering()
-    default = gathering.part("default", _read_service, raw.pop("default", None), _no_methods)
-    services = gathering.part("", each, raw, _read_service, _read_methods)
-    gathering.finish()
+    with Gathering() as gathering:
+        default = gathering.part("default", _read_service, raw.pop("default", None), _no_methods)
+        services = gathering.part("", each, raw, _read_service, _read_methods)
     return _Services(default, services)
 
 
 def _read_service(value: Any, read_methods: Callable[[Any], Stated]) -> Stated:
     raw = dict(read_section(value))
-    gathering = Gathering()
     written = raw.pop("methods", None)
-    methods = {} if written is None else gathering.part("methods", read_methods, written)
-    stated = _read_section(ClientConfig, raw, gathering)
-    gathering.finish()
+    with Gathering() as gathering:
+        methods = {} if written is None else gathering.part("methods", read_methods, written)
+        stated = _read_section(ClientConfig, raw, gathering)
     return {**stated, "methods": methods}
 
 
@@ -110,10 +108,8 @@ def _read_methods(value: Any) -> Stated:
 
 
 def _read_method(value: Any) -> Stated:
-    gathering = Gathering()
-    stated = read_fields(MethodConfig, read_section(value), gathering)
-    gathering.finish()
-    return stated
+    with Gathering() as gathering:
+        return read_fields(MethodConfig, read_section(value), gathering)
 
 
 def _no_methods(_: Any) -> Stated:
@@ -129,19 +125,15 @@ def _read_server(value: Any, cls: type) -> Any:
     if isinstance(value, cls):
         return value
     raw = read_section(value)
-    gathering = Gathering()
-    stated = _read_section(cls, raw, gathering)
-    if stated.get("tokens") == ():
-        gathering.add(
-            "tokens" if "tokens" in raw else "token",
-            MisfitError(
+    with Gathering() as gathering:
+        stated = _read_section(cls, raw, gathering)
+        if stated.get("tokens") == ():
+            gathering.misfit(
+                "tokens" if "tokens" in raw else "token",
                 "this list is empty, and an empty list lets nobody in; "
                 "state a token, or remove the key to let everybody in",
-                value=None,
-                expected="a token",
-            ),
-        )
-    gathering.finish()
+                "a token",
+            )
     return cls(**{field: placed(SERVER, value) for field, value in stated.items()})
 
 
@@ -180,14 +172,12 @@ def _without_bounds(
         path = f"{place}.options.{name}"
         value = gathering.part(path, read_field, options[name], bounds[name])
         if value is not None and found.setdefault(name, value) != value:
-            gathering.add(
+            gathering.misfit(
                 path,
-                MisfitError(
-                    f"{name} holds for the whole server, and another codec states another one; "
-                    "state it once",
-                    value=value,
-                    expected=f"one {name}",
-                ),
+                f"{name} holds for the whole server, and another codec states another one; "
+                "state it once",
+                f"one {name}",
+                value,
             )
     rest = {key: value for key, value in options.items() if key not in bounds}
     return {**item, "options": rest}

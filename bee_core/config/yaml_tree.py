@@ -131,14 +131,12 @@ class _Tree:
         self._name = name
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
-        self._documents = 0
 
     def feed(self, event: Any) -> None:
         """Take the next event."""
         line = event.start_mark.line + 1
         if isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if self._documents > 1:
+            if self.root is not None:
                 raise self._error(
                     "a second document begins here; a configuration is one document, "
                     "so remove the '---'",

@@ -24,17 +24,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .admission_contracts import BreakerContract, LimiterContract
     from .balancer_contract import BalancerContract
-    from .breaker_contract import BreakerContract
     from .codec_contract import CodecContract
     from .compressor_contract import CompressorContract
-    from .fake_clock import FakeClock, seeded_bytes, seeded_random
-    from .fallback_contract import FallbackContract
-    from .fault_tolerance_contract import FaultToleranceContract
-    from .limiter_contract import LimiterContract
+    from .failure_contracts import FallbackContract, FaultToleranceContract
+    from .fakes import (
+        AsyncScriptedChannel,
+        FakeClock,
+        ScriptedChannel,
+        Silence,
+        seeded_bytes,
+        seeded_random,
+    )
     from .memory_registry import MemoryRegistry
     from .registry_contract import RegistryContract
-    from .scripted_channel import AsyncScriptedChannel, ScriptedChannel, Silence
 
 __all__ = [
     "AsyncScriptedChannel",
@@ -55,21 +59,21 @@ __all__ = [
 ]
 
 _WHERE = {
-    "AsyncScriptedChannel": "scripted_channel",
+    "AsyncScriptedChannel": "fakes",
     "BalancerContract": "balancer_contract",
-    "BreakerContract": "breaker_contract",
+    "BreakerContract": "admission_contracts",
     "CodecContract": "codec_contract",
     "CompressorContract": "compressor_contract",
-    "FakeClock": "fake_clock",
-    "FallbackContract": "fallback_contract",
-    "FaultToleranceContract": "fault_tolerance_contract",
-    "LimiterContract": "limiter_contract",
+    "FakeClock": "fakes",
+    "FallbackContract": "failure_contracts",
+    "FaultToleranceContract": "failure_contracts",
+    "LimiterContract": "admission_contracts",
     "MemoryRegistry": "memory_registry",
     "RegistryContract": "registry_contract",
-    "ScriptedChannel": "scripted_channel",
-    "Silence": "scripted_channel",
-    "seeded_bytes": "fake_clock",
-    "seeded_random": "fake_clock",
+    "ScriptedChannel": "fakes",
+    "Silence": "fakes",
+    "seeded_bytes": "fakes",
+    "seeded_random": "fakes",
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 from bee_core.terms.failures import Success
 from bee_core.terms.node import Node
 
-from .fake_clock import seeded_random
+from .fakes import seeded_random
 
 if TYPE_CHECKING:
     from collections.abc import Callable

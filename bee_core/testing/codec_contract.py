@@ -132,6 +132,14 @@ class CodecContract(ABC):
             else Signature.of(function, function.__name__)
         )
 
+    def refuses(self, *values: Any) -> None:
+        """Each of the values is refused, as an argument and as a result."""
+        for value in values:
+            with pytest.raises(InvalidArgument):
+                self.bind().encode_args((value,), {})
+            with pytest.raises(InvalidArgument):
+                self.bind().encode_result(value)
+
     @pytest.mark.parametrize("value", PLAIN_VALUES, ids=repr)
     def test_plain_values_come_back_equal_without_types(self, value: Any) -> None:
         method = self.bind()
@@ -274,11 +282,7 @@ class CodecContract(ABC):
         same_or_refused(self.bind(add), value)
 
     def test_text_that_is_no_unicode_is_refused(self) -> None:
-        for value in ("\ud800", ["\udfff"], {"a": {"\ud800": 1}}):
-            with pytest.raises(InvalidArgument):
-                self.bind().encode_args((value,), {})
-            with pytest.raises(InvalidArgument):
-                self.bind().encode_result(value)
+        self.refuses("\ud800", ["\udfff"], {"a": {"\ud800": 1}})
 
     def test_a_value_without_end_is_refused(self) -> None:
         loop: list[Any] = []
@@ -286,11 +290,7 @@ class CodecContract(ABC):
         deep: Any = 1
         for _ in range(100_000):
             deep = [deep]
-        for value in (loop, deep):
-            with pytest.raises(InvalidArgument):
-                self.bind().encode_args((value,), {})
-            with pytest.raises(InvalidArgument):
-                self.bind().encode_result(value)
+        self.refuses(loop, deep)
 
     @pytest.mark.parametrize(
         "body", [b"", b"\xff\xfe\x00", b"[" * 100_000, b"\x91" * 100_000, b'{"a":', b"\x00" * 20]

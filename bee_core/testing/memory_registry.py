@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
+from math import inf
 from threading import Condition
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from bee_core.errors import RegistryError
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.terms.addresses import parse
 from bee_core.terms.node import Node, Snapshot
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from bee_core.contracts.registry import Instance, Registry, RegistrySettings
-    from bee_core.hookspecs import Registrar
 
 
 _LOOK = 0.02  # seconds between two looks at the leases, for a test that waits
@@ -46,13 +46,17 @@ class MemoryRegistry:
         self.watches_begun = 0
         self.renewals = 0
         self._changed = Condition()
-        self._nodes: dict[str, dict[str, Node]] = {}
-        # By service and id: when a registration runs out. What a test publishes never does.
-        self._ends: dict[tuple[str, str], float] = {}
+        # By service and id, with the time when the registration runs out.
+        self._nodes: dict[str, dict[str, tuple[Node, float]]] = {}
         self._revision = 0
         self._error: Exception | None = None
         self._silent = False
         self._listeners: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+
+    @property
+    def watches_open(self) -> int:
+        """How many watches have been begun and not closed."""
+        return len(self._listeners)
 
     @hookimpl
     def bee_register_registries(self, registry: Registrar[Registry]) -> None:
@@ -74,7 +78,7 @@ class MemoryRegistry:
             **fields: Further fields of :class:`bee_core.Node`.
         """
         node = Node(**{"id": url, "url": url, **fields})
-        self._put(service, node, None)
+        self._put(service, node)
         return node
 
     def withdraw(self, service: str, node_id: str | None = None) -> None:
@@ -113,11 +117,6 @@ class MemoryRegistry:
             self._error, self._silent = None, False
             self._tell()
 
-    @property
-    def watches(self) -> int:
-        """Watches that run now."""
-        return len(self._listeners)
-
     def wait_for_watches(self, count: int, timeout: float = 10.0) -> None:
         """Wait until ``count`` watches have been begun since this object was made.
 
@@ -146,23 +145,18 @@ class MemoryRegistry:
 
     # What the sessions of clients and servers do.
 
-    def _put(self, service: str, node: Node, ends: float | None) -> None:
+    def _put(self, service: str, node: Node, ttl: float = inf) -> None:
         with self._changed:
-            self._nodes.setdefault(service, {})[node.id] = node
-            self._ends.pop((service, node.id), None)
-            if ends is not None:
-                self._ends[service, node.id] = ends
+            self._nodes.setdefault(service, {})[node.id] = (node, monotonic() + ttl)
             self._tell()
 
     def _listed(self, service: str) -> tuple[Node, ...]:
-        """With the lock held."""
-        now = monotonic()
-        for (of, node_id), end in list(self._ends.items()):
-            if end <= now:
-                del self._ends[of, node_id]
-                self._nodes.get(of, {}).pop(node_id, None)
-                self._tell()
-        return tuple(node for _, node in sorted(self._nodes.get(service, {}).items()))
+        """With the lock held. What has run out is taken off the list."""
+        now, nodes = monotonic(), self._nodes.get(service, {})
+        for node_id in [node_id for node_id, (_, end) in nodes.items() if end <= now]:
+            del nodes[node_id]
+            self._tell()
+        return tuple(node for _, (node, _) in sorted(nodes.items()))
 
     def _tell(self) -> None:
         """With the lock held."""
@@ -204,14 +198,14 @@ class MemoryRegistry:
                 await self._check()
                 with self._changed:
                     nodes, revision = self._listed(service), self._revision
-                    ends = [end for (of, _), end in self._ends.items() if of == service]
+                    ends = [end for _, end in self._nodes.get(service, {}).values()]
                 if nodes != said:
                     said = nodes
                     yield Snapshot(revision, "registry", nodes)
                 else:
-                    left = max(0.0, min(ends) - monotonic()) if ends else None
+                    left = max(0.0, min(ends, default=inf) - monotonic())
                     with suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(event.wait(), left)
+                        await asyncio.wait_for(event.wait(), None if left == inf else left)
 
     def _holds(self, service: str, node: Node) -> bool:
         return any(listed is node for listed in self.nodes(service))
@@ -230,8 +224,7 @@ class _Lease:
             if not registry._holds(self._service, self._node):
                 raise RegistryError(f"the registration of {self._node.id} is gone")
             registry.renewals += 1
-            registry._ends[self._service, self._node.id] = monotonic() + self.ttl
-            registry._changed.notify_all()
+            registry._put(self._service, self._node, self.ttl)
 
     async def revoke(self) -> None:
         await self._registry._check()
@@ -254,7 +247,7 @@ class _Session:
             parse(node.url)
         except ValueError as error:
             raise RegistryError(f"{node.url!r} cannot be registered: {error}") from error
-        self._registry._put(instance.service, node, monotonic() + self._ttl)
+        self._registry._put(instance.service, node, self._ttl)
         return _Lease(self._registry, instance, self._ttl)
 
     def watch(self, service: str) -> AsyncIterator[Snapshot]:

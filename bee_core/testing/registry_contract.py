@@ -10,21 +10,16 @@ import asyncio
 import contextlib
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any, ClassVar
 
 import attrs
 import pytest
 
-from bee_core.contracts.registry import Instance
+from bee_core.contracts.registry import Instance, Registry
 from bee_core.errors import RegistryError
-from bee_core.terms.node import Node
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterable
-
-    from bee_core.contracts.registry import Registry
-    from bee_core.terms.node import Snapshot
+from bee_core.terms.node import Node, Snapshot
 
 ADDRESSES = (
     Node("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"),
@@ -170,10 +165,18 @@ async def soon(answer: Awaitable[Any]) -> Any:
 Test = Callable[[Any, "Rig"], Coroutine[Any, Any, None]]
 
 
-def on_a_loop(test: Test) -> Callable[[RegistryContract], None]:
-    """Run a test with a rig on a loop of its own, and clean up."""
+def on_a_loop(test: Test, *, registers: bool = False) -> Callable[[RegistryContract], None]:
+    """Run a test with a rig on a loop of its own, and clean up.
+
+    Args:
+        test: The test.
+        registers: Skip it for a registry that keeps no registrations.
+    """
 
     def run(suite: RegistryContract) -> None:
+        if registers and not suite.keeps_registrations:
+            pytest.skip("keeps no registrations")
+
         async def whole() -> None:
             rig = Rig(suite.make_registry)
             try:
@@ -186,15 +189,7 @@ def on_a_loop(test: Test) -> Callable[[RegistryContract], None]:
     return run
 
 
-def with_registrations(test: Test) -> Callable[[RegistryContract], None]:
-    """The same; skipped for a registry that keeps no registrations."""
-
-    def run(suite: RegistryContract) -> None:
-        if not suite.keeps_registrations:
-            pytest.skip("keeps no registrations")
-        on_a_loop(test)(suite)
-
-    return run
+with_registrations = partial(on_a_loop, registers=True)
 
 
 class RegistryContract:

@@ -56,7 +56,8 @@ class Empty: ...
 def greet(name: str) -> str:
     return "hello " + name
 
-SERVER = bee_core.build_server({"bee": {"rpc": {"server": {"name": "ready-made", "version": "3.1.4"}}}})
+CONFIG = {"bee": {"rpc": {"server": {"name": "ready-made", "version": "3.1.4"}}}}
+SERVER = bee_core.build_server(CONFIG)
 SERVER.add(Calculator())
 """
 

@@ -123,11 +123,17 @@ def test_a_dead_server_is_unavailable(run, folder):
     [
         (
             ("Ada",),
-            "argument 1 is not JSON: Ada; a text wants double quotes, and the shell takes one pair: '\"Ada\"'",
+            (
+                "argument 1 is not JSON: Ada; a text wants double quotes, and the shell takes "
+                "one pair: '\"Ada\"'"
+            ),
         ),
         (
             ("1", "name=Ada"),
-            "argument 2 is not JSON: name=Ada; a text wants double quotes, and the shell takes one pair: 'name=\"Ada\"'",
+            (
+                "argument 2 is not JSON: name=Ada; a text wants double quotes, and the shell "
+                "takes one pair: 'name=\"Ada\"'"
+            ),
         ),
         (("it's",), """the shell takes one pair: '"it'"'"'s"'"""),
         (("[1, 2",), "argument 1 is not JSON: [1, 2 ("),

@@ -39,7 +39,10 @@ def test_a_plugin_that_is_not_installed_is_the_only_problem_of_a_file_that_is_ri
 def test_every_problem_of_the_file_is_a_line_with_place_and_key(run, folder, write):
     write(
         "bad.yml",
-        "bee:\n  rpc:\n    client:\n      calc:\n        timeout: soon\n        balancre: random\n    server:\n      name: x\n      backlog: -1\n",
+        (
+            "bee:\n  rpc:\n    client:\n      calc:\n        timeout: soon\n"
+            "        balancre: random\n    server:\n      name: x\n      backlog: -1\n"
+        ),
     )
     result = run("check", "bad.yml")
     assert result.code == 1
@@ -124,7 +127,10 @@ def test_a_default_that_is_blocked_is_reported_for_the_service_that_has_it(
 def test_what_contradicts_itself_is_a_warning_and_can_be_used(run, folder, write):
     write(
         "odd.yml",
-        "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n        fail: failfast\n        retries: 2\n",
+        (
+            "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n"
+            "        fail: failfast\n        retries: 2\n"
+        ),
     )
     result = run("check", "odd.yml")
     assert result.code == 0
@@ -183,8 +189,14 @@ def test_files_of_tls_that_are_missing_are_problems_at_their_options(run, folder
     result = run("check", "tls.yml")
     assert result.code == 1
     assert result.out.splitlines() == [
-        "tls.yml:9: bee.rpc.server.transport.options.cert: transport 'tls': the file /nor/this.pem cannot be read: no such file or directory",
-        "tls.yml:16: bee.rpc.client.calc.transport.options.ca: transport 'tls': the file /does/not/exist.pem cannot be read: no such file or directory",
+        (
+            "tls.yml:9: bee.rpc.server.transport.options.cert: transport 'tls': the file "
+            "/nor/this.pem cannot be read: no such file or directory"
+        ),
+        (
+            "tls.yml:16: bee.rpc.client.calc.transport.options.ca: transport 'tls': the file "
+            "/does/not/exist.pem cannot be read: no such file or directory"
+        ),
         "tls.yml cannot be used: 2 problems",
     ]
 
@@ -204,7 +216,10 @@ def test_a_server_on_tls_without_a_certificate_is_a_problem(run, folder, write):
 def test_a_token_in_clear_over_a_network_is_a_warning_and_is_not_shown(run, folder, write):
     write(
         "clear.yml",
-        "bee:\n  rpc:\n    client:\n      calc:\n        address: 10.0.0.7:9000\n        token: s3cret\n",
+        (
+            "bee:\n  rpc:\n    client:\n      calc:\n        address: 10.0.0.7:9000\n"
+            "        token: s3cret\n"
+        ),
     )
     result = run("check", "clear.yml", "--json")
     assert result.code == 0

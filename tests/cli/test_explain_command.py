@@ -54,10 +54,11 @@ def test_nodes_next_pick_and_settings_are_told_with_their_lines(run, server):
 
 
 def test_a_node_that_no_pick_met_can_be_picked_all_the_same(run, folder):
-    node = "{url: '127.0.0.1:%d', weight: %s}"
-    (folder / "bee.yml").write_text(
-        f"bee: {{rpc: {{client: {{calc: {{address: [{node % (1, '1')}, {node % (2, '0.0000000001')}, {node % (3, '0')}]}}}}}}}}"
+    weights = ("1", "0.0000000001", "0")
+    nodes = ", ".join(
+        f"{{url: '127.0.0.1:{port}', weight: {weight}}}" for port, weight in enumerate(weights, 1)
     )
+    (folder / "bee.yml").write_text(f"bee: {{rpc: {{client: {{calc: {{address: [{nodes}]}}}}}}}}")
     lines = run("explain", "calc", "--no-ping").out.splitlines()
     assert lines[0] == "calc: asks for anything; 2 of 3 nodes can be picked"
 
@@ -118,7 +119,8 @@ def test_no_node_that_can_be_picked_exits_1_and_says_why(run, folder):
     assert result.code == 1
     assert "nothing can be picked" in result.out
     assert result.err.startswith(
-        "error: no node of calc fits version ^3: 2 nodes are known; versions there are: 1.2.3 (1 node), 2.0.0 (1 node)"
+        "error: no node of calc fits version ^3: 2 nodes are known; versions there are: "
+        "1.2.3 (1 node), 2.0.0 (1 node)"
     )
     assert json.loads(run("explain", "calc", "--json").out)["can_be_picked"] is False
 

@@ -143,7 +143,10 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(run, folder):
         ("app:Calculator.nothing", "app has no attribute 'Calculator.nothing'"),
         (
             "app:NeedsArguments",
-            "app:NeedsArguments cannot be made without arguments (missing a required argument: 'url')",
+            (
+                "app:NeedsArguments cannot be made without arguments (missing a required "
+                "argument: 'url')"
+            ),
         ),
         ("app:Empty", "app:Empty: nothing to expose: Empty defines no public method"),
         ("sys=app:sys", "sys=app:sys: nothing to expose"),
@@ -207,7 +210,10 @@ def test_a_ready_made_server_takes_neither_a_configuration_nor_company(run, fold
 def test_a_wrong_configuration_is_one_line_that_tells_how_to_see_the_rest(run, folder, write):
     write(
         "bee.yml",
-        "bee:\n  rpc:\n    server:\n      name: calc\n      bakclog: 1\n      max_conn_size: many\n",
+        (
+            "bee:\n  rpc:\n    server:\n      name: calc\n      bakclog: 1\n"
+            "      max_conn_size: many\n"
+        ),
     )
     result = run("serve", "app:greet")
     assert result.code == 2
@@ -228,9 +234,9 @@ def test_a_missing_configuration_says_where_it_was_looked_for_or_how_to_name_one
     (folder / "bee.yml").unlink()
     result = run("serve", "app:greet")
     assert result.code == 2
-    assert (
-        result.err
-        == "error: there is no bee.yml in this folder; name the configuration with --config FILE or $BEE_CONFIG\n"
+    assert result.err == (
+        "error: there is no bee.yml in this folder; name the configuration with --config "
+        "FILE or $BEE_CONFIG\n"
     )
 
 

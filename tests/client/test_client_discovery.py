@@ -410,7 +410,7 @@ def test_close_leaves_no_thread_and_ends_the_watch(registry, servers, client):
     assert control_threads()
     tested.close()
     assert not control_threads()
-    assert registry.watches == 0
+    assert registry.watches_open == 0
 
 
 def test_close_ends_a_first_call_that_waits(registry, blocking):

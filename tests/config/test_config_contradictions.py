@@ -133,7 +133,10 @@ def test_a_server_that_says_where_it_is_reached_may_listen_everywhere():
 def test_a_warning_names_file_and_line_of_the_value(tmp_path):
     file = tmp_path / "bee.yml"
     file.write_text(
-        "bee:\n rpc:\n  client:\n   default:\n    connect_timeout: 40\n   calc: {address: 'calc:1'}\n",
+        (
+            "bee:\n rpc:\n  client:\n   default:\n    connect_timeout: 40\n"
+            "   calc: {address: 'calc:1'}\n"
+        ),
         encoding="utf-8",
     )
     (warning,) = warnings(load_config(file))

@@ -206,7 +206,8 @@ def test_what_is_wrong_elsewhere_is_named_with_its_path(tree, path, sentence):
 def test_all_problems_of_a_file_are_reported_at_once_in_the_order_of_the_lines(tmp_path):
     path = tmp_path / "bee.yml"
     path.write_text(
-        "bee:\n rpc:\n  server:\n   version: x\n   workers: 0\n  client:\n   default:\n    retries: -1\n   calc:\n    balancr: a\n    timeout: soon\n"
+        "bee:\n rpc:\n  server:\n   version: x\n   workers: 0\n  client:\n   default:\n"
+        "    retries: -1\n   calc:\n    balancr: a\n    timeout: soon\n"
         "    methods:\n     add: {codec: json, idempotent: 3}\n    token: ${NOT_THERE}\n",
         encoding="utf-8",
     )

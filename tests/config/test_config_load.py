@@ -130,7 +130,10 @@ def test_a_mapping_without_bee_or_with_other_roots_is_refused(tree, sentence):
 
 def test_keys_that_begin_with_x_are_a_place_for_anchors(file):
     config = load(
-        "x-slow: &slow {timeout: 1m, retries: 0}\nbee: {rpc: {client: {calc: {<<: *slow, retries: 1}}}}\n",
+        (
+            "x-slow: &slow {timeout: 1m, retries: 0}\n"
+            "bee: {rpc: {client: {calc: {<<: *slow, retries: 1}}}}\n"
+        ),
         file,
     )
     assert (config.client("calc").timeout, config.client("calc").retries) == (60.0, 1)
@@ -153,7 +156,7 @@ def test_an_unknown_service_is_refused_with_the_nearest_name():
     assert caught.value.path == "bee.rpc.client.clac"
 
 
-# ── inheritance ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── inheritance ───────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_method_inherits_from_its_service_and_that_from_default():
@@ -228,7 +231,11 @@ def test_an_empty_key_means_no_plugin_only_where_that_is_possible(file):
 
 def test_it_is_known_where_a_value_is_stated(file):
     config = load(
-        "bee:\n rpc:\n  client:\n   default:\n    timeout: 9\n    codec: {name: json, options: {max_size: 1m}}\n   calc:\n    methods: {add: {retries: 1}}\n",
+        (
+            "bee:\n rpc:\n  client:\n   default:\n    timeout: 9\n"
+            "    codec: {name: json, options: {max_size: 1m}}\n   calc:\n"
+            "    methods: {add: {retries: 1}}\n"
+        ),
         file,
     )
     assert config.stated("calc", "timeout", "add") == "bee.rpc.client.default.timeout"
@@ -238,7 +245,7 @@ def test_it_is_known_where_a_value_is_stated(file):
     assert config.origin("bee.rpc.client.default.timeout") == 5
 
 
-# ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── forms ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_address_is_a_url_a_mapping_or_a_list_of_both():
@@ -343,7 +350,10 @@ def test_options_of_plugins_stay_as_they_are_written(file):
 
 def test_values_of_options_do_not_show_in_a_repr(file):
     config = load(
-        "bee: {rpc: {registry: {protocol: x, options: {password: hunter2}}, client: {calc: {codec: {name: x, options: {token: hunter2}}}}}}",
+        (
+            "bee: {rpc: {registry: {protocol: x, options: {password: hunter2}}, client: {calc: "
+            "{codec: {name: x, options: {token: hunter2}}}}}}"
+        ),
         file,
     )
     assert "hunter2" not in repr(config)
@@ -374,7 +384,10 @@ def test_a_configuration_can_be_made_in_python():
 
 
 def test_importing_bee_core_loads_neither_yaml_nor_cattrs():
-    code = "import sys, bee_core; print([name for name in ('yaml', 'cattrs', 'bee_core.config') if name in sys.modules])"
+    code = (
+        "import sys, bee_core; print([name for name in ('yaml', 'cattrs', 'bee_core.config') "
+        "if name in sys.modules])"
+    )
     path = [str(Path(entry)) for entry in sys.path]
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}; {code}"],

@@ -175,7 +175,10 @@ def test_options_for_a_plugin_that_takes_none_are_refused():
 def test_the_line_of_an_option_is_found_by_the_configuration(tmp_path):
     file = tmp_path / "bee.yml"
     file.write_text(
-        "bee:\n rpc:\n  client:\n   calc:\n    codec:\n     name: x\n     options:\n      count: many\n",
+        (
+            "bee:\n rpc:\n  client:\n   calc:\n    codec:\n     name: x\n     options:\n"
+            "      count: many\n"
+        ),
         encoding="utf-8",
     )
     config = load_config(file)

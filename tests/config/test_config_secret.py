@@ -39,7 +39,10 @@ def problem(config, **environ):
 
 
 def test_a_token_comes_from_the_environment(tmp_path):
-    text = "bee: {rpc: {client: {calc: {address: 'h:1', token: '${BEE_TOKEN}'}}, server: {name: calc, tokens: ['${BEE_TOKEN}', '${OLD}']}}}"
+    text = (
+        "bee: {rpc: {client: {calc: {address: 'h:1', token: '${BEE_TOKEN}'}}, server: {name: "
+        "calc, tokens: ['${BEE_TOKEN}', '${OLD}']}}}"
+    )
     config = write(tmp_path, text, BEE_TOKEN=HONEY, OLD="old")
     assert config.client("calc").token.first() == HONEY
     assert [token.values() for token in config.server.tokens] == [(HONEY,), ("old",)]

@@ -126,7 +126,8 @@ def expand(tree, **environ):
 
 def test_references_to_the_environment_are_replaced_also_inside_longer_text():
     tree = yaml_tree.parse(
-        "a: ${HOST}\nb: tcp://${HOST}:${PORT:-9000}\nc: ${EMPTY:-x}\nd: $${HOST} costs $5\ne: '${EMPTY}'\n"
+        "a: ${HOST}\nb: tcp://${HOST}:${PORT:-9000}\nc: ${EMPTY:-x}\nd: $${HOST} costs $5\n"
+        "e: '${EMPTY}'\n"
     )
     assert expand(tree, HOST="calc", EMPTY="").tree == {
         "a": "calc",

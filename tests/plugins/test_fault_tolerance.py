@@ -7,7 +7,7 @@ import pytest
 from bee_core.interfaces import Again
 from bee_core.terms.causes import lost, refused, reported
 from bee_core.testing import FaultToleranceContract
-from bee_core.testing.fault_tolerance_contract import history
+from bee_core.testing.failure_contracts import history
 from bee_plugins.fault_tolerance.failfast import FailFast
 from bee_plugins.fault_tolerance.failover import FailOver
 from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry

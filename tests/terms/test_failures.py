@@ -14,7 +14,7 @@ from bee_core.errors import (
     ProtocolError,
     RemoteError,
 )
-from bee_core.terms import failures
+from bee_core.terms import causes
 from bee_core.terms.causes import REPORTED, describe, reported
 from bee_core.terms.failures import Failure, to_error
 from bee_core.terms.node import Node
@@ -26,7 +26,7 @@ NODE = Node("a", "tcp://10.0.0.1:9000")
 # free.
 CLASSED = {
     "refused": (
-        failures.refused(ConnectionRefusedError(111, "Connection refused")),
+        causes.refused(ConnectionRefusedError(111, "Connection refused")),
         "unavailable",
         "no",
         "same",
@@ -34,7 +34,7 @@ CLASSED = {
         False,
     ),
     "no such host": (
-        failures.refused(socket.gaierror(-2, "Name or service not known")),
+        causes.refused(socket.gaierror(-2, "Name or service not known")),
         "unavailable",
         "no",
         "same",
@@ -42,7 +42,7 @@ CLASSED = {
         False,
     ),
     "whole connect_timeout": (
-        failures.connect_timed_out(5.0, full=True),
+        causes.connect_timed_out(5.0, full=True),
         "unavailable",
         "no",
         "same",
@@ -50,7 +50,7 @@ CLASSED = {
         False,
     ),
     "deadline while connecting": (
-        failures.connect_timed_out(5.0, full=False),
+        causes.connect_timed_out(5.0, full=False),
         "deadline_exceeded",
         "no",
         "never",
@@ -58,7 +58,7 @@ CLASSED = {
         False,
     ),
     "fresh connection broke while sending": (
-        failures.not_sent(RESET, reused=False),
+        causes.not_sent(RESET, reused=False),
         "unavailable",
         "no",
         "same",
@@ -66,7 +66,7 @@ CLASSED = {
         False,
     ),
     "stale connection broke while sending": (
-        failures.not_sent(RESET, reused=True),
+        causes.not_sent(RESET, reused=True),
         "unavailable",
         "no",
         "same",
@@ -74,7 +74,7 @@ CLASSED = {
         True,
     ),
     "whole write_timeout": (
-        failures.write_timed_out(1.0, full=True),
+        causes.write_timed_out(1.0, full=True),
         "deadline_exceeded",
         "no",
         "same",
@@ -82,7 +82,7 @@ CLASSED = {
         False,
     ),
     "deadline while writing": (
-        failures.write_timed_out(1.0, full=False),
+        causes.write_timed_out(1.0, full=False),
         "deadline_exceeded",
         "no",
         "never",
@@ -90,7 +90,7 @@ CLASSED = {
         False,
     ),
     "lost after the request went out": (
-        failures.lost(RESET),
+        causes.lost(RESET),
         "unavailable",
         "maybe",
         "same",
@@ -98,7 +98,7 @@ CLASSED = {
         False,
     ),
     "whole read_timeout": (
-        failures.read_timed_out(10.0, full=True),
+        causes.read_timed_out(10.0, full=True),
         "deadline_exceeded",
         "maybe",
         "same",
@@ -106,7 +106,7 @@ CLASSED = {
         False,
     ),
     "deadline before the reply": (
-        failures.read_timed_out(10.0, full=False),
+        causes.read_timed_out(10.0, full=False),
         "deadline_exceeded",
         "maybe",
         "never",
@@ -114,7 +114,7 @@ CLASSED = {
         False,
     ),
     "goaway of a drain": (
-        failures.passed_over("draining"),
+        causes.passed_over("draining"),
         "unavailable",
         "no",
         "other",
@@ -122,7 +122,7 @@ CLASSED = {
         True,
     ),
     "goaway of a full server": (
-        failures.passed_over("full", kind="overloaded"),
+        causes.passed_over("full", kind="overloaded"),
         "overloaded",
         "no",
         "same",
@@ -130,7 +130,7 @@ CLASSED = {
         False,
     ),
     "goaway without the token": (
-        failures.passed_over("token", kind="unauthenticated"),
+        causes.passed_over("token", kind="unauthenticated"),
         "unauthenticated",
         "no",
         "never",
@@ -138,7 +138,7 @@ CLASSED = {
         False,
     ),
     "goaway of a newer server": (
-        failures.passed_over("?", kind="moved"),
+        causes.passed_over("?", kind="moved"),
         "unavailable",
         "no",
         "other",
@@ -146,7 +146,7 @@ CLASSED = {
         False,
     ),
     "not the protocol": (
-        failures.broken_peer(ProtocolError("bad magic")),
+        causes.broken_peer(ProtocolError("bad magic")),
         "protocol_error",
         "maybe",
         "other",
@@ -154,7 +154,7 @@ CLASSED = {
         False,
     ),
     "reply that cannot be decoded": (
-        failures.undecodable(InvalidArgument("bad")),
+        causes.undecodable(InvalidArgument("bad")),
         "invalid_argument",
         "yes",
         "never",
@@ -162,7 +162,7 @@ CLASSED = {
         False,
     ),
     "given up before it was sent": (
-        failures.cancelled("closed", sent=False),
+        causes.cancelled("closed", sent=False),
         "cancelled",
         "no",
         "never",
@@ -170,7 +170,7 @@ CLASSED = {
         False,
     ),
     "given up on the way": (
-        failures.cancelled("closed", sent=True),
+        causes.cancelled("closed", sent=True),
         "cancelled",
         "maybe",
         "never",
@@ -178,7 +178,7 @@ CLASSED = {
         False,
     ),
     "decided here": (
-        failures.local("message_too_large", "too large"),
+        causes.local("message_too_large", "too large"),
         "message_too_large",
         "no",
         "never",
@@ -309,9 +309,9 @@ def test_what_has_run_is_never_tried_again_and_what_is_free_has_not_run(row):
 
 def test_an_impatient_caller_blames_no_node():
     for impatient in (
-        failures.connect_timed_out,
-        failures.write_timed_out,
-        failures.read_timed_out,
+        causes.connect_timed_out,
+        causes.write_timed_out,
+        causes.read_timed_out,
     ):
         assert impatient(1.0, full=False).blame == "none"
         assert impatient(1.0, full=True).blame == "node"
@@ -364,9 +364,7 @@ def test_the_callers_error_says_everything_that_is_known(kind, cls):
 
 def test_without_more_knowledge_the_error_says_what_the_failure_says():
     assert (
-        to_error(
-            failures.lost("gone"), service="calc", method="add", node=None, attempts=1
-        ).executed
+        to_error(causes.lost("gone"), service="calc", method="add", node=None, attempts=1).executed
         == "maybe"
     )
 
@@ -374,13 +372,13 @@ def test_without_more_knowledge_the_error_says_what_the_failure_says():
 def test_a_result_that_is_no_good_keeps_the_path_and_the_kind():
     error = InvalidArgument("expected int")
     error.path = "$.total"
-    failure = failures.undecodable(error)
+    failure = causes.undecodable(error)
     assert (failure.kind, failure.path, failure.message) == (
         "invalid_argument",
         "$.total",
         "expected int",
     )
-    assert failures.undecodable(MessageTooLarge("too large")).path == ""
+    assert causes.undecodable(MessageTooLarge("too large")).path == ""
 
 
 def test_a_copy_is_another_failure_with_the_same_fields():
@@ -420,6 +418,6 @@ def test_an_exception_is_described_in_the_systems_words(error, text):
 
 def test_the_repr_shows_what_decisions_are_made_from():
     assert (
-        repr(failures.lost("gone"))
+        repr(causes.lost("gone"))
         == "Failure(unavailable: 'connection lost before the reply: gone', executed=maybe, retry=same, blame=node)"
     )

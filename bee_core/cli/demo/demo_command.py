@@ -8,18 +8,16 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..command_group import FAILED
+from ..output import fields
 from ..shared_options import printing_options
 from .registry_server import SERVERS
-from .scenario import play
+from .scenario import Report, play
 from .screen import LiveTable, PlainLines, Screen
-
-if TYPE_CHECKING:
-    from .scenario import Report
 
 _EXPLANATION = """\
 Three servers of one service run in processes of their own. Their versions are 1.0.0, 1.1.0 and
@@ -94,18 +92,8 @@ def _screen(as_json: bool) -> Screen:
 def _object(report: Report) -> dict[str, Any]:
     tally = report.tally
     return {
-        "calls": tally.calls,
-        "failures": tally.failures,
-        "moved_on": tally.moved_on,
-        "nodes": [
-            {
-                "address": row.address,
-                "version": row.version,
-                "calls": row.calls,
-                "reason": row.reason,
-            }
-            for row in report.nodes
-        ],
+        **fields(tally, "calls", "failures", "moved_on"),
+        "nodes": [fields(row, "address", "version", "calls", "reason") for row in report.nodes],
         "killed": report.killed,
         "seconds_to_detect": _rounded(tally.seconds_to_detect),
         "seconds_to_delist": _rounded(tally.seconds_to_delist),

@@ -14,19 +14,17 @@ import attrs
 
 from ... import build_client, detailed
 from ...errors import BeeError, CallError
-from .cluster import SERVICE, Cluster
+from .cluster import SERVICE, Cluster, NodeProcess
 from .registry_server import SERVERS
-from .screen import Row
+from .screen import Row, Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from ...client.blocking import Client
     from ...client.proxies import Reply
     from ...nodes.report import KnownNode
-    from .cluster import NodeProcess
-    from .screen import Screen
 
 THREADS = 4
 CALLS_PER_SECOND = 100
@@ -195,30 +193,29 @@ def play(
         ClickException: The registry's own server is not installed, or something does not start.
     """
     began = time.monotonic()
+    # The client's warnings are shown among the events.
+    log, handler = logging.getLogger("bee"), logging.Handler(logging.WARNING)
+    handler.emit = lambda record: screen.event(record.getMessage())  # type: ignore[method-assign]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_own_cache(folder / "cache"))
-        stack.enter_context(_log_on(screen))
+        log.addHandler(handler)
+        stack.callback(log.removeHandler, handler)
         if address is None:
-            address = stack.enter_context(_own_registry(folder / "registry", protocol, screen))
+            address = _own_registry(folder / "registry", protocol, screen, stack)
         cluster = stack.enter_context(Cluster(folder, protocol, address))
         client = stack.enter_context(build_client(cluster.client_config))
         return _Play(cluster, client, began, seconds, screen).run()
 
 
-@contextlib.contextmanager
-def _own_registry(folder: Path, protocol: str, screen: Screen) -> Iterator[str]:
-    """A registry for the time of the demo: its address."""
-    kind = SERVERS.get(protocol)
-    if kind is None:
-        yield str(folder)  # local needs no server
-        return
-    server = kind(folder)
-    try:
-        server.start(tied=True)
-        screen.event(f"started a server of {protocol} at {server.address}")
-        yield server.address
-    finally:
-        server.stop()
+def _own_registry(folder: Path, protocol: str, screen: Screen, stack: contextlib.ExitStack) -> str:
+    """The address of a registry for the time of the demo; the stack ends its server."""
+    if protocol not in SERVERS:
+        return str(folder)  # local needs no server
+    server = SERVERS[protocol](folder)
+    stack.callback(server.stop)
+    server.start(tied=True)
+    screen.event(f"started a server of {protocol} at {server.address}")
+    return server.address
 
 
 @contextlib.contextmanager
@@ -232,18 +229,6 @@ def _own_cache(folder: Path) -> Iterator[None]:
         del os.environ["BEE_CACHE_DIR"]
         if before is not None:
             os.environ["BEE_CACHE_DIR"] = before
-
-
-@contextlib.contextmanager
-def _log_on(screen: Screen) -> Iterator[None]:
-    """Show the client's warnings among the events."""
-    log, handler = logging.getLogger("bee"), logging.Handler(logging.WARNING)
-    handler.emit = lambda record: screen.event(record.getMessage())  # type: ignore[method-assign]
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
 
 
 class _Play:
@@ -261,7 +246,8 @@ class _Play:
         self._tally = Tally(node.address for node in cluster.nodes)
 
     def run(self) -> Report:
-        self._discover()
+        limit = time.monotonic() + _GRACE_SECONDS
+        self._go_on(limit, lambda: len(self._known) == len(self._nodes))
         start = time.monotonic()
         left = max(self._ends - start, 1.0)
         self._screen.event(f"3 servers are up and found; {CALLS_PER_SECOND} calls a second begin")
@@ -284,52 +270,39 @@ class _Play:
         victim.kill()
         self._victim_state = "killed"
         self._screen.event(f"killed {victim.address} with SIGKILL, as a crash would")
-        if (detected := self._measured("seconds_to_detect")) is not None:
+        if (detected := self._measured(lambda: tally.seconds_to_detect)) is not None:
             met = "the call that met it was answered by another node"
             how = met if tally.moved_on else "it left the registry before a call met it"
             self._screen.event(f"noticed {detected:.3f} s after the kill: {how}")
-        if (delisted := self._measured("seconds_to_delist")) is not None:
+        if (delisted := self._measured(lambda: tally.seconds_to_delist)) is not None:
             self._screen.event(f"off the client's list {delisted:.3f} s after the kill")
 
     def _restart(self) -> None:
+        tally = self._tally
         self._victim.start()
-        self._tally.restarted(self._victim.started_at)
+        tally.restarted(self._victim.started_at)
         self._victim_state = "starting"
-        moved = f"{self._tally.moved_on} calls have moved on to another node so far"
+        moved = f"{tally.moved_on} calls have moved on to another node so far"
         self._screen.event(f"started it again, on the same port; {moved}")
-        if (recovered := self._measured("seconds_to_recover")) is not None:
+        if (recovered := self._measured(lambda: tally.seconds_to_recover)) is not None:
             self._victim_state = "serving"
             self._screen.event(f"it answers again, {recovered:.3f} s after its start")
 
-    def _go_on(self, until: float) -> None:
-        """Show what happens until a moment has come."""
-        while (left := until - time.monotonic()) > 0:
+    def _go_on(self, until: float, over: Callable[[], bool] = lambda: False) -> None:
+        """Show what happens until a moment has come, or until it is over."""
+        while not over() and (left := until - time.monotonic()) > 0:
             self._refresh()
             time.sleep(min(_TICK_SECONDS, left))
 
-    def _measured(self, name: str) -> float | None:
+    def _measured(self, read: Callable[[], float | None]) -> float | None:
         """Show what happens until a measurement is there, or the grace is over: then None."""
-        limit = time.monotonic() + _GRACE_SECONDS
-        while getattr(self._tally, name) is None and time.monotonic() < limit:
-            self._refresh()
-            time.sleep(_TICK_SECONDS)
-        measured: float | None = getattr(self._tally, name)
-        return measured
-
-    def _discover(self) -> None:
-        """Wait until the client has found all servers."""
-        limit = time.monotonic() + _GRACE_SECONDS
-        while len(self._known) < len(self._nodes) and time.monotonic() < limit:
-            self._look()
-            time.sleep(_TICK_SECONDS / 10)
-
-    def _look(self) -> None:
-        """See what the client knows."""
-        self._known = {known.node.url: known for known in self._client.nodes(SERVICE).nodes}
-        self._tally.listed(self._known, time.monotonic())
+        self._go_on(time.monotonic() + _GRACE_SECONDS, lambda: read() is not None)
+        return read()
 
     def _refresh(self) -> list[Row]:
-        self._look()
+        """See what the client knows, and show it."""
+        self._known = {known.node.url: known for known in self._client.nodes(SERVICE).nodes}
+        self._tally.listed(self._known, time.monotonic())
         rows = [self._row(node) for node in self._nodes]
         self._screen.refresh(rows)
         return rows

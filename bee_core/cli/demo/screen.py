@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -41,7 +42,7 @@ class Row:
     error: str
 
 
-class Screen:
+class Screen(AbstractContextManager["Screen"]):
     """Shows nothing. Its time begins when it is made."""
 
     def __init__(self) -> None:
@@ -57,11 +58,8 @@ class Screen:
     def refresh(self, rows: Sequence[Row]) -> None:
         """Show the nodes as they are now; asked several times a second."""
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *error: object) -> None:
-        return None
+        """End; nothing is left to do."""
 
 
 class PlainLines(Screen):
@@ -89,12 +87,11 @@ class LiveTable(Screen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._console = Console(highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False)
+        self._live = Live(console=Console(highlight=False), auto_refresh=False)
 
     def line(self, text: str) -> None:
         """See :class:`Screen`."""
-        self._console.print(text, markup=False)
+        self._live.console.print(text, markup=False)
 
     def refresh(self, rows: Sequence[Row]) -> None:
         """See :class:`Screen`."""

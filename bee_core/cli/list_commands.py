@@ -1,14 +1,16 @@
-"""``bee services`` and ``bee nodes``: what a client of this configuration knows."""
+"""``bee services``, ``bee nodes`` and ``bee plugins``: what there is to call, and with what."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from .. import build_client
-from .output import node_object, print_json, print_table
+from ..plugins.hub import PluginHub
+from .output import fields, node_object, print_json, print_table
 from .shared_options import config_option, load_configuration, open_client, printing_options
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ def nodes(service: str, config_path: str, as_json: bool) -> None:
     with open_client(config_path) as client:
         report = client.nodes(service)
     if as_json:
-        print_json(_listed(report))
+        listed = [
+            node_object(known.node) | fields(known, "fitting", "reason") for known in report.nodes
+        ]
+        print_json(_counted(report) | {"nodes": listed})
         return
     fitting = f"{len(report.fitting)} of {len(report.nodes)} nodes fit"
     click.echo(f"{service}: asks for {report.asked}; {fitting}; source: {_source(report)}")
@@ -70,6 +75,30 @@ def nodes(service: str, config_path: str, as_json: bool) -> None:
             wrapped=("tags", "fits"),
         )
     _print_trouble([report])
+
+
+@click.command()
+@printing_options("Print a list of objects.")
+def plugins(as_json: bool) -> None:
+    """List the plugins that are installed, and whether each can be loaded."""
+    rows = PluginHub().installed()
+    if as_json:
+        print_json([attrs.asdict(row) for row in rows])
+        return
+    print_table(
+        ("kind", "name", "distribution", "version", "loadable"),
+        (
+            (
+                row.kind,
+                row.name,
+                row.distribution,
+                row.version,
+                "yes" if row.loadable else f"no: {row.reason}",
+            )
+            for row in rows
+        ),
+        wrapped=("loadable",),
+    )
 
 
 def _row(known: KnownNode) -> tuple[str, ...]:
@@ -87,22 +116,10 @@ def _row(known: KnownNode) -> tuple[str, ...]:
 
 def _counted(report: NodesReport) -> dict[str, Any]:
     return {
-        "service": report.service,
-        "asked": report.asked,
+        **fields(report, "service", "asked"),
         "nodes": len(report.nodes),
         "fitting": len(report.fitting),
-        "source": report.source,
-        "revision": report.revision,
-        "trouble": report.trouble,
-    }
-
-
-def _listed(report: NodesReport) -> dict[str, Any]:
-    return _counted(report) | {
-        "nodes": [
-            node_object(known.node) | {"fitting": known.fitting, "reason": known.reason}
-            for known in report.nodes
-        ],
+        **fields(report, "source", "revision", "trouble"),
     }
 
 

@@ -1,0 +1,124 @@
+"""What the plugins must do that say what follows a failure: fault tolerances and fallbacks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bee_core.contracts.policies import Fallback, FaultTolerance, Tried
+from bee_core.errors import CALL_ERRORS, CallError
+from bee_core.terms.causes import lost, refused, reported
+from bee_core.terms.node import Node
+
+from .fakes import seeded_random
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bee_core.terms.failures import Failure
+
+
+FAILURES = (
+    refused(ConnectionRefusedError(111, "Connection refused")),
+    lost("end of file"),
+    reported("overloaded", "too many requests"),
+    reported("overloaded", "too many requests", retry_after=2.0),
+    reported("unavailable", "draining"),
+)
+
+
+def history(*failures: Failure, nodes: Sequence[str] | None = None) -> list[Tried]:
+    """Attempts that failed so, each on a node of its own where ``nodes`` names no ids."""
+    ids = nodes or [str(index) for index in range(len(failures))]
+    return [
+        Tried(Node(name, f"tcp://{name}:9000"), failure)
+        for name, failure in zip(ids, failures, strict=True)
+    ]
+
+
+class FaultToleranceContract:
+    """Inherit, and say how to make the fault tolerance: its answer depends on the history alone.
+
+    The suite does not check the bounds of retries. They are the core's and hold for every plugin:
+    ``retries``, the deadline, the retry budget, and that a call may have to run once at most.
+    """
+
+    @abstractmethod
+    def make_fault_tolerance(self) -> FaultTolerance:
+        """A fault tolerance with the options under test."""
+
+    @pytest.fixture
+    def policy(self) -> FaultTolerance:
+        """The fault tolerance of one test."""
+        return self.make_fault_tolerance()
+
+    @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.kind)
+    @pytest.mark.parametrize("attempts", [1, 2, 3, 10, 2000])
+    def test_an_answer_is_to_give_up_or_a_retry_after_a_finite_delay(
+        self, policy: FaultTolerance, failure: Failure, attempts: int
+    ) -> None:
+        again = policy.next(history(*[failure] * attempts), seeded_random(1))
+        assert again is None or (
+            again.where in {"same", "other"} and again.delay >= 0 and isfinite(again.delay)
+        )
+
+    def test_the_answer_depends_on_the_history_and_the_random_source_alone(
+        self, policy: FaultTolerance
+    ) -> None:
+        attempts = history(FAILURES[0], FAILURES[1])
+        first = policy.next(attempts, seeded_random(5))
+        policy.next(history(FAILURES[0]), seeded_random(6))
+        assert policy.next(attempts, seeded_random(5)) == first
+
+    def test_the_history_is_left_as_it_is(self, policy: FaultTolerance) -> None:
+        attempts = history(FAILURES[0], FAILURES[1])
+        before = list(attempts)
+        policy.next(attempts, seeded_random(1))
+        assert attempts == before
+
+
+class FallbackContract:
+    """Inherit, and say how to make the fallback: it answers, or raises the error that it was given.
+
+    The suite does not check which errors it answers, or with what. These are options of the
+    fallback.
+    """
+
+    @abstractmethod
+    def make_fallback(self) -> Fallback:
+        """A new fallback with the options under test."""
+
+    @pytest.fixture
+    def fallback(self) -> Fallback:
+        """The fallback of one test."""
+        return self.make_fallback()
+
+    def ask(self, fallback: Fallback, error: CallError) -> tuple[Any, BaseException | None]:
+        """Ask for an answer: the value, or what was raised instead."""
+        try:
+            return fallback.answer("calc", "add", (1, 2), {"c": 3}, error), None
+        except Exception as raised:
+            return None, raised
+
+    @pytest.mark.parametrize("kind", sorted(CALL_ERRORS))
+    def test_every_error_is_answered_or_raised(self, fallback: Fallback, kind: str) -> None:
+        error = CALL_ERRORS[kind]("it failed", service="calc", method="add")
+        value, raised = self.ask(fallback, error)
+        assert raised is error or not isinstance(raised, CallError)
+        assert value is None or raised is None
+
+    def test_the_answer_is_a_value_and_nothing_to_be_awaited(self, fallback: Fallback) -> None:
+        value, _ = self.ask(fallback, CALL_ERRORS["unavailable"]("no node"))
+        assert not hasattr(value, "__await__")
+
+    def test_the_arguments_are_left_as_they_are(self, fallback: Fallback) -> None:
+        args, kwargs = ([1, 2],), {"c": {"d": 3}}
+        error = CALL_ERRORS["unavailable"]("no node")
+        try:
+            fallback.answer("calc", "add", args, kwargs, error)
+        except Exception as raised:
+            assert raised is error  # noqa: PT017  # one of two outcomes that are both right
+        assert (args, kwargs) == (([1, 2],), {"c": {"d": 3}})
