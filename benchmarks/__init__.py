@@ -1,1 +1,4 @@
-"""Measurements of bee against simpler things that do the same work. Run ``python -m benchmarks``; nothing here is a test."""
+"""Measurements of bee beside simpler things that do the same work: ``python -m benchmarks``.
+
+Nothing here is a test.
+"""

@@ -1,7 +1,8 @@
-"""Run all measurements side by side and print ratios: ``python -m benchmarks [--rounds N] [--json]``.
+"""Run all measurements side by side: ``python -m benchmarks [--rounds N] [--json]``.
 
-The machines that this runs on are shared and noisy, so absolute figures say little. Each round measures every contender once, in turn; a ratio is taken within a
-round, and the median over the rounds is reported with the smallest and the largest.
+The machines that this runs on are shared and noisy, so absolute figures say little. Each round
+measures every contender once, in turn. A ratio is taken within a round; the median of the rounds is
+reported with the least and the most.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ CONCURRENT_CALLS = 20000
 def pin(pid: int, cpu: int) -> None:
     """Keep a process on one core; a no-op where that is not to be had.
 
-    On a virtual machine a wake-up of the other core costs several times the rest of a round trip, and the scheduler moves processes as it likes: without pinning, two
-    runs of the same raw echo differ by a factor of four. Client and server each get a core, as they would in production.
+    On a virtual machine a wake-up of the other core costs several times the rest of a round trip,
+    and the scheduler moves processes as it likes. Without pinning, two runs of the same raw echo
+    differ by a factor of four. Client and server each get a core, as they would in production.
     """
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
     if len(cpus) > 1:

@@ -1,7 +1,9 @@
 """Compare the codecs: ``python -m benchmarks.codecs [--rounds N] [--json]``.
 
-What a call's arguments cost, by the codec bound to a method as clients and servers have it: ``encode_args`` at the client and ``decode_args`` at the server. Each round measures every contender once, in
-turn; a ratio is taken within a round, and the median over the rounds is reported with the least and the most. Codecs that are not installed are left out.
+What a call's arguments cost: ``encode_args`` at the client and ``decode_args`` at the server, with
+the codec bound to a method as both have it. Each round measures every contender once, in turn. A
+ratio is taken within a round; the median of the rounds is reported with the least and the most.
+Codecs that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -156,7 +158,10 @@ def messages(size: str, bound: Callable[[Any], MethodCodec]) -> list[Contender]:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Of one run, over as many as fill the time. The processor's seconds: a codec does not wait, and the machine may be shared."""
+    """Processor seconds of one run, over as many runs as fill the time.
+
+    A codec does not wait, and the machine may be shared.
+    """
     runs, begun = 0, time.process_time()
     while True:
         action()
@@ -205,12 +210,14 @@ def main() -> None:
         return
     for size, rows in results.items():
         print(
-            f"\n{size:34}{'bytes':>10}{'encode us':>12}{'decode us':>12}   both, over the first (from to)"
+            f"\n{size:34}{'bytes':>10}{'encode us':>12}{'decode us':>12}"
+            "   both, over the first (from to)"
         )
         for name, row in rows.items():
             middle, least, most = row["over_first"]
             print(
-                f"  {name:32}{row['bytes']:>10,}{row['encode_us']:>12,}{row['decode_us']:>12,}   {middle:>6} ({least} to {most})"
+                f"  {name:32}{row['bytes']:>10,}{row['encode_us']:>12,}{row['decode_us']:>12,}"
+                f"   {middle:>6} ({least} to {most})"
             )
 
 

@@ -1,7 +1,9 @@
 """How much a service that hangs costs the one beside it: ``python -m benchmarks.isolation``.
 
-One client with two services, each with a limiter and connections of its own. A few threads call the one that works; in every second window fifty threads hang in the other. The p99 of the working service
-is taken in each window, a ratio in each pair of windows, and the median of the ratios is reported: on a shared machine a single p99 is mostly noise.
+One client has two services, each with its own limiter and connections. A few threads call the one
+that works. In every second window fifty threads hang in the other. The p99 of the working service
+is taken in each window, and a ratio in each pair of windows. The median of the ratios is reported:
+on a shared machine a single p99 is mostly noise.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ HANGING = 50
 
 
 def server() -> None:
-    """Serve one method that answers and one that never does, in a process; prints the port, ends with its input."""
+    """Serve one method that answers and one that never does.
+
+    It prints its port, and ends when its input ends.
+    """
 
     class Service:
         @bee_core.nonblocking

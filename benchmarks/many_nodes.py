@@ -1,7 +1,9 @@
 """What a long list of nodes costs callers: ``python -m benchmarks.many_nodes [--nodes N]``.
 
-One server is called without a pause, by the blocking and by the asyncio client, while the registry hands over lists of thousands of nodes: whole ones, and single changes. The
-longest call beside the longest of a quiet time is the pause that callers see. All nodes fit; those that do not exist have weight 0, so that no call goes there.
+The blocking and the asyncio client call one server without a pause, while the registry hands over
+lists of thousands of nodes: whole ones, and single changes. The longest call beside the longest of
+a quiet time is the pause that callers see. All nodes fit. Those that do not exist have weight 0, so
+that no call goes there.
 """
 
 from __future__ import annotations
@@ -113,7 +115,9 @@ def changing(lists: Lists, whole: bool | None) -> Iterator[threading.Thread]:
 def report(name: str, seconds: list[float]) -> None:
     ordered = sorted(seconds)
     print(
-        f"{name:<34} {median(ordered) * 1e6:8.0f} µs  p99 {ordered[int(0.99 * len(ordered))] * 1e6:8.0f} µs  longest {ordered[-1] * 1e3:7.2f} ms  {len(ordered):7} calls"
+        f"{name:<34} {median(ordered) * 1e6:8.0f} µs"
+        f"  p99 {ordered[int(0.99 * len(ordered))] * 1e6:8.0f} µs"
+        f"  longest {ordered[-1] * 1e3:7.2f} ms  {len(ordered):7} calls"
     )
 
 

@@ -1,4 +1,7 @@
-"""The servers, each in a process of its own: ``python -m benchmarks.servers raw|protocol|bee``. Prints its port, ends when its input ends."""
+"""The servers, each in its own process: ``python -m benchmarks.servers raw|protocol|bee``.
+
+A server prints its port, and ends when its input ends.
+"""
 
 from __future__ import annotations
 

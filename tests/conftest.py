@@ -15,7 +15,7 @@ from support.fault_table import Row, lines, save
 pytest_plugins = ["support.stuck", "support.leftovers", "support.how_long"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell does so for what it starts in the background, and each test's program would inherit it.
+    # A shell does so for what it starts in the background. Each test's program would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = count(1)

@@ -18,7 +18,7 @@ BACKOFF = BackoffOptions(base=0.5, cap=0.5)
 
 
 def trace(harness, *script, seconds=0.0, turn=True, **options):
-    """Make a call whose attempts are answered from the script, each after some seconds of the harness's clock."""
+    """Make a call whose attempts are answered from the script, each after some seconds."""
     call = harness.begin(**options)
     recorder = CallRecorder()
     steps = recorder.flow(call)

@@ -277,7 +277,7 @@ def test_more_calls_than_may_run_wait_for_their_turn_and_the_rest_is_refused(use
 
 
 def _until_full(user):
-    """The error of a call that finds the queue full; the call that fills it is under way on another thread."""
+    """The error of a call that finds the queue full: another thread's call fills it."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         with pytest.raises(Overloaded) as caught:

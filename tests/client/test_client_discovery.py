@@ -1,4 +1,4 @@
-"""Clients that find their nodes through a registry, over real sockets: first calls, changes, outages, forks, close."""
+"""Clients that find their nodes through a registry, over real sockets."""
 
 from __future__ import annotations
 

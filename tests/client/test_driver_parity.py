@@ -1,4 +1,4 @@
-"""The blocking and the asyncio driver hold no policy: the same scenario through both gives the same."""
+"""The two drivers hold no policy: the same scenario through both gives the same."""
 
 from __future__ import annotations
 

@@ -75,7 +75,10 @@ def threads(name=THREAD):
 
 
 class Waiter:
-    """Handlers on the loop: thousands can wait. Says when each begins, when one is given up, and lets all go on together."""
+    """Handlers on the loop: thousands can wait.
+
+    It says when each begins and when one is given up, and lets all go on together.
+    """
 
     def __init__(self):
         self.began = threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""One service's nodes: where they come from, in which order, and what an outage or an empty answer does to them."""
+"""One service's nodes: where they come from, and what an outage or an empty list does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The control plane's thread: starts with the first task, survives what tasks do, leaves nothing behind, begins anew in a forked child."""
+"""The control plane's thread: it starts with the first task and survives what tasks do.
+
+It leaves nothing behind, and begins anew in a forked child.
+"""
 
 from __future__ import annotations
 

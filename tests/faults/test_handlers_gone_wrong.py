@@ -98,7 +98,7 @@ def test_a_caller_that_vanishes_cancels_its_handlers(server, calculator, method)
 
 
 def test_a_request_and_its_cancel_in_one_segment_leave_nothing_in_flight(calculator):
-    """The handler's task is cancelled before its first step: it must be counted out all the same."""
+    """The handler's task is cancelled before its first step, and is still counted out."""
     with serving(calculator, max_in_flight=1) as server, RawClient(server.address) as peer:
         peer.send(hello(), request(1, "hold_async", b"[1]"), frames.encode(frames.CANCEL, 1))
         peer.send(frames.encode(frames.PING, 2))

@@ -1,4 +1,4 @@
-"""Nodes that fit a client's range and tags are told from those that do not, each with its reason."""
+"""Which nodes fit a client's range and tags, and why the others do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that announce themselves: what they say, when they say it again, and in which order they leave."""
+"""Servers that announce themselves: what they say, when again, and how they leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges give the answers of npm's own package ``semver``, on generated pairs of ranges and versions, valid and invalid.
+"""Ranges give the answers of npm's own package ``semver``, on generated ranges and versions.
 
 Needs Node.js and a way to install the package; skipped where either is missing.
 """

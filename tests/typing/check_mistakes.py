@@ -1,4 +1,7 @@
-"""What type checkers must refuse: each ignore is an error when it is not needed, for mypy and for pyright. Never run."""
+"""What type checkers must refuse. Never run.
+
+An ignore that is not needed is an error, for mypy and for pyright.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What type checkers must accept without a cast, with the types that they must see. Checked by mypy --strict and pyright; never run."""
+"""What type checkers must accept without a cast, with the types that they must see.
+
+Checked by mypy --strict and pyright; never run.
+"""
 
 from __future__ import annotations
 

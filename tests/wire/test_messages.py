@@ -34,7 +34,7 @@ PARSERS = [
 
 @st.composite
 def blocks(draw):
-    """Fields of known and unknown types with values of likely sizes: nearer to the format than noise."""
+    """Fields of known and unknown types, with values of likely sizes."""
     types = st.sampled_from(sorted(fields.NAMES)) | st.integers(0, 255)
     sizes = st.sampled_from([0, 1, 2, 4, 8])
     items = draw(st.lists(st.tuples(types, st.binary(max_size=12) | sizes.map(bytes)), max_size=6))

@@ -1,4 +1,7 @@
-"""The two ends of a connection as state machines: which frame is legal in which state, and what is never sent, run or lost."""
+"""The two ends of a connection as state machines.
+
+Which frame is legal in which state, and what is never sent, run or lost.
+"""
 
 from __future__ import annotations
 
@@ -239,7 +242,7 @@ def said_by_client(chunks):
 
 
 def take(server, raw):
-    """Every frame of a chunk with the server's verdict on it, as a driver goes through them. A hello is accepted."""
+    """Every frame of a chunk with the server's verdict on it. A hello is accepted."""
     verdicts = []
     for frame in server.receive(raw):
         verdicts.append(server.check(frame))
