@@ -3,7 +3,7 @@
 The flow yields effects and is sent their outcomes. The drivers in ``client/`` carry the effects
 out. The stages, outermost first::
 
-    fallback( deadline( limiter( loop: budget → pick(ready - tried) → breaker permit → attempt ) ) )
+    fallback(deadline(limiter(loop: budget, pick(ready - tried), breaker's permit, attempt)))
 
 - The fallback is outermost: it answers for an expired deadline and a full queue as well.
 - The deadline bounds all that follows. The request carries it, and each wait obeys it.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .futures import CallFuture
     from .proxies import Reply
 
-_running_loop = asyncio._get_running_loop  # noqa: SLF001  # documented for this use: returns None instead of raising
+_running_loop = asyncio._get_running_loop  # noqa: SLF001  # None and no error off loops
 
 
 class Client(ClientCore["Channel"]):
@@ -55,7 +55,7 @@ class Client(ClientCore["Channel"]):
         self._lock = Lock()
         self._warned = False
         super().__init__(config, plugins, Event())
-        self._futures = FutureCalls(
+        self.futures = FutureCalls(
             f"{self.config.application or 'client'}-futures",
             self.assembly.async_channel,
             self.discoveries,
@@ -96,8 +96,8 @@ class Client(ClientCore["Channel"]):
                 self._prepare(plan)
             call = make(plan, args, kwargs)
         except CallError as error:
-            return self._futures.failed(error)
-        return self._futures.start(call)
+            return self.futures.failed(error)
+        return self.futures.start(call)
 
     def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if _running_loop() is not None:
@@ -156,7 +156,7 @@ class Client(ClientCore["Channel"]):
             ConfigError: No such service is configured.
             CallCancelled: The client was closed meanwhile.
         """
-        from .health import ask_health  # only who asks pays for it
+        from .explanation import ask_health  # only who asks pays for it
 
         known = self.nodes(service)
         health = ask_health(self._find(service).nodes) if ask else {}
@@ -213,7 +213,7 @@ class Client(ClientCore["Channel"]):
             self._channels.discard(channel)
             self._retired.add(channel)
         channel.retire()
-        self._futures.drop(channel)
+        self.futures.drop(channel)
 
     def close(self) -> None:
         """Close all connections; calls in flight end with CallCancelled.
@@ -224,7 +224,7 @@ class Client(ClientCore["Channel"]):
         self._ready = False
         self.discoveries.release()
         self._close_channels()
-        self._futures.close()
+        self.futures.close()
         self._plane.stop()
         self._close_channels()  # those of a list that came in just now
 
@@ -244,7 +244,7 @@ class Client(ClientCore["Channel"]):
         self._lock = Lock()
         for channel in (*self._channels, *self._retired):
             channel.discard_after_fork()
-        self._futures.after_fork()
+        self.futures.after_fork()
         self._renew_after_fork()
 
     def __enter__(self) -> Self:

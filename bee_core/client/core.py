@@ -10,6 +10,7 @@ import os
 import random
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from weakref import WeakSet
 
@@ -74,10 +75,11 @@ class ClientCore(ABC, Generic[C]):
         self._prober = Prober(
             self._plane.spawn,
             self.assembly.async_channel,
-            heartbeat_interval=self.assembly.heartbeat_interval,
+            heartbeat_interval=self.assembly.registry_config.heartbeat_interval,
             rng=self._rng,
         )
-        self.assembly.watch_breakers(self._prober.breaker_changed)
+        for service in self.assembly.services.values():
+            service.nodes.on_breaker_change = partial(self._prober.breaker_changed, service)
         self.discoveries: Discoveries[C] = Discoveries(
             self.assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng
         )
@@ -98,7 +100,8 @@ class ClientCore(ABC, Generic[C]):
             ConfigError: No such service is configured.
             TypeError: The interface cannot be used.
         """
-        return make_proxy(self, self._find(name), interface)  # type: ignore[arg-type]  # a shell has what a Caller has
+        # Each of the two clients has the methods of a Caller.
+        return make_proxy(self, self._find(name), interface)  # type: ignore[arg-type]
 
     def _find(self, name: str) -> Service[C]:
         self.config.client(name)
@@ -142,7 +145,7 @@ class ClientCore(ABC, Generic[C]):
             known,
             method,
             key=key,
-            make_balancer=lambda: self.assembly.make_balancer(service),
+            make_balancer=partial(self.assembly.make_balancer, service),
             make_rng=random.Random,
             health=health,
         )
