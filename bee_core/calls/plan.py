@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, repr=False, weakref_slot=False)
 class CallPlan:
-    """Everything about the calls of a method that is known before. Immutable; for all threads.
+    """All that is known about a method's calls before they begin. Immutable and thread-safe.
 
     Attributes:
         service: The state that calls share.
@@ -41,6 +41,7 @@ class CallPlan:
         oneway: Whether the call ends as soon as it is sent.
         fault_tolerance, fallback: The policies.
         rule: The size rule.
+        metadata, baggage: Texts that go with each call, by name.
     """
 
     service: Service[Any]

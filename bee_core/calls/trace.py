@@ -33,7 +33,7 @@ class Step:
         kind: ``attempt``: a request to a node. ``pause``: before a retry. ``queue``: the limiter's.
         seconds: How long it took.
         node: The node of an attempt, else None.
-        failure: Why it did not come to what was wanted; None when it did.
+        failure: Why it failed; None when it did not.
         decision: What was done then, and why.
     """
 
@@ -53,10 +53,10 @@ class CallTrace:
         method: The method's name.
         steps: In order. Empty when it ended before it waited for anything, such as without a node.
         seconds: From the arguments encoded to the end.
-        attempts: Attempts that were counted; a redial of what provably was not sent is none.
+        attempts: Attempts that count. A redial of a request that no server saw does not.
         degraded: Whether a fallback answered.
         value: The result, where there is one.
-        error: What the caller would have seen raised, or None.
+        error: The error that the call would have raised, or None.
     """
 
     service: str
@@ -80,7 +80,7 @@ class CallRecorder:
         self._end: Failure | None = None
 
     def flow(self, call: Call) -> Generator[Effect, Any, Failure | None]:
-        """:func:`bee_core.calls.flow.flow`, each effect and its answer written down on the way."""
+        """:func:`bee_core.calls.flow.flow`, with each effect and its answer recorded."""
         clock = call.plan.service.clock
         steps = flow(call)
         answer: Any = None

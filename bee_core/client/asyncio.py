@@ -109,7 +109,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         self._check_open(service, method)
 
     async def nodes(self, service: str) -> NodesReport:
-        """What is known of a service's nodes, as :meth:`bee_core.Client.nodes` says it."""
+        """A report of the nodes of a service, like :meth:`bee_core.Client.nodes`."""
         found = self._find(service)
         self._adopt(_running_loop())
         if found.undiscovered is not None:
@@ -119,16 +119,16 @@ class AsyncClient(ClientCore["AsyncChannel"]):
     async def explain(
         self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False
     ) -> Explanation:
-        """What would happen to a call now, and why, as :meth:`bee_core.Client.explain` says it."""
-        from .explanation import ask_health_async  # only who asks pays for it
+        """What would happen to a call now, and why, like :meth:`bee_core.Client.explain`."""
+        from .explanation import ask_health_async  # loaded at its first use
 
         known = await self.nodes(service)
         health = await ask_health_async(self._find(service).nodes) if ask else {}
         return self._explain(known, method, key, health)
 
     async def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
-        """Make one call, for real, and say how it went, as :meth:`bee_core.Client.trace` does."""
-        from ..calls.trace import CallRecorder  # only who asks pays for it
+        """Make one real call and tell how it went, like :meth:`bee_core.Client.trace`."""
+        from ..calls.trace import CallRecorder  # loaded at its first use
 
         call = await self._begin(make_plan(self._find(service), method), args, kwargs)
         recorder = CallRecorder()
@@ -149,8 +149,8 @@ class AsyncClient(ClientCore["AsyncChannel"]):
     ) -> AsyncChannel:
         channel = transport.async_channel(node, settings)
         if self._closing.is_set():
-            # `close` has gone through them already. This one is closed when the call that made it
-            # has begun on it, so that the call ends as others did.
+            # `close` did not see this channel. It closes after the call that made it has begun on
+            # it, so that this call ends like the others.
             closing = asyncio.ensure_future(channel.close())
             self._late.add(closing)
             closing.add_done_callback(self._late.discard)

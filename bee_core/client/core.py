@@ -1,4 +1,4 @@
-"""What both clients share: how they are put together, and all that does not wait.
+"""What both clients share: their construction, and all that does not wait.
 
 ``blocking.py`` and ``asyncio.py`` add the waiting, the channels and the closing.
 """
@@ -116,7 +116,10 @@ class ClientCore(ABC, Generic[C]):
         """The node of this channel has left."""
 
     def _deliver(self, service: Service[C], snapshot: Snapshot) -> None:
-        """Take a list of nodes. On the control plane's thread: a long list holds up no call."""
+        """Take a list of nodes.
+
+        Runs on the control plane's thread, so that a long list delays no call.
+        """
         if not self._closing.is_set():
             service.learn(snapshot)
 
@@ -136,7 +139,7 @@ class ClientCore(ABC, Generic[C]):
         key: str | None,
         health: Mapping[str, str],
     ) -> Explanation:
-        from .explanation import explain  # only who asks pays for it
+        from .explanation import explain  # loaded at its first use
 
         service = self._find(known.service)
         return explain(
@@ -156,7 +159,7 @@ class ClientCore(ABC, Generic[C]):
         return Reply(call.value, call.node, call.attempts, call.degraded, seconds)
 
     def _all_channels(self) -> set[C]:
-        """Every channel that may be open; they are the caller's to close."""
+        """Every channel that may be open. The caller must close them."""
         channels, self._channels = self._channels, set()
         channels.update(self._retired)
         return channels

@@ -121,7 +121,7 @@ class Discoveries(Generic[C]):
         return "" if discovery is None else discovery.trouble
 
     def release(self) -> None:
-        """The client closes: calls that wait for a first list wait no longer."""
+        """The client closes: end the waits for a first list."""
         for discovery in self._discoveries.values():
             discovery.release()
 

@@ -159,7 +159,7 @@ class FutureCalls:
         return True
 
     def forbid_to_wait(self, future: CallFuture[Any]) -> None:
-        """Refuse to wait where that would be for ever."""
+        """Refuse a wait that would never end."""
         if (
             self._loop is not None
             and asyncio._get_running_loop() is self._loop  # noqa: SLF001  # documented
@@ -212,7 +212,7 @@ class FutureCalls:
                 self._tasks[future] = context.run(loop.create_task, self._run(call, future))
 
     def _end_begun(self) -> None:
-        """The client is closed: what has not begun will not."""
+        """The client is closed: end the calls that have not begun."""
         while self._begun:
             try:
                 call, future, _ = self._begun.popleft()
@@ -264,7 +264,7 @@ class FutureCalls:
         attempt = self.attempts[channel] = Attempt(self._make_channel(service, call.node))
         current = service.nodes.states.get(call.node.id)
         if current is None or current.attempt is None or current.attempt.channel is not channel:
-            # The node has left in this very moment, so nobody will come to say so.
+            # The node has left just now, so no call of `drop` will follow.
             asyncio.get_running_loop().call_soon(self._retire, channel)
         return attempt
 

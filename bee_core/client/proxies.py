@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Reply(Generic[T]):
-    """A result with how it came about.
+    """A result, and how the call went.
 
     Attributes:
         value: What the method returned, or a fallback's value.
@@ -256,7 +256,7 @@ def detailed(  # type: ignore[overload-overlap]  # the first overload that fits 
 @overload
 def detailed(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Reply[T]: ...
 def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Make a call and say how the result came about.
+    """Make a call and tell how it went.
 
     Args:
         method: A method of a service, ``calc.add``; or ``calc.call``, and then its name.
