@@ -132,15 +132,19 @@ class CallRecorder:
             return "sent, and that is all of a oneway call" if call.oneway else "return the result"
         if following is None:
             return f"give up: {self._why_given_up(call, step.failure)}"
-        later = [one.node for one in self._steps[index + 1 :] if one.kind == "attempt"]
-        where = ""
-        if later:
-            where = " on the same node" if later[0] == step.node else " on another node"
+        where = self._where_next(index)
         if following.kind == "pause":
             return f"retry{where} after a pause"
         if step.failure.unsent and step.failure.executed == "no":
             return f"send anew{where}: the server provably did not see it, so it is no attempt"
         return f"retry{where}"
+
+    def _where_next(self, index: int) -> str:
+        """Which node the next attempt went to; empty if there was none."""
+        later = [one.node for one in self._steps[index + 1 :] if one.kind == "attempt"]
+        if not later:
+            return ""
+        return " on the same node" if later[0] == self._steps[index].node else " on another node"
 
     def _note(self, failure: Failure | None) -> str:
         """Why the flow gave up: what it has added to the message of the last failure."""
