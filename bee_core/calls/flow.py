@@ -3,7 +3,7 @@
 The flow yields effects and is sent their outcomes. The drivers in ``client/`` carry the effects
 out. The stages, outermost first::
 
-    fallback( deadline( limiter( loop: budget → pick(ready - tried) → breaker permit → attempt ) ) )
+    fallback(deadline(limiter(loop: budget, pick(ready - tried), breaker's permit, attempt)))
 
 - The fallback is outermost: it answers for an expired deadline and a full queue as well.
 - The deadline bounds all that follows. The request carries it, and each wait obeys it.
@@ -135,7 +135,7 @@ def _turn(call: Call, limiter: Limiter) -> Steps:
     try:
         answer = yield Queue(ticket, until)
     finally:
-        # A permit that was granted in the very moment of giving up is ours, so it goes back.
+        # A permit may be granted just as the call gives up. It is ours then, so it goes back.
         if answer is not True and not ticket.leave():
             limiter.release(None, 0.0)
     if answer is True:
@@ -169,9 +169,9 @@ def _settle(
 def _seen(state: NodeState[Any], outcome: Outcome | None) -> Outcome | None:
     """What a oneway call shows of its node.
 
-    That it was sent is no verdict: beside oneway calls, calls that hang would never make a row of
-    failures. Only a node that is half-open, and so answers pings, is taken back for it. That is all
-    the trial there can be: without it a service of oneway calls would stay half-open.
+    That it was sent is no verdict. Otherwise oneway calls would break up the row of failures when
+    other calls hang. Only a node that is half-open, and so answers pings, is taken back for it.
+    There is no better trial: without it a service of oneway calls would stay half-open.
     """
     half_open = state.breaker is not None and state.breaker.state == "half-open"
     return outcome if outcome is None or not outcome.ok or half_open else None

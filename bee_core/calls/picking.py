@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Choice = tuple[NodeState[Any] | None, Permit | None, bool]
     """The node's state or None where there is none, its breaker's permit, and whether the balancer
-    picked it. A balancer hears only of its own picks, so that its counts come out even."""
+    picked it. A balancer is told of its own picks only, so that its counts stay right."""
 
 
 def pick(call: Call, tried: tuple[str, ...]) -> Choice:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .service import Service
 
 
-@attrs.define(init=False, eq=False, repr=False, weakref_slot=False)
+@attrs.define(kw_only=True, eq=False, repr=False, weakref_slot=False)
 class CallPlan:
-    """Everything about the calls of a method that is known before. Immutable; for all threads.
+    """All that is known about a method's calls before they begin. Immutable and thread-safe.
 
     Attributes:
         service: The state that calls share.
@@ -41,6 +41,7 @@ class CallPlan:
         oneway: Whether the call ends as soon as it is sent.
         fault_tolerance, fallback: The policies.
         rule: The size rule.
+        metadata, baggage: Texts that go with each call, by name.
     """
 
     service: Service[Any]
@@ -59,37 +60,9 @@ class CallPlan:
     rule: SizeRule
     metadata: Mapping[str, str]
     baggage: Mapping[str, str]
-    fields: bytes
+    fields: bytes = attrs.field(init=False)
 
-    def __init__(
-        self,
-        service: Service[Any],
-        method: str,
-        codec: MethodCodec,
-        *,
-        marked_idempotent: bool,
-        marked_oneway: bool,
-        options: CallOptions,
-    ) -> None:
-        config = service.config.method(method)
-        given = options.given
-        self.service = service
-        self.method = method
-        self.oneway = _first(given.get("oneway"), config.oneway, marked_oneway)
-        self.codec = _SendOnly(codec) if self.oneway else codec
-        self.key = given.get("key")
-        for name in TIMES:
-            setattr(self, name, float(given.get(name, getattr(config, name))))
-        self.retries = given.get("retries", config.retries)
-        self.idempotent = not self.oneway and _first(
-            given.get("idempotent"), config.idempotent, marked_idempotent
-        )
-        policies, fallbacks = service.fault_tolerances, service.fallbacks
-        self.fault_tolerance = policies.get(method) or policies[""]
-        self.fallback = fallbacks[method if method in fallbacks else ""]
-        self.rule = service.rule.with_threshold(config.compress_above)
-        self.metadata = {**config.metadata, **given.get("metadata", {})}
-        self.baggage = {**config.baggage, **given.get("baggage", {})}
+    def __attrs_post_init__(self) -> None:
         self.fields = self._encode_fields(self.baggage)
 
     def inheriting(self, baggage: Mapping[str, str]) -> bytes:
@@ -128,13 +101,27 @@ def make_plan(
         TypeError: The codec cannot carry a type of the signature.
         InvalidArgument: Metadata or baggage cannot be sent.
     """
+    codec = service.bind(signature or Signature.dynamic(method))
+    config = service.config.method(method)
+    given = options.given
+    oneway = _first(given.get("oneway"), config.oneway, marked_oneway)
+    idempotent = _first(given.get("idempotent"), config.idempotent, marked_idempotent)
+    policies, fallbacks = service.fault_tolerances, service.fallbacks
+    times: dict[str, Any] = {name: float(given.get(name, getattr(config, name))) for name in TIMES}
     return CallPlan(
-        service,
-        method,
-        service.bind(signature or Signature.dynamic(method)),
-        marked_idempotent=marked_idempotent,
-        marked_oneway=marked_oneway,
-        options=options,
+        service=service,
+        method=method,
+        codec=_SendOnly(codec) if oneway else codec,
+        key=given.get("key"),
+        retries=given.get("retries", config.retries),
+        idempotent=idempotent and not oneway,
+        oneway=oneway,
+        fault_tolerance=policies.get(method) or policies[""],
+        fallback=fallbacks[method if method in fallbacks else ""],
+        rule=service.rule.with_threshold(config.compress_above),
+        metadata={**config.metadata, **given.get("metadata", {})},
+        baggage={**config.baggage, **given.get("baggage", {})},
+        **times,
     )
 
 

@@ -1,15 +1,19 @@
-"""A budget that keeps retries a small share of the calls, so that a service in trouble is not buried under them.
+"""A budget that keeps retries a small share of the calls.
 
-Each first attempt of a call pays a share (20 %) of a retry in; each retry takes one out. What was paid in lapses after a window (10 s), and so does what was taken out.
-A floor keeps retries possible where there are few calls. The model is Finagle's ``RetryBudget``
-(https://twitter.github.io/finagle/guide/Clients.html#retries): its token bucket with a share, a time to live and a reserve a second.
+So retries do not add much load to a service that has trouble already. Each first attempt of a call
+pays a share (20 %) of a retry in, and each retry takes one out. Both lapse after a window (10 s).
+A floor keeps retries possible when there are few calls. The model is Finagle's ``RetryBudget``
+(https://twitter.github.io/finagle/guide/Clients.html#retries): a token bucket with a share, a time
+to live and a reserve a second.
 
-The window is ten buckets, so it slides in steps of a tenth and the oldest bucket lapses whole. What is promised, with ``first`` and ``retries`` counted over the
-window (up to ten buckets) that ends with a granted retry::
+The window has ten buckets. It slides in steps of a tenth, and the oldest bucket lapses whole. The
+budget promises this, with ``first`` and ``retries`` counted over the window (up to ten buckets)
+that ends with a granted retry::
 
     retries <= ratio * first + floor_per_second * window
 
-A retry that would break this is refused, any other is granted. Windows that end with a retry and do not overlap cover all retries, so after T seconds altogether
+A retry that would break this is refused, any other is granted. Windows that end with a retry and
+do not overlap cover all retries. So after T seconds altogether
 ``retries <= ratio * first + floor_per_second * (T + 1.1 * window)``.
 """
 
@@ -26,10 +30,13 @@ _ROUNDING = 1e-9
 
 
 class RetryBudget:
-    """The retries that the calls of one service may spend together. One object a service, shared by all threads; its memory does not grow.
+    """The retries that the calls of one service may spend together.
 
-    ``deposit`` takes no lock, since every call pays it. Where threads race an update can be lost, and each lost one costs a fifth of a retry. It cannot go wrong the
-    other way: the counter of deposits never goes back to zero, so a stale write repeats nothing that was counted.
+    Each service has one object, and all threads share it. Its memory does not grow.
+
+    ``deposit`` takes no lock, because every call makes one. When threads race, a deposit can be
+    lost, and each lost one costs a fifth of a retry. No deposit can be counted twice: the counter
+    of deposits never goes back to zero.
     """
 
     __slots__ = (
@@ -52,10 +59,13 @@ class RetryBudget:
         """Start with the floor alone.
 
         Args:
-            ratio: Retries for each first attempt. 0.2, as in Finagle and Linkerd: the worst case is a fifth more load.
-            floor_per_second: Retries a second that are always there, available at once for a whole window. 10, as in Finagle and Linkerd: little to a service, and enough
-                for a client of few calls to fail over.
-            window: Seconds until what was paid in lapses. 10, as in Finagle and Linkerd: longer than a burst, shorter than an outage.
+            ratio: Retries for each first attempt. 0.2, as in Finagle and Linkerd: the worst case is
+                a fifth more load.
+            floor_per_second: Retries a second that are always there, available at once for a whole
+                window. 10, as in Finagle and Linkerd: little load to a service, and enough for a
+                client of few calls to fail over.
+            window: Seconds until a payment lapses. 10, as in Finagle and Linkerd: longer than a
+                burst, shorter than an outage.
 
         Raises:
             ValueError: A number is negative or not finite, or the window is zero.
@@ -64,7 +74,8 @@ class RetryBudget:
             0 <= ratio < math.inf and 0 <= floor_per_second < math.inf and 0 < window < math.inf
         ):
             raise ValueError(
-                f"a retry budget takes finite numbers, ratio and floor_per_second from 0 and window above 0, not {ratio=}, {floor_per_second=}, {window=}"
+                "a retry budget takes finite numbers, ratio and floor_per_second from 0 and window"
+                f" above 0, not {ratio=}, {floor_per_second=}, {window=}"
             )
         self.ratio = ratio
         self.window = window
@@ -80,7 +91,8 @@ class RetryBudget:
 
     def deposit(self, now: float) -> None:
         """Pay in for a first attempt at ``now``, seconds of a monotonic clock. Never blocks."""
-        # Once a bucket. A thread that finds the lock taken leaves the work to its owner, and its deposit falls into the bucket before or after.
+        # Once a bucket. If another thread has the lock, it does this work. Then the deposit of this
+        # thread falls into the old or the new bucket.
         if now >= self._bucket_end and self._lock.acquire(blocking=False):
             try:
                 self._advance(now)
@@ -112,7 +124,10 @@ class RetryBudget:
         return self.ratio * paid + self._reserve - sum(self._taken)
 
     def _advance(self, now: float) -> None:
-        """Close the current bucket when it is over and clear those that left the window, all of them after a long silence. The lock is held."""
+        """Close the current bucket when it is over, and clear those that left the window.
+
+        After a long silence these are all. The caller holds the lock.
+        """
         bucket = math.floor(now / self._width)
         steps = bucket - self._bucket
         if steps <= 0:  # still the same, or a thread that is late with the time it read

@@ -55,7 +55,7 @@ class Service(Generic[C]):
         complain: Takes one line about a plugin that misbehaves.
 
     Attributes:
-        undiscovered: Who finds the nodes, as long as none are known; then None. Each call looks at
+        undiscovered: The discovery that finds the nodes; None when they are known. Each call reads
             it once.
     """
 

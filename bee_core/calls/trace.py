@@ -1,6 +1,6 @@
-"""One call, written down attempt by attempt: where it went, how that ended, and what was decided then.
+"""One call, recorded attempt by attempt: its node, its end, and the decision that followed.
 
-Nothing of this is on the way of an ordinary call: the recorder stands between a driver and the flow only where a call is traced.
+An ordinary call runs none of this. Only a traced call has the recorder between driver and flow.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Step:
         kind: ``attempt``: a request to a node. ``pause``: before a retry. ``queue``: the limiter's.
         seconds: How long it took.
         node: The node of an attempt, else None.
-        failure: Why it did not come to what was wanted; None when it did.
+        failure: Why it failed; None when it did not.
         decision: What was done then, and why.
     """
 
@@ -53,10 +53,10 @@ class CallTrace:
         method: The method's name.
         steps: In order. Empty when it ended before it waited for anything, such as without a node.
         seconds: From the arguments encoded to the end.
-        attempts: Attempts that were counted; a redial of what provably was not sent is none.
+        attempts: Attempts that count. A redial of a request that no server saw does not.
         degraded: Whether a fallback answered.
         value: The result, where there is one.
-        error: What the caller would have seen raised, or None.
+        error: The error that the call would have raised, or None.
     """
 
     service: str
@@ -70,14 +70,17 @@ class CallTrace:
 
 
 class CallRecorder:
-    """Runs the flow of one call and keeps what happens. Belongs to the thread or task that makes the call; hand :meth:`flow` to the driver."""
+    """Runs the flow of one call and records it: hand :meth:`flow` to the driver.
+
+    Belongs to the thread or task that makes the call.
+    """
 
     def __init__(self) -> None:
         self._steps: list[Step] = []
         self._end: Failure | None = None
 
     def flow(self, call: Call) -> Generator[Effect, Any, Failure | None]:
-        """:func:`bee_core.calls.flow.flow`, each effect and its answer written down on the way."""
+        """:func:`bee_core.calls.flow.flow`, with each effect and its answer recorded."""
         clock = call.plan.service.clock
         steps = flow(call)
         answer: Any = None
@@ -91,7 +94,8 @@ class CallRecorder:
             self._end = stop.value
             return self._end
         finally:
-            steps.close()  # a caller that gives up closes this generator, and so the one inside: permits are settled there
+            # A caller that gives up closes this generator. The inner one then settles its permits.
+            steps.close()
 
     def finish(self, call: Call, error: Exception | None) -> CallTrace:
         """The trace of a call that a driver has ended with this error."""
@@ -117,50 +121,35 @@ class CallRecorder:
         if step.kind != "attempt":
             if following is not None:
                 return "go on"
-            failed = next(
-                (
-                    one.failure
-                    for one in reversed(self._steps)
-                    if one.kind == "attempt" and one.failure is not None
-                ),
-                None,
-            )
-            return (
-                f"give up: {self._note(failed) or 'no node is left to try'}"
-                if step.failure is None
-                else f"give up: {step.failure.message}"
-            )
+            if step.failure is not None:
+                return f"give up: {step.failure.message}"
+            failed = [one.failure for one in self._steps if one.kind == "attempt" and one.failure]
+            note = self._note(failed[-1] if failed else None)
+            return f"give up: {note or 'no node is left to try'}"
         if step.failure is None:
             if self._end is not None:
                 return "give up: the result cannot be decoded"
             return "sent, and that is all of a oneway call" if call.oneway else "return the result"
         if following is None:
             return f"give up: {self._why_given_up(call, step.failure)}"
-        target = next(
-            (later.node for later in self._steps[index + 1 :] if later.kind == "attempt"), None
-        )
-        where = (
-            ""
-            if target is None
-            else " on the same node"
-            if target == step.node
-            else " on another node"
-        )
+        where = self._where_next(index)
         if following.kind == "pause":
             return f"retry{where} after a pause"
         if step.failure.unsent and step.failure.executed == "no":
             return f"send anew{where}: the server provably did not see it, so it is no attempt"
         return f"retry{where}"
 
+    def _where_next(self, index: int) -> str:
+        """Which node the next attempt went to; empty if there was none."""
+        later = [one.node for one in self._steps[index + 1 :] if one.kind == "attempt"]
+        if not later:
+            return ""
+        return " on the same node" if later[0] == self._steps[index].node else " on another node"
+
     def _note(self, failure: Failure | None) -> str:
-        """What the flow itself says about giving up: it stands behind the message of the last failure."""
-        return (
-            ""
-            if self._end is None
-            else self._end.message.removeprefix(
-                "" if failure is None else failure.message
-            ).removeprefix("; ")
-        )
+        """Why the flow gave up: what it has added to the message of the last failure."""
+        end = "" if self._end is None else self._end.message
+        return end.removeprefix("" if failure is None else failure.message).removeprefix("; ")
 
     def _why_given_up(self, call: Call, failure: Failure) -> str:
         plan = call.plan
@@ -186,10 +175,7 @@ def _step(
     failure = answer if isinstance(answer, Failure) else None
     if isinstance(effect, Attempt):
         return Step("attempt", seconds, node, failure)
-    if isinstance(effect, Queue):
-        if answer is False:
-            failure = Failure(
-                "overloaded", "the wait for the limiter was over", "no", "never", "caller"
-            )
-        return Step("queue", seconds, None, failure)
-    return Step("pause", seconds, None, failure)
+    if answer is False:
+        over = "the wait for the limiter was over"
+        failure = Failure("overloaded", over, "no", "never", "caller")
+    return Step("queue" if isinstance(effect, Queue) else "pause", seconds, None, failure)

@@ -1,4 +1,7 @@
-"""Makes the services of a client out of a configuration and its plugins. Everything that can be wrong with them comes to light here, before the first call."""
+"""Makes the services of a client from a configuration and its plugins.
+
+What is wrong with them is reported here, before the first call.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from ..config import CallConfig, ClientConfig, Config
-    from ..contracts.policies import Balancer, Breaker, BreakerState
+    from ..contracts.policies import Balancer
     from ..contracts.registry import Registry
     from ..contracts.transport import AsyncChannel, Transport
     from ..plugins.hub import PluginHub
@@ -50,7 +53,6 @@ class Assembly(Generic[C]):
         services: By name.
         registry: Who knows the nodes.
         registry_config: The registry's part of the configuration, or its defaults.
-        heartbeat_interval: Seconds.
 
     Raises:
         ConfigError: A value or an option cannot be used.
@@ -81,7 +83,6 @@ class Assembly(Generic[C]):
         self._transports: dict[tuple[str, str], Transport] = {}
         self._settings: dict[str, ChannelSettings] = {}
         self.registry_config = config.registry or RegistryConfig()
-        self.heartbeat_interval = self.registry_config.heartbeat_interval
         self.registry = self.make_registry()
         self.services: dict[str, Service[C]] = {
             name: self._service(client) for name, client in config.clients.items()
@@ -120,6 +121,7 @@ class Assembly(Generic[C]):
             token=None if client.token is None else client.token.first,
         )
         balancer = self._create(client, "balancer")
+        make_breaker = partial(self._create, client, "breaker")
         nodes: NodeSet[C] = NodeSet(
             client.name,
             Directory(
@@ -128,8 +130,9 @@ class Assembly(Generic[C]):
                 client.zone,
             ),
             balancer,
-            lambda node: self._make_channel(self._transport(client, node.url), node, settings),
-            self._breakers(client),
+            lambda node: self._make_channel(self.transport(client, node.url), node, settings),
+            # One is made now, so that wrong options are found here and not with the first node.
+            None if make_breaker() is None else make_breaker,
             self._drop_channel,
         )
         service = Service(
@@ -148,15 +151,18 @@ class Assembly(Generic[C]):
             random_bytes=self._random_bytes,
             complain=self._complain,
         )
-        self._transport(client, f"{client.transport.name}://")
-        for address in client.address:
-            self._transport(client, address.url)
+        for url in (f"{client.transport.name}://", *(one.url for one in client.address)):
+            self.transport(client, url)
         return service
 
     def apply_known_nodes(self) -> None:
-        """Hand each service the nodes that are known without any I/O. Makes channels, which for asyncio needs the loop to run."""
+        """Hand each service the nodes that are known without any I/O.
+
+        Makes channels. An asyncio client must call it on its running loop.
+        """
         for service in self.services.values():
-            # A registry that must be asked knows nothing yet: its services are discovered when they are first called.
+            # A registry that must be asked knows nothing yet. Its services are discovered at
+            # their first calls.
             snapshot = self.known(service)
             if snapshot is not None:
                 service.nodes.apply(snapshot)
@@ -173,7 +179,10 @@ class Assembly(Generic[C]):
         )
 
     def make_registry(self) -> Registry:
-        """The registry's plugin. A forked child makes one of its own, since what the parent's is connected to stays the parent's."""
+        """A new registry plugin.
+
+        A forked child makes its own, because the connections of the old one belong to the parent.
+        """
         section = self.registry_config
         settings = RegistrySettings(section.address, section.heartbeat_interval)
         registry: Registry = self.hub.create(
@@ -186,42 +195,29 @@ class Assembly(Generic[C]):
         balancer: Balancer = self._create(service.config, "balancer")
         return balancer
 
-    def check_url(self, service: Service[C], url: str) -> None:
-        """Find out whether a node of this url could be called at all.
-
-        Raises:
-            ValueError: It is not a url.
-            BeeError: There is no transport for it.
-        """
-        self._transport(service.config, url)
-
     def after_fork(self) -> None:
         """In a forked child: another thread of the parent may have held the lock."""
         self._lock = Lock()
         for service in self.services.values():
             service.after_fork()
 
-    def watch_breakers(
-        self, told: Callable[[Service[C], Node, BreakerState, BreakerState], None]
-    ) -> None:
-        """Have each change of a node's breaker told: the service, the node, the states before and after. Before the first call."""
-        for service in self.services.values():
-            service.nodes.on_breaker_change = partial(told, service)
-
     def async_channel(self, service: Service[C], node: Node) -> AsyncChannel:
-        """A channel of its own to a node of a service, on the running loop; for the control plane, whatever the client's style."""
-        return self._transport(service.config, node.url).async_channel(
-            node, self._settings[service.name]
-        )
+        """A new asyncio channel to a node of a service, on the running loop.
 
-    def _breakers(self, client: ClientConfig) -> Callable[[], Breaker] | None:
-        # One is made here, so that wrong options are found now and not with the first node.
-        if self._create(client, "breaker") is None:
-            return None
-        return lambda: self._create(client, "breaker")
+        The control plane uses it for both kinds of client.
+        """
+        transport = self.transport(service.config, node.url)
+        return transport.async_channel(node, self._settings[service.name])
 
-    def _transport(self, client: ClientConfig, url: str) -> Transport:
-        """The transport for a url: its scheme is the plugin's name; the options are those of the service where it names that transport."""
+    def transport(self, client: ClientConfig, url: str) -> Transport:
+        """The transport for a url: the scheme is the plugin's name.
+
+        It has the options of the service, if the service names this transport.
+
+        Raises:
+            ValueError: It is not a url.
+            BeeError: There is no transport for it.
+        """
         scheme = url.removesuffix("://") if url.endswith("://") else parse(url).scheme
         own = client.transport.name == scheme
         key = (client.name if own else "", scheme)

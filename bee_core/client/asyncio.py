@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..calls.call import Call, begin, encode, pack
+from ..calls.call import begin, encode, pack
 from ..calls.plan import make_plan
 from ..contracts.size_rule import HEAVY
 from ..control.discovery import PATIENCE
@@ -19,11 +19,12 @@ from .discoveries import on_loop
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self  # type checkers bring it
 
+    from ..calls.call import Call
     from ..calls.plan import CallPlan
     from ..calls.service import Service
     from ..calls.trace import CallTrace
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ..contracts.transport import AsyncChannel, ChannelSettings, Transport
     from ..nodes.report import NodesReport
     from ..terms.node import Node
-    from ..terms.request import Form
     from .explanation import Explanation
     from .proxies import Reply
 
@@ -41,8 +41,8 @@ _running_loop = asyncio.get_running_loop
 class AsyncClient(ClientCore["AsyncChannel"]):
     """Calls the services of a configuration from an event loop.
 
-    See :func:`bee_core.build_async_client`. Belongs to the loop on which it is first used. Usable as
-    an asynchronous context manager.
+    See :func:`bee_core.build_async_client`. Belongs to the loop on which it is first used. Usable
+    as an asynchronous context manager.
     """
 
     _closing: asyncio.Event
@@ -58,11 +58,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
 
     async def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call; for proxies."""
-        call = self._begin(plan, args, kwargs)
-        if not isinstance(call, Call):
-            call = await call
-        if plan.service.undiscovered is not None:
-            await self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
+        call = await self._begin(plan, args, kwargs)
         error = await drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
@@ -72,7 +68,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Reply[Any]:
         """Make a call and say how it went; for proxies."""
-        call = await self._begin_and_discover(plan, args, kwargs)
+        call = await self._begin(plan, args, kwargs)
         error = await drive(call, self._closing, plan.service.clock)
         if error is not None:
             raise error
@@ -90,10 +86,8 @@ class AsyncClient(ClientCore["AsyncChannel"]):
             f" asyncio.ensure_future({name}(...)) or create_task"
         )
 
-    def _begin(
-        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Call | Coroutine[Any, Any, Call]:
-        """A new call. A body that is dear to compress is compressed off the loop: await that."""
+    async def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """A new call of a service whose nodes are known."""
         loop = _running_loop()
         if loop is not self._loop:
             self._adopt(loop)
@@ -101,28 +95,11 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         form, body = encode(plan, args, kwargs)
         compressed = False
         if len(body) > plan.rule.threshold:
-            if len(body) >= HEAVY:
-                return self._begin_heavy(plan, args, kwargs, form, body)
-            body, compressed = pack(plan, body)
-        return begin(plan, args, kwargs, form, body, compressed)
-
-    async def _begin_heavy(
-        self,
-        plan: CallPlan,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        form: Form,
-        body: bytes,
-    ) -> Call:
-        packed, compressed = await _running_loop().run_in_executor(None, pack, plan, body)
-        return begin(plan, args, kwargs, form, packed, compressed)
-
-    async def _begin_and_discover(
-        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Call:
-        call = self._begin(plan, args, kwargs)
-        if not isinstance(call, Call):
-            call = await call
+            if len(body) < HEAVY:
+                body, compressed = pack(plan, body)
+            else:  # compressing it takes long, so a thread does it and the loop goes on
+                body, compressed = await loop.run_in_executor(None, pack, plan, body)
+        call = begin(plan, args, kwargs, form, body, compressed)
         if plan.service.undiscovered is not None:
             await self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
         return call
@@ -132,11 +109,9 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         self._check_open(service, method)
 
     async def nodes(self, service: str) -> NodesReport:
-        """What is known of a service's nodes, as :meth:`bee_core.Client.nodes` says it."""
+        """A report of the nodes of a service, like :meth:`bee_core.Client.nodes`."""
         found = self._find(service)
-        loop = _running_loop()
-        if loop is not self._loop:
-            self._adopt(loop)
+        self._adopt(_running_loop())
         if found.undiscovered is not None:
             await self._discover(found, PATIENCE, "")
         return self._report(found)
@@ -144,38 +119,38 @@ class AsyncClient(ClientCore["AsyncChannel"]):
     async def explain(
         self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False
     ) -> Explanation:
-        """What would happen to a call now, and why, as :meth:`bee_core.Client.explain` says it."""
-        from .health import ask_health_async  # only who asks pays for it
+        """What would happen to a call now, and why, like :meth:`bee_core.Client.explain`."""
+        from .explanation import ask_health_async  # loaded at its first use
 
         known = await self.nodes(service)
         health = await ask_health_async(self._find(service).nodes) if ask else {}
         return self._explain(known, method, key, health)
 
     async def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
-        """Make one call, for real, and say how it went, as :meth:`bee_core.Client.trace` does."""
-        from ..calls.trace import CallRecorder  # only who asks pays for it
+        """Make one real call and tell how it went, like :meth:`bee_core.Client.trace`."""
+        from ..calls.trace import CallRecorder  # loaded at its first use
 
-        plan = make_plan(self._find(service), method)
-        call = await self._begin_and_discover(plan, args, kwargs)
+        call = await self._begin(make_plan(self._find(service), method), args, kwargs)
         recorder = CallRecorder()
-        error = await drive(call, self._closing, plan.service.clock, recorder.flow)
+        error = await drive(call, self._closing, call.plan.service.clock, recorder.flow)
         return recorder.finish(call, error)
 
     def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not None:
+        if self._loop is None:
+            self._loop = loop
+            self.assembly.apply_known_nodes()
+        elif self._loop is not loop:
             raise BeeError(
                 "this asyncio client belongs to another event loop; build one for each loop"
             )
-        self._loop = loop
-        self.assembly.apply_known_nodes()
 
     def _make_channel(
         self, transport: Transport, node: Node, settings: ChannelSettings
     ) -> AsyncChannel:
         channel = transport.async_channel(node, settings)
         if self._closing.is_set():
-            # `close` has gone through them already. This one is closed when the call that made it
-            # has begun on it, so that the call ends as others did.
+            # `close` did not see this channel. It closes after the call that made it has begun on
+            # it, so that this call ends like the others.
             closing = asyncio.ensure_future(channel.close())
             self._late.add(closing)
             closing.add_done_callback(self._late.discard)
@@ -190,7 +165,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
             self._retired.add(channel)
             channel.retire()
 
-        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001  # documented for this use: returns None instead of raising
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001  # None and no error off loops
             drop()
         elif self._loop is not None:
             on_loop(self._loop, drop)

@@ -23,7 +23,10 @@ async def drive(
     clock: Callable[[], float],
     make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow,
 ) -> Exception | None:
-    """Make a call: afterwards ``call.value`` is the result, unless an error is returned. See :func:`bee_core.client.blocking_driver.drive`."""
+    """Make a call: ``call.value`` is then the result, unless an error is returned.
+
+    See :func:`bee_core.client.blocking_driver.drive`.
+    """
     steps = make_flow(call)
     answer: Any = None
     failure: Failure | None = None
@@ -49,7 +52,7 @@ async def drive(
     except StopIteration as stop:
         failure = stop.value
     except BaseException:
-        # After a cancelled task the permits are settled here and not when the garbage is collected.
+        # The task was cancelled. The permits must go back now, not at garbage collection.
         steps.close()
         abandon(call)
         raise

@@ -1,4 +1,4 @@
-"""The blocking client: safe from many threads, its sockets are used by the threads that call."""
+"""The blocking client: thread-safe. The threads that call use its sockets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .futures import CallFuture
     from .proxies import Reply
 
-_running_loop = asyncio._get_running_loop  # noqa: SLF001  # documented for this use: returns None instead of raising
+_running_loop = asyncio._get_running_loop  # noqa: SLF001  # None and no error off loops
 
 
 class Client(ClientCore["Channel"]):
@@ -55,14 +55,14 @@ class Client(ClientCore["Channel"]):
         self._lock = Lock()
         self._warned = False
         super().__init__(config, plugins, Event())
-        self._futures = FutureCalls(
+        self.futures = FutureCalls(
             f"{self.config.application or 'client'}-futures",
             self.assembly.async_channel,
             self.discoveries,
             self.assembly.clock,
         )
         self.assembly.apply_known_nodes()
-        # False after close and in a forked child: one flag, so that calls look at nothing else.
+        # False after close and in a forked child: calls look at this one flag only.
         self._ready = True
         fork.watch(self)
 
@@ -96,8 +96,8 @@ class Client(ClientCore["Channel"]):
                 self._prepare(plan)
             call = make(plan, args, kwargs)
         except CallError as error:
-            return self._futures.failed(error)
-        return self._futures.start(call)
+            return self.futures.failed(error)
+        return self.futures.start(call)
 
     def _begin(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if _running_loop() is not None:
@@ -110,8 +110,8 @@ class Client(ClientCore["Channel"]):
         return call
 
     def _prepare(self, plan: CallPlan) -> None:
-        """What the first call after a fork has to do, and every call after close."""
-        self._ready = True  # before the look at `_closing`: a `close` meanwhile has the last word
+        """Make the client ready after a fork, or refuse the call after close."""
+        self._ready = True  # set before `_closing` is read, so that a concurrent `close` wins
         if self._closing.is_set():
             self._ready = False
         self._check_open(plan.service, plan.method)
@@ -122,7 +122,7 @@ class Client(ClientCore["Channel"]):
         self._check_open(service, method)
 
     def nodes(self, service: str) -> NodesReport:
-        """What is known of a service's nodes: which there are, which fit, why the others do not.
+        """A report of the nodes of a service: which fit, and why the others do not.
 
         Discovers them like a first call, so it may wait a second.
 
@@ -145,7 +145,7 @@ class Client(ClientCore["Channel"]):
 
         Args:
             service: The key under ``bee.rpc.client``.
-            method: A method, for what ``methods`` states for it.
+            method: A method, to tell the settings that ``methods`` has for it.
             key: The routing key that the call would have.
             ask: Ping the nodes too, for their health; takes a second at most.
 
@@ -156,16 +156,16 @@ class Client(ClientCore["Channel"]):
             ConfigError: No such service is configured.
             CallCancelled: The client was closed meanwhile.
         """
-        from .health import ask_health  # only who asks pays for it
+        from .explanation import ask_health  # loaded at its first use
 
         known = self.nodes(service)
         health = ask_health(self._find(service).nodes) if ask else {}
         return self._explain(known, method, key, health)
 
     def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
-        """Make one call, for real, and say how it went, attempt by attempt.
+        """Make one real call and tell how it went, attempt by attempt.
 
-        An error of the call is told in the trace and not raised.
+        The trace has the error of the call. It is not raised.
 
         Args:
             service: The key under ``bee.rpc.client``.
@@ -177,7 +177,7 @@ class Client(ClientCore["Channel"]):
             ConfigError: No such service is configured.
             CallError: The call could not begin: arguments that cannot be sent, a closed client.
         """
-        from ..calls.trace import CallRecorder  # only who asks pays for it
+        from ..calls.trace import CallRecorder  # loaded at its first use
 
         call = self._begin(make_plan(self._find(service), method), args, kwargs)
         recorder = CallRecorder()
@@ -205,7 +205,7 @@ class Client(ClientCore["Channel"]):
         with self._lock:
             self._channels.add(channel)
         if self._closing.is_set():
-            channel.close()  # `close` may have gone through them already
+            channel.close()  # `close` may not have seen this one
         return channel
 
     def _drop_channel(self, channel: Channel) -> None:
@@ -213,7 +213,7 @@ class Client(ClientCore["Channel"]):
             self._channels.discard(channel)
             self._retired.add(channel)
         channel.retire()
-        self._futures.drop(channel)
+        self.futures.drop(channel)
 
     def close(self) -> None:
         """Close all connections; calls in flight end with CallCancelled.
@@ -224,9 +224,9 @@ class Client(ClientCore["Channel"]):
         self._ready = False
         self.discoveries.release()
         self._close_channels()
-        self._futures.close()
+        self.futures.close()
         self._plane.stop()
-        self._close_channels()  # those of a list that came in just now
+        self._close_channels()  # a list of nodes may have come in just now
 
     def _close_channels(self) -> None:
         with self._lock:
@@ -244,7 +244,7 @@ class Client(ClientCore["Channel"]):
         self._lock = Lock()
         for channel in (*self._channels, *self._retired):
             channel.discard_after_fork()
-        self._futures.after_fork()
+        self.futures.after_fork()
         self._renew_after_fork()
 
     def __enter__(self) -> Self:

@@ -52,7 +52,7 @@ def drive(
     except StopIteration as stop:
         failure = stop.value
     except BaseException:
-        # After an interrupt (Ctrl-C) the permits are settled here and not when the garbage is collected.
+        # An interrupt (Ctrl-C) came. The permits must go back now, not at garbage collection.
         steps.close()
         abandon(call)
         raise

@@ -1,4 +1,4 @@
-"""What both clients share: how they are put together, and all that does not wait.
+"""What both clients share: their construction, and all that does not wait.
 
 ``blocking.py`` and ``asyncio.py`` add the waiting, the channels and the closing.
 """
@@ -10,6 +10,7 @@ import os
 import random
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from weakref import WeakSet
 
@@ -74,10 +75,11 @@ class ClientCore(ABC, Generic[C]):
         self._prober = Prober(
             self._plane.spawn,
             self.assembly.async_channel,
-            heartbeat_interval=self.assembly.heartbeat_interval,
+            heartbeat_interval=self.assembly.registry_config.heartbeat_interval,
             rng=self._rng,
         )
-        self.assembly.watch_breakers(self._prober.breaker_changed)
+        for service in self.assembly.services.values():
+            service.nodes.on_breaker_change = partial(self._prober.breaker_changed, service)
         self.discoveries: Discoveries[C] = Discoveries(
             self.assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng
         )
@@ -98,7 +100,8 @@ class ClientCore(ABC, Generic[C]):
             ConfigError: No such service is configured.
             TypeError: The interface cannot be used.
         """
-        return make_proxy(self, self._find(name), interface)  # type: ignore[arg-type]  # a shell has what a Caller has
+        # Each of the two clients has the methods of a Caller.
+        return make_proxy(self, self._find(name), interface)  # type: ignore[arg-type]
 
     def _find(self, name: str) -> Service[C]:
         self.config.client(name)
@@ -113,7 +116,10 @@ class ClientCore(ABC, Generic[C]):
         """The node of this channel has left."""
 
     def _deliver(self, service: Service[C], snapshot: Snapshot) -> None:
-        """Take a list of nodes. On the control plane's thread: a long list holds up no call."""
+        """Take a list of nodes.
+
+        Runs on the control plane's thread, so that a long list delays no call.
+        """
         if not self._closing.is_set():
             service.learn(snapshot)
 
@@ -133,7 +139,7 @@ class ClientCore(ABC, Generic[C]):
         key: str | None,
         health: Mapping[str, str],
     ) -> Explanation:
-        from .explanation import explain  # only who asks pays for it
+        from .explanation import explain  # loaded at its first use
 
         service = self._find(known.service)
         return explain(
@@ -142,7 +148,7 @@ class ClientCore(ABC, Generic[C]):
             known,
             method,
             key=key,
-            make_balancer=lambda: self.assembly.make_balancer(service),
+            make_balancer=partial(self.assembly.make_balancer, service),
             make_rng=random.Random,
             health=health,
         )
@@ -153,7 +159,7 @@ class ClientCore(ABC, Generic[C]):
         return Reply(call.value, call.node, call.attempts, call.degraded, seconds)
 
     def _all_channels(self) -> set[C]:
-        """Every channel that may be open; they are the caller's to close."""
+        """Every channel that may be open. The caller must close them."""
         channels, self._channels = self._channels, set()
         channels.update(self._retired)
         return channels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..control.discovery import Discovery
@@ -59,9 +60,9 @@ class Discoveries(Generic[C]):
                 registry=self._the_registry,
                 registry_name=f"{settings.protocol} at {where}" if where else settings.protocol,
                 addresses=assembly.addresses(service),
-                deliver=_deliverer(service, deliver),
-                answers=self._answers(service),
-                objection=self._objection(service),
+                deliver=partial(deliver, service),
+                answers=partial(self._answers, service),
+                objection=partial(self._objection, service),
                 cache=cache,
                 heartbeat_interval=settings.heartbeat_interval,
                 clock=clock,
@@ -105,26 +106,30 @@ class Discoveries(Generic[C]):
             child goes on with its parent's list.
         """
         discovery: Discovery | None = service.undiscovered
-        if discovery is None:
-            return None
-        discovery.start(self._plane)
-        if service.nodes.snapshot.revision >= 0:
-            service.undiscovered = None
-            return None
+        if discovery is not None:
+            discovery.start(self._plane)
+            if service.nodes.snapshot.revision >= 0:
+                service.undiscovered = discovery = None
         return discovery
 
     def trouble(self, service: str) -> str:
-        """Why the registry is not heard for a service at present; empty while it is, and where none is watched."""
+        """Why the registry is not heard for a service now.
+
+        Empty while it is heard, and for a service that watches none.
+        """
         discovery = self._discoveries.get(service)
         return "" if discovery is None else discovery.trouble
 
     def release(self) -> None:
-        """The client closes: calls that wait for a first list wait no longer."""
+        """The client closes: end the waits for a first list."""
         for discovery in self._discoveries.values():
             discovery.release()
 
     def after_fork(self) -> None:
-        """In a forked child: every service is discovered anew at its next call, through a registry object of the child's own."""
+        """In a forked child: the next call of each service discovers it anew.
+
+        The child makes its own registry object for it.
+        """
         self.registry = None
         for name, discovery in self._discoveries.items():
             discovery.after_fork()
@@ -139,31 +144,21 @@ class Discoveries(Generic[C]):
         if self.registry is not None:
             await self.registry.close()
 
-    def _answers(self, service: Service[C]) -> Callable[[Node], Any]:
-        async def answers(node: Node) -> bool:
-            channel = self._assembly.async_channel(service, node)
-            try:
-                return await channel.ping(PING_TIMEOUT) == "serving"
-            finally:
-                await channel.close()
+    async def _answers(self, service: Service[C], node: Node) -> bool:
+        """Whether a node answers a ping and takes calls."""
+        channel = self._assembly.async_channel(service, node)
+        try:
+            return await channel.ping(PING_TIMEOUT) == "serving"
+        finally:
+            await channel.close()
 
-        return answers
-
-    def _objection(self, service: Service[C]) -> Callable[[Node], str]:
-        def objection(node: Node) -> str:
-            try:
-                self._assembly.check_url(service, node.url)
-            except (BeeError, ValueError, TypeError, AttributeError) as error:
-                return f"{str(node.url)[:80]!r}: {error}"
-            return ""
-
-        return objection
-
-
-def _deliverer(
-    service: Service[C], deliver: Callable[[Service[C], Snapshot], None]
-) -> Callable[[Snapshot], None]:
-    return lambda snapshot: deliver(service, snapshot)
+    def _objection(self, service: Service[C], node: Node) -> str:
+        """Why the client cannot call a node at all; empty if it can."""
+        try:
+            self._assembly.transport(service.config, node.url)
+        except (BeeError, ValueError, TypeError, AttributeError) as error:
+            return f"{str(node.url)[:80]!r}: {error}"
+        return ""
 
 
 def on_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:

@@ -1,11 +1,16 @@
-"""What would happen to a call now, and why: which nodes there are, which of them can be picked, and which value holds for each setting, with the line that says so.
+"""What would happen to a call now, and why.
 
-Pure, and without side effects on the calls of the service: picks are made on a copy of the balancer.
+It tells which nodes there are, which of them can be picked, and the value of each setting with the
+line that states it. :func:`explain` is pure: it picks on a copy of the balancer, so the calls of
+the service see no effect. :func:`ask_health` pings nodes for such a report.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -22,8 +27,10 @@ if TYPE_CHECKING:
     from ..calls.service import Service
     from ..config.model import Config
     from ..contracts.policies import Balancer, BreakerState
-    from ..nodes.node_set import NodeState
+    from ..contracts.transport import AsyncChannel, Channel
+    from ..nodes.node_set import NodeSet, NodeState
     from ..nodes.report import KnownNode, NodesReport
+    from ..terms.failures import Failure
     from ..terms.node import Node
 
 Standing = Literal["ready", "half-open", "cut off", "weight 0", "filtered"]
@@ -35,9 +42,9 @@ MOST_PINGED = 64
 
 _AHEAD = 5  # picks that are told where the order is certain
 _SAMPLE = 1000  # picks of one copy
-_SEEDS = range(
-    1, 9
-)  # copies; two nodes in turn from a random one on are taken for an order with a chance of 1 to 127
+# Seeds of the copies. A balancer may start at a random one of two nodes and then take turns. With
+# eight copies the chance to see a fixed order there is 1 in 128.
+_SEEDS = range(1, 9)
 
 
 @attrs.frozen
@@ -46,10 +53,12 @@ class NodeStanding:
 
     Attributes:
         node: The node.
-        standing: ``ready``, ``half-open`` (one call at a time shows whether it works), ``cut off`` (its breaker is open), ``weight 0``, ``filtered``.
+        standing: ``ready``, ``half-open`` (one call at a time shows whether it works), ``cut off``
+            (its breaker is open), ``weight 0``, ``filtered``.
         reason: Why it is not simply ready; empty when it is.
         breaker: The state of its breaker, or None where there is none.
-        health: What it said when it was asked just now: ``serving``, ``draining``, or why it did not answer; empty when it was not asked.
+        health: What it answered to a ping just now: ``serving``, ``draining``, or why there was no
+            answer; empty when it was not asked.
     """
 
     node: Node
@@ -64,8 +73,10 @@ class NextPick:
     """What the balancer would do for the next calls.
 
     Attributes:
-        order: The nodes of the next calls, where the balancer goes by an order of its own; empty where chance decides.
-        shares: Each node that can be picked with its share of the calls, the largest first; shares add up to 1.
+        order: The nodes of the next calls, if the balancer has a fixed order; empty if it picks at
+            random.
+        shares: Each node that can be picked with its share of the calls, the largest first; shares
+            add up to 1.
     """
 
     order: tuple[Node, ...] = ()
@@ -78,7 +89,8 @@ class Setting:
 
     Attributes:
         name: The key.
-        value: Text, number, bool, list of texts, or None. The name of a plugin; of its options only the names are told, since values may be secrets.
+        value: Text, number, bool, list of texts, or None. Of a plugin its name; the values of its
+            options are not told, because they may be secrets.
         path: The dotted key that states it, or None for the built-in default.
         line: The line of the file, or None.
         why: The reason of the default; empty for what is stated.
@@ -127,10 +139,7 @@ class Explanation:
         Raises:
             KeyError: There is none of this name.
         """
-        for setting in self.settings:
-            if setting.name == name:
-                return setting
-        raise KeyError(name)
+        return {one.name: one for one in self.settings}[name]
 
 
 def explain(
@@ -160,7 +169,9 @@ def explain(
     nodes = tuple(
         _standing(one, states.get(one.node.id), health.get(one.node.id, "")) for one in known.nodes
     )
-    ahead = _look_ahead(service.balancer, _ready(nodes), key, make_balancer, make_rng)
+    # A node of weight 0 is in the ready set too: the balancer knows what that means.
+    ready = tuple(one.node for one in nodes if one.standing not in {"cut off", "filtered"})
+    ahead = _look_ahead(service.balancer, ready, key, make_balancer, make_rng)
     return Explanation(
         service.name,
         method,
@@ -193,11 +204,6 @@ def _standing(known: KnownNode, state: NodeState[Any] | None, health: str) -> No
     return NodeStanding(node, standing, reason, breaker, health)
 
 
-def _ready(nodes: tuple[NodeStanding, ...]) -> tuple[Node, ...]:
-    # A node of weight 0 is in the ready set too: what that means is the balancer's to know.
-    return tuple(one.node for one in nodes if one.standing in {"ready", "half-open", "weight 0"})
-
-
 def _look_ahead(
     balancer: Balancer,
     ready: tuple[Node, ...],
@@ -205,7 +211,10 @@ def _look_ahead(
     make_balancer: Callable[[], Balancer],
     make_rng: Callable[[int], Random],
 ) -> NextPick:
-    """Pick many times on copies with different seeds. Where chance has a say they differ, and then only shares can be told."""
+    """Pick many times on copies with different seeds.
+
+    A balancer that picks at random gives different runs. Then only the shares can be told.
+    """
     twin: Callable[[], Balancer] = getattr(balancer, "twin", None) or make_balancer
     runs: list[list[Node]] = []
     for seed in _SEEDS:
@@ -229,9 +238,8 @@ def _picks(balancer: Balancer, key: str | None, rng: Random, number: int) -> Ite
         if node is None:
             return
         if balancer.settle is not None:
-            balancer.settle(
-                node, None, 0.0
-            )  # a copy that counts what is under way would think that none of these calls ever ends
+            # The copy may count the calls that run. Without this none of them would end.
+            balancer.settle(node, None, 0.0)
         yield node
 
 
@@ -251,7 +259,7 @@ _NOT_TOLD = frozenset(
 
 
 def _settings(service: Service[Any], config: Config, method: str | None) -> Iterator[Setting]:
-    # A plan made as for a call: what is told is what a call would use, and not a second reading of the configuration.
+    # The plan of a real call: the report cannot differ from what a call would use.
     plan = make_plan(service, method or "")
     of_method = service.config.method(method or "")
     for attribute in attrs.fields(type(service.config)):
@@ -273,3 +281,46 @@ def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
     if isinstance(value, PluginRef):
         return value.name, tuple(value.options)
     return (sorted(value) if isinstance(value, frozenset) else value), ()
+
+
+def ask_health(nodes: NodeSet[Channel]) -> dict[str, str]:
+    """How nodes say that they are. Pings all of them at a time.
+
+    Waits a little over :data:`PING_TIMEOUT` at most.
+
+    Returns:
+        By node id: ``serving``, ``draining``, or why the node did not answer.
+    """
+
+    def ask(state: NodeState[Channel]) -> str:
+        try:
+            return _said(_channel(nodes, state).ping(PING_TIMEOUT))
+        except Exception as error:  # a transport's
+            return f"no answer: {error}"
+
+    asked = dict(islice(nodes.states.items(), MOST_PINGED))
+    if not asked:
+        return {}
+    with ThreadPoolExecutor(len(asked), "bee-health") as threads:
+        return dict(zip(asked, threads.map(ask, asked.values()), strict=True))
+
+
+async def ask_health_async(nodes: NodeSet[AsyncChannel]) -> dict[str, str]:
+    """The same on an event loop."""
+
+    async def ask(state: NodeState[AsyncChannel]) -> str:
+        try:
+            return _said(await _channel(nodes, state).ping(PING_TIMEOUT))
+        except Exception as error:  # a transport's
+            return f"no answer: {error}"
+
+    asked = dict(islice(nodes.states.items(), MOST_PINGED))
+    return dict(zip(asked, await asyncio.gather(*map(ask, asked.values())), strict=True))
+
+
+def _channel(nodes: NodeSet[Any], state: NodeState[Any]) -> Any:
+    return (state.attempt or nodes.connect(state)).channel
+
+
+def _said(answer: str | Failure) -> str:
+    return answer if isinstance(answer, str) else answer.message

@@ -1,6 +1,7 @@
-"""Calls of the blocking client that nobody waits for yet: any number of them in flight on one thread.
+"""The futures of the blocking client: any number of calls in flight on one thread.
 
-They run the call flow on an event loop of their own, with the asyncio driver and one shared connection a node, so a thousand calls in flight cost one thread and not a thousand. See
+The calls run on an event loop of their own, with the asyncio driver and one shared connection a
+node. So a thousand calls in flight cost one thread and not a thousand. See
 ``docs/decisions/futures.md``.
 """
 
@@ -43,8 +44,10 @@ _inherited: list[object] = []
 class CallFuture(Future[T]):
     """The result of a call that was begun by :func:`bee_core.future`.
 
-    Unlike a future of an executor it can be cancelled as long as there is no result: :meth:`cancel` gives the call up, on the wire as well, and returns True. So it never says that
-    it is running. Callbacks are called on the client's thread for futures, which all of them share, or on the one that cancels: they must be quick, and must not wait for another future.
+    It can be cancelled as long as there is no result, unlike a future of an executor.
+    :meth:`cancel` gives the call up, on the wire as well, and returns True. So it never says that
+    it is running. Callbacks run on the client's one thread for futures, or on the thread that
+    cancels. They must be quick, and must not wait for another future.
     """
 
     def __init__(self, calls: FutureCalls) -> None:
@@ -53,7 +56,10 @@ class CallFuture(Future[T]):
         self.given_up = False
 
     def cancel(self) -> bool:
-        """Give the call up: one that was not sent is not sent, of one that was the server is told that nobody waits any more; whether it ran nobody knows.
+        """Give the call up.
+
+        A call that was not sent yet is not sent. If it was sent, the server is told that nobody
+        waits for it, and whether it ran is not known.
 
         Returns:
             False where the call has ended already.
@@ -84,13 +90,16 @@ class CallFuture(Future[T]):
         """Set the result or the error, unless it was cancelled."""
         with suppress(InvalidStateError):
             if error is None:
-                self.set_result(value)  # type: ignore[arg-type]  # without an error there is a value
+                # Without an error there is a value.
+                self.set_result(value)  # type: ignore[arg-type]
             else:
                 self.set_exception(error)
 
 
 class FutureCalls:
-    """The calls in flight of one client. Thread-safe; its thread starts with the first call and ends with :meth:`close`.
+    """The calls in flight of one client. Thread-safe.
+
+    Its thread starts with the first call and ends with :meth:`close`.
 
     Args:
         name: For the thread.
@@ -121,10 +130,9 @@ class FutureCalls:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._tasks: dict[CallFuture[Any], asyncio.Task[None]] = {}
-        self._attempts: dict[Channel, Attempt] = {}
-        self._retired: WeakSet[AsyncChannel] = (
-            WeakSet()
-        )  # whose nodes have left; kept alive by the calls that are still on them
+        self.attempts: dict[Channel, Attempt] = {}
+        # Channels whose nodes have left. The calls that are still on them keep them alive.
+        self._retired: WeakSet[AsyncChannel] = WeakSet()
 
     def start(self, call: Call) -> CallFuture[Any]:
         """Make a call, in the context that is current. Does not wait."""
@@ -152,19 +160,20 @@ class FutureCalls:
         return True
 
     def forbid_to_wait(self, future: CallFuture[Any]) -> None:
-        """Refuse to wait where that would be for ever."""
+        """Refuse a wait that would never end."""
         if (
             self._loop is not None
             and asyncio._get_running_loop() is self._loop  # noqa: SLF001  # documented
             and not future.done()
         ):
             raise BeeError(
-                "a callback of a future would wait for another future of this client, on the very thread that has to bring it: look at done(), or wait elsewhere"
+                "a callback of a future would wait for another future of this client, on the very"
+                " thread that has to bring it: look at done(), or wait elsewhere"
             )
 
     def drop(self, channel: Channel) -> None:
         """The node of this channel has left the list. From any thread."""
-        if channel in self._attempts:
+        if channel in self.attempts:
             self._plane.call_soon(lambda: self._retire(channel))
 
     def close(self) -> None:
@@ -173,7 +182,7 @@ class FutureCalls:
         self._end_begun()
 
     def after_fork(self) -> None:
-        """In a forked child: the calls in flight are the parent's, and their sockets are let go of."""
+        """In a forked child: forget the parent's calls in flight, and their sockets."""
         futures = [*self._tasks, *(future for _, future, _ in self._begun)]
         for channel in self._channels():
             _inherited.append(channel)
@@ -182,11 +191,12 @@ class FutureCalls:
                 discard()
         self._forget()
         for future in futures:
-            # Anew: another thread of the parent may have held its lock, and its callbacks are called there.
+            # Anew: a thread of the parent may hold its lock. The parent calls its callbacks.
             Future.__init__(future)
             future.set_exception(
                 CallCancelled(
-                    "the process was forked: the call goes on in the parent, and its result is there",
+                    "the process was forked: the call goes on in the parent, and its result is"
+                    " there",
                     executed="maybe",
                 )
             )
@@ -203,7 +213,7 @@ class FutureCalls:
                 self._tasks[future] = context.run(loop.create_task, self._run(call, future))
 
     def _end_begun(self) -> None:
-        """The client is closed: what has not begun will not."""
+        """The client is closed: end the calls that have not begun."""
         while self._begun:
             try:
                 call, future, _ = self._begun.popleft()
@@ -221,14 +231,14 @@ class FutureCalls:
             error = await drive(call, self._closing, self._clock, self._flow)
         except asyncio.CancelledError:
             error = _closed(call)  # or the future was cancelled, and takes no error any more
-        except Exception as raised:  # a plugin that breaks its contract; the caller sees it as it would have without a future
+        except Exception as raised:  # from a plugin; the caller of an ordinary call sees it too
             error = raised
         finally:
             del self._tasks[future]
         future.end(call.value, error)
 
     def _flow(self, call: Call) -> Generator[Effect, Any, Failure | None]:
-        """:func:`bee_core.calls.flow.flow`, its attempts made on this loop's channels instead of the client's blocking ones."""
+        """The call flow, with attempts on this loop's channels and not on the blocking ones."""
         steps = flow(call)
         answer: Any = None
         try:
@@ -237,13 +247,12 @@ class FutureCalls:
                 if type(effect) is not Attempt:
                     answer = yield effect
                 elif call.deadline <= self._clock():
-                    answer = local(
-                        "deadline_exceeded", "the deadline came before the call could be sent"
-                    )  # while it was queued here
+                    # It came while the call waited for its turn on this thread.
+                    late = "the deadline came before the call could be sent"
+                    answer = local("deadline_exceeded", late)
                 else:
-                    answer = yield self._attempts.get(effect.channel) or self._attempt(
-                        call, effect.channel
-                    )
+                    channel = effect.channel
+                    answer = yield self.attempts.get(channel) or self._attempt(call, channel)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         finally:
@@ -253,16 +262,15 @@ class FutureCalls:
         """An attempt on a channel of this loop to the same node."""
         assert call.node is not None  # noqa: S101  # the flow has picked it; narrows the type
         service = call.plan.service
-        twin = self._make_channel(service, call.node)
-        attempt = self._attempts[channel] = Attempt(twin)
+        attempt = self.attempts[channel] = Attempt(self._make_channel(service, call.node))
         current = service.nodes.states.get(call.node.id)
         if current is None or current.attempt is None or current.attempt.channel is not channel:
-            # The node has left in this very moment, so nobody will come to say so.
+            # The node has left just now, so no call of `drop` will follow.
             asyncio.get_running_loop().call_soon(self._retire, channel)
         return attempt
 
     def _retire(self, channel: Channel) -> None:
-        attempt = self._attempts.pop(channel, None)
+        attempt = self.attempts.pop(channel, None)
         if attempt is not None:
             self._retired.add(attempt.channel)
             attempt.channel.retire()
@@ -274,18 +282,17 @@ class FutureCalls:
 
     async def _close_channels(self) -> None:
         channels = self._channels()
-        self._attempts = {}
+        self.attempts = {}
         if channels:
             await asyncio.gather(*(channel.close() for channel in channels))
 
     def _channels(self) -> list[AsyncChannel]:
-        return [*(attempt.channel for attempt in self._attempts.values()), *self._retired]
+        return [*(attempt.channel for attempt in self.attempts.values()), *self._retired]
 
 
 def _closed(call: Call) -> CallCancelled:
-    msg = "the client was closed"
     return CallCancelled(
-        msg,
+        "the client was closed",
         service=call.plan.service.name,
         method=call.method,
         node=call.node,

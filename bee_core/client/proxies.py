@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
 import attrs
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Reply(Generic[T]):
-    """A result with how it came about.
+    """A result, and how the call went.
 
     Attributes:
         value: What the method returned, or a fallback's value.
@@ -52,11 +53,9 @@ class Caller(Protocol):
 
     def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The value, or an awaitable of it."""
-        ...
 
     def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The :class:`Reply`, or an awaitable of it."""
-        ...
 
     def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A future of the value.
@@ -64,37 +63,33 @@ class Caller(Protocol):
         Raises:
             TypeError: The client has awaitables instead.
         """
-        ...
 
 
+@attrs.frozen(eq=False)
 class Binding:
-    """What a proxy hangs on: a service of a client, an interface or none, and options. Immutable."""
+    """What all methods of a proxy share. Immutable.
 
-    __slots__ = ("caller", "interface", "methods", "options", "service")
+    Attributes:
+        caller: The client.
+        service: The service.
+        interface: Its interface, or None.
+        methods: The methods that the interface declares, by name.
+        options: For each call.
+    """
 
-    def __init__(
-        self,
-        caller: Caller,
-        service: Service[Any],
-        interface: type | None,
-        methods: Mapping[str, InterfaceMethod] | None,
-        options: CallOptions,
-    ) -> None:
-        self.caller = caller
-        self.service = service
-        self.interface = interface
-        self.methods = methods
-        self.options = options
+    caller: Caller
+    service: Service[Any]
+    interface: type | None
+    methods: Mapping[str, InterfaceMethod]
+    options: CallOptions = NO_OPTIONS
 
     def with_options(self, options: CallOptions) -> Binding:
         """The same with more options."""
-        return Binding(
-            self.caller, self.service, self.interface, self.methods, self.options.merged(options)
-        )
+        return attrs.evolve(self, options=self.options.merged(options))
 
     def plan(self, method: str) -> CallPlan:
         """Prepare a method."""
-        declared = None if self.methods is None else self.methods.get(method)
+        declared = self.methods.get(method)
         if declared is None:
             return make_plan(self.service, method, options=self.options)
         return make_plan(
@@ -108,7 +103,10 @@ class Binding:
 
 
 class Method:
-    """A method of a service; call it. An attribute of it is a method of the object of that name: ``calc.Stats.mean``."""
+    """A method of a service; call it.
+
+    An attribute of it is a method of the object of that name: ``calc.Stats.mean``.
+    """
 
     __slots__ = ("_binding", "_invoke", "_name", "_plan")
 
@@ -126,12 +124,6 @@ class Method:
         self._plan = plan = self._binding.plan(self._name)
         return plan
 
-    def _detailed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._binding.caller.invoke_detailed(self._plan or self._prepare(), args, kwargs)
-
-    def _future(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._binding.caller.invoke_future(self._plan or self._prepare(), args, kwargs)
-
     def __getattr__(self, name: str) -> Method:
         """A method of the object of this name."""
         if name.startswith("_"):
@@ -144,7 +136,7 @@ class Method:
 
 
 class ServiceProxy:
-    """A service without an interface: each public attribute is a method. Safe to share between threads.
+    """A service without an interface: each public attribute is a method. Thread-safe.
 
     Two names are taken: ``call``, which reaches every method by string, and ``with_options``.
     """
@@ -177,49 +169,36 @@ class _Namespace:
     """The methods of a named object, of a typed proxy."""
 
 
-def typed_proxy(binding: Binding) -> Any:
-    """An object of a class derived from the interface, whose methods are the service's."""
-    interface, methods = binding.interface, binding.methods
-    assert interface is not None and methods is not None  # noqa: S101, PT018  # callers give both
-    cls = _proxy_class(interface)
-    proxy: Any = object.__new__(cls)
+def _proxy(binding: Binding) -> Any:
+    """A proxy: with an interface, an object of a class derived from it."""
+    interface = binding.interface
+    if interface is None:
+        return ServiceProxy(binding)
+    proxy: Any = object.__new__(_proxy_class(interface))
     attributes = proxy.__dict__
     attributes["_binding"] = binding
-    for name in methods:
+    for name in binding.methods:
         holder, _, last = name.rpartition(".")
-        if holder:
-            attributes.setdefault(holder, _Namespace()).__dict__[last] = Method(binding, name)
-        else:
-            attributes[name] = Method(binding, name)
+        target = attributes.setdefault(holder, _Namespace()).__dict__ if holder else attributes
+        target[last] = Method(binding, name)
     return proxy
 
 
-_classes: dict[type, type] = {}
-
-
+@cache
 def _proxy_class(interface: type) -> type:
-    cls = _classes.get(interface)
-    if cls is None:
-        try:
-            cls = type(interface)(
-                f"{interface.__name__}Proxy",
-                (interface,),
-                {"__module__": interface.__module__, "__repr__": _repr_typed, "__init__": _no_init},
-            )
-            cls.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # each is an attribute of the instance
-            object.__new__(cls).__dict__  # noqa: B018  # an interface that cannot be derived from shows here
-        except (TypeError, AttributeError):
-            cls = type(
-                f"{interface.__name__}Proxy",
-                (),
-                {"__module__": interface.__module__, "__repr__": _repr_typed},
-            )
-        _classes[interface] = cls
-    return cls
+    name = f"{interface.__name__}Proxy"
+    members = {"__module__": interface.__module__, "__repr__": _repr_typed}
+    try:
+        cls: Any = type(interface)(name, (interface,), {**members, "__init__": _no_init})
+        cls.__abstractmethods__ = frozenset()  # each is an attribute of the instance
+        object.__new__(cls).__dict__  # noqa: B018  # fails for an interface that cannot be a base
+    except (TypeError, AttributeError):
+        return type(name, (), members)
+    return cast("type", cls)
 
 
 def _no_init(self: Any) -> None:
-    """Proxies are made by the client; the interface's own ``__init__`` has nothing to say."""
+    """The client makes proxies, so the interface's own ``__init__`` does not run."""
 
 
 def _repr_typed(self: Any) -> str:
@@ -230,21 +209,24 @@ def make_proxy(caller: Caller, service: Service[Any], interface: type | None) ->
     """The proxy of a service.
 
     Raises:
-        TypeError: The interface is not a class, has hints that cannot be resolved, or types that the codec cannot carry.
+        TypeError: The interface is not a class, has hints that cannot be resolved, or types that
+            the codec cannot carry.
     """
-    if interface is None:
-        return ServiceProxy(Binding(caller, service, None, None, NO_OPTIONS))
-    binding = Binding(caller, service, interface, interface_methods(interface), NO_OPTIONS)
-    for name in binding.methods or ():
-        binding.plan(name)  # what cannot be carried is said now, not with the first call
-    return typed_proxy(binding)
+    methods = {} if interface is None else interface_methods(interface)
+    binding = Binding(caller, service, interface, methods)
+    for name in methods:
+        binding.plan(name)  # a type that cannot be carried is reported now, not at the first call
+    return _proxy(binding)
 
 
 def with_options(proxy: T, /, **options: Unpack[CallOptionsDict]) -> T:
-    """A service, or a method of one, with other options for its calls. The proxy that is given stays as it is.
+    """A service, or a method of one, with other options for its calls.
+
+    The given proxy does not change.
 
     Args:
-        proxy: What ``client.service(…)`` returned, or a method of it such as ``calc.add``; the result has its type.
+        proxy: What ``client.service(...)`` returned, or a method of it such as ``calc.add``; the
+            result has its type.
         **options: See :class:`bee_core.calls.options.CallOptionsDict`.
 
     Raises:
@@ -262,19 +244,19 @@ def _changed(proxy: Any, options: CallOptions) -> Any:
     changed = binding.with_options(options)
     if isinstance(proxy, Method):
         return Method(changed, proxy._name)  # noqa: SLF001  # the same module
-    return ServiceProxy(changed) if changed.interface is None else typed_proxy(changed)
+    return _proxy(changed)
 
 
 @overload
 def detailed(method: Method, /, *args: Any, **kwargs: Any) -> Any: ...
 @overload
-def detailed(  # type: ignore[overload-overlap]  # an async def is also a function that returns something; the first that fits is meant
+def detailed(  # type: ignore[overload-overlap]  # the first overload that fits is meant
     method: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
 ) -> Coroutine[Any, Any, Reply[T]]: ...
 @overload
 def detailed(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Reply[T]: ...
 def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Make a call and say how the result came about.
+    """Make a call and tell how it went.
 
     Args:
         method: A method of a service, ``calc.add``; or ``calc.call``, and then its name.
@@ -288,8 +270,8 @@ def detailed(method: Any, /, *args: Any, **kwargs: Any) -> Any:
         TypeError: It is no method of a service.
         CallError: As the call itself would.
     """
-    method, args = _named_method("detailed", method, args)
-    return method._detailed(args, kwargs)  # noqa: SLF001  # the same module
+    caller, plan, args = _meant("detailed", method, args)
+    return caller.invoke_detailed(plan, args, kwargs)
 
 
 @overload
@@ -299,8 +281,10 @@ def future(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Futu
 def future(method: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Begin a call of a blocking client and go on; the future brings its result.
 
-    Any number may be in flight. The deadline counts from here, and so does what a call made inside a handler inherits. ``concurrent.futures.wait`` and ``as_completed`` work with it;
-    ``cancel()`` gives the call up at any time before it has ended, see :class:`bee_core.client.futures.CallFuture`.
+    Any number may be in flight. The deadline counts from here. A call inside a handler inherits
+    the handler's deadline and baggage here too. ``concurrent.futures.wait`` and ``as_completed``
+    work with it. ``cancel()`` gives the call up at any time before its end, see
+    :class:`bee_core.client.futures.CallFuture`.
 
     Args:
         method: A method of a service, ``calc.add``; or ``calc.call``, and then its name.
@@ -313,20 +297,24 @@ def future(method: Any, /, *args: Any, **kwargs: Any) -> Any:
     Raises:
         TypeError: It is no method of a service, or that of an asyncio client.
     """
-    method, args = _named_method("future", method, args)
-    return method._future(args, kwargs)  # noqa: SLF001  # the same module
+    caller, plan, args = _meant("future", method, args)
+    return caller.invoke_future(plan, args, kwargs)
 
 
-def _named_method(what: str, method: Any, args: tuple[Any, ...]) -> tuple[Method, tuple[Any, ...]]:
-    """The method that is meant, and the arguments for it: of ``calc.call`` the first one is its name."""
+def _meant(
+    what: str, method: Any, args: tuple[Any, ...]
+) -> tuple[Caller, CallPlan, tuple[Any, ...]]:
+    """The client, the plan and the arguments; for ``calc.call`` the first one names the method."""
     if getattr(method, "__func__", None) is ServiceProxy.call and args:
-        return Method(method.__self__._binding, args[0]), args[1:]  # noqa: SLF001  # the same module
+        method, args = Method(method.__self__._binding, args[0]), args[1:]  # noqa: SLF001  # own
     if not isinstance(method, Method):
         raise TypeError(f"{what}() wants a method of a service, such as calc.add, got {method!r}")
-    return method, args
+    plan = method._plan or method._prepare()  # noqa: SLF001  # the same module
+    return method._binding.caller, plan, args  # noqa: SLF001  # the same module
 
 
 def _no_attribute(owner: object, name: str) -> NoReturn:
     raise AttributeError(
-        f"{type(owner).__name__} has no attribute {name!r}; names with an underscore are not methods of a service"
+        f"{type(owner).__name__} has no attribute {name!r}; names with an underscore are not"
+        " methods of a service"
     )

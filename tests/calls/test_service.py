@@ -65,10 +65,8 @@ def test_an_idempotent_call_has_a_key_of_its_own_and_another_has_none():
 
 
 def test_keys_come_from_the_randomness_that_is_handed_in_and_not_from_the_rng():
-    harness = Harness("a")
     asked = []
-    harness.service._random_bytes = lambda count: asked.append(count) or b"\xab" * count
-    harness.service.renew_keys()
+    harness = Harness("a", random_bytes=lambda count: asked.append(count) or b"\xab" * count)
     assert asked == [8]
     assert harness.begin(idempotent=True).dedupe_key.startswith(b"\xab" * 8)
 

@@ -186,7 +186,7 @@ def test_later_calls_look_no_further_than_one_attribute(registry, servers, clien
     tested = client()
     tested.name()
     assert tested.client.assembly.services["calc"].undiscovered is None
-    tested.client._discover = None  # whoever came here would fail
+    tested.client.discoveries.wait = None  # whoever came here would fail
     assert tested.name() == "a"
 
 

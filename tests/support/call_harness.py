@@ -238,6 +238,7 @@ class Harness:
         budget=None,
         clock=None,
         make_channel=None,
+        random_bytes=None,
         **config,
     ):
         self.trace = []
@@ -275,7 +276,7 @@ class Harness:
             observers=self.observers,
             clock=self.clock,
             rng=seeded_random(),
-            random_bytes=seeded_bytes(),
+            random_bytes=random_bytes or seeded_bytes(),
             complain=self.complaints.append,
         )
         self.revision = 0
