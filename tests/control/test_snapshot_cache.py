@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -73,7 +74,7 @@ def test_nothing_is_left_beside_the_file(cache):
 def resealed(content, **fields):
     document = {
         "format": 1,
-        "sha256": snapshot_cache._checksum(json.dumps(content).encode()),
+        "sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "content": content,
     } | fields
     return json.dumps(document)
