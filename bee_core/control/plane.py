@@ -51,11 +51,6 @@ class Handle:
         self.error: BaseException | None = None
         """What the task raised, once it is over; None where it ended well or was cancelled."""
 
-    @property
-    def done(self) -> bool:
-        """Whether the task is over."""
-        return self._over.is_set()
-
     def wait(self, timeout: float) -> bool:
         """Wait until the task is over, ``timeout`` seconds at most; not on the plane's thread."""
         return self._over.wait(timeout)

@@ -62,7 +62,9 @@ class NodeState(Generic[C]):
 
 
 class NodeSet(Generic[C]):
-    """Applies snapshots and keeps the balancer's ready set. Changes take a lock; calls read without one.
+    """Applies snapshots and keeps the balancer's ready set.
+
+    Changes take a lock; calls read without one.
 
     Args:
         service: The service's name, for messages.
@@ -73,7 +75,8 @@ class NodeSet(Generic[C]):
         drop_channel: Takes a channel whose node has gone, and closes it after its last call.
 
     Attributes:
-        explain_unknown: Says why no node is known where a registry must be watched for them; or None.
+        explain_unknown: Says why no node is known where a registry must be watched for them; or
+            None.
         on_breaker_change: ``(node, before, after)``, told of each change of a node's breaker, on
             the thread that changed it and outside of the lock; or None.
     """
@@ -195,7 +198,10 @@ class NodeSet(Generic[C]):
     def settle(
         self, state: NodeState[C], permit: Permit, outcome: Outcome | None, now: float
     ) -> None:
-        """Hand an attempt's verdict to the node's breaker; take the node out or back accordingly."""
+        """Hand an attempt's verdict to the node's breaker.
+
+        The node is taken out or back where the verdict changed the breaker's state.
+        """
         breaker = state.breaker
         if breaker is not None and breaker.settle(permit, outcome, now):
             self._changed(state.node.id, breaker)
@@ -241,23 +247,19 @@ class NodeSet(Generic[C]):
         weighty = [state for state in states if state.node.weight > 0]
         if any(state.breaker is not None for state in weighty):
             one = len(weighty) == 1
-            return (
-                "circuit_open",
+            return "circuit_open", (
                 f"{'the one fitting node' if one else f'all {len(weighty)} fitting nodes'} of "
                 f"{self._service} {'is' if one else 'are'} cut off by breakers, "
-                "are probed, and come back by themselves",
+                "are probed, and come back by themselves"
             )
         if weighty:
-            return (
-                "unavailable",
-                "the balancer picked none of the fitting nodes of "
-                f"{self._service} ({len(weighty)})",
+            return "unavailable", (
+                f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})"
             )
         if states:
-            return (
-                "unavailable",
+            return "unavailable", (
                 f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, "
-                "which takes no calls; give one a weight above 0",
+                "which takes no calls; give one a weight above 0"
             )
         if (
             self.explain_unknown is not None

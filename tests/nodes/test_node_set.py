@@ -14,7 +14,6 @@ from bee_core.nodes.node_set import UNUSED, NodeSet
 from bee_core.terms.node import Changes, Node, Snapshot
 from bee_core.terms.versions import Range
 
-
 BOUND = 10.0
 """Seconds for what takes microseconds."""
 
