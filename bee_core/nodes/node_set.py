@@ -10,7 +10,7 @@ from ..terms.node import Snapshot
 from .directory import Selection, explain_none
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from ..contracts.policies import Balancer, Breaker, BreakerState, Permit
     from ..terms.failures import Outcome
@@ -132,7 +132,10 @@ class NodeSet(Generic[C]):
             gone = [
                 state.attempt.channel
                 for state in before
-                if state.attempt is not None and not _stays(state, after)
+                if state.attempt is not None
+                and (
+                    state.node.id not in after or after[state.node.id].attempt is not state.attempt
+                )
             ]
         for channel in gone:
             self._drop_channel(channel)
@@ -282,11 +285,6 @@ class NodeSet(Generic[C]):
 
 def _is_ready(state: NodeState[Any]) -> bool:
     return state.breaker is None or state.breaker.state != "open"
-
-
-def _stays(state: NodeState[Any], after: Mapping[str, NodeState[Any]]) -> bool:
-    current = after.get(state.node.id)
-    return current is not None and current.attempt is state.attempt
 
 
 def renew_after_fork(plugin: object) -> None:

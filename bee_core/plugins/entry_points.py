@@ -6,7 +6,6 @@ An offer is an entry point in one of the groups ``bee.codec``, ``bee.balancer`` 
 from __future__ import annotations
 
 import importlib.metadata
-import re
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..hookspecs import Kind
-
-_EXTRAS = re.compile(r"\[([^\]]*)\]\s*$")
 
 
 @attrs.frozen
@@ -141,15 +138,12 @@ _names: dict[str, tuple[str, str]] = {}
 
 def _offer(kind: Kind, entry_point: importlib.metadata.EntryPoint) -> Offer:
     # EntryPoint.extras is a list of match objects on Python 3.10, so the value is read here.
-    extras = _EXTRAS.search(entry_point.value)
-    names = (
-        tuple(name.strip() for name in extras.group(1).split(",") if name.strip()) if extras else ()
-    )
-    target = _EXTRAS.sub("", entry_point.value).strip()
+    target, _, rest = map(str.strip, entry_point.value.partition("["))
+    extras = tuple(name.strip() for name in rest.rstrip("]").split(",") if name.strip())
     distribution, version = (
         _named(entry_point.dist) if entry_point.dist else ("an unknown distribution", "")
     )
     label = f"{distribution} {version} ({target})" if version else f"{distribution} ({target})"
     return Offer(
-        kind, entry_point.name, target, Origin(distribution, version, label, names), entry_point
+        kind, entry_point.name, target, Origin(distribution, version, label, extras), entry_point
     )
