@@ -1,4 +1,4 @@
-"""One service's nodes: where they come from, in which order, and what an outage or an empty answer does to them."""
+"""One service's nodes: their sources in order, an outage, an empty answer."""
 
 from __future__ import annotations
 
@@ -179,7 +179,10 @@ def test_an_outage_changes_nothing_and_says_one_line_and_so_does_its_end(registr
     tested.wait_for(ONE, TWO)
     assert tested.discovery.trouble == ""
     assert [record.getMessage() for record in caplog.records] == [
-        "the registry memory is out of reach for calc: ConnectionRefusedError: the registry of the test is down; calls go on with 1 node known from the registry",
+        (
+            "the registry memory is out of reach for calc: ConnectionRefusedError: "
+            "the registry of the test is down; calls go on with 1 node known from the registry"
+        ),
         "the registry memory is back: it lists 2 nodes of calc",
     ]
 

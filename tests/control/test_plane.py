@@ -1,4 +1,8 @@
-"""The control plane's thread: starts with the first task, survives what tasks do, leaves nothing behind, begins anew in a forked child."""
+"""The control plane's thread.
+
+It starts with the first task, survives what tasks do, leaves nothing behind, and begins anew in a
+forked child.
+"""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Watcher:
 
 
 class World:
-    """A service of two nodes with breakers that open at the first error, and a prober that hardly pauses."""
+    """Two nodes whose breakers open at the first error, and a prober that hardly pauses."""
 
     def __init__(self, heartbeat_interval=0.004):
         self.watcher = Watcher()

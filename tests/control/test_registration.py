@@ -1,4 +1,7 @@
-"""A registration against a registry that the test breaks, forgets things in, and takes out of reach. Heartbeats are short; what is waited for is events."""
+"""A registration against a registry that the test breaks, empties and takes out of reach.
+
+Heartbeats are short. The tests wait for events.
+"""
 
 from __future__ import annotations
 

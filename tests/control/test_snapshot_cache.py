@@ -1,4 +1,7 @@
-"""The list of nodes on disk: what was saved comes back whole, and whatever else lies there is one warning and no nodes."""
+"""The list of nodes on disk.
+
+What was saved comes back whole. Whatever else lies there is one warning and no nodes.
+"""
 
 from __future__ import annotations
 

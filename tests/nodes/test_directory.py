@@ -1,4 +1,4 @@
-"""Nodes that fit a client's range and tags are told from those that do not, each with its reason."""
+"""Nodes that fit a client's range and tags, and the others, each with its reason."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_every_node_is_in_one_part_in_the_order_of_the_snapshot(nodes, source, t
         )
 
 
-# ── the message when nothing fits ────────────────────────────────────────────────────────────────────────────────────
+# ── the message when nothing fits ──
 
 
 def test_the_message_lists_the_versions_that_there_are_in_order_each_once_with_its_count():
@@ -153,7 +153,8 @@ def test_the_message_lists_the_versions_that_there_are_in_order_each_once_with_i
     ]
     message = explain_none(wants(">=1.0, <2").select(snapshot(*nodes)), "calc")
     assert message == (
-        "no node of calc fits version >=1.0, <2: 7 nodes are known; versions there are: 2.0.0-rc.1 (1 node), 2.0.0 (2 nodes), 10.0.0 (1 node), 'abc' (1 node), "
+        "no node of calc fits version >=1.0, <2: 7 nodes are known; "
+        "versions there are: 2.0.0-rc.1 (1 node), 2.0.0 (2 nodes), 10.0.0 (1 node), 'abc' (1 node), "
         "none stated (2 nodes). Start a server that fits, or change what bee.rpc.client.calc asks for"
     )
 

@@ -353,7 +353,10 @@ _listed = st.dictionaries(
 
 @given(st.lists(st.tuples(_listed, st.sets(_names)), min_size=1, max_size=8))
 def test_changes_lead_to_the_same_as_whole_lists(steps):
-    """Two sets are told the same lists, one of them what changed; calls go to the same nodes of both, and some of their breakers open."""
+    """Two sets get the same lists, one of them with what changed.
+
+    Calls go to the same nodes of both, and some of their breakers open.
+    """
     whole, piecewise = worlds = [
         World(Directory(Range.parse("^1.0"), frozenset()), breakers=True) for _ in range(2)
     ]
