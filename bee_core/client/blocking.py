@@ -11,7 +11,7 @@ from ..calls.call import make
 from ..calls.plan import make_plan
 from ..control import fork
 from ..control.discovery import PATIENCE
-from ..control.serving_loops import is_serving
+from ..control.serving_loops import serving_loops
 from ..errors import BeeError, CallError
 from .blocking_driver import drive
 from .core import ClientCore
@@ -186,7 +186,7 @@ class Client(ClientCore["Channel"]):
 
     def _called_on_a_loop(self, plan: CallPlan) -> None:
         name = f"{plan.service.name}.{plan.method}"
-        if is_serving(_running_loop()):
+        if _running_loop() in serving_loops:
             raise BeeError(
                 f"{name}: a blocking call on the loop of a bee server stops every other call of the"
                 " process; make the handler a plain def, or use build_async_client"

@@ -1,1 +1,4 @@
-"""The control plane: what learns of nodes, probes them and keeps registrations alive, beside the calls and never in their way."""
+"""The control plane: it learns of nodes, probes them and keeps registrations alive.
+
+It works beside the calls and never in their way.
+"""

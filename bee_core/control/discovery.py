@@ -1,13 +1,13 @@
 """One service's nodes, as its registry names them, for as long as a client lives.
 
-Sources in order: the registry, then the list kept on disk, then the addresses of the configuration. A lower one is used only until a higher one has spoken. An outage of the
-registry changes nothing for calls: the last list stays, and the watch begins again with back-off until the registry is back.
+Sources in order: the registry, the list kept on disk, the addresses of the configuration. A lower
+one is used only until a higher one has spoken. An outage of the registry changes nothing for calls:
+the last list stays, and the watch begins again with back-off until the registry is back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from threading import Event, Lock
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from ..errors import RegistryError
 from ..terms.backoff import Backoff
 from ..terms.node import Changes, Snapshot
-from .cache_writer import CacheWriter
 from .empty_list import EmptyListGuard
-from .next_snapshot import next_snapshot
+from .snapshot_cache import CacheWriter
+from .watch import watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -31,28 +31,33 @@ if TYPE_CHECKING:
 log = logging.getLogger("bee.client")
 
 PATIENCE = 1.0
-"""Seconds that first calls wait for the registry's first answer: many times what a registry takes, and less than a user notices as an outage."""
+"""Seconds that first calls wait for the registry's first answer.
+
+Many times what a registry takes, and less than a user notices as an outage.
+"""
 
 RETRY_FIRST = 0.2
-"""Seconds, the first ceiling of the pause before a watch begins again. A registry that restarts is back within seconds, and its clients should not all come at once."""
+"""Seconds, the first ceiling of the pause before a watch begins again.
 
-FIRST_ANSWER = 5.0
-"""Seconds after which a watch that has said nothing at all is given up and begun anew: a connection that hangs looks like this."""
+A registry that restarts is back within seconds, and its clients should not all come at once.
+"""
 
 
 class Discovery:
     """Watches one service on the control plane and hands on each list of its nodes.
 
-    Thread-safe: first calls wait on their own threads. Snapshots get revisions of this object's own, since those of registries begin anew when the registry does.
+    Thread-safe: first calls wait on their own threads. Snapshots get revisions of this object's
+    own, because a registry that restarts begins its revisions anew.
 
     Args:
         service: The service's name.
         registry: The registry; called on the plane when the watch begins.
         registry_name: For messages: ``local``, ``etcd3 at 10.0.0.1:2379``.
         addresses: The nodes that the configuration names.
-        deliver: Takes each snapshot, from the plane's thread or that of a first call. Must not block.
+        deliver: Takes each snapshot, on the plane's thread or a first call's. Must not block.
         answers: Tells whether a node answers a ping as serving; called on the plane's loop.
-        objection: Why a node cannot be called at all (an unreadable url, a scheme without a transport); empty when it can.
+        objection: Why a node cannot be called at all (an unreadable url, a scheme without a
+            transport); empty when it can.
         cache: The lists on disk.
         heartbeat_interval: Seconds; bounds the pause between attempts to reach the registry.
         clock: Seconds, monotonic.
@@ -89,9 +94,13 @@ class Discovery:
         self._revision = 0
         self._current: Snapshot | None = None
         self._warned = False
-        self._begin_anew()
+        self.after_fork()
 
-    def _begin_anew(self) -> None:
+    def after_fork(self) -> None:
+        """Forget the watch, which is the parent's in a forked child. The list stays.
+
+        The next :meth:`start` begins anew.
+        """
         self._lock = Lock()
         self._known = Event()
         if self._current is not None:
@@ -100,7 +109,6 @@ class Discovery:
         self._handle: Handle | None = None
         self._begun = 0.0
         self._heard_revision: int | None = None
-        self._left_out = False
         self._remembered: tuple[Node, ...] = ()
         self._writer = CacheWriter(self._cache, self.service)
         self._guard = EmptyListGuard(
@@ -112,7 +120,6 @@ class Discovery:
             clock=self._clock,
         )
         self._trouble: Exception | None = None
-        self._heard_once = False
 
     # For first calls, on their threads.
 
@@ -124,11 +131,13 @@ class Discovery:
                 self._handle = plane.spawn(self._run)
 
     def patience(self) -> float:
-        """Seconds for which a call may still wait for the first list; 0 once the registry has had its time."""
+        """Seconds that a call may still wait for the first list; 0 when the time is over."""
         return max(0.0, self._begun + PATIENCE - self._clock())
 
     def wait(self, seconds: float) -> bool:
-        """Wait until nodes are known, or the registry has said that there are none. All first calls wait for the same answer.
+        """Wait until nodes are known, or the registry has said that there are none.
+
+        All first calls wait for the same answer.
 
         Returns:
             False when the time is over.
@@ -136,7 +145,7 @@ class Discovery:
         return self._known.wait(seconds)
 
     def when_known(self, callback: Callable[[], None]) -> None:
-        """Call back once, from any thread, when :meth:`wait` would return True; at once when it would now."""
+        """Call back once, from any thread, as soon as :meth:`wait` would return True."""
         with self._lock:
             if not self._known.is_set():
                 self._callbacks.append(callback)
@@ -144,21 +153,24 @@ class Discovery:
         callback()
 
     def fall_back(self) -> None:
-        """The registry has not answered in time: take the list kept on disk, else the configured addresses, until it does."""
+        """Use the list on disk, else the configured addresses, until the registry answers."""
         with self._lock:
             if self._current is not None:
                 return
-            nodes, source = (
-                (self._remembered, "cache") if self._remembered else (self._addresses, "address")
-            )
+            source: Source = "cache" if self._remembered else "address"
+            nodes = self._remembered or self._addresses
             if not nodes:
                 return
-            snapshot = self._next(source, nodes)  # type: ignore[arg-type]  # two literals
+            snapshot = self._next(source, nodes)
         self._hand_on(snapshot)
 
     def release(self) -> None:
-        """The client closes: nobody waits any longer."""
-        self._release()
+        """Wake all that wait: nodes are known, or the client closes."""
+        with self._lock:
+            self._known.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     def explain(self) -> str:
         """Why no node is known, and what to do, for a call that finds none."""
@@ -168,18 +180,16 @@ class Discovery:
             else f"is out of reach ({_said(self._trouble)})"
         )
         return (
-            f"the registry {self._registry_name} {said}, no list of it is kept on disk in {self._cache.folder}, and bee.rpc.client.{self.service}.address names no node. "
-            f"Start the registry, correct bee.rpc.registry.address, or set an address as the last resort"
+            f"the registry {self._registry_name} {said}, no list of it is kept on disk in "
+            f"{self._cache.folder}, and bee.rpc.client.{self.service}.address names no node. "
+            "Start the registry, correct bee.rpc.registry.address, "
+            "or set an address as the last resort"
         )
 
     @property
     def trouble(self) -> str:
         """Why the registry is not heard at present; empty while it is."""
         return "" if self._trouble is None else _said(self._trouble)
-
-    def after_fork(self) -> None:
-        """In a forked child: the watch was the parent's. The list stays, and the next :meth:`start` begins anew."""
-        self._begin_anew()
 
     # On the control plane.
 
@@ -190,16 +200,14 @@ class Discovery:
             while True:
                 since = self._clock()
                 try:
-                    await self._watch()
+                    await watch(self._registry(), self.service, self._heard)
                     error: Exception = RegistryError("the watch ended")
-                except (
-                    Exception
-                ) as caught:  # a plugin's; whatever it is, the registry is asked again
+                except Exception as caught:  # a plugin's; whatever it is, bee asks again
                     error = caught
                 if self._clock() - since > self._backoff.cap:
                     failures = 0
                 self._lost(error)
-                # Half of the pause is certain, so that a registry which refuses at once is not asked without a pause.
+                # Half of the pause is fixed: a registry may refuse at once each time.
                 ceiling = self._backoff.ceiling(failures)
                 await asyncio.sleep(ceiling / 2 + self._rng.random() * ceiling / 2)
                 failures += 1
@@ -218,23 +226,6 @@ class Discovery:
             snapshot = self._next("cache", nodes)
         self._hand_on(snapshot)
 
-    async def _watch(self) -> None:
-        snapshots = self._registry().watch(self.service)
-        try:
-            timeout: float | None = FIRST_ANSWER
-            while True:
-                try:
-                    snapshot = await next_snapshot(snapshots, timeout)
-                except StopAsyncIteration:
-                    return
-                timeout = None
-                self._heard(snapshot)
-        finally:
-            close = getattr(snapshots, "aclose", None)
-            if close is not None:
-                with contextlib.suppress(Exception):
-                    await close()
-
     def _heard(self, snapshot: Snapshot) -> None:
         if self._trouble is not None:
             self._trouble = None
@@ -245,9 +236,10 @@ class Discovery:
                 self.service,
             )
         changes = self._own_changes(snapshot)
-        self._heard_revision = snapshot.revision
         nodes = snapshot.nodes if changes is not None else self._sound(snapshot.nodes)
-        self._left_out = len(nodes) < len(snapshot.nodes)
+        # Changes count only from a list that was taken over whole.
+        whole = nodes and len(nodes) == len(snapshot.nodes)
+        self._heard_revision = snapshot.revision if whole else None
         current = self._current
         if nodes:
             self._guard.stop()
@@ -259,18 +251,12 @@ class Discovery:
             self._guard.hold(current.nodes)
 
     def _own_changes(self, snapshot: Snapshot) -> Changes | None:
-        """What changed, told by this object's own revisions; None where the whole list must be looked at."""
+        """What changed, in this object's revisions; None where the whole list must be read."""
         changes, current = snapshot.changes, self._current
         if (
             changes is None
+            or current is None
             or changes.since != self._heard_revision
-            or self._left_out
-            or self._guard.holding
-        ):
-            return None
-        if (
-            current is None
-            or current.source != "registry"
             or not snapshot.nodes
             or len(self._sound(changes.put)) < len(changes.put)
         ):
@@ -297,7 +283,7 @@ class Discovery:
             )
 
     def _sound(self, nodes: Iterable[Node]) -> tuple[Node, ...]:
-        """Leave out what could not be called whatever is done: one bad entry must not cost the service its good ones."""
+        """The nodes that can be called at all: a bad entry must not cost the good ones."""
         sound = []
         for node in nodes:
             reason = self._objection(node)
@@ -337,14 +323,7 @@ class Discovery:
                 _said(error),
                 exc_info=error,
             )
-        self._release()
-
-    def _release(self) -> None:
-        with self._lock:
-            self._known.set()
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+        self.release()
 
 
 def _count(nodes: tuple[Node, ...]) -> str:

@@ -1,6 +1,7 @@
 """What to do when a registry lists no node of a service any more.
 
-A registry that lost its data, or every lease in an outage of its own, says the same as one whose services have all left. The nodes themselves know better.
+A registry that lost its data, or every lease in an outage of its own, gives the same answer as one
+whose services have all left. The nodes themselves know better.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ PING_TIMEOUT = 1.0
 """Seconds that a node may take to answer the question whether it still serves."""
 
 HELD_HEARTBEATS = 3
-"""For how many heartbeats an empty list is doubted: as long as a lease, after which every living server has registered again."""
+"""For how many heartbeats an empty list is doubted.
+
+As long as a lease: by then every living server has registered again.
+"""
 
 _PINGS_AT_A_TIME = 64
 
 
 class EmptyListGuard:
-    """Keeps the nodes that answer a ping as serving although nobody lists them; for a bounded time, since a node that nobody lists gets no news of anything.
+    """Keeps nodes that nobody lists while they answer a ping as serving, for a bounded time.
 
-    On the control plane's loop only.
+    The time is bounded because the registry tells nothing more about such a node. Used on the
+    control plane's loop only.
 
     Args:
         service: The service's name.
@@ -57,13 +62,8 @@ class EmptyListGuard:
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def holding(self) -> bool:
-        """Whether nodes are kept at present that nobody lists."""
-        return self._task is not None
-
     def hold(self, nodes: tuple[Node, ...]) -> None:
-        """The list has become empty: keep those of its last nodes that still serve. Without effect while some are kept already."""
+        """Keep those of the last nodes that still serve. Without effect while some are kept."""
         if self._task is None:
             self._task = asyncio.ensure_future(self._hold(nodes))
 

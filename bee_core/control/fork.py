@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from weakref import WeakSet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Forkable(Protocol):
@@ -27,8 +24,7 @@ def watch(client: Forkable) -> None:
 
 
 def _in_child() -> None:
-    clients: Iterable[Forkable] = list(_living)
-    for client in clients:
+    for client in list(_living):
         client.after_fork_in_child()
 
 

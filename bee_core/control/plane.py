@@ -1,7 +1,8 @@
 """The control plane's thread and its event loop.
 
-asyncio's own loop and not uvloop: a forked child must be able to let go of an inherited loop, whose descriptors it shares with the parent. That takes a selector
-that is ours to close. Nothing here is hot, so the faster loop would gain nothing.
+It is asyncio's own loop and not uvloop. A forked child shares the descriptors of an inherited loop
+with its parent, and must let go of them. For that the selector must be ours to close. Nothing here
+is hot, so a faster loop would gain nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("bee.control")
 
 STOP_TIMEOUT = 2.0
-"""Seconds that ``stop`` gives tasks to end: a revoked lease takes one round trip, and nobody waits longer for a program to leave."""
+"""Seconds that ``stop`` gives tasks to end.
 
-_FILE_THREADS = (
-    4  # for files and name resolution, both rare; four keep one slow disk from holding up the rest
-)
+A revoked lease takes one round trip, and nobody waits longer for a program to leave.
+"""
+
+_FILE_THREADS = 4
+"""For files and name resolution, both rare. With four, one slow disk does not delay the rest."""
 
 _inherited: list[object] = []
-"""In a forked child: what the parent's plane left behind. Kept, so that no destructor of it runs: a generator's ``finally`` could write to a socket of the parent."""
+"""In a forked child: what the parent's plane left behind.
+
+The child keeps it, so that no destructor runs: a generator's ``finally`` could write to a socket of
+the parent.
+"""
 
 
 class Handle:
@@ -40,23 +47,16 @@ class Handle:
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
         self._task: asyncio.Task[object] | None = None
-        self._cancelled = False
         self._over = Event()
         self.error: BaseException | None = None
         """What the task raised, once it is over; None where it ended well or was cancelled."""
 
-    @property
-    def done(self) -> bool:
-        """Whether the task is over."""
-        return self._over.is_set()
-
     def wait(self, timeout: float) -> bool:
-        """Wait until the task is over, ``timeout`` seconds at most. Never on the plane's own thread."""
+        """Wait until the task is over, ``timeout`` seconds at most; not on the plane's thread."""
         return self._over.wait(timeout)
 
     def cancel(self) -> None:
         """Cancel the task. Idempotent; does not wait."""
-        self._cancelled = True
         self._plane.call_soon(self._cancel_now)
 
     def _cancel_now(self) -> None:
@@ -64,12 +64,9 @@ class Handle:
             self._task.cancel()
 
     def _begin(self, make_coroutine: MakeCoroutine) -> None:
-        if self._cancelled:
-            self._over.set()
-            return
         self._task = asyncio.get_running_loop().create_task(_made(make_coroutine))
         self._task.add_done_callback(self._ended)
-        # asyncio itself knows its tasks weakly: one that waits for what nobody else holds would be collected in the middle.
+        # asyncio holds its tasks weakly, so a task that nobody else holds could be collected.
         self._plane._tasks.add(self._task)  # noqa: SLF001  # two halves of one thing
 
     def _ended(self, task: asyncio.Task[object]) -> None:
@@ -94,7 +91,8 @@ async def _made(make_coroutine: MakeCoroutine) -> object:
 class ControlPlane:
     """Runs tasks on one daemon thread with an event loop of its own. Thread-safe.
 
-    The thread starts with the first task. :meth:`stop` is final, except that a forked child starts anew by itself: there the tasks of the parent are forgotten.
+    The thread starts with the first task. :meth:`stop` is final. A forked child starts anew by
+    itself and forgets the tasks of the parent.
 
     Args:
         name: For the thread and for log lines.
@@ -133,7 +131,7 @@ class ControlPlane:
             The task. Over already where the plane was stopped.
         """
         handle = Handle(self)
-        if not self.call_soon(lambda: handle._begin(make_coroutine)):  # noqa: SLF001  # two halves of one thing
+        if not self.call_soon(lambda: handle._begin(make_coroutine)):  # noqa: SLF001  # as above
             handle._over.set()  # noqa: SLF001
         return handle
 
@@ -146,18 +144,21 @@ class ControlPlane:
         with self._lock:
             if self._stopping:
                 return False
-            if self._loop is None:
-                self._start()
-            assert self._loop is not None  # noqa: S101  # narrows the type
-            self._loop.call_soon_threadsafe(function)
+            loop = self._loop or self._start()
+            loop.call_soon_threadsafe(function)
         return True
 
     def at_stop(self, make_coroutine: MakeCoroutine) -> None:
-        """Run a coroutine when the plane stops, after its tasks have ended: to close what they shared. Not called where the plane never ran."""
+        """Run a coroutine when the plane stops and its tasks have ended, to close what they shared.
+
+        It is not called where the plane never ran.
+        """
         self._at_stop.append(make_coroutine)
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> bool:
-        """Cancel all tasks, wait for them, end the thread. Idempotent; from any thread, but on the plane's own it does not wait.
+        """Cancel all tasks, wait for them, end the thread. Idempotent.
+
+        It may be called from any thread. On the plane's own thread it does not wait.
 
         Args:
             timeout: Seconds for tasks that clean up.
@@ -179,13 +180,17 @@ class ControlPlane:
         if thread is None:
             return True
         until = monotonic() + timeout + _GRACE
-        while not self._gone.is_set() and monotonic() < until:  # noqa: ASYNC110  # rare and short: cheaper than a thread that waits for a thread
+        # Rare and short, so this is cheaper than a thread that waits for a thread.
+        while not self._gone.is_set() and monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(_POLL)
         thread.join(_GRACE)
         return self._is_gone(thread)
 
     def after_fork_in_child(self) -> None:
-        """Forget the parent's thread and loop; see :class:`bee_core.control.fork.Forkable`. The next task starts new ones."""
+        """Forget the parent's thread and loop; the next task starts new ones.
+
+        See :class:`bee_core.control.fork.Forkable`.
+        """
         loop, selector = self._loop, self._selector
         _inherited.append(self._tasks)
         self._forget()
@@ -193,9 +198,10 @@ class ControlPlane:
             return
         _inherited.append(loop)
         for task in asyncio.all_tasks(loop):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # it is the parent's, and goes on there
+            # The task is the parent's, and goes on there.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
             _inherited.append(task)
-        # Only closed: loop.close() would take descriptors out of an epoll set that the parent still waits on.
+        # Not loop.close(): it would remove descriptors from an epoll set of the parent.
         if selector is not None:
             selector.close()
         for name in ("_ssock", "_csock"):
@@ -203,13 +209,14 @@ class ControlPlane:
             if sock is not None:
                 sock.close()
 
-    def _start(self) -> None:
+    def _start(self) -> asyncio.AbstractEventLoop:
         self._selector = selectors.DefaultSelector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._loop = loop = asyncio.SelectorEventLoop(self._selector)
         self._thread = Thread(
-            target=self._work, args=(self._loop,), name=f"bee-control-{self.name}", daemon=True
+            target=self._work, args=(loop,), name=f"bee-control-{self.name}", daemon=True
         )
         self._thread.start()
+        return loop
 
     def _begin_stop(self, timeout: float) -> Thread | None:
         with self._lock:
@@ -220,13 +227,14 @@ class ControlPlane:
         return thread
 
     def _is_gone(self, thread: Thread) -> bool:
-        if thread.is_alive():
+        alive = thread.is_alive()
+        if alive:
             log.warning(
-                "the control plane %s did not stop in time: a plugin blocks its event loop; its thread ends with the process",
+                "the control plane %s did not stop in time: a plugin blocks its event loop; "
+                "its thread ends with the process",
                 self.name,
             )
-            return False
-        return True
+        return not alive
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         executor = ThreadPoolExecutor(
@@ -239,7 +247,7 @@ class ControlPlane:
         try:
             loop.run_forever()
         finally:
-            # On a thread of its own, since a file or a resolver that hangs cannot be waited for.
+            # On a thread of its own: a file or a resolver may hang for ever.
             ending = Thread(
                 target=executor.shutdown, name=f"bee-control-{self.name}-ending", daemon=True
             )
@@ -260,7 +268,8 @@ class ControlPlane:
                 _, stubborn = await asyncio.wait(tasks, timeout=timeout)
                 if stubborn:
                     log.warning(
-                        "the control plane %s left %d tasks that did not end when they were cancelled",
+                        "the control plane %s left %d tasks "
+                        "that did not end when they were cancelled",
                         self.name,
                         len(stubborn),
                     )

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("bee.client")
 
 FIRST_PAUSE = 1.0
-"""Seconds before the first ping, if the heartbeat interval is not shorter: a server that was just restarted is back by then."""
+"""Seconds before the first ping, or the heartbeat interval where that is shorter.
+
+A server that was just restarted is back by then.
+"""
 
 _GRACE = 1.0  # seconds that a ping may overrun its own timeout, before it is given up from outside
 
@@ -30,11 +33,14 @@ _GRACE = 1.0  # seconds that a ping may overrun its own timeout, before it is gi
 class Prober:
     """Pings nodes that were cut off, on the control plane's loop. One for each client; thread-safe.
 
-    The pauses double from :data:`FIRST_PAUSE` to the heartbeat interval, with jitter. They go on growing for a node that answers pings, is tried and fails again, such as one whose
-    calls hang; they begin anew once its breaker has closed. No task is left for a node that is not cut off, or not in the list any more.
+    The pauses double from :data:`FIRST_PAUSE` to the heartbeat interval, with jitter. They go on
+    growing for a node that answers pings, is tried and fails again, such as one whose calls hang.
+    They begin anew once its breaker has closed. No task is left for a node that is not cut off, or
+    not in the list any more.
 
     Args:
-        spawn: Starts a task on the control plane's loop, from any thread; takes what makes the coroutine. The plane cancels it when the client closes.
+        spawn: Starts a task on the control plane's loop, from any thread; takes what makes the
+            coroutine. The plane cancels it when the client closes.
         open_channel: Makes a channel to a node of a service, on the loop that runs.
         heartbeat_interval: Seconds, the longest pause.
         rng: For jitter.
@@ -58,10 +64,12 @@ class Prober:
     def breaker_changed(
         self, service: Service[Any], node: Node, before: BreakerState, after: BreakerState
     ) -> None:
-        """Take the news that a node's breaker changed: log it, tell the service's observers, probe the node if it was cut off. From any thread."""
-        level = logging.WARNING if after == "open" else logging.INFO
+        """Log that a node's breaker changed, tell the observers, and probe a node that is cut off.
+
+        Thread-safe.
+        """
         log.log(
-            level,
+            logging.WARNING if after == "open" else logging.INFO,
             "%s: the breaker of %s went from %s to %s%s",
             service.name,
             node,
@@ -82,7 +90,7 @@ class Prober:
             return
         breaker = state.breaker
         key = (service.name, node.id)
-        # The newest task is the one that goes on: an older one may just be about to end, too late to take this over.
+        # The newest task goes on: an older one may be about to end, too late to take this over.
         token = self._tasks[key] = object()
 
         async def task() -> None:
@@ -95,7 +103,7 @@ class Prober:
         self._spawn(task)
 
     def resume(self, services: Iterable[Service[Any]]) -> None:
-        """Probe all nodes that are cut off; for a forked child, whose parent's tasks are not its own."""
+        """Probe all nodes that are cut off; for a forked child, which has no task of its parent."""
         for service in services:
             for state in service.nodes.cut_off():
                 self.probe(service, state.node)
@@ -125,7 +133,10 @@ class Prober:
             log.debug("%s: %s stays cut off: %s", service.name, node, answer)
 
     def _pause(self, index: int) -> float:
-        """Seconds before a ping: from half of the ceiling to all of it, so that pauses grow and clients that lost a node at one moment do not ping in step."""
+        """Seconds before a ping: from half of the ceiling to all of it.
+
+        So pauses grow, and clients that lost a node at one moment do not ping in step.
+        """
         return self._backoff.ceiling(index) * (0.5 + 0.5 * self._rng.random())
 
     async def _ping(self, service: Service[Any], node: Node) -> str | Failure:

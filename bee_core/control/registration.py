@@ -1,6 +1,7 @@
 """A server's registration: made, renewed, made anew when it was lost, and left.
 
-A lease says "this node serves", so it is renewed only while the serving loop ticks: a process whose loop hangs would answer no call, though a thread of its own could go on renewing for ever.
+A lease says "this node serves", so it is renewed only while the serving loop ticks. A process whose
+loop hangs answers no call, although another thread of it could renew the lease for ever.
 """
 
 from __future__ import annotations
@@ -31,11 +32,20 @@ EventName = Literal[
 ]
 
 _BASE = 0.2
-"""Seconds, the first ceiling of the pauses between attempts to register: a registry that restarts is back after about a second."""
+"""Seconds, the first ceiling of the pauses between attempts to register.
+
+A registry that restarts is back after about a second.
+"""
 _REVOKE_LOST = 1.0
-"""Seconds granted to taking a lost lease back before the next one is made. It is a courtesy to registries that would hold it against the next one."""
+"""Seconds granted to revoking a lost lease before the next one is made.
+
+Some registries would refuse the next lease because of the old one.
+"""
 _NEARLY = 0.9
-"""Of a beat: a loop that has not ticked since the last beat has not run, though timers are not exact. It ticks three times a beat."""
+"""Of a beat: after so long without a tick the loop counts as hanging. It ticks three times a beat.
+
+The rest of the beat is for timers that are not exact.
+"""
 
 
 @attrs.frozen
@@ -54,14 +64,19 @@ class RegistrationEvent:
 
 
 class Registration:
-    """Keeps one instance registered. Runs on one event loop, the control plane's: ``keep`` as a task of its own, ``leave`` from another.
+    """Keeps one instance registered.
+
+    It runs on one event loop, the control plane's: ``keep`` as a task of its own, ``leave`` from
+    another task.
 
     Args:
         registry: Where.
         instance: What is announced.
         heartbeat_interval: Seconds between renewals.
-        ticks: A number that grows while the serving loop runs. Called from this loop, so it must not need the other.
-        report: Takes each event; the first of a row only, so an outage is one line and not one a second. Must not raise.
+        ticks: A number that grows while the serving loop runs. Called from this loop, so it must
+            not need the other.
+        report: Takes each event, of equal ones in a row only the first: an outage is one line and
+            not one a second. Must not raise.
         rng: For the jitter of the back-off.
         clock: Seconds, monotonic.
     """
@@ -84,6 +99,8 @@ class Registration:
         self._report = report
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not secrets
         self._clock = clock
+        # Granted to one request: a beat, but never too short for a slow registry.
+        self._patience = max(1.0, heartbeat_interval)
         self._backoff = Backoff(min(_BASE, heartbeat_interval), heartbeat_interval)
         self._task: asyncio.Task[None] | None = None
         self._registering: asyncio.Task[Lease] | None = None
@@ -100,7 +117,10 @@ class Registration:
         return self._lease is not None
 
     async def keep(self) -> None:
-        """Register, and stay registered until :meth:`leave`, or until the task is cancelled. Never ends by an error of the registry."""
+        """Register, and stay registered until :meth:`leave`, or until the task is cancelled.
+
+        An error of the registry never ends it.
+        """
         if self._leaving:
             return
         self._task = asyncio.current_task()
@@ -127,7 +147,8 @@ class Registration:
             timeout: Seconds that it may take at most.
 
         Returns:
-            Whether the registry has confirmed it, or there was nothing to take back. Otherwise the lease runs out by itself.
+            Whether the registry has confirmed it, or there was nothing to take back. Otherwise the
+            lease runs out by itself.
         """
         self._leaving = True
         until = self._clock() + timeout
@@ -161,9 +182,10 @@ class Registration:
     async def _register(self) -> Lease:
         failures = 0
         while True:
-            while not self._loop_runs():  # noqa: ASYNC110  # the other loop sets no event here, and what hangs is not announced
+            # What hangs is not announced. The other loop sets no event here.
+            while not self._loop_runs():  # noqa: ASYNC110
                 await asyncio.sleep(self._interval / 10)
-            # The lease counts from before the request: the registry cannot have begun to count earlier.
+            # The lease counts from before the request: the registry cannot begin earlier.
             self._renewed = self._clock()
             registering = self._registering = asyncio.ensure_future(
                 self._registry.register(self._instance)
@@ -185,7 +207,7 @@ class Registration:
 
     async def _renew_until_lost(self, lease: Lease) -> str:
         """Renew until that fails for good; returns why."""
-        # A registry may have made the lease shorter than asked for: ZooKeeper cuts sessions to twenty of its ticks.
+        # A registry may shorten the lease: ZooKeeper cuts sessions to twenty of its ticks.
         beat = pause = min(self._interval, lease.ttl / 3)
         while True:
             asleep = self._clock()
@@ -195,7 +217,7 @@ class Registration:
             if left <= 0:
                 return self._why_expired(overslept=now - asleep - pause > lease.ttl / 2)
             if not self._loop_runs():
-                # Looked at more often now, so that a loop that comes back just in time keeps its lease.
+                # Checked more often now: a loop that comes back just in time keeps its lease.
                 pause = min(beat / 3, left)
                 continue
             try:
@@ -219,7 +241,7 @@ class Registration:
         return "the serving loop has not run for longer than the lease; a handler blocks it"
 
     def _loop_runs(self) -> bool:
-        """Whether the serving loop has ticked within the last beat, as far as this loop has looked."""
+        """Whether the serving loop has ticked within the last beat, as far as this loop saw."""
         ticks, now = self._ticks(), self._clock()
         if ticks != self._seen:
             self._seen, self._seen_at = ticks, now
@@ -230,14 +252,13 @@ class Registration:
             self._reachable = False
             self._report(RegistrationEvent("registry_out_of_reach", reason=reason))
 
-    @property
-    def _patience(self) -> float:
-        """Seconds granted to one request: a beat, and never so short that a slow registry could not answer."""
-        return max(1.0, self._interval)
-
 
 async def _within(seconds: float, request: Coroutine[Any, Any, None]) -> None:
-    """Not asyncio.wait_for: before Python 3.12 that swallows a cancellation which comes as the request ends, and the renewals would go on after ``leave``."""
+    """Wait for a request, and raise TimeoutError when it takes too long.
+
+    Not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes as the request
+    ends, and the renewals would go on after ``leave``.
+    """
     task = asyncio.ensure_future(request)
     try:
         await asyncio.wait((task,), timeout=seconds)

@@ -1,12 +1,17 @@
-"""The last list of nodes of each service, kept on disk: a client starts from it while its registry is out of reach.
+"""The last list of nodes of each service, kept on disk.
 
-A file is JSON: ``{"format": 1, "sha256": …, "content": {"registry", "service", "written", "nodes"}}``, the checksum being that of the bytes of ``content``. It is
-written to a temporary file, flushed to the disk and moved into place, so a reader sees the old list or the new one and never a part. Whatever is wrong with a file is a
-warning: the cache helps, and must never be the reason for a failure.
+A client starts from it while its registry is out of reach. A file is JSON:
+``{"format": 1, "sha256": …, "content": {"registry", "service", "written", "nodes"}}``.
+The checksum is that of the bytes of ``content``.
+
+The cache writes a temporary file, flushes it to the disk and moves it into place. A reader sees the
+old list or the new one, never a part. A bad file is only a warning: the cache must never be the
+reason for a failure.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -15,6 +20,7 @@ import os
 import re
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +37,18 @@ FORMAT = 1
 """Of the files. A file of another format is left unread, and replaced by the next list."""
 
 MAX_BYTES = 64 * 1024 * 1024
-"""A larger file is not read. A node takes some 200 bytes, so this is far above any real list and far below the memory of a process."""
+"""A larger file is not read.
+
+A node takes some 200 bytes, so this is far above any real list and far below a process's memory.
+"""
+
+SAVE_EVERY = 2.0
+"""Seconds between two writes of a list that keeps changing.
+
+A write costs in proportion to the whole list. A client that dies meanwhile starts from a list that
+is so much older.
+"""
+_LAST_SAVE = 1.0  # seconds that a client which closes grants to a write under way
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -47,7 +64,7 @@ def default_folder(environment: Mapping[str, str] | None = None) -> Path:
 
 
 class SnapshotCache:
-    """The files of one registry. Its methods do file I/O and never raise; they may be called from any thread.
+    """The files of one registry. Thread-safe; its methods do file I/O and never raise.
 
     Args:
         registry: What tells this registry from others: its plugin and its addresses.
@@ -79,22 +96,25 @@ class SnapshotCache:
         return self.folder / f"{readable}-{digest}.json"
 
     def load(self, service: str) -> tuple[Node, ...]:
-        """The nodes as they were last saved; none, with one warning, where the file cannot be used, and without one where there is no file."""
+        """The nodes as they were last saved; none where there is no file.
+
+        None as well, with one warning, where the file cannot be used.
+        """
         path = self.path(service)
         try:
             _refuse_strangers(path)
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                raw = file.read(
-                    min(size, MAX_BYTES) + 1
-                )  # read() makes room for what it is asked for, whether it is there or not
+                # read() allocates as much as it is asked for.
+                raw = file.read(min(size, MAX_BYTES) + 1)
             return self._parse(raw, service)
         except FileNotFoundError:
             return ()
         except Exception as error:  # whatever is in the file, the client goes on without it
             self._warn(
                 "read",
-                f"the list of {service} kept in {path} is not used: {_said(error)}; it is replaced when the registry answers",
+                f"the list of {service} kept in {path} is not used: {_said(error)}; "
+                "it is replaced when the registry answers",
             )
             return ()
 
@@ -107,10 +127,12 @@ class SnapshotCache:
             raw = msgspec.json.encode(_Document(FORMAT, _checksum(content), msgspec.Raw(content)))
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _replace(path, raw)
-        except Exception as error:  # a full disk, no permission, no home: the client only loses its list for the next start
+        # A full disk, no permission, no home: the client only loses its list for the next start.
+        except Exception as error:
             self._warn(
                 "write",
-                f"the list of {service} cannot be kept in {path}: {_said(error)}; set BEE_CACHE_DIR to a folder that can be written",
+                f"the list of {service} cannot be kept in {path}: {_said(error)}; "
+                "set BEE_CACHE_DIR to a folder that can be written",
             )
             return False
         return True
@@ -138,8 +160,73 @@ class SnapshotCache:
             log.warning("%s", text)
 
 
+class CacheWriter:
+    """Keeps the newest list of one service on disk, with one write at a time.
+
+    Used on the control plane's loop only. It writes on threads of the loop's executor.
+
+    Args:
+        cache: The lists on disk.
+        service: The service's name.
+
+    Attributes:
+        saved: The nodes on the disk, as far as is known. They are not written again.
+    """
+
+    def __init__(self, cache: SnapshotCache, service: str) -> None:
+        self.saved: tuple[Node, ...] = ()
+        self._cache = cache
+        self._service = service
+        self._waiting: tuple[Node, ...] | None = None
+        self._saving: asyncio.Future[bool] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._saved_at = -SAVE_EVERY
+
+    def save(self, nodes: tuple[Node, ...]) -> None:
+        """Write the newest list: at once, or :data:`SAVE_EVERY` after the last write."""
+        self._waiting = nodes
+        if self._saving is not None or self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        pause = self._saved_at + SAVE_EVERY - loop.time()
+        if pause > 0:
+            self._timer = loop.call_later(pause, self._write)
+        else:
+            self._write()
+
+    async def finish(self) -> None:
+        """The client closes: write what waits for its turn."""
+        if self._saving is not None:
+            await asyncio.wait((self._saving,), timeout=_LAST_SAVE)
+        self._write()
+
+    def _write(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        nodes, self._waiting = self._waiting, None
+        if nodes is None or nodes == self.saved:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            # Not handed over by a task: a client that closes the next moment keeps its list.
+            self._saving = loop.run_in_executor(None, self._cache.save, self._service, nodes)
+        except RuntimeError as error:  # the interpreter leaves, and starts no threads any more
+            log.debug("the nodes of %s were not kept: %s", self._service, error)
+            return
+        self._saved_at = loop.time()
+        self._saving.add_done_callback(partial(self._written, nodes))
+
+    def _written(self, nodes: tuple[Node, ...], saving: asyncio.Future[bool]) -> None:
+        self._saving = None
+        if not saving.cancelled() and saving.exception() is None and saving.result():
+            self.saved = nodes
+        if self._waiting is not None:
+            self.save(self._waiting)
+
+
 def _refuse_strangers(path: Path) -> None:
-    """Who can write the list can send calls elsewhere, so a file of another user is not believed."""
+    """Raise ValueError for a file of another user: whoever writes the list redirects calls."""
     if hasattr(os, "getuid") and path.stat().st_uid not in {os.getuid(), 0}:
         raise ValueError("it belongs to another user")
 

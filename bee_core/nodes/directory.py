@@ -1,9 +1,14 @@
 """Which nodes of a snapshot a client may call, and why not the others.
 
-A client asks for a range of versions and for tags. Nodes from a registry (or from its cache on disk) must state what is asked for: one without a version is in no range.
-A configured address is the user's own word for where to call, so it is held only to what it states: one without a version is in any range, one without tags has every tag.
+A client asks for a range of versions, for tags and for a zone.
 
-Pure and immutable; may be used from any thread. Runs when a snapshot changes and never for a call; 5,000 nodes take a few milliseconds.
+- Nodes from a registry, or from its cache on disk, must state what is asked for. One without a
+  version is in no range.
+- A configured address is the user's own choice, so only what it states is checked. One without a
+  version is in any range, one without tags has every tag.
+
+Pure, immutable, thread-safe. It runs when a snapshot changes and never for a call. 5,000 nodes take
+a few milliseconds.
 """
 
 from __future__ import annotations
@@ -21,9 +26,9 @@ if TYPE_CHECKING:
     from ..terms.node import Node, Snapshot, Source
 
 LISTED = 12
-"""Versions, or tags, that a message lists: enough to see the rollouts under way, and still one readable line."""
+"""Versions, or tags, that a message lists: enough to see what is rolled out, in one line."""
 CLIPPED = 40
-"""Characters of a version or a tag that a message shows. They come from servers, so they can be anything."""
+"""Characters of a version or a tag that a message shows. Servers may state anything."""
 
 
 @attrs.frozen
@@ -42,14 +47,18 @@ class Directory:
 
     def __str__(self) -> str:
         """What is asked for, ``version >=1.0, <2 and tag gpu``, or ``anything``."""
-        parts = ([f"version {self.range}"] if self.range is not None else []) + (
-            [_named_tags(self.tags)] if self.tags else []
+        parts = (
+            f"version {self.range}" if self.range is not None else "",
+            _named_tags(self.tags) if self.tags else "",
+            f"zone {_clipped(self.zone)}" if self.zone is not None else "",
         )
-        parts += [f"zone {_clipped(self.zone)}"] if self.zone is not None else []
-        return " and ".join(parts) or "anything"
+        return " and ".join(filter(None, parts)) or "anything"
 
     def select(self, snapshot: Snapshot) -> Selection:
-        """Tell the nodes that fit from those that do not. A version that cannot be read is in no range: it is a reason and never an error."""
+        """Tell the nodes that fit from those that do not.
+
+        A version that cannot be read is in no range. It is a reason and never an error.
+        """
         fitting: list[Node] = []
         rejected: list[Rejected] = []
         lenient = snapshot.source == "address"
@@ -98,7 +107,8 @@ class Rejected:
 
     Attributes:
         node: The node.
-        reason: Why, to stand behind the node's name: ``version 2.0.0 is not in >=1.0, <2``. Several reasons are joined by a semicolon.
+        reason: Why, to stand behind the node's name: ``version 2.0.0 is not in >=1.0, <2``.
+            Several reasons are joined by a semicolon.
     """
 
     node: Node
@@ -123,9 +133,15 @@ class Selection:
 
 
 _NONE_KNOWN: dict[Source, str] = {
-    "registry": "the registry lists none. Start a server, or check that it registers under this name at the same registry",
+    "registry": (
+        "the registry lists none. Start a server, or check that it registers under this name at "
+        "the same registry"
+    ),
     "cache": "the registry is out of reach, and its last list, kept on disk, is empty",
-    "address": "no registry lists one and no address is configured. Start a server that registers, or set bee.rpc.client.{service}.address",
+    "address": (
+        "no registry lists one and no address is configured. Start a server that registers, or set "
+        "bee.rpc.client.{service}.address"
+    ),
 }
 
 
@@ -141,19 +157,23 @@ def explain_none(selection: Selection, service: str) -> str:
     """
     nodes = [rejected.node for rejected in selection.rejected]
     if not nodes:
-        return f"no node of {service} is known: {_NONE_KNOWN[selection.source].format(service=service)}"
+        why = _NONE_KNOWN[selection.source].format(service=service)
+        return f"no node of {service} is known: {why}"
     asked = selection.asked
     there = f"versions there are: {_listed(_versions(nodes))}"
     if any(not asked.tags <= node.tags for node in nodes):
-        there += f"; tags there are: {_listed(sorted(Counter(_clipped(tag) for node in nodes for tag in node.tags).items())) or 'none'}"
+        there += f"; tags there are: {_counted(tag for node in nodes for tag in node.tags)}"
     if asked.zone is not None and any(node.zone != asked.zone for node in nodes):
-        there += f"; zones there are: {_listed(sorted(Counter(_clipped(node.zone) for node in nodes if node.zone).items())) or 'none'}"
+        there += f"; zones there are: {_counted(node.zone for node in nodes if node.zone)}"
     known = "1 node is" if len(nodes) == 1 else f"{len(nodes)} nodes are"
-    return f"no node of {service} fits {asked}: {known} known; {there}. Start a server that fits, or change what bee.rpc.client.{service} asks for"
+    return (
+        f"no node of {service} fits {asked}: {known} known; {there}. "
+        f"Start a server that fits, or change what bee.rpc.client.{service} asks for"
+    )
 
 
 def _versions(nodes: Iterable[Node]) -> list[tuple[str, int]]:
-    """Each version with its number of nodes: readable ones in their order, then what cannot be read, then nodes without any."""
+    """Each version with its number of nodes: readable ones in order, unreadable ones, none."""
     counts: Counter[tuple[int, object, str]] = Counter()
     for text, count in Counter(node.version for node in nodes).items():
         if text is None:
@@ -165,12 +185,16 @@ def _versions(nodes: Iterable[Node]) -> list[tuple[str, int]]:
             counts[1, None, repr(_clipped(text))] += count
         else:
             counts[0, precedence(version), _clipped(str(version))] += count
-    # Sorting never compares None: where the first parts are equal, so are the second, or both are keys.
+    # Sorting never compares None with a key: the first part tells them apart.
     return [(name, count) for (_, _, name), count in sorted(counts.items())]
 
 
+def _counted(texts: Iterable[str]) -> str:
+    return _listed(sorted(Counter(map(_clipped, texts)).items())) or "none"
+
+
 def _listed(counted: Sequence[tuple[str, int]]) -> str:
-    """``1.0.0 (1 node), 2.0.0 (3 nodes)``; of a long list the two ends, where a range that misses is off."""
+    """``1.0.0 (1 node), 2.0.0 (3 nodes)``; of a long list the two ends."""
     texts = [f"{name} ({count} node{'s' if count != 1 else ''})" for name, count in counted]
     if len(texts) > LISTED:
         half = LISTED // 2

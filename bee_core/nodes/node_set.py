@@ -1,4 +1,4 @@
-"""The nodes of one service as calls see them: which are ready, and the state that belongs to each."""
+"""The nodes of one service as calls see them: which are ready, and the state of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..terms.node import Snapshot
 from .directory import Selection, explain_none
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from ..contracts.policies import Balancer, Breaker, BreakerState, Permit
     from ..terms.failures import Outcome
@@ -21,7 +21,10 @@ C = TypeVar("C")
 
 
 class _Unused:
-    """Stands for the breaker of a node that no call has been to. Such nodes may be thousands, so theirs are not made before they are needed."""
+    """Stands for the breaker of a node that no call has been to.
+
+    Such nodes may be thousands, so their breakers are not made before they are needed.
+    """
 
     __slots__ = ()
     state: ClassVar[BreakerState] = "closed"
@@ -32,12 +35,15 @@ UNUSED: Any = _Unused()
 
 
 class NodeState(Generic[C]):
-    """One node with what outlives a call: its channel and its breaker, both made by :meth:`NodeSet.connect` when a call goes there for the first time.
+    """One node with what outlives a call: its channel and its breaker.
+
+    :meth:`NodeSet.connect` makes both when a call goes there for the first time.
 
     Attributes:
         node: The node.
         attempt: What the flow yields to send a call there; None until then.
         breaker: The breaker, ``UNUSED`` until then; None where none is configured.
+        reported: The breaker's state as of the last report; changed under the set's lock.
     """
 
     __slots__ = ("attempt", "breaker", "node", "reported")
@@ -52,13 +58,13 @@ class NodeState(Generic[C]):
         self.node = node
         self.attempt = attempt
         self.breaker = breaker
-        self.reported = (
-            reported  # the breaker's state as of the last report; changed under the set's lock
-        )
+        self.reported = reported
 
 
 class NodeSet(Generic[C]):
-    """Applies snapshots and keeps the balancer's ready set. Changes take a lock; calls read without one.
+    """Applies snapshots and keeps the balancer's ready set.
+
+    Changes take a lock; calls read without one.
 
     Args:
         service: The service's name, for messages.
@@ -66,11 +72,13 @@ class NodeSet(Generic[C]):
         balancer: Is told the ready set.
         make_channel: Makes a node's channel; no I/O.
         make_breaker: Makes a node's breaker, or None where none is configured.
-        drop_channel: Takes a channel whose node has gone; it closes it when it is not in use any more.
+        drop_channel: Takes a channel whose node has gone, and closes it after its last call.
 
     Attributes:
-        explain_unknown: Says why no node is known where a registry must be watched for them; or None.
-        on_breaker_change: ``(node, before, after)``, told of each change of a node's breaker, on the thread that changed it and outside of the lock; or None.
+        explain_unknown: Says why no node is known where a registry must be watched for them; or
+            None.
+        on_breaker_change: ``(node, before, after)``, told of each change of a node's breaker, on
+            the thread that changed it and outside of the lock; or None.
     """
 
     def __init__(
@@ -106,14 +114,15 @@ class NodeSet(Generic[C]):
             return self._selection
 
     def apply(self, snapshot: Snapshot) -> None:
-        """Take a snapshot: nodes that stay keep their channel and breaker. Where it says what changed since the one before, only that is looked at."""
+        """Take a snapshot: nodes that stay keep their channel and breaker.
+
+        Where it says what changed since the one before, only that is looked at.
+        """
         changes = snapshot.changes
         with self._lock:
             if snapshot.revision <= self.snapshot.revision:
                 return
-            if (
-                changes is not None and changes.since == self.snapshot.revision
-            ):  # too long for one line
+            if changes is not None and changes.since == self.snapshot.revision:
                 before = self._take_changes(snapshot, changes)
             else:
                 before = self._take_all(snapshot)
@@ -123,7 +132,10 @@ class NodeSet(Generic[C]):
             gone = [
                 state.attempt.channel
                 for state in before
-                if state.attempt is not None and not _stays(state, after)
+                if state.attempt is not None
+                and (
+                    state.node.id not in after or after[state.node.id].attempt is not state.attempt
+                )
             ]
         for channel in gone:
             self._drop_channel(channel)
@@ -142,13 +154,13 @@ class NodeSet(Generic[C]):
         """Go through what changed. Returns the states of before that may have been replaced."""
         self._selection = None
         states = dict(self.states)
-        before = [states[id_] for id_ in changes.gone if id_ in states]
-        for id_ in changes.gone:
-            states.pop(id_, None)
+        put = self._directory.select(Snapshot(snapshot.revision, snapshot.source, changes.put))
+        # A node that fitted may state now what does not fit.
+        leaving = (*changes.gone, *(rejected.node.id for rejected in put.rejected))
+        before = [states.pop(id_) for id_ in leaving if id_ in states]
+        for id_ in leaving:
             self._ready.pop(id_, None)
-        for node in self._directory.select(
-            Snapshot(snapshot.revision, snapshot.source, changes.put)
-        ).fitting:
+        for node in put.fitting:
             old = states.get(node.id)
             state = states[node.id] = self._state(node, old)
             if old is not None:
@@ -156,12 +168,6 @@ class NodeSet(Generic[C]):
             if _is_ready(state):
                 self._ready[node.id] = node
             else:
-                self._ready.pop(node.id, None)
-        for node in changes.put:
-            old = states.get(node.id)
-            if old is not None and old.node is not node and old.node != node:
-                # It said something of itself that fitted, and says now what does not.
-                before.append(states.pop(node.id))
                 self._ready.pop(node.id, None)
         self.states = states
         return before
@@ -172,11 +178,14 @@ class NodeSet(Generic[C]):
         return old if old.node == node else NodeState(node, old.attempt, old.breaker, old.reported)
 
     def connect(self, state: NodeState[C]) -> Attempt:
-        """Make the channel and the breaker of a node that a call goes to for the first time. No I/O. Thread-safe: of two threads one makes them."""
+        """Make the channel and the breaker of a node that a call goes to for the first time.
+
+        No I/O. Thread-safe: of two threads one makes them.
+        """
         with self._lock:
             current = self.states.get(state.node.id)
             if current is None or current.node.url != state.node.url:
-                current = state  # it has left in this moment: the call goes on, and the channel goes with it
+                current = state  # it has just left: the call goes on, the channel ends with it
             if current.attempt is None:
                 if current.breaker is UNUSED and self._make_breaker is not None:
                     current.breaker = self._make_breaker()
@@ -192,13 +201,19 @@ class NodeSet(Generic[C]):
     def settle(
         self, state: NodeState[C], permit: Permit, outcome: Outcome | None, now: float
     ) -> None:
-        """Hand an attempt's verdict to the node's breaker, and take the node out or back where that changed its state."""
+        """Hand an attempt's verdict to the node's breaker.
+
+        The node is taken out or back where the verdict changed the breaker's state.
+        """
         breaker = state.breaker
         if breaker is not None and breaker.settle(permit, outcome, now):
             self._changed(state.node.id, breaker)
 
     def probed(self, node_id: str, breaker: Breaker, ok: bool, now: float) -> None:
-        """Hand the answer of a ping to the breaker of a node that is cut off, and take the node back where that changed its state. From any thread."""
+        """Hand a ping's answer to the breaker of a node that is cut off. Thread-safe.
+
+        The node is taken back where the answer changed the breaker's state.
+        """
         if breaker.probed(ok, now):
             self._changed(node_id, breaker)
 
@@ -216,7 +231,7 @@ class NodeSet(Generic[C]):
             state = self.states.get(node_id)
             if state is None or state.breaker is not breaker:
                 return  # it has left meanwhile: nobody cares about it
-            # Under the lock, so that each report begins where the last one ended, whichever threads the changes came from.
+            # Under the lock, so that each report begins where the last one ended.
             before, after = state.reported, breaker.state
             state.reported = after
         if before != after and self.on_breaker_change is not None:
@@ -234,22 +249,20 @@ class NodeSet(Generic[C]):
         states = self.states.values()
         weighty = [state for state in states if state.node.weight > 0]
         if any(state.breaker is not None for state in weighty):
-            nodes = (
-                "the one fitting node" if len(weighty) == 1 else f"all {len(weighty)} fitting nodes"
-            )
-            return (
-                "circuit_open",
-                f"{nodes} of {self._service} {'is' if len(weighty) == 1 else 'are'} cut off by breakers, are probed, and come back by themselves",
+            one = len(weighty) == 1
+            return "circuit_open", (
+                f"{'the one fitting node' if one else f'all {len(weighty)} fitting nodes'} of "
+                f"{self._service} {'is' if one else 'are'} cut off by breakers, "
+                "are probed, and come back by themselves"
             )
         if weighty:
-            return (
-                "unavailable",
-                f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})",
+            return "unavailable", (
+                f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})"
             )
         if states:
-            return (
-                "unavailable",
-                f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, which takes no calls; give one a weight above 0",
+            return "unavailable", (
+                f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, "
+                "which takes no calls; give one a weight above 0"
             )
         if (
             self.explain_unknown is not None
@@ -260,7 +273,10 @@ class NodeSet(Generic[C]):
         return "unavailable", explain_none(self.selection, self._service)
 
     def after_fork(self) -> None:
-        """In a forked child: another thread of the parent may have held a lock. Breakers keep their states; what was under way is the parent's."""
+        """Renew the locks in a forked child: a thread of the parent may have held one.
+
+        Breakers keep their states. What was under way is the parent's.
+        """
         self._lock = Lock()
         for state in self.states.values():
             renew_after_fork(state.breaker)
@@ -269,11 +285,6 @@ class NodeSet(Generic[C]):
 
 def _is_ready(state: NodeState[Any]) -> bool:
     return state.breaker is None or state.breaker.state != "open"
-
-
-def _stays(state: NodeState[Any], after: Mapping[str, NodeState[Any]]) -> bool:
-    current = after.get(state.node.id)
-    return current is not None and current.attempt is state.attempt
 
 
 def renew_after_fork(plugin: object) -> None:

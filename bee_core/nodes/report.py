@@ -1,4 +1,4 @@
-"""What a client knows of a service's nodes, for people: the answer of ``client.nodes`` and ``bee nodes``."""
+"""What a client knows of a service's nodes: the answer of ``client.nodes`` and ``bee nodes``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class NodesReport:
         revision: Of the client's list; grows with each change. -1 before the first.
         nodes: Every node known, those that fit first, each part by url.
         asked: What the client asks for: ``version >=1.0, <2``.
-        trouble: Why the registry is not heard at present; empty while it is, and where none is watched.
+        trouble: Why the registry is not heard at present; empty while it is heard, and where none
+            is watched.
     """
 
     service: str
@@ -56,22 +57,17 @@ def report_nodes(
     service: str, snapshot: Snapshot, selection: Selection, trouble: str = ""
 ) -> NodesReport:
     """Put together what a client knows."""
-    fitting = [KnownNode(node, fitting=True) for node in selection.fitting]
-    rejected = [
+    nodes = [KnownNode(node, fitting=True) for node in selection.fitting]
+    nodes += [
         KnownNode(rejected.node, fitting=False, reason=rejected.reason)
         for rejected in selection.rejected
     ]
-    nodes = tuple(
-        sorted(
-            (*fitting, *rejected),
-            key=lambda known: (not known.fitting, known.node.url, known.node.id),
-        )
-    )
+    nodes.sort(key=lambda known: (not known.fitting, known.node.url, known.node.id))
     return NodesReport(
         service,
         snapshot.source if snapshot.revision >= 0 else None,
         snapshot.revision,
-        nodes,
+        tuple(nodes),
         str(selection.asked),
         trouble,
     )

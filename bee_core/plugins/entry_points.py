@@ -1,9 +1,11 @@
-"""What the installed distributions offer: the entry points in the groups ``bee.codec``, ``bee.balancer`` and so on, read without importing any of them."""
+"""What the installed distributions offer, read without importing any of it.
+
+An offer is an entry point in one of the groups ``bee.codec``, ``bee.balancer`` and so on.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
-import re
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,15 +18,14 @@ if TYPE_CHECKING:
 
     from ..hookspecs import Kind
 
-_EXTRAS = re.compile(r"\[([^\]]*)\]\s*$")
-
 
 @attrs.frozen
 class Origin:
     """Where a plugin comes from, for messages and listings.
 
     Attributes:
-        distribution: The distribution's name; ``(object)`` for a plugin that was handed over as an object.
+        distribution: The distribution's name; ``(object)`` for a plugin that was handed over as an
+            object.
         version: The distribution's version, or the empty string.
         label: What to call it in a message: ``bee-rpc 0.1.0 (bee_plugins.codecs.json_codec)``.
         extras: The extras of the distribution that the plugin needs.
@@ -55,7 +56,8 @@ class Offer:
         """Import the plugin.
 
         Raises:
-            PluginError: It cannot be imported; the message says what to install where that is known.
+            PluginError: It cannot be imported. The message says what to install, where that is
+                known.
         """
         try:
             return self.entry_point.load()
@@ -65,16 +67,23 @@ class Offer:
             ) from error
         except Exception as error:
             raise PluginError(
-                f"{self.title} cannot be loaded: {self.origin.label} fails with {type(error).__name__}: {error}"
+                f"{self.title} cannot be loaded: {self.origin.label} fails with "
+                f"{type(error).__name__}: {error}"
             ) from error
 
 
 def missing_import(error: ImportError, origin: Origin, target: str = "") -> str:
     """Say what to install after an ImportError in a plugin."""
     if origin.extras:
-        return f"it needs packages that are not installed ({error}); run: pip install '{origin.distribution}[{','.join(origin.extras)}]'"
+        return (
+            f"it needs packages that are not installed ({error}); "
+            f"run: pip install '{origin.distribution}[{','.join(origin.extras)}]'"
+        )
     if error.name and f"{target}.".startswith(f"{error.name}."):
-        return f"{origin.label} names a module that is not there ({error}); reinstall {origin.distribution}"
+        return (
+            f"{origin.label} names a module that is not there ({error}); "
+            f"reinstall {origin.distribution}"
+        )
     return f"{origin.label} fails to import ({error}); install what is missing"
 
 
@@ -91,7 +100,8 @@ def read_offers(
     """
     groups: dict[str, Kind] = {f"bee.{kind}": kind for kind in REGISTER_HOOKS}
     if entry_points is None:
-        # One scan for all groups: each call of entry_points() reads the metadata of every distribution again.
+        # One scan for all groups: each call of entry_points() reads the metadata of every
+        # distribution again.
         found = importlib.metadata.entry_points()
         entry_points = [
             entry_point for group in groups for entry_point in found.select(group=group)
@@ -108,7 +118,11 @@ def read_offers(
 
 
 def _named(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
-    """Name and version. Each look at either parses the whole metadata, readme included, so it is done once for a distribution and version on disk."""
+    """Name and version.
+
+    Each look at either parses the whole metadata, readme included. So it is done once for a
+    distribution and version on disk.
+    """
     path = str(getattr(distribution, "_path", ""))
     known = _names.get(path)
     if known is None:
@@ -124,15 +138,12 @@ _names: dict[str, tuple[str, str]] = {}
 
 def _offer(kind: Kind, entry_point: importlib.metadata.EntryPoint) -> Offer:
     # EntryPoint.extras is a list of match objects on Python 3.10, so the value is read here.
-    extras = _EXTRAS.search(entry_point.value)
-    names = (
-        tuple(name.strip() for name in extras.group(1).split(",") if name.strip()) if extras else ()
-    )
-    target = _EXTRAS.sub("", entry_point.value).strip()
+    target, _, rest = map(str.strip, entry_point.value.partition("["))
+    extras = tuple(name.strip() for name in rest.rstrip("]").split(",") if name.strip())
     distribution, version = (
         _named(entry_point.dist) if entry_point.dist else ("an unknown distribution", "")
     )
     label = f"{distribution} {version} ({target})" if version else f"{distribution} ({target})"
     return Offer(
-        kind, entry_point.name, target, Origin(distribution, version, label, names), entry_point
+        kind, entry_point.name, target, Origin(distribution, version, label, extras), entry_point
     )

@@ -1,12 +1,15 @@
-"""Plugins that are registered, and what takes them from a register hook."""
+"""Plugins that are registered: with pluggy, and by their register hooks."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import pluggy
 
+from .. import hookspecs
 from ..errors import ConfigError, PluginError
 from ..options import OptionError, place_of
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
     from ..hookspecs import Kind
     from .entry_points import Origin
+
+_HOOKS = (*hookspecs.REGISTER_HOOKS.values(), "bee_observer")
 
 
 @attrs.frozen
@@ -66,11 +71,13 @@ class Registrations:
             raise PluginError(f"{self._origin.label}: a {self._kind} needs a name, not {name!r}")
         if not callable(factory):
             raise PluginError(
-                f"{self._origin.label}: the factory of {self._kind} {name!r} cannot be called: {factory!r}"
+                f"{self._origin.label}: the factory of {self._kind} {name!r} cannot be called: "
+                f"{factory!r}"
             )
         if options is not None and not (inspect.isclass(options) and attrs.has(options)):
             raise PluginError(
-                f"{self._origin.label}: the options of {self._kind} {name!r} must be an attrs class or None, not {options!r}"
+                f"{self._origin.label}: the options of {self._kind} {name!r} "
+                f"must be an attrs class or None, not {options!r}"
             )
         if name in self.added:
             raise PluginError(f"{self._origin.label} adds the {self._kind} {name!r} twice")
@@ -79,8 +86,72 @@ class Registrations:
         )
 
 
+def register(manager: pluggy.PluginManager, plugin: object, name: str, origin: Origin) -> None:
+    """Register a plugin object with pluggy, if it is a plugin of bee.
+
+    Args:
+        manager: pluggy's manager. It keeps nothing of a plugin that is refused.
+        plugin: A module or an instance.
+        name: For pluggy: ``kind:name``.
+        origin: Where the plugin comes from.
+
+    Raises:
+        PluginError: It is None or a class, has no hook of bee, or has a misspelt one.
+    """
+    if plugin is None:
+        raise PluginError(f"{origin.label} is None; a plugin is a module or an instance")
+    if inspect.isclass(plugin):
+        raise PluginError(
+            f"{origin.label} is a class; a plugin is a module or an instance, "
+            f"so make one: {plugin.__name__}()"
+        )
+    try:
+        hash(plugin)  # pluggy puts plugins into sets
+        manager.register(plugin, name)
+    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+        # A hook with an argument that the specification has not, or the same object twice.
+        raise PluginError(
+            f"{origin.label} cannot be registered: {' '.join(str(error).split())}"
+        ) from error
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        misspelt = [
+            caller.name for caller in manager.get_hookcallers(plugin) or () if not caller.has_spec()
+        ]
+        manager.unregister(plugin)
+        raise PluginError(
+            f"{origin.label}: {'; '.join(_no_such_hook(name) for name in misspelt)}"
+        ) from error
+    if not manager.get_hookcallers(plugin):
+        manager.unregister(plugin)
+        forgotten = unmarked(plugin)
+        advice = (
+            f"mark {', '.join(forgotten)} with @bee_core.hookimpl"
+            if forgotten
+            else f"it must implement one of: {', '.join(_HOOKS)}"
+        )
+        raise PluginError(f"{origin.label} has no hook of bee; {advice}")
+
+
+def _no_such_hook(name: str) -> str:
+    near = difflib.get_close_matches(name, _HOOKS, n=1, cutoff=0.5)
+    return f"there is no hook {name!r}" + (
+        f"; did you mean {near[0]!r}?" if near else f"; hooks: {', '.join(_HOOKS)}"
+    )
+
+
+def unmarked(plugin: object) -> list[str]:
+    """Functions with the name of a hook and without its mark: the usual slip."""
+    return [
+        name
+        for name in _HOOKS
+        if hasattr(plugin, name) and not hasattr(getattr(plugin, name), f"{hookspecs.PROJECT}_impl")
+    ]
+
+
 def placed(message: str, path: str, origin: Any) -> str:
-    """A message about a key with its place before it: ``bee.yml:12: bee.rpc.client.calc.fail: …``.
+    """A message with the place of its key: ``bee.yml:12: bee.rpc.client.calc.fail: …``.
 
     Args:
         message: The message.

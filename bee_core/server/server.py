@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..config import load_config
-from ..control import serving_loops
+from ..control.serving_loops import serving_loops
 from ..errors import BeeError
 from ..terms.addresses import parse
 from .announcement import (
@@ -248,7 +248,7 @@ class Server:
                 threads=hung,
             )
         self._ticks.stop()
-        serving_loops.remove(asyncio.get_running_loop())
+        serving_loops.discard(asyncio.get_running_loop())
 
     async def __aenter__(self) -> Self:
         """Start on the running loop."""

@@ -1,4 +1,4 @@
-"""One service's nodes: where they come from, and what an outage or an empty list does."""
+"""One service's nodes: their sources in order, an outage, an empty answer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from random import Random
 
 import pytest
 
-from bee_core.control import cache_writer
 from bee_core.control import discovery as discovery_module
+from bee_core.control import snapshot_cache
+from bee_core.control import watch as watch_module
 from bee_core.control.discovery import Discovery
 from bee_core.control.plane import ControlPlane
 from bee_core.control.snapshot_cache import SnapshotCache
@@ -178,7 +179,10 @@ def test_an_outage_changes_nothing_and_says_one_line_and_so_does_its_end(registr
     tested.wait_for(ONE, TWO)
     assert tested.discovery.trouble == ""
     assert [record.getMessage() for record in caplog.records] == [
-        "the registry memory is out of reach for calc: ConnectionRefusedError: the registry of the test is down; calls go on with 1 node known from the registry",
+        (
+            "the registry memory is out of reach for calc: ConnectionRefusedError: "
+            "the registry of the test is down; calls go on with 1 node known from the registry"
+        ),
         "the registry memory is back: it lists 2 nodes of calc",
     ]
 
@@ -227,7 +231,7 @@ def refuses():
 
 @pytest.mark.parametrize("ending", [ends, raises, cancels_itself, says_nothing, refuses])
 def test_however_a_watch_ends_it_begins_again(watched, monkeypatch, ending):
-    monkeypatch.setattr(discovery_module, "FIRST_ANSWER", 0.3)
+    monkeypatch.setattr(watch_module, "FIRST_ANSWER", 0.3)
     session = EndsBadly(ending)
     watched(wraps=lambda _: session).start().wait_for(ONE)
     assert session.watches == 2
@@ -437,7 +441,8 @@ def test_nodes_that_come_back_end_the_doubt(registry, watched):
     eventually(lambda: tested.pinged)
     registry.publish("calc", TWO)
     tested.wait_for(TWO)
-    assert not tested.discovery._guard.holding
+    registry.withdraw("calc", TWO)
+    eventually(lambda: TWO in tested.pinged)  # the next doubt is about the new node
 
 
 def test_a_held_node_that_stops_to_answer_goes(registry, watched):
@@ -552,7 +557,7 @@ class CountingCache(SnapshotCache):
 def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the_end(
     watched, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cache_writer, "SAVE_EVERY", 1000.0)
+    monkeypatch.setattr(snapshot_cache, "SAVE_EVERY", 1000.0)
     cache = CountingCache(tmp_path / "cache")
     registry = Told()
     one = watched(cache=cache, wraps=lambda session: registry).start()
@@ -568,7 +573,7 @@ def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the
 def test_a_list_that_changed_a_moment_after_a_write_is_written_a_moment_later(
     watched, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cache_writer, "SAVE_EVERY", 0.05)
+    monkeypatch.setattr(snapshot_cache, "SAVE_EVERY", 0.05)
     cache = CountingCache(tmp_path / "cache")
     registry = Told()
     watched(cache=cache, wraps=lambda session: registry).start()

@@ -1,6 +1,7 @@
-"""The control plane's thread: it starts with the first task and survives what tasks do.
+"""The control plane's thread.
 
-It leaves nothing behind, and begins anew in a forked child.
+It starts with the first task, survives what tasks do, leaves nothing behind, and begins anew in a
+forked child.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def test_stop_cancels_tasks_lets_them_clean_up_and_leaves_no_thread(plane):
     ask(plane, int)
     assert plane.stop()
     assert cleaned == [True]
-    assert handle.done
+    assert handle.wait(0)
     assert threads() == []
 
 
@@ -106,7 +107,7 @@ def test_what_tasks_shared_is_closed_after_they_have_ended(plane):
 def test_a_plane_that_never_ran_stops_without_a_thread_and_takes_no_more_tasks(plane):
     assert plane.stop()
     handle = plane.spawn(forever)
-    assert handle.done
+    assert handle.wait(0)
     assert not plane.running
 
 
@@ -129,7 +130,7 @@ def test_a_task_that_raises_is_logged_once_and_the_others_go_on(plane, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "a task of the control plane test ended with KeyError: 'lost'"
     ]
-    assert not survivor.done
+    assert not survivor.wait(0)
 
 
 def test_a_factory_that_raises_harms_nobody(plane):
@@ -266,4 +267,4 @@ def test_a_forked_child_starts_anew_and_its_parent_goes_on(plane):
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert ask(plane, os.getpid) == os.getpid()
-    assert not handle.done
+    assert not handle.wait(0)

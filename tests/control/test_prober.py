@@ -11,7 +11,7 @@ import pytest
 from bee_core.control.plane import ControlPlane
 from bee_core.control.prober import FIRST_PAUSE, Prober
 from bee_core.interfaces import Success
-from bee_core.terms.causes import lost, refused
+from bee_core.terms.failures import lost, refused
 from bee_core.testing import seeded_random
 from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
 from support.call_harness import Harness
@@ -52,7 +52,7 @@ class Watcher:
 
 
 class World:
-    """Two nodes with breakers that open at the first error, and a prober that hardly pauses."""
+    """Two nodes whose breakers open at the first error, and a prober that hardly pauses."""
 
     def __init__(self, heartbeat_interval=0.004):
         self.watcher = Watcher()

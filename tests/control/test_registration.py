@@ -1,6 +1,6 @@
-"""A registration against a registry that the test breaks, empties, and takes out of reach.
+"""A registration against a registry that the test breaks, empties and takes out of reach.
 
-Heartbeats are short. What is waited for is events.
+Heartbeats are short. The tests wait for events.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Shelf:
         self.revoking = None
         self.changed = asyncio.Event()
 
-    def _reach(self):
+    def reach(self):
         self.changed.set()
         if self.error is not None:
             raise self.error
 
     async def register(self, instance):
         self.attempts += 1
-        self._reach()
+        self.reach()
         if self.gate is not None:
             await self.gate.wait()
         lease = ShelfLease(self)
@@ -70,13 +70,13 @@ class ShelfLease:
         self.ttl = shelf.ttl
 
     async def renew(self):
-        self.shelf._reach()
+        self.shelf.reach()
         if self not in self.shelf.living:
             raise RegistryError("no such lease")
         self.shelf.renewals += 1
 
     async def revoke(self):
-        self.shelf._reach()
+        self.shelf.reach()
         if self.shelf.revoking is not None:
             await self.shelf.revoking.wait()
         self.shelf.living.discard(self)

@@ -1,10 +1,11 @@
-"""The list of nodes on disk: what was saved comes back whole.
+"""The list of nodes on disk.
 
-Whatever else lies there is one warning and no nodes.
+What was saved comes back whole. Whatever else lies there is one warning and no nodes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -76,7 +77,7 @@ def test_nothing_is_left_beside_the_file(cache):
 def resealed(content, **fields):
     document = {
         "format": 1,
-        "sha256": snapshot_cache._checksum(json.dumps(content).encode()),
+        "sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "content": content,
     } | fields
     return json.dumps(document)

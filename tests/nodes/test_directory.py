@@ -1,4 +1,4 @@
-"""Which nodes fit a client's range and tags, and why the others do not."""
+"""Nodes that fit a client's range and tags, and the others, each with its reason."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bee_core.nodes import directory
 from bee_core.nodes.directory import Directory, explain_none
 from bee_core.terms.node import Node, Snapshot
 from bee_core.terms.versions import Range, parse_version
@@ -137,7 +138,7 @@ def test_every_node_is_in_one_part_in_the_order_of_the_snapshot(nodes, source, t
         )
 
 
-# ── the message when nothing fits ────────────────────────────────────────────────────────────────────────────────────
+# ── the message when nothing fits ──
 
 
 def test_the_message_lists_the_versions_that_there_are_in_order_each_once_with_its_count():
@@ -152,7 +153,8 @@ def test_the_message_lists_the_versions_that_there_are_in_order_each_once_with_i
     ]
     message = explain_none(wants(">=1.0, <2").select(snapshot(*nodes)), "calc")
     assert message == (
-        "no node of calc fits version >=1.0, <2: 7 nodes are known; versions there are: 2.0.0-rc.1 (1 node), 2.0.0 (2 nodes), 10.0.0 (1 node), 'abc' (1 node), "
+        "no node of calc fits version >=1.0, <2: 7 nodes are known; "
+        "versions there are: 2.0.0-rc.1 (1 node), 2.0.0 (2 nodes), 10.0.0 (1 node), 'abc' (1 node), "
         "none stated (2 nodes). Start a server that fits, or change what bee.rpc.client.calc asks for"
     )
 
@@ -205,11 +207,10 @@ def test_each_version_is_judged_once_however_many_nodes_have_it(monkeypatch):
     )
     nodes = tuple(attrs.evolve(each, version=f"{int(each.version[0])}.0.0") for each in nodes)
     judged = []
-    real = Directory._objection_to
     monkeypatch.setattr(
-        Directory,
-        "_objection_to",
-        lambda self, version, **more: judged.append(version) or real(self, version, **more),
+        directory,
+        "parse_version",
+        lambda version: judged.append(version) or parse_version(version),
     )
     selection = wants(">=1.0, <2", "gpu").select(snapshot(*nodes))
     assert sorted(judged) == ["0.0.0", "1.0.0", "2.0.0"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import attrs
 import pytest
 from hypothesis import given
@@ -11,6 +13,9 @@ from bee_core.nodes.directory import Directory
 from bee_core.nodes.node_set import UNUSED, NodeSet
 from bee_core.terms.node import Changes, Node, Snapshot
 from bee_core.terms.versions import Range
+
+BOUND = 10.0
+"""Seconds for what takes microseconds."""
 
 
 class Ready:
@@ -51,18 +56,21 @@ def node(name, **fields):
 
 
 class World:
-    def __init__(self, directory=None, breakers=False):
+    def __init__(self, directory=None, breakers=False, make_channel=Channel):
         self.balancer = Ready()
         self.dropped = []
         self.set = NodeSet(
             "calc",
             directory or Directory(),
             self.balancer,
-            Channel,
+            make_channel,
             Switch if breakers else None,
-            self.dropped.append,
+            self.drop,
         )
         self.revision = 0
+
+    def drop(self, channel):
+        self.dropped.append(channel)
 
     def apply(self, *nodes, source="registry"):
         self.revision += 1
@@ -221,13 +229,15 @@ def test_a_verdict_on_a_node_that_has_left_is_taken_and_brings_it_not_back():
 
 
 def test_channels_are_dropped_outside_of_the_lock():
-    world = World()
+    class Asking(World):
+        def drop(self, channel):
+            asking = threading.Thread(target=lambda: self.set.selection, daemon=True)  # locks
+            asking.start()
+            asking.join(BOUND)
+            assert not asking.is_alive()
+            super().drop(channel)
 
-    def drop(channel):
-        assert not world.set._lock.locked()
-        world.dropped.append(channel)
-
-    world.set._drop_channel = drop
+    world = Asking()
     world.apply(node("a"))
     world.channel("a")
     world.apply()
@@ -311,8 +321,7 @@ _listed = st.lists(
 @given(st.lists(_listed, max_size=8))
 def test_after_any_history_each_node_has_one_open_channel_and_every_other_was_dropped_once(history):
     made = []
-    world = World()
-    world.set._make_channel = lambda node: made.append(Channel(node)) or made[-1]
+    world = World(make_channel=lambda node: made.append(Channel(node)) or made[-1])
     for nodes in history:
         world.apply(*nodes)
     held = [world.channel(name) for name in world.set.states]
@@ -344,7 +353,7 @@ _listed = st.dictionaries(
 
 @given(st.lists(st.tuples(_listed, st.sets(_names)), min_size=1, max_size=8))
 def test_changes_lead_to_the_same_as_whole_lists(steps):
-    """Two sets are told the same lists, one of them only what changed.
+    """Two sets get the same lists, one of them with what changed.
 
     Calls go to the same nodes of both, and some of their breakers open.
     """
