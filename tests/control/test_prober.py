@@ -11,7 +11,7 @@ import pytest
 from bee_core.control.plane import ControlPlane
 from bee_core.control.prober import FIRST_PAUSE, Prober
 from bee_core.interfaces import Success
-from bee_core.terms.failures import lost, refused
+from bee_core.terms.causes import lost, refused
 from bee_core.testing import seeded_random
 from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
 from support.call_harness import Harness
