@@ -69,10 +69,11 @@ for version in PYTHONS:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style and the format."""
-    session.install("ruff>=0.9")
+    """Check the style, the format, and that no function is hard to read (cognitive complexity)."""
+    session.install("ruff>=0.9", "complexipy>=4")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("complexipy", *SOURCES, "--max-complexity-allowed", "25", "--failed", "--quiet")
 
 
 @nox.session

@@ -161,7 +161,7 @@ class EtcdWatch:
         self._due = 0.0
         self._behind_at = -1
 
-    async def snapshots(self) -> AsyncIterator[Snapshot]:
+    async def snapshots(self) -> AsyncIterator[Snapshot]:  # noqa: PLR0912
         """The list as it is, then each change.
 
         Raises:
