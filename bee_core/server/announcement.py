@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from math import inf
@@ -15,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..contracts.registry import Instance, Registry
 from ..control.plane import ControlPlane
 from ..control.registration import Registration, RegistrationEvent
 from ..terms.addresses import parse
 from .log_lines import log, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from ..contracts.registry import Instance, Registry
+
+    Run = Callable[[Callable[[], None]], Any]
+    """Calls what writes to the log, at once or later."""
     LookUp = Callable[[socket.AddressFamily], str | None]
 
-Run = Callable[[Callable[[], None]], Any]
-"""Calls what writes to the log, at once or later."""
 DEREGISTER_TIMEOUT = 2.0
 """Seconds granted to leaving the registry: one round trip to one that lives. One that does not must
 not hold up the drain."""

@@ -6,16 +6,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config, RegistryConfig
-from ..contracts.registry import Instance, RegistrySettings
+from ..contracts.registry import Instance, Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
-from ..contracts.transport import ListenSettings
+from ..contracts.transport import ListenSettings, Transport
 from ..errors import ConfigError
 from ..plugins.hub import PluginHub
 from ..plugins.registered import option_error
 from ..terms.addresses import parse
 from ..terms.node import Node
 from ..wire.messages import HelloAck
-from .announcement import Announcer, Run, announced_url, instance_id
+from .announcement import Announcer, announced_url, instance_id
 from .endpoint import ServiceEndpoint
 from .log_lines import log
 from .threads import HandlerThreads
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from ..config.server_model import ServerConfig
     from ..contracts.codec import Codec, Compressor
     from ..contracts.policies import Limiter
-    from ..contracts.registry import Registry
-    from ..contracts.transport import Transport
+    from .announcement import Run
     from .handlers import BoundHandler
 
 
@@ -96,9 +95,11 @@ class Assembly:
 
     def _make_registry(self) -> Registry:
         section = self.registry_section
-        known = RegistrySettings(section.address, section.heartbeat_interval)
         registry: Registry = self._hub.create(
-            section.plugin, "registry", known, origin=self._config
+            section.plugin,
+            "registry",
+            RegistrySettings(section.address, section.heartbeat_interval),
+            origin=self._config,
         )
         return registry
 
@@ -159,9 +160,14 @@ class Assembly:
             settings.tags,
             workers,
         )
-        instance = Instance(settings.name, node)
-        interval = section.heartbeat_interval
-        return Announcer(registry, section.protocol, instance, interval, ticks, run)
+        return Announcer(
+            registry,
+            section.protocol,
+            Instance(settings.name, node),
+            section.heartbeat_interval,
+            ticks,
+            run,
+        )
 
 
 def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> dict[str, Transport]:
@@ -184,6 +190,7 @@ def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> d
             check(url)
         except ValueError as error:
             path = ref.path or "bee.rpc.server.transport"
-            message = f"{url}: {error}"
-            raise option_error(message, error, path, tuple(ref.options), config) from error
+            raise option_error(
+                f"{url}: {error}", error, path, tuple(ref.options), config
+            ) from error
     return made

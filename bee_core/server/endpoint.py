@@ -107,24 +107,26 @@ class ServiceEndpoint:
         if self._tokens and not accepts(self._tokens, hello.token):
             why = _NOTHING_SHOWN if hello.token is None else _NOT_ACCEPTED
             return local("unauthenticated", why)
-        wrong = None
         if hello.service != self.ack.service:
-            wrong = (
+            return local(
+                "protocol_error",
                 f"this is the service {self.ack.service!r}, not {hello.service!r}: "
-                "the address belongs to another service"
+                "the address belongs to another service",
             )
-        elif hello.codec not in self._tables:
+        if hello.codec not in self._tables:
             names = ", ".join(sorted(self._tables))
-            wrong = (
-                f"the codec {hello.codec!r} is not offered here; offered: {names} (server.codecs)"
+            return local(
+                "protocol_error",
+                f"the codec {hello.codec!r} is not offered here; offered: {names} (server.codecs)",
             )
-        elif hello.compressor is not None and hello.compressor not in self._rules:
+        if hello.compressor is not None and hello.compressor not in self._rules:
             names = ", ".join(sorted(name for name in self._rules if name)) or "none"
-            wrong = (
+            return local(
+                "protocol_error",
                 f"the compressor {hello.compressor!r} is not offered here; "
-                f"offered: {names} (server.compressors)"
+                f"offered: {names} (server.compressors)",
             )
-        return None if wrong is None else local("protocol_error", wrong)
+        return None
 
     def begin(self, call: InboundCall) -> Running | None:
         """Start a request, or reject it: whatever is rejected here did not run."""

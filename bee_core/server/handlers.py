@@ -131,8 +131,9 @@ def _declared_handler(
     only_by_position = _names_of(signature, inspect.Parameter.POSITIONAL_ONLY)
     either = _names_of(signature, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     only_by_name = _names_of(signature, inspect.Parameter.KEYWORD_ONLY)
-    mismatch = own.mismatch(len(only_by_position) + len(either), only_by_name)
-    mismatch = mismatch or own.mismatch(len(only_by_position), either + only_by_name)
+    mismatch = own.mismatch(len(only_by_position) + len(either), only_by_name) or own.mismatch(
+        len(only_by_position), either + only_by_name
+    )
     if mismatch:
         raise TypeError(
             f"{name} does not take what its interface declares, {signature}: {mismatch.message}"

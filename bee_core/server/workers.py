@@ -247,14 +247,11 @@ class WorkerPool:
                 level=logging.ERROR,
                 worker=number,
             )
-            self._fork_later(delay, number, early_deaths + 1)
+            asyncio.get_running_loop().call_later(delay, self._fork, number, early_deaths + 1)
         else:
             self._workers[pid] = _Worker(number, time.monotonic(), early_deaths)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def _fork_later(self, delay: float, number: int, early_deaths: int) -> None:
-        asyncio.get_running_loop().call_later(delay, self._fork, number, early_deaths)
 
     def _hear(self) -> None:
         """The workers have written."""
@@ -304,4 +301,4 @@ class WorkerPool:
             exit_code=code,
             delay=delay,
         )
-        self._fork_later(delay, worker.number, early_deaths)
+        asyncio.get_running_loop().call_later(delay, self._fork, worker.number, early_deaths)
