@@ -132,8 +132,11 @@ class ServiceEndpoint:
         """Start a request, or reject it: whatever is rejected here did not run."""
         # Load first: under overload the cheapest answer counts.
         if self.flight.count >= self._max_in_flight:
-            load = f"{self.flight.count} requests are in flight"
-            call.fail(local("overloaded", f"{load}, max_in_flight is {self._max_in_flight}"))
+            message = (
+                f"{self.flight.count} requests are in flight, "
+                f"max_in_flight is {self._max_in_flight}"
+            )
+            call.fail(local("overloaded", message))
             return None
         granted = call.granted
         if granted is not None:

@@ -229,7 +229,7 @@ class WorkerPool:
         sys.stderr.flush()
         # Until the child has handlers of its own, a signal would run the parent's in it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BOTH)
-        parent = os.getpid()
+        serve, parent = self._serve(self._sockets), os.getpid()
         try:
             with warnings.catch_warnings():
                 # Python warns of forking beside threads. There may be the control plane's, which
@@ -237,7 +237,6 @@ class WorkerPool:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
-                serve = self._serve(self._sockets)
                 work(serve, self._life, self._news[1], parent, self._patience, mask)
         except OSError as error:
             delay = _BACKOFF.ceiling(early_deaths)
