@@ -189,8 +189,11 @@ def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> d
         try:
             check(url)
         except ValueError as error:
-            path = ref.path or "bee.rpc.server.transport"
             raise option_error(
-                f"{url}: {error}", error, path, tuple(ref.options), config
+                f"{url}: {error}",
+                error,
+                ref.path or "bee.rpc.server.transport",
+                tuple(ref.options),
+                config,
             ) from error
     return made

@@ -105,8 +105,9 @@ class ServiceEndpoint:
         """
         # The token first: a stranger does not learn what is offered here.
         if self._tokens and not accepts(self._tokens, hello.token):
-            why = _NOTHING_SHOWN if hello.token is None else _NOT_ACCEPTED
-            return local("unauthenticated", why)
+            return local(
+                "unauthenticated", _NOTHING_SHOWN if hello.token is None else _NOT_ACCEPTED
+            )
         if hello.service != self.ack.service:
             return local(
                 "protocol_error",

@@ -1,4 +1,4 @@
-"""The event loop of a server: which one, how it ends, and what stops it."""
+"""The event loop of a server: which one, how it ends, on a thread, and what signals stop it."""
 
 from __future__ import annotations
 
