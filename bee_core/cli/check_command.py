@@ -10,7 +10,7 @@ from ..config import Config, Contradiction, RegistryConfig, load_config, named_p
 from ..errors import ConfigError, PluginError
 from ..interfaces import RegistrySettings
 from ..plugins.hub import PluginHub
-from ..server.transports import make_transports
+from ..server.assembly import make_transports
 from .command_group import FAILED
 from .output import fields, print_json
 from .shared_options import CONFIG_VARIABLE, DEFAULT_CONFIG, printing_options

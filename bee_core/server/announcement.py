@@ -7,38 +7,35 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..contracts.registry import Instance, Registry
 from ..control.plane import ControlPlane
 from ..control.registration import Registration, RegistrationEvent
 from ..terms.addresses import parse
-from ..terms.node import Node
 from .log_lines import log, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from ..config.server_model import ServerConfig
+    from ..contracts.registry import Instance, Registry
 
+    Run = Callable[[Callable[[], None]], Any]
+    """Calls what writes to the log, at once or later."""
     LookUp = Callable[[socket.AddressFamily], str | None]
 
-Run = Callable[[Callable[[], None]], object]
-"""Calls what writes to the log, at once or later."""
 DEREGISTER_TIMEOUT = 2.0
 """Seconds granted to leaving the registry: one round trip to one that lives. One that does not must
 not hold up the drain."""
 WATCH_GRACE = 0.3
 """Seconds between leaving the registry and refusing connections, in which watchers hear of it. The
 embedded registry tells them within 0.2 s. Serving goes on meanwhile."""
-TICKS_A_BEAT = 3
+_TICKS_A_BEAT = 3
 """How often the serving loop ticks in a heartbeat_interval: one late tick costs no renewal."""
-_GOOD_NEWS = frozenset({"registered", "registered_again", "registry_in_reach"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 """Addresses reserved for documentation (RFC 5737, RFC 3849). Nobody has them, so the way to them is
@@ -56,26 +53,6 @@ def instance_id(service: str) -> str:
     host = socket.gethostname().partition(".")[0]
     parts = (service, host, str(os.getpid()), os.urandom(6).hex())
     return "-".join(_UNSAFE.sub("_", part)[:64] for part in parts)
-
-
-def instance_of(settings: ServerConfig, listening: Sequence[str], workers: int) -> Instance:
-    """The instance as the registry gets it.
-
-    Args:
-        settings: The server's configuration.
-        listening: The urls it listens on, with the real ports.
-        workers: How many processes serve behind them.
-    """
-    node = Node(
-        instance_id(settings.name),
-        announced_url(settings.advertise, listening),
-        settings.version,
-        settings.weight,
-        settings.zone,
-        settings.tags,
-        workers,
-    )
-    return Instance(settings.name, node)
 
 
 def announced_url(advertise: str | None, listening: Sequence[str]) -> str:
@@ -152,46 +129,39 @@ def _real(host: str) -> str | None:
 # Keeping it announced.
 
 
-def at_once(line: Callable[[], None]) -> None:
-    """The usual way to run what writes to the log."""
-    line()
-
-
 class LoopTicks:
     """Shows from outside that an event loop runs: a number that it raises from time to time.
 
     Args:
-        interval: Seconds between ticks.
+        heartbeat_interval: Seconds between renewals in the registry.
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, heartbeat_interval: float) -> None:
         self.count = 0
-        self._interval = interval
+        self._interval = heartbeat_interval / _TICKS_A_BEAT
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, told: Callable[[], object] | None = None) -> None:
-        """Begin, on the running loop, with a first tick.
+        """Tick now and then after each interval, on the running loop.
 
         Args:
             told: Called on the loop for each tick, or None.
         """
-        self._tick(asyncio.get_running_loop(), told)
+        self.count += 1
+        if told is not None:
+            told()
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self.start, told)
 
     def stop(self) -> None:
         """End. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-
-    def _tick(self, loop: asyncio.AbstractEventLoop, told: Callable[[], object] | None) -> None:
-        self.count += 1
-        if told is not None:
-            told()
-        self._timer = loop.call_later(self._interval, self._tick, loop, told)
 
 
 class Announcer:
-    """Keeps a server in its registry while it serves, on a control plane of its own.
+    """Keeps a server in its registry from now on, on a control plane of its own.
+
+    Making it does not wait: a server serves even while its registry is down.
 
     Args:
         registry: The plugin's object; closed when the server leaves.
@@ -199,8 +169,7 @@ class Announcer:
         instance: What is announced.
         heartbeat_interval: Seconds between renewals.
         ticks: A number that grows while the serving loop runs.
-        run: Calls what writes to the log. The default calls it at once, on the control plane's
-            thread.
+        run: Calls what writes to the log; it is itself called on the control plane's thread.
     """
 
     def __init__(
@@ -210,11 +179,10 @@ class Announcer:
         instance: Instance,
         heartbeat_interval: float,
         ticks: Callable[[], int],
-        run: Run = at_once,
+        run: Run,
     ) -> None:
         self._registry_name = registry_name
         self._instance = instance
-        self._run = run
         self._plane = ControlPlane(f"server-{instance.service}")
         self._plane.at_stop(registry.close)
         self._registration = Registration(
@@ -222,14 +190,8 @@ class Announcer:
             instance,
             heartbeat_interval,
             ticks,
-            self._report,
+            lambda event: run(partial(self._say, event)),
         )
-
-    def start(self) -> None:
-        """Register, and stay registered.
-
-        It does not wait: a server serves even while its registry is down.
-        """
         self._plane.spawn(self._registration.keep)
 
     async def leave(self) -> None:
@@ -253,9 +215,6 @@ class Announcer:
             await asyncio.sleep(WATCH_GRACE)
         await self._plane.stop_async(DEREGISTER_TIMEOUT)
 
-    def _report(self, event: RegistrationEvent) -> None:
-        self._run(lambda: self._say(event))
-
     def _say(self, event: RegistrationEvent) -> None:
         node, where, reason = self._instance.node, self._registry_name, event.reason
         record = f"{node.url} in {where} as {node.id}; the lease lasts {event.ttl:g} s"
@@ -272,7 +231,7 @@ class Announcer:
                 f"not deregistered from {where}: {reason}; the entry runs out by itself"
             ),
         }[event.name]
-        level = logging.INFO if event.name in _GOOD_NEWS else logging.WARNING
+        level = logging.WARNING if reason else logging.INFO
         fields: dict[str, Any] = {
             "registry": where,
             "service": self._instance.service,

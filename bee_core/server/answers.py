@@ -44,8 +44,8 @@ def _unfit(call: InboundCall, error: InvalidArgument) -> Failure:
 class Answers:
     """Makes and sends the answers of one service. On the loop's thread, unless a method says more.
 
-    ``run_here``, ``answer`` and ``send`` take the same arguments, so that a call can end with any of
-    them: the call, its handler, and what the answer is made of.
+    ``run_here``, ``answer`` and ``send`` take the same arguments: the call, its handler, and what
+    the answer is made of. So a call can end with any of them.
 
     Args:
         rules: For each compressor's name and None, the size rule.
@@ -169,9 +169,7 @@ class Answers:
         if call.cancelled and isinstance(error, (asyncio.CancelledError, CallCancelled)):
             return Failure("cancelled", "the handler was cancelled", "maybe", "never", "none")
         kind = type(error)
-        text = None
-        if self._send_tracebacks or call.oneway:
-            text = "".join(traceback.format_exception(kind, error, error.__traceback__))
+        traced = self._send_tracebacks or call.oneway
         return Failure(
             "remote_error",
             str(error) or kind.__name__,
@@ -179,5 +177,5 @@ class Answers:
             "never",
             "none",
             error_type=kind.__name__,
-            traceback=text,
+            traceback="".join(traceback.format_exception(error)) if traced else None,
         )

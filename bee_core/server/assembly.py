@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import Config, RegistryConfig
-from ..contracts.registry import Registry, RegistrySettings
+from ..contracts.registry import Instance, Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
-from ..contracts.transport import ListenSettings
+from ..contracts.transport import ListenSettings, Transport
 from ..errors import ConfigError
 from ..plugins.hub import PluginHub
+from ..plugins.registered import option_error
+from ..terms.addresses import parse
+from ..terms.node import Node
 from ..wire.messages import HelloAck
-from .announcement import Announcer, Run, instance_of
+from .announcement import Announcer, announced_url, instance_id
 from .endpoint import ServiceEndpoint
 from .log_lines import log
 from .threads import HandlerThreads
-from .tokens import Tokens
-from .transports import make_transports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..config.server_model import ServerConfig
     from ..contracts.codec import Codec, Compressor
     from ..contracts.policies import Limiter
+    from .announcement import Run
     from .handlers import BoundHandler
 
 
@@ -41,7 +44,7 @@ class Assembly:
         codecs: By name.
         transports: By scheme.
         listen_settings: The bounds of connections.
-        heartbeat_interval: Seconds between renewals in the registry.
+        registry_section: The registry's part of the configuration, or its defaults.
 
     Raises:
         ConfigError: There is no server section, or the options of a plugin are wrong.
@@ -75,7 +78,6 @@ class Assembly:
             for name in ("", *compressors)
         }
         self.transports = make_transports(config, settings, hub)
-        self._tokens = Tokens([token.values for token in settings.tokens])
         self._make_limiter()
         self.listen_settings = ListenSettings(
             settings.backlog,
@@ -84,21 +86,20 @@ class Assembly:
             settings.write_timeout,
             settings.max_size,
         )
-        self._registry_section = config.registry or RegistryConfig()
+        self.registry_section = config.registry or RegistryConfig()
         self._registry = self._make_registry() if settings.register else None
-        self.heartbeat_interval = self._registry_section.heartbeat_interval
 
     def _make_limiter(self) -> Limiter | None:
-        limiter: Limiter | None = None
-        if self.settings.limiter is not None:
-            limiter = self._hub.create(self.settings.limiter, "limiter", origin=self._config)
-        return limiter
+        ref = self.settings.limiter
+        return None if ref is None else self._hub.create(ref, "limiter", origin=self._config)
 
     def _make_registry(self) -> Registry:
-        section = self._registry_section
-        known = RegistrySettings(section.address, section.heartbeat_interval)
+        section = self.registry_section
         registry: Registry = self._hub.create(
-            section.plugin, "registry", known, origin=self._config
+            section.plugin,
+            "registry",
+            RegistrySettings(section.address, section.heartbeat_interval),
+            origin=self._config,
         )
         return registry
 
@@ -123,13 +124,13 @@ class Assembly:
             limiter=self._make_limiter(),
             send_tracebacks=settings.send_tracebacks,
             clock=time.monotonic,
-            tokens=self._tokens if settings.tokens else None,
+            tokens=[token.values for token in settings.tokens],
         )
 
-    def announcer(
+    def announce(
         self, urls: Sequence[str], workers: int, ticks: Callable[[], int], run: Run
     ) -> Announcer | None:
-        """What announces the server, not started, or None where it is not to be announced.
+        """What announces the server from now on, or None where it is not to be announced.
 
         Args:
             urls: Those that it listens on, with the real ports.
@@ -137,18 +138,62 @@ class Assembly:
             ticks: A number that grows while the serving loop runs.
             run: Calls what writes to the log.
         """
-        settings, name = self.settings, self._registry_section.protocol
+        settings, section = self.settings, self.registry_section
         if not settings.register:
             return None
-        registry, self._registry = self._registry or self._make_registry(), None
+        registry = self._registry or self._make_registry()
         if registry.known(settings.name, ()) is not None:
             # It says what it knows without asking anybody, so there is nobody who could be told.
             log.debug(
                 "the registry %s keeps no list: "
                 "clients have the address in their own configuration",
-                name,
+                section.protocol,
             )
-            self._registry = registry
             return None
-        instance = instance_of(settings, urls, workers)
-        return Announcer(registry, name, instance, self.heartbeat_interval, ticks, run)
+        self._registry = None  # the announcer closes it
+        node = Node(
+            instance_id(settings.name),
+            announced_url(settings.advertise, urls),
+            settings.version,
+            settings.weight,
+            settings.zone,
+            settings.tags,
+            workers,
+        )
+        return Announcer(
+            registry,
+            section.protocol,
+            Instance(settings.name, node),
+            section.heartbeat_interval,
+            ticks,
+            run,
+        )
+
+
+def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> dict[str, Transport]:
+    """The transport of each scheme that the server listens on.
+
+    Raises:
+        PluginError: There is none for a scheme.
+        ConfigError: Its options are wrong, or do not do for a server.
+    """
+    made: dict[str, Transport] = {}
+    for url in settings.address:
+        scheme = parse(url).scheme
+        ref = settings.transport(scheme)
+        if scheme not in made:
+            made[scheme] = hub.create(ref, "transport", origin=config)
+        check: Any = getattr(made[scheme], "check_listening", None)
+        if check is None:
+            continue
+        try:
+            check(url)
+        except ValueError as error:
+            raise option_error(
+                f"{url}: {error}",
+                error,
+                ref.path or "bee.rpc.server.transport",
+                tuple(ref.options),
+                config,
+            ) from error
+    return made

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from hashlib import sha256
+from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from ..terms.causes import local
@@ -12,7 +14,7 @@ from .in_flight import InFlight
 from .running_call import RunningCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from ..wire.messages import Hello, HelloAck
     from .handlers import BoundHandler
     from .threads import HandlerThreads
-    from .tokens import Tokens
+
+    Tokens = Sequence[Callable[[], Sequence[str]]]
 
 _NOTHING_SHOWN = (
     "this server wants a token and the client shows none; "
@@ -29,6 +32,24 @@ _NOTHING_SHOWN = (
 _NOT_ACCEPTED = (
     "the client's token is not accepted here; compare its token with tokens under bee.rpc.server"
 )
+
+
+def accepts(tokens: Tokens, token: str | None) -> bool:
+    """Whether a token is one of those that a server accepts; from any thread.
+
+    The time that it takes does not tell which one, how much of it was right, or how long they are.
+
+    Args:
+        tokens: Each gives the tokens of one entry of the configuration, as they are now.
+        token: What a client shows, or None.
+    """
+    # Digests have one length, and the comparison looks at all of each and at all of them.
+    given = sha256((token or "").encode()).digest()
+    found = False
+    for source in tokens:
+        for known in source():
+            found |= compare_digest(sha256(known.encode()).digest(), given)
+    return found and token is not None
 
 
 class ServiceEndpoint:
@@ -44,7 +65,8 @@ class ServiceEndpoint:
         limiter: Bounds the requests that run at a time, or None.
         send_tracebacks: Whether errors carry the server's traceback.
         clock: Seconds, monotonic.
-        tokens: What a client must show one of, or None where anybody may call.
+        tokens: What a client must show one of, as :func:`accepts` takes them; empty where anybody
+            may call.
 
     Attributes:
         flight: The requests that have begun and not ended.
@@ -61,7 +83,7 @@ class ServiceEndpoint:
         limiter: Limiter | None,
         send_tracebacks: bool,
         clock: Callable[[], float],
-        tokens: Tokens | None = None,
+        tokens: Tokens,
     ) -> None:
         self.ack = ack
         self.clock = clock
@@ -82,34 +104,39 @@ class ServiceEndpoint:
         be offered here.
         """
         # The token first: a stranger does not learn what is offered here.
-        if self._tokens is not None and not self._tokens.accept(hello.token):
-            why = _NOTHING_SHOWN if hello.token is None else _NOT_ACCEPTED
-            return local("unauthenticated", why)
-        wrong = None
+        if self._tokens and not accepts(self._tokens, hello.token):
+            return local(
+                "unauthenticated", _NOTHING_SHOWN if hello.token is None else _NOT_ACCEPTED
+            )
         if hello.service != self.ack.service:
-            wrong = (
+            return local(
+                "protocol_error",
                 f"this is the service {self.ack.service!r}, not {hello.service!r}: "
-                "the address belongs to another service"
+                "the address belongs to another service",
             )
-        elif hello.codec not in self._tables:
+        if hello.codec not in self._tables:
             names = ", ".join(sorted(self._tables))
-            wrong = (
-                f"the codec {hello.codec!r} is not offered here; offered: {names} (server.codecs)"
+            return local(
+                "protocol_error",
+                f"the codec {hello.codec!r} is not offered here; offered: {names} (server.codecs)",
             )
-        elif hello.compressor is not None and hello.compressor not in self._rules:
+        if hello.compressor is not None and hello.compressor not in self._rules:
             names = ", ".join(sorted(name for name in self._rules if name)) or "none"
-            wrong = (
+            return local(
+                "protocol_error",
                 f"the compressor {hello.compressor!r} is not offered here; "
-                f"offered: {names} (server.compressors)"
+                f"offered: {names} (server.compressors)",
             )
-        return None if wrong is None else local("protocol_error", wrong)
+        return None
 
     def begin(self, call: InboundCall) -> Running | None:
         """Start a request, or reject it: whatever is rejected here did not run."""
         # Load first: under overload the cheapest answer counts.
         if self.flight.count >= self._max_in_flight:
-            in_flight, most = self.flight.count, self._max_in_flight
-            message = f"{in_flight} requests are in flight, max_in_flight is {most}"
+            message = (
+                f"{self.flight.count} requests are in flight, "
+                f"max_in_flight is {self._max_in_flight}"
+            )
             call.fail(local("overloaded", message))
             return None
         granted = call.granted
@@ -144,9 +171,8 @@ class ServiceEndpoint:
     def _unknown(self, call: InboundCall) -> Failure:
         table, method = self._tables[call.caller.codec], call.method[:128]
         near = get_close_matches(method, table, n=3)
-        hint = f"there are: {', '.join(sorted(table)[:20])}"
-        if near:
-            hint = f"did you mean {' or '.join(near)}?"
+        there = f"there are: {', '.join(sorted(table)[:20])}"
+        hint = f"did you mean {' or '.join(near)}?" if near else there
         return local(
             "method_not_found",
             f"the service {self.ack.service} has no method {method!r}; {hint}",

@@ -1,14 +1,26 @@
-"""The event loop of a server: which one, how it ends, and on a thread of its own."""
+"""The event loop of a server: which one, how it ends, on a thread, and what signals stop it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import sys
 import threading
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
+
+from .announcement import DEREGISTER_TIMEOUT, WATCH_GRACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
+    from types import FrameType
+
+HUNG_LOOP_SECONDS = 5.0 + 2 * DEREGISTER_TIMEOUT + WATCH_GRACE
+"""How long past drain_timeout a signalled process waits for its registry and its own event loop,
+before it leaves without them."""
+_FLUSH_SECONDS = 0.2
+"""How long a process that leaves at once waits for its last lines to be written."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -36,48 +48,31 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-class _Startable(Protocol):
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-
-S = TypeVar("S", bound=_Startable)
-
-
 @contextlib.contextmanager
-def serve_in_thread(server: S, name: str) -> Iterator[S]:
-    """Start a server on a new thread with a loop of its own; stop it when the block ends.
+def run_in_thread(
+    serve: Callable[[asyncio.Event, Callable[[], None]], Coroutine[object, object, None]], name: str
+) -> Iterator[None]:
+    """Serve on a new thread, with a loop of its own, while the block runs.
 
     Args:
-        server: Not started.
+        serve: Calls its second argument once it serves, and ends some time after the event.
         name: For the thread's name.
 
     Raises:
-        OSError: An address cannot be listened on.
+        BaseException: What ``serve`` raised.
     """
     loop = new_event_loop()
     stopping = asyncio.Event()
     started = threading.Event()
     failed: list[BaseException] = []
 
-    async def serve() -> None:
-        try:
-            await server.start()
-        except BaseException as error:
-            failed.append(error)
-            return
-        finally:
-            started.set()
-        await stopping.wait()
-        await server.stop()
-
     def work() -> None:
         try:
-            loop.run_until_complete(serve())
+            loop.run_until_complete(serve(stopping, started.set))
         except BaseException as error:  # handed to the thread that waits
             failed.append(error)
         finally:
+            started.set()
             close_loop(loop)
 
     thread = threading.Thread(target=work, name=f"bee-server-{name}", daemon=True)
@@ -85,7 +80,7 @@ def serve_in_thread(server: S, name: str) -> Iterator[S]:
     started.wait()
     try:
         if not failed:
-            yield server
+            yield
     finally:
         if not loop.is_closed():
             with contextlib.suppress(RuntimeError):  # it closed in this very moment
@@ -93,3 +88,61 @@ def serve_in_thread(server: S, name: str) -> Iterator[S]:
         thread.join()
     if failed:
         raise failed[0]
+
+
+@contextlib.contextmanager
+def stop_signals(
+    loop: asyncio.AbstractEventLoop, patience: float, ignored: tuple[signal.Signals, ...] = ()
+) -> Iterator[asyncio.Event]:
+    """While the block runs, a first SIGTERM or SIGINT asks the server to leave: it sets the event.
+
+    A second one makes the process leave. The loop's own signal handlers are not used. They run only
+    while the loop runs, so a handler that hangs on the loop would make the process deaf.
+
+    Args:
+        loop: Where the event belongs.
+        patience: Seconds after the first signal when the process leaves in any case.
+        ignored: Signals to take without doing anything.
+    """
+    stopping = asyncio.Event()
+    asked = False
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _leave_now(128 + number)
+        asked = True
+        loop.call_soon_threadsafe(stopping.set)
+        watchdog = threading.Timer(patience, _leave_now, (1,))
+        watchdog.daemon = True
+        watchdog.start()
+
+    before = {
+        number: signal.signal(number, _ignore if number in ignored else on_signal)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Not SIG_IGN, which programs that a handler starts would inherit."""
+
+
+def _leave_now(code: int) -> None:
+    """End the process without waiting for anything but its last lines, and for those not long."""
+    # The signal may have come in the middle of a write to these streams, which cannot be flushed
+    # then. The reader of the streams may hang, too. Neither keeps the process.
+    flush = threading.Thread(target=_flush_output, daemon=True)
+    flush.start()
+    flush.join(_FLUSH_SECONDS)
+    os._exit(code)
+
+
+def _flush_output() -> None:
+    for stream in (sys.stderr, sys.stdout):
+        with contextlib.suppress(Exception):
+            stream.flush()

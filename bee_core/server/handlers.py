@@ -25,14 +25,12 @@ class Handler:
     """One method of a service.
 
     Attributes:
-        name: ``add`` or ``Stats.mean``.
         function: What is called, bound to its object.
         kind: ``async`` for ``async def``, ``nonblocking`` for a ``def`` with that mark,
             ``threaded`` for any other ``def``.
         signature: What arguments are decoded to and the result is checked against.
     """
 
-    name: str
     function: Callable[..., Any]
     kind: HandlerKind
     signature: Signature
@@ -133,13 +131,14 @@ def _declared_handler(
     only_by_position = _names_of(signature, inspect.Parameter.POSITIONAL_ONLY)
     either = _names_of(signature, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     only_by_name = _names_of(signature, inspect.Parameter.KEYWORD_ONLY)
-    mismatch = own.mismatch(len(only_by_position) + len(either), only_by_name)
-    mismatch = mismatch or own.mismatch(len(only_by_position), either + only_by_name)
+    mismatch = own.mismatch(len(only_by_position) + len(either), only_by_name) or own.mismatch(
+        len(only_by_position), either + only_by_name
+    )
     if mismatch:
         raise TypeError(
             f"{name} does not take what its interface declares, {signature}: {mismatch.message}"
         )
-    return Handler(name, function, _kind(name, function), signature)
+    return Handler(function, _kind(name, function), signature)
 
 
 def _names_of(signature: Signature, kind: object) -> list[str]:
@@ -148,7 +147,7 @@ def _names_of(signature: Signature, kind: object) -> list[str]:
 
 
 def _handler(name: str, function: Callable[..., Any]) -> Handler:
-    return Handler(name, function, _kind(name, function), Signature.of(function, name))
+    return Handler(function, _kind(name, function), Signature.of(function, name))
 
 
 def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:

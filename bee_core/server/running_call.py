@@ -19,7 +19,7 @@ from ..contracts.size_rule import HEAVY
 from ..errors import InvalidArgument
 from ..terms.call_context import reset_current, set_current
 from ..terms.causes import local
-from ..terms.failures import Failure
+from ..terms.failures import Failure, Outcome
 from .answers import HANDLER_ERRORS, SUCCESS, Answer, Answers, misfit
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from ..contracts.policies import Ticket
     from ..contracts.transport import InboundCall
-    from ..terms.failures import Outcome
     from .handlers import BoundHandler
 
     Reply = Callable[[InboundCall, BoundHandler, Any], None]
@@ -112,7 +111,6 @@ class RunningCall:
         self._ticket = None
         if self._patience is not None:
             self._patience.cancel()
-            self._patience = None
 
     def _give_up_queue(self, reply: Reply, source: Any = None) -> bool:
         """End a call that is still in the limiter's queue; False when it is not there."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,25 +15,22 @@ from ..config import load_config
 from ..control.serving_loops import serving_loops
 from ..errors import BeeError
 from ..terms.addresses import parse
-from .announcement import (
-    DEREGISTER_TIMEOUT,
-    TICKS_A_BEAT,
-    WATCH_GRACE,
-    Announcer,
-    LoopTicks,
-    at_once,
-)
+from .announcement import Announcer, LoopTicks
 from .assembly import Assembly
-from .event_loop import close_loop, new_event_loop, serve_in_thread
+from .event_loop import (
+    HUNG_LOOP_SECONDS,
+    close_loop,
+    new_event_loop,
+    run_in_thread,
+    stop_signals,
+)
 from .handlers import BoundHandler, collect
 from .log_lines import say
-from .stop_signals import stop_signals
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self  # type checkers bring it
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from ..contracts.transport import Listener
     from .endpoint import ServiceEndpoint
 
-_HUNG_LOOP_SECONDS = 5.0 + 2 * DEREGISTER_TIMEOUT + WATCH_GRACE
-"""How long past drain_timeout a signalled process waits for its registry and its own event loop,
-before it leaves without them."""
 _HUNG_HANDLER_SECONDS = 0.1
 """How long a server that leaves waits for handler threads: those that work have been given up."""
 
@@ -76,7 +72,7 @@ class Server:
         self._epoch = os.urandom(8)
         self._is_worker = False
         self._announcer: Announcer | None = None
-        self._ticks = LoopTicks(self._assembly.heartbeat_interval / TICKS_A_BEAT)
+        self._ticks = LoopTicks(self._assembly.registry_section.heartbeat_interval)
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
 
@@ -169,12 +165,11 @@ class Server:
                 service=settings.name,
                 version=settings.version,
             )
-        self._announcer = self._assembly.announcer(
-            self.addresses, 1, lambda: self._ticks.count, at_once
+        self._announcer = self._assembly.announce(
+            self.addresses, 1, lambda: self._ticks.count, lambda line: line()
         )
         if self._announcer is not None:
             self._ticks.start()
-            self._announcer.start()
 
     def _check_startable(self) -> None:
         if self.endpoint is not None:
@@ -278,33 +273,28 @@ class Server:
         if self._settings.workers > 1:
             self._check_startable()
             WorkerPool(
-                self._settings,
-                self._assembly.transports,
-                self._serve_as_worker,
-                self._assembly.announcer,
-                _HUNG_LOOP_SECONDS,
+                self._assembly, lambda sockets: partial(self._serve_as_worker, sockets)
             ).run()
             return
         loop = new_event_loop()
-        stopping = asyncio.Event()
-        patience = self._settings.drain_timeout + _HUNG_LOOP_SECONDS
         try:
-            with stop_signals(loop, stopping, patience):
-                loop.run_until_complete(self._serve(stopping))
+            with stop_signals(loop, self._settings.drain_timeout + HUNG_LOOP_SECONDS) as stopping:
+                loop.run_until_complete(self._serve(stopping, lambda: None))
         finally:
             close_loop(loop)
 
-    async def _serve(self, stopping: asyncio.Event) -> None:
+    async def _serve(self, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
         await self.start()
+        ready()
         await stopping.wait()
         await self.stop()
 
     async def _serve_as_worker(
         self,
         sockets: Mapping[str, socket.socket],
+        stopping: asyncio.Event,
         ready: Callable[[], None],
         tick: Callable[[], None],
-        stopping: asyncio.Event,
     ) -> None:
         """Serve in a forked worker, until its parent says so."""
         self._is_worker = True
@@ -315,10 +305,12 @@ class Server:
         await stopping.wait()
         await self.stop()
 
-    def in_thread(self) -> AbstractContextManager[Server]:
+    @contextlib.contextmanager
+    def in_thread(self) -> Iterator[Server]:
         """Serve on a thread of its own while the block runs; for tests and notebooks.
 
         Raises:
             OSError: An address cannot be listened on.
         """
-        return serve_in_thread(self, self._settings.name)
+        with run_in_thread(self._serve, self._settings.name):
+            yield self

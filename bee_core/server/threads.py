@@ -46,10 +46,7 @@ class HandlerThreads:
         self._jobs.put(job)
 
     def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return
+        while (job := self._jobs.get()) is not None:
             job()
             del job
             with self._lock:

@@ -22,21 +22,16 @@ import attrs
 from ..errors import BeeError
 from ..terms.addresses import parse
 from ..terms.backoff import Backoff
-from .event_loop import close_loop
+from .event_loop import HUNG_LOOP_SECONDS, close_loop, stop_signals
 from .log_lines import say
-from .stop_signals import stop_signals
-from .worker import NEWS, READY, Inheritance, work
+from .worker import NEWS, READY, work
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from ..config.server_model import ServerConfig
-    from ..contracts.transport import Transport
-    from .announcement import Announcer, Run
+    from .assembly import Assembly
     from .worker import Serve
-
-    MakeAnnouncer = Callable[[Sequence[str], int, Callable[[], int], Run], Announcer | None]
 
 _STABLE_SECONDS = 10.0
 """A worker that lived this long is replaced at once. The replacement of one that died sooner waits,
@@ -53,14 +48,12 @@ class _Worker:
 
     Attributes:
         number: Its place, from 1; its replacement takes it over.
-        pid: Its process.
         born: When it was forked, seconds of the monotonic clock.
         early_deaths: How many before it, in its place and in a row, did not live long.
         ready: Whether it serves.
     """
 
     number: int
-    pid: int
     born: float
     early_deaths: int
     ready: bool = False
@@ -70,27 +63,17 @@ class WorkerPool:
     """The worker processes of one server. Used once, on the main thread.
 
     Args:
-        settings: The server's configuration.
-        transports: By scheme; each must be able to ``bind``.
-        serve: What each worker does.
-        announce: Makes what announces the server, or None.
-        hung_seconds: How long past drain_timeout a worker may take to leave.
+        assembly: The parts of the server; its transports must be able to ``bind``.
+        serve: Makes of the sockets, by url, what each worker does.
     """
 
     def __init__(
-        self,
-        settings: ServerConfig,
-        transports: Mapping[str, Transport],
-        serve: Serve,
-        announce: MakeAnnouncer,
-        hung_seconds: float,
+        self, assembly: Assembly, serve: Callable[[Mapping[str, socket.socket]], Serve]
     ) -> None:
-        self._settings = settings
-        self._transports = transports
+        self._assembly = assembly
+        self._settings = assembly.settings
         self._serve = serve
-        self._announce = announce
-        self._patience = settings.drain_timeout + hung_seconds
-        self._hung_seconds = hung_seconds
+        self._patience = assembly.settings.drain_timeout + HUNG_LOOP_SECONDS
         self._sockets: dict[str, socket.socket] = {}
         self._workers: dict[int, _Worker] = {}
         self._changed = asyncio.Event()
@@ -114,8 +97,7 @@ class WorkerPool:
         loop = asyncio.SelectorEventLoop()
         try:
             self._bind()
-            stopping = asyncio.Event()
-            with stop_signals(loop, stopping, self._patience + 3 * self._hung_seconds):
+            with stop_signals(loop, self._patience + 3 * HUNG_LOOP_SECONDS) as stopping:
                 loop.run_until_complete(self._supervise(loop, stopping))
         finally:
             self._release()
@@ -124,7 +106,7 @@ class WorkerPool:
     def _bind(self) -> None:
         for url in self._settings.address:
             address = parse(url)
-            bind = getattr(self._transports[address.scheme], "bind", None)
+            bind = getattr(self._assembly.transports[address.scheme], "bind", None)
             if bind is None:
                 raise BeeError(
                     f"{url}: this transport cannot share an address among processes; set workers: 1"
@@ -138,7 +120,7 @@ class WorkerPool:
     def _release(self) -> None:
         sockets, self._sockets = self._sockets, {}
         for url, sock in sockets.items():
-            transport: object = self._transports[parse(url).scheme]
+            transport: object = self._assembly.transports[parse(url).scheme]
             transport.release(sock)  # type: ignore[attr-defined]  # what has bind has release
 
     async def _supervise(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
@@ -194,11 +176,9 @@ class WorkerPool:
             )
         # Log lines are written on this thread, which forks. The lock of a log stream that another
         # thread held would stay locked in the child.
-        announcer = self._announce(
+        announcer = self._assembly.announce(
             tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe
         )
-        if announcer is not None:
-            announcer.start()
         await stopping.wait()
         say("draining", f"draining: {len(self._workers)} workers", workers=len(self._workers))
         if announcer is not None:
@@ -249,9 +229,7 @@ class WorkerPool:
         sys.stderr.flush()
         # Until the child has handlers of its own, a signal would run the parent's in it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BOTH)
-        inherited = Inheritance(
-            self._serve, self._sockets, self._life, self._news[1], os.getpid(), self._patience, mask
-        )
+        serve, parent = self._serve(self._sockets), os.getpid()
         try:
             with warnings.catch_warnings():
                 # Python warns of forking beside threads. There may be the control plane's, which
@@ -259,7 +237,7 @@ class WorkerPool:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
-                work(inherited)
+                work(serve, self._life, self._news[1], parent, self._patience, mask)
         except OSError as error:
             delay = _BACKOFF.ceiling(early_deaths)
             say(
@@ -268,14 +246,11 @@ class WorkerPool:
                 level=logging.ERROR,
                 worker=number,
             )
-            self._fork_later(delay, number, early_deaths + 1)
+            asyncio.get_running_loop().call_later(delay, self._fork, number, early_deaths + 1)
         else:
-            self._workers[pid] = _Worker(number, pid, time.monotonic(), early_deaths)
+            self._workers[pid] = _Worker(number, time.monotonic(), early_deaths)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def _fork_later(self, delay: float, number: int, early_deaths: int) -> None:
-        asyncio.get_running_loop().call_later(delay, self._fork, number, early_deaths)
 
     def _hear(self) -> None:
         """The workers have written."""
@@ -295,14 +270,14 @@ class WorkerPool:
 
     def _reap(self) -> None:
         """A child has ended; signals of several may have become one."""
-        for pid, worker in tuple(self._workers.items()):
+        for pid in tuple(self._workers):
             with contextlib.suppress(ChildProcessError):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
-                    self._bury(worker, os.waitstatus_to_exitcode(status))
+                    self._bury(pid, os.waitstatus_to_exitcode(status))
 
-    def _bury(self, worker: _Worker, code: int) -> None:
-        del self._workers[worker.pid]
+    def _bury(self, pid: int, code: int) -> None:
+        worker = self._workers.pop(pid)
         self._changed.set()
         if self._draining:
             return
@@ -318,11 +293,11 @@ class WorkerPool:
         delay = _BACKOFF.ceiling(early_deaths - 1) if early_deaths else 0.0
         say(
             "worker_lost",
-            f"worker {worker.number} (process {worker.pid}) {how}; replaced in {delay:g} s",
+            f"worker {worker.number} (process {pid}) {how}; replaced in {delay:g} s",
             level=logging.WARNING,
             worker=worker.number,
-            worker_pid=worker.pid,
+            worker_pid=pid,
             exit_code=code,
             delay=delay,
         )
-        self._fork_later(delay, worker.number, early_deaths)
+        asyncio.get_running_loop().call_later(delay, self._fork, worker.number, early_deaths)

@@ -1,4 +1,4 @@
-"""Servers that announce themselves: what they say, when again, and how they leave."""
+"""Servers that announce themselves: what they say, when they say it again, how they leave."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def wait_until(condition):
         time.sleep(0.002)
 
 
-# ── what is announced ────────────────────────────────────────────────────────────────────────────────────────────────
+# What is announced.
 
 
 def test_a_server_announces_its_real_port_and_all_it_was_told_to_say(registry, build):
@@ -184,7 +184,7 @@ def test_ids_differ_and_are_safe_in_paths():
     assert "/" not in first
 
 
-# ── staying registered ───────────────────────────────────────────────────────────────────────────────────────────────
+# Staying registered.
 
 
 def test_a_server_serves_while_its_registry_is_down_and_registers_when_it_is_up(
@@ -245,7 +245,7 @@ def test_a_server_whose_loop_is_blocked_is_not_renewed(registry, build, calculat
         wait_until(lambda: "registered_again" in events(caplog))
 
 
-# ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# Leaving.
 
 
 def test_a_server_leaves_the_registry_before_it_turns_anybody_away(registry, build):
@@ -300,7 +300,7 @@ def test_a_server_that_has_left_registers_anew_when_it_is_started_again(registry
     ]
 
 
-# ── processes, on the embedded registry ──────────────────────────────────────────────────────────────────────────────
+# Processes, on the embedded registry.
 
 
 @pytest.fixture

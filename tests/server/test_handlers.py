@@ -70,7 +70,7 @@ def free(x: int) -> int:
     return x
 
 
-# ── what is exposed ──
+# What is exposed.
 
 
 def test_the_public_methods_of_an_object_and_its_bases_are_exposed():
@@ -88,7 +88,7 @@ def test_the_public_methods_of_an_object_and_its_bases_are_exposed():
 
 def test_a_name_stands_before_the_methods():
     handlers = collect(Service(), "Stats")
-    assert handlers["Stats.read"].name == handlers["Stats.read"].signature.method == "Stats.read"
+    assert handlers["Stats.read"].signature.method == "Stats.read"
     assert all(name.startswith("Stats.") for name in handlers)
 
 
@@ -166,7 +166,7 @@ def test_a_name_that_no_client_can_say_is_refused(name):
         collect(Service(), name)
 
 
-# ── how it is run ──
+# How it is run.
 
 
 def test_the_kind_follows_from_the_definition():
@@ -210,7 +210,7 @@ def test_a_generator_behind_a_decorator_is_the_decorator_s_affair():
     assert collect(managed)["managed"].kind == "threaded"
 
 
-# ── behind an interface ──
+# Behind an interface.
 
 
 class StatsApi(Protocol):
@@ -272,7 +272,8 @@ def test_a_method_that_takes_something_else_is_refused():
 
     with pytest.raises(
         TypeError,
-        match=r"scale does not take what its interface declares, scale\(x: int, \*, by: int = 1\): .*'x'",
+        match=r"scale does not take what its interface declares, "
+        r"scale\(x: int, \*, by: int = 1\): .*'x'",
     ):
         collect(Wrong(), interface=Api)
 
