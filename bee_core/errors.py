@@ -19,8 +19,9 @@ The tree::
         ├── Unauthenticated    the server did not accept the token or the certificate
         └── ProtocolError      bytes that are not bee's protocol, or a peer that breaks its rules
 
-Every ``CallError`` says whether the handler ran: ``executed`` is ``"no"``, ``"maybe"`` or ``"yes"``. Only after a ``"no"`` is it safe to repeat a write by hand.
-All errors can be pickled, so they cross process pools.
+Every ``CallError`` says whether the handler ran: ``executed`` is ``"no"``, ``"maybe"`` or
+``"yes"``. A write may be repeated by hand only after a ``"no"``. All errors can be pickled, so they
+cross process pools.
 """
 
 from __future__ import annotations
@@ -236,7 +237,10 @@ class CallCancelled(CallError):
 
 
 class Unauthenticated(CallError):
-    """The server did not accept the token, or the client's TLS certificate: it stays so until the configuration changes, so nothing tries again."""
+    """The server did not accept the token, or the client's TLS certificate.
+
+    It stays so until the configuration changes, so bee does not retry.
+    """
 
     kind = "unauthenticated"
 

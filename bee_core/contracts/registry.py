@@ -45,11 +45,9 @@ class Lease(Protocol):
         Raises:
             RegistryError: It is gone; register again.
         """
-        ...
 
     async def revoke(self) -> None:
         """Leave at once."""
-        ...
 
 
 class Registry(Protocol):
@@ -60,13 +58,14 @@ class Registry(Protocol):
     """
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> Snapshot | None:
-        """What can be said without any I/O: a snapshot that stays true, or None when ``watch`` must be asked.
+        """What is known without any I/O: a snapshot that stays true, or None.
+
+        After None the core asks ``watch``.
 
         Args:
             service: The service's name.
             addresses: The nodes that the client's configuration names under ``address``.
         """
-        ...
 
     async def register(self, instance: Instance) -> Lease:
         """Announce an instance.
@@ -74,15 +73,12 @@ class Registry(Protocol):
         Raises:
             RegistryError: The registry refuses. OSError and TimeoutError where it is out of reach.
         """
-        ...
 
     def watch(self, service: str) -> AsyncIterator[Snapshot]:
         """The current snapshot at once, then one for each change.
 
         Ends only by an exception or by being closed.
         """
-        ...
 
     async def close(self) -> None:
         """Let go of connections. Leases that were not revoked run out by themselves."""
-        ...

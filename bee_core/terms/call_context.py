@@ -68,7 +68,10 @@ class CurrentCall:
 
     @property
     def peer_certificate(self) -> Mapping[str, Any] | None:
-        """The caller's verified TLS certificate, in the form of ``ssl.SSLSocket.getpeercert()`` (``subject``, ``subjectAltName``, …), or None where it showed none."""
+        """The caller's verified TLS certificate, or None where it showed none.
+
+        In the form of ``ssl.SSLSocket.getpeercert()``: ``subject``, ``subjectAltName``, …
+        """
         return None
 
     @property
