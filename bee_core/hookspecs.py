@@ -168,7 +168,7 @@ def bee_register_fallbacks(registry: Registrar[Fallback]) -> None:
 def bee_observer(service: str) -> Observer | None:
     """Watch the calls of a service.
 
-    Asked of every plugin that is loaded anyway, once a service when it is built.
+    Called once for each service when it is built, on every plugin that is loaded anyway.
 
     Args:
         service: The service's name in the configuration.

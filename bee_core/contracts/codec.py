@@ -27,7 +27,7 @@ class MethodCodec(Protocol):
 
         Raises:
             InvalidArgument: They do not fit the signature, or the body is not of this codec. No
-                other exception, whatever the bytes.
+                bytes raise another exception.
         """
 
     def encode_result(self, value: Any) -> bytes:
@@ -41,8 +41,7 @@ class MethodCodec(Protocol):
         """The inverse, at the client.
 
         Raises:
-            InvalidArgument: It does not fit the result type. No other exception, whatever the
-                bytes.
+            InvalidArgument: It does not fit the result type. No bytes raise another exception.
         """
 
 
@@ -72,7 +71,7 @@ class Compressor(Protocol):
         """The inverse, bounded while it inflates.
 
         Raises:
-            MessageTooLarge: The result would be longer than ``limit`` bytes. At most about
+            MessageTooLarge: The result would be longer than ``limit`` bytes. No more than about
                 ``limit`` bytes were allocated.
             ProtocolError: The bytes are not of this format, or are cut short.
         """

@@ -1,4 +1,4 @@
-"""What the call flow asks its driver to do. The driver sends back how it ended."""
+"""What the call flow asks its driver to do. The driver sends back the outcome."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ class Balancer(Protocol):
     """
 
     def update(self, ready: Sequence[Node]) -> None:
-        """Take a new set of nodes that may be picked. Called on change, never for a pick."""
+        """Take a new set of nodes that may be picked. Called on a change, never for a pick."""
 
     def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
-        """Choose among the ready nodes whose id is not in ``tried``.
+        """A node among the ready ones whose id is not in ``tried``.
 
         Args:
             key: The call's routing key (``with_options(key=…)``), or None.
@@ -81,7 +81,7 @@ class FaultTolerance(Protocol):
 
 
 class Permit(Protocol):
-    """Leave to make one attempt or one call. Opaque to the core."""
+    """The permission to make one attempt or one call. Opaque to the core."""
 
 
 BreakerState = Literal["closed", "open", "half-open"]
@@ -98,7 +98,7 @@ class Breaker(Protocol):
     """Read without a lock. An ``open`` node is not in the ready set."""
 
     def admit(self, now: float) -> Permit | None:
-        """Leave for one attempt, or None."""
+        """The permission for one attempt, or None."""
 
     def settle(self, permit: Permit, outcome: Outcome | None, now: float) -> bool:
         """Take the verdict on an attempt; None counts as none. True when ``state`` changed."""
@@ -111,15 +111,15 @@ class Ticket(Protocol):
     """A place in a limiter's queue."""
 
     timeout: float | None
-    """Seconds that it may be waited with, or None: until the call's deadline."""
+    """Seconds that the caller may wait with it, or None: until the call's deadline."""
 
     def on_admitted(self, callback: Callable[[], None]) -> None:
-        """Call back once, from any thread, when the permit is there; at once when it is already."""
+        """Call back once, from any thread, as soon as the permit is there."""
 
     def leave(self) -> bool:
         """Give the place up.
 
-        False when the permit was granted meanwhile: then it is the caller's to release.
+        False when the permit was granted meanwhile: then the caller must release it.
         """
 
 

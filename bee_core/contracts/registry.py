@@ -27,7 +27,7 @@ class RegistrySettings:
 
 @attrs.frozen
 class Instance:
-    """What a server announces of itself: a node of a service."""
+    """What a server announces: a node of a service."""
 
     service: str
     node: Node
@@ -37,7 +37,7 @@ class Lease(Protocol):
     """A registration that lives as long as it is renewed."""
 
     ttl: float
-    """Seconds that it outlives its last renewal, as the registry made it."""
+    """Seconds from its last renewal to its end, as the registry decided."""
 
     async def renew(self) -> None:
         """Prolong it by ``ttl``.

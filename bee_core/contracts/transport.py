@@ -77,7 +77,7 @@ class AsyncPending(Protocol):
     reply: asyncio.Future[Outcome]
     """Resolves to the outcome when the reply is complete or a bound of the request is reached.
 
-    Never to an exception for a failed attempt.
+    A failed attempt is an outcome, not an exception.
     """
 
     def cancel(self) -> None:
@@ -129,13 +129,13 @@ class ChannelSettings:
 
 
 class Listener(Protocol):
-    """A server's open door, made by :meth:`Transport.listen`."""
+    """An open address of a server, made by :meth:`Transport.listen`."""
 
     url: str
-    """With the real port, and never a wildcard address as long as the url named none."""
+    """With the real port. It is a wildcard address only if the url named one."""
 
     def stop_accepting(self) -> None:
-        """Close the door; connections that are open stay."""
+        """Accept no more connections. Open connections stay."""
 
     async def drain(self) -> None:
         """Tell every peer to go elsewhere (goaway).
@@ -163,7 +163,7 @@ class Transport(Protocol):
         """A channel to a node on the running loop. No I/O."""
 
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
-        """Open a door on the running loop and hand every request to the endpoint.
+        """Listen on the running loop and hand every request to the endpoint.
 
         Raises:
             OSError: The address is in use or not ours; the message names the url.
@@ -176,7 +176,7 @@ class ListenSettings:
 
     Attributes:
         backlog: Connections that may wait to be accepted.
-        max_connections: Connections open at a time; one more is refused with Overloaded.
+        max_connections: Connections open at a time. One more is refused with Overloaded.
         read_timeout: Seconds that a peer may take from the first to the last byte of a frame.
         write_timeout: Seconds that a peer may leave replies unread before it is cut off.
         max_body: Bytes that a body may have on the wire.
@@ -258,11 +258,11 @@ class Running(Protocol):
     """A request that an endpoint has begun and not ended."""
 
     def cancel(self) -> None:
-        """The peer gave it up or has gone. On the loop's thread only; idempotent."""
+        """The peer gave the request up or has gone. On the loop's thread only; idempotent."""
 
 
 class Endpoint(Protocol):
-    """The server's side of a transport: decides about peers and requests.
+    """What a transport's listener hands peers and requests to.
 
     On the loop's thread only.
     """

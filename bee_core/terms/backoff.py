@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BASE = 0.025
 """Seconds, the first ceiling.
 
-Envoy's default for retries: about ten round trips inside a data centre, so the first retry comes
-soon, and short enough for a timeout of a second.
+It is Envoy's default for retries, about ten round trips inside a data centre. So the first retry
+comes soon, and a timeout of a second has room for it.
 """
 
 CAP = 1.0
