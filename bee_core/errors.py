@@ -19,8 +19,9 @@ The tree::
         ├── Unauthenticated    the server did not accept the token or the certificate
         └── ProtocolError      bytes that are not bee's protocol, or a peer that breaks its rules
 
-Every ``CallError`` says whether the handler ran: ``executed`` is ``"no"``, ``"maybe"`` or ``"yes"``. Only after a ``"no"`` is it safe to repeat a write by hand.
-All errors can be pickled, so they cross process pools.
+Every ``CallError`` says whether the handler ran: ``executed`` is ``"no"``, ``"maybe"`` or
+``"yes"``. A write may be repeated by hand only after a ``"no"``. All errors can be pickled, so they
+cross process pools.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class ConfigError(BeeError):
     Attributes:
         path: The key, dotted from the root: ``bee.rpc.client.calc.balancer``. Empty when the file
             as a whole is unusable.
-        value: What stood there, if anything.
+        value: The value there, if any.
         expected: What would have been right.
         line: The line in the file, from 1, or None for a configuration that is not a file.
         problems: All problems found, this one first. A problem is itself a ``ConfigError`` without
@@ -82,13 +83,16 @@ class ConfigError(BeeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by state: keyword-only arguments do not survive the default."""
-        state = {**self.__dict__, "problems": () if self.problems == (self,) else self.problems}
-        return _rebuild_config_error, (type(self), state)
+        state = dict(self.__dict__)
+        if self.problems == (self,):
+            del state["problems"]  # the constructor puts the new error itself there
+        return _rebuilt, (type(self), self.message, state)
 
 
-def _rebuild_config_error(cls: type[ConfigError], state: dict[str, Any]) -> ConfigError:
-    known = ("path", "value", "expected", "line", "source", "problems")
-    return cls(state["message"], **{name: state[name] for name in known})
+def _rebuilt(cls: type[BeeError], message: str, state: dict[str, Any]) -> BeeError:
+    error = cls(message)
+    error.__dict__.update(state)
+    return error
 
 
 class PluginError(BeeError):
@@ -106,9 +110,9 @@ class CallError(BeeError):
         service: The service's name, as in the configuration.
         method: The method's name, ``Stats.mean`` for a method of a named object.
         node: The node of the last attempt, or None when there was none.
-        attempts: How many attempts were made; a redial whose request was provably not sent is not
-            counted.
-        executed: Whether the handler ran. The most that any attempt may have done: one ``maybe``
+        attempts: How many attempts were made. A redial is not counted when it is certain that the
+            request had not been sent.
+        executed: Whether the handler ran: the most that any attempt may have done. One ``maybe``
             makes the call ``maybe``.
     """
 
@@ -149,13 +153,7 @@ class CallError(BeeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by state: keyword-only arguments do not survive the default."""
-        return _rebuild_call_error, (type(self), self.message, dict(self.__dict__))
-
-
-def _rebuild_call_error(cls: type[CallError], message: str, state: dict[str, Any]) -> CallError:
-    error = cls(message)
-    error.__dict__.update(state)
-    return error
+        return _rebuilt, (type(self), self.message, dict(self.__dict__))
 
 
 class RemoteError(CallError):
@@ -236,7 +234,10 @@ class CallCancelled(CallError):
 
 
 class Unauthenticated(CallError):
-    """The server did not accept the token, or the client's TLS certificate: it stays so until the configuration changes, so nothing tries again."""
+    """The server did not accept the token, or the client's TLS certificate.
+
+    It stays so until the configuration changes, so bee does not retry.
+    """
 
     kind = "unauthenticated"
 

@@ -1,9 +1,9 @@
 """The hooks that a plugin can implement.
 
-A plugin is any object with functions or methods marked by :data:`hookimpl`: a module, usually. For
-each kind there is one hook, which registers factories under
-names; the names are what the YAML says. ``docs/plugins.md`` shows a whole plugin,
-:mod:`bee_core.interfaces` says what the objects that the factories make must do.
+A plugin is any object with functions or methods marked by :data:`hookimpl`: usually a module. Each
+kind has one hook, which registers factories under names. The YAML uses these names.
+``docs/plugins.md`` shows a whole plugin. :mod:`bee_core.interfaces` says what the objects that the
+factories make must do.
 
 Hooks are called while a client or server is built, on the thread that builds it, and never during a
 call.
@@ -73,15 +73,14 @@ class Registrar(Protocol[T_contra]):
             name: What the YAML says. An entry point of this name must lead here, unless the plugin
                 is handed over as an object.
             factory: Called once for each object that is needed, while a client or server is built.
-                It gets what its kind is promised in
-                :mod:`bee_core.interfaces`, then, when there is an ``options`` class, the options.
+                It gets what the hook of its kind says. The options are left out when there is no
+                ``options`` class.
             options: An attrs class for ``options: {...}`` of the YAML, checked strictly; None for a
                 plugin that takes none.
 
         Raises:
             PluginError: The name is taken, or an argument is not of the right kind.
         """
-        ...
 
 
 @hookspec
@@ -89,8 +88,7 @@ def bee_register_codecs(registry: Registrar[Codec]) -> None:
     """Offer codecs, which turn arguments and results into bytes.
 
     A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Codec`. The
-    options ``max_size`` and ``max_inflated`` belong to the core and
-    are taken out before.
+    options ``max_size`` and ``max_inflated`` belong to the core, which takes them out before.
     """
 
 
@@ -105,9 +103,10 @@ def bee_register_compressors(registry: Registrar[Compressor]) -> None:
 
 @hookspec
 def bee_register_transports(registry: Registrar[Transport]) -> None:
-    """Offer transports, which carry requests to nodes and into servers. The name is also the scheme of the urls.
+    """Offer transports, which carry requests to nodes and into servers.
 
     A factory is called as ``factory(options)`` and makes a :class:`~bee_core.interfaces.Transport`.
+    The name is also the scheme of the urls.
     """
 
 
@@ -115,9 +114,9 @@ def bee_register_transports(registry: Registrar[Transport]) -> None:
 def bee_register_registries(registry: Registrar[Registry]) -> None:
     """Offer registries, which know the nodes of services.
 
-    A factory is called as ``factory(settings, options)``, ``settings`` being the
-    :class:`~bee_core.interfaces.RegistrySettings` that stand beside ``protocol`` in
-    the YAML, and makes a :class:`~bee_core.interfaces.Registry`.
+    A factory is called as ``factory(settings, options)`` and makes a
+    :class:`~bee_core.interfaces.Registry`. The ``settings`` are the
+    :class:`~bee_core.interfaces.RegistrySettings` beside ``protocol`` in the YAML.
     """
 
 
@@ -169,7 +168,7 @@ def bee_register_fallbacks(registry: Registrar[Fallback]) -> None:
 def bee_observer(service: str) -> Observer | None:
     """Watch the calls of a service.
 
-    Asked of every plugin that is loaded anyway, once a service when it is built.
+    Called once for each service when it is built, on every plugin that is loaded anyway.
 
     Args:
         service: The service's name in the configuration.

@@ -5,12 +5,10 @@ The contracts are ``typing.Protocol`` classes: a plugin needs no base class, onl
 
 Rules for all kinds:
 
-- A plugin object is made while a client or server is built, by the factory that its hook
-  registered;
-  see :mod:`bee_core.hookspecs`.
+- The factory that a hook registered makes a plugin object, while a client or server is built. See
+  :mod:`bee_core.hookspecs`.
 - Time is an argument (``now``, seconds of a monotonic clock) and so is randomness (``rng``). A
-  policy
-  never waits: it returns a decision, and a driver carries it out.
+  policy never waits: it returns a decision, and a driver carries it out.
 - All calls of a service share its objects, on many threads. Each docstring says what must be
   thread-safe.
 - A balancer, breaker or limiter that holds a lock, or counts what is under way, may define

@@ -21,16 +21,14 @@ class MethodCodec(Protocol):
             InvalidArgument: They do not fit the signature, or cannot be encoded. ``path`` says
                 where.
         """
-        ...
 
     def decode_args(self, form: Form, body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """The inverse, at the server: validated and converted to the types of the signature.
 
         Raises:
             InvalidArgument: They do not fit the signature, or the body is not of this codec. No
-                other exception, whatever the bytes.
+                bytes raise another exception.
         """
-        ...
 
     def encode_result(self, value: Any) -> bytes:
         """Turn a handler's result into a body.
@@ -38,16 +36,13 @@ class MethodCodec(Protocol):
         Raises:
             InvalidArgument: It does not fit the signature's result type, or cannot be encoded.
         """
-        ...
 
     def decode_result(self, body: bytes) -> Any:
         """The inverse, at the client.
 
         Raises:
-            InvalidArgument: It does not fit the result type. No other exception, whatever the
-                bytes.
+            InvalidArgument: It does not fit the result type. No bytes raise another exception.
         """
-        ...
 
 
 class Codec(Protocol):
@@ -57,12 +52,13 @@ class Codec(Protocol):
     """
 
     def bind(self, signature: Signature) -> MethodCodec:
-        """Prepare one method: compile what can be compiled. A signature without parameters known (``params is None``) takes anything.
+        """Prepare one method: compile what can be compiled.
+
+        A signature whose parameters are not known (``params is None``) takes anything.
 
         Raises:
             TypeError: The signature has a type that this codec cannot carry; the message names it.
         """
-        ...
 
 
 class Compressor(Protocol):
@@ -70,14 +66,12 @@ class Compressor(Protocol):
 
     def compress(self, body: bytes) -> bytes:
         """The whole body, compressed."""
-        ...
 
     def decompress(self, body: bytes, limit: int) -> bytes:
         """The inverse, bounded while it inflates.
 
         Raises:
-            MessageTooLarge: The result would be longer than ``limit`` bytes. At most about
+            MessageTooLarge: The result would be longer than ``limit`` bytes. No more than about
                 ``limit`` bytes were allocated.
             ProtocolError: The bytes are not of this format, or are cut short.
         """
-        ...

@@ -1,24 +1,23 @@
-"""What the call flow asks its driver to do. The driver sends back how it ended."""
+"""What the call flow asks its driver to do. The driver sends back the outcome."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, final
+
+import msgspec
 
 if TYPE_CHECKING:
     from .policies import Ticket
 
 
 @final
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """Send the call on this channel and wait for the reply. Answered with an ``Outcome``.
 
     One object a node, since nothing in it changes.
     """
 
-    __slots__ = ("channel",)
-
-    def __init__(self, channel: Any) -> None:
-        self.channel = channel
+    channel: Any
 
 
 @final

@@ -25,11 +25,12 @@ class CallRecord:
 
 
 class Observer(Protocol):
-    """Is told of every call of a service when it ends. Called on the calling thread: be quick, never block.
+    """Is told of every call of a service when it ends.
 
-    One that also defines ``breaker_changed(service, node, before, after)`` is told of each change
-    of a node's breaker: the service's name, the ``Node``, and two of
-    ``closed``, ``open``, ``half-open``. That comes from whichever thread changed it, a calling one or the control plane's.
+    Called on the calling thread: be quick, never block. An observer may also define
+    ``breaker_changed(service, node, before, after)``. It is then told of each change of a node's
+    breaker: the service's name, the ``Node``, and two of ``closed``, ``open``, ``half-open``. This
+    call comes from the thread that changed the breaker: a calling one or the control plane's.
     """
 
     def finished(self, record: CallRecord) -> None:
@@ -37,4 +38,3 @@ class Observer(Protocol):
 
         An exception is logged once and swallowed: observing must not break calls.
         """
-        ...

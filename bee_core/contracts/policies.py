@@ -5,7 +5,7 @@ They decide; drivers carry their decisions out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import attrs
 
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
 
 class Balancer(Protocol):
-    """Picks the node of an attempt. One object a service; the factory gets the options. Thread-safe; ``pick`` should not lock.
+    """Picks the node of an attempt.
 
-    One that goes by an order or by counts of its own may define ``twin()``: a copy of it as it is
-    now, on which ``bee explain`` picks without any effect on calls.
-    Without it a new balancer is asked instead.
+    One object a service; the factory gets the options. Thread-safe; ``pick`` should not lock.
+
+    A balancer that keeps an order or counts may define ``twin()``. It returns a copy as it is now,
+    on which ``bee explain`` picks without any effect on calls. Without it a new balancer is asked
+    instead.
     """
 
     def update(self, ready: Sequence[Node]) -> None:
-        """Take a new set of nodes that may be picked. Called on change, never for a pick."""
-        ...
+        """Take a new set of nodes that may be picked. Called on a change, never for a pick."""
 
     def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
-        """Choose among the ready nodes whose id is not in ``tried``.
+        """A node among the ready ones whose id is not in ``tried``.
 
         Args:
             key: The call's routing key (``with_options(key=…)``), or None.
@@ -41,10 +42,10 @@ class Balancer(Protocol):
         Returns:
             A node, or None when none is left.
         """
-        ...
 
     settle: Callable[[Node, Outcome | None, float], None] | None
-    """``settle(node, outcome, now)``, told for every pick how it ended (None: given up), or None for a balancer that does not care: then nothing is called."""
+    """``settle(node, outcome, now)`` is told how each pick ended; the outcome None is *given up*.
+    A balancer that does not need it has None here, and nothing is called."""
 
 
 @attrs.frozen
@@ -60,31 +61,27 @@ class Again:
     delay: float = 0.0
 
 
-class Tried:
+class Tried(NamedTuple):
     """One failed attempt of the call at hand."""
 
-    __slots__ = ("failure", "node")
-
-    def __init__(self, node: Node, failure: Failure) -> None:
-        self.node = node
-        self.failure = failure
+    node: Node
+    failure: Failure
 
 
 class FaultTolerance(Protocol):
     """Decides what follows a failed attempt. Stateless, thread-safe. The factory gets the options.
 
     The core asks only when a retry is allowed at all: the failure permits it, ``retries`` are left,
-    and the method is idempotent where nobody knows whether it ran.
-    After the answer it still checks the deadline and the budget.
+    and the method is idempotent where nobody knows whether it ran. After the answer it still checks
+    the deadline and the budget.
     """
 
     def next(self, history: Sequence[Tried], rng: Random) -> Again | None:
         """What to do after the last attempt of ``history``; None gives up."""
-        ...
 
 
 class Permit(Protocol):
-    """Leave to make one attempt or one call. Opaque to the core."""
+    """The permission to make one attempt or one call. Opaque to the core."""
 
 
 BreakerState = Literal["closed", "open", "half-open"]
@@ -101,34 +98,29 @@ class Breaker(Protocol):
     """Read without a lock. An ``open`` node is not in the ready set."""
 
     def admit(self, now: float) -> Permit | None:
-        """Leave for one attempt, or None."""
-        ...
+        """The permission for one attempt, or None."""
 
     def settle(self, permit: Permit, outcome: Outcome | None, now: float) -> bool:
         """Take the verdict on an attempt; None counts as none. True when ``state`` changed."""
-        ...
 
     def probed(self, ok: bool, now: float) -> bool:
         """Take the answer of a ping to a node that is cut off. True when ``state`` changed."""
-        ...
 
 
 class Ticket(Protocol):
     """A place in a limiter's queue."""
 
     timeout: float | None
-    """Seconds that it may be waited with, or None: until the call's deadline."""
+    """Seconds that the caller may wait with it, or None: until the call's deadline."""
 
     def on_admitted(self, callback: Callable[[], None]) -> None:
-        """Call back once, from any thread, when the permit is there; at once when it is already."""
-        ...
+        """Call back once, from any thread, as soon as the permit is there."""
 
     def leave(self) -> bool:
         """Give the place up.
 
-        False when the permit was granted meanwhile: then it is the caller's to release.
+        False when the permit was granted meanwhile: then the caller must release it.
         """
-        ...
 
 
 class Limiter(Protocol):
@@ -138,12 +130,15 @@ class Limiter(Protocol):
     """
 
     def admit(self, now: float) -> Ticket | Literal[True] | Failure:
-        """One permit for one call: True at once, a ticket to wait with, or the failure (``overloaded``) when the queue is full."""
-        ...
+        """One permit for one call.
+
+        Returns:
+            True at once, a ticket to wait with, or a failure (``overloaded``) when the queue is
+            full.
+        """
 
     def release(self, outcome: Outcome | None, seconds: float) -> None:
         """Give a permit back. Exactly once for each permit. ``seconds`` is how long it was held."""
-        ...
 
 
 class Fallback(Protocol):
@@ -157,5 +152,7 @@ class Fallback(Protocol):
         kwargs: dict[str, Any],
         error: CallError,
     ) -> Any:
-        """A value to return instead of raising ``error``, or ``error`` itself (or another exception) raised."""
-        ...
+        """The value to return instead of raising ``error``.
+
+        It may also raise ``error`` or another exception.
+        """

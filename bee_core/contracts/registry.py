@@ -27,7 +27,7 @@ class RegistrySettings:
 
 @attrs.frozen
 class Instance:
-    """What a server announces of itself: a node of a service."""
+    """What a server announces: a node of a service."""
 
     service: str
     node: Node
@@ -37,7 +37,7 @@ class Lease(Protocol):
     """A registration that lives as long as it is renewed."""
 
     ttl: float
-    """Seconds that it outlives its last renewal, as the registry made it."""
+    """Seconds from its last renewal to its end, as the registry decided."""
 
     async def renew(self) -> None:
         """Prolong it by ``ttl``.
@@ -45,11 +45,9 @@ class Lease(Protocol):
         Raises:
             RegistryError: It is gone; register again.
         """
-        ...
 
     async def revoke(self) -> None:
         """Leave at once."""
-        ...
 
 
 class Registry(Protocol):
@@ -60,13 +58,14 @@ class Registry(Protocol):
     """
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> Snapshot | None:
-        """What can be said without any I/O: a snapshot that stays true, or None when ``watch`` must be asked.
+        """What is known without any I/O: a snapshot that stays true, or None.
+
+        After None the core asks ``watch``.
 
         Args:
             service: The service's name.
             addresses: The nodes that the client's configuration names under ``address``.
         """
-        ...
 
     async def register(self, instance: Instance) -> Lease:
         """Announce an instance.
@@ -74,15 +73,12 @@ class Registry(Protocol):
         Raises:
             RegistryError: The registry refuses. OSError and TimeoutError where it is out of reach.
         """
-        ...
 
     def watch(self, service: str) -> AsyncIterator[Snapshot]:
         """The current snapshot at once, then one for each change.
 
         Ends only by an exception or by being closed.
         """
-        ...
 
     async def close(self) -> None:
         """Let go of connections. Leases that were not revoked run out by themselves."""
-        ...

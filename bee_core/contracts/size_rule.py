@@ -1,4 +1,4 @@
-"""The size rule for bodies: compress what is large, refuse what stays too large, bound what is inflated."""
+"""The size rule for bodies: compress a large one, refuse one too large, bound one inflated."""
 
 from __future__ import annotations
 
@@ -104,4 +104,7 @@ class SizeRule:
         return self._compressor.decompress(body, self.max_inflated)
 
 
-_ADVICE = "Split the interface so that one call carries less (pages, batches), or raise max_size in the codec's options on both sides."
+_ADVICE = (
+    "Split the interface so that one call carries less (pages, batches), or raise max_size in "
+    "the codec's options on both sides."
+)

@@ -1,4 +1,7 @@
-"""What a transport implements: the client's channels, the server's listener, and what passes between them and the core."""
+"""What a transport implements: the client's channels and the server's listener.
+
+Here is also what passes between them and the core.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,16 @@ class Pending(Protocol):
     """A request that was started on a blocking channel. Belongs to the thread that started it."""
 
     def wait(self) -> Outcome:
-        """Block until the reply is complete or a bound of the request is reached; for a oneway request not at all. Never raises for a failed attempt."""
-        ...
+        """Block until the reply is complete or a bound of the request is reached.
+
+        For a oneway request it does not block. Never raises for a failed attempt.
+        """
 
     def cancel(self) -> None:
         """Give the request up instead of waiting: tell the server, release the connection.
 
         Never after ``wait`` has returned: the connection may be another call's by then.
         """
-        ...
 
 
 class Channel(Protocol):
@@ -42,28 +46,29 @@ class Channel(Protocol):
     """
 
     def start(self, request: Request) -> Pending | Failure:
-        """Send a request within its connect and write timeouts. A oneway request only goes to a server that has accepted the connection, since nobody would hear of a refusal later.
+        """Send a request within its connect and write timeouts.
+
+        A oneway request only goes to a server that has accepted the connection: nobody would hear
+        of a refusal later.
 
         Returns:
             The pending reply, or the failure where nothing went out.
         """
-        ...
 
     def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
         """Ask for the node's health within ``timeout`` seconds."""
-        ...
 
     def close(self) -> None:
         """Close all connections. Calls waiting on them end with a failure. Idempotent."""
-        ...
 
     def retire(self) -> None:
         """The node has left the list: close what is idle now and the rest when its calls end."""
-        ...
 
     def discard_after_fork(self) -> None:
-        """In a forked child: let go of every descriptor without a byte on the wire, and renew every lock."""
-        ...
+        """In a forked child: close every descriptor and renew every lock.
+
+        No byte goes on the wire.
+        """
 
 
 class AsyncPending(Protocol):
@@ -72,12 +77,11 @@ class AsyncPending(Protocol):
     reply: asyncio.Future[Outcome]
     """Resolves to the outcome when the reply is complete or a bound of the request is reached.
 
-    Never to an exception for a failed attempt.
+    A failed attempt is an outcome, not an exception.
     """
 
     def cancel(self) -> None:
         """Give the request up: tell the server. Idempotent; harmless once there is a reply."""
-        ...
 
 
 class AsyncChannel(Protocol):
@@ -90,19 +94,15 @@ class AsyncChannel(Protocol):
 
     def start(self, request: Request) -> AsyncPending:
         """Send a request, or take it to be sent as soon as there is a connection. Does not wait."""
-        ...
 
     async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
         """Like :meth:`Channel.ping`."""
-        ...
 
     async def close(self) -> None:
         """Like :meth:`Channel.close`."""
-        ...
 
     def retire(self) -> None:
         """Like :meth:`Channel.retire`."""
-        ...
 
 
 @attrs.frozen
@@ -129,51 +129,45 @@ class ChannelSettings:
 
 
 class Listener(Protocol):
-    """A server's open door, made by :meth:`Transport.listen`."""
+    """An open address of a server, made by :meth:`Transport.listen`."""
 
     url: str
-    """With the real port, and never a wildcard address as long as the url named none."""
+    """With the real port. It is a wildcard address only if the url named one."""
 
     def stop_accepting(self) -> None:
-        """Close the door; connections that are open stay."""
-        ...
+        """Accept no more connections. Open connections stay."""
 
     async def drain(self) -> None:
         """Tell every peer to go elsewhere (goaway).
 
         Requests accepted before still get their replies.
         """
-        ...
 
     async def close(self) -> None:
         """Close every connection, after what was written has left or a short bound has passed."""
-        ...
 
 
 class Transport(Protocol):
-    """Carries requests to nodes and into servers. One object a client or server; the factory gets the options.
+    """Carries requests to nodes and into servers.
 
-    A transport that is a byte stream derives from :class:`bee_core.streams.StreamTransport`, which
-    implements this protocol by bee's framing.
-    One with a protocol of its own implements it whole. A transport is chosen by the scheme of a
-    url, which is its name.
+    One object a client or server; the factory gets the options. A transport that is a byte stream
+    derives from :class:`bee_core.streams.StreamTransport`, which implements this protocol by bee's
+    framing. One with a protocol of its own implements all of it. The scheme of a url is the name of
+    its transport.
     """
 
     def channel(self, node: Node, settings: ChannelSettings) -> Channel:
         """A blocking channel to a node. No I/O."""
-        ...
 
     def async_channel(self, node: Node, settings: ChannelSettings) -> AsyncChannel:
         """A channel to a node on the running loop. No I/O."""
-        ...
 
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
-        """Open a door on the running loop and hand every request to the endpoint.
+        """Listen on the running loop and hand every request to the endpoint.
 
         Raises:
             OSError: The address is in use or not ours; the message names the url.
         """
-        ...
 
 
 @attrs.frozen
@@ -182,7 +176,7 @@ class ListenSettings:
 
     Attributes:
         backlog: Connections that may wait to be accepted.
-        max_connections: Connections open at a time; one more is refused with Overloaded.
+        max_connections: Connections open at a time. One more is refused with Overloaded.
         read_timeout: Seconds that a peer may take from the first to the last byte of a frame.
         write_timeout: Seconds that a peer may leave replies unread before it is cut off.
         max_body: Bytes that a body may have on the wire.
@@ -219,7 +213,9 @@ class Peer:
 
 
 class InboundCall(CurrentCall):
-    """A request as a transport hands it to the endpoint, and what the handler sees of it. A transport derives from it and implements ``reply`` and ``fail``.
+    """A request as a transport hands it to the endpoint, and what the handler sees of it.
+
+    A transport derives from it and implements ``reply`` and ``fail``.
 
     Attributes:
         form: How the arguments lie in ``body``.
@@ -262,12 +258,11 @@ class Running(Protocol):
     """A request that an endpoint has begun and not ended."""
 
     def cancel(self) -> None:
-        """The peer gave it up or has gone. On the loop's thread only; idempotent."""
-        ...
+        """The peer gave the request up or has gone. On the loop's thread only; idempotent."""
 
 
 class Endpoint(Protocol):
-    """The server's side of a transport: decides about peers and requests.
+    """What a transport's listener hands peers and requests to.
 
     On the loop's thread only.
     """
@@ -280,17 +275,14 @@ class Endpoint(Protocol):
 
     def admit(self, hello: Hello) -> Failure | None:
         """Decide about a hello. A failure refuses the peer: nothing on that connection ran."""
-        ...
 
     def begin(self, call: InboundCall) -> Running | None:
-        """Start a request. Exactly one of ``call.reply`` and ``call.fail`` follows, at once or later.
+        """Start a request. One of ``call.reply`` and ``call.fail`` follows once, now or later.
 
         Returns:
             What can be cancelled, or None where the request is over already.
         """
-        ...
 
     @property
     def draining(self) -> bool:
         """Answer pings with ``draining``."""
-        ...

@@ -15,9 +15,9 @@ ONEWAY = "__bee_oneway__"
 
 
 def nonblocking(function: F) -> F:
-    """Mark a ``def`` handler that never blocks: it runs on the server's event loop, not in a thread.
+    """Mark a ``def`` handler that never blocks: it runs on the event loop, not in a thread.
 
-    A handler so marked that does block holds up every other call of its process.
+    If it does block, it holds up every other call of its process.
     """
     setattr(function, NONBLOCKING, True)
     return function
@@ -33,11 +33,11 @@ def idempotent(function: F) -> F:
 
 
 def oneway(function: F) -> F:
-    """Mark a method of an interface whose calls are sent and not waited for: they return None once the request has been handed to the system. It must declare no result.
+    """Mark a method of an interface whose calls do not wait for an answer.
 
-    The configuration can override the mark for a method (``methods: {name: {oneway: false}}``), and
-    ``with_options(oneway=False)`` for a call. On a handler it has no effect: the
-    caller decides.
+    Such a call returns None once the system has the request. The method must declare no result. The
+    configuration can override the mark for a method (``methods: {name: {oneway: false}}``), and
+    ``with_options(oneway=False)`` for a call. On a handler it has no effect: the caller decides.
     """
     setattr(function, ONEWAY, True)
     return function

@@ -1,4 +1,8 @@
-"""Interfaces from ``.proto`` files: a service's descriptor, as plain ``protoc`` output has it, becomes a class that clients and servers take as an interface."""
+"""Interfaces from ``.proto`` files.
+
+A service's descriptor, as plain ``protoc`` output has it, becomes a class that clients and servers
+take as an interface.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,8 @@ def interface_of(service: ServiceDescriptor) -> type[Any]:
     """
     if not hasattr(service, "methods") or not hasattr(service, "full_name"):
         raise TypeError(
-            f'interface_of() wants the descriptor of a service, such as greeter_pb2.DESCRIPTOR.services_by_name["Greeter"], not {service!r}'
+            "interface_of() wants the descriptor of a service, such as "
+            f'greeter_pb2.DESCRIPTOR.services_by_name["Greeter"], not {service!r}'
         )
     return _interface(service)
 
@@ -87,10 +92,8 @@ def _interface(service: Any) -> type[Any]:
 def _declaration(
     name: str, qualified: str, request: type, reply: type, is_idempotent: bool
 ) -> Callable[..., Any]:
-    def method(
-        self: Any, request: Any, /
-    ) -> Any:  # by position only: a handler gives its parameter the name that it likes
-        ...
+    # By position only: a handler gives its parameter the name that it likes.
+    def method(self: Any, request: Any, /) -> Any: ...
 
     method.__name__ = name
     method.__qualname__ = qualified

@@ -26,12 +26,8 @@ MISSING: Any = inspect.Parameter.empty
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_FOREIGN_MODULES = (
-    "builtins",
-    "typing",
-    "typing_extensions",
-    "abc",
-)  # what their classes define is not the application's interface
+# What their classes define is not the application's interface.
+_FOREIGN_MODULES = ("builtins", "typing", "typing_extensions", "abc")
 
 
 class Mismatch(NamedTuple):
@@ -99,11 +95,11 @@ class Signature:
 
     @classmethod
     def of(cls, function: Any, method: str) -> Signature:
-        """Read a signature from a function, a method (bound or not), a ``partial`` or any other callable.
+        """The signature of a function, a method (bound or not), a ``partial`` or another callable.
 
         Args:
-            function: The callable. A plain function that was defined in a class has its ``self`` or
-                ``cls`` dropped.
+            function: The callable. Of a plain function that was defined in a class, ``self`` or
+                ``cls`` is left out.
             method: The name for the signature and for messages.
 
         Raises:
@@ -143,9 +139,11 @@ class Signature:
         positional = [parameter.name for parameter in self.params if parameter.kind in _BY_POSITION]
         named = {parameter.name for parameter in self.params if parameter.kind in _BY_NAME}
         if count > len(positional) and inspect.Parameter.VAR_POSITIONAL not in kinds:
-            limit = f"at most {len(positional)} argument{'s' if len(positional) != 1 else ''} by position"
             return Mismatch(
-                "$", f"{self} takes {limit}, {count} {'were' if count != 1 else 'was'} given"
+                "$",
+                f"{self} takes at most {len(positional)} "
+                f"argument{'s' if len(positional) != 1 else ''} by position, "
+                f"{count} {'were' if count != 1 else 'was'} given",
             )
         for name in names:
             if name in named and name in positional[:count]:
@@ -211,8 +209,8 @@ def interface_methods(interface: type) -> dict[str, InterfaceMethod]:
     """The public methods of a class, Protocol or ABC, by name, inherited ones too.
 
     A class attribute that is annotated with another interface (``Stats: StatsApi``) adds its
-    methods as ``Stats.<method>``, one level deep. Private names, properties
-    and other attributes are not part of it.
+    methods as ``Stats.<method>``, one level deep. Private names, properties and other attributes
+    are not part of it.
 
     Raises:
         TypeError: Not a class, nothing public in it, a hint cannot be resolved, or a method is
@@ -229,10 +227,10 @@ def interface_methods(interface: type) -> dict[str, InterfaceMethod]:
 
 
 def public_methods(cls: type) -> dict[str, Any]:
-    """The methods that a class and its bases define under public names, as they stand in the class (not bound), nearest definition first come.
+    """The methods that a class and its bases define under public names, not bound.
 
-    Left out: names with an underscore, properties, plain attributes, nested classes, and what
-    ``object``, the builtin types and the machinery of ``typing`` define.
+    The nearest definition of a name counts. Left out: names with an underscore, properties, plain
+    attributes, nested classes, and what ``object``, the builtin types and ``typing`` define.
     """
     seen: dict[str, Any] = {}
     for base in cls.__mro__:
@@ -321,9 +319,8 @@ def _parameter(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Parame
     hint = hints.get(parameter.name, Any)
     variadic = parameter.kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     if parameter.default is None and hint is not Any:
-        hint = typing.Union[
-            hint, None
-        ]  # `x: int = None` takes None: 3.10 says so by itself, later versions do not
+        # `x: int = None` takes None. Python 3.10 says so by itself, later versions do not.
+        hint = typing.Union[hint, None]
     return Parameter(
         parameter.name,
         parameter.kind,

@@ -15,7 +15,9 @@ _AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
 
 
 def callable_hints(function: Any, method: str) -> dict[str, Any]:
-    """The hints of a function, method, ``partial`` or callable object, by parameter; ``return`` is the result.
+    """The hints of a function, method, ``partial`` or callable object, by parameter.
+
+    The hint of the result has the name ``return``.
 
     Args:
         function: The callable.
@@ -49,7 +51,9 @@ def callable_hints(function: Any, method: str) -> dict[str, Any]:
 
 
 def attribute_hints(cls: type) -> dict[str, Any]:
-    """The hints of a class's public attributes, inherited ones too; nearest definition first come.
+    """The hints of a class's public attributes, inherited ones too.
+
+    The nearest definition of a name counts.
 
     Raises:
         TypeError: A hint cannot be resolved; the message names the class and the hint. Private
@@ -65,7 +69,10 @@ def attribute_hints(cls: type) -> dict[str, Any]:
 
 
 def awaited(hint: Any) -> tuple[Any, bool]:
-    """What awaiting gives, and whether the hint is one of an awaitable at all: ``(int, True)`` for ``Awaitable[int]``, ``(int, False)`` for ``int``."""
+    """The type that awaiting gives, and whether the hint is one of an awaitable.
+
+    ``(int, True)`` for ``Awaitable[int]``, ``(int, False)`` for ``int``.
+    """
     if typing.get_origin(hint) in _AWAITABLES:
         return typing.get_args(hint)[-1], True
     return (type(None) if hint is None else hint), False
@@ -76,9 +83,8 @@ def hint_text(hint: Any) -> str:
     if hint is None or hint is type(None):
         return "None"
     text = hint.__qualname__ if isinstance(hint, type) and not typing.get_args(hint) else repr(hint)
-    text = re.sub(
-        r"<class '([^']*)'>", r"\1", text
-    )  # a class of another metaclass inside a union, on some versions
+    # On some versions of Python a class of another metaclass inside a union shows like this.
+    text = re.sub(r"<class '([^']*)'>", r"\1", text)
     return re.sub(r"(?:\w+\.|<locals>\.)+", "", text).replace("NoneType", "None")
 
 

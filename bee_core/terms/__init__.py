@@ -1,5 +1,4 @@
-"""What the field calls things: requests, nodes, failures, addresses, versions, back-off.
+"""The terms of bee: requests, nodes, failures, addresses, versions, back-off.
 
-Everything else of bee stands on these words. They import nothing of bee but its errors, and do no
-I/O.
+All other rooms use them. They import nothing of bee but its errors, and do no I/O.
 """

@@ -116,7 +116,7 @@ def _unix(text: str, path: str) -> Address:
 
 def _split(text: str, authority: str) -> tuple[str, int | None]:
     if "@" in authority:
-        # Not repeated in the message: what stands before the @ is a secret.
+        # Not repeated in the message: the text before the @ may be a secret.
         raise ValueError(
             "an address holds no user and no password; credentials go into the plugin's options"
         )

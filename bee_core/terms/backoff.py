@@ -1,9 +1,9 @@
 """How long to wait before a retry: exponential back-off with full jitter, capped.
 
-Without jitter, clients that failed together retry together and fail together again. *Full* jitter
-(the delay is drawn from zero to the ceiling, not around the
-ceiling) spends the least work and the least time of the variants compared in Marc Brooker,
-"Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+Without jitter, clients that failed together retry together and fail together again. With *full*
+jitter the delay is drawn from zero to the ceiling, not around the ceiling. It costs the least work
+and the least time of the variants that are compared in Marc Brooker, "Exponential Backoff and
+Jitter", AWS Architecture Blog, 2015.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BASE = 0.025
 """Seconds, the first ceiling.
 
-Envoy's default for retries: about ten round trips inside a data centre, so the first retry comes
-soon, and short enough for a timeout of a second.
+It is Envoy's default for retries, about ten round trips inside a data centre. So the first retry
+comes soon, and a timeout of a second has room for it.
 """
 
 CAP = 1.0
@@ -29,7 +29,7 @@ CAP = 1.0
 A caller waits for the result; longer pauses are for work that nobody waits for.
 """
 
-_DOUBLINGS = 64  # more would only leave the range of floats: 25 ms doubled 64 times is longer than the universe is old
+_DOUBLINGS = 64  # enough for every cap; more would leave the range of floats
 
 
 def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:

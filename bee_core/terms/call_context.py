@@ -21,7 +21,7 @@ class CurrentCall:
         method: The method's full name.
         deadline: When the caller gives up, in seconds on ``time.monotonic()``, or None when it set
             no bound.
-        baggage: The part of it that travels on with the calls that this handler makes.
+        baggage: The metadata that bee also sends with the calls that this handler makes.
         peer: The caller's address.
         dedupe_key: Bytes that all attempts of one call share, where the caller sent any.
         cancelled: True once the caller gave up or the deadline passed. A ``def`` handler that works
@@ -68,7 +68,10 @@ class CurrentCall:
 
     @property
     def peer_certificate(self) -> Mapping[str, Any] | None:
-        """The caller's verified TLS certificate, in the form of ``ssl.SSLSocket.getpeercert()`` (``subject``, ``subjectAltName``, …), or None where it showed none."""
+        """The caller's verified TLS certificate, or None where it showed none.
+
+        In the form of ``ssl.SSLSocket.getpeercert()``: ``subject``, ``subjectAltName``, …
+        """
         return None
 
     @property
@@ -77,7 +80,7 @@ class CurrentCall:
         return None if self.deadline is None else max(0.0, self.deadline - self._clock())
 
     def raise_if_cancelled(self) -> None:
-        """Leave a handler whose caller has gone.
+        """Raise if the caller has given up.
 
         Raises:
             CallCancelled: The caller gave up, or the deadline passed.

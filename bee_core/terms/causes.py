@@ -1,6 +1,7 @@
 """What each cause of a failed attempt means, classed once.
 
-Each function makes the :class:`~.failures.Failure` of one cause. Every later decision reads its fields.
+Each function makes the :class:`~.failures.Failure` of one cause. Every later decision reads its
+fields.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ REPORTED: dict[str, FailureClass] = {
     # The node says that it cannot now: load or a shutdown, neither is a fault. Other nodes may.
     "overloaded": FailureClass("no", "same", "none"),
     "unavailable": FailureClass("no", "other", "none"),
-    # The server gave up a request that was late or that it had begun; the frame's `executed` field says which.
+    # The server gave up a request that was late or that it had begun. The frame's `executed` field
+    # says which.
     "deadline_exceeded": FailureClass("maybe", "never", "none"),
     "cancelled": FailureClass("maybe", "never", "none"),
     # The peers do not understand each other.
@@ -55,7 +57,8 @@ def reported(
     """Class what the server said about a request.
 
     Args:
-        kind: The error code's name. One that is unknown (a newer server) is taken as ``remote_error`` unless the server says that nothing ran.
+        kind: The error code's name. One that is unknown (a newer server) is taken as
+            ``remote_error``, or as ``unavailable`` if the server says that nothing ran.
         message: The server's message.
         executed: What the server said, else the default of the kind.
         retry_after: Seconds, or None.
@@ -82,7 +85,7 @@ def reported(
 
 
 def refused(error: BaseException) -> Failure:
-    """No connection came about: nothing was sent. Trying again elsewhere, or here later, is safe."""
+    """No connection was made and nothing was sent. A retry elsewhere, or here later, is safe."""
     if isinstance(error, HandshakeError):
         return handshake_failed(error)
     return Failure(
@@ -91,15 +94,22 @@ def refused(error: BaseException) -> Failure:
 
 
 def handshake_failed(error: HandshakeError) -> Failure:
-    """A server was reached that this client must not trust or that does not want this client. It stays so until somebody changes a file: the same node is not asked again."""
+    """The server does not trust this client, or this client must not trust the server.
+
+    It stays so until somebody changes a file, so the same node is not asked again.
+    """
     if error.rejected:
-        row = REPORTED["unauthenticated"]
-        return Failure("unauthenticated", str(error), row.executed, row.retry, row.blame)
+        return Failure("unauthenticated", str(error), *REPORTED["unauthenticated"])
     return Failure("unavailable", f"cannot connect: {error}", "no", "other", "node")
 
 
 def connect_timed_out(seconds: float, *, full: bool) -> Failure:
-    """No connection within the time. ``full`` when the whole connect_timeout was given, so that the node is to blame."""
+    """No connection was made in time.
+
+    Args:
+        seconds: The connect_timeout.
+        full: The whole connect_timeout was waited, so the node is to blame.
+    """
     if full:
         return Failure(
             "unavailable",
@@ -113,11 +123,14 @@ def connect_timed_out(seconds: float, *, full: bool) -> Failure:
 
 
 def not_sent(error: BaseException, *, reused: bool) -> Failure:
-    """The connection broke before the last byte of the request was handed to the system, so the server cannot have seen a whole frame.
+    """The connection broke before the system had the whole request.
+
+    So the server cannot have seen a whole frame.
 
     Args:
         error: What the system said.
-        reused: The connection had served before, so it may just have been idle too long: a redial costs nothing and blames nobody.
+        reused: The connection had served before, so it may only have been idle too long. A redial
+            is free and nobody is to blame.
     """
     return Failure(
         "unavailable",
@@ -130,7 +143,12 @@ def not_sent(error: BaseException, *, reused: bool) -> Failure:
 
 
 def write_timed_out(seconds: float, *, full: bool) -> Failure:
-    """The request could not be written in time; a part of a frame runs nowhere."""
+    """The request could not be written in time. No server runs a part of a frame.
+
+    Args:
+        seconds: The write_timeout.
+        full: The whole write_timeout was waited, so the node is to blame.
+    """
     if full:
         return Failure(
             "deadline_exceeded",
@@ -149,8 +167,9 @@ def lost(error: BaseException | str, *, greeted: bool = True) -> Failure:
 
     Args:
         error: What ended it.
-        greeted: The server had answered the hello. Until then it can show as late as this that it turned the client away (a TLS 1.3 server looks at the client's certificate when the
-            client is done already), and then nothing ran.
+        greeted: The server had answered the hello. Before that, the error may say that the server
+            rejected the client: a TLS 1.3 server checks the client's certificate after the client
+            has finished its handshake. Then nothing ran.
     """
     if isinstance(error, HandshakeError) and error.rejected and not greeted:
         return handshake_failed(error)
@@ -168,7 +187,8 @@ def read_timed_out(seconds: float, *, full: bool) -> Failure:
 
     Args:
         seconds: The read_timeout.
-        full: The whole read_timeout was waited, so the node is to blame; else the call's own deadline came first, and an impatient caller proves nothing.
+        full: The whole read_timeout was waited, so the node is to blame. Else the call's own
+            deadline came first, which proves nothing about the node.
     """
     if full:
         return Failure(
@@ -184,11 +204,12 @@ def read_timed_out(seconds: float, *, full: bool) -> Failure:
 
 
 def passed_over(message: str, *, kind: str = "unavailable") -> Failure:
-    """A goaway named a last accepted id below this request's: it did not run, and will not here.
+    """The server's goaway did not accept this request: it did not run, and will not run here.
 
     Args:
         message: Why the server goes, in its words.
-        kind: The code in the goaway. ``unavailable`` for a drain; a refusal of the hello carries its own.
+        kind: The code in the goaway: ``unavailable`` for a drain, another one for a refusal of the
+            hello.
     """
     row = REPORTED.get(kind, REPORTED["unavailable"])
     return Failure(
@@ -230,7 +251,7 @@ def local(kind: str, message: str, *, path: str = "", retry_after: float | None 
 
 
 def describe(error: BaseException | str) -> str:
-    """The shortest text of an exception that still helps: the system's words, else the class name."""
+    """The shortest useful text of an exception: the system's words, else the class name."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"  # asyncio puts its own words there
     if isinstance(error, OSError) and error.strerror:

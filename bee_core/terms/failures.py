@@ -1,15 +1,17 @@
 """Failures of an attempt, classed once.
 
-A driver or a channel never raises for a failed attempt. It returns a :class:`Failure`, made by one of the functions here, and every later decision (retry, blame, the
-error that the caller sees) reads its fields. Three questions, three fields:
+A driver or a channel never raises for a failed attempt. It returns a :class:`Failure`, which a
+function of :mod:`.causes` made. Every later decision reads its fields: whether to retry, whom to
+blame, which error the caller sees. Three fields answer three questions:
 
-========== ============================== ===========================================================
+========== ============================== ==================================================
 field      values                         question
-========== ============================== ===========================================================
-executed   ``no`` ``maybe`` ``yes``        Did the handler run?
-retry      ``never`` ``same`` ``other``    Is another try of any use: nowhere, anywhere, only elsewhere?
-blame      ``node`` ``caller`` ``none``    Whose fault is it? Breakers count only ``node``.
-========== ============================== ===========================================================
+========== ============================== ==================================================
+executed   ``no`` ``maybe`` ``yes``       Did the handler run?
+retry      ``never`` ``same`` ``other``   Where is a retry of use: nowhere, anywhere, only
+                                          elsewhere?
+blame      ``node`` ``caller`` ``none``   Whose fault is it? Breakers count only ``node``.
+========== ============================== ==================================================
 """
 
 from __future__ import annotations
@@ -18,21 +20,22 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Union, final
 
 import msgspec
 
-from ..errors import CALL_ERRORS, InvalidArgument, Overloaded, RemoteError
+from ..errors import CALL_ERRORS, Executed, InvalidArgument, Overloaded, RemoteError
 
 if TYPE_CHECKING:
-    from ..errors import CallError, Executed
+    from ..errors import CallError
     from .node import Node
 
 Retry = Literal["never", "same", "other"]
 Blame = Literal["node", "caller", "none"]
 
 
-class Failure:
+class Failure(msgspec.Struct, eq=False, gc=False):
     """Why an attempt gave no result. Treat as immutable.
 
     Attributes:
-        kind: The ``kind`` of the class in :data:`bee_core.errors.CALL_ERRORS` that the caller would see.
+        kind: The ``kind`` of the error that the caller would see; a key of
+            :data:`bee_core.errors.CALL_ERRORS`.
         message: One sentence for a person.
         executed: Did the handler run?
         retry: Is another try of any use, and where?
@@ -41,72 +44,34 @@ class Failure:
         error_type: The class name of the handler's exception (kind ``remote_error``).
         path: The path of the bad argument (kind ``invalid_argument``).
         traceback: The server's traceback, where it sends it.
-        reached: False when no connection came about: the server was not even reached, so a retry costs it nothing.
-        unsent: True when it is proven that the server cannot have seen the whole request, on a connection that had served before: a redial is free.
+        reached: False when no connection was made: a retry costs the server nothing.
+        unsent: True when the server cannot have seen the whole request, on a connection that had
+            served before: a redial is free.
     """
 
-    __slots__ = (
-        "blame",
-        "error_type",
-        "executed",
-        "kind",
-        "message",
-        "path",
-        "reached",
-        "retry",
-        "retry_after",
-        "traceback",
-        "unsent",
-    )
-
-    ok = False
-
-    def __init__(
-        self,
-        kind: str,
-        message: str,
-        executed: Executed,
-        retry: Retry,
-        blame: Blame,
-        *,
-        retry_after: float | None = None,
-        error_type: str = "",
-        path: str = "",
-        traceback: str | None = None,
-        reached: bool = True,
-        unsent: bool = False,
-    ) -> None:
-        self.kind = kind
-        self.message = message
-        self.executed = executed
-        self.retry = retry
-        self.blame = blame
-        self.retry_after = retry_after
-        self.error_type = error_type
-        self.path = path
-        self.traceback = traceback
-        self.reached = reached
-        self.unsent = unsent
+    kind: str
+    message: str
+    executed: Executed
+    retry: Retry
+    blame: Blame
+    retry_after: float | None = None
+    error_type: str = ""
+    path: str = ""
+    traceback: str | None = None
+    reached: bool = True
+    unsent: bool = False
+    ok: ClassVar[bool] = False
 
     def copy(self, *, executed: Executed | None = None) -> Failure:
         """The same failure for another call that met it: each call adds its own notes."""
-        return Failure(
-            self.kind,
-            self.message,
-            executed or self.executed,
-            self.retry,
-            self.blame,
-            retry_after=self.retry_after,
-            error_type=self.error_type,
-            path=self.path,
-            traceback=self.traceback,
-            reached=self.reached,
-            unsent=self.unsent,
-        )
+        return msgspec.structs.replace(self, executed=executed or self.executed)
 
     def __repr__(self) -> str:
         """All that a decision is made from."""
-        return f"Failure({self.kind}: {self.message!r}, executed={self.executed}, retry={self.retry}, blame={self.blame})"
+        return (
+            f"Failure({self.kind}: {self.message!r}, executed={self.executed}, "
+            f"retry={self.retry}, blame={self.blame})"
+        )
 
 
 @final
@@ -122,11 +87,13 @@ Outcome = Union[Success, Failure]
 
 
 class HandshakeError(ConnectionError):
-    """Raised by transports: a server was reached, and what has to be agreed before the first byte of bee's own (TLS) failed, so that nothing ran.
+    """A transport reached a server, and the handshake before bee's own bytes (TLS) failed.
+
+    Nothing ran.
 
     Args:
         message: One sentence: what failed, and what to do.
-        rejected: The server turned this client away for what it is, its certificate: no node would do otherwise.
+        rejected: The server rejected this client for its certificate. Every node would.
     """
 
     def __init__(self, message: str, *, rejected: bool = False) -> None:

@@ -17,7 +17,7 @@ class Node:
     Attributes:
         id: Unique within the service. A configured address has its url as id.
         url: ``tcp://127.0.0.1:9000``, ``unix:///run/calc.sock``.
-        version: The instance's version, or None where nobody stated one.
+        version: The instance's version, or None where it is not stated.
         weight: Its share of the calls relative to other nodes; 1 is normal, 0 gets none.
         zone: The place it runs in, or None.
         tags: Labels that a client can ask for.
@@ -43,7 +43,7 @@ class Changes:
 
     Attributes:
         since: Revision of the snapshot before.
-        put: Nodes that are new, or say something else of themselves.
+        put: Nodes that are new or have changed.
         gone: Ids of nodes that were there.
     """
 
@@ -58,10 +58,10 @@ class Snapshot:
 
     Attributes:
         revision: Grows with each change seen by this process; a consumer ignores an older one.
-        source: Who said so.
+        source: Where it comes from.
         nodes: The nodes, in no particular order, ids unique.
-        changes: What is different from an earlier snapshot, where the registry can say it cheaply:
-            who has that one takes over the changes and need not look at every node.
+        changes: What is different from an earlier snapshot, where the registry knows it cheaply. A
+            consumer that has that one applies the changes and need not look at every node.
     """
 
     revision: int

@@ -1,11 +1,10 @@
 """Reading the text of a version range into comparisons: npm's grammar, plus the comma as *and*.
 
-A range is alternatives joined by ``||``; an alternative is parts joined by commas; a part is words
-joined by spaces, or one hyphen range; a word is a comparison, an
-x-range, a tilde or a caret. Each word says one or two comparisons with a whole version (``^1.2`` is
-``>=1.2.0 <2.0.0-0``), so that nothing else is left to compare with.
+A range is alternatives joined by ``||``. An alternative is parts joined by commas. A part is words
+joined by spaces, or one hyphen range. A word is a comparison, an x-range, a tilde or a caret. Each
+word becomes at most two comparisons with a whole version: ``^1.2`` is ``>=1.2.0 <2.0.0-0``.
 
-The table of forms stands in :mod:`bee_core.terms.versions`, which is what the rest of bee uses.
+The table of forms is in :mod:`bee_core.terms.versions`, which the rest of bee uses.
 """
 
 from __future__ import annotations
@@ -37,7 +36,8 @@ _WILD = rf"(?:{NUMBER}|[xX*])"
 _PARTIAL = rf"(?P<major>{_WILD})(?:\.(?P<minor>{_WILD})(?:\.(?P<patch>{_WILD}){PRERELEASE}?)?)?"
 
 _COMPARISON = re.compile(
-    rf"(?P<op>[<>]?=?)v?(?P<major>{NUMBER})\.(?P<minor>{NUMBER})\.(?P<patch>{NUMBER}){PRERELEASE}?{BUILD}?"
+    rf"(?P<op>[<>]?=?)v?(?P<major>{NUMBER})\.(?P<minor>{NUMBER})\.(?P<patch>{NUMBER})"
+    rf"{PRERELEASE}?{BUILD}?"
 )
 _X_RANGE = re.compile(rf"(?P<op>[<>]?=?)[v=]*{_PARTIAL}")
 _TILDE_OR_CARET = re.compile(rf"(?P<op>~>?|\^)[v=]*{_PARTIAL}")
@@ -67,7 +67,10 @@ _OPERATORS: dict[str, Operator] = {"": "", "=": "", "<": "<", "<=": "<=", ">": "
 
 
 def order_key(major: int, minor: int, patch: int, prerelease: str | None) -> Key:
-    """A key to sort versions by, in the order of semver.org: pre-releases before their release, in them numbers by value and before words."""
+    """A key to sort versions by, in the order of semver.org.
+
+    Pre-releases come before their release. In them numbers go by value and come before words.
+    """
     if not prerelease:
         return major, minor, patch, (1,)
     return (
@@ -108,7 +111,8 @@ class Comparator:
 
     def __str__(self) -> str:
         """As npm writes it: ``>=1.2.3-rc.1``."""
-        return f"{self.operator}{self.major}.{self.minor}.{self.patch}{'-' if self.prerelease else ''}{self.prerelease or ''}"
+        prerelease = f"-{self.prerelease}" if self.prerelease else ""
+        return f"{self.operator}{self.major}.{self.minor}.{self.patch}{prerelease}"
 
     def admits(self, key: Key) -> bool:
         """Whether a version with this :func:`order_key` passes, by its place in the order alone."""
@@ -199,7 +203,11 @@ def _read_word(word: str, whole: str) -> list[Comparator]:
 
 
 def _words(part: str) -> list[str]:
-    """Split at spaces, after build metadata was dropped, a hyphen range became comparisons, and operators were joined with what they stand before."""
+    """The words of one part.
+
+    Before the split, build metadata is dropped, a hyphen range becomes comparisons, and an operator
+    is joined with the version behind it.
+    """
     part = _hyphen_range(_BUILD.sub("", part.strip(" ")))
     part = _SPACE_AFTER_COMPARISON.sub(r"\1\2", part)
     part = _SPACE_AFTER_TILDE.sub("~", part)

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 POSITIONAL = 0
 """Form of arguments: a list of values, in the order of the signature."""
-
-
 NAMED = 1
 """Form of arguments: values by parameter name."""
-
-
 MIXED = 2
 """Form of arguments: a list of two, the positional values and the named ones."""
-
-
 MESSAGE = 3
 """Form of arguments: one message, with no envelope around it."""
 
@@ -26,7 +20,7 @@ Travels in the frame's header.
 
 
 class Request:
-    """One request on its way to a node: what is the same for every attempt of a call, then what is the attempt's.
+    """One request on its way to a node. The timeouts belong to one attempt, the rest to the call.
 
     Attributes:
         method: ``add`` or ``Stats.mean``.
@@ -37,8 +31,8 @@ class Request:
             metadata, baggage), ready to send.
         deadline: When the whole call ends, seconds on the client's monotonic clock.
         dedupe_key: The same bytes for every attempt of a call, or None.
-        connect_timeout, write_timeout, read_timeout: Seconds, bounds of this attempt; none reaches
-            beyond the deadline.
+        connect_timeout, write_timeout, read_timeout: Seconds, the bounds of this attempt. None
+            reaches beyond the deadline.
         oneway: No answer will come; ``fields`` say so to the server. The attempt is a success as
             soon as the request has been handed to the system.
     """

@@ -1,23 +1,24 @@
 """Versions and ranges of versions: npm's grammar and npm's answers, plus the comma as *and*.
 
-===================== ======================================= =======================================================
-form                  example                                 means
-===================== ======================================= =======================================================
-comparison            ``>=1.2.3`` ``<2`` ``=1.2.3`` ``1.2.3`` that; a missing part is an x: ``>1.2`` is ``>=1.3.0``
-x-range               ``1.x`` ``1.2.*`` ``1.2`` ``*`` (empty) any number in place of the x
-hyphen                ``1.2 - 2.3.4``                         both ends included; ``- 2.3`` takes all of 2.3
-tilde                 ``~1.2.3`` ``~>1.2`` ``~1``             only the patch may grow; the minor where none is stated
-caret                 ``^1.2.3`` ``^0.2.3`` ``^1.x``          the first part that is not zero must stay
-and                   ``>=1.0, <2`` ``>=1.0 <2``              a comma or a space
-or                    ``1.x || >=3``                          binds weaker than *and*
-===================== ======================================= =======================================================
+========== ======================================= ==============================================
+form       example                                 means
+========== ======================================= ==============================================
+comparison ``>=1.2.3`` ``<2`` ``=1.2.3`` ``1.2.3`` that; a missing part is an x: ``>1.2`` is
+                                                   ``>=1.3.0``
+x-range    ``1.x`` ``1.2.*`` ``1.2`` ``*`` (empty) any number in place of the x
+hyphen     ``1.2 - 2.3.4``                         both ends included; ``- 2.3`` takes all of 2.3
+tilde      ``~1.2.3`` ``~>1.2`` ``~1``             only the patch may grow; the minor where none
+                                                   is stated
+caret      ``^1.2.3`` ``^0.2.3`` ``^1.x``          the first part that is not zero must stay
+and        ``>=1.0, <2`` ``>=1.0 <2``              a comma or a space
+or         ``1.x || >=3``                          binds weaker than *and*
+========== ======================================= ==============================================
 
 A pre-release (``1.3.0-rc.1``) is in a range only when one of the comparisons that are joined by
-*and* names a pre-release of the same major.minor.patch; a range
-that does not ask for pre-releases never finds one. The reference is ``semver.satisfies(version,
-range)`` of the npm package ``semver`` with its default options;
-``tests/test_versions_npm.py`` compares with it. ``docs/decisions/version-ranges.md`` says why npm's
-grammar, and where bee differs.
+*and* names a pre-release of the same major.minor.patch. A range that does not ask for pre-releases
+never finds one. The reference is ``semver.satisfies(version, range)`` of the npm package ``semver``
+with its default options; the tests compare with it. ``docs/decisions/version-ranges.md`` says why
+bee uses npm's grammar, and where bee differs.
 
 Everything here is immutable, cached by text, and may be used from any thread.
 """
@@ -45,15 +46,18 @@ from .range_grammar import (
 )
 
 _VERSION = re.compile(
-    rf"[v= ]*(?P<major>{NUMBER})(?:\.(?P<minor>{NUMBER})(?:\.(?P<patch>{NUMBER}))?)?{PRERELEASE}?{BUILD}?"
+    rf"[v= ]*(?P<major>{NUMBER})(?:\.(?P<minor>{NUMBER})(?:\.(?P<patch>{NUMBER}))?)?"
+    rf"{PRERELEASE}?{BUILD}?"
 )
 
 
-@lru_cache(
-    maxsize=16384
-)  # more than the distinct versions of the largest service: a smaller cache would be of no use when all nodes are gone through in turn
+# More than the distinct versions of the largest service. All nodes are read in turn, so a smaller
+# cache would never hit.
+@lru_cache(maxsize=16384)
 def parse_version(text: str) -> Version:
-    """Read a version loosely: ``2.0`` is 2.0.0, ``v1.2.3`` and ``=1.2.3`` are 1.2.3. Build metadata (``+linux``) is kept; the order ignores it.
+    """Read a version loosely: ``2.0`` is 2.0.0, ``v1.2.3`` and ``=1.2.3`` are 1.2.3.
+
+    Build metadata (``+linux``) is kept, and the order ignores it.
 
     Args:
         text: The version as a server or a configuration states it.
@@ -85,18 +89,21 @@ def parse_version(text: str) -> Version:
 
 
 def precedence(version: Version) -> Key:
-    """A key to sort versions by, in the order of semver.org: a pre-release comes before its release, build metadata counts for nothing."""
+    """A key to sort versions by, in the order of semver.org.
+
+    A pre-release comes before its release. Build metadata counts for nothing.
+    """
     return order_key(version.major, version.minor, version.patch, version.prerelease)
 
 
 @attrs.frozen
 class Range:
-    """A set of versions. Made by :meth:`parse`; equal when the comparisons are equal, however they were written.
+    """A set of versions, made by :meth:`parse`. Equal when the comparisons are equal.
 
     Attributes:
         text: As it was written, with white space made single.
-        alternatives: One of which must hold; each is comparisons with whole versions that must all
-            hold.
+        alternatives: At least one of them must hold. Each is comparisons with whole versions, which
+            must all hold.
     """
 
     text: str = attrs.field(eq=False)

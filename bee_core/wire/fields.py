@@ -1,10 +1,9 @@
 """The block of type-length-value fields in a frame.
 
-Each field is ``type`` (1 byte), ``length`` (2 bytes, big-endian), ``value``. Fields carry what is
-needed before a body can be understood (the method, the time
-left, an error code), in a form that no codec has a part in. Types below 0x80 that a receiver does
-not know are passed over; types from 0x80 on are critical: a
-receiver that does not know one must refuse the frame.
+Each field is ``type`` (1 byte), ``length`` (2 bytes, big-endian), ``value``. Fields carry what a
+receiver needs before it can understand a body: the method, the time left, an error code. No codec
+takes part in their form. A receiver ignores types below 0x80 that it does not know. Types from 0x80
+on are critical: a receiver that does not know one must refuse the frame.
 """
 
 from __future__ import annotations
@@ -88,7 +87,10 @@ def clipped(kind: int, value: str, limit: int) -> bytes:
 
 
 def number(kind: int, value: int, size: int = 4) -> bytes:
-    """One encoded field of an unsigned number of ``size`` bytes; a number too large is sent as the largest."""
+    """One encoded field of an unsigned number of ``size`` bytes.
+
+    A number that is too large is sent as the largest one, and a negative one as 0.
+    """
     return field(kind, min(max(value, 0), (1 << (8 * size)) - 1).to_bytes(size, "big"))
 
 
@@ -98,14 +100,14 @@ def pairs(kind: int, items: Mapping[str, str]) -> bytes:
     Raises:
         ValueError: A key is empty or longer than 255 bytes, or a value does not fit into a field.
     """
-    return b"".join(_pair(kind, key, value) for key, value in items.items())
-
-
-def _pair(kind: int, key: str, value: str) -> bytes:
-    raw = key.encode("utf-8", "replace")
-    if not 0 < len(raw) <= 0xFF:
-        raise ValueError(f"the key {key!r} must have 1 to 255 bytes")
-    return field(kind, len(raw).to_bytes(1, "big") + raw + value.encode("utf-8", "replace"))
+    block = b""
+    for key, value in items.items():
+        raw = key.encode("utf-8", "replace")
+        if not 0 < len(raw) <= 0xFF:
+            raise ValueError(f"the key {key!r} must have 1 to 255 bytes")
+        pair = len(raw).to_bytes(1, "big") + raw + value.encode("utf-8", "replace")
+        block += field(kind, pair)
+    return block
 
 
 def parse(block: bytes, known: frozenset[int]) -> dict[int, list[bytes]]:

@@ -16,6 +16,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+import msgspec
+
 from ..errors import CallError, MessageTooLarge, ProtocolError
 
 VERSION: Final = 1
@@ -64,7 +66,6 @@ MAX_OVERHEAD: Final = _REST + 0xFFFF
 
 pack_header: Final = _HEADER.pack
 """Packs a header: length, version, kind, flags, form, id, size of the fields."""
-_pack = pack_header
 unpack_header = _HEADER.unpack_from
 """Reads a header at a position; tests put a counter in its place."""
 
@@ -84,38 +85,29 @@ def foreign(start: bytes) -> CallError | None:
     return None
 
 
-class Frame:
-    """One frame. Treat as immutable."""
+class Frame(msgspec.Struct, gc=False):  # every message makes one: a struct is made in C
+    """One frame. Treat as immutable. Equal when every part is equal."""
 
-    __slots__ = ("body", "fields", "flags", "form", "id", "kind")
-
-    def __init__(
-        self, kind: int, id_: int, fields: bytes, body: bytes, flags: int = 0, form: int = 0
-    ) -> None:
-        self.kind = kind
-        self.id = id_
-        self.fields = fields
-        self.body = body
-        self.flags = flags
-        self.form = form
-
-    def __eq__(self, other: object) -> bool:
-        """Equal in every part."""
-        if not isinstance(other, Frame):
-            return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in Frame.__slots__)
-
-    __hash__ = None  # type: ignore[assignment]  # compared in tests, never a key
+    kind: int
+    id: int
+    fields: bytes
+    body: bytes
+    flags: int = 0
+    form: int = 0
 
     def __repr__(self) -> str:
         """Short: bodies can be megabytes."""
-        return f"Frame({KIND_NAMES.get(self.kind, self.kind)} #{self.id}, {len(self.fields)} B fields, {len(self.body)} B body, flags={self.flags}, form={self.form})"
+        return (
+            f"Frame({KIND_NAMES.get(self.kind, self.kind)} #{self.id}, "
+            f"{len(self.fields)} B fields, {len(self.body)} B body, "
+            f"flags={self.flags}, form={self.form})"
+        )
 
 
 def encode_head(
     kind: int, id_: int, fields: bytes, body_size: int, flags: int = 0, form: int = 0
 ) -> bytes:
-    """Header and fields of a frame whose body follows separately, so that a large body need not be copied.
+    """Header and fields of a frame. The body follows apart, so that a large one is not copied.
 
     Raises:
         ValueError: The fields are longer than 65,535 bytes.
@@ -125,7 +117,7 @@ def encode_head(
         raise ValueError(
             f"the fields of a frame have {size} bytes, more than 65535: shorten the metadata"
         )
-    return _pack(_REST + size + body_size, VERSION, kind, flags, form, id_, size) + fields
+    return pack_header(_REST + size + body_size, VERSION, kind, flags, form, id_, size) + fields
 
 
 def encode(
@@ -143,8 +135,8 @@ class FrameDecoder:
 
     Args:
         max_body: Bytes that a body may have. A longer one is an error as soon as its header is
-            there, a frame that is too long whatever its fields as soon as
-            its length is; nothing is allocated for it.
+            there. A frame that is too long whatever its fields is an error as soon as its length is
+            there. Nothing is allocated for them.
 
     Attributes:
         error: ``MessageTooLarge`` or ``ProtocolError`` once the stream is unusable.
@@ -205,13 +197,16 @@ class FrameDecoder:
         return frames
 
     def sole_response(self, id_: int, data: bytes) -> bytes | None:
-        """The body, where a chunk is the plain response to this request, whole, and nothing else: so is nearly every chunk where one request is under way. Else None: then it is for ``feed``."""
+        """The body, where a chunk is the whole plain response to this request and nothing else.
+
+        Nearly every chunk is, where one request is under way. Else None: the chunk is for ``feed``.
+        """
         size = len(data) - HEADER_SIZE
         if self.partial or self.error is not None or not 0 <= size <= self._max_body:
             return None
         return (
             data[HEADER_SIZE:]
-            if data.startswith(_pack(_REST + size, VERSION, RESPONSE, 0, 0, id_, 0))
+            if data.startswith(pack_header(_REST + size, VERSION, RESPONSE, 0, 0, id_, 0))
             else None
         )
 

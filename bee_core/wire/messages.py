@@ -1,6 +1,6 @@
 """What the frames say: each kind's fields, both ways, as plain objects.
 
-Parsing is total: whatever the bytes, the result is the object or a :class:`~bee_core.errors.ProtocolError`.
+Parsing takes any bytes: the result is the object or a :class:`~bee_core.errors.ProtocolError`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,9 @@ ERROR_CODES: dict[str, int] = {
 """Numbers on the wire for the kinds of failure that a server reports."""
 _KINDS = {code: kind for kind, code in ERROR_CODES.items()}
 _EXECUTED: tuple[Executed, ...] = ("no", "maybe", "yes")
-_MAX_MESSAGE = (
-    8 * 1024
-)  # bytes; a longer text helps nobody, and a handler's exception can carry megabytes
+# Bytes. A longer text helps nobody, and a handler's exception can carry megabytes.
+_MAX_MESSAGE = 8 * 1024
 _MAX_TRACEBACK = 32 * 1024
-
-# ── hello ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _HELLO = frozenset({f.SERVICE, f.CODEC, f.COMPRESSOR, f.TOKEN, f.MAX_BODY})
 _HELLO_ACK = frozenset({f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY})
@@ -95,7 +92,8 @@ class HelloAck:
     Attributes:
         service: The service that it is.
         version: The service's version.
-        epoch: Random bytes of the server process: another epoch behind the same address is another process.
+        epoch: Random bytes of the server process. Another epoch behind the same address is another
+            process.
         max_body: Bytes that a request's body may have.
     """
 
@@ -117,19 +115,13 @@ class HelloAck:
     def parse(cls, block: bytes) -> HelloAck:
         """The inverse."""
         found = f.parse(block, _HELLO_ACK)
-        epoch = found.get(f.EPOCH, [b""])[0]
         return cls(
             f.get_text(found, f.SERVICE),
             f.get_text(found, f.SERVICE_VERSION),
-            epoch,
+            found.get(f.EPOCH, [b""])[0],
             f.get_number(found, f.MAX_BODY),
         )
 
-
-# ── request ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-# ── error, goaway, pong ──────────────────────────────────────────────────────────────────────────────────────────────
 
 _ERROR = frozenset(
     {f.ERROR_CODE, f.MESSAGE, f.EXECUTED, f.RETRY_AFTER, f.ERROR_TYPE, f.PATH, f.TRACEBACK}
@@ -146,7 +138,7 @@ def error_fields(failure: Failure) -> bytes:
         + f.clipped(f.MESSAGE, failure.message, _MAX_MESSAGE)
     )
     if failure.retry_after is not None:
-        # Up, but not for the rounding of the product: 16.027 * 1000 is 16027.000000000002.
+        # Rounded up, but not because of the product's error: 16.027 * 1000 is 16027.000000000002.
         block += f.number(
             f.RETRY_AFTER, ceil(round(min(failure.retry_after * 1000, 0xFFFF_FFFF), 3))
         )
@@ -190,7 +182,8 @@ class Goaway:
 
     Attributes:
         last_id: The last request that it accepted; later ones did not run and will not.
-        kind: ``unavailable`` for a drain; otherwise why it refuses: ``overloaded``, ``unauthenticated``, ``protocol_error``, ``message_too_large``.
+        kind: ``unavailable`` for a drain; otherwise why it refuses: ``overloaded``,
+            ``unauthenticated``, ``protocol_error``, ``message_too_large``.
         message: For people.
     """
 
@@ -227,7 +220,7 @@ def pong_fields(status: Status) -> bytes:
 
 
 def parse_pong(block: bytes) -> Status:
-    """The server's health; an unknown status (a newer server) is ``draining``: it should get no new calls."""
+    """The server's health. An unknown status (a newer server) is ``draining``: no new calls."""
     status = f.get_number(f.parse(block, _PONG), f.STATUS, 1)
     if status is None:
         raise ProtocolError("a pong must have a status")

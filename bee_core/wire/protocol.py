@@ -9,8 +9,9 @@ Which frames are legal when::
     cancel ping          GOING (goaway sent)      response error pong goaway
     (ignored)            REFUSED                  -
 
-A request that reaches a server in GOING or REFUSED is dropped: the goaway has told the client that it did not run. Ids grow by at least one with each request.
-Anything else is an error of the peer: the state machine records it in ``error`` and ignores the rest of the input. It never raises for bytes that came in.
+A server in GOING or REFUSED drops requests: its goaway has told the client that they did not run.
+Ids grow by at least one with each request. Anything else is an error of the peer: the state machine
+records it in ``error`` and ignores the rest of the input. It never raises for bytes that came in.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import MessageTooLarge, ProtocolError
-from . import frames, messages, requests
-from .fields import TIME_LEFT
+from . import frames, messages
+from .fields import DEDUPE_KEY, TIME_LEFT, field
 from .frames import (
     CANCEL,
     COMPRESSED,
@@ -59,16 +60,16 @@ if TYPE_CHECKING:
     from .messages import Goaway, Hello, HelloAck
 
 MAX_HELLO = 64 * 1024
-"""Bytes of a hello, from its length to its end: nobody who is not known yet makes a server keep more."""
+"""Bytes that a hello may have, its length included. An unknown client cannot make a server keep
+more."""
 _NO_LIMIT = 1 << 62
 _LENGTH = 4  # bytes of a frame's length
 _HEADER_REST = HEADER_SIZE - _LENGTH
 LARGE = 64 * 1024
 """Bytes from which a body is handed over apart, not copied behind its header; tests read it."""
-
-
 _PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
-"""By the size of the fields, what packs header, fields and time left in one go. Bounded by what a size can be."""
+"""What packs header, fields and time left in one step, by the size of the fields. Such a size has
+two bytes, so the table is bounded."""
 
 
 def _pack_request(fields_size: int) -> Callable[..., bytes]:
@@ -93,7 +94,8 @@ class ClientProtocol:
         usable: Whether a new request may be sent.
         goaway: The server's goaway, once it came: no new requests.
         error: Why the connection is unusable.
-        sole_response: See :meth:`bee_core.wire.frames.FrameDecoder.sole_response`; once ``ack`` is there, a shorter way than :meth:`receive`.
+        sole_response: See :meth:`bee_core.wire.frames.FrameDecoder.sole_response`. Once ``ack`` is
+            there, it is a shorter way than :meth:`receive`.
     """
 
     __slots__ = (
@@ -129,8 +131,8 @@ class ClientProtocol:
         if id_ >= MAX_ID:
             self.usable = False
         fields, body = request.fields, request.body
-        # Written out, since this is on the way of every call. The fields were bounded when they
-        # were made, so that what is added here has its room.
+        # Written out, because each call has one. The fields were bounded when they were made, so
+        # there is room for what is added here.
         size, fields_size = len(body), len(fields) + TIME_LEFT_SIZE
         flags = COMPRESSED if request.compressed else 0
         if request.dedupe_key is None:
@@ -152,9 +154,8 @@ class ClientProtocol:
                 milliseconds,
             )
         else:
-            fields += time_left_field(request.deadline - now) + requests.dedupe_field(
-                request.dedupe_key
-            )
+            fields += time_left_field(request.deadline - now)
+            fields += field(DEDUPE_KEY, request.dedupe_key)
             head = encode_head(REQUEST, id_, fields, size, flags, request.form)
         if self._hello:
             head, self._hello = self._hello + head, b""
@@ -175,7 +176,10 @@ class ClientProtocol:
         return frames.encode(CANCEL, id_)
 
     def receive(self, data: bytes) -> list[Frame]:
-        """Take a chunk; return the responses, errors and pongs in it. Sets ``ack``, ``goaway`` and ``error`` on the way."""
+        """Take a chunk; return the responses, errors and pongs in it.
+
+        Sets ``ack``, ``goaway`` and ``error`` on the way.
+        """
         if self.error is not None:
             return []
         decoder = self._decoder
@@ -206,7 +210,8 @@ class ClientProtocol:
                     self.peer_limit = _NO_LIMIT if ack.max_body is None else ack.max_body
                 else:
                     self.error = ProtocolError(
-                        f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here"
+                        f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is "
+                        "not legal here"
                     )
             except ProtocolError as error:
                 self.error = error
@@ -224,10 +229,12 @@ class ServerProtocol:
 
     Attributes:
         state: ``hello``, ``open``, ``going``, ``refused``.
-        hello: What the client said, once it did; the caller then calls ``accept`` or ``leave``, before it looks at later frames.
+        hello: What the client said, once it did. The caller then calls ``accept`` or ``leave``,
+            before it looks at later frames.
         last_id: The last request accepted.
         error: Why the connection is unusable.
-        decoder: Splits the input; ``decoder.error`` is what ended it, behind the frames that ``receive`` returned.
+        decoder: Splits the input. ``decoder.error`` is what ended it, behind the frames that
+            ``receive`` returned.
     """
 
     __slots__ = ("_start", "decoder", "error", "hello", "last_id", "state")
@@ -241,7 +248,10 @@ class ServerProtocol:
         self.error: CallError | None = None
 
     def receive(self, data: bytes) -> list[Frame]:
-        """Take a chunk; return the frames in it in order. The caller passes each to :meth:`check` as its turn comes."""
+        """Take a chunk; return the frames in it in order.
+
+        The caller passes each to :meth:`check` before it acts upon it.
+        """
         if self.state != "open":
             if self.error is not None or self.state == "refused":
                 return []
@@ -255,13 +265,18 @@ class ServerProtocol:
         """Whether the first frame, as far as it is known, is no longer than a hello may be."""
         self._start = start = (self._start + data[:_LENGTH])[:_LENGTH]
         if len(start) == _LENGTH and (length := int.from_bytes(start, "big")) > MAX_HELLO - _LENGTH:
-            message = f"a hello of {length + _LENGTH} bytes, with at most {MAX_HELLO} allowed; nothing of it was read"
-            self.error = frames.foreign(start) or MessageTooLarge(message)
+            self.error = frames.foreign(start) or MessageTooLarge(
+                f"a hello of {length + _LENGTH} bytes, with at most {MAX_HELLO} allowed; "
+                "nothing of it was read"
+            )
             return False
         return True
 
     def check(self, frame: Frame) -> bool:
-        """Whether the frame is to be acted upon. False: it is to be dropped, or it was an error (then ``error`` is set)."""
+        """Whether the frame is to be acted upon.
+
+        Otherwise drop it. ``error`` is set where it was an error.
+        """
         kind = frame.kind
         if self.error is not None or self.state == "refused":
             return False
@@ -305,7 +320,10 @@ class ServerProtocol:
     def leave(
         self, kind: str = "unavailable", message: str = "the server is shutting down"
     ) -> bytes:
-        """Take no more requests: a drain, a refusal (nothing was accepted yet), or the end after an error. The bytes of the goaway."""
+        """The bytes of a goaway. No more requests are taken from now on.
+
+        It is a drain, a refusal (nothing was accepted yet), or the end after an error.
+        """
         self.state = (
             "going"
             if kind == "unavailable" and self.error is None and self.state in {"open", "going"}
@@ -315,7 +333,7 @@ class ServerProtocol:
 
 
 def response(id_: int, body: bytes, *, compressed: bool) -> bytes:
-    """The bytes of a response. Written out, since each call has one."""
+    """The bytes of a response. Written out, because each call has one."""
     return (
         pack_header(
             _HEADER_REST + len(body), VERSION, RESPONSE, COMPRESSED if compressed else 0, 0, id_, 0

@@ -7,6 +7,8 @@ from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ..errors import ProtocolError
 from . import fields as f
 
@@ -21,26 +23,15 @@ CACHED_BLOCKS = 1024
 """Blocks of fields that a parser remembers at most. Tests read it."""
 
 
-class RequestFields:
-    """The fields of a request. Shared between requests that have the same ones: immutable."""
+class RequestFields(msgspec.Struct, eq=False):
+    """The fields of a request. Treat as immutable: requests with the same fields share them."""
 
-    __slots__ = ("baggage", "dedupe_key", "metadata", "method", "oneway", "time_left")
-
-    def __init__(
-        self,
-        method: str,
-        time_left: float | None,
-        metadata: Mapping[str, str],
-        baggage: Mapping[str, str],
-        dedupe_key: bytes | None,
-        oneway: bool = False,
-    ) -> None:
-        self.method = method
-        self.time_left = time_left
-        self.metadata = metadata
-        self.baggage = baggage
-        self.dedupe_key = dedupe_key
-        self.oneway = oneway
+    method: str
+    time_left: float | None
+    metadata: Mapping[str, str]
+    baggage: Mapping[str, str]
+    dedupe_key: bytes | None
+    oneway: bool
 
 
 def request_fields(
@@ -63,26 +54,25 @@ def request_fields(
     )
     if len(block) > f.MAX_FIELDS - 128:
         raise ValueError(
-            f"method name and metadata have {len(block)} bytes; a frame has room for {f.MAX_FIELDS - 128}"
+            f"method name and metadata have {len(block)} bytes; a frame has room for "
+            f"{f.MAX_FIELDS - 128}"
         )
     return block
 
 
 TIME_LEFT_FORMAT = "BHI"
-"""Of the field of the time left: type, length, milliseconds; without the mark of the byte order."""
-
-
+"""The struct format of the field: type, length, milliseconds. The byte order is not in it."""
 TIME_LEFT_SIZE = 7
-
-
 _pack_time_left = struct.Struct(f">{TIME_LEFT_FORMAT}").pack
-
-
 MAX_MILLISECONDS = 0xFFFF_FFFF
 
 
 def time_left_field(seconds: float) -> bytes:
-    """The time left, in whole milliseconds, rounded up: a deadline is never made shorter on its way, unless it is more than 49 days off."""
+    """The field of the time left, in whole milliseconds.
+
+    It is rounded up, so a deadline is not made shorter on its way. A time over 49 days is sent as
+    49 days.
+    """
     return _pack_time_left(f.TIME_LEFT, 4, whole_milliseconds(seconds * 1000))
 
 
@@ -93,15 +83,11 @@ def whole_milliseconds(milliseconds: float) -> int:
     return MAX_MILLISECONDS if milliseconds > 0 else 0
 
 
-def dedupe_field(key: bytes) -> bytes:
-    """The key that all attempts of one call share."""
-    return f.field(f.DEDUPE_KEY, key)
-
-
 class RequestParser:
-    """Parses the fields of requests and remembers what it parsed: most requests of a method have the very same fields.
+    """Parses the fields of requests, and remembers what it parsed.
 
-    The memory is bounded: short blocks only, and emptied when full. One object a connection or server; for one thread.
+    Most requests of a method have the very same fields. The memory is bounded: it keeps short
+    blocks only, and is emptied when it is full. For one thread.
     """
 
     __slots__ = ("_known",)

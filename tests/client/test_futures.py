@@ -75,10 +75,7 @@ def threads(name=THREAD):
 
 
 class Waiter:
-    """Handlers on the loop: thousands can wait.
-
-    It says when each begins and when one is given up, and lets all go on together.
-    """
+    """Handlers on the loop: thousands can wait. Says when each begins, when one is given up, and lets all go on together."""
 
     def __init__(self):
         self.began = threading.Semaphore(0)
@@ -499,7 +496,7 @@ def test_a_node_that_leaves_is_let_go_of_once_its_calls_have_ended(waiter):
             registry.publish("calc", second.address)
             registry.withdraw("calc", node.id)
             until = time.monotonic() + PATIENCE
-            while client.futures.attempts:
+            while client._futures._attempts:
                 assert time.monotonic() < until
                 time.sleep(0.001)
             bee_core.future(calc.release).result(PATIENCE)
@@ -616,7 +613,7 @@ def test_a_forked_child_has_futures_of_its_own_and_those_of_the_parent_end_there
 
 def test_a_forked_child_lets_go_of_the_sockets_of_futures(client, calc):
     bee_core.future(calc.add, 1, 2).result(PATIENCE)
-    (attempt,) = client.futures.attempts.values()
+    (attempt,) = client._futures._attempts.values()
     descriptor = attempt.channel.connection._transport.get_extra_info("socket").fileno()
     socket = str(Path(f"/proc/self/fd/{descriptor}").readlink())
     assert socket in open_sockets()
@@ -635,14 +632,14 @@ def test_a_forked_child_lets_go_of_the_socket_of_a_future_on_a_node_that_has_lef
         calc = client.service("calc")
         held = bee_core.future(calc.hold, 1)
         waiter.await_began()
-        (attempt,) = client.futures.attempts.values()
+        (attempt,) = client._futures._attempts.values()
         descriptor = attempt.channel.connection._transport.get_extra_info("socket").fileno()
         socket = str(Path(f"/proc/self/fd/{descriptor}").readlink())
         del attempt
         registry.publish("calc", second.address)
         registry.withdraw("calc", node.id)
         until = time.monotonic() + PATIENCE
-        while client.futures.attempts:
+        while client._futures._attempts:
             assert time.monotonic() < until
             time.sleep(0.001)
 

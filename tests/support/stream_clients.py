@@ -10,14 +10,14 @@ import time
 from bee_core.contracts.transport import ListenSettings
 from bee_core.streams import StreamTransport
 from bee_core.terms.causes import local
-from bee_core.wire import frames, requests
+from bee_core.wire import fields, frames, requests
 from bee_core.wire.messages import Goaway, Hello, HelloAck
 
 MAX_BODY = 1 << 16
 FIELDS = (
     requests.request_fields("add", {"tenant": "a"}, {"trace": "t"})
     + requests.time_left_field(0.5)
-    + requests.dedupe_field(b"key")
+    + fields.field(fields.DEDUPE_KEY, b"key")
 )
 HELLO = frames.encode(frames.HELLO, 0, Hello("calc", "json", "gzip", max_body=99).encode())
 

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 _LONG = 1_000_000.0  # seconds; poll() takes no more milliseconds, so a longer wait has several
 _LONG_MILLISECONDS = int(_LONG * 1000)
-
-
 _STALE = not_sent(ConnectionResetError("the connection ended while it was idle"), reused=True)
 
 
@@ -54,8 +52,7 @@ class Owner(Protocol):
     """What a blocking connection needs of its channel."""
 
     settings: ChannelSettings
-    closed: bool
-    """The application closed the client. Set before ``interrupt`` is called."""
+    closed: bool  # the application closed the client; set before interrupt() is called
     busy_poll: BusyPoll | None
 
     def release(self, connection: BlockingConnection, usable: bool) -> None:
@@ -89,8 +86,7 @@ class BlockingConnection:
         self._protocol = ClientProtocol(encode_hello(owner.settings), owner.settings.max_body)
         self._pollin = select.poll()
         self._pollin.register(sock.fileno(), select.POLLIN)
-        self._served = False
-        self._writing = False
+        self._served = self._writing = False
         self._id = 0
         self._request: Request | None = None
         self.idle_since = 0.0
@@ -316,12 +312,11 @@ class BlockingConnection:
         """Ask for the node's health on this connection."""
         now = self._clock()
         until = now + timeout
-        ping = self._protocol.ping()
-        id_ = self._protocol.last_id
-        failure = self._write(memoryview(ping), now, timeout, until)
+        failure = self._write(memoryview(self._protocol.ping()), now, timeout, until)
         if failure is not None:
             return failure
-        answer = self._answer(id_, until, self._receive(until, until - self._clock()))
+        data = self._receive(until, until - self._clock())
+        answer = self._answer(self._protocol.last_id, until, data)
         if answer is None:
             return read_timed_out(timeout, full=True)
         return answer if isinstance(answer, Failure) else health_of(answer)

@@ -56,7 +56,7 @@ class MultiplexedChannel:
             if connection is not None:
                 # It has no ids left, or the server ends it. It stays for the replies that are due.
                 self.forget(connection)
-                if connection.idle:
+                if not connection.waiting:
                     connection.close()
             self._enqueue(pending)
         return pending
@@ -130,14 +130,14 @@ class MultiplexedChannel:
         connection.leaving = True
         if connection is self.connection:
             self.connection = None
-        if connection.idle:
+        if not connection.waiting:
             self._leaving.discard(connection)
         else:
             self._leaving.add(connection)
 
     def forget_if_done(self, connection: MultiplexedConnection) -> None:
         """Close a connection that stayed only for its last replies."""
-        if connection.idle and (connection in self._leaving or self._retired):
+        if not connection.waiting and (connection in self._leaving or self._retired):
             self._leaving.discard(connection)
             connection.close()
 

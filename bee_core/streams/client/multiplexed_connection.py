@@ -167,11 +167,6 @@ class MultiplexedConnection(asyncio.Protocol):
         """How many requests wait for a reply, or to be sent."""
         return len(self._waiting) + len(self._backlog)
 
-    @property
-    def idle(self) -> bool:
-        """Whether no request waits."""
-        return not self._waiting and not self._backlog
-
     def why_not(self) -> Failure:
         """Why a new connection takes no requests. Nothing was sent on it."""
         return passed_by(self._protocol) or refused(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
+
 from ...terms.causes import connect_timed_out, read_timed_out, write_timed_out
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ class Owner(Protocol):
         """Nobody waits for this reply any more."""
 
 
-class PendingReply:
+class PendingReply(msgspec.Struct, eq=False):
     """A request under way; see :class:`bee_core.interfaces.AsyncPending`.
 
     Attributes:
@@ -29,16 +31,13 @@ class PendingReply:
         full: ``until`` is the end of that timeout and not the call's deadline.
     """
 
-    __slots__ = ("bound", "connection", "full", "id", "reply", "request", "until")
-
-    def __init__(self, reply: asyncio.Future[Outcome], request: Request) -> None:
-        self.reply = reply
-        self.request = request
-        self.until = 0.0
-        self.bound: Literal["connect", "write", "read"] = "connect"
-        self.full = True
-        self.id = 0
-        self.connection: Owner | None = None
+    reply: asyncio.Future[Outcome]
+    request: Request
+    until: float = 0.0
+    bound: Literal["connect", "write", "read"] = "connect"
+    full: bool = True
+    id: int = 0
+    connection: Owner | None = None
 
     def wait_for(self, bound: Literal["connect", "write"], until: float) -> None:
         """Begin a wait of at most until ``until``, and not beyond the deadline."""
