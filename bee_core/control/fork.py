@@ -12,7 +12,6 @@ class Forkable(Protocol):
 
     def after_fork_in_child(self) -> None:
         """Renew locks, let go of descriptors, reseed. The child has one thread."""
-        ...
 
 
 _living: WeakSet[Forkable] = WeakSet()

@@ -30,7 +30,6 @@ class Watched(Protocol):
 
     def stop(self, kind: str, message: str) -> None:
         """Give the call up, and tell the caller."""
-        ...
 
 
 class InFlight:
