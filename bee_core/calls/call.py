@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import InvalidArgument, MessageTooLarge
+from ..errors import CallError, Executed, InvalidArgument, MessageTooLarge
 from ..terms.call_context import get_current
-from ..terms.request import Request
+from ..terms.request import Form, Request
 
 if TYPE_CHECKING:
-    from ..errors import CallError, Executed
     from ..terms.node import Node
-    from ..terms.request import Form
     from .plan import CallPlan
 
     E = TypeVar("E", bound=CallError)

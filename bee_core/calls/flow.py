@@ -18,23 +18,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..contracts.effects import Pause, Queue
+from ..contracts.effects import Effect, Pause, Queue
 from ..contracts.observers import CallRecord
-from ..contracts.policies import Tried
-from ..errors import InvalidArgument
+from ..contracts.policies import Fallback, Limiter, Permit, Ticket, Tried
+from ..errors import CallError, Executed, InvalidArgument
 from ..terms.causes import cancelled, local, undecodable
-from ..terms.failures import Failure, Success, to_error
+from ..terms.failures import Failure, Outcome, Success, to_error
 from .picking import elsewhere, pick, same
 from .retries import Redial, Stop, after, with_note
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..contracts.effects import Effect
-    from ..contracts.policies import Fallback, Limiter, Permit, Ticket
-    from ..errors import CallError, Executed
     from ..nodes.node_set import NodeState
-    from ..terms.failures import Outcome
     from .call import Call
 
     Steps = Generator[Effect, Any, Failure | None]

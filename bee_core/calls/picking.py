@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..nodes.node_set import UNUSED
+from ..nodes.node_set import UNUSED, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ..contracts.policies import Permit
-    from ..nodes.node_set import NodeState
     from ..terms.node import Node
     from .call import Call
 

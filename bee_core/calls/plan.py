@@ -12,7 +12,7 @@ import attrs
 from ..errors import InvalidArgument
 from ..methods.signatures import Signature
 from ..wire.requests import request_fields
-from .options import NO_OPTIONS, TIMES
+from .options import NO_OPTIONS, TIMES, CallOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..contracts.codec import MethodCodec
     from ..contracts.policies import Fallback, FaultTolerance
     from ..contracts.size_rule import SizeRule
-    from .options import CallOptions
     from .service import Service
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Union, final
 
-from ..contracts.policies import Again
+from ..contracts.policies import Again, Tried
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..contracts.policies import Tried
     from ..terms.failures import Failure
     from .plan import CallPlan
 

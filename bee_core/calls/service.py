@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..nodes.node_set import renew_after_fork
+from ..nodes.node_set import NodeSet, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..contracts.policies import Balancer, BreakerState, Fallback, FaultTolerance, Limiter
     from ..contracts.size_rule import SizeRule
     from ..methods.signatures import Signature
-    from ..nodes.node_set import NodeSet
     from ..terms.node import Node, Snapshot
     from .retry_budget import RetryBudget
 

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..contracts.effects import Attempt, Queue
-from ..terms.failures import Failure
+from ..contracts.effects import Attempt, Effect, Queue
+from ..terms.failures import Failure, Outcome
 from .flow import flow
 from .retries import may_retry
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..contracts.effects import Effect
-    from ..terms.failures import Outcome
     from ..terms.node import Node
     from .call import Call
 

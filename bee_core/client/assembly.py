@@ -11,27 +11,23 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..calls.retry_budget import RetryBudget
 from ..calls.service import Service
-from ..config import PluginRef, RegistryConfig
+from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
 from ..config.fields import plugin_kinds
-from ..contracts.registry import RegistrySettings
+from ..contracts.registry import Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
-from ..contracts.transport import ChannelSettings
+from ..contracts.transport import AsyncChannel, ChannelSettings, Transport
 from ..nodes.directory import Directory
 from ..nodes.node_set import NodeSet
 from ..terms.addresses import parse
-from ..terms.node import Node
+from ..terms.node import Node, Snapshot
 from ..terms.versions import Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from ..config import CallConfig, ClientConfig, Config
     from ..contracts.policies import Balancer
-    from ..contracts.registry import Registry
-    from ..contracts.transport import AsyncChannel, Transport
     from ..plugins.hub import PluginHub
-    from ..terms.node import Snapshot
 
 C = TypeVar("C")
 

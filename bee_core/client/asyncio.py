@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..calls.call import begin, encode, pack
-from ..calls.plan import make_plan
+from ..calls.call import Call, begin, encode, pack
+from ..calls.plan import CallPlan, make_plan
 from ..contracts.size_rule import HEAVY
 from ..control.discovery import PATIENCE
 from ..errors import BeeError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self  # type checkers bring it
 
-    from ..calls.call import Call
-    from ..calls.plan import CallPlan
     from ..calls.service import Service
     from ..calls.trace import CallTrace
     from ..config.model import Config

@@ -6,14 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..calls.flow import abandon, conclude, flow
-from ..contracts.effects import Attempt, Pause
+from ..contracts.effects import Attempt, Effect, Pause, Queue
 from ..terms.causes import cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from ..calls.call import Call
-    from ..contracts.effects import Effect, Queue
     from ..terms.failures import Failure
 
 

@@ -7,15 +7,15 @@ import warnings
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
-from ..calls.call import make
-from ..calls.plan import make_plan
+from ..calls.call import Call, make
+from ..calls.plan import CallPlan, make_plan
 from ..control import fork
 from ..control.discovery import PATIENCE
 from ..control.serving_loops import serving_loops
 from ..errors import BeeError, CallError
 from .blocking_driver import drive
 from .core import ClientCore
-from .futures import FutureCalls
+from .futures import CallFuture, FutureCalls
 
 if TYPE_CHECKING:
     import os
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self  # type checkers bring it
 
-    from ..calls.call import Call
-    from ..calls.plan import CallPlan
     from ..calls.service import Service
     from ..calls.trace import CallTrace
     from ..config.model import Config
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from ..nodes.report import NodesReport
     from ..terms.node import Node
     from .explanation import Explanation
-    from .futures import CallFuture
     from .proxies import Reply
 
 _running_loop = asyncio._get_running_loop  # noqa: SLF001  # None and no error off loops

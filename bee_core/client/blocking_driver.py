@@ -6,7 +6,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ..calls.flow import abandon, conclude, flow
-from ..contracts.effects import Attempt, Pause
+from ..contracts.effects import Attempt, Effect, Pause, Queue
 from ..terms.causes import cancelled
 from ..terms.failures import Failure
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from ..calls.call import Call
-    from ..contracts.effects import Effect, Queue
 
 
 def drive(

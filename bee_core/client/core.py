@@ -18,7 +18,7 @@ from ..config import load_config
 from ..control.plane import ControlPlane
 from ..control.prober import Prober
 from ..errors import CallCancelled
-from ..nodes.report import report_nodes
+from ..nodes.report import NodesReport, report_nodes
 from ..plugins.hub import PluginHub
 from .assembly import Assembly
 from .discoveries import Discoveries
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ..calls.service import Service
     from ..config.model import Config
     from ..contracts.transport import ChannelSettings, Transport
-    from ..nodes.report import NodesReport
     from ..terms.node import Node, Snapshot
     from .explanation import Explanation
 

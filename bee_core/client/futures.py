@@ -11,13 +11,13 @@ import asyncio
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from ..calls.flow import flow
-from ..contracts.effects import Attempt
+from ..contracts.effects import Attempt, Effect
 from ..control.plane import ControlPlane
 from ..errors import BeeError, CallCancelled
 from ..terms.causes import local
@@ -25,11 +25,9 @@ from .asyncio_driver import drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from contextvars import Context
 
     from ..calls.call import Call
     from ..calls.service import Service
-    from ..contracts.effects import Effect
     from ..contracts.transport import AsyncChannel, Channel
     from ..terms.failures import Failure
     from ..terms.node import Node

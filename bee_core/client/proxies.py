@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cas
 
 import attrs
 
-from ..calls.options import NO_OPTIONS, CallOptions
-from ..calls.plan import make_plan
-from ..methods.signatures import interface_methods
+from ..calls.options import NO_OPTIONS, CallOptions, CallOptionsDict
+from ..calls.plan import CallPlan, make_plan
+from ..methods.signatures import InterfaceMethod, interface_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack  # type checkers bring it; nothing imports it when bee runs
 
-    from ..calls.options import CallOptionsDict
-    from ..calls.plan import CallPlan
     from ..calls.service import Service
-    from ..methods.signatures import InterfaceMethod
     from ..terms.node import Node
 
     P = ParamSpec("P")

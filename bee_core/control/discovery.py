@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import RegistryError
 from ..terms.backoff import Backoff
-from ..terms.node import Changes, Snapshot
+from ..terms.node import Changes, Node, Snapshot, Source
 from .empty_list import EmptyListGuard
-from .snapshot_cache import CacheWriter
+from .snapshot_cache import CacheWriter, SnapshotCache
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from ..contracts.registry import Registry
-    from ..terms.node import Node, Source
     from .plane import ControlPlane, Handle
-    from .snapshot_cache import SnapshotCache
 
 log = logging.getLogger("bee.client")
 

@@ -6,16 +6,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..contracts.effects import Attempt
-from ..terms.node import Snapshot
-from .directory import Selection, explain_none
+from ..terms.node import Changes, Node, Snapshot
+from .directory import Directory, Selection, explain_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ..contracts.policies import Balancer, Breaker, BreakerState, Permit
     from ..terms.failures import Outcome
-    from ..terms.node import Changes, Node
-    from .directory import Directory
 
 C = TypeVar("C")
 

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ..errors import PluginError
-from ..hookspecs import REGISTER_HOOKS
+from ..hookspecs import REGISTER_HOOKS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from ..hookspecs import Kind
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ import pluggy
 
 from .. import hookspecs
 from ..errors import BeeError, PluginError
-from ..hookspecs import REGISTER_HOOKS
+from ..hookspecs import REGISTER_HOOKS, Kind
 from .entry_points import Origin, missing_import, read_offers
 from .registered import (
     Installed,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from ..config import Config, PluginRef
     from ..contracts.observers import Observer
-    from ..hookspecs import Kind
 
 DISABLE_VARIABLE = "BEE_DISABLE_PLUGINS"
 """The environment variable that blocks plugins: ``kind:name`` or ``name``, separated by commas."""

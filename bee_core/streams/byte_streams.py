@@ -10,14 +10,12 @@ import errno
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
-from .client.blocking_connection import BlockingConnection
+from .client.blocking_connection import BlockingConnection, Owner
 
 if TYPE_CHECKING:
     import asyncio
     import socket
     from collections.abc import Callable
-
-    from .client.blocking_connection import Owner
 
 
 class Dialer(Protocol):

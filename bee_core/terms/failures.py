@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Union, final
 
 import msgspec
 
-from ..errors import CALL_ERRORS, Executed, InvalidArgument, Overloaded, RemoteError
+from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument, Overloaded, RemoteError
 
 if TYPE_CHECKING:
-    from ..errors import CallError
     from .node import Node
 
 Retry = Literal["never", "same", "other"]

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from ..errors import ProtocolError
+from ..errors import Executed, ProtocolError
 from ..terms.causes import reported
 from . import fields as f
 
 if TYPE_CHECKING:
-    from ..errors import Executed
     from ..terms.failures import Failure
 
 ERROR_CODES: dict[str, int] = {

@@ -20,7 +20,7 @@ import struct
 from math import ceil
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import MessageTooLarge, ProtocolError
+from ..errors import CallError, MessageTooLarge, ProtocolError
 from . import frames, messages
 from .fields import DEDUPE_KEY, TIME_LEFT, field
 from .frames import (
@@ -55,7 +55,6 @@ from .requests import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..errors import CallError
     from ..terms.request import Request
     from .messages import Goaway, Hello, HelloAck
 

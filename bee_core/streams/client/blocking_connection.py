@@ -20,10 +20,10 @@ from ...terms.causes import (
     refused,
     write_timed_out,
 )
-from ...terms.failures import Failure, HandshakeError, Success
+from ...terms.failures import Failure, HandshakeError, Outcome, Success
 from ...wire.frames import Frame
 from ...wire.protocol import ClientProtocol
-from .busy_poll import waiting
+from .busy_poll import BusyPoll, waiting
 from .outcomes import (
     SENT,
     client_closed,
@@ -37,10 +37,8 @@ from .outcomes import (
 
 if TYPE_CHECKING:
     from ...contracts.transport import ChannelSettings
-    from ...terms.failures import Outcome
     from ...terms.request import Request
     from ...wire.messages import Status
-    from .busy_poll import BusyPoll
 
 _CHUNK = 64 * 1024
 _LONG = 1_000_000.0  # seconds; poll() takes no more milliseconds, so a longer wait has several

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 from ...errors import CallError, MessageTooLarge, ProtocolError
 from ...terms.causes import broken_peer, cancelled, local, passed_over, reported
-from ...terms.failures import Failure, Success
+from ...terms.failures import Failure, Outcome, Success
 from ...wire import frames
-from ...wire.messages import Hello, parse_error, parse_pong
+from ...wire.messages import Hello, Status, parse_error, parse_pong
 
 if TYPE_CHECKING:
     from ...contracts.transport import ChannelSettings
-    from ...terms.failures import Outcome
     from ...terms.request import Request
     from ...wire.frames import Frame
-    from ...wire.messages import Status
     from ...wire.protocol import ClientProtocol
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...contracts.transport import Peer
+from ...contracts.transport import Endpoint, ListenSettings, Peer
 from ...errors import ProtocolError
 from ...terms.causes import local
 from ...terms.failures import Failure
@@ -16,7 +16,6 @@ from ..batched_writer import BatchedWriter
 from .inbound_call import OnewayCall, ServedCall
 
 if TYPE_CHECKING:
-    from ...contracts.transport import Endpoint, ListenSettings
     from ...wire.requests import RequestParser
 
 log = logging.getLogger("bee.server")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from ...contracts.transport import InboundCall
+from ...contracts.transport import InboundCall, Peer, Running
 from ...wire import frames, protocol
 from ...wire.messages import error_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...contracts.transport import Peer, Running
     from ...terms.failures import Failure
     from ...wire.requests import RequestFields
 

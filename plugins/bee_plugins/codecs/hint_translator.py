@@ -24,18 +24,13 @@ from .msgspec_hints import (
     special_form,
     without_alias,
 )
-from .record_classes import (
-    is_record,
-    reader,
-    reading_shape,
-    record_of,
-    writer,
-)
+from .record_classes import is_record, reader, reading_shape, record_of, writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .record_classes import Read, Write
+
 
 _ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = {"Annotated", "Required", "NotRequired", "ReadOnly", "Final"}

@@ -6,14 +6,11 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING
 
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import Snapshot
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings
 
 
 class EndlessLease:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.interfaces import Address, parse
+from bee_core.interfaces import Address, Node, parse
 from bee_plugins.registries.shared.node_record import (
     UNREADABLE,
     NodeRecord,
@@ -22,13 +22,11 @@ from bee_plugins.registries.shared.node_record import (
     plain_name,
     safe_name,
 )
-from bee_plugins.registries.shared.watched_registry import NodeList
+from bee_plugins.registries.shared.watched_registry import NodeList, WarnOnce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bee_core.interfaces import Node
-    from bee_plugins.registries.shared.watched_registry import WarnOnce
 
 OWNER, ID, URL = "bee-owner", "bee-id", "bee-url"
 """Keys of Meta that only bee sets.

@@ -20,9 +20,14 @@ import msgspec
 from consul import Check
 
 from bee_core.errors import RegistryError
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.options import validator
-from bee_plugins.registries.consul.agents import Agents, AgentTroubleError, UnknownHereError
+from bee_plugins.registries.consul.agents import (
+    AgentClient,
+    Agents,
+    AgentTroubleError,
+    UnknownHereError,
+)
 from bee_plugins.registries.consul.entries import OWNER, EntryList, owner_of, registration
 from bee_plugins.registries.shared.node_record import safe_name
 from bee_plugins.registries.shared.servers import https_context, read_addresses
@@ -39,9 +44,7 @@ from bee_plugins.registries.shared.watched_registry import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Address, Instance, Lease, Registry, RegistrySettings, Snapshot
-    from bee_plugins.registries.consul.agents import AgentClient
 
 log = logging.getLogger("bee.registry.consul")
 

@@ -18,7 +18,7 @@ import attrs
 from anyio import move_on_after
 
 from bee_core.errors import RegistryError
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.options import Seconds, positive, validator
 from bee_plugins.registries.etcd3.gateway import Gateway
 from bee_plugins.registries.etcd3.watch import EtcdWatch, View
@@ -37,7 +37,6 @@ from bee_plugins.registries.shared.watched_registry import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Address, Instance, Lease, Registry, RegistrySettings, Snapshot
     from bee_plugins.registries.etcd3.messages import KeyValue
 

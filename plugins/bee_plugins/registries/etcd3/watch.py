@@ -16,16 +16,21 @@ import random
 from typing import TYPE_CHECKING, Literal
 
 from bee_plugins.registries.etcd3.http import AnswerTooLargeError, EtcdError
-from bee_plugins.registries.etcd3.messages import OUT_OF_RANGE, end_of
-from bee_plugins.registries.etcd3.watch_stream import CompactedError
+from bee_plugins.registries.etcd3.messages import (
+    OUT_OF_RANGE,
+    Header,
+    KeyValue,
+    RangeReply,
+    WatchReply,
+    end_of,
+)
+from bee_plugins.registries.etcd3.watch_stream import CompactedError, WatchStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from bee_core.interfaces import Snapshot
     from bee_plugins.registries.etcd3.gateway import Gateway
-    from bee_plugins.registries.etcd3.messages import Header, KeyValue, RangeReply, WatchReply
-    from bee_plugins.registries.etcd3.watch_stream import WatchStream
     from bee_plugins.registries.shared.watched_registry import NodeList
 
 PAGE = 500

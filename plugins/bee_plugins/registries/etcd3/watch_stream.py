@@ -16,6 +16,7 @@ from bee_plugins.registries.etcd3.messages import (
     PERMISSION_DENIED,
     UNAUTHENTICATED,
     WatchLine,
+    WatchReply,
     read_stream_error,
 )
 from bee_plugins.registries.shared.node_record import UNREADABLE
@@ -23,7 +24,6 @@ from bee_plugins.registries.shared.node_record import UNREADABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bee_plugins.registries.etcd3.messages import WatchReply
 
 LARGEST_LINE = 32 << 20
 """Bytes of a line. etcd cuts messages to about 2 MiB on request, but never within a value.

@@ -16,8 +16,8 @@ import time
 from typing import TYPE_CHECKING
 
 from bee_core.errors import RegistryError
-from bee_core.hookspecs import hookimpl
-from bee_core.interfaces import Snapshot
+from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings, Snapshot
 from bee_plugins.registries.local.folder import (
     RENEWED_AT,
     SUFFIX,
@@ -44,8 +44,6 @@ from bee_plugins.registries.shared.watched_registry import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bee_core.hookspecs import Registrar
-    from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings
 
 log = logging.getLogger("bee.registry.local")
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bee_core.errors import RegistryError
-from bee_core.interfaces import Changes, Snapshot
+from bee_core.interfaces import Changes, Instance, Node, RegistrySettings, Snapshot
 from bee_plugins.registries.shared.node_record import (
     decode_record,
     encode_record,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterator, Mapping
 
-    from bee_core.interfaces import Instance, Node, RegistrySettings
 
 BEATS = 3
 """Heartbeats that a lease lasts: two may be lost."""

@@ -10,15 +10,12 @@ from __future__ import annotations
 import contextlib
 import time
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kazoo.exceptions import BadVersionError, NoNodeError  # type: ignore[import-untyped]
 
 from bee_plugins.registries.shared.watched_registry import REVOKED, WatchedLease
-from bee_plugins.registries.zookeeper.session import GONE
-
-if TYPE_CHECKING:
-    from bee_plugins.registries.zookeeper.session import Session
+from bee_plugins.registries.zookeeper.session import GONE, Session
 
 _ANSWER_SECONDS = 1.0
 # If a znode could not be removed, the keeper tries again: the connection may come back before the

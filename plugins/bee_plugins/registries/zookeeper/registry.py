@@ -25,7 +25,7 @@ from kazoo.security import (  # type: ignore[import-untyped]
 )
 
 from bee_core.errors import RegistryError
-from bee_core.hookspecs import hookimpl
+from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.options import validator
 from bee_plugins.registries.shared.node_record import decode_record, safe_name
 from bee_plugins.registries.shared.servers import read_addresses, tls_context
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Sequence
 
-    from bee_core.hookspecs import Registrar
     from bee_core.interfaces import Address, Instance, Lease, Registry, RegistrySettings, Snapshot
 
 log = logging.getLogger("bee.registry.zookeeper")

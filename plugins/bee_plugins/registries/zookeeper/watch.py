@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 from kazoo.exceptions import NoNodeError  # type: ignore[import-untyped]
 
 from bee_core.errors import RegistryError
-from bee_plugins.registries.zookeeper.session import GONE, WINDOW
+from bee_plugins.registries.zookeeper.session import GONE, WINDOW, Session
 
 if TYPE_CHECKING:
     from bee_plugins.registries.shared.watched_registry import NodeList
-    from bee_plugins.registries.zookeeper.session import Session
 
 GRACE_SHARE = 1 / 3
 """Part of the session's timeout that a connection may be away.
