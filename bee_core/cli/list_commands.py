@@ -16,7 +16,7 @@ from .shared_options import config_option, load_configuration, open_client, prin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..nodes.report import KnownNode, NodesReport
+    from ..nodes.directory import KnownNode, NodesReport
 
 _AT_A_TIME = 16  # services that wait for their registry together, each a second at most
 

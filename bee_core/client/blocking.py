@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..calls.trace import CallTrace
     from ..config.model import Config
     from ..contracts.transport import Channel, ChannelSettings, Transport
-    from ..nodes.report import NodesReport
+    from ..nodes.directory import NodesReport
     from ..terms.node import Node
     from .explanation import Explanation
     from .proxies import Reply

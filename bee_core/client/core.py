@@ -18,7 +18,7 @@ from ..config import load_config
 from ..control.plane import ControlPlane
 from ..control.prober import Prober
 from ..errors import CallCancelled
-from ..nodes.report import NodesReport, report_nodes
+from ..nodes.directory import NodesReport, report_nodes
 from ..plugins.hub import PluginHub
 from .assembly import Assembly
 from .discoveries import Discoveries

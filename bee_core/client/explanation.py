@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ..config.model import Config
     from ..contracts.policies import Balancer, BreakerState
     from ..contracts.transport import AsyncChannel, Channel
+    from ..nodes.directory import KnownNode, NodesReport
     from ..nodes.node_set import NodeSet, NodeState
-    from ..nodes.report import KnownNode, NodesReport
     from ..terms.failures import Failure
     from ..terms.node import Node
 

@@ -82,9 +82,7 @@ class Watching:
     async def until_ids(self, ids: Iterable[str], bound: float = BOUND) -> Snapshot:
         """The last snapshot, as soon as it has exactly these nodes."""
         wanted = sorted(ids)
-        return await self.until(
-            lambda snapshot: sorted(node.id for node in snapshot.nodes) == wanted, bound
-        )
+        return await self.until(lambda seen: sorted(n.id for n in seen.nodes) == wanted, bound)
 
     async def close(self) -> None:
         """End the watch."""
@@ -93,10 +91,7 @@ class Watching:
 
 
 class Rig:
-    """A server's registry, a client's, and the name of a service.
-
-    No other test uses the name, because a real registry may outlive the test.
-    """
+    """A server's registry, a client's, and a service's name that no other test uses."""
 
     def __init__(self, make: Callable[[], Registry]) -> None:
         self.server = make()
@@ -211,8 +206,6 @@ class RegistryContract:
         All that one test makes know of each other's registrations.
         """
 
-    # Without registrations.
-
     def test_what_is_known_without_asking_is_the_configured_addresses_or_nothing(self) -> None:
         snapshot = self.make_registry().known("calc", ADDRESSES)
         assert snapshot is None or (snapshot.source == "address" and snapshot.nodes == ADDRESSES)
@@ -248,8 +241,6 @@ class RegistryContract:
     async def test_closing_twice_is_closing(self, rig: Rig) -> None:
         await rig.server.close()
         await rig.server.close()
-
-    # With registrations.
 
     @with_registrations
     async def test_a_service_that_nobody_registered_has_no_nodes(self, rig: Rig) -> None:
@@ -307,10 +298,7 @@ class RegistryContract:
     @with_registrations
     async def test_many_registrations_are_all_seen(self, rig: Rig) -> None:
         watcher = rig.watch()
-        nodes = [
-            Node(f"n{number}", f"tcp://10.0.1.{number}:9000", version="1.0.0")
-            for number in range(30)
-        ]
+        nodes = [Node(f"n{n}", f"tcp://10.0.1.{n}:9000", version="1.0.0") for n in range(30)]
         # A busy machine may need longer for all of them than one lease lasts.
         leases = await asyncio.gather(*(rig.register_and_renew(node) for node in nodes))
         assert set((await watcher.until_ids(node.id for node in nodes)).nodes) == set(nodes)
