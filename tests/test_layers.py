@@ -59,10 +59,22 @@ IMPURE = {
         "socketserver",
         "http",
         "urllib",
+        "io",
+        "pathlib",
+        "builtins.open",
     ),
     *("time", "sched", "random", "secrets", "uuid"),
     *("subprocess", "multiprocessing", "signal", "concurrent", "threading", "_thread", "queue"),
-    *("os.environ", "os.urandom", "os.fork", "os.register_at_fork", "importlib", "atexit"),
+    *(
+        "os.environ",
+        "os.getenv",
+        "os.getpid",
+        "os.urandom",
+        "os.fork",
+        "os.register_at_fork",
+        "importlib",
+        "atexit",
+    ),
 }
 """Standard modules (and names of ``os``) that a pure room does not import: input and output, clocks,
 randomness, processes and their environment."""
@@ -99,6 +111,8 @@ def imports(source: str, package: str) -> list[Import]:
             start = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (start, node.module) if part)
             found.extend(Import(module, alias.name, typed) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "open":
+            found.append(Import("builtins", "open", typed))
         elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os":
             found.append(Import("os", node.attr, typed))  # os.environ and the like
         for child in ast.iter_child_nodes(node):
@@ -169,7 +183,9 @@ def test_a_module_imports_only_the_rooms_that_the_table_allows(module):
     for imported in ARROWS[module]:
         there = room(imported)
         named = any(f"bee_core.{one}" == imported for one in allowed)
-        assert there is None or there in allowed or named, f"{module} imports {imported}"
+        # The public names are for users, of whom the command line is one.
+        public = there is None and room(module) == "cli"
+        assert public or there in allowed or named, f"{module} imports {imported}"
 
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
@@ -204,8 +220,8 @@ def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
 
 
 def test_no_two_modules_reach_each_other():
-    # The public names are imported when they are first used; nothing in bee imports them from there
-    # but the command line, which is a user like any other.
+    # The public names are imported when they are first used, and only the command line asks for
+    # them: the test above sees to that.
     arrows = {name: found - {"bee_core.__init__"} for name, found in ARROWS.items()}
     assert circles(arrows) == []
 

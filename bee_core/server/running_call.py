@@ -6,8 +6,8 @@
         └─────────── start ─ inflate ─ decode ─ execute ─ end
 
 ``queue`` is for a limiter that is full, and ``inflate`` leaves the loop for a large body. A handler
-is executed on the loop by a plain call, as a task, or on a thread. Every way leads to ``_end``,
-which sends the one answer and gives everything back.
+is executed on the loop by a plain call, as a task, or on a thread. Every way that a contract allows
+leads to ``_end``, which sends the one answer and gives everything back.
 """
 
 from __future__ import annotations

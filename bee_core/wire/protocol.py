@@ -168,6 +168,7 @@ class ClientProtocol:
     def ping(self) -> bytes:
         """The bytes of a ping; its id is ``last_id`` from now on."""
         self.last_id += 1
+        self.usable = self.usable and self.last_id < MAX_ID
         return self.greet() + frames.encode(PING, self.last_id)
 
     def cancel(self, id_: int) -> bytes:

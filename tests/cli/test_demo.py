@@ -53,8 +53,8 @@ def test_no_call_fails_while_a_server_is_killed_and_comes_back(tmp_path):
     assert report["moved_on"] > 0 or report["seconds_to_detect"] == report["seconds_to_delist"], (
         "the registry can be faster than the first call"
     )
-    assert 0 < report["seconds_to_detect"] <= report["seconds_to_delist"]
-    assert report["seconds_to_recover"] > 0
+    assert 0 < report["seconds_to_detect"] <= report["seconds_to_delist"] < scaled(5)
+    assert 0 < report["seconds_to_recover"] < scaled(20)
     assert list(tmp_path.iterdir()) == []
 
 

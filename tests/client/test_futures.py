@@ -28,7 +28,7 @@ from faults.descriptors import open_sockets
 from faults.processes import ServingProcess, fixed_port
 from faults.services import Calculator, serving
 from faults.users import client_config
-from support.patience import PATIENCE
+from support.patience import PATIENCE, scaled
 
 THREAD = "bee-control-client-futures"
 
@@ -496,7 +496,7 @@ def test_a_node_that_leaves_is_let_go_of_once_its_calls_have_ended(waiter):
             registry.publish("calc", second.address)
             registry.withdraw("calc", node.id)
             until = time.monotonic() + PATIENCE
-            while client._futures._attempts:
+            while client.futures.attempts:
                 assert time.monotonic() < until
                 time.sleep(0.001)
             bee_core.future(calc.release).result(PATIENCE)
@@ -524,7 +524,9 @@ def test_close_ends_futures_and_the_thread(waiting, waiter, clients, server):
         started = [bee_core.future(client.service("calc").hold, number) for number in range(50)]
         waiter.await_began(50)
         sockets = open_sockets()
+        began = time.monotonic()
         client.close()
+        assert time.monotonic() - began < scaled(2)
         assert {
             (type(future.exception(0)), future.exception(0).executed) for future in started
         } == {(CallCancelled, "maybe")}
@@ -613,7 +615,7 @@ def test_a_forked_child_has_futures_of_its_own_and_those_of_the_parent_end_there
 
 def test_a_forked_child_lets_go_of_the_sockets_of_futures(client, calc):
     bee_core.future(calc.add, 1, 2).result(PATIENCE)
-    (attempt,) = client._futures._attempts.values()
+    (attempt,) = client.futures.attempts.values()
     descriptor = attempt.channel.connection._transport.get_extra_info("socket").fileno()
     socket = str(Path(f"/proc/self/fd/{descriptor}").readlink())
     assert socket in open_sockets()
@@ -632,14 +634,14 @@ def test_a_forked_child_lets_go_of_the_socket_of_a_future_on_a_node_that_has_lef
         calc = client.service("calc")
         held = bee_core.future(calc.hold, 1)
         waiter.await_began()
-        (attempt,) = client._futures._attempts.values()
+        (attempt,) = client.futures.attempts.values()
         descriptor = attempt.channel.connection._transport.get_extra_info("socket").fileno()
         socket = str(Path(f"/proc/self/fd/{descriptor}").readlink())
         del attempt
         registry.publish("calc", second.address)
         registry.withdraw("calc", node.id)
         until = time.monotonic() + PATIENCE
-        while client._futures._attempts:
+        while client.futures.attempts:
             assert time.monotonic() < until
             time.sleep(0.001)
 

@@ -70,6 +70,7 @@ def test_a_program_ends_at_once_and_in_silence_while_its_calls_are_in_flight(
         process.kill()
         process.communicate()
     assert (process.returncode, out, err) == (0, "", "")
+    assert took < scaled(3)
     record(
         f"exit with {HANGING} calls in flight ({act.split('_')[2]})",
         calls=HANGING,
