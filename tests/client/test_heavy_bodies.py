@@ -12,7 +12,7 @@ from bee_core.contracts.size_rule import HEAVY
 from bee_core.errors import CallError
 from bee_core.hookspecs import hookimpl
 from bee_plugins.codecs.json_codec import JsonCodec
-from bee_plugins.compressors.gzip_compressor import GzipCompressor
+from bee_plugins.compressors.gzip_compressor import GzipCompressor, GzipOptions
 
 
 class Counting:
@@ -57,7 +57,7 @@ class Counting:
                 outer.compressed_on.append(threading.current_thread())
                 return super().compress(body)
 
-        return Compressor()
+        return Compressor(GzipOptions())
 
 
 def size(text):

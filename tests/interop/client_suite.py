@@ -157,6 +157,7 @@ class ForeignClientSuite:
     ):
         with serving(calculator, macher=max_size("1k")) as server:
             calc = foreign.open(server.address, retries=0)
+            assert calc.call("add", 1, 2) == 3, "the client has heard what the server takes"
             held = calc.start("hold", 7)
             calculator.await_entered()
             error = calc.error_of("size", "a" * 2000)
