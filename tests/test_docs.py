@@ -8,15 +8,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import bee_core
+from bee_core.testing import BalancerContract
 from support.readme_shell import Shell, blocks, files, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from bee_core.interfaces import Balancer
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -137,6 +140,13 @@ def test_the_plugin_has_twenty_lines_and_picks_the_first_node(
         ) as client,
     ):
         assert {client.service("which").name() for _ in range(10)} == {"one"}
+
+
+class TestTheBalancerOfThePage(BalancerContract):
+    def make_balancer(self) -> Balancer:
+        made: dict[str, Any] = {}
+        exec(SNIPPETS["first_node.py"], made)
+        return made["FirstNode"]()
 
 
 def test_the_test_without_a_network_passes(folder: Path) -> None:

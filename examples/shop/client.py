@@ -7,11 +7,17 @@ import uuid
 
 import bee_core
 from bee_core.errors import CallError, RemoteError
-from shop_api import Line, OrdersApi, StockApi
+from shop_api import Line, Order, OrdersApi, StockApi
 
 
 def euros(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02}"
+
+
+def price(order: Order) -> str:
+    if order.estimated:
+        return f"{euros(order.total)} with the last known prices"
+    return f"{euros(order.total)} ({order.discount} % off)"
 
 
 with bee_core.build_client("client.yml") as client:
@@ -20,16 +26,12 @@ with bee_core.build_client("client.yml") as client:
     basket = [Line("tea", 2), Line("cup", 1)]
     try:
         order = orders.place(uuid.uuid4().hex, "ada", basket)
-        print(
-            "2 tea and 1 cup:",
-            euros(order.total),
-            "with the last known prices" if order.estimated else f"({order.discount} % off)",
-        )
+        print("2 tea and 1 cup:", price(order))
 
         in_a_hurry = bee_core.with_options(orders, timeout=0.45).place(
             uuid.uuid4().hex, "ada", basket
         )
-        print("the same in 0.45 s:", euros(in_a_hurry.total), f"({in_a_hurry.discount} % off)")
+        print("the same in 0.45 s:", price(in_a_hurry))
 
         print("tea left:", stock.available("tea"))
         print("orders so far:", orders.Stats.figures())
