@@ -44,11 +44,11 @@ class RetryBudget:
         "_bucket_end",
         "_closed",
         "_deposits",
-        "_lock",
         "_paid",
         "_reserve",
         "_taken",
         "_width",
+        "lock",
         "ratio",
         "window",
     )
@@ -87,22 +87,22 @@ class RetryBudget:
         self._bucket_end = -math.inf
         self._deposits = 0  # since ever
         self._closed = 0  # of these, how many lie in buckets that are over
-        self._lock = Lock()
+        self.lock = Lock()
 
     def deposit(self, now: float) -> None:
         """Pay in for a first attempt at ``now``, seconds of a monotonic clock. Never blocks."""
         # Once a bucket. If another thread has the lock, it does this work. Then the deposit of this
         # thread falls into the old or the new bucket.
-        if now >= self._bucket_end and self._lock.acquire(blocking=False):
+        if now >= self._bucket_end and self.lock.acquire(blocking=False):
             try:
                 self._advance(now)
             finally:
-                self._lock.release()
+                self.lock.release()
         self._deposits += 1
 
     def withdraw(self, now: float) -> bool:
         """Take one retry out at ``now``; False when there is none to take."""
-        with self._lock:
+        with self.lock:
             self._advance(now)
             if self._left() < 1 - _ROUNDING:
                 return False
@@ -111,13 +111,13 @@ class RetryBudget:
 
     def balance(self, now: float) -> int:
         """How many retries could be taken out at ``now``."""
-        with self._lock:
+        with self.lock:
             self._advance(now)
             return max(0, math.floor(self._left() + _ROUNDING))
 
     def renew_lock(self) -> None:
         """In a forked child: forget a lock that a thread of the parent may hold."""
-        self._lock = Lock()
+        self.lock = Lock()
 
     def _left(self) -> float:
         paid = sum(self._paid) + self._deposits - self._closed

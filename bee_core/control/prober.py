@@ -58,8 +58,8 @@ class Prober:
         self._open_channel = open_channel
         self._backoff = Backoff(min(FIRST_PAUSE, heartbeat_interval), heartbeat_interval)
         self._rng = rng
-        self._tasks: dict[tuple[str, str], object] = {}
-        self._pings: dict[tuple[str, str], int] = {}  # since the breaker was closed
+        self.tasks: dict[tuple[str, str], object] = {}
+        self.pings: dict[tuple[str, str], int] = {}  # since the breaker was closed
 
     def breaker_changed(
         self, service: Service[Any], node: Node, before: BreakerState, after: BreakerState
@@ -81,7 +81,7 @@ class Prober:
         if after == "open":
             self.probe(service, node)
         elif after == "closed":
-            self._pings.pop((service.name, node.id), None)
+            self.pings.pop((service.name, node.id), None)
 
     def probe(self, service: Service[Any], node: Node) -> None:
         """Ping a node until its breaker is not open. From any thread."""
@@ -91,14 +91,14 @@ class Prober:
         breaker = state.breaker
         key = (service.name, node.id)
         # The newest task goes on: an older one may be about to end, too late to take this over.
-        token = self._tasks[key] = object()
+        token = self.tasks[key] = object()
 
         async def task() -> None:
             try:
                 await self._probe(service, node, breaker, key, token)
             finally:
-                if self._tasks.get(key) is token:
-                    del self._tasks[key]
+                if self.tasks.get(key) is token:
+                    del self.tasks[key]
 
         self._spawn(task)
 
@@ -117,14 +117,14 @@ class Prober:
         token: object,
     ) -> None:
         while True:
-            await asyncio.sleep(self._pause(self._pings.get(key, 0)))
+            await asyncio.sleep(self.pause(self.pings.get(key, 0)))
             state = service.nodes.states.get(node.id)
             if state is None or state.breaker is not breaker:
-                self._pings.pop(key, None)
+                self.pings.pop(key, None)
                 return
-            if not _is_open(breaker) or self._tasks.get(key) is not token:
+            if not _is_open(breaker) or self.tasks.get(key) is not token:
                 return
-            self._pings[key] = self._pings.get(key, 0) + 1
+            self.pings[key] = self.pings.get(key, 0) + 1
             answer = await self._ping(service, state.node)
             # A node that drains is about to leave, so it does not come back.
             service.nodes.probed(node.id, breaker, answer == "serving", service.clock())
@@ -132,7 +132,7 @@ class Prober:
                 return
             log.debug("%s: %s stays cut off: %s", service.name, node, answer)
 
-    def _pause(self, index: int) -> float:
+    def pause(self, index: int) -> float:
         """Seconds before a ping: from half of the ceiling to all of it.
 
         So pauses grow, and clients that lost a node at one moment do not ping in step.

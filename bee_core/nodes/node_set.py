@@ -94,7 +94,7 @@ class NodeSet(Generic[C]):
         self._make_channel = make_channel
         self._make_breaker = make_breaker
         self._drop_channel = drop_channel
-        self._lock = Lock()
+        self.lock = Lock()
         self.on_breaker_change: Callable[[Node, BreakerState, BreakerState], None] | None = None
         self.explain_unknown: Callable[[], str] | None = None
         self.snapshot = Snapshot(-1, "address")
@@ -106,7 +106,7 @@ class NodeSet(Generic[C]):
     @property
     def selection(self) -> Selection:
         """Which nodes of the snapshot fit, and why the others do not; for reports and messages."""
-        with self._lock:
+        with self.lock:
             if self._selection is None:
                 self._selection = self._directory.select(self.snapshot)
             return self._selection
@@ -117,7 +117,7 @@ class NodeSet(Generic[C]):
         Where it says what changed since the one before, only that is looked at.
         """
         changes = snapshot.changes
-        with self._lock:
+        with self.lock:
             if snapshot.revision <= self.snapshot.revision:
                 return
             if changes is not None and changes.since == self.snapshot.revision:
@@ -180,7 +180,7 @@ class NodeSet(Generic[C]):
 
         No I/O. Thread-safe: of two threads one makes them.
         """
-        with self._lock:
+        with self.lock:
             current = self.states.get(state.node.id)
             if current is None or current.node.url != state.node.url:
                 current = state  # it has just left: the call goes on, the channel ends with it
@@ -224,7 +224,7 @@ class NodeSet(Generic[C]):
         ]
 
     def _changed(self, node_id: str, breaker: Breaker) -> None:
-        with self._lock:
+        with self.lock:
             self._refresh()
             state = self.states.get(node_id)
             if state is None or state.breaker is not breaker:
@@ -275,7 +275,7 @@ class NodeSet(Generic[C]):
 
         Breakers keep their states. What was under way is the parent's.
         """
-        self._lock = Lock()
+        self.lock = Lock()
         for state in self.states.values():
             renew_after_fork(state.breaker)
         self._refresh()  # the fork may have come between a change and its refresh

@@ -47,7 +47,7 @@ class Watching:
         self.seen: list[Snapshot] = []
         self._watch: AsyncIterator[Snapshot] = registry.watch(service)
         self._news = asyncio.Condition()
-        self._task = asyncio.ensure_future(self._read())
+        self.task = asyncio.ensure_future(self._read())
 
     async def _read(self) -> None:
         try:
@@ -67,14 +67,12 @@ class Watching:
             return self.seen[-1]
 
         waiting = asyncio.ensure_future(wait())
-        await asyncio.wait(
-            {waiting, self._task}, timeout=bound, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait({waiting, self.task}, timeout=bound, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()
         waiting.cancel()
-        if self._task.done():
-            self._task.result()  # the watch's own error
+        if self.task.done():
+            self.task.result()  # the watch's own error
         raise AssertionError(
             f"not within {bound:g} s; the last snapshot was {self.seen[-1] if self.seen else None}"
         )
@@ -86,8 +84,8 @@ class Watching:
 
     async def close(self) -> None:
         """End the watch."""
-        self._task.cancel()
-        await asyncio.wait({self._task}, timeout=BOUND)
+        self.task.cancel()
+        await asyncio.wait({self.task}, timeout=BOUND)
 
 
 class Rig:

@@ -143,18 +143,18 @@ class FrameDecoder:
         partial: Whether a frame has begun and is not complete.
     """
 
-    __slots__ = ("_buffer", "_max_body", "_needed", "error", "partial")
+    __slots__ = ("_max_body", "_needed", "buffer", "error", "partial")
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
-        self._buffer = bytearray()
+        self.buffer = bytearray()
         self._needed = 0
         self.partial = False
         self.error: CallError | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next chunk and return the frames that it completes."""
-        buffer = self._buffer
+        buffer = self.buffer
         if buffer:
             buffer += data
             if len(buffer) < self._needed:

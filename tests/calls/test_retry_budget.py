@@ -119,7 +119,7 @@ def test_impossible_numbers_are_refused(numbers):
 
 def test_a_forked_child_goes_on_though_the_lock_was_held():
     budget = RetryBudget(floor_per_second=1)
-    budget._lock.acquire()  # a thread of the parent that does not exist in the child
+    budget.lock.acquire()  # a thread of the parent that does not exist in the child
     budget.deposit(1.0)  # never blocks
     budget.renew_lock()
     assert budget.withdraw(1.0)
@@ -128,7 +128,7 @@ def test_a_forked_child_goes_on_though_the_lock_was_held():
 def test_deposits_never_wait_for_a_thread_that_withdraws():
     budget = RetryBudget(floor_per_second=0)
     budget.deposit(1.0)
-    with budget._lock:
+    with budget.lock:
         deposit(budget, 1.5, 4)
         deposit(budget, 2.5, 5)  # a bucket later, too
     assert budget.balance(2.5) == 2

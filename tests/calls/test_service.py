@@ -75,8 +75,8 @@ def test_after_a_fork_the_childs_keys_differ_and_no_lock_is_held():
     harness = Harness("a")
     tested = harness.service
     before = harness.begin(idempotent=True).dedupe_key
-    tested.nodes._lock.acquire()
-    tested.budget._lock.acquire()
+    tested.nodes.lock.acquire()
+    tested.budget.lock.acquire()
     tested.after_fork()
     assert harness.begin(idempotent=True).dedupe_key[:8] != before[:8]
     assert tested.budget.withdraw(harness.clock())

@@ -616,7 +616,7 @@ def test_a_forked_child_has_futures_of_its_own_and_those_of_the_parent_end_there
 def test_a_forked_child_lets_go_of_the_sockets_of_futures(client, calc):
     bee_core.future(calc.add, 1, 2).result(PATIENCE)
     (attempt,) = client.futures.attempts.values()
-    descriptor = attempt.channel.connection._transport.get_extra_info("socket").fileno()
+    descriptor = attempt.channel.connection.transport.get_extra_info("socket").fileno()
     socket = str(Path(f"/proc/self/fd/{descriptor}").readlink())
     assert socket in open_sockets()
 
@@ -635,7 +635,7 @@ def test_a_forked_child_lets_go_of_the_socket_of_a_future_on_a_node_that_has_lef
         held = bee_core.future(calc.hold, 1)
         waiter.await_began()
         (attempt,) = client.futures.attempts.values()
-        descriptor = attempt.channel.connection._transport.get_extra_info("socket").fileno()
+        descriptor = attempt.channel.connection.transport.get_extra_info("socket").fileno()
         socket = str(Path(f"/proc/self/fd/{descriptor}").readlink())
         del attempt
         registry.publish("calc", second.address)

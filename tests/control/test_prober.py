@@ -93,7 +93,7 @@ class World:
         assert done.wait(PATIENCE)
 
     async def _idle(self):
-        while self.prober._tasks:  # noqa: ASYNC110  # what is awaited is that tasks end
+        while self.prober.tasks:  # noqa: ASYNC110  # what is awaited is that tasks end
             await asyncio.sleep(0.001)
 
     @property
@@ -146,7 +146,7 @@ def test_pings_end_when_the_node_leaves_the_list(world):
     world.ping()
     world.harness.list_nodes("b")
     world.settled()
-    assert KEY not in world.prober._pings
+    assert KEY not in world.prober.pings
 
 
 def test_pings_go_on_when_a_new_list_still_has_the_node(world):
@@ -166,29 +166,29 @@ def test_a_node_that_answers_pings_and_fails_calls_is_pinged_ever_more_rarely_an
     for round_ in range(1, 4):
         world.answers = ["serving"]
         assert world.change() == "a open -> half-open"
-        assert world.prober._pings[KEY] >= round_
-        before = world.prober._pings[KEY]
+        assert world.prober.pings[KEY] >= round_
+        before = world.prober.pings[KEY]
         world.call("a", ILL)
         assert world.change() == "a half-open -> open"
-        assert world.prober._pings[KEY] >= before, "the back-off of a node that fell back goes on"
+        assert world.prober.pings[KEY] >= before, "the back-off of a node that fell back goes on"
     world.answers = ["serving"]
     assert world.change() == "a open -> half-open"
     world.call("a", Success(b"1"))
     assert world.change() == "a half-open -> closed"
-    assert KEY not in world.prober._pings
+    assert KEY not in world.prober.pings
 
 
 def test_pauses_double_from_a_second_to_the_heartbeat_interval_with_jitter():
     prober = Prober(lambda _: None, lambda *_: None, heartbeat_interval=10.0, rng=seeded_random())
     for index, ceiling in enumerate([FIRST_PAUSE, 2.0, 4.0, 8.0, 10.0, 10.0]):
-        pauses = {prober._pause(index) for _ in range(100)}
+        pauses = {prober.pause(index) for _ in range(100)}
         assert len(pauses) > 50, "clients must not ping in step"
         assert ceiling / 2 <= min(pauses) <= max(pauses) <= ceiling
 
 
 def test_a_heartbeat_below_a_second_is_the_first_pause_too():
     prober = Prober(lambda _: None, lambda *_: None, heartbeat_interval=0.2, rng=seeded_random())
-    assert max(prober._pause(0) for _ in range(100)) <= 0.2
+    assert max(prober.pause(0) for _ in range(100)) <= 0.2
 
 
 def test_stopping_the_plane_ends_the_pings():
@@ -197,7 +197,7 @@ def test_stopping_the_plane_ends_the_pings():
     assert world.change() == "a closed -> open"
     assert world.plane.stop()
     assert not world.plane.running
-    assert world.prober._tasks == {}
+    assert world.prober.tasks == {}
 
 
 def test_each_change_is_one_line_of_the_log(world, caplog):

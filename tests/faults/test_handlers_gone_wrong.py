@@ -160,7 +160,7 @@ def test_an_interrupt_of_a_blocking_call_cancels_its_handler_and_the_client_goes
         # The handler can be quicker than the caller, which has then not yet begun to wait.
         until = time.monotonic() + PATIENCE
         while (
-            sys._current_frames()[threading.main_thread().ident].f_code.co_name != "_receive"
+            sys._current_frames()[threading.main_thread().ident].f_code.co_name != "_receive"  # noqa: SLF001  # no public name has it
             and time.monotonic() < until
         ):
             pass

@@ -144,7 +144,7 @@ def test_an_idempotent_method_may_be_repeated():
     server = serving()
     with server.in_thread(), bee_core.build_client(calling(server)) as client:
         shop = client.service("shop", Shop)
-        assert [method._prepare().idempotent for method in (shop.Buy, shop.Look, shop.Pay)] == [
+        assert [method._prepare().idempotent for method in (shop.Buy, shop.Look, shop.Pay)] == [  # noqa: SLF001  # no public name has it
             False,
             True,
             True,

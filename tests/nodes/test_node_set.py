@@ -246,7 +246,7 @@ def test_channels_are_dropped_outside_of_the_lock():
 
 def test_a_forked_child_gets_a_lock_that_nobody_holds():
     world = World()
-    world.set._lock.acquire()
+    world.set.lock.acquire()
     world.set.after_fork()
     world.apply(node("a"))
     assert list(world.set.states) == ["a"]

@@ -119,7 +119,7 @@ def test_round_robin_gives_the_turn_of_a_tried_node_to_the_next_one():
 def test_round_robin_shares_are_right_to_a_slot(weights):
     balancer = RoundRobin()
     balancer.update(nodes(*weights))
-    rotation = balancer._rotation
+    rotation = balancer.rotation
     counts = Counter(node.id for node in rotation)
     for index, weight in enumerate(weights):
         exact = weight / sum(weights) * len(rotation)
@@ -130,5 +130,5 @@ def test_round_robin_shares_are_right_to_a_slot(weights):
 def test_round_robin_with_many_nodes_and_odd_weights_keeps_its_rotation_short():
     balancer = RoundRobin()
     balancer.update(nodes(*[0.37 + index / 1000 for index in range(5000)]))
-    assert len(balancer._rotation) <= 20_000
-    assert len(set(balancer._rotation)) == 5000
+    assert len(balancer.rotation) <= 20_000
+    assert len(set(balancer.rotation)) == 5000

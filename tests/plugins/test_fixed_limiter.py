@@ -92,7 +92,7 @@ def test_a_forked_child_begins_with_nothing_in_flight():
     fixed = limiter()
     fixed.admit(0.0)
     fixed.admit(0.0)
-    fixed._lock.acquire()
+    fixed.lock.acquire()
     fixed.after_fork()
     assert fixed.admit(0.0) is True
     fixed.release(None, 0.0)

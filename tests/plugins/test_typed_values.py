@@ -317,8 +317,8 @@ def test_a_field_that_is_absent_has_its_default(codec):
 def test_a_private_field_of_an_attrs_class_is_not_lost(codec):
     method = taking(codec, dict[str, Secretive], Secretive)
     ((got,), _) = method.decode_args(*method.encode_args(({"a": Secretive(7, "no", 8)},), {}))
-    assert (got["a"]._secret, got["a"]._spare) == (7, 8)
-    assert method.decode_result(method.encode_result(Secretive(7)))._secret == 7
+    assert (got["a"]._secret, got["a"]._spare) == (7, 8)  # noqa: SLF001  # no public name has it
+    assert method.decode_result(method.encode_result(Secretive(7)))._secret == 7  # noqa: SLF001  # no public name has it
 
 
 @with_all_codecs

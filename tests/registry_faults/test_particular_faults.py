@@ -90,7 +90,7 @@ def test_a_session_of_a_client_that_expires_costs_no_call(world, record):
     client = world.connect()
     with Load(client) as load:
         load.await_more(100)
-        expire(world.registry.address, client.discoveries.registry._session)
+        expire(world.registry.address, client.discoveries.registry.session)
         ended = time.monotonic()
         (new,) = world.serve()
         right = (

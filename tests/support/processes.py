@@ -139,10 +139,13 @@ def tie_forks() -> None:
 
     def remember() -> None:
         forking.lasts = threading.current_thread() is threading.main_thread()
+        forking.parent = os.getpid()
 
     def tie() -> None:
         if forking.lasts:  # the system ends the child with the thread that forked it
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != forking.parent:  # it ended before this child was tied to it
+                os.kill(os.getpid(), signal.SIGKILL)
 
     os.register_at_fork(before=remember, after_in_child=tie)
 

@@ -188,7 +188,7 @@ def pytest_enter_pdb():
 def stacks() -> str:
     """Where each thread is, and each task of the event loops that run in them."""
     output = io.StringIO()
-    frames = sys._current_frames()  # no other name gives them
+    frames = sys._current_frames()  # no other name gives them  # noqa: SLF001  # no public name has it
     for thread in threading.enumerate():
         frame = frames.get(thread.ident or 0)
         lines = [line for line in traceback.format_stack(frame) if not _OURS.search(line)]

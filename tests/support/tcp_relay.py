@@ -18,7 +18,7 @@ class TcpRelay:
         self._port = port
         self._open = asyncio.Event()
         self._open.set()
-        self._pairs = {}
+        self.pairs = {}
         self.address = ""
         self.requests = []
         self._news = asyncio.Event()
@@ -33,7 +33,7 @@ class TcpRelay:
         self._server.close()
         self._open.set()
         self.cut()
-        await asyncio.gather(*self._pairs, return_exceptions=True)
+        await asyncio.gather(*self.pairs, return_exceptions=True)
 
     def hold(self):
         """From now on take new connections, and do nothing with them until :meth:`release`."""
@@ -44,12 +44,12 @@ class TcpRelay:
 
     def lose(self):
         """What is connected stays so, and nothing passes any more."""
-        for passing, _ in self._pairs.values():
+        for passing, _ in self.pairs.values():
             passing.clear()
 
     def cut(self):
         """Reset what is connected."""
-        for _, writers in self._pairs.values():
+        for _, writers in self.pairs.values():
             for writer in writers:
                 writer.transport.abort()
 
@@ -68,7 +68,7 @@ class TcpRelay:
         passing.set()
         writers = [writer]
         task = asyncio.current_task()
-        self._pairs[task] = passing, writers
+        self.pairs[task] = passing, writers
         try:
             await self._open.wait()
             to_client, to_server = await asyncio.open_connection("127.0.0.1", self._port)
@@ -82,7 +82,7 @@ class TcpRelay:
         finally:
             for each in writers:
                 each.transport.abort()
-            self._pairs.pop(task, None)
+            self.pairs.pop(task, None)
 
     async def _pump(self, reader, writer, passing, *, heard=False):
         with contextlib.suppress(OSError):

@@ -120,6 +120,6 @@ async def error_of(awaitable, bound=BOUND):
 
 async def end_of(watcher, bound=BOUND):
     """The error that a watch ends with."""
-    await asyncio.wait({watcher._task}, timeout=bound)
-    assert watcher._task.done(), f"still there after {bound} s"
-    return watcher._task.exception()
+    await asyncio.wait({watcher.task}, timeout=bound)
+    assert watcher.task.done(), f"still there after {bound} s"
+    return watcher.task.exception()

@@ -67,13 +67,13 @@ class BlockingConnection:
         "_clock",
         "_id",
         "_owner",
-        "_pollin",
         "_protocol",
         "_request",
         "_served",
         "_sock",
         "_writing",
         "idle_since",
+        "pollin",
     )
 
     def __init__(self, owner: Owner, sock: socket.socket) -> None:
@@ -82,8 +82,8 @@ class BlockingConnection:
         self._owner = owner
         self._clock = owner.settings.clock
         self._protocol = ClientProtocol(encode_hello(owner.settings), owner.settings.max_body)
-        self._pollin = select.poll()
-        self._pollin.register(sock.fileno(), select.POLLIN)
+        self.pollin = select.poll()
+        self.pollin.register(sock.fileno(), select.POLLIN)
         self._served = self._writing = False
         self._id = 0
         self._request: Request | None = None
@@ -94,7 +94,7 @@ class BlockingConnection:
 
         Nothing is due on it, so input can only be the end of the stream or a goaway.
         """
-        return bool(self._pollin.poll(0))
+        return bool(self.pollin.poll(0))
 
     def greet(self, until: float, seconds: float, *, full: bool) -> Failure | None:
         """Say hello and wait for the hello-ack. After a failure the connection is of no use.
@@ -207,7 +207,7 @@ class BlockingConnection:
             ready = (
                 busy_poll is not None
                 and busy_poll.worth_it
-                and busy_poll.look(self._pollin.poll, self._clock, now, left)
+                and busy_poll.look(self.pollin.poll, self._clock, now, left)
             )
             data = self._receive(now + left, left, ready)
             answer: Outcome | Frame | None
@@ -266,7 +266,7 @@ class BlockingConnection:
         Returns:
             Bytes, none at the end of the stream; the error that ended it; None when time is up.
         """
-        sock, poll = self._sock, self._pollin.poll
+        sock, poll = self._sock, self.pollin.poll
         while True:
             if not ready and (
                 left <= 0 or not poll(ceil(left * 1000) if left < _LONG else _LONG_MILLISECONDS)

@@ -71,10 +71,10 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._protocol = ClientProtocol(encode_hello(owner.settings), owner.settings.max_body)
+        self.protocol = ClientProtocol(encode_hello(owner.settings), owner.settings.max_body)
         self._loop = owner.loop
         self._clock = owner.settings.clock
-        self._transport: Any = None
+        self.transport: Any = None
         self._waiting: dict[int, PendingReply] = {}
         self._pings: dict[int, asyncio.Future[frames.Frame | Failure]] = {}
         self._writer: Any = None
@@ -90,7 +90,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
-        self._transport = transport
+        self.transport = transport
         self._writer = BatchedWriter(self._loop, transport)
         sock = transport.get_extra_info("socket")
         if sock is not None:
@@ -98,7 +98,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
-        protocol = self._protocol
+        protocol = self.protocol
         waiting = self._waiting
         for frame in protocol.receive(data):
             pending = waiting.pop(frame.id, None)
@@ -143,7 +143,7 @@ class MultiplexedConnection(asyncio.Protocol):
             failure = client_closed(sent=True)
         else:
             reason = "the server closed it" if error is None else self._owner.explained(error)
-            failure = lost(reason, greeted=self._protocol.ack is not None)
+            failure = lost(reason, greeted=self.protocol.ack is not None)
         self._end(failure)
         self._owner.forget(self)
         if self._lingering is not None:
@@ -157,9 +157,7 @@ class MultiplexedConnection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether new requests may be sent on it."""
         return (
-            self._transport is not None
-            and self._protocol.usable
-            and not self._transport.is_closing()
+            self.transport is not None and self.protocol.usable and not self.transport.is_closing()
         )
 
     @property
@@ -169,8 +167,8 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def why_not(self) -> Failure:
         """Why a new connection takes no requests. Nothing was sent on it."""
-        return passed_by(self._protocol) or refused(
-            self._protocol.error or ConnectionResetError("the server closed the connection at once")
+        return passed_by(self.protocol) or refused(
+            self.protocol.error or ConnectionResetError("the server closed the connection at once")
         )
 
     def stale(self) -> bool:
@@ -187,7 +185,7 @@ class MultiplexedConnection(asyncio.Protocol):
         written. On a new connection it waits in the backlog for the server's hello-ack, because no
         answer would report a later refusal.
         """
-        request, protocol = pending.request, self._protocol
+        request, protocol = pending.request, self.protocol
         if len(request.body) > protocol.peer_limit:
             # Refused here: the server would close the connection, with all that is on it.
             pending.settle(too_large(request, protocol.peer_limit))
@@ -235,15 +233,15 @@ class MultiplexedConnection(asyncio.Protocol):
     def give_up(self, pending: PendingReply) -> None:
         """Tell the server that nobody waits for this reply any more."""
         if self._waiting.pop(pending.id, None) is not None and self.usable:
-            self._writer.write(self._protocol.cancel(pending.id))
+            self._writer.write(self.protocol.cancel(pending.id))
             self._owner.forget_if_done(self)
 
     async def ping(self, timeout: float) -> Status | Failure:
         """Ask for the node's health."""
         if not self.usable:
             return self.why_not()
-        self._writer.write(self._protocol.ping())
-        id_ = self._protocol.last_id
+        self._writer.write(self.protocol.ping())
+        id_ = self.protocol.last_id
         answer = self._pings[id_] = self._loop.create_future()
         try:
             frame = await asyncio.wait_for(answer, timeout)
@@ -255,24 +253,24 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection; all that waits ends. Idempotent: written bytes have their time."""
-        if self._transport is None or self._lingering is not None:
+        if self.transport is None or self._lingering is not None:
             return
-        if not self._transport.is_closing():
+        if not self.transport.is_closing():
             for id_ in self._waiting:
-                self._writer.write(self._protocol.cancel(id_))
+                self._writer.write(self.protocol.cancel(id_))
         self._writer.flush()
         self._end(client_closed(sent=True))
-        if self._transport.get_write_buffer_size() and not self._transport.is_closing():
+        if self.transport.get_write_buffer_size() and not self.transport.is_closing():
             # Written bytes go out first, as from a socket of the system: oneway calls among them
             # have ended as sent.
-            self._transport.close()
-            self._lingering = self._loop.call_later(_LINGER, self._transport.abort)
+            self.transport.close()
+            self._lingering = self._loop.call_later(_LINGER, self.transport.abort)
         else:
-            self._transport.abort()
+            self.transport.abort()
 
     def abandon(self) -> None:
         """In a forked child: close the descriptor. The transport's loop is the parent's."""
-        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
         sock = getattr(sock, "_sock", sock)  # asyncio's wrapper has no detach()
         if sock is not None and (fd := sock.detach()) >= 0:
             os.close(fd)
@@ -291,7 +289,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def _wind_up(self) -> None:
         """The server said goaway, or what cannot be read."""
-        protocol = self._protocol
+        protocol = self.protocol
         if (failure := passed_by(protocol)) is not None:
             # What the server accepted may still be answered, so the connection stays for that.
             late = [id_ for id_ in self._waiting if passed_by(protocol, id_) is not None]
@@ -301,10 +299,10 @@ class MultiplexedConnection(asyncio.Protocol):
             self._owner.forget(self)
             if not self._waiting:
                 self._end(failure)
-                self._transport.close()
+                self.transport.close()
         if protocol.error is not None:
             self._end(unreadable(protocol.error))
-            self._transport.abort()
+            self.transport.abort()
 
     def _end(self, failure: Failure) -> None:
         """End all that waits."""

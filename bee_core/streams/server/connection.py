@@ -58,7 +58,7 @@ class ServedConnection(asyncio.Protocol):
         self._owner = owner
         self._endpoint = owner.endpoint
         self._loop = owner.loop
-        self._protocol = protocol.ServerProtocol(owner.settings.max_body)
+        self.protocol = protocol.ServerProtocol(owner.settings.max_body)
         self._transport: Any = None
         self._peer: Peer | None = None
         self.service = owner.endpoint.ack.service
@@ -85,7 +85,7 @@ class ServedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:  # noqa: PLR0912  # one pass over a chunk
         """Bytes came in."""
-        state = self._protocol
+        state = self.protocol
         shut = self.refused_since is not None
         if shut:
             return
@@ -154,7 +154,7 @@ class ServedConnection(asyncio.Protocol):
     # Requests.
 
     def _hello(self) -> None:
-        hello = self._protocol.hello
+        hello = self.protocol.hello
         assert hello is not None  # noqa: S101  # check() accepted a hello; narrows the type
         failure = self._endpoint.admit(hello)
         if failure is not None:
@@ -168,10 +168,10 @@ class ServedConnection(asyncio.Protocol):
             hello.max_body,
             self._transport.get_extra_info("peercert") or None,
         )
-        self.write(self._protocol.accept(self._endpoint.ack))
+        self.write(self.protocol.accept(self._endpoint.ack))
         if self._owner.draining:
             # It came in before the drain, and its hello after the goaway for the others.
-            self.write(self._protocol.leave())
+            self.write(self.protocol.leave())
 
     def _request(self, frame: frames.Frame) -> None:
         try:
@@ -231,12 +231,12 @@ class ServedConnection(asyncio.Protocol):
 
     def leave(self) -> None:
         """Tell the client to go elsewhere."""
-        if self.refused_since is None and self._protocol.state == "open":
-            self.write(self._protocol.leave())
+        if self.refused_since is None and self.protocol.state == "open":
+            self.write(self.protocol.leave())
 
     def refuse(self, kind: str, message: str) -> None:
         """Say why, close our half, and throw the rest of the input away for a while."""
-        self.write(self._protocol.leave(kind, message))
+        self.write(self.protocol.leave(kind, message))
         self._half_close()
         self._cancel_all()
 

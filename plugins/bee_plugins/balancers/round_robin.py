@@ -43,19 +43,19 @@ class RoundRobin:
     settle: Callable[[Node, Outcome | None, float], None] | None = None
 
     def __init__(self) -> None:
-        self._rotation: tuple[Node, ...] = ()
+        self.rotation: tuple[Node, ...] = ()
         self._turns: count[int] | None = None
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
-        self._rotation = _rotation(
+        self.rotation = _rotation(
             [node for node in ready if node.weight > 0 and isfinite(node.weight)]
         )
 
     def twin(self) -> RoundRobin:
         """See :class:`bee_core.interfaces.Balancer`."""
         copy = RoundRobin()
-        copy._rotation = self._rotation
+        copy.rotation = self.rotation
         turns = self._turns
         if turns is not None:
             # The text of a count is the only way to read it without advancing it.
@@ -67,7 +67,7 @@ class RoundRobin:
 
         If the node whose turn it is was tried, the next one that was not tried gets the call.
         """
-        rotation = self._rotation
+        rotation = self.rotation
         if not rotation:
             return None
         turns = self._turns

@@ -46,13 +46,13 @@ class Consecutive:
     (it began before the node was cut off, for example), its outcome is ignored.
     """
 
-    __slots__ = ("_errors", "_limit", "_lock", "_open_to_all", "_trial", "state")
+    __slots__ = ("_errors", "_limit", "_open_to_all", "_trial", "lock", "state")
 
     def __init__(self, options: ConsecutiveOptions) -> None:
         self.state: BreakerState = "closed"
         self._limit = options.max_error_count
         self._errors = 0
-        self._lock = Lock()
+        self.lock = Lock()
         # The token of a closed period, the same for all its calls.
         self._open_to_all: Permit | None = object()
         # The token of the one call in flight while half-open.
@@ -66,7 +66,7 @@ class Consecutive:
         permit = self._open_to_all
         if permit is not None or self.state == "open":
             return permit
-        with self._lock:
+        with self.lock:
             if self.state != "half-open":
                 return self._open_to_all
             if self._trial is not None:
@@ -79,7 +79,7 @@ class Consecutive:
         verdict = _verdict(outcome)
         if verdict == "well" and self._errors == 0 and permit is self._open_to_all:
             return False  # nearly every call: nothing changes, so no lock is needed
-        with self._lock:
+        with self.lock:
             if permit is self._trial:
                 self._trial = None
                 return self._end_trial(verdict)
@@ -93,7 +93,7 @@ class Consecutive:
         A ping shows that the node is there. Only a call shows that it works, so the breaker becomes
         half-open and not closed.
         """
-        with self._lock:
+        with self.lock:
             if self.state != "open" or not ok:
                 return False
             self.state = "half-open"
@@ -104,7 +104,7 @@ class Consecutive:
 
         The state stays. The lock and the trial may belong to a thread that the child does not have.
         """
-        self._lock = Lock()
+        self.lock = Lock()
         self._trial = None
 
     def _count(self, verdict: str) -> bool:

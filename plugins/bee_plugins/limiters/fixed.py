@@ -40,20 +40,20 @@ class Fixed:
     the first call in the queue, so a new call never overtakes.
     """
 
-    __slots__ = ("_in_flight", "_lock", "_max_in_flight", "_max_queue", "_queue", "timeout")
+    __slots__ = ("_in_flight", "_max_in_flight", "_max_queue", "_queue", "lock", "timeout")
 
     def __init__(self, options: FixedOptions) -> None:
         self.timeout = options.queue_timeout
         self._max_in_flight = options.max_in_flight
         self._max_queue = options.max_in_flight if options.max_queue is None else options.max_queue
-        self._lock = Lock()
+        self.lock = Lock()
         self._in_flight = 0
         # An ordered dict: a call leaves the queue in one step, wherever it stands.
         self._queue: OrderedDict[QueuedCall, None] = OrderedDict()
 
     def admit(self, now: float) -> Ticket | Literal[True] | Failure:
         """See :meth:`bee_core.interfaces.Limiter.admit`."""
-        with self._lock:
+        with self.lock:
             if self._in_flight < self._max_in_flight:
                 self._in_flight += 1
                 return True
@@ -69,7 +69,7 @@ class Fixed:
 
     def release(self, outcome: Outcome | None, seconds: float) -> None:
         """See :meth:`bee_core.interfaces.Limiter.release`."""
-        with self._lock:
+        with self.lock:
             if not self._queue:
                 # A forked child begins at 0, even if the call that forked was in flight.
                 self._in_flight = max(0, self._in_flight - 1)
@@ -82,19 +82,19 @@ class Fixed:
 
     def after_fork(self) -> None:
         """See :mod:`bee_core.interfaces`. The calls in flight and in the queue are the parent's."""
-        self._lock = Lock()
+        self.lock = Lock()
         self._in_flight = 0
         self._queue.clear()
 
     def listen(self, queued: QueuedCall, callback: Callable[[], None]) -> bool:
         """Take the callback of a queued call; True when its permit is there already."""
-        with self._lock:
+        with self.lock:
             queued.callback = callback
             return queued.granted
 
     def withdraw(self, queued: QueuedCall) -> bool:
         """Take a call out of the queue; False when its permit was granted."""
-        with self._lock:
+        with self.lock:
             self._queue.pop(queued, None)
             return not queued.granted
 

@@ -113,7 +113,7 @@ class TlsConnection(BlockingConnection):
 
     def __init__(self, owner: Owner, sock: socket.socket) -> None:
         super().__init__(owner, sock)
-        sock.readiness = self._pollin  # type: ignore[attr-defined]  # a TlsSocket
+        sock.readiness = self.pollin  # type: ignore[attr-defined]  # a TlsSocket
 
     def stale(self) -> bool:
         """Whether the server has ended an idle connection.
@@ -121,7 +121,7 @@ class TlsConnection(BlockingConnection):
         The socket may also be readable for TLS itself, such as a ticket for a later session.
         OpenSSL handles that.
         """
-        if not self._pollin.poll(0):
+        if not self.pollin.poll(0):
             return False
         try:
             self._sock.recv(1)

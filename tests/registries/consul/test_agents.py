@@ -65,7 +65,7 @@ def test_the_first_that_answers_is_asked_and_stuck_to(consul):
         dead = f"127.0.0.1:{free_port()}"
         registry = registry_at(dead, consul.address)
         lease = await registry.register(Instance("calc-agents", FULL))
-        assert registry._agents.current.where == f"http://{consul.address}"
+        assert registry.agents.current.where == f"http://{consul.address}"
         await lease.renew()
         watcher = Watching(registry, "calc-agents")
         await watcher.until_ids([FULL.id])

@@ -322,8 +322,8 @@ def test_a_watch_that_is_idle_goes_on_and_reads_no_list(consul, service, monkeyp
         server = registry_at(consul.address, heartbeat=30)
         await server.register(Instance(service, FULL))
         sizes, enough = [], asyncio.Event()
-        (agent,) = registry._agents.servers
-        index = agent._index
+        (agent,) = registry.agents.servers
+        index = agent.index
 
         def answered(response):
             sizes.append(len(response.body))
@@ -331,7 +331,7 @@ def test_a_watch_that_is_idle_goes_on_and_reads_no_list(consul, service, monkeyp
                 enough.set()
             return index(response)
 
-        monkeypatch.setattr(agent, "_index", answered)
+        monkeypatch.setattr(agent, "index", answered)
         async with following(registry, service) as follower:
             await enough.wait()
             assert (len(follower.seen), follower.errors) == (1, [])
@@ -350,7 +350,7 @@ def test_closing_does_not_wait_for_a_query_that_waits(consul, service):
         started = time.monotonic()
         await registry.close()
         with pytest.raises((RegistryError, ConnectionError)):
-            await asyncio.wait_for(watcher._task, BOUND)
+            await asyncio.wait_for(watcher.task, BOUND)
         assert time.monotonic() - started < 5  # a query waits for a minute
         with pytest.raises(RegistryError, match="closed"):
             await registry.register(Instance(service, FULL))
@@ -394,20 +394,20 @@ def test_a_change_in_a_long_list_is_found_without_looking_into_the_others(consul
             )
         async with following(registry_at(consul.address), service) as follower:
             await follower.until(lambda self: bool(self.seen) and len(self.seen[-1].nodes) == 200)
-            decode = entries._decoder.decode
+            decode = entries.decoder.decode
             looker = type(
                 "Decoder",
                 (),
                 {"decode": staticmethod(lambda data: looked.append(data) or decode(data))},
             )
-            before, entries._decoder = entries._decoder, looker
+            before, entries.decoder = entries.decoder, looker
             try:
                 register_by_hand(consul, service, ID=f"{service}-0", Port=81, Meta={"bee-id": "n0"})
                 await follower.until(
                     lambda self: any(node.url.endswith(":81") for node in self.seen[-1].nodes)
                 )
             finally:
-                entries._decoder = before
+                entries.decoder = before
             assert [node.id for node in follower.seen[-1].changes.put] == ["n0"]
 
     run(scenario)

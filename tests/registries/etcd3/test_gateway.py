@@ -127,12 +127,12 @@ def test_what_the_user_may_not_do_is_explained(guarded):
 def test_a_token_that_is_not_known_any_more_is_replaced(guarded, act):
     async def scenario(gateway):
         await gateway.get(KEY)
-        gateway._token = stale = "forgotten.1"  # what a restart of etcd makes of a token
+        gateway.token = stale = "forgotten.1"  # what a restart of etcd makes of a token
         if act == "get":
             await asyncio.gather(*(gateway.get(KEY) for _ in range(5)))
         else:
             await (await gateway.watch(PREFIX, 1, 10.0)).close()
-        return gateway._token != stale
+        return gateway.token != stale
 
     assert ask(scenario, url(guarded), options=user())
 
@@ -398,7 +398,7 @@ def test_requests_share_connections(etcd):
             gateway = Gateway([f"http://{relay.address}"], 10.0)
             for _ in range(5):
                 await gateway.get(KEY)
-            connections = len(relay._pairs)
+            connections = len(relay.pairs)
             await gateway.close()
             return connections, len(relay.requests)
 

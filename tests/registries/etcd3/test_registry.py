@@ -515,9 +515,9 @@ def test_closing_ends_watches_and_leaves_neither_tasks_nor_threads_nor_words(
             await watcher.until_ids("a")
             await lease.revoke()
             await registry.close()
-            await asyncio.wait((watcher._task,), timeout=BOUND)
+            await asyncio.wait((watcher.task,), timeout=BOUND)
             with pytest.raises((RegistryError, OSError)):
-                watcher._task.result()
+                watcher.task.result()
             with pytest.raises(RegistryError, match="closed"):
                 await registry.register(Instance(service, NODE))
         return asyncio.all_tasks() - {asyncio.current_task()}

@@ -207,9 +207,9 @@ def test_an_etcd_that_stands_still_is_noticed_within_a_bounded_time(
             server.freeze()
             loop = asyncio.get_running_loop()
             since = loop.time()
-            await asyncio.wait((watcher._task,), timeout=BOUND)
+            await asyncio.wait((watcher.task,), timeout=BOUND)
             with pytest.raises(TimeoutError, match="did not answer within"):
-                watcher._task.result()
+                watcher.task.result()
             # interval + patience + patience, and what a busy machine adds
             assert loop.time() - since < max(0.5, heartbeat) + 2 * max(1.0, heartbeat) + 2.0
 
@@ -224,9 +224,9 @@ def test_an_etcd_that_is_killed_ends_the_watch_when_it_does_not_come_back(start_
         async with watching(registry_at(server.address), service) as watcher:
             await watcher.until_ids([])
             server.kill()
-            await asyncio.wait((watcher._task,), timeout=BOUND)
+            await asyncio.wait((watcher.task,), timeout=BOUND)
             with pytest.raises(ConnectionError, match="connection refused"):
-                watcher._task.result()
+                watcher.task.result()
             assert [snapshot.nodes for snapshot in watcher.seen] == [()]
 
     run(scenario)
@@ -391,7 +391,7 @@ def test_watches_and_leases_go_on_through_another_member_when_theirs_is_killed(
             await watcher.until_ids("ab")
             await lease.revoke()
             await watcher.until_ids("b")
-            assert not watcher._task.done()
+            assert not watcher.task.done()
         await server.close()
 
     run(scenario)
@@ -424,9 +424,9 @@ def test_a_member_without_its_quorum_is_not_taken_for_healthy(members, service):
             await watcher.until_ids("a")
             members[1].kill()
             members[2].kill()
-            await asyncio.wait((watcher._task,), timeout=BOUND)
+            await asyncio.wait((watcher.task,), timeout=BOUND)
             with pytest.raises(OSError, match=r"no leader|did not answer|has ended|broke"):
-                watcher._task.result()
+                watcher.task.result()
             assert all(snapshot.nodes for snapshot in watcher.seen[1:]), (
                 "an outage never empties the list"
             )

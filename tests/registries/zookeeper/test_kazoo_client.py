@@ -44,8 +44,8 @@ async def watched(mine):
 
 mine, lease = run(begin())
 assert len(run(watched(mine))) == 1
-session = mine._session
-number, (sock,), connects = session.id, session._handler._sockets, session.connects
+session = mine.session
+number, (sock,), connects = session.id, session.handler.sockets, session.connects
 here = f"socket:[{os.fstat(sock.fileno()).st_ino}]"
 child = os.fork()
 if child == 0:

@@ -50,11 +50,11 @@ def test_a_session_that_was_ended_from_outside_is_a_lost_lease_and_the_node_come
         watcher = rig.watch(rig.registry(zookeeper.address))
         lease = await mine.register(instance(rig.service))
         await watcher.until_ids(["calc-1"])
-        await asyncio.to_thread(expire, zookeeper.address, mine._session)
+        await asyncio.to_thread(expire, zookeeper.address, mine.session)
         await watcher.until_ids([])
         while not isinstance(error := await error_of(lease.renew()), RegistryError):
             assert isinstance(error, OSError)
-            await mine._session.change(1)  # until kazoo has heard of it
+            await mine.session.change(1)  # until kazoo has heard of it
         assert "session has expired" in str(error)
         await lease.revoke()
         again = await mine.register(instance(rig.service))
@@ -76,9 +76,9 @@ def test_a_loop_that_hangs_loses_its_lease_though_the_session_lives(zookeeper):
             lease = await mine.register(instance(service))
             hung.set()
             assert lost.wait(BOUND)  # the loop stands still, on purpose
-            session = mine._session.id
+            session = mine.session.id
             errors = [await error_of(one.renew()) for one in (lease, other)]
-            assert mine._session.id == session
+            assert mine.session.id == session
             await mine.close()
             return errors
 
@@ -129,10 +129,10 @@ def test_a_loop_that_was_stopped_loses_its_lease_and_kazoo_survives_the_closed_l
 
         asyncio.run(_with_rig(looking))
     finally:
-        mine._keeper.stop()
-        mine._session.client.stop()
-        mine._session.client.close()
-        mine._keeper.join(BOUND)
+        mine.keeper.stop()
+        mine.session.client.stop()
+        mine.session.client.close()
+        mine.keeper.join(BOUND)
         threading.excepthook = before
     assert failures == []
 
@@ -201,7 +201,7 @@ def test_a_revocation_that_finds_no_connection_is_made_up_for_when_there_is_one(
     async def scenario(rig):
         mine = rig.registry(server.address, heartbeat=1.6)
         lease = await mine.register(instance(rig.service))
-        session = mine._session
+        session = mine.session
         server.freeze()
         while session.connected:
             await session.change(BOUND)
@@ -218,14 +218,14 @@ def test_what_an_earlier_session_of_this_registry_left_is_no_obstacle(zookeeper)
     async def scenario(rig):
         mine = rig.registry(zookeeper.address, heartbeat=1.6)
         await mine.register(instance(rig.service))
-        old = mine._session
-        old._handler.abort()  # the session breaks off without a farewell, and stands at the server
-        old.client._stopped.set()
+        old = mine.session
+        old.handler.abort()  # the session breaks off without a farewell, and stands at the server
+        old.client._stopped.set()  # noqa: SLF001  # no public name has it
         while not old.ended:
             await old.change(BOUND)
-        old.client._stopped.clear()
+        old.client._stopped.clear()  # noqa: SLF001  # no public name has it
         lease = await mine.register(instance(rig.service, attrs.evolve(NODE, version="2.0.0")))
-        assert mine._session is not old
+        assert mine.session is not old
         await lease.renew()
         await rig.watch(rig.registry(zookeeper.address)).until(
             lambda snapshot: [node.version for node in snapshot.nodes] == ["2.0.0"]

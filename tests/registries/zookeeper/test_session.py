@@ -58,7 +58,7 @@ def test_closing_does_not_wait_for_a_frozen_server(start_registry):
         await watcher.until_ids(["calc-1"])
         server.freeze()
         assert await closing_time(mine) < CLOSE_BOUND
-        assert isinstance(await error_of(watcher._task), RegistryError)
+        assert isinstance(await error_of(watcher.task), RegistryError)
 
     run(scenario)  # which looks at the threads
 
@@ -81,7 +81,7 @@ def test_closing_does_not_wait_for_a_server(backlog):
             mine = rig.registry(address)
             waiting = asyncio.ensure_future(error_of(mine.watch(rig.service).__anext__()))
             # kazoo's thread sets no event.
-            while mine._session is None or not mine._session._handler._sockets:  # noqa: ASYNC110
+            while mine.session is None or not mine.session.handler.sockets:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             assert await closing_time(mine) < CLOSE_BOUND
             assert isinstance(await waiting, (RegistryError, OSError))
@@ -132,8 +132,8 @@ def test_what_kazoo_says_is_for_debugging_only_and_holds_no_secret(start_registr
         mine = rig.registry(server.address, username="bee", password="honeycomb")
         await mine.register(instance(rig.service))
         server.kill()
-        while mine._session.connected:
-            await mine._session.change(5)
+        while mine.session.connected:
+            await mine.session.change(5)
         assert isinstance(await error_of(mine.register(instance(rig.service))), OSError)
 
     run(scenario)

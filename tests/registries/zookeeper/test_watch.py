@@ -130,7 +130,7 @@ def test_a_first_list_that_was_given_up_goes_on_with_the_next_watch(start_regist
         watch = client.watch(rig.service)
         first = asyncio.ensure_future(watch.__anext__())
         while not (
-            client._session and any(len(view.nodes) >= 128 for view in client._session.subscribers)
+            client.session and any(len(view.nodes) >= 128 for view in client.session.subscribers)
         ):
             await asyncio.sleep(0)
             assert not first.done()
@@ -159,11 +159,11 @@ async def watched(rig, server, **settings):
 def test_a_session_that_was_ended_from_outside_is_not_noticed_by_the_watcher(zookeeper):
     async def scenario(rig):
         client, mine, _, watcher = await watched(rig, zookeeper, heartbeat=1.6)
-        session = client._session.id
-        await asyncio.to_thread(expire, zookeeper.address, client._session)
+        session = client.session.id
+        await asyncio.to_thread(expire, zookeeper.address, client.session)
         await mine.register(instance(rig.service, Node("b", "tcp://10.0.0.1:1")))
         await watcher.until_ids(["b", "calc-1"])
-        assert client._session.id != session
+        assert client.session.id != session
         assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1, 2]
 
     run(scenario)
@@ -172,9 +172,9 @@ def test_a_session_that_was_ended_from_outside_is_not_noticed_by_the_watcher(zoo
 def test_a_connection_that_is_back_in_time_is_silent_and_nothing_between_is_missed(zookeeper):
     async def scenario(rig):
         client, mine, lease, watcher = await watched(rig, zookeeper, heartbeat=1.6)
-        session = client._session
+        session = client.session
         number = session.id
-        for sock in session._handler._sockets:
+        for sock in session.handler.sockets:
             sock.shutdown(2)
         await lease.revoke()
         await mine.register(instance(rig.service, Node("b", "tcp://10.0.0.1:1")))
@@ -189,7 +189,7 @@ def test_a_first_look_at_a_service_that_nobody_serves_yet_may_be_given_up_at_any
 ):
     async def scenario(rig):
         client, other = rig.registry(zookeeper.address), rig.registry(zookeeper.address)
-        session = await client._connected()
+        session = await client.connected()
         ask, asked, second = session.request, [], asyncio.Event()
 
         async def request(start):
@@ -226,7 +226,7 @@ def test_a_registry_that_is_killed_is_out_of_reach_and_back_with_the_next_watch(
         watcher = rig.watch(client)
         await watcher.until_ids(["calc-1", "fixed"])
         server.kill()
-        error = await end_of(watcher, client._session.timeout)
+        error = await end_of(watcher, client.session.timeout)
         assert isinstance(error, OSError)
         assert server.address in str(error)
         assert watcher.seen[-1].nodes
@@ -257,7 +257,7 @@ def test_a_registry_that_says_nothing_is_noticed_within_a_lease_and_no_empty_lis
         error = await end_of(watcher)
         # Two thirds of the session until kazoo takes the silence for an end, a third of grace, and
         # what a busy machine adds.
-        assert time.monotonic() - begun < client._session.timeout + 1.5
+        assert time.monotonic() - begun < client.session.timeout + 1.5
         assert isinstance(error, OSError)
         assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1]
         assert isinstance(
@@ -283,9 +283,9 @@ def test_an_idle_watch_goes_on_for_longer_than_a_session(zookeeper):
         client = rig.registry(zookeeper.address)
         watcher = rig.watch(client)
         await watcher.until_ids([])
-        await asyncio.wait((watcher._task,), timeout=1.5 * client._session.timeout)
-        assert not watcher._task.done()
-        assert client._session.connects == 1
+        await asyncio.wait((watcher.task,), timeout=1.5 * client.session.timeout)
+        assert not watcher.task.done()
+        assert client.session.connects == 1
         assert len(watcher.seen) == 1
 
     run(scenario)

@@ -112,7 +112,7 @@ def channel():
 def call(channel, number):
     """A call whose answer is there before the wait; returns how long its polls could sleep."""
     pending = channel.start(request())
-    watched = pending._pollin = WatchedPoll(getattr(pending._pollin, "_poll", pending._pollin))
+    watched = pending.pollin = WatchedPoll(getattr(pending.pollin, "_poll", pending.pollin))
     channel.transport.peers[-1].say(response(number))
     assert pending.wait().body == b"3"
     return list(watched.waits)  # the next call looks at the idle connection

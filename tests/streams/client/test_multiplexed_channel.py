@@ -260,7 +260,7 @@ async def test_a_request_over_the_limit_of_the_server_is_not_sent_and_the_others
 @run
 async def test_a_connection_whose_ids_are_used_up_is_replaced_and_closed_when_its_last_answer_is_in():
     channel, transport, peer = await opened()
-    channel.connection._protocol.last_id = frames.MAX_ID - 1
+    channel.connection.protocol.last_id = frames.MAX_ID - 1
     last, new = channel.start(request()), channel.start(request())
     assert [frame.id for frame in await peer.hear(1)] == [frames.MAX_ID]
     await until(lambda: len(transport.peers) == 2)

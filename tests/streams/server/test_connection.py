@@ -256,7 +256,7 @@ async def test_a_client_that_is_idle_between_frames_is_not_timed():
         await until(lambda: client.connection.partial_since is not None)
         since = client.connection.partial_since
         await client.say(request(1)[5:9])
-        await until(lambda: len(client.connection._protocol.decoder._buffer) == 9)
+        await until(lambda: len(client.connection.protocol.decoder.buffer) == 9)
         assert client.connection.partial_since == since  # a trickle does not buy time
         await client.say(request(1)[9:])
         await until(lambda: client.connection.partial_since is None)

@@ -166,7 +166,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
             entries = [bytes(entry) for entry in _entries.decode(response.body)]
         except UNREADABLE as error:
             raise ConnectionError(f"{self.where} does not answer as Consul does: {error}") from None
-        return self._index(response), entries, response.headers.get(_FILTERED) == "true"
+        return self.index(response), entries, response.headers.get(_FILTERED) == "true"
 
     async def wait_for_change(self, name: str, index: int, seconds: float) -> int:
         """A blocking query, for the index alone: a list would come also without a change.
@@ -181,7 +181,7 @@ class AgentClient(base.Consul):  # type: ignore[misc]
             ("filter", _NOTHING),
             *self._datacenter,
         ]
-        return self._index(await self._ask(f"/v1/health/service/{name}", params))
+        return self.index(await self._ask(f"/v1/health/service/{name}", params))
 
     async def registered_here(self, id_: str) -> bytes | None:
         """An instance of this very agent that passes its checks, as Consul wrote it; or None."""
@@ -243,7 +243,8 @@ class AgentClient(base.Consul):  # type: ignore[misc]
             method, lambda response: response, path, params, data=data, headers=headers, raw=True
         )
 
-    def _index(self, response: base.Response) -> int:
+    def index(self, response: base.Response) -> int:
+        """The index in an answer: where the next blocking read goes on."""
         try:
             # A query with index 0 would not wait. Consul's advice is to use 1 instead.
             return max(1, int(response.headers["X-Consul-Index"]))

@@ -70,12 +70,12 @@ class _Entry(msgspec.Struct):
         return self.meta.get(ID) or f"{self.service.id}@{self.machine.name}"
 
 
-_decoder = msgspec.json.Decoder(_Entry)
+decoder = msgspec.json.Decoder(_Entry)
 
 
 def _read(data: bytes) -> _Entry | None:
     try:
-        return _decoder.decode(data)
+        return decoder.decode(data)
     except UNREADABLE:
         return None
 
@@ -157,7 +157,7 @@ class EntryList(NodeList):
 
     def _node(self, data: bytes, _: str) -> Node:
         try:
-            entry = _decoder.decode(data)
+            entry = decoder.decode(data)
         except UNREADABLE as error:
             raise ValueError(f"is no service instance: {error}") from None
         service, meta = entry.service, entry.meta

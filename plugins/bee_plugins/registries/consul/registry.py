@@ -136,7 +136,7 @@ class ConsulLease(WatchedLease):
     ) -> None:
         super().__init__(times[0], name)
         self._beat = times[1]
-        self._agents = agents
+        self.agents = agents
         self._agent = agent
         self._id, self._check = ids
         self._owner = owner
@@ -146,10 +146,10 @@ class ConsulLease(WatchedLease):
         since = clock()
         where = self._agent.where
         try:
-            known = await self._agents.ask_one(
+            known = await self.agents.ask_one(
                 self._agent,
                 lambda agent: agent.agent.check.ttl_pass(self._check),
-                self._agents.seconds,
+                self.agents.seconds,
             )
         except UnknownHereError:
             known = False
@@ -157,7 +157,7 @@ class ConsulLease(WatchedLease):
             raise  # the agent is in reach: no reason to move
         except OSError as error:
             # Consul, too, takes the machine of an agent that is out of reach for dead.
-            other = await self._agents.another_than(self._agent)
+            other = await self.agents.another_than(self._agent)
             if other is None:
                 raise
             return f"it is moved from the agent at {where} to {other.where}: {error}"
@@ -174,7 +174,7 @@ class ConsulLease(WatchedLease):
         two. Clients do not wait so long.
         """
         try:
-            return await self._agents.ask_one(
+            return await self.agents.ask_one(
                 self._agent, lambda agent: agent.listed(self._id), seconds
             )
         except (RegistryError, OSError, msgspec.MsgspecError, LookupError):
@@ -184,7 +184,7 @@ class ConsulLease(WatchedLease):
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`. A registration that replaced it stays."""
         if self.over not in {REPLACED, REVOKED}:
-            await self._agents.ask_one(self._agent, self._deregister, self._agents.seconds)
+            await self.agents.ask_one(self._agent, self._deregister, self.agents.seconds)
             self.over = REVOKED
 
     async def _deregister(self, agent: AgentClient) -> None:
@@ -209,7 +209,7 @@ class ConsulRegistry(WatchedRegistry):
         several = max(_SHORTEST, min(_PATIENCE, self._beat) / len(addresses))
         seconds = _PATIENCE if len(addresses) == 1 else several
         tls = https_context(options, addresses, verify=options.verify)
-        self._agents = Agents(addresses, tls, options.token, options.datacenter, seconds)
+        self.agents = Agents(addresses, tls, options.token, options.datacenter, seconds)
         self._where = "Consul at " + ", ".join(address.url for address in addresses)
         self._prefix = options.prefix
         self._wait = min(_LONGEST_WAIT, _WAIT_BEATS * heartbeat)
@@ -252,12 +252,12 @@ class ConsulRegistry(WatchedRegistry):
                 **arguments, check=check, replace_existing_checks=True
             )
 
-        agent, _ = await self._agents.ask(put)
+        agent, _ = await self.agents.ask(put)
         if id_ in self._leases:
             self._leases[id_].over = REPLACED
         times, ids = (self._ttl, self._beat), (id_, check_id)
         self._leases[id_] = ConsulLease(
-            self._agents, agent, times, ids, self._owner, title(instance)
+            self.agents, agent, times, ids, self._owner, title(instance)
         )
         return self._leases[id_]
 
@@ -285,7 +285,7 @@ class ConsulRegistry(WatchedRegistry):
         seen_any = True  # so that an empty first list is doubted
         while True:
             since = clock()
-            agent, (index, found, filtered) = await self._agents.ask(
+            agent, (index, found, filtered) = await self.agents.ask(
                 lambda agent: agent.passing(name)
             )
             if not found and (filtered or (seen_any and not await self._may_read(agent, name))):
@@ -308,13 +308,13 @@ class ConsulRegistry(WatchedRegistry):
         while True:
             since = clock()
             try:
-                now = await self._agents.ask_one(
+                now = await self.agents.ask_one(
                     agent,
                     lambda agent: agent.wait_for_change(name, index, self._wait),
                     self._silence,
                 )
             except OSError:
-                self._agents.leave(agent)
+                self.agents.leave(agent)
                 raise
             if now != index:
                 return
@@ -323,8 +323,8 @@ class ConsulRegistry(WatchedRegistry):
 
     async def _may_read(self, agent: AgentClient, name: str) -> bool:
         """Whether the token may see a service; True if the agent does not say."""
-        answer = await self._agents.ask_one(
-            agent, lambda agent: agent.may_read("service", name), self._agents.seconds
+        answer = await self.agents.ask_one(
+            agent, lambda agent: agent.may_read("service", name), self.agents.seconds
         )
         return answer is not False
 
@@ -334,7 +334,7 @@ class ConsulRegistry(WatchedRegistry):
     async def close(self) -> None:
         """See :meth:`bee_core.interfaces.Registry.close`."""
         self._leases.clear()
-        await self._agents.close()
+        await self.agents.close()
 
 
 @hookimpl

@@ -73,7 +73,7 @@ class Gateway:
         self._timeout = timeout
         self._http = EtcdHttp(tls)
         self._user = user
-        self._token: str | None = None if user else ""
+        self.token: str | None = None if user else ""
         self._renewing = asyncio.Lock()
 
     # Reading.
@@ -268,7 +268,7 @@ class Gateway:
     ) -> T:
         """Ask with a valid token. That may need a new one."""
         clock = asyncio.get_running_loop().time
-        token = self._token
+        token = self.token
         if token is None:
             token = await self._new_token(address, None, until)
         try:
@@ -291,24 +291,24 @@ class Gateway:
         assert self._user is not None  # noqa: S101  # only then a token is asked for
         name, password = self._user
         async with self._renewing:
-            if self._token is not None and self._token != stale:
-                return self._token  # another request was quicker
+            if self.token is not None and self.token != stale:
+                return self.token  # another request was quicker
             content = msgspec.json.encode({"name": name, "password": password})
             within = max(0.0, until - asyncio.get_running_loop().time())
             try:
                 body = await self._http.post(address, "/v3/auth/authenticate", content, "", within)
             except EtcdError as error:
                 if _NO_AUTHENTICATION in error.reason:
-                    self._token = ""  # a user may be configured before etcd asks for one
-                    return self._token
+                    self.token = ""  # a user may be configured before etcd asks for one
+                    return self.token
                 if error.code == INVALID_ARGUMENT:
                     raise RegistryError(
                         f"etcd at {address} refuses the user {name!r} and its password "
                         f"({error.reason}); correct bee.rpc.registry.options.username and password"
                     ) from error
                 raise
-            self._token = _decoded(address, body, Token).token
-            return self._token
+            self.token = _decoded(address, body, Token).token
+            return self.token
 
     def _explained(self, error: EtcdError) -> EtcdError:
         if error.code == PERMISSION_DENIED and self._user is not None:

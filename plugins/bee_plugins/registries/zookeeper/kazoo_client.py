@@ -60,7 +60,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         super().__init__()
         self._tls = tls
-        self._sockets: list[socket.socket] = []
+        self.sockets: list[socket.socket] = []
         self._pair: tuple[socket.socket, ...] = ()
         self._aborted = False
         _living.add(self)
@@ -89,7 +89,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         them: one TLS record may hold several replies.
         """
         if self._tls is not None:
-            pending = [sock for sock in rlist if sock in self._sockets and sock.pending()]
+            pending = [sock for sock in rlist if sock in self.sockets and sock.pending()]
             if pending:
                 return pending, [], []
         # kazoo would make an epoll set each time, and does this several times a request.
@@ -129,7 +129,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         """
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
-        self._sockets = [sock]  # before it connects, so that it can be aborted
+        self.sockets = [sock]  # before it connects, so that it can be aborted
         try:
             if self._aborted:
                 raise ConnectionAbortedError("the client closes")
@@ -140,7 +140,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
                 sock = self._tls.wrap_socket(
                     sock, server_hostname=hostname or address[0], do_handshake_on_connect=False
                 )
-                self._sockets = [sock]  # before the handshake, for the same reason
+                self.sockets = [sock]  # before the handshake, for the same reason
                 sock.do_handshake()
         except BaseException:
             sock.close()
@@ -150,13 +150,13 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     def abort(self) -> None:
         """Cut the connection, so that kazoo's thread stops waiting. From any thread."""
         self._aborted = True
-        for sock in self._sockets:
+        for sock in self.sockets:
             with contextlib.suppress(OSError, ValueError):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def forget(self) -> None:
         """In a forked child: close its copies of the descriptors; send nothing."""
-        for sock in (*self._sockets, *self._pair):
+        for sock in (*self.sockets, *self._pair):
             with contextlib.suppress(OSError, ValueError):
                 os.close(sock.detach())
         _inherited.append(self)

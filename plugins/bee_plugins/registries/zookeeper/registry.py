@@ -152,8 +152,8 @@ class ZooKeeperRegistry(WatchedRegistry):
         self._credentials = None if user is None else f"{user}:{options.password}"
         # A writer can send calls elsewhere, so it needs the credentials. A reader does not.
         self._acl = OPEN_ACL_UNSAFE if user is None else [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
-        self._keeper = Keeper()
-        self._session: Session | None = None
+        self.keeper = Keeper()
+        self.session: Session | None = None
         self._sessions: list[Session] = []  # that of now, and earlier ones that still close
         self._own: set[int] = set()
         self._unfinished: dict[str, ServiceView] = {}
@@ -171,11 +171,11 @@ class ZooKeeperRegistry(WatchedRegistry):
             TimeoutError: It does not answer.
         """
         data = record_of(instance)
-        session = await self._connected()
+        session = await self.connected()
         parent = self._folder(instance.service)
         path = f"{parent}/{safe_name(instance.node.id)}"
         # The keeper has it before it exists: if the answer is lost, nobody renews what may stand.
-        lease = ZooKeeperLease(session, path, self._keeper, title(instance))
+        lease = ZooKeeperLease(session, path, self.keeper, title(instance))
         try:
             for _ in range(_TRIES):
                 try:
@@ -235,7 +235,7 @@ class ZooKeeperRegistry(WatchedRegistry):
                 of the session's timeout.
             TimeoutError: It does not answer.
         """
-        session = await self._connected()
+        session = await self.connected()
         # A first answer is given up after a while, and a long list may take longer. The next watch
         # then continues where that one stopped.
         view = self._unfinished.pop(service, None)
@@ -265,22 +265,23 @@ class ZooKeeperRegistry(WatchedRegistry):
         if ZooKeeper hangs.
         """
         self._closed = True
-        self._keeper.stop()
+        self.keeper.stop()
         for session in self._sessions:
             session.end()
         for session in self._sessions:
             await session.close()
-        self._keeper.join(_THREAD_SECONDS)
+        self.keeper.join(_THREAD_SECONDS)
 
-    async def _connected(self) -> Session:
+    async def connected(self) -> Session:
+        """The session of now, or a new one."""
         if self._closed:
             raise RegistryError("the registry was closed")
-        session = self._session
+        session = self.session
         if session is None or session.ended:
             for before in self._sessions:
                 before.end()
             asked = max(SHORTEST_SESSION, self._ttl)
-            self._session = session = Session(self._servers, asked, self._credentials, self._tls)
+            self.session = session = Session(self._servers, asked, self._credentials, self._tls)
             self._sessions = [before for before in self._sessions if not before.closed] + [session]
         await session.until_connected()
         self._own.add(session.id)

@@ -91,8 +91,8 @@ class Session:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._names = ", ".join(servers)
-        self._handler = Handler(tls)
-        self.client: KazooClient = make_client(servers, timeout, self._handler, credentials, self)
+        self.handler = Handler(tls)
+        self.client: KazooClient = make_client(servers, timeout, self.handler, credentials, self)
         self.id = 0
         self.timeout = timeout
         self.connects = 0
@@ -219,7 +219,7 @@ class Session:
         """Begin to end the session and kazoo's threads. Does not wait. Idempotent."""
         if self._closing is None:
             if not self.connected:
-                self._handler.abort()
+                self.handler.abort()
             self._closing = Thread(
                 target=self._stop_client, name="bee-zookeeper-closing", daemon=True
             )
@@ -235,7 +235,7 @@ class Session:
         self.end()
         await asyncio.wait((self._farewell,), timeout=_FAREWELL)
         if not self.closed:
-            self._handler.abort()
+            self.handler.abort()
             await asyncio.wait((self._farewell,), timeout=_FAREWELL)
         if self.closed and self._closing is not None:
             self._closing.join()  # it has nothing left to do
