@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-SUPPORT = str(Path(__file__).parents[2] / "support")
+TESTS = str(Path(__file__).parents[2])
 
 
 def ran(program, address):
     """What a program prints, its complaints, and its exit code."""
     done = subprocess.run(
-        [sys.executable, "-c", program, address, SUPPORT],
+        [sys.executable, "-c", program, address, TESTS],
         capture_output=True,
         text=True,
         check=False,
@@ -24,7 +24,7 @@ def ran(program, address):
 PARENT = """
 import asyncio, os, sys, threading
 sys.path.insert(0, sys.argv[2])
-from zookeeper_rig import instance, registry
+from support.zookeeper_rig import instance, registry
 
 loop = asyncio.new_event_loop()  # as a control plane has it: on a thread of its own
 threading.Thread(target=loop.run_forever, daemon=True).start()
@@ -79,7 +79,7 @@ def test_a_forked_child_lets_go_of_the_connection_and_disturbs_nothing(zookeeper
 NOT_CLOSED = """
 import asyncio, sys
 sys.path.insert(0, sys.argv[2])
-from zookeeper_rig import instance, registry
+from support.zookeeper_rig import instance, registry
 
 async def main():
     mine = registry(sys.argv[1], heartbeat=1.6)

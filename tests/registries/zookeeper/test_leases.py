@@ -237,7 +237,7 @@ def test_what_an_earlier_session_of_this_registry_left_is_no_obstacle(zookeeper)
 SERVER = """
 import asyncio, sys
 sys.path.insert(0, sys.argv[3])
-from zookeeper_rig import instance, registry
+from support.zookeeper_rig import instance, registry
 async def main():
     mine = registry(sys.argv[1])
     await mine.register(instance(sys.argv[2]))
@@ -249,7 +249,7 @@ asyncio.run(main())
 
 def test_a_process_that_dies_by_sigkill_leaves_the_list_within_its_lease(zookeeper):
     async def scenario(rig):
-        here = str(Path(__file__).parents[2] / "support")
+        here = str(Path(__file__).parents[2])
         process = await asyncio.to_thread(
             processes.start,
             [sys.executable, "-c", SERVER, zookeeper.address, rig.service, here],
