@@ -6,7 +6,6 @@ import pytest
 
 from bee_core.calls.call import encode, pack
 from bee_core.calls.plan import make_plan
-from bee_core.config import load_config
 from bee_core.errors import InvalidArgument, MessageTooLarge
 from bee_core.methods.signatures import Parameter, Signature
 from bee_core.terms.call_context import CurrentCall, reset_current, set_current
@@ -15,15 +14,6 @@ from support.call_harness import Harness
 
 def service(**config):
     return Harness("a", **config).service
-
-
-def configured(yaml):
-    """A service whose configuration is read, not made."""
-    harness = Harness("a")
-    harness.service.config = load_config({"bee": {"rpc": {"client": {"calc": yaml}}}}).client(
-        "calc"
-    )
-    return harness.service
 
 
 def inside_a_handler(clock, deadline=None, baggage=()):

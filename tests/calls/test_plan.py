@@ -9,7 +9,6 @@ from bee_core.calls.plan import make_plan
 from bee_core.config import load_config
 from bee_core.errors import InvalidArgument
 from bee_core.methods.signatures import Parameter, Signature
-from bee_core.terms.call_context import CurrentCall, set_current
 from support.call_harness import Harness
 
 
@@ -24,12 +23,6 @@ def configured(yaml):
         "calc"
     )
     return harness.service
-
-
-def inside_a_handler(clock, deadline=None, baggage=()):
-    return set_current(
-        CurrentCall("outer", "m", deadline, {"private": "1"}, dict(baggage), "peer", None, clock)
-    )
 
 
 def test_a_plan_has_the_services_numbers_and_the_methods_own_over_them():

@@ -6,29 +6,12 @@ import attrs
 
 from bee_core.calls.options import CallOptions
 from bee_core.calls.plan import make_plan
-from bee_core.config import load_config
 from bee_core.methods.signatures import Parameter, Signature
-from bee_core.terms.call_context import CurrentCall, set_current
 from support.call_harness import Harness
 
 
 def service(**config):
     return Harness("a", **config).service
-
-
-def configured(yaml):
-    """A service whose configuration is read, not made."""
-    harness = Harness("a")
-    harness.service.config = load_config({"bee": {"rpc": {"client": {"calc": yaml}}}}).client(
-        "calc"
-    )
-    return harness.service
-
-
-def inside_a_handler(clock, deadline=None, baggage=()):
-    return set_current(
-        CurrentCall("outer", "m", deadline, {"private": "1"}, dict(baggage), "peer", None, clock)
-    )
 
 
 def test_a_codec_is_bound_to_a_method_once_however_many_options():

@@ -8,6 +8,7 @@ snapshot says what changed since the last one.
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -219,9 +220,9 @@ class WatchedLease:
         if self.over:
             raise RegistryError(f"the registration of {self._name} has gone: {self.over}")
 
+    @abstractmethod
     async def _renew(self) -> str:
         """Renew it, or say why it is over."""
-        raise NotImplementedError
 
 
 def title(instance: Instance) -> str:
