@@ -1,12 +1,13 @@
 """Sessions: tests, registries, lint, typing, wheel; slow, fuzz and bench on demand.
 
-``nox -s tests`` needs nothing but nox. It takes under five minutes on two idle cores, and it says
+``nox -s tests`` needs nothing but nox. It takes about five minutes on two idle cores, and it says
 at its start how long. The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` …
 ``tests-3.13`` take another one.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import zipfile
@@ -19,7 +20,9 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 SOURCES = ["bee_core", "plugins"]
 USUAL = "not slow and not registries"
 # Tests run in workers even one by one: a worker that is stuck is replaced, and the run goes on.
-SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
+# Three on two cores: many tests wait for processes and leases.
+SIDE_BY_SIDE = ["-n", "3", "--dist", "loadfile"]
+SERVERS_APART = ["-n", "2", "--dist", "load"]
 ONE_BY_ONE = ["-n", "1", "--dist", "loadfile"]
 # Folders of tests that break processes and registries, and folders that hold no tests.
 HEAVY = {"cluster", "faults", "fuzz", "interop", "registries", "registry_faults", "support"}
@@ -34,7 +37,15 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 
 
+def has_compiler() -> bool:
+    return sys.platform != "win32" and shutil.which("cc") is not None
+
+
 def run_tests(session: nox.Session) -> None:
+    # With the native exchange, where there is a compiler; the session wheel runs without it.
+    # BEE_NATIVE=0 or 1 in the environment chooses.
+    if "BEE_NATIVE" not in os.environ and has_compiler():
+        session.env["BEE_NATIVE"] = "1"
     # Installed, and not editable: a file that the wheel forgets is missed here already.
     session.install(".[all,test]")
     session.run("pytest", *(session.posargs or ["-m", USUAL, *SIDE_BY_SIDE]))
@@ -54,7 +65,15 @@ def registries(session: nox.Session) -> None:
     The tests wait minutes for leases to run out, so they are not among the usual ones.
     """
     session.install(".[all,test]")
-    session.run("pytest", "-m", "registries", *ONE_BY_ONE, *session.posargs)
+    session.run("pytest", "-m", "registries", *SERVERS_APART, *session.posargs)
+
+
+@nox.session(default=False)
+def model(session: nox.Session) -> None:
+    """Drive registry, servers and clients through 10,000 random histories in virtual time."""
+    session.install(".[all,test]")
+    campaign = ["--hypothesis-profile=campaign", "-n", "2", "--dist", "load"]
+    session.run("pytest", "tests/model", *campaign, *session.posargs)
 
 
 @nox.session
@@ -89,13 +108,25 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the wheel, look into it, and run the tests against it far from the sources."""
+    """Build the wheels, look into them, and run the tests against the one of pure Python.
+
+    It runs far from the sources, and without the native exchange; the session tests has that.
+    """
     session.install("build>=1.2")
     built = Path(session.create_tmp()).resolve() / "dist"
     shutil.rmtree(built, ignore_errors=True)
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(built), str(ROOT))
+    build = ["python", "-m", "build", "--outdir"]
+    if has_compiler():
+        # Through the source distribution, which needs all that the compiler is given.
+        session.run(*build, str(built / "native"), str(ROOT), env={"BEE_NATIVE": "1"})
+        (file,) = (built / "native").glob("*.whl")
+        check_top_level(session, file)
+        check_native(session, file, native=True)
+    session.env["BEE_NATIVE"] = "0"
+    session.run(*build, str(built), "--wheel", str(ROOT))
     (file,) = built.glob("*.whl")
     check_top_level(session, file)
+    check_native(session, file, native=False)
 
     session.run("python", "-m", "venv", "--clear", str(built / "venv"))
     programs = built / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
@@ -142,6 +173,17 @@ def check_top_level(session: nox.Session, file: Path) -> None:
     for needed in ("bee_core/py.typed", "bee_plugins/py.typed"):
         if needed not in names:
             session.error(f"the wheel lacks {needed}")
+
+
+def check_native(session: nox.Session, file: Path, *, native: bool) -> None:
+    """A wheel with the native exchange is for one Python on one system, the other for all."""
+    with zipfile.ZipFile(file) as archive:
+        compiled = [name for name in archive.namelist() if name.endswith((".so", ".pyd", ".c"))]
+    place = "bee_core/streams/client/_exchange."
+    if native == file.name.endswith("-py3-none-any.whl") or len(compiled) != native:
+        session.error(f"{file.name} must {'' if native else 'not '}be native; it has {compiled}")
+    if native and not compiled[0].startswith(place):
+        session.error(f"the native exchange is {compiled[0]}, and must be at {place}*")
 
 
 def copy(source: Path, target: Path) -> None:
@@ -231,7 +273,23 @@ def find_python_for_atheris(session: nox.Session) -> str:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure the speed of a call; needs a quiet machine."""
+    """Measure the headlines beside peers in under ten minutes; needs a quiet machine."""
+    session.install(".[bench]")
+    session.run("python", "-m", "benchmarks", "run", "--quick", *session.posargs)
+
+
+@nox.session(default=False, name="bench-full")
+def bench_full(session: nox.Session) -> None:
+    """Measure everything beside peers, for an hour or two; needs a quiet machine."""
+    session.install(".[bench]")
+    session.run("python", "-m", "benchmarks", "run", *session.posargs)
+
+
+@nox.session(default=False)
+def instructions(session: nox.Session) -> None:
+    """Count the instructions of a call, and compare them with the committed table.
+
+    In the sources, by the path in Python: whether there is a compiler makes no difference.
+    """
     session.install(".[all]")
-    session.chdir(ROOT)
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    session.run("python", "-m", "benchmarks", "instructions", *(session.posargs or ["--pure"]))

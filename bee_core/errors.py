@@ -5,9 +5,12 @@ The tree::
     BeeError
     ├── ConfigError            a configuration that cannot be used
     ├── PluginError            a plugin that is unknown, cannot be loaded, or is there twice
-    ├── RegistryError          a registry that refuses or cannot be understood
+    ├── RegistryError          a registry that refuses
+    │   ├── LeaseLost          a registration that has gone, as the registry says
+    │   └── IdTaken            another server that lives has the id
     └── CallError              a call that did not give a result
         ├── RemoteError        the handler raised
+        ├── PluginFault        a plugin broke its contract in the middle of a call
         ├── MethodNotFound     the server has no such method
         ├── InvalidArgument    arguments or a result that do not fit the signature
         ├── Unavailable        no node, or none could be reached
@@ -28,9 +31,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from .terms.metadata import NOTHING
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .terms.metadata import Metadata
     from .terms.node import Node
 
 Executed = Literal["no", "maybe", "yes"]
@@ -100,7 +106,15 @@ class PluginError(BeeError):
 
 
 class RegistryError(BeeError):
-    """A registry that refuses, is out of reach for good, or answers what cannot be understood."""
+    """A registry that refuses. One that is out of reach or garbled is an ``OSError``."""
+
+
+class LeaseLost(RegistryError):
+    """The registry says that a registration has gone: the server must register again."""
+
+
+class IdTaken(RegistryError):
+    """Another server that lives has registered the id. The message says which one."""
 
 
 class CallError(BeeError):
@@ -114,9 +128,11 @@ class CallError(BeeError):
             request had not been sent.
         executed: Whether the handler ran: the most that any attempt may have done. One ``maybe``
             makes the call ``maybe``.
+        metadata: Texts and bytes that the handler sent along with its error, by name.
     """
 
     kind = "call_error"
+    metadata: Metadata = NOTHING
 
     def __init__(
         self,
@@ -170,6 +186,21 @@ class RemoteError(CallError):
 
     def _said(self) -> str:
         return f"the handler raised {self.type}: {self.message}" if self.type else self.message
+
+
+class PluginFault(CallError):
+    """A plugin broke its contract in the middle of a call.
+
+    The plugin's own exception is the ``__cause__``, where it was raised on this side.
+
+    Attributes:
+        plugin: The plugin, as ``balancer 'p2c'``.
+        distribution: The distribution that brought it, or the empty string.
+    """
+
+    kind = "plugin_fault"
+    plugin: str = ""
+    distribution: str = ""
 
 
 class MethodNotFound(CallError):
@@ -252,6 +283,7 @@ CALL_ERRORS: dict[str, type[CallError]] = {
     cls.kind: cls
     for cls in (
         RemoteError,
+        PluginFault,
         MethodNotFound,
         InvalidArgument,
         Unavailable,

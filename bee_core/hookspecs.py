@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .contracts.codec import Codec, Compressor
-    from .contracts.observers import Observer
-    from .contracts.policies import Balancer, Breaker, Fallback, FaultTolerance, Limiter
+    from .contracts.observers import Interceptor, Observer
+    from .contracts.policies import Balancer, Breakers, Fallback, FaultTolerance, Limiter
     from .contracts.registry import Registry
     from .contracts.transport import Transport
 
@@ -41,6 +41,8 @@ Kind = Literal[
     "breaker",
     "limiter",
     "fallback",
+    "observer",
+    "interceptor",
 ]
 """A kind of plugin. The entry-point group of a kind is ``bee.<kind>``."""
 
@@ -54,6 +56,8 @@ REGISTER_HOOKS: dict[Kind, str] = {
     "breaker": "bee_register_breakers",
     "limiter": "bee_register_limiters",
     "fallback": "bee_register_fallbacks",
+    "observer": "bee_register_observers",
+    "interceptor": "bee_register_interceptors",
 }
 """The hook that registers plugins of each kind."""
 
@@ -139,11 +143,11 @@ def bee_register_fault_tolerances(registry: Registrar[FaultTolerance]) -> None:
 
 
 @hookspec
-def bee_register_breakers(registry: Registrar[Breaker]) -> None:
+def bee_register_breakers(registry: Registrar[Breakers]) -> None:
     """Offer breakers, which cut off nodes that fail.
 
-    A factory is called as ``factory(options)`` for each node and makes a
-    :class:`~bee_core.interfaces.Breaker`.
+    A factory is called as ``factory(options)`` for each service and makes its
+    :class:`~bee_core.interfaces.Breakers`.
     """
 
 
@@ -165,15 +169,17 @@ def bee_register_fallbacks(registry: Registrar[Fallback]) -> None:
 
 
 @hookspec
-def bee_observer(service: str) -> Observer | None:
-    """Watch the calls of a service.
+def bee_register_observers(registry: Registrar[Observer]) -> None:
+    """Offer observers, which are told what a client or a server does.
 
-    Called once for each service when it is built, on every plugin that is loaded anyway.
+    A factory is called as ``factory(options)`` and makes an :class:`~bee_core.interfaces.Observer`.
+    """
 
-    Args:
-        service: The service's name in the configuration.
 
-    Returns:
-        An :class:`~bee_core.interfaces.Observer` that is told of each call as it ends, or None to
-        ignore the service.
+@hookspec
+def bee_register_interceptors(registry: Registrar[Interceptor]) -> None:
+    """Offer interceptors, which stand before and after each call or request.
+
+    A factory is called as ``factory(options)`` for each service of a client and for a server, and
+    makes an :class:`~bee_core.interfaces.Interceptor`.
     """

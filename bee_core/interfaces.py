@@ -18,13 +18,18 @@ Rules for all kinds:
 
 from __future__ import annotations
 
+from .contracts.channels import AsyncChannel, AsyncPending, Channel, Pending
 from .contracts.codec import Codec, Compressor, MethodCodec
-from .contracts.observers import CallRecord, Observer
+from .contracts.observers import CallRecord, Interceptor, Observer
+from .contracts.plugin_origin import PluginOrigin
 from .contracts.policies import (
     Again,
+    AnyRequest,
     Balancer,
     Breaker,
+    Breakers,
     BreakerState,
+    Change,
     Fallback,
     FaultTolerance,
     Limiter,
@@ -34,27 +39,30 @@ from .contracts.policies import (
 )
 from .contracts.registry import Instance, Lease, Registry, RegistrySettings
 from .contracts.transport import (
-    AsyncChannel,
-    AsyncPending,
-    Channel,
+    AcceptTurns,
     ChannelSettings,
     Endpoint,
     InboundCall,
     Listener,
     ListenSettings,
     Peer,
-    Pending,
+    Reach,
     Running,
+    ServedMethod,
     Transport,
 )
 from .methods.signatures import Mismatch, Parameter, Signature
+from .methods.type_arguments import attribute_hints, stands_for, substituted
 from .methods.type_hints import hint_text
 from .terms.addresses import Address, parse
 from .terms.backoff import BASE, CAP, Backoff
 from .terms.causes import local
-from .terms.failures import Failure, HandshakeError, Outcome, Success
+from .terms.failures import Failure, HandshakeError, Load, Outcome, Success
+from .terms.loggers import logger
+from .terms.metadata import Metadata
 from .terms.node import Changes, Node, Snapshot, Source
-from .terms.request import MESSAGE, MIXED, NAMED, POSITIONAL, Form, Request
+from .terms.printable import printable, text_of
+from .terms.request import MESSAGE, MIXED, NAMED, POSITIONAL, Form, Request, RequestHead
 from .wire.messages import Hello, HelloAck
 
 __all__ = [
@@ -64,15 +72,19 @@ __all__ = [
     "MIXED",
     "NAMED",
     "POSITIONAL",
+    "AcceptTurns",
     "Address",
     "Again",
+    "AnyRequest",
     "AsyncChannel",
     "AsyncPending",
     "Backoff",
     "Balancer",
     "Breaker",
     "BreakerState",
+    "Breakers",
     "CallRecord",
+    "Change",
     "Changes",
     "Channel",
     "ChannelSettings",
@@ -88,10 +100,13 @@ __all__ = [
     "HelloAck",
     "InboundCall",
     "Instance",
+    "Interceptor",
     "Lease",
     "Limiter",
     "ListenSettings",
     "Listener",
+    "Load",
+    "Metadata",
     "MethodCodec",
     "Mismatch",
     "Node",
@@ -101,10 +116,14 @@ __all__ = [
     "Peer",
     "Pending",
     "Permit",
+    "PluginOrigin",
+    "Reach",
     "Registry",
     "RegistrySettings",
     "Request",
+    "RequestHead",
     "Running",
+    "ServedMethod",
     "Signature",
     "Snapshot",
     "Source",
@@ -112,7 +131,13 @@ __all__ = [
     "Ticket",
     "Transport",
     "Tried",
+    "attribute_hints",
     "hint_text",
     "local",
+    "logger",
     "parse",
+    "printable",
+    "stands_for",
+    "substituted",
+    "text_of",
 ]

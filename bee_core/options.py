@@ -15,6 +15,8 @@ the key and the line. The fields may have these types:
 ``dict[str, T]``, ``Mapping[str, T]``   A mapping.
 another attrs class                     A mapping with the keys of that class.
 ``T | None``, ``T | U``                 Null, or the first type that fits.
+``Annotated[T, Plugin("balancer")]``    A plugin: a name, or ``{name, options}``. bee makes it first
+                                        and hands it over made. A default is a name.
 ``Any``                                 What YAML says.
 ======================================  ==========================================================
 
@@ -48,14 +50,19 @@ Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 class MisfitError(ValueError):
     """A value that does not fit its field.
 
+    Args:
+        field: The field, where the message does not name it; ``str()`` of the error does then.
+
     Attributes:
+        message: What is wrong, without the name of the field: a configuration shows its key.
         expected: What would have been right, as a noun phrase.
         value: What stood there. For text from the environment this is the reference, such as
             ``${TOKEN}``, and not the secret.
     """
 
-    def __init__(self, message: str, *, value: object, expected: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, value: object, expected: str, field: str = "") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.message = message
         self.value = value
         self.expected = expected
 
@@ -83,6 +90,20 @@ class Kind:
     """Marks an ``Annotated`` type as one that is read in a way of its own."""
 
     name: str
+
+
+@attrs.frozen
+class Plugin:
+    """Marks an ``Annotated`` type as a plugin of a kind, which is handed over made.
+
+    ``within: Annotated[Balancer, Plugin("balancer")]`` is a balancer for a balancer to ask. A list
+    is ``tuple[Annotated[Limiter, Plugin("limiter")], ...]``.
+
+    Attributes:
+        kind: The kind of plugin, as ``balancer``.
+    """
+
+    kind: str
 
 
 SECONDS = Kind("a time in seconds")
@@ -118,7 +139,9 @@ def validator(check: Callable[[Any], str]) -> Validator:
         try:
             expected = check(value)
         except ValueError as error:
-            raise MisfitError(str(error), value=value, expected="something else") from None
+            raise MisfitError(
+                str(error), value=value, expected="something else", field=attribute.name
+            ) from None
         except TypeError:
             raise MisfitError(
                 f"{attribute.name} cannot be {value!r}",
@@ -127,7 +150,10 @@ def validator(check: Callable[[Any], str]) -> Validator:
             ) from None
         if expected:
             raise MisfitError(
-                f"{value!r} is impossible here; write {expected}", value=value, expected=expected
+                f"{value!r} is impossible here; write {expected}",
+                value=value,
+                expected=expected,
+                field=attribute.name,
             )
 
     return validate

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import signal
 from itertools import count
 from pathlib import Path
 
 import attrs
+import hypothesis
 import pytest
 
 from support.fault_table import Row, lines, save
 
-pytest_plugins = ["support.stuck", "support.leftovers", "support.how_long"]
+pytest_plugins = [
+    "support.stuck",
+    "support.leftovers",
+    "support.how_long",
+    "support.plugin_site",
+]
+
+# How long an example takes says more about the machine than about bee.
+hypothesis.settings.register_profile(
+    "bee", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+# For the model: so many histories for each of its seeds.
+hypothesis.settings.register_profile(
+    "campaign", hypothesis.settings.get_profile("bee"), max_examples=500
+)
+hypothesis.settings.load_profile("bee")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell does so for what it starts in the background. Each test's program would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What is collected stays until the end: no use in looking through it for garbage, then or later.
+gc.disable()
+
 _numbers = count(1)
 _ROWS = pytest.StashKey[list]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """Many tests look for garbage, and would look through this each time: a fifth of a second."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +66,22 @@ def own_cache_folder(cache_folders):
     folder = cache_folders / str(next(_numbers))  # made by whoever saves a list
     os.environ["BEE_CACHE_DIR"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def logging_as_nobody_configured_it():
+    """Each test begins with bee's loggers as they are made, whatever a test before it has set."""
+    logging.disable(logging.NOTSET)
+    loggers = [logging.getLogger("bee"), *logging.root.manager.loggerDict.values()]
+    for logger in loggers:
+        if isinstance(logger, logging.Logger) and f"{logger.name}.".startswith("bee."):
+            logger.disabled, logger.propagate = False, True
+            logger.handlers.clear()
+            logger.setLevel(logging.NOTSET)
+    before = logging.root.level, logging.root.handlers[:]
+    yield
+    logging.root.setLevel(before[0])
+    logging.root.handlers[:] = before[1]
 
 
 @pytest.fixture

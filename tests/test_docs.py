@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bee_core
+from bee_core.config import warnings
 from bee_core.testing import BalancerContract
 from support.readme_shell import Shell, blocks, files, steps
 
@@ -80,6 +81,28 @@ def test_the_typed_client_adds_up(folder: Path) -> None:
         assert total(client, [1, 2, 3]) == 6
 
 
+def test_a_generic_interface_gives_what_it_was_given(folder: Path) -> None:
+    page = runpy.run_path(str(folder / "generic.py"))
+    saved = []
+
+    class Users:
+        def get(self, key: int) -> Any:
+            return page["User"](f"user {key}")
+
+        def save(self, item: Any) -> int:
+            saved.append(item)
+            return len(saved)
+
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "users", "address": "memory://docs-generic"}}}}
+    )
+    server.add(Users(), interface=page["Users"])
+    config = {"bee": {"rpc": {"client": {"users": {"address": "memory://docs-generic"}}}}}
+    with server.in_thread(), bee_core.build_client(config) as client:
+        assert page["rename"](client, 7, "Ann") == 1
+    assert saved == [page["User"]("Ann")]
+
+
 def test_the_server_of_the_page_serves_its_methods(folder: Path) -> None:
     server = runpy.run_path(str(folder / "serving.py"))["server"]
     with server.in_thread():
@@ -100,6 +123,20 @@ def test_the_explained_yaml_can_be_used(folder: Path) -> None:
     assert config.method("reserve").fail.name == "failfast"
     assert config.timeout == 5
     assert config.balancer.name == "round-robin"
+
+
+@pytest.mark.parametrize("page", [*HOW_TO, TUTORIAL, ROOT / "README.md"], ids=name_of)
+def test_no_configuration_of_a_page_contradicts_itself(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEE_TOKEN", "x" * 20)
+    monkeypatch.chdir(tmp_path)
+    Path("tokens").write_text("x" * 20, encoding="utf-8")
+    for name, text in files(read(page)).items():
+        if name.endswith(".yml"):
+            (tmp_path / name).write_text(text, encoding="utf-8")
+            config = bee_core.load_config(tmp_path / name)
+            assert [str(one) for one in warnings(config)] == []
 
 
 @pytest.mark.parametrize("name", ["stock.yml", "vault.yml"])
@@ -151,6 +188,31 @@ class TestTheBalancerOfThePage(BalancerContract):
 
 def test_the_test_without_a_network_passes(folder: Path) -> None:
     assert run(folder, sys.executable, "in_memory.py") == "passed\n"
+
+
+def test_the_test_with_a_registry_passes(folder: Path) -> None:
+    assert run(folder, sys.executable, "with_registry.py") == "passed\n"
+
+
+def test_the_commands_that_measure_speed_do(folder: Path) -> None:
+    pytest.importorskip("hdrh.histogram")
+    page = read(DOCS / "how-to" / "measure-speed.md")
+    closed, opened = (command.strip() for command in blocks(page, "sh"))
+    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc"}}}})
+    server.add(lambda a, b: a + b, name="add")
+    with server.in_thread():
+        (folder / "bee.yml").write_text(
+            f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}', idempotent: true}}}}}}}}",
+            encoding="utf-8",
+        )
+        quick = ["--duration", "0.2", "--warmup", "0.1"]
+        for command in (closed, opened):
+            words = [sys.executable, "-m", "bee_core", *command.split()[1:], *quick]
+            printed = run(folder, *words)
+            assert "0 failed" in printed
+    assert "compared" in printed
+    for line in re.findall(r"^\| `([a-z ]+)` \| latency", page, re.MULTILINE):
+        assert line == "failed" or line in printed
 
 
 @pytest.mark.timeout(240)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bee_core import hookspecs, interfaces
-from bee_core.hookspecs import REGISTER_HOOKS, hookimpl
+from bee_core.hookspecs import REGISTER_HOOKS
 from bee_core.plugins.hub import PluginHub
+from support.plugin_objects import offering
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "plugins.md"
 
@@ -20,22 +21,10 @@ HOOKS = {
 }
 
 
-def plugin_with(hook):
-    """A plugin that implements one hook and offers ``thing`` by it."""
-
-    class Plugin:
-        pass
-
-    def implementation(self, registry):
-        registry.add("thing", lambda: hook)
-
-    implementation.__name__ = hook
-    setattr(Plugin, hook, hookimpl(implementation))
-    return Plugin()
-
-
 def registers(kind, hook):
-    hub = PluginHub(plugins=[plugin_with(hook)], entry_points=[], disabled=())
+    assert REGISTER_HOOKS[kind] == hook
+    offered = offering(kind, "thing", lambda: hook)
+    hub = PluginHub(plugins=[offered], entry_points=[], disabled=())
     assert hub.load(kind, "thing").factory() == hook
 
 
@@ -75,15 +64,12 @@ def test_bee_register_fallbacks_offers_fallbacks():
     registers("fallback", "bee_register_fallbacks")
 
 
-def test_bee_observer_is_asked_with_the_name_of_the_service():
-    class Plugin:
-        @hookimpl
-        def bee_observer(self, service):
-            return f"observes {service}"
+def test_bee_register_observers_offers_observers():
+    registers("observer", "bee_register_observers")
 
-    assert PluginHub(plugins=[Plugin()], entry_points=[], disabled=()).observers("calc") == (
-        "observes calc",
-    )
+
+def test_bee_register_interceptors_offers_interceptors():
+    registers("interceptor", "bee_register_interceptors")
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -106,7 +92,7 @@ def test_every_hook_says_what_it_wants(hook):
 
 
 def test_every_register_hook_belongs_to_one_kind():
-    assert sorted([*REGISTER_HOOKS.values(), "bee_observer"]) == sorted(HOOKS)
+    assert sorted(REGISTER_HOOKS.values()) == sorted(HOOKS)
 
 
 @pytest.mark.parametrize("kind", REGISTER_HOOKS)

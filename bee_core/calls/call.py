@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import CallError, Executed, InvalidArgument, MessageTooLarge
+from ..contracts.plugin_faults import kind_of
+from ..errors import CallError, Executed, InvalidArgument, MessageTooLarge, PluginFault
 from ..terms.call_context import get_current
-from ..terms.request import Form, Request
+from ..terms.metadata import NOTHING
+from ..terms.request import FORMS, Form, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..contracts.policies import Permit
+    from ..nodes.node_set import NodeState
+    from ..terms.failures import Success
+    from ..terms.metadata import Metadata
     from ..terms.node import Node
+    from ..terms.request import RequestHead
     from .plan import CallPlan
 
     E = TypeVar("E", bound=CallError)
@@ -28,22 +37,31 @@ class Call(Request):
         plan: What does not change between calls of the method.
         args, kwargs: As the caller gave them; only a fallback needs them.
         started: When the call began.
+        states: What the observers keep of it; not there where nobody observes it.
         node: The node of the last attempt.
         attempts: Attempts made so far.
         executed: The most that any attempt may have done.
         degraded: Whether the value is a fallback's.
         value: The result, once there is one.
+        reply: What the server answered, once there is a result of its.
+        picked: The balancer's pick that it was not told the end of yet, or None.
+        permit: The breaker's permit that was not settled yet, or None; ``asked`` is whose it is.
     """
 
     __slots__ = (
         "args",
+        "asked",
         "attempts",
         "degraded",
         "executed",
         "kwargs",
         "node",
+        "permit",
+        "picked",
         "plan",
+        "reply",
         "started",
+        "states",
         "value",
     )
 
@@ -55,23 +73,23 @@ class Call(Request):
         form: Form,
         body: bytes,
         compressed: bool,
-        fields: bytes,
+        head: RequestHead,
         started: float,
         deadline: float,
         dedupe_key: bytes | None,
     ) -> None:
         # Sets the attributes of Request too: saves one constructor on the hot path.
-        self.method = plan.method
+        self.head = head
         self.form = form
         self.body = body
         self.compressed = compressed
-        self.fields = fields
         self.deadline = deadline
         self.connect_timeout = plan.connect_timeout
         self.write_timeout = plan.write_timeout
         self.read_timeout = plan.read_timeout
         self.dedupe_key = dedupe_key
         self.oneway = plan.oneway
+        self.pending = None
         self.plan = plan
         self.args = args
         self.kwargs = kwargs
@@ -81,6 +99,16 @@ class Call(Request):
         self.executed: Executed = "no"
         self.degraded = False
         self.value: Any = None
+        self.reply: Success | None = None
+        self.states: Sequence[Any]
+        self.asked: NodeState[Any]
+        self.permit: Permit | None = None
+        self.picked: Node | None = None
+
+    @property
+    def reply_metadata(self) -> Metadata:
+        """What the handler sent along with the result."""
+        return NOTHING if self.reply is None else self.reply.metadata
 
 
 def make(plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -89,11 +117,17 @@ def make(plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     Raises:
         InvalidArgument: The arguments do not fit.
         MessageTooLarge: The body cannot be made to fit.
+        PluginFault: The codec or the compressor broke its contract.
     """
     try:  # encode() in place: saves one function call
         form, body = plan.codec.encode_args(args, kwargs)
+        if type(body) is not bytes or form not in FORMS:
+            raise _WrongValue
     except InvalidArgument as error:
+        plan.service.faults.let_pass(error)
         raise _named(error, plan) from error.__cause__
+    except Exception as error:
+        raise _not_encoded(error, plan) from error
     compressed = False
     if len(body) > plan.rule.threshold:
         body, compressed = pack(plan, body)
@@ -105,11 +139,18 @@ def encode(plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
 
     Raises:
         InvalidArgument: They do not fit.
+        PluginFault: The codec broke its contract.
     """
     try:
-        return plan.codec.encode_args(args, kwargs)
+        form, body = plan.codec.encode_args(args, kwargs)
+        if type(body) is not bytes or form not in FORMS:
+            raise _WrongValue
     except InvalidArgument as error:
+        plan.service.faults.let_pass(error)
         raise _named(error, plan) from error.__cause__
+    except Exception as error:
+        raise _not_encoded(error, plan) from error
+    return form, body
 
 
 def pack(plan: CallPlan, body: bytes) -> tuple[bytes, bool]:
@@ -117,11 +158,19 @@ def pack(plan: CallPlan, body: bytes) -> tuple[bytes, bool]:
 
     Raises:
         MessageTooLarge: It cannot be made to fit.
+        PluginFault: The compressor broke its contract.
     """
+    faults, compressor = plan.service.faults, plan.rule.compressor
     try:
-        return plan.rule.pack(body)
+        packed, compressed = plan.rule.pack(body)
     except MessageTooLarge as error:
         raise _named(error, plan) from None
+    except Exception as error:
+        raise _named(faults.fault(compressor, "compress", error), plan) from error
+    if type(packed) is not bytes:
+        problem = f"returned {kind_of(packed)} where bytes were due"
+        raise _named(faults.wrong(compressor, "compress", problem), plan)
+    return packed, compressed
 
 
 def begin(
@@ -139,17 +188,29 @@ def begin(
     service = plan.service
     now = service.clock()
     deadline = now + plan.timeout
-    fields = plan.fields
+    head = plan.head
     current = get_current()
     if current is not None:
         if current.deadline is not None and current.deadline < deadline:
             deadline = current.deadline
         if current.baggage:
-            fields = plan.inheriting(current.baggage)
+            head = plan.inheriting(current.baggage)
     key = None
     if plan.idempotent:
         key = service.key_prefix + next(service.key_numbers).to_bytes(8, "big")
-    return Call(plan, args, kwargs, form, body, compressed, fields, now, deadline, key)
+    return Call(plan, args, kwargs, form, body, compressed, head, now, deadline, key)
+
+
+class _WrongValue(Exception):
+    """The codec returned something else than a form and bytes."""
+
+
+def _not_encoded(error: Exception, plan: CallPlan) -> PluginFault:
+    service = plan.service
+    if isinstance(error, _WrongValue):
+        problem = "returned something else than a form and bytes"
+        return _named(service.faults.wrong(service.codec, "encode_args", problem), plan)
+    return _named(service.faults.fault(service.codec, "encode_args", error), plan)
 
 
 def _named(error: E, plan: CallPlan) -> E:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_type_hints
 
 from ..errors import InvalidArgument
+from ..terms.metadata import Metadata, is_metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from typing_extensions import Unpack  # type checkers bring it
 
 
@@ -25,7 +27,7 @@ class CallOptionsDict(TypedDict, total=False):
         retries: Attempts after the first.
         idempotent: Whether the method may run more than once for one call.
         key: Routing key: balancers that look at it send equal keys to the same node.
-        metadata: Texts that the handler sees; added to the configuration's.
+        metadata: Texts and bytes that the handler sees, by name; added to the configuration's.
         baggage: Metadata that also travels on with the calls that the handler makes.
         oneway: Send the call and do not wait. It returns None once the request has been handed to
             the system, and nobody hears what became of it.
@@ -38,19 +40,13 @@ class CallOptionsDict(TypedDict, total=False):
     retries: int | None
     idempotent: bool | None
     key: str | None
-    metadata: Mapping[str, str] | None
-    baggage: Mapping[str, str] | None
+    metadata: Metadata | None
+    baggage: Metadata | None
     oneway: bool | None
 
 
 def _is_number(value: Any, *types: type) -> bool:
     return isinstance(value, types) and not isinstance(value, bool)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(key, str) and isinstance(item, str) for key, item in value.items()
-    )
 
 
 _CHECKS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
@@ -61,7 +57,7 @@ _CHECKS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number, 0 or more", lambda value: _is_number(value, int) and value >= 0),
     bool: ("True or False", lambda value: isinstance(value, bool)),
     str: ("a text", lambda value: isinstance(value, str)),
-    Mapping[str, str]: ("texts by name", _are_texts),
+    Metadata: ("texts or bytes by name", is_metadata),
 }
 """What an option of each type must be, in words and as a check."""
 
@@ -70,8 +66,8 @@ OPTION_NAMES = tuple(_TYPES)
 """All options."""
 TIMES = tuple(name for name, type_ in _TYPES.items() if type_ is float)
 """The options that are seconds."""
-JOINED = tuple(name for name, type_ in _TYPES.items() if type_ == Mapping[str, str])
-"""The options whose texts are joined by key with what holds already."""
+JOINED = tuple(name for name, type_ in _TYPES.items() if type_ == Metadata)
+"""The options whose values are joined by key with what holds already."""
 
 
 class CallOptions:
@@ -102,7 +98,7 @@ class CallOptions:
                 raise InvalidArgument(f"with_options({name}={value!r}): expected {expected}")
 
     def merged(self, newer: CallOptions) -> CallOptions:
-        """These options with the newer ones over them; texts are joined by key."""
+        """These options with the newer ones over them; metadata is joined by key."""
         joined = {
             name: {**self.given.get(name, {}), **newer.given[name]}
             for name in JOINED

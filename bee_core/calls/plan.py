@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..errors import InvalidArgument
 from ..methods.signatures import Signature
-from ..wire.requests import request_fields
+from ..terms.request import RequestHead
 from .options import NO_OPTIONS, TIMES, CallOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..contracts.codec import MethodCodec
     from ..contracts.policies import Fallback, FaultTolerance
     from ..contracts.size_rule import SizeRule
+    from ..terms.metadata import Metadata
     from .service import Service
 
 
@@ -30,8 +28,8 @@ class CallPlan:
     Attributes:
         service: The state that calls share.
         method: The method's name on the wire.
+        head: What each request of the method says in its head: names, metadata, baggage.
         codec: The codec, bound to the method's signature.
-        fields: The header fields of a request, encoded.
         key: The routing key, or None.
         timeout, connect_timeout, write_timeout, read_timeout: Seconds.
         retries: Attempts after the first.
@@ -40,7 +38,6 @@ class CallPlan:
         oneway: Whether the call ends as soon as it is sent.
         fault_tolerance, fallback: The policies.
         rule: The size rule.
-        metadata, baggage: Texts that go with each call, by name.
     """
 
     service: Service[Any]
@@ -57,24 +54,11 @@ class CallPlan:
     fault_tolerance: FaultTolerance
     fallback: Fallback | None
     rule: SizeRule
-    metadata: Mapping[str, str]
-    baggage: Mapping[str, str]
-    fields: bytes = attrs.field(init=False)
+    head: RequestHead
 
-    def __attrs_post_init__(self) -> None:
-        self.fields = self._encode_fields(self.baggage)
-
-    def inheriting(self, baggage: Mapping[str, str]) -> bytes:
-        """The fields, with the baggage of the call being handled under this plan's own."""
-        return self._encode_fields({**baggage, **self.baggage})
-
-    def _encode_fields(self, baggage: Mapping[str, str]) -> bytes:
-        try:
-            return request_fields(self.method, self.metadata, baggage, oneway=self.oneway)
-        except ValueError as error:
-            raise InvalidArgument(
-                str(error), service=self.service.name, method=self.method
-            ) from None
+    def inheriting(self, baggage: Metadata) -> RequestHead:
+        """The head, with the baggage of the call being handled under this plan's own."""
+        return self.head.carrying(self.head.metadata, {**baggage, **self.head.baggage})
 
 
 def make_plan(
@@ -98,7 +82,6 @@ def make_plan(
 
     Raises:
         TypeError: The codec cannot carry a type of the signature.
-        InvalidArgument: Metadata or baggage cannot be sent.
     """
     codec = service.bind(signature or Signature.dynamic(method))
     config = service.config.method(method)
@@ -106,6 +89,9 @@ def make_plan(
     oneway = _first(given.get("oneway"), config.oneway, marked_oneway)
     idempotent = _first(given.get("idempotent"), config.idempotent, marked_idempotent)
     policies, fallbacks = service.fault_tolerances, service.fallbacks
+    metadata = {**config.metadata, **given.get("metadata", {})}
+    baggage = {**config.baggage, **given.get("baggage", {})}
+    idempotent = idempotent and not oneway
     times: dict[str, Any] = {name: float(given.get(name, getattr(config, name))) for name in TIMES}
     return CallPlan(
         service=service,
@@ -113,13 +99,14 @@ def make_plan(
         codec=_SendOnly(codec) if oneway else codec,
         key=given.get("key"),
         retries=given.get("retries", config.retries),
-        idempotent=idempotent and not oneway,
+        idempotent=idempotent,
         oneway=oneway,
         fault_tolerance=policies.get(method) or policies[""],
         fallback=fallbacks[method if method in fallbacks else ""],
         rule=service.rule.with_threshold(config.compress_above),
-        metadata={**config.metadata, **given.get("metadata", {})},
-        baggage={**config.baggage, **given.get("baggage", {})},
+        head=RequestHead(
+            service.name, method, metadata, baggage, idempotent=idempotent, oneway=oneway
+        ),
         **times,
     )
 

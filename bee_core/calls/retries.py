@@ -5,8 +5,9 @@ The rule that keeps a write from running twice is :func:`may_retry`. Everything 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Union, final
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, final
 
+from ..contracts.plugin_faults import kind_of
 from ..contracts.policies import Again, Tried
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 FREE_REDIALS = 3
 """How often one call may be sent anew without an attempt being counted, when it is proven that the
 server did not see it. Each needs a connection that went away in that very moment. More than a few
-are a fault."""
+are a fault. A call that is tried once only (failfast, no retries left) has one."""
 
 
 @final
@@ -59,11 +60,15 @@ def after(
     failure = history[-1].failure
     # It is proven that the server never saw the whole request.
     unseen = failure.unsent and failure.executed == "no"
-    if unseen and redials < FREE_REDIALS and now < deadline:
+    if unseen and redials == 0 and now < deadline:
         return _REDIAL
     if not may_retry(failure, idempotent=plan.idempotent) or len(history) > plan.retries:
         return Stop(failure)
-    again = plan.fault_tolerance.next(history, plan.service.rng)
+    again = _asked(plan, history)
+    if isinstance(again, Stop):
+        return again
+    if again is not None and unseen and redials < FREE_REDIALS and now < deadline:
+        return _REDIAL  # the first is free for all, the others for calls that would try again
     if again is None or (again.where == "same" and failure.retry == "other"):
         return Stop(failure)
     if now + again.delay >= deadline:
@@ -74,6 +79,27 @@ def after(
     if failure.reached and not plan.service.budget.withdraw(now):
         return Stop(with_note(failure, "not retried: the retry budget of the service is spent"))
     return again
+
+
+def _asked(plan: CallPlan, history: Sequence[Tried]) -> Again | Stop | None:
+    """The decision of the fault tolerance. One that breaks its contract costs the call its retry.
+
+    The call keeps the failure that it has: it says what happened to the request.
+    """
+    policy, faults = plan.fault_tolerance, plan.service.faults
+    try:
+        again: Any = policy.next(history, plan.service.rng)
+        # A copy of its class may come from another import, so the fields decide.
+        if again is None or (again.where in _PLACES and again.delay >= 0):
+            return again  # type: ignore[no-any-return]
+        faults.said_wrong(policy, "next", f"returned {kind_of(again)} that is no decision")
+    except Exception as error:  # whatever a plugin does, the call has its failure
+        faults.said(policy, "next", error)
+    note = f"not retried: {faults.name(policy)} broke its contract"
+    return Stop(with_note(history[-1].failure, note))
+
+
+_PLACES = frozenset({"same", "other"})
 
 
 def with_note(failure: Failure, note: str) -> Failure:

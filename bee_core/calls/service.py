@@ -9,18 +9,26 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..nodes.node_set import NodeSet, renew_after_fork
+from ..contracts.codec import MethodCodec
+from ..contracts.conformance import part_misfits
+from ..contracts.observation import Interception, Observation
+from ..errors import BeeError, CallError, Unavailable
+from ..terms.printable import printable, text_of
+from .degradation import Degradation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
     from ..config.client_model import ClientConfig
-    from ..contracts.codec import Codec, MethodCodec
-    from ..contracts.observers import CallRecord, Observer
-    from ..contracts.policies import Balancer, BreakerState, Fallback, FaultTolerance, Limiter
+    from ..contracts.codec import Codec
+    from ..contracts.effects import Attempt
+    from ..contracts.plugin_faults import PluginFaults
+    from ..contracts.policies import Balancer, Fallback, FaultTolerance, Limiter
     from ..contracts.size_rule import SizeRule
     from ..methods.signatures import Signature
+    from ..nodes.node_set import NodeSet, NodeState
+    from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
     from .retry_budget import RetryBudget
 
@@ -47,15 +55,24 @@ class Service(Generic[C]):
         limiter: Bounds the calls that run at a time, or None.
         fault_tolerances: By method name; the empty name is for all other methods.
         fallbacks: Likewise.
-        observers: Told of every call.
+        faults: Says what plugins did wrong.
         clock: Seconds, monotonic.
         rng: For balancing and jitter.
         random_bytes: The operating system's randomness, for keys.
-        complain: Takes one line about a plugin that misbehaves.
+        complain: Takes one line for the operator.
+        observation: The observers of the calls, of nodes and of breakers.
+        interception: The interceptors of the calls.
+        transport_of: The transport plugin that carries calls to a node, for messages.
 
     Attributes:
         undiscovered: The discovery that finds the nodes; None when they are known. Each call reads
             it once.
+        refused: Told of a node at whose address nobody listens, on any thread; None where no
+            registry is watched. It takes the failure too.
+        staged: Whether something stands between a call and its attempts: observers, interceptors
+            or a limiter.
+        told: Whether somebody wants to hear of every attempt, breakers apart.
+        attentive: Whether somebody wants to hear of a call that has a result.
     """
 
     def __init__(
@@ -70,11 +87,14 @@ class Service(Generic[C]):
         limiter: Limiter | None,
         fault_tolerances: Mapping[str, FaultTolerance],
         fallbacks: Mapping[str, Fallback | None],
-        observers: tuple[Observer, ...],
+        faults: PluginFaults,
         clock: Callable[[], float],
         rng: Random,
         random_bytes: Callable[[int], bytes],
         complain: Callable[[str], None],
+        observation: Observation | None = None,
+        interception: Interception | None = None,
+        transport_of: Callable[[Node], object] = lambda node: node,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -86,14 +106,21 @@ class Service(Generic[C]):
         self.limiter = limiter
         self.fault_tolerances = fault_tolerances
         self.fallbacks = fallbacks
-        self.observers = observers
+        self.faults = faults
+        self.observation = observation or Observation()
+        self.interception = interception or Interception()
+        self.transport_of = transport_of
         self.clock = clock
         self.rng = rng
         self.undiscovered: Any = None
+        self.refused: Callable[[Node, Failure], object] | None = None
         self.bound: dict[Signature, MethodCodec] = {}
         self._random_bytes = random_bytes
-        self._complain = complain
-        self._complained = False
+        self.degradation = Degradation(self.name, complain, self.observation.event)
+        observed = self.observation.of_calls
+        self.staged = observed or self.interception.count > 0 or limiter is not None
+        self.told = self.observation.of_attempts or balancer.settle is not None
+        self.attentive = observed
         self.renew_keys()
 
     def renew_keys(self) -> None:
@@ -105,50 +132,79 @@ class Service(Generic[C]):
         """Take a list of nodes from a discovery. Called where the client makes its channels."""
         self.nodes.apply(snapshot)
         self.undiscovered = None
+        self.observation.nodes_changed(self.name, snapshot)
 
     def bind(self, signature: Signature) -> MethodCodec:
         """The codec bound to a signature; bound once, as far as a signature can be remembered.
 
         Raises:
             TypeError: The codec cannot carry a type of the signature.
+            PluginFault: The codec failed, or returned what does not keep its contract.
         """
         try:
             codec = self.bound.get(signature)
         except TypeError:  # a default that cannot be hashed
-            return self.codec.bind(signature)
+            return self._bind(signature)
         if codec is None:
             if len(self.bound) > MAX_BOUND:
                 self.bound.clear()
-            codec = self.bound[signature] = self.codec.bind(signature)
+            codec = self.bound[signature] = self._bind(signature)
         return codec
 
-    def observe(self, record: CallRecord) -> None:
-        """Tell the observers. One that raises is reported once and does not break the call."""
-        for observer in self.observers:
-            self._tell(observer, observer.finished, record)
+    def connect(self, state: NodeState[C]) -> Attempt:
+        """The way to a node that a call goes to for the first time. No I/O.
 
-    def observe_breaker(self, node: Node, before: BreakerState, after: BreakerState) -> None:
-        """Tell the observers that define ``breaker_changed`` of a change of a node's breaker."""
-        for observer in self.observers:
-            told = getattr(observer, "breaker_changed", None)
-            if told is not None:
-                self._tell(observer, told, self.name, node, before, after)
-
-    def _tell(self, observer: Observer, told: Callable[..., object], *news: object) -> None:
+        Raises:
+            PluginFault: A plugin could not make it.
+            Unavailable: There is no transport for the node's url.
+        """
         try:
-            told(*news)
-        except Exception as error:  # whatever a plugin does, the call's result stands
-            if not self._complained:
-                self._complained = True
-                self._complain(
-                    f"the observer {type(observer).__name__} of {self.name} raised"
-                    f" {type(error).__name__}: {error} (reported once)"
-                )
+            return self.nodes.connect(state)
+        except CallError:
+            raise
+        except BeeError as error:
+            raise Unavailable(
+                f"cannot connect to {state.node}: {printable(text_of(error))}"
+            ) from error
+        except Exception as error:  # whatever a transport does, the call ends with one error
+            raise self.faults.fault(self.transport_of(state.node), "channel", error) from error
+
+    def degraded(self, method: str, fallback: Fallback, error: CallError) -> None:
+        """A fallback has answered a call."""
+        self.attentive = True
+        name = self.faults.name(fallback)
+        self.degradation.answered(method, name, error, self.clock())
+
+    def recovered(self, method: str) -> None:
+        """A call has its result, while fallbacks answer for some methods."""
+        if self.degradation.succeeded(method, self.clock()):
+            self.attentive = self.observation.of_calls
+
+    def _bind(self, signature: Signature) -> MethodCodec:
+        try:
+            bound = self.codec.bind(signature)
+        except (TypeError, CallError):
+            raise
+        except Exception as error:  # whatever a codec does with a signature
+            fault = self.faults.fault(self.codec, "bind", error)
+            fault.service, fault.method = self.name, signature.method
+            raise fault from error
+        problem = part_misfits(bound, MethodCodec)
+        if problem:
+            origin = self.faults.blame(self.codec)
+            raise origin.broken(
+                f"{origin.label}: what bind() returned does not do: {problem}",
+                service=self.name,
+                method=signature.method,
+            )
+        return bound
 
     def after_fork(self) -> None:
         """In a forked child: new locks, and keys that differ from the parent's."""
         for plugin in (self.balancer, self.limiter):
-            renew_after_fork(plugin)
+            self.faults.renew_after_fork(plugin)
+        self.faults.after_fork()
+        self.degradation.after_fork()
         self.nodes.after_fork()
         self.budget.renew_lock()
         self.renew_keys()

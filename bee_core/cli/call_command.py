@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import detailed
+from .. import detailed, with_options
 from ..errors import CallError
+from ..methods.interface_methods import interface_methods
 from .command_group import FAILED, UnusableCommandError
 from .output import encode, fields
-from .shared_options import config_option, open_client, printing_options
+from .shared_options import config_option, interface_option, open_client, printing_options
 
 if TYPE_CHECKING:
+    from ..calls.options import CallOptionsDict
+    from ..client.asyncio import AsyncClient
+    from ..client.blocking import Client
     from ..client.proxies import Reply
 
 _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
@@ -39,6 +44,7 @@ _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
     multiple=True,
     help="A text that the handler sees. May be given several times.",
 )
+@interface_option
 @printing_options("Print an object that also says how the call went.")
 @click.pass_context
 def call(
@@ -49,6 +55,7 @@ def call(
     config_path: str,
     timeout: float | None,
     metadata: tuple[str, ...],
+    interface: Any,
     as_json: bool,
 ) -> None:
     """Call METHOD of SERVICE and print the result as JSON.
@@ -60,31 +67,120 @@ def call(
         bee call calc add 1 2
         bee call calc add a=1 b=2
         bee call greeter greet '"Ada"'
+
+    With --interface the call has the types and marks of that class. A method of protobuf messages
+    takes and prints them as JSON.
+
+    \b
+        bee call greeter SayHello '{"name": "Ada"}' --interface greeter:Greeter
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
     args, kwargs = read_arguments(arguments)
-    texts = _texts(metadata)
-    with open_client(config_path) as client:
-        proxy = client.service(service)
+    texts = read_metadata(metadata)
+    with open_client(config_path, told=False) as client:
+        options: CallOptionsDict = {"timeout": timeout, "metadata": texts}
+        target = partial(detailed, *target_of(client, service, method, interface, options))
+        if interface is not None:
+            args, kwargs = with_messages(interface, method, args, kwargs)
         try:
-            # By its full name, so that a method named "call" or "with_options" is reached as well.
-            reply: Reply[Any] = detailed(
-                proxy.with_options(timeout=timeout, metadata=texts).call, method, *args, **kwargs
-            )
+            reply: Reply[Any] = target(*args, **kwargs)
         except CallError as error:
             if not as_json:
                 raise
             click.echo(encode({"error": _describe(error)}))
             ctx.exit(FAILED)
     if not as_json:
-        click.echo(encode(reply.value))
+        click.echo(encode(without_messages(reply.value)))
         return
     described = {
-        "value": reply.value,
+        "value": without_messages(reply.value),
         "node": None if reply.node is None else reply.node.url,
         **fields(reply, "attempts", "degraded"),
         "seconds": round(reply.seconds, 6),
     }
     click.echo(encode(described))
+
+
+def target_of(
+    client: Client | AsyncClient,
+    service: str,
+    method: str,
+    interface: Any,
+    options: CallOptionsDict,
+) -> tuple[Any, ...]:
+    """What ``detailed`` is given before the arguments, for a method by its full name.
+
+    Args:
+        client: The client, of either kind.
+        service: The key under ``bee.rpc.client``.
+        method: The method's full name.
+        interface: What ``--interface`` names, or None.
+        options: For each call.
+
+    Raises:
+        ConfigError: No such service is configured.
+        UnusableCommandError: The interface cannot be used, or declares no such method.
+    """
+    if interface is None:
+        # By its full name, so that a method named "call" or "with_options" is reached as well.
+        return client.service(service).with_options(**options).call, method
+    typed = with_options(_typed(client, service, interface), **options)
+    return (_declared(typed, method, interface),)
+
+
+def _typed(client: Client | AsyncClient, service: str, interface: Any) -> Any:
+    try:
+        return client.service(service, interface)
+    except TypeError as error:
+        raise UnusableCommandError(f"--interface: {error}") from error
+
+
+def _declared(proxy: Any, method: str, interface: Any) -> Any:
+    try:
+        return reduce(getattr, method.split("."), proxy)
+    except AttributeError:
+        declared = ", ".join(interface_methods(interface))
+        raise UnusableCommandError(
+            f"the interface {interface.__qualname__} declares no {method}; it declares {declared}"
+        ) from None
+
+
+def with_messages(
+    interface: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments with protobuf messages, read from JSON objects, where the interface declares them.
+
+    Raises:
+        UnusableCommandError: An object is not of the message.
+    """
+    params = interface_methods(interface)[method].signature.params or ()
+    by_name = {parameter.name: parameter.hint for parameter in params}
+    hints = [*by_name.values(), *(None for _ in args)]
+    return (
+        tuple(_message(hint, value) for hint, value in zip(hints, args, strict=False)),
+        {name: _message(by_name.get(name), value) for name, value in kwargs.items()},
+    )
+
+
+def _message(hint: Any, value: Any) -> Any:
+    if not hasattr(hint, "DESCRIPTOR") or not isinstance(value, dict):
+        return value
+    from google.protobuf import json_format  # only who has messages has protobuf
+
+    try:
+        return json_format.ParseDict(value, hint())
+    except json_format.ParseError as error:
+        raise UnusableCommandError(
+            f"an argument is not a {hint.DESCRIPTOR.full_name}: {error}"
+        ) from error
+
+
+def without_messages(value: Any) -> Any:
+    """A result with its protobuf message as an object for JSON."""
+    if not hasattr(value, "DESCRIPTOR"):
+        return value
+    from google.protobuf import json_format
+
+    return json_format.MessageToDict(value, preserving_proto_field_name=True)
 
 
 def read_arguments(texts: tuple[str, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -133,7 +229,12 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _texts(pairs: tuple[str, ...]) -> dict[str, str]:
+def read_metadata(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Read what ``--metadata`` was given, each time.
+
+    Raises:
+        UnusableCommandError: One has no name.
+    """
     texts: dict[str, str] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")

@@ -6,17 +6,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import Config, Contradiction, RegistryConfig, load_config, named_plugins, warnings
+from ..config import (
+    Config,
+    Contradiction,
+    NamedPlugin,
+    RegistryConfig,
+    load_config,
+    named_plugins,
+    readable_plugins,
+    warnings,
+)
 from ..errors import ConfigError, PluginError
 from ..interfaces import RegistrySettings
 from ..plugins.hub import PluginHub
-from ..server.assembly import make_transports
 from .command_group import FAILED
-from .output import fields, print_json
+from .output import echo, fields, print_json
 from .shared_options import CONFIG_VARIABLE, DEFAULT_CONFIG, printing_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 @click.command()
@@ -41,53 +49,81 @@ def check(ctx: click.Context, file: str, as_json: bool) -> None:
         )
     else:
         for problem in problems:
-            click.echo(_in_file(problem, file))
+            echo(_in_file(problem, file))
         for warning in warned:
-            click.echo(f"warning: {_in_file(warning, file)}")
-        click.echo(_summary(file, len(problems), len(warned)))
+            echo(f"warning: {_in_file(warning, file)}")
+        echo(_summary(file, len(problems), len(warned)))
     if problems:
         ctx.exit(FAILED)
 
 
 def findings(file: str) -> tuple[Sequence[ConfigError], Sequence[Contradiction]]:
-    """The problems and the warnings of a file. Plugins count only when the file can be read."""
+    """The problems and the warnings of a file, those of plugins included."""
     try:
         config = load_config(file)
     except ConfigError as error:
-        return error.problems, ()
-    return list(_of_plugins(config)) or _of_transports(config), warnings(config)
+        named, lines = readable_plugins(file)
+        problems = list(error.problems)
+        broken = [problem.path or "" for problem in problems]
+        problems += [
+            one
+            for one in _of_plugins(named, lines.get, RegistryConfig())
+            if not _follows(one.path or "", broken)
+        ]
+        return sorted(problems, key=lambda problem: problem.line or 0), ()
+    registry = config.registry or RegistryConfig()
+    found = list(_of_plugins(named_plugins(config), config.origin, registry))
+    said = {problem.path for problem in found}
+    found += [one for one in _of_transports(config) if one.path not in said]
+    return found, warnings(config)
 
 
-def _of_plugins(config: Config) -> Iterator[ConfigError]:
+def _follows(path: str, broken: Iterable[str]) -> bool:
+    """Whether a plugin complains only of what was said: of an option that could not be read.
+
+    Such an option reads as nothing. So the plugin may miss it beside another one.
+    """
+    options = f"{path.removesuffix('.options')}.options."
+    return any(one == path or one.startswith(options) for one in broken)
+
+
+def _of_plugins(
+    named: Iterable[NamedPlugin],
+    line_of: Callable[[str], int | None],
+    registry: RegistryConfig,
+) -> Iterator[ConfigError]:
     """Load and make every plugin that is named, which checks its options. Making does no I/O."""
     try:
         hub = PluginHub()
     except PluginError as error:  # BEE_DISABLE_PLUGINS itself is wrong
         yield ConfigError(str(error))
         return
-    registry = config.registry or RegistryConfig()
     settings = RegistrySettings(registry.address, registry.heartbeat_interval)
-    for named in named_plugins(config):
-        context = (settings,) if named.kind == "registry" else ()
-        line = config.origin(named.path) or config.origin(named.ref.path)
+    for one in named:
+        context = (settings,) if one.kind == "registry" else ()
+        line = line_of(one.path) or line_of(one.ref.path)
         try:
-            hub.create(named.ref, named.kind, *context, origin=config.origin)
+            hub.create(one.ref, one.kind, *context, origin=line_of)
         except PluginError as error:
-            message = str(error).removeprefix(f"{named.ref.path}: ")
-            yield ConfigError(message, path=named.path, line=line)
+            message = str(error).removeprefix(f"{one.ref.path}: ")
+            yield ConfigError(message, path=one.path, line=line)
         except ConfigError as error:
             for problem in error.problems:
-                problem.path, problem.line = problem.path or named.path, problem.line or line
+                problem.path, problem.line = problem.path or one.path, problem.line or line
                 yield problem
 
 
 def _of_transports(config: Config) -> Sequence[ConfigError]:
-    """What else the transports of a server that listens want. Each of them can be made by now."""
+    """What else the transports of a server that listens want."""
     try:
         if config.server is not None:
+            from ..server.assembly import make_transports  # the server and asyncio: as dear as all
+
             make_transports(config, config.server, PluginHub())
     except ConfigError as error:
         return error.problems
+    except PluginError:
+        return ()  # it is named somewhere, and was said there
     return ()
 
 

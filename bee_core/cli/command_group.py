@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -20,6 +19,7 @@ import click
 
 from .. import __version__
 from ..errors import BeeError, ConfigError, PluginError
+from ..terms.printable import name_of, printable, printable_lines, text_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,9 +27,12 @@ FAILED = 1
 """Exit code: the command was understood and did not succeed."""
 UNUSABLE = 2
 """Exit code: the command or the configuration cannot be used. click has the same code."""
+DOUBTFUL = 3
+"""Exit code of what shows nodes: they are known, and may be out of date."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as in shells."""
 
+_LONGEST_ERROR = 4000  # characters
 _DEBUG_KEY = "bee.debug"  # where a context notes that --debug was given
 
 
@@ -43,6 +46,7 @@ class UnusableCommandError(click.ClickException):
 
 
 COMMANDS = {
+    "bench": ("bench.bench_command", "Call a method over and over and say how fast it is."),
     "call": ("call_command", "Call a method and print the result as JSON."),
     "check": ("check_command", "Say what is wrong with a configuration, all of it."),
     "demo": ("demo.demo_command", "Kill one of three servers while calls go on."),
@@ -89,7 +93,7 @@ class CommandGroup(click.Group):
             error.show()
             return UNUSABLE
         except Exception as error:
-            click.echo(f"error: {one_line(error)}", err=True)
+            click.echo(f"error: {printable(one_line(error), _LONGEST_ERROR)}", err=True)
             return exit_code(error)
         return code if isinstance(code, int) else 0
 
@@ -109,7 +113,9 @@ class CommandGroup(click.Group):
         except Exception as error:
             # Here and not where the line is printed: only here the options are known.
             if ctx.meta.get(_DEBUG_KEY) and not isinstance(error, click.exceptions.Exit):
-                traceback.print_exc()
+                import traceback  # half as dear as click itself, and seldom asked for
+
+                click.echo(printable_lines(traceback.format_exc()), err=True)
             raise
 
 
@@ -156,11 +162,25 @@ def _text(error: Exception) -> str:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}"
-    return f"{type(error).__name__}: {error} (--debug shows where)"
+    return f"{name_of(error)}: {text_of(error)} (--debug shows where)"
+
+
+def _show_version(context: click.Context) -> NoReturn:
+    from ..streams.client.native import PATH
+
+    click.echo(f"bee, version {__version__} (blocking calls: {PATH})")
+    context.exit()
 
 
 @click.group(cls=CommandGroup, context_settings={"max_content_width": 100})
-@click.version_option(__version__, prog_name="bee")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _option, given: _show_version(context) if given else None,
+    help="Show the version, and which path blocking calls take (native or pure), and exit.",
+)
 @debug_option
 def bee() -> None:
     """Call and run services. One YAML file says how; each word in it is the name of a plugin."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
+from ..terms.printable import name_of, text_of
 from .call_command import read_arguments
 from .command_group import FAILED, UnusableCommandError
-from .output import encode, fields, node_object, print_table
-from .shared_options import config_option, open_client, printing_options
+from .output import echo, encode, fields, node_object, print_table
+from .registry_lines import outlook_code, outlook_fields, print_outlook, source_text
+from .shared_options import config_option, interface_option, open_client, printing_options
 
 if TYPE_CHECKING:
     from ..calls.trace import CallTrace, Step
@@ -34,6 +37,7 @@ _SHARES_SHOWN = 5
 @click.option(
     "--ping/--no-ping", default=True, show_default=True, help="Ask the fitting nodes how they are."
 )
+@interface_option
 @click.option("--verbose", is_flag=True, help="Say also why a default is what it is.")
 @printing_options("Print an object.")
 @click.pass_context
@@ -46,6 +50,7 @@ def explain(
     make_call: bool,
     key: str | None,
     ping: bool,
+    interface: Any,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -53,7 +58,8 @@ def explain(
 
     Printed are its nodes, what is picked next, and each setting with the line that states it. With
     METHOD, the settings are those of the method. The exit code is 0 when a node can be picked (and,
-    with --call, the call had a result).
+    with --call, the call had a result). It is 3 when that holds and the nodes may be out of date:
+    the registry is silent, the list comes from the disk, or nodes are in doubt. It is 1 otherwise.
 
     \b
         bee explain calc
@@ -68,10 +74,17 @@ def explain(
         raise UnusableCommandError("--call wants a METHOD to call")
     if arguments and not make_call:
         raise UnusableCommandError(f"arguments ({' '.join(arguments)}) are for a call; add --call")
+    if make_call and interface is not None:
+        raise UnusableCommandError(
+            "--call makes its call without an interface; use bee call --interface"
+        )
     args, kwargs = read_arguments(arguments)
     trace = None
     with open_client(config_path) as client:
-        explanation = client.explain(service, method, key=key, ask=ping)
+        try:
+            explanation = client.explain(service, method, key=key, ask=ping, interface=interface)
+        except TypeError as error:
+            raise UnusableCommandError(f"--interface: {error}") from error
         if make_call and method is not None:
             trace = client.trace(service, method, *args, **kwargs)
     if as_json:
@@ -80,10 +93,12 @@ def explain(
         _print(explanation, verbose)
         if trace is not None:
             _print_trace(trace)
-    if explanation.obstacle:
-        click.echo(f"error: {explanation.obstacle}", err=True)
+        print_outlook([attrs.evolve(explanation.known, unknown=explanation.obstacle)])
+    if explanation.obstacle and as_json:
+        echo(f"error: {explanation.obstacle}", err=True)
     if explanation.obstacle or (trace is not None and trace.error is not None):
         ctx.exit(FAILED)
+    ctx.exit(outlook_code([explanation.known]))
 
 
 def _print(explanation: Explanation, verbose: bool) -> None:
@@ -94,9 +109,9 @@ def _print(explanation: Explanation, verbose: bool) -> None:
     # weight that no pick met it.
     able = sum(one.standing in {"ready", "half-open"} for one in explanation.nodes)
     able = 0 if explanation.obstacle else able
-    click.echo(f"{name}: asks for {known.asked}; {able} of {len(known.nodes)} nodes can be picked")
-    trouble = f"; the registry is out of reach: {known.trouble}" if known.trouble else ""
-    click.echo(f"source: {known.source or 'none has answered'}{trouble}")
+    verb = "fit and serve" if any(one.health for one in explanation.nodes) else "can be picked"
+    echo(f"{name}: asks for {known.asked}; {able} of {len(known.nodes)} nodes {verb}")
+    echo(f"source: {source_text(known)}")
     if explanation.nodes:
         click.echo()
         print_table(
@@ -105,7 +120,7 @@ def _print(explanation: Explanation, verbose: bool) -> None:
             wrapped=("health", "standing"),
         )
     click.echo()
-    click.echo(f"next: {_next(explanation.next, explanation.setting('balancer').value)}")
+    echo(f"next: {_next(explanation.next, explanation.setting('balancer').value)}")
     click.echo()
     print_table(
         ("setting", "value", "from"),
@@ -115,11 +130,12 @@ def _print(explanation: Explanation, verbose: bool) -> None:
         ),
         wrapped=("value", "from"),
     )
-    click.echo(f"retry budget: {explanation.retries_left} retries can be made now")
+    echo(f"retry budget: {explanation.retries_left} retries can be made now")
 
 
 def _node_row(one: NodeStanding) -> tuple[str, ...]:
     standing = f"{one.standing}: {one.reason}" if one.reason else one.standing
+    standing += f" (in doubt: {one.doubt})" if one.doubt else ""
     return (
         one.node.url,
         one.node.version or "-",
@@ -185,10 +201,10 @@ def _print_trace(trace: CallTrace) -> None:
     attempts = "1 attempt" if trace.attempts == 1 else f"{trace.attempts} attempts"
     ending = f"the call took {trace.seconds * 1000:.2f} ms and {attempts}"
     if trace.error is not None:
-        click.echo(f"{ending} and failed: {type(trace.error).__name__}: {trace.error}")
+        echo(f"{ending} and failed: {type(trace.error).__name__}: {trace.error}")
     else:
         answered = "the fallback answered" if trace.degraded else "result"
-        click.echo(f"{ending}; {answered}: {encode(trace.value)}")
+        echo(f"{ending}; {answered}: {encode(trace.value)}")
 
 
 def _outcome(step: Step) -> str:
@@ -203,11 +219,12 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
     known, ahead = explanation.known, explanation.next
     described: dict[str, Any] = {
         **fields(explanation, "service", "method"),
-        **fields(known, "source", "trouble", "asked"),
+        **fields(known, "asked"),
+        **outlook_fields(known),
         "can_be_picked": not explanation.obstacle,
         "obstacle": explanation.obstacle,
         "nodes": [
-            node_object(one.node) | fields(one, "standing", "reason", "breaker", "health")
+            node_object(one.node) | fields(one, "standing", "reason", "breaker", "health", "doubt")
             for one in explanation.nodes
         ],
         "next": {
@@ -235,8 +252,8 @@ def _trace_object(trace: CallTrace) -> dict[str, Any]:
         "error": None
         if error is None
         else {
-            "kind": getattr(error, "kind", type(error).__name__),
-            "message": getattr(error, "message", str(error)),
+            "kind": getattr(error, "kind", name_of(error)),
+            "message": getattr(error, "message", text_of(error)),
         },
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -10,10 +11,14 @@ from click.core import ParameterSource
 from .. import build_client
 from ..config import Config, load_config
 from ..errors import ConfigError
+from ..interfaces import logger
+from .application_code import load_attribute
 from .command_group import F, UnusableCommandError, debug_option
+from .output import echo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import logging
+    from collections.abc import Callable, Iterator
 
     from ..client.blocking import Client
 
@@ -41,9 +46,49 @@ def printing_options(json_help: str) -> Callable[[F], F]:
     return lambda function: as_json(debug_option(function))
 
 
-def open_client(path: str) -> Client:
-    """A client of the file that ``--config`` names. Raises as :func:`load_configuration`."""
-    return build_client(load_configuration(path))
+def interface_option(function: F) -> F:
+    """Add ``--interface``, which arrives as ``interface``: None, or a class."""
+    return click.option(
+        "--interface",
+        metavar="MODULE:CLASS",
+        callback=lambda _context, _option, text: (
+            None if text is None else load_attribute(text, "an interface")
+        ),
+        help="The interface with the types and marks of the methods, as module:Class or"
+        " file.py:Class.",
+    )(function)
+
+
+@contextmanager
+def open_client(config: str | Config, *, told: bool = True) -> Iterator[Client]:
+    """A client for a command. While it is open, the log does not say what the command says.
+
+    Args:
+        config: The file that ``--config`` names, or what was read from it.
+        told: Whether the command itself says how the registry is. Otherwise that is printed on
+            stderr in the end, unless the command fails: its error has it then.
+
+    Raises:
+        ConfigError, UnusableCommandError: See :func:`load_configuration`.
+    """
+    loaded = load_configuration(config) if isinstance(config, str) else config
+    held: list[str] = []
+
+    def hold(record: logging.LogRecord) -> bool:
+        if getattr(record, "bee_event", None) != "registry_out_of_reach":
+            return True
+        held.append(record.getMessage())
+        return False
+
+    log = logger("bee.client")
+    log.addFilter(hold)
+    try:
+        with build_client(loaded) as client:
+            yield client
+    finally:
+        log.removeFilter(hold)
+    for line in () if told else held:
+        echo(line, err=True)
 
 
 def load_configuration(path: str) -> Config:

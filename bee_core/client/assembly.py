@@ -9,23 +9,31 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import attrs
+
 from ..calls.retry_budget import RetryBudget
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
 from ..config.fields import plugin_kinds
+from ..contracts.observation import Interception, Observation
+from ..contracts.plugin_faults import PluginFaults
 from ..contracts.registry import Registry, RegistrySettings
-from ..contracts.size_rule import SizeRule
-from ..contracts.transport import AsyncChannel, ChannelSettings, Transport
+from ..contracts.size_rule import SizeRule, Unpacking
+from ..contracts.transport import ChannelSettings, Transport
 from ..nodes.directory import Directory
 from ..nodes.node_set import NodeSet
+from ..nodes.trust import Trust, reach_of
+from ..plugins.shown_options import shown_options
 from ..terms.addresses import parse
 from ..terms.node import Node, Snapshot
 from ..terms.versions import Range
+from .interruptions import is_interruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from ..contracts.channels import AsyncChannel
     from ..contracts.policies import Balancer
     from ..plugins.hub import PluginHub
 
@@ -78,6 +86,7 @@ class Assembly(Generic[C]):
         self._lock = Lock()
         self._transports: dict[tuple[str, str], Transport] = {}
         self._settings: dict[str, ChannelSettings] = {}
+        self._trusts: dict[str, Trust] = {}
         self.registry_config = config.registry or RegistryConfig()
         self.registry = self.make_registry()
         self.services: dict[str, Service[C]] = {
@@ -99,6 +108,7 @@ class Assembly(Generic[C]):
         }
 
     def _service(self, client: ClientConfig) -> Service[C]:
+        faults = PluginFaults(self._complain, self.clock, self.hub.origin_of, is_interruption)
         compressor = self._create(client, "compress")
         rule = SizeRule(
             compressor,
@@ -107,29 +117,36 @@ class Assembly(Generic[C]):
             compress_above=client.compress_above,
             name="" if client.compress is None else client.compress.name,
         )
-        settings = self._settings[client.name] = ChannelSettings(
+        balancer = self._create(client, "balancer")
+        trust = self._trusts[client.name] = self._trust(client)
+        self._settings[client.name] = ChannelSettings(
             service=client.name,
             codec=client.codec.name,
             compressor=None if client.compress is None else client.compress.name,
             max_body=client.max_size,
             clock=self.clock,
-            decompress=None if compressor is None else rule.unpack,
+            decompress=None if compressor is None else Unpacking(rule, faults),
             token=None if client.token is None else client.token.first,
+            load_wanted=bool(getattr(balancer, "wants_load", False)),
+            max_idle=client.max_idle,
+            interrupts=is_interruption,
+            attended=True,  # the blocking driver starts a request and waits for it
         )
-        balancer = self._create(client, "balancer")
-        make_breaker = partial(self._create, client, "breaker")
         nodes: NodeSet[C] = NodeSet(
             client.name,
             Directory(
                 None if client.version is None else Range.parse(client.version),
                 client.tags,
                 client.zone,
+                trust,
             ),
             balancer,
-            lambda node: self._make_channel(self.transport(client, node.url), node, settings),
-            # One is made now, so that wrong options are found here and not with the first node.
-            None if make_breaker() is None else make_breaker,
+            lambda node: self._make_channel(
+                self.transport(client, node.url), node, self._settings_for(client, node)
+            ),
+            self._create(client, "breaker"),
             self._drop_channel,
+            faults,
         )
         service = Service(
             client,
@@ -141,15 +158,33 @@ class Assembly(Generic[C]):
             limiter=self._create(client, "limiter"),
             fault_tolerances=self._by_method(client, "fail"),
             fallbacks=self._by_method(client, "fallback"),
-            observers=self.hub.observers(client.name),
+            faults=faults,
             clock=self.clock,
             rng=self._rng,
             random_bytes=self._random_bytes,
             complain=self._complain,
+            observation=self._observation(client, faults),
+            interception=Interception(
+                [
+                    self.hub.create(ref, "interceptor", origin=self._config)
+                    for ref in client.interceptors
+                ],
+                faults,
+            ),
+            transport_of=lambda node: self.transport(client, node.url),
         )
+        for scheme in client.schemes or ():
+            path = f"bee.rpc.client.{client.name}.schemes"
+            self.hub.load("transport", scheme, path=path, origin=self._config)
         for url in (f"{client.transport.name}://", *(one.url for one in client.address)):
             self.transport(client, url)
         return service
+
+    def _observation(self, client: ClientConfig, faults: PluginFaults) -> Observation:
+        """The observers of a service: those of the application, then its own."""
+        refs = (*self._config.application.observers, *client.observers)
+        observers = self.hub.share(refs, "observer", self._config)
+        return Observation(observers, faults)
 
     def apply_known_nodes(self) -> None:
         """Hand each service the nodes that are known without any I/O.
@@ -161,7 +196,7 @@ class Assembly(Generic[C]):
             # their first calls.
             snapshot = self.known(service)
             if snapshot is not None:
-                service.nodes.apply(snapshot)
+                service.learn(snapshot)
 
     def known(self, service: Service[C]) -> Snapshot | None:
         """What the registry says of a service without any I/O, or None where it must be watched."""
@@ -186,6 +221,10 @@ class Assembly(Generic[C]):
         )
         return registry
 
+    def registry_options(self) -> str:
+        """The options of the registry as a text, without secrets."""
+        return shown_options(self.hub, self.registry_config.plugin, "registry")
+
     def make_balancer(self, service: Service[C]) -> Balancer:
         """A balancer like the service's, with no nodes yet: for picks that no call hears of."""
         balancer: Balancer = self._create(service.config, "balancer")
@@ -203,7 +242,33 @@ class Assembly(Generic[C]):
         The control plane uses it for both kinds of client.
         """
         transport = self.transport(service.config, node.url)
-        return transport.async_channel(node, self._settings[service.name])
+        return transport.async_channel(node, self._settings_for(service.config, node))
+
+    def unfit(self, service: Service[C], url: str) -> str:
+        """See :meth:`bee_core.nodes.trust.Trust.unfit`."""
+        return self._trusts[service.name].unfit(url)
+
+    def _trust(self, client: ClientConfig) -> Trust:
+        schemes = client.schemes
+        if schemes is None and getattr(
+            self.transport(client, f"{client.transport.name}://"), "encrypted", False
+        ):
+            schemes = (client.transport.name,)
+        return Trust(
+            reach_of(self.registry),
+            schemes,
+            client.token is not None,
+            frozenset(entry.url for entry in client.address),
+            partial(self.transport, client),
+        )
+
+    def _settings_for(self, client: ClientConfig, node: Node) -> ChannelSettings:
+        """The settings of a node's channel, without the token where it would go out in clear."""
+        settings = self._settings[client.name]
+        # Such a node is passed over for calls. This holds for pings too, and for whatever comes.
+        if settings.token is not None and not self._trusts[client.name].may_show_token(node.url):
+            return attrs.evolve(settings, token=None)
+        return settings
 
     def transport(self, client: ClientConfig, url: str) -> Transport:
         """The transport for a url: the scheme is the plugin's name.

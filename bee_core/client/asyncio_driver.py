@@ -3,51 +3,71 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..calls.flow import abandon, conclude, flow
+from ..calls.broken_effects import broken, checked, give_up
+from ..calls.conclusion import abandon, conclude
+from ..calls.flow import flow
 from ..contracts.effects import Attempt, Effect, Pause, Queue
-from ..terms.causes import cancelled
+from ..terms.causes import cancelled, read_timed_out
+from ..terms.failures import Success
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from ..calls.call import Call
     from ..terms.failures import Failure
+    from .overdue import Overdue
 
 
 async def drive(
     call: Call,
     closing: asyncio.Event,
-    clock: Callable[[], float],
+    overdue: Overdue,
     make_flow: Callable[[Call], Generator[Effect, Any, Failure | None]] = flow,
 ) -> Exception | None:
     """Make a call: ``call.value`` is then the result, unless an error is returned.
 
-    See :func:`bee_core.client.blocking_driver.drive`.
+    Args:
+        call: The call.
+        closing: Set when the client is closed: it ends every wait.
+        overdue: Ends the wait for a channel that does not end it at the deadline.
+        make_flow: Makes the generator to run; another one where a call is traced.
     """
     steps = make_flow(call)
     answer: Any = None
     failure: Failure | None = None
+    waits = overdue.waits
+    deadline = call.deadline
     try:
         while True:
             effect = steps.send(answer)
-            if type(effect) is Attempt:
-                pending = effect.channel.start(call)
-                try:
-                    answer = await pending.reply
-                except BaseException:
-                    pending.cancel()
+            pending: Any = None
+            try:
+                if type(effect) is Attempt:
+                    pending = effect.channel.start(call)
+                    reply = pending.reply
+                    waits[reply] = deadline
+                    if deadline < overdue.next:
+                        overdue.look_at(deadline)
+                    answer = await reply
+                    del waits[reply]
+                    if type(answer) is not Success:
+                        answer = checked(call, pending, answer)
+                elif type(effect) is Pause:
+                    closed = await _wait(closing, effect.seconds)
+                    answer = (
+                        cancelled("the client was closed", sent=call.executed != "no")
+                        if closed
+                        else None
+                    )
+                else:
+                    answer = await _queue(effect, closing, overdue.clock)
+            except BaseException as error:
+                answer = _given_up(call, effect, pending, overdue, error)
+                if answer is None:
                     raise
-            elif type(effect) is Pause:
-                closed = await _wait(closing, effect.seconds)
-                answer = (
-                    cancelled("the client was closed", sent=call.executed != "no")
-                    if closed
-                    else None
-                )
-            else:
-                answer = await _queue(effect, closing, clock)
     except StopIteration as stop:
         failure = stop.value
     except BaseException:
@@ -55,7 +75,32 @@ async def drive(
         steps.close()
         abandon(call)
         raise
-    return None if failure is None and not call.plan.service.observers else conclude(call, failure)
+    return None if failure is None and not call.plan.service.attentive else conclude(call, failure)
+
+
+def _given_up(
+    call: Call, effect: Effect, pending: Any, overdue: Overdue, error: BaseException
+) -> Failure | None:
+    """Clean up after a wait that ended by an exception.
+
+    Returns:
+        The failure of the attempt; None where the exception is the caller's own.
+    """
+    ended = overdue.ended(getattr(pending, "reply", None))
+    if isinstance(error, Exception):
+        return broken(call, effect, pending, error)
+    give_up(call, pending)
+    if ended:
+        return read_timed_out(call.read_timeout, full=False)
+    if type(effect) is Attempt and isinstance(error, asyncio.CancelledError) and not _asked_for():
+        return cancelled("the channel gave the request up", sent=True)
+    return None
+
+
+def _asked_for() -> bool:
+    """Whether somebody has cancelled the running task. Python 3.10 cannot tell; it says yes."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is None or cancelling() > 0
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:
@@ -73,7 +118,8 @@ async def _queue(
     admitted = asyncio.Event()
 
     def on_admitted() -> None:
-        loop.call_soon_threadsafe(admitted.set)
+        with suppress(RuntimeError):  # a loop that was closed has nobody to tell
+            loop.call_soon_threadsafe(admitted.set)
 
     effect.ticket.on_admitted(on_admitted)
     waits = {asyncio.ensure_future(admitted.wait()), asyncio.ensure_future(closing.wait())}

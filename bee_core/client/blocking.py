@@ -6,16 +6,18 @@ import asyncio
 import warnings
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from ..calls.call import Call, make
 from ..calls.plan import CallPlan, make_plan
 from ..control import fork
-from ..control.discovery import PATIENCE
 from ..control.serving_loops import serving_loops
 from ..errors import BeeError, CallError
 from .blocking_driver import drive
-from .core import ClientCore
+from .core import REPORT_PATIENCE, ClientCore
+from .dropped import end_blocking
 from .futures import CallFuture, FutureCalls
+from .open_connections import ask_on_thread
 
 if TYPE_CHECKING:
     import os
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from ..calls.service import Service
     from ..calls.trace import CallTrace
     from ..config.model import Config
-    from ..contracts.transport import Channel, ChannelSettings, Transport
-    from ..nodes.directory import NodesReport
+    from ..contracts.channels import Channel
+    from ..contracts.transport import ChannelSettings, Transport
+    from ..nodes.report import NodesReport
+    from ..terms.failures import Failure
     from ..terms.node import Node
     from .explanation import Explanation
     from .proxies import Reply
@@ -53,7 +57,7 @@ class Client(ClientCore["Channel"]):
         self._warned = False
         super().__init__(config, plugins, Event())
         self.futures = FutureCalls(
-            f"{self.config.application or 'client'}-futures",
+            f"{self.config.application.name or 'client'}-futures",
             self.assembly.async_channel,
             self.discoveries,
             self.assembly.clock,
@@ -62,6 +66,13 @@ class Client(ClientCore["Channel"]):
         # False after close and in a forked child: calls look at this one flag only.
         self._ready = True
         fork.watch(self)
+        self._finalizer = finalize(
+            self,
+            end_blocking,
+            (self._channels, self._retired),
+            (self._plane, self.futures.plane),
+        )
+        self._finalizer.atexit = False
 
     def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call; for proxies."""
@@ -103,7 +114,7 @@ class Client(ClientCore["Channel"]):
             self._prepare(plan)
         call = make(plan, args, kwargs)
         if plan.service.undiscovered is not None:
-            self._discover(plan.service, (call.deadline - call.started) / 2, plan.method)
+            self._discover(plan.service, call.started, call.deadline, plan.method)
         return call
 
     def _prepare(self, plan: CallPlan) -> None:
@@ -114,14 +125,15 @@ class Client(ClientCore["Channel"]):
         self._check_open(plan.service, plan.method)
         self._prober.resume(self.assembly.services.values())
 
-    def _discover(self, service: Service[Channel], patience: float, method: str) -> None:
-        self.discoveries.wait(service, patience)
+    def _discover(self, service: Service[Channel], began: float, until: float, method: str) -> None:
+        self.discoveries.wait(service, began, until)
         self._check_open(service, method)
 
     def nodes(self, service: str) -> NodesReport:
         """A report of the nodes of a service: which fit, and why the others do not.
 
-        Discovers them like a first call, so it may wait a second.
+        Discovers them like a first call, and waits until nodes that the registry does not list were
+        asked. That takes a second at most.
 
         Args:
             service: The key under ``bee.rpc.client``.
@@ -131,12 +143,18 @@ class Client(ClientCore["Channel"]):
             CallCancelled: The client was closed meanwhile.
         """
         found = self._find(service)
-        if found.undiscovered is not None:
-            self._discover(found, PATIENCE, "")
+        self.discoveries.wait_for_report(found, self.assembly.clock() + REPORT_PATIENCE)
+        self._check_open(found, "")
         return self._report(found)
 
     def explain(
-        self, service: str, method: str | None = None, *, key: str | None = None, ask: bool = False
+        self,
+        service: str,
+        method: str | None = None,
+        *,
+        key: str | None = None,
+        ask: bool = False,
+        interface: Any = None,
     ) -> Explanation:
         """What would happen to a call now, and why. Makes no call. Waits like :meth:`nodes`.
 
@@ -145,6 +163,7 @@ class Client(ClientCore["Channel"]):
             method: A method, to tell the settings that ``methods`` has for it.
             key: The routing key that the call would have.
             ask: Ping the nodes too, for their health; takes a second at most.
+            interface: The interface whose marks (idempotent, oneway) the call would have.
 
         Returns:
             The nodes, the next picks, and each setting with the line that states it.
@@ -153,11 +172,11 @@ class Client(ClientCore["Channel"]):
             ConfigError: No such service is configured.
             CallCancelled: The client was closed meanwhile.
         """
-        from .explanation import ask_health  # loaded at its first use
+        from .health import ask_health  # loaded at its first use
 
         known = self.nodes(service)
         health = ask_health(self._find(service).nodes) if ask else {}
-        return self._explain(known, method, key, health)
+        return self._explain(known, method, key, health, interface)
 
     def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
         """Make one real call and tell how it went, attempt by attempt.
@@ -198,7 +217,7 @@ class Client(ClientCore["Channel"]):
             )
 
     def _make_channel(self, transport: Transport, node: Node, settings: ChannelSettings) -> Channel:
-        channel = transport.channel(node, settings)
+        channel = self._usable(transport.channel(node, settings))
         with self._lock:
             self._channels.add(channel)
         if self._closing.is_set():
@@ -212,11 +231,16 @@ class Client(ClientCore["Channel"]):
         channel.retire()
         self.futures.drop(channel)
 
+    async def _ask_open(self, channel: Channel, timeout: float) -> str | Failure | None:
+        answer = await ask_on_thread(channel, timeout)
+        return answer if isinstance(answer, str) else await self.futures.ask_open(channel, timeout)
+
     def close(self) -> None:
         """Close all connections; calls in flight end with CallCancelled.
 
         Idempotent, from any thread.
         """
+        self._finalizer.detach()
         self._closing.set()
         self._ready = False
         self.discoveries.release()

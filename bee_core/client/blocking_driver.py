@@ -5,10 +5,13 @@ from __future__ import annotations
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from ..calls.flow import abandon, conclude, flow
+from ..calls.broken_effects import broken
+from ..calls.conclusion import abandon, conclude
+from ..calls.flow import flow
 from ..contracts.effects import Attempt, Effect, Pause, Queue
 from ..terms.causes import cancelled
 from ..terms.failures import Failure
+from .overdue import GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -36,26 +39,46 @@ def drive(
     try:
         while True:
             effect = steps.send(answer)
-            if type(effect) is Attempt:
-                answer = effect.channel.start(call)
-                if type(answer) is not Failure:
-                    answer = answer.wait()
-            elif type(effect) is Pause:
-                answer = (
-                    cancelled("the client was closed", sent=call.executed != "no")
-                    if closing.wait(effect.seconds)
-                    else None
-                )
-            else:
-                answer = _queue(effect, closing, clock)
+            try:
+                if type(effect) is Attempt:
+                    answer = effect.channel.start(call)
+                    if type(answer) is not Failure:
+                        seconds = call.deadline - clock() + GRACE
+                        if answer is call.pending:
+                            answer = answer.wait(seconds)
+                        else:
+                            answer = _kept(call, answer, seconds)
+                elif type(effect) is Pause:
+                    answer = (
+                        cancelled("the client was closed", sent=call.executed != "no")
+                        if closing.wait(effect.seconds)
+                        else None
+                    )
+                else:
+                    answer = _queue(effect, closing, clock)
+            except Exception as error:
+                answer = broken(call, effect, call.pending, error)
     except StopIteration as stop:
         failure = stop.value
     except BaseException:
-        # An interrupt (Ctrl-C) came. The permits must go back now, not at garbage collection.
+        # An interrupt (Ctrl-C) came, perhaps between two lines. The connection and the permits must
+        # go back now, not at garbage collection.
+        if call.pending is not None:
+            call.pending.cancel()
         steps.close()
         abandon(call)
         raise
-    return None if failure is None and not call.plan.service.observers else conclude(call, failure)
+    return None if failure is None and not call.plan.service.attentive else conclude(call, failure)
+
+
+def _kept(call: Call, pending: Any, seconds: float) -> Any:
+    """Wait for the reply of a channel that does not keep ``request.pending`` itself."""
+    wait = pending.wait
+    call.pending = pending
+    answer = wait(seconds)
+    if answer is not None:
+        call.pending = None  # it has ended, so it must not be cancelled
+    return answer
 
 
 def _queue(effect: Queue, closing: Event, clock: Callable[[], float]) -> bool | Failure:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -15,13 +14,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from weakref import WeakSet
 
 from ..config import load_config
+from ..contracts.plugin_faults import kind_of
+from ..control.monkey_patching import refuse_patched_threads
 from ..control.plane import ControlPlane
 from ..control.prober import Prober
 from ..errors import CallCancelled
-from ..nodes.directory import NodesReport, report_nodes
+from ..nodes.report import NodesReport, report_nodes
 from ..plugins.hub import PluginHub
+from ..terms.loggers import logger
 from .assembly import Assembly
 from .discoveries import Discoveries
+from .dropped import weakly
 from .proxies import Reply, ServiceProxy, make_proxy
 
 if TYPE_CHECKING:
@@ -31,12 +34,19 @@ if TYPE_CHECKING:
     from ..calls.service import Service
     from ..config.model import Config
     from ..contracts.transport import ChannelSettings, Transport
+    from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
     from .explanation import Explanation
 
 C = TypeVar("C")
 T = TypeVar("T")
-log = logging.getLogger("bee.client")
+log = logger("bee.client")
+
+REPORT_PATIENCE = 1.0
+"""Seconds that a report waits for the registry's first answer, and for pings of nodes in question.
+
+Many times what a registry takes, and less than a person notices as an outage.
+"""
 
 
 class ClientCore(ABC, Generic[C]):
@@ -54,6 +64,7 @@ class ClientCore(ABC, Generic[C]):
         plugins: Sequence[object],
         closing: Any,
     ) -> None:
+        refuse_patched_threads()
         self.config = load_config(config)
         self._closing = closing
         self._channels: set[C] = set()
@@ -63,14 +74,14 @@ class ClientCore(ABC, Generic[C]):
         self.assembly: Assembly[C] = Assembly(
             self.config,
             PluginHub(plugins),
-            make_channel=self._make_channel,
-            drop_channel=self._drop_channel,
+            make_channel=weakly(self._make_channel),
+            drop_channel=weakly(self._drop_channel),
             clock=time.monotonic,
             rng=self._rng,
             random_bytes=os.urandom,
             complain=log.warning,
         )
-        self._plane = ControlPlane(self.config.application or "client")
+        self._plane = ControlPlane(self.config.application.name or "client")
         self._prober = Prober(
             self._plane.spawn,
             self.assembly.async_channel,
@@ -78,9 +89,14 @@ class ClientCore(ABC, Generic[C]):
             rng=self._rng,
         )
         for service in self.assembly.services.values():
-            service.nodes.on_breaker_change = partial(self._prober.breaker_changed, service)
+            self._prober.watch(service)
         self.discoveries: Discoveries[C] = Discoveries(
-            self.assembly, self._plane, self._deliver, clock=time.monotonic, rng=self._rng
+            self.assembly,
+            self._plane,
+            weakly(self._deliver),
+            weakly(self._ask_open),
+            clock=time.monotonic,
+            rng=self._rng,
         )
 
     @overload
@@ -110,9 +126,28 @@ class ClientCore(ABC, Generic[C]):
     def _make_channel(self, transport: Transport, node: Node, settings: ChannelSettings) -> C:
         """A channel that :meth:`close` will find."""
 
+    @staticmethod
+    def _usable(channel: C) -> C:
+        """The channel that a transport has made, if it is one.
+
+        Raises:
+            TypeError: It is none.
+        """
+        if not hasattr(channel, "start"):
+            raise TypeError(f"made {kind_of(channel)}, which is no channel")
+        return channel
+
     @abstractmethod
     def _drop_channel(self, channel: C) -> None:
         """The node of this channel has left."""
+
+    @abstractmethod
+    async def _ask_open(self, channel: C, timeout: float) -> str | Failure | None:
+        """Ping on an open connection of a channel; on the control plane's loop.
+
+        Returns:
+            The answer, or None where there is no such connection.
+        """
 
     def _deliver(self, service: Service[C], snapshot: Snapshot) -> None:
         """Take a list of nodes.
@@ -128,8 +163,11 @@ class ClientCore(ABC, Generic[C]):
 
     def _report(self, service: Service[C]) -> NodesReport:
         nodes = service.nodes
-        trouble = self.discoveries.trouble(service.name)
-        return report_nodes(service.name, nodes.snapshot, nodes.selection, trouble)
+        # Taken first: a list that comes meanwhile is then newer than its doubts, and lists nodes
+        # that are in doubt no more.
+        outlook = self.discoveries.outlook(service.name)
+        unknown = "" if nodes.snapshot.nodes else nodes.explain_none()[1]
+        return report_nodes(service.name, nodes.snapshot, nodes.selection, outlook, unknown)
 
     def _explain(
         self,
@@ -137,6 +175,7 @@ class ClientCore(ABC, Generic[C]):
         method: str | None,
         key: str | None,
         health: Mapping[str, str],
+        interface: Any,
     ) -> Explanation:
         from .explanation import explain  # loaded at its first use
 
@@ -150,12 +189,15 @@ class ClientCore(ABC, Generic[C]):
             make_balancer=partial(self.assembly.make_balancer, service),
             make_rng=random.Random,
             health=health,
+            interface=interface,
         )
 
     @staticmethod
     def _reply(call: Call) -> Reply[Any]:
         seconds = call.plan.service.clock() - call.started
-        return Reply(call.value, call.node, call.attempts, call.degraded, seconds)
+        return Reply(
+            call.value, call.node, call.attempts, call.degraded, seconds, call.reply_metadata
+        )
 
     def _all_channels(self) -> set[C]:
         """Every channel that may be open. The caller must close them."""

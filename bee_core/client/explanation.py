@@ -2,15 +2,12 @@
 
 It tells which nodes there are, which of them can be picked, and the value of each setting with the
 line that states it. :func:`explain` is pure: it picks on a copy of the balancer, so the calls of
-the service see no effect. :func:`ask_health` pings nodes for such a report.
+the service see no effect.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -19,6 +16,7 @@ from ..calls.options import OPTION_NAMES
 from ..calls.plan import make_plan
 from ..config.client_model import CALL_FIELDS
 from ..config.fields import PluginRef, remarks
+from ..methods.interface_methods import interface_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,18 +25,11 @@ if TYPE_CHECKING:
     from ..calls.service import Service
     from ..config.model import Config
     from ..contracts.policies import Balancer, BreakerState
-    from ..contracts.transport import AsyncChannel, Channel
-    from ..nodes.directory import KnownNode, NodesReport
-    from ..nodes.node_set import NodeSet, NodeState
-    from ..terms.failures import Failure
+    from ..nodes.node_set import NodeState
+    from ..nodes.report import KnownNode, NodesReport
     from ..terms.node import Node
 
-Standing = Literal["ready", "half-open", "cut off", "weight 0", "filtered"]
-
-PING_TIMEOUT = 1.0
-"""Seconds that a node may take to say how it is."""
-MOST_PINGED = 64
-"""Nodes of a service that are asked how they are; more would be a load test."""
+Standing = Literal["ready", "not serving", "half-open", "cut off", "weight 0", "filtered"]
 
 _AHEAD = 5  # picks that are told where the order is certain
 _SAMPLE = 1000  # picks of one copy
@@ -53,12 +44,14 @@ class NodeStanding:
 
     Attributes:
         node: The node.
-        standing: ``ready``, ``half-open`` (one call at a time shows whether it works), ``cut off``
-            (its breaker is open), ``weight 0``, ``filtered``.
+        standing: ``ready``, ``not serving`` (so it answered a ping, or it did not answer; the
+            balancer does not know that, and may still pick it), ``half-open`` (one call at a time
+            shows whether it works), ``cut off`` (its breaker is open), ``weight 0``, ``filtered``.
         reason: Why it is not simply ready; empty when it is.
         breaker: The state of its breaker, or None where there is none.
         health: What it answered to a ping just now: ``serving``, ``draining``, or why there was no
             answer; empty when it was not asked.
+        doubt: Why it is in doubt; empty when it is listed. Nodes in doubt are picked like others.
     """
 
     node: Node
@@ -66,6 +59,7 @@ class NodeStanding:
     reason: str = ""
     breaker: BreakerState | None = None
     health: str = ""
+    doubt: str = ""
 
 
 @attrs.frozen
@@ -116,8 +110,9 @@ class Explanation:
         method: The method's name, or None for the service as a whole.
         known: The nodes known, their source, and the state of the registry.
         nodes: Every node known as a call would find it, in the order of ``known``.
-        next: What the balancer would pick.
-        obstacle: Why no node can be picked, and what to do; empty when one can.
+        next: What the balancer would pick; empty where there is an obstacle.
+        obstacle: Why no node can be picked, or that all were asked and none serves, and what to do;
+            empty otherwise.
         settings: What holds for the call.
         retries_left: Retries that the service's budget would pay for now.
         file: The configuration's file, or None.
@@ -152,6 +147,7 @@ def explain(
     make_balancer: Callable[[], Balancer],
     make_rng: Callable[[int], Random],
     health: Mapping[str, str],
+    interface: Any = None,
 ) -> Explanation:
     """Put an explanation together. Any thread; calls go on meanwhile.
 
@@ -164,6 +160,11 @@ def explain(
         make_balancer: Makes a balancer like the service's.
         make_rng: Makes a source of randomness from a seed.
         health: What nodes said when they were asked, by id.
+        interface: The interface whose marks the call would have, or None.
+
+    Raises:
+        TypeError: The interface cannot be used, or does not declare the method.
+        PluginFault: The balancer broke its contract.
     """
     states = service.nodes.states
     nodes = tuple(
@@ -171,37 +172,56 @@ def explain(
     )
     # A node of weight 0 is in the ready set too: the balancer knows what that means.
     ready = tuple(one.node for one in nodes if one.standing not in {"cut off", "filtered"})
-    ahead = _look_ahead(service.balancer, ready, key, make_balancer, make_rng)
+    try:
+        ahead = _look_ahead(service.balancer, ready, key, make_balancer, make_rng, service.clock())
+    except Exception as error:  # whatever a balancer does, the error names it
+        raise service.faults.fault(service.balancer, "pick", error) from error
+    obstacle = _silence(ready, health) if ahead.shares else service.nodes.explain_none()[1]
     return Explanation(
         service.name,
         method,
         known,
         nodes,
-        ahead,
-        "" if ahead.shares else service.nodes.explain_none()[1],
-        (_registry(config), *_settings(service, config, method)),
+        NextPick() if obstacle else ahead,
+        obstacle,
+        (_registry(config), *_settings(service, config, method, _marks(interface, method))),
         service.budget.balance(service.clock()),
         config.source,
     )
 
 
+def _silence(ready: tuple[Node, ...], health: Mapping[str, str]) -> str:
+    """That nodes were asked and none of them serves; empty if one does, or was not asked."""
+    answers = [(node, health.get(node.id, "serving")) for node in ready if node.weight > 0]
+    if any(answer == "serving" for _, answer in answers):
+        return ""
+    node, answer = answers[0]
+    which = "the one node" if len(answers) == 1 else f"none of the {len(answers)} nodes"
+    verb = "does not serve" if len(answers) == 1 else "serves"
+    return f"{which} that can be picked {verb}: {node.url}: {answer}"
+
+
 def _standing(known: KnownNode, state: NodeState[Any] | None, health: str) -> NodeStanding:
     node = known.node
     if not known.fitting:
-        return NodeStanding(node, "filtered", known.reason)
+        return NodeStanding(node, "filtered", known.reason, doubt=known.doubt)
     breaker = None if state is None or state.breaker is None else state.breaker.state
     standing: Standing = "ready"
-    reason = "it is draining: its calls are sent on to others" if health == "draining" else ""
+    reason = ""
     if breaker == "open":
         standing, reason = "cut off", "its breaker is open; it is pinged, and comes back by itself"
     elif not node.weight > 0:
         standing, reason = "weight 0", "takes no calls"
+    elif health == "draining":
+        standing, reason = "not serving", "it is draining: its calls are sent on to others"
+    elif health not in {"", "serving"}:
+        standing, reason = "not serving", "a call that meets it fails there"
     elif breaker == "half-open":
         standing, reason = (
             "half-open",
             "it answers pings again; one call at a time shows whether it works",
         )
-    return NodeStanding(node, standing, reason, breaker, health)
+    return NodeStanding(node, standing, reason, breaker, health, known.doubt)
 
 
 def _look_ahead(
@@ -210,6 +230,7 @@ def _look_ahead(
     key: str | None,
     make_balancer: Callable[[], Balancer],
     make_rng: Callable[[int], Random],
+    now: float,
 ) -> NextPick:
     """Pick many times on copies with different seeds.
 
@@ -220,7 +241,7 @@ def _look_ahead(
     for seed in _SEEDS:
         copy, rng = twin(), make_rng(seed)
         copy.update(ready)
-        runs.append(list(_picks(copy, key, rng, max(_SAMPLE, 2 * len(ready)))))
+        runs.append(list(_picks(copy, key, now, rng, max(_SAMPLE, 2 * len(ready)))))
     counts = Counter(node.id for run in runs for node in run)
     total = counts.total()
     by_id = {node.id: node for node in ready}
@@ -232,14 +253,16 @@ def _look_ahead(
     return NextPick(tuple(runs[0][:_AHEAD]) if all(run == runs[0] for run in runs) else (), shares)
 
 
-def _picks(balancer: Balancer, key: str | None, rng: Random, number: int) -> Iterator[Node]:
+def _picks(
+    balancer: Balancer, key: str | None, now: float, rng: Random, number: int
+) -> Iterator[Node]:
     for _ in range(number):
-        node = balancer.pick(key, (), rng)
+        node = balancer.pick(key, (), now, rng)
         if node is None:
             return
         if balancer.settle is not None:
             # The copy may count the calls that run. Without this none of them would end.
-            balancer.settle(node, None, 0.0)
+            balancer.settle(node, None, 0.0, now)
         yield node
 
 
@@ -258,9 +281,30 @@ _NOT_TOLD = frozenset(
 )  # what is no setting, may be secret, or follows from the node
 
 
-def _settings(service: Service[Any], config: Config, method: str | None) -> Iterator[Setting]:
+def _marks(interface: Any, method: str | None) -> dict[str, bool]:
+    """What an interface marks a method with."""
+    if interface is None or method is None:
+        return {}
+    declared = interface_methods(interface)
+    if method not in declared:
+        raise TypeError(
+            f"the interface {interface.__qualname__} declares no {method}; it declares"
+            f" {', '.join(declared)}"
+        )
+    found = declared[method]
+    return {"idempotent": found.idempotent, "oneway": found.oneway}
+
+
+def _settings(
+    service: Service[Any], config: Config, method: str | None, marks: Mapping[str, bool]
+) -> Iterator[Setting]:
     # The plan of a real call: the report cannot differ from what a call would use.
-    plan = make_plan(service, method or "")
+    plan = make_plan(
+        service,
+        method or "",
+        marked_idempotent=marks.get("idempotent", False),
+        marked_oneway=marks.get("oneway", False),
+    )
     of_method = service.config.method(method or "")
     for attribute in attrs.fields(type(service.config)):
         name, about = attribute.name, remarks(attribute)
@@ -272,6 +316,8 @@ def _settings(service: Service[Any], config: Config, method: str | None) -> Iter
         shown, options = _plain(getattr(source, name))
         path = config.stated(service.name, name, method)
         line = None if path is None else config.origin(path)
+        if path is None and marks.get(name):
+            path = "the interface's mark"
         yield Setting(
             name, shown, path, line, about.why if path is None else "", about.unit, options
         )
@@ -281,46 +327,3 @@ def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
     if isinstance(value, PluginRef):
         return value.name, tuple(value.options)
     return (sorted(value) if isinstance(value, frozenset) else value), ()
-
-
-def ask_health(nodes: NodeSet[Channel]) -> dict[str, str]:
-    """How nodes say that they are. Pings all of them at a time.
-
-    Waits a little over :data:`PING_TIMEOUT` at most.
-
-    Returns:
-        By node id: ``serving``, ``draining``, or why the node did not answer.
-    """
-
-    def ask(state: NodeState[Channel]) -> str:
-        try:
-            return _said(_channel(nodes, state).ping(PING_TIMEOUT))
-        except Exception as error:  # a transport's
-            return f"no answer: {error}"
-
-    asked = dict(islice(nodes.states.items(), MOST_PINGED))
-    if not asked:
-        return {}
-    with ThreadPoolExecutor(len(asked), "bee-health") as threads:
-        return dict(zip(asked, threads.map(ask, asked.values()), strict=True))
-
-
-async def ask_health_async(nodes: NodeSet[AsyncChannel]) -> dict[str, str]:
-    """The same on an event loop."""
-
-    async def ask(state: NodeState[AsyncChannel]) -> str:
-        try:
-            return _said(await _channel(nodes, state).ping(PING_TIMEOUT))
-        except Exception as error:  # a transport's
-            return f"no answer: {error}"
-
-    asked = dict(islice(nodes.states.items(), MOST_PINGED))
-    return dict(zip(asked, await asyncio.gather(*map(ask, asked.values())), strict=True))
-
-
-def _channel(nodes: NodeSet[Any], state: NodeState[Any]) -> Any:
-    return (state.attempt or nodes.connect(state)).channel
-
-
-def _said(answer: str | Failure) -> str:
-    return answer if isinstance(answer, str) else answer.message

@@ -12,23 +12,27 @@ from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from contextvars import Context, copy_context
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from ..calls.broken_effects import broken
 from ..calls.flow import flow
 from ..contracts.effects import Attempt, Effect
 from ..control.plane import ControlPlane
-from ..errors import BeeError, CallCancelled
+from ..errors import BeeError, CallCancelled, CallError, Unavailable
 from ..terms.causes import local
 from .asyncio_driver import drive
+from .open_connections import ask_on_loop
+from .overdue import Overdue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from ..calls.call import Call
     from ..calls.service import Service
-    from ..contracts.transport import AsyncChannel, Channel
+    from ..contracts.channels import AsyncChannel, Channel
     from ..terms.failures import Failure
     from ..terms.node import Node
     from .discoveries import Discoveries
@@ -113,8 +117,8 @@ class FutureCalls:
         discoveries: Discoveries[Channel],
         clock: Callable[[], float],
     ) -> None:
-        self._plane = ControlPlane(name)
-        self._plane.at_stop(self._close_channels)
+        self.plane = ControlPlane(name)
+        self.plane.at_stop(self._close_channels)
         self._make_channel = make_channel
         self._discoveries = discoveries
         self._clock = clock
@@ -127,6 +131,7 @@ class FutureCalls:
         # What follows is of the loop's thread.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
+        self._overdue = Overdue(self._clock)
         self._tasks: dict[CallFuture[Any], asyncio.Task[None]] = {}
         self.attempts: dict[Channel, Attempt] = {}
         # Channels whose nodes have left. The calls that are still on them keep them alive.
@@ -138,8 +143,12 @@ class FutureCalls:
         self._begun.append((call, future, copy_context()))
         if not self._told:
             self._told = True  # one wake-up for all that are begun until the loop has its turn
-            if not self._plane.call_soon(self._take):
-                self._end_begun()
+            try:
+                if not self.plane.call_soon(self._take):
+                    self._end_begun(_closed)
+            except RuntimeError as error:  # the system gives no thread; the next call tries again
+                self._told = False
+                self._end_begun(partial(_no_thread, error))
         return future
 
     def failed(self, error: BaseException) -> CallFuture[Any]:
@@ -154,7 +163,7 @@ class FutureCalls:
             again, future.given_up = future.given_up, True
         if not again:
             future.set_running_or_notify_cancel()  # tells wait() and as_completed()
-            self._plane.call_soon(lambda: self._cancel(future))
+            self.plane.call_soon(lambda: self._cancel(future))
         return True
 
     def forbid_to_wait(self, future: CallFuture[Any]) -> None:
@@ -172,12 +181,25 @@ class FutureCalls:
     def drop(self, channel: Channel) -> None:
         """The node of this channel has left the list. From any thread."""
         if channel in self.attempts:
-            self._plane.call_soon(lambda: self._retire(channel))
+            self.plane.call_soon(lambda: self._retire(channel))
+
+    async def ask_open(self, channel: Channel, timeout: float) -> str | Failure | None:
+        """Ping on the open connection of the futures to a node; from another loop.
+
+        Args:
+            channel: The blocking channel to the same node.
+            timeout: Seconds.
+
+        Returns:
+            The answer, or None where there is no connection.
+        """
+        attempt = self.attempts.get(channel)
+        return None if attempt is None else await ask_on_loop(self._loop, attempt.channel, timeout)
 
     def close(self) -> None:
         """End all calls with CallCancelled, and the thread. Idempotent."""
-        self._plane.stop()
-        self._end_begun()
+        self.plane.stop()
+        self._end_begun(_closed)
 
     def after_fork(self) -> None:
         """In a forked child: forget the parent's calls in flight, and their sockets."""
@@ -210,23 +232,22 @@ class FutureCalls:
             if not future.cancelled():
                 self._tasks[future] = context.run(loop.create_task, self._run(call, future))
 
-    def _end_begun(self) -> None:
-        """The client is closed: end the calls that have not begun."""
+    def _end_begun(self, why: Callable[[Call], CallError]) -> None:
+        """End the calls that have not begun."""
         while self._begun:
             try:
                 call, future, _ = self._begun.popleft()
             except IndexError:  # another thread that found the client closed
                 return
-            future.end(None, _closed(call))
+            future.end(None, why(call))
 
     async def _run(self, call: Call, future: CallFuture[Any]) -> None:
         service = call.plan.service
         error: BaseException | None
         try:
             if service.undiscovered is not None:
-                patience = (call.deadline - call.started) / 2
-                await self._discoveries.wait_async(service, patience)
-            error = await drive(call, self._closing, self._clock, self._flow)
+                await self._discoveries.wait_async(service, call.started, call.deadline)
+            error = await drive(call, self._closing, self._overdue, self._flow)
         except asyncio.CancelledError:
             error = _closed(call)  # or the future was cancelled, and takes no error any more
         except Exception as raised:  # from a plugin; the caller of an ordinary call sees it too
@@ -249,15 +270,20 @@ class FutureCalls:
                     late = "the deadline came before the call could be sent"
                     answer = local("deadline_exceeded", late)
                 else:
-                    channel = effect.channel
-                    answer = yield self.attempts.get(channel) or self._attempt(call, channel)
+                    try:
+                        attempt = self.attempts.get(effect.channel) or self._attempt(call, effect)
+                    except Exception as error:  # from a transport
+                        answer = broken(call, effect, None, error, sent=False)
+                    else:
+                        answer = yield attempt
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         finally:
             steps.close()
 
-    def _attempt(self, call: Call, channel: Channel) -> Attempt:
+    def _attempt(self, call: Call, effect: Attempt) -> Attempt:
         """An attempt on a channel of this loop to the same node."""
+        channel: Channel = effect.channel
         assert call.node is not None  # noqa: S101  # the flow has picked it; narrows the type
         service = call.plan.service
         attempt = self.attempts[channel] = Attempt(self._make_channel(service, call.node))
@@ -296,4 +322,13 @@ def _closed(call: Call) -> CallCancelled:
         node=call.node,
         attempts=call.attempts,
         executed="maybe" if call.attempts else "no",
+    )
+
+
+def _no_thread(error: RuntimeError, call: Call) -> CallError:
+    return Unavailable(
+        f"the thread for futures cannot be started: {error}",
+        service=call.plan.service.name,
+        method=call.method,
+        executed="no",
     )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
 
 import attrs
 
-from ..calls.options import NO_OPTIONS, CallOptions, CallOptionsDict
-from ..calls.plan import CallPlan, make_plan
-from ..methods.signatures import InterfaceMethod, interface_methods
+from ..calls.options import CallOptions, CallOptionsDict
+from ..methods.interface_methods import interface_methods
+from ..methods.type_arguments import class_of
+from ..methods.type_hints import hint_text
+from ..terms.metadata import NOTHING
+from .remote_methods import Binding, Caller, Method, no_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
     from typing import ParamSpec
 
     from typing_extensions import Unpack  # type checkers bring it; nothing imports it when bee runs
 
+    from ..calls.plan import CallPlan
     from ..calls.service import Service
+    from ..terms.metadata import Metadata
     from ..terms.node import Node
 
     P = ParamSpec("P")
@@ -36,6 +40,7 @@ class Reply(Generic[T]):
         attempts: How many attempts it took.
         degraded: Whether a fallback answered instead of a node.
         seconds: How long the call took.
+        metadata: Texts and bytes that the handler sent along, by name.
     """
 
     value: T
@@ -43,93 +48,7 @@ class Reply(Generic[T]):
     attempts: int
     degraded: bool
     seconds: float
-
-
-class Caller(Protocol):
-    """Makes calls: the blocking client returns values, the asyncio client awaitables of them."""
-
-    def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The value, or an awaitable of it."""
-
-    def invoke_detailed(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The :class:`Reply`, or an awaitable of it."""
-
-    def invoke_future(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A future of the value.
-
-        Raises:
-            TypeError: The client has awaitables instead.
-        """
-
-
-@attrs.frozen(eq=False)
-class Binding:
-    """What all methods of a proxy share. Immutable.
-
-    Attributes:
-        caller: The client.
-        service: The service.
-        interface: Its interface, or None.
-        methods: The methods that the interface declares, by name.
-        options: For each call.
-    """
-
-    caller: Caller
-    service: Service[Any]
-    interface: type | None
-    methods: Mapping[str, InterfaceMethod]
-    options: CallOptions = NO_OPTIONS
-
-    def with_options(self, options: CallOptions) -> Binding:
-        """The same with more options."""
-        return attrs.evolve(self, options=self.options.merged(options))
-
-    def plan(self, method: str) -> CallPlan:
-        """Prepare a method."""
-        declared = self.methods.get(method)
-        if declared is None:
-            return make_plan(self.service, method, options=self.options)
-        return make_plan(
-            self.service,
-            method,
-            declared.signature,
-            marked_idempotent=declared.idempotent,
-            marked_oneway=declared.oneway,
-            options=self.options,
-        )
-
-
-class Method:
-    """A method of a service; call it.
-
-    An attribute of it is a method of the object of that name: ``calc.Stats.mean``.
-    """
-
-    __slots__ = ("_binding", "_invoke", "_name", "_plan")
-
-    def __init__(self, binding: Binding, name: str) -> None:
-        self._binding = binding
-        self._name = name
-        self._invoke = binding.caller.invoke
-        self._plan: CallPlan | None = None
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call the method: the value, or with an asyncio client an awaitable of it."""
-        return self._invoke(self._plan or self._prepare(), args, kwargs)
-
-    def _prepare(self) -> CallPlan:
-        self._plan = plan = self._binding.plan(self._name)
-        return plan
-
-    def __getattr__(self, name: str) -> Method:
-        """A method of the object of this name."""
-        if name.startswith("_"):
-            _no_attribute(self, name)
-        return Method(self._binding, f"{self._name}.{name}")
-
-    def __repr__(self) -> str:
-        """The service and the method."""
-        return f"<method {self._name} of {self._binding.service.name}>"
+    metadata: Metadata = NOTHING
 
 
 class ServiceProxy:
@@ -144,14 +63,14 @@ class ServiceProxy:
     def __getattr__(self, name: str) -> Method:
         """A method of the service."""
         if name.startswith("_"):
-            _no_attribute(self, name)
-        method = Method(self._binding, name)
+            no_attribute(self, name)
+        method = self._binding.method(name)
         self.__dict__[name] = method  # found without __getattr__ from now on
         return method
 
     def call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method by its full name, ``Stats.mean``."""
-        return Method(self._binding, method)(*args, **kwargs)
+        return self._binding.method(method)(*args, **kwargs)
 
     def with_options(self, **options: Unpack[CallOptionsDict]) -> ServiceProxy:
         """The same service with other options; see :class:`.calls.options.CallOptionsDict`."""
@@ -162,47 +81,65 @@ class ServiceProxy:
         return f"<service {self._binding.service.name}>"
 
 
+class AsyncServiceProxy(ServiceProxy):
+    """The same of an asyncio client."""
+
+    async def call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method by its full name, ``Stats.mean``."""
+        return await self._binding.method(method)(*args, **kwargs)
+
+
 class _Namespace:
     """The methods of a named object, of a typed proxy."""
 
 
+class TypedProxy:
+    """A service with an interface: it has the methods that the interface declares, and no more.
+
+    It is an instance of the interface for ``isinstance``. It does not derive from it, so nothing of
+    the class runs here: no special method, no property, no ``__init_subclass__``, no metaclass.
+    """
+
+    def __init__(self, binding: Binding) -> None:
+        attributes: dict[str, Any] = self.__dict__
+        attributes["_binding"] = binding
+        for name in binding.methods:
+            holder, _, last = name.rpartition(".")
+            target = attributes.setdefault(holder, _Namespace()).__dict__ if holder else attributes
+            target[last] = binding.method(name)
+
+    @property
+    def __class__(self) -> type:
+        """The interface."""
+        interface = self.__dict__["_binding"].interface
+        return cast("type", class_of(interface))
+
+    @__class__.setter
+    def __class__(self, cls: type) -> None:
+        raise TypeError(f"{self!r} stays what it is")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say that the interface declares no such method."""
+        if "_binding" not in self.__dict__ or name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"{hint_text(self._binding.interface)} declares no public method {name!r}; a typed"
+            " service has methods only, no properties and attributes"
+        )
+
+    def __repr__(self) -> str:
+        """The service and the interface."""
+        return f"<service {self._binding.service.name} as {hint_text(self._binding.interface)}>"
+
+
 def _proxy(binding: Binding) -> Any:
-    """A proxy: with an interface, an object of a class derived from it."""
-    interface = binding.interface
-    if interface is None:
-        return ServiceProxy(binding)
-    proxy: Any = object.__new__(_proxy_class(interface))
-    attributes = proxy.__dict__
-    attributes["_binding"] = binding
-    for name in binding.methods:
-        holder, _, last = name.rpartition(".")
-        target = attributes.setdefault(holder, _Namespace()).__dict__ if holder else attributes
-        target[last] = Method(binding, name)
-    return proxy
+    """A proxy."""
+    if binding.interface is not None:
+        return TypedProxy(binding)
+    return (AsyncServiceProxy if binding.is_async else ServiceProxy)(binding)
 
 
-@cache
-def _proxy_class(interface: type) -> type:
-    name = f"{interface.__name__}Proxy"
-    members = {"__module__": interface.__module__, "__repr__": _repr_typed}
-    try:
-        cls: Any = type(interface)(name, (interface,), {**members, "__init__": _no_init})
-        cls.__abstractmethods__ = frozenset()  # each is an attribute of the instance
-        object.__new__(cls).__dict__  # noqa: B018  # fails for an interface that cannot be a base
-    except (TypeError, AttributeError):
-        return type(name, (), members)
-    return cast("type", cls)
-
-
-def _no_init(self: Any) -> None:
-    """The client makes proxies, so the interface's own ``__init__`` does not run."""
-
-
-def _repr_typed(self: Any) -> str:
-    return f"<service {self._binding.service.name} as {self._binding.interface.__name__}>"
-
-
-def make_proxy(caller: Caller, service: Service[Any], interface: type | None) -> Any:
+def make_proxy(caller: Caller, service: Service[Any], interface: Any) -> Any:
     """The proxy of a service.
 
     Raises:
@@ -211,8 +148,11 @@ def make_proxy(caller: Caller, service: Service[Any], interface: type | None) ->
     """
     methods = {} if interface is None else interface_methods(interface)
     binding = Binding(caller, service, interface, methods)
-    for name in methods:
-        binding.plan(name)  # a type that cannot be carried is reported now, not at the first call
+    for name, method in methods.items():
+        if not method.streams:
+            binding.plan(
+                name
+            )  # a type that cannot be carried is reported now, not at the first call
     return _proxy(binding)
 
 
@@ -240,7 +180,7 @@ def _changed(proxy: Any, options: CallOptions) -> Any:
         raise TypeError(f"with_options() wants a service or a method of one, got {proxy!r}")
     changed = binding.with_options(options)
     if isinstance(proxy, Method):
-        return Method(changed, proxy._name)  # noqa: SLF001  # the same module
+        return changed.method(proxy._name)  # noqa: SLF001  # the same module
     return _proxy(changed)
 
 
@@ -302,16 +242,12 @@ def _meant(
     what: str, method: Any, args: tuple[Any, ...]
 ) -> tuple[Caller, CallPlan, tuple[Any, ...]]:
     """The client, the plan and the arguments; for ``calc.call`` the first one names the method."""
-    if getattr(method, "__func__", None) is ServiceProxy.call and args:
-        method, args = Method(method.__self__._binding, args[0]), args[1:]  # noqa: SLF001  # own
+    if getattr(method, "__func__", None) in _BY_STRING and args:
+        method, args = method.__self__._binding.method(args[0]), args[1:]  # noqa: SLF001  # own
     if not isinstance(method, Method):
         raise TypeError(f"{what}() wants a method of a service, such as calc.add, got {method!r}")
     plan = method._plan or method._prepare()  # noqa: SLF001  # the same module
     return method._binding.caller, plan, args  # noqa: SLF001  # the same module
 
 
-def _no_attribute(owner: object, name: str) -> NoReturn:
-    raise AttributeError(
-        f"{type(owner).__name__} has no attribute {name!r}; names with an underscore are not"
-        " methods of a service"
-    )
+_BY_STRING = (ServiceProxy.call, AsyncServiceProxy.call)

@@ -3,7 +3,8 @@
 The way from the text of a file to a :class:`Config`, with the module of each step::
 
     text of the file
-      │  yaml_tree        YAML to a tree of text with line numbers; ${NAME} is replaced
+      │  yaml_tree        YAML to a tree of text with line numbers
+      │  expansion        ${NAME} replaced in that tree, and the line of each key
       ▼
     tree
       │  whole_file       the sections, and what they inherit from each other
@@ -34,11 +35,12 @@ from ..errors import ConfigError
 from .client_model import AddressConfig, CallConfig, ClientConfig, MethodConfig
 from .contradictions import Contradiction, warnings
 from .converter import structure_options
+from .expansion import Expansion
 from .fields import PluginRef
 from .model import Config, NamedPlugin, named_plugins
 from .server_model import RegistryConfig, ServerConfig
-from .whole_file import structure_config
-from .yaml_tree import MAX_BYTES, Expansion, decode, parse
+from .whole_file import stated_plugins, structure_config
+from .yaml_tree import MAX_BYTES, decode, parse
 
 __all__ = [
     "AddressConfig",
@@ -53,6 +55,7 @@ __all__ = [
     "ServerConfig",
     "load_config",
     "named_plugins",
+    "readable_plugins",
     "structure_options",
     "warnings",
 ]
@@ -76,6 +79,29 @@ def load_config(
     """
     if isinstance(source, Config):
         return source
+    return structure_config(_expand(source, os.environ if environ is None else environ))
+
+
+def readable_plugins(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+) -> tuple[list[NamedPlugin], Mapping[str, int | None]]:
+    """The plugins that a configuration names which cannot be used as a whole.
+
+    So ``bee check`` reports what is wrong with them together with everything else.
+
+    Returns:
+        The places that can be read, with the lines of all paths.
+    """
+    try:
+        expansion = _expand(source, os.environ)
+    except ConfigError:
+        return [], {}
+    return stated_plugins(expansion), expansion.lines
+
+
+def _expand(
+    source: str | os.PathLike[str] | Mapping[str, Any], environ: Mapping[str, str]
+) -> Expansion:
     name: str | None = None
     if isinstance(source, Mapping):
         root: Mapping[Any, Any] = source
@@ -88,7 +114,7 @@ def load_config(
             value=source,
             expected="a path or a mapping",
         )
-    expansion = Expansion(root, os.environ if environ is None else environ, name)
+    expansion = Expansion(root, environ, name)
     if "bee" not in expansion.tree:
         raise ConfigError(
             _no_bee(expansion.tree),
@@ -97,7 +123,7 @@ def load_config(
             line=1 if name else None,
             expected="the key 'bee'",
         )
-    return structure_config(expansion)
+    return expansion
 
 
 def _read(name: str) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping  # noqa: TC003  cattrs reads the annotations
 from typing import Annotated
 
 import attrs
+from attrs.validators import optional
 
 from ..options import (
     COMMAS,
@@ -19,15 +20,18 @@ from ..options import (
     positive,
     some_text,
 )
+from ..terms.metadata import Metadata  # noqa: TC001  cattrs reads the annotations
 from .fields import (
     NOT_WRITTEN,
     PluginRef,
     about,
     canonical_url,
     dialled,
+    interceptors,
     max_inflated,
     max_size,
     names_not_empty,
+    observers,
     setting,
     version,
     version_range,
@@ -92,7 +96,8 @@ class CallConfig:
     read_timeout: Seconds = setting(
         10.0,
         "Bounds one attempt from the request written to the reply complete.",
-        "A third of `timeout`: a node that hangs leaves time for two others.",
+        "A third of the default `timeout`: a node that hangs leaves time for two others. State it "
+        "with a shorter `timeout`.",
         check=positive,
         unit="seconds",
     )
@@ -141,14 +146,16 @@ class CallConfig:
         check=at_least(0),
         unit="bytes",
     )
-    metadata: Mapping[str, str] = attrs.field(
+    metadata: Metadata = attrs.field(
         factory=dict,
         validator=names_not_empty,
         metadata=about(
-            "Texts that the handler sees. Joined by key with those of the levels above.", "None."
+            "Texts that the handler sees, or bytes as `!!binary`. Joined by key with those of the"
+            " levels above.",
+            "None.",
         ),
     )
-    baggage: Mapping[str, str] = attrs.field(
+    baggage: Metadata = attrs.field(
         factory=dict,
         validator=names_not_empty,
         metadata=about(
@@ -195,6 +202,14 @@ class ClientConfig(CallConfig):
         "tcp is what urls without a scheme mean.",
         plugin="transport",
     )
+    schemes: Annotated[tuple[str, ...], COMMAS] | None = setting(
+        None,
+        "The schemes that nodes of a registry may have: `tls`, or `tls, tcp`. Addresses of this "
+        "file may have any.",
+        "That of `transport` where it encrypts, so that no record can switch TLS off; any "
+        "otherwise. A token never goes out in clear to a node that only the registry names.",
+        check=optional(names_not_empty),
+    )
     codec: PluginRef = setting(
         PluginRef("json"),
         "How arguments and results become bytes.",
@@ -227,6 +242,10 @@ class ClientConfig(CallConfig):
         "The server has bounds of its own.",
         plugin="limiter",
     )
+    observers: Annotated[tuple[PluginRef, ...], SEVERAL] = observers(
+        "Who is told of the calls of this service besides those under `bee.application`"
+    )
+    interceptors: Annotated[tuple[PluginRef, ...], SEVERAL] = interceptors("each call")
     tags: Annotated[frozenset[str], COMMAS] = setting(
         frozenset(), "Only nodes that have all of these labels.", "Any node.", check=names_not_empty
     )
@@ -242,6 +261,15 @@ class ClientConfig(CallConfig):
         "Only nodes of this zone. A configured address that states no zone is not filtered.",
         "Any: a service that runs in one zone would be lost.",
         check=some_text,
+    )
+    max_idle: Seconds = setting(
+        180.0,
+        "A connection that was idle for longer is closed and not used again: the next call opens a "
+        "new one.",
+        "Load balancers and NATs forget an idle connection without a word, Azure's after 240 s and "
+        "AWS's after 350 s. A request on it would be lost, and nobody could know whether it ran.",
+        check=positive,
+        unit="seconds",
     )
     methods: Mapping[str, MethodConfig] = attrs.field(
         factory=dict,

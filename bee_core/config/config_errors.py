@@ -134,7 +134,7 @@ def _problem(error: Exception, path: str) -> ConfigError:
     if isinstance(error, UnknownKeyError):
         return _unknown_key(error.cls, error.key, path)
     if isinstance(error, MisfitError):
-        return ConfigError(str(error), path=path, value=error.value, expected=error.expected)
+        return ConfigError(error.message, path=path, value=error.value, expected=error.expected)
     if isinstance(error, StructureHandlerNotFoundError):
         return ConfigError(
             f"the field has a type that cannot be written in a file: {error.type_!r}", path=path

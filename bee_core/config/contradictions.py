@@ -64,19 +64,25 @@ def _of_client(config: Config, client: ClientConfig) -> Iterator[tuple[str, str,
     of_all_calls = list(_of_call(config, client, client, None))
     for field, message in (*_of_service(config, client), *of_all_calls):
         key = written_at(fields[field])
-        yield f"{base}.{key}", message, config.stated(client.name, field)
+        yield f"{base}.{key}", message, _written(config, client.name, field)
     for method, call in client.methods.items():
         for field, message in _of_call(config, client, call, method):
             if (field, message) not in of_all_calls:
-                stated = config.stated(client.name, field, method)
+                stated = _written(config, client.name, field, method)
                 yield f"{base}.methods.{method}.{field}", message, stated
+
+
+def _written(config: Config, service: str, field: str, method: str | None = None) -> str | None:
+    """The key that states a field; for a ``read_timeout`` that nobody states, the timeout's."""
+    stated = config.stated(service, field, method)
+    if stated is None and field == "read_timeout":
+        return config.stated(service, "timeout", method)
+    return stated
 
 
 def _in_clear(url: str) -> bool:
     address = parse(url)
-    return address.scheme == "tcp" and not (
-        address.host in {"localhost", "::1"} or address.host.startswith("127.")
-    )
+    return address.scheme == "tcp" and not address.is_loopback
 
 
 def _of_call(
@@ -86,14 +92,12 @@ def _of_call(
         return config.stated(client.name, field, method)
 
     retries = call.retries if call.fail.name in _REPEATING else 0
-    if retries and call.timeout <= call.read_timeout:
-        yield (
-            "timeout",
-            (
-                f"a reply may take {call.read_timeout:g} s and the whole call {call.timeout:g} s: "
-                "a node that hangs leaves no time for a retry; raise timeout or lower read_timeout"
-            ),
-        )
+    # Methods that keep the service's times are named there, all of them at once.
+    alike = client.methods.values() if method is None else ()
+    if _hangs_for_good(call) or any(
+        _hangs_for_good(own) and _times(own) == _times(call) for own in alike
+    ):
+        yield "read_timeout", _no_time_left(call)
     if (
         retries
         and not call.idempotent
@@ -118,7 +122,7 @@ def _of_call(
                 "remove it, or oneway"
             ),
         )
-    if call.connect_timeout > call.timeout:
+    if call.connect_timeout > call.timeout and stated("connect_timeout"):
         yield (
             "connect_timeout",
             (
@@ -126,7 +130,11 @@ def _of_call(
                 f"{call.timeout:g} s; lower connect_timeout"
             ),
         )
-    if call.fail.name == "failfast" and call.retries and stated("retries"):
+    if (
+        call.fail.name == "failfast"
+        and call.retries
+        and _retries_of_failfast(config, client, method)
+    ):
         yield (
             "retries",
             (
@@ -134,6 +142,46 @@ def _of_call(
                 "remove it, or choose failover or failtry"
             ),
         )
+
+
+def _retries_of_failfast(config: Config, client: ClientConfig, method: str | None) -> bool:
+    """Whether retries are stated beside failfast or below it, and not above it for other calls."""
+    sections = [f"{CLIENT}.default", f"{CLIENT}.{client.name}"]
+    if method is not None:
+        sections.append(f"{sections[1]}.methods.{method}")
+    fail, retries = (
+        max(
+            (depth for depth, one in enumerate(sections) if f"{one}.{key}" in config.lines),
+            default=-1,
+        )
+        for key in ("fail", "retries")
+    )
+    return retries >= max(fail, 0)
+
+
+def _times(call: CallConfig) -> tuple[float, float]:
+    return call.timeout, call.read_timeout
+
+
+def _hangs_for_good(call: CallConfig) -> bool:
+    """Whether a call may be repeated, and one node that hangs takes all of its time."""
+    return bool(
+        call.fail.name in _REPEATING
+        and call.retries
+        and call.idempotent
+        and not call.oneway
+        and call.timeout <= call.read_timeout
+    )
+
+
+def _no_time_left(call: CallConfig) -> str:
+    third = call.timeout / 3
+    shown = f"{third:.0f}" if third >= 10 else f"{third:.2g}"
+    return (
+        f"one attempt may take {call.read_timeout:g} s, and the whole call {call.timeout:g} s: a "
+        "node that hangs leaves no time for a retry, and no breaker counts it; write "
+        f"read_timeout: {shown}, a third of timeout"
+    )
 
 
 def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str]]:
@@ -156,6 +204,18 @@ def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str
             (
                 f"the token goes to {in_clear} in clear, where others on the network can read it; "
                 "use tls:// there"
+            ),
+        )
+    if (
+        client.token is not None
+        and not without_registry
+        and "tls" not in (client.schemes or (client.transport.name,))
+    ):
+        yield (
+            "token",
+            (
+                f"nodes of the registry that are reached over {client.transport.name}:// are "
+                "passed over, since the token would go to them in clear; use transport: tls"
             ),
         )
     if without_registry and client.transport.path and client.address:
@@ -200,6 +260,21 @@ def _unused_transport(name: str, url: str) -> str:
     )
 
 
+def announces_loopback(url: str) -> str:
+    """The warning of a server that is announced where nobody else can dial it."""
+    return (
+        f"{url} is announced to a registry on another machine, and only this machine can dial it;"
+        " listen on 0.0.0.0 or on an address of the network, or state advertise"
+    )
+
+
+def announces_nothing(registry: str) -> str:
+    """The warning of a server whose registry keeps no registrations."""
+    return (
+        f"the registry {registry!r} announces nothing; choose another one, or set register: false"
+    )
+
+
 def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]]:
     addresses = [parse(url) for url in server.address]
     for ref in server.transports:
@@ -211,6 +286,25 @@ def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]
     codec = server.codecs[0].path.removeprefix(f"{SERVER}.").partition("[")[0] or "codecs"
     for field, message in _of_sizes(server.max_size, server.max_inflated, None):
         yield f"{codec}.options.{field}", message
+    largest = max(server.max_size, server.max_inflated)
+    if server.max_buffered < largest:
+        yield (
+            "max_buffered",
+            (
+                f"max_buffered ({server.max_buffered} bytes) is below the largest request "
+                f"({largest} bytes, by max_inflated or max_size): such requests run one at a time, "
+                "beyond the bound; raise it, or lower max_inflated"
+            ),
+        )
+    elif server.max_buffered < 2 * largest:
+        yield (
+            "max_buffered",
+            (
+                f"half of max_buffered ({server.max_buffered} bytes) is for requests, and the "
+                f"largest may have {largest} bytes: those run one at a time; raise max_buffered, "
+                "or lower max_inflated"
+            ),
+        )
     in_clear = next(filter(_in_clear, server.address), None)
     if server.tokens and in_clear is not None:
         yield (
@@ -232,16 +326,21 @@ def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]
                 "guessed; state the one that clients reach"
             ),
         )
+    announced = [parse(server.advertise)] if server.advertise is not None else addresses
+    if (
+        server.register
+        and config.registry is not None
+        and config.registry.is_elsewhere
+        and announced[0].is_loopback
+    ):
+        yield "advertise", announces_loopback(announced[0].url)
     if server.register and config.registry is None:
         yield (
             "register",
             "the server is to be announced, and no registry is configured; add bee.rpc.registry",
         )
     elif server.register and config.registry is not None and config.registry.protocol == "direct":
-        yield (
-            "register",
-            "the registry 'direct' announces nothing; choose another one, or set register: false",
-        )
+        yield "register", announces_nothing("direct")
     if server.workers > 1 and any(address.scheme == "memory" for address in addresses):
         yield (
             "workers",

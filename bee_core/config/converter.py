@@ -17,10 +17,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import attrs
 from cattrs import Converter
 
-from ..options import COMMAS, LISTEN, SEVERAL, Kind, MisfitError
+from ..options import COMMAS, LISTEN, SEVERAL, Kind, MisfitError, Plugin
+from ..terms.metadata import Value
 from .client_model import AddressConfig
 from .config_errors import Gathering, UnknownKeyError, problems, raise_all
-from .fields import PluginRef, spellings
+from .fields import OptionRef, PluginRef, spellings
 from .secret import Secret, read_secret
 from .values import (
     BY_KIND,
@@ -28,6 +29,7 @@ from .values import (
     as_written,
     is_null,
     misfit,
+    read_metadata,
     read_section,
     read_text,
     read_url,
@@ -69,6 +71,7 @@ def structure_options(
     try:
         if cls is not None:
             made: T = structure(raw_options, cls)
+            _name_default_plugins(made)
             return made
         with Gathering() as gathering:
             for key in raw_options:
@@ -78,6 +81,23 @@ def structure_options(
     except Exception as error:
         raise_all(problems(error, path, origin))
     return None
+
+
+def _name_default_plugins(options: Any) -> None:
+    """Make references of the names that are defaults for options that hold plugins."""
+    for attribute in attrs.fields(type(options)):
+        value = getattr(options, attribute.name)
+        kind = _plugin_of(attribute.type)
+        if kind and isinstance(value, str):
+            object.__setattr__(options, attribute.name, OptionRef(value, kind=kind))
+
+
+def _plugin_of(type_: Any) -> str:
+    """The kind of plugin that a field of options holds, or the empty string."""
+    marks = getattr(type_, "__metadata__", ())
+    if get_origin(type_) in {Union, UnionType}:
+        return next(filter(None, map(_plugin_of, get_args(type_))), "")
+    return next((mark.kind for mark in marks if isinstance(mark, Plugin)), "")
 
 
 # ── classes ──────────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +227,8 @@ def _read_sequence(value: Any, type_: Any) -> Any:
 def _read_union(value: Any, type_: Any) -> Any:
     members = get_args(type_)
     choices = [member for member in members if member is not type(None)]
-    stands_for_none = _is_none if PluginRef in choices else is_null
+    names_plugin = PluginRef in choices or any(map(_plugin_of, choices))
+    stands_for_none = _is_none if names_plugin else is_null
     if len(choices) < len(members) and stands_for_none(value):
         return None
     if len(choices) == 1:
@@ -246,6 +267,9 @@ def _read_choice(value: Any, type_: Any) -> Any:
 
 def _read_annotated(value: Any, type_: Any) -> Any:
     inner, *marks = get_args(type_)
+    if plugin := _plugin_of(type_):
+        ref = _read_plugin(value, PluginRef)
+        return OptionRef(ref.name, ref.options, kind=plugin)
     kind = next((mark for mark in marks if isinstance(mark, Kind)), None)
     if kind in BY_KIND:
         return BY_KIND[kind](value)
@@ -308,6 +332,9 @@ _READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]], ...] = 
 for _fits, _read in _READERS:
     # cattrs asks the last one first, so the special ones stand at the end.
     _CONVERTER.register_structure_hook_func(_fits, _read)
+_CONVERTER.register_structure_hook_func(
+    lambda type_: type_ == Value, lambda value, _: read_metadata(value)
+)
 register(PluginRef, _read_plugin)
 register(AddressConfig, _read_address)
 register(Secret, lambda value, _: read_secret(value))

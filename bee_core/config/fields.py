@@ -127,6 +127,17 @@ class PluginRef:
     path: str = attrs.field(default="", eq=False)
 
 
+@attrs.frozen
+class OptionRef(PluginRef):
+    """A plugin that is the value of an option of another plugin.
+
+    Attributes:
+        kind: The kind (``hookspecs.Kind``) that the option wants.
+    """
+
+    kind: Any = ""
+
+
 # ── fields that clients and servers have ─────────────────────────────────────────────────────────
 
 # A frame's length has 32 bits. A body of more than 1 GiB belongs into a stream or a store.
@@ -155,6 +166,27 @@ def max_inflated(codec_key: str) -> int:
         check=_BODY,
         unit="bytes",
         key=f"{codec_key}.options.max_inflated",
+    )
+
+
+def observers(what: str) -> tuple[PluginRef, ...]:
+    """The observers of a section; ``what`` says of what they are told."""
+    return setting(
+        (),
+        f"{what}: a name, `{{name, options}}`, or a list; `none` for none.",
+        "Nobody: an observer costs time in each call.",
+        plugin="observer",
+    )
+
+
+def interceptors(what: str) -> tuple[PluginRef, ...]:
+    """The interceptors of a section; ``what`` says before and after what they stand."""
+    return setting(
+        (),
+        f"Who stands before and after {what}, in this order: a name, `{{name, options}}`, or a "
+        "list; `none` for none.",
+        "Nobody: an interceptor costs time in each call, and may refuse it.",
+        plugin="interceptor",
     )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping  # noqa: TC003  cattrs reads the annotations
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 
 from ..errors import ConfigError
+from ..options import SEVERAL
 from ..terms.addresses import parse
 from .client_model import CALL_FIELDS, ClientConfig
-from .fields import PluginRef, about, plugin_kinds, written_at
+from .fields import PluginRef, about, observers, plugin_kinds, written_at
 from .server_model import RegistryConfig, ServerConfig
 
+APPLICATION = "bee.application"
 CLIENT = "bee.rpc.client"
 SERVER = "bee.rpc.server"
 
@@ -29,6 +31,9 @@ class ApplicationConfig:
             "Nothing but names of threads depends on it; without it they say `client`.",
         ),
     )
+    observers: Annotated[tuple[PluginRef, ...], SEVERAL] = observers(
+        "Who is told of every call of every service, and of every request of the server"
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -36,7 +41,7 @@ class Config:
     """A whole configuration.
 
     Attributes:
-        application: Name of the program, for logs and registries.
+        application: ``bee.application``, or its defaults.
         registry: ``bee.rpc.registry``, or None.
         server: ``bee.rpc.server``, or None for a program that serves nothing.
         clients: The services under ``bee.rpc.client``, without ``default``.
@@ -45,7 +50,7 @@ class Config:
         lines: The line of every path that is stated; None for what came from Python.
     """
 
-    application: str = ""
+    application: ApplicationConfig = attrs.field(factory=ApplicationConfig)
     registry: RegistryConfig | None = None
     server: ServerConfig | None = None
     clients: Mapping[str, ClientConfig] = attrs.field(factory=dict)
@@ -119,11 +124,12 @@ class NamedPlugin:
 def named_plugins(config: Config) -> list[NamedPlugin]:
     """Every plugin that a configuration names, each place once.
 
-    The registry comes first, then the server, then the services with their methods, then what
-    ``default`` states, also where no service takes it over. Schemes of addresses name transports.
+    The application comes first, then the registry, the server, the services with their methods, and
+    what ``default`` states, also where no service takes it over. Schemes of addresses name
+    transports.
     """
-    registry = (config.registry or RegistryConfig()).plugin
-    found = [NamedPlugin(f"{registry.path}.protocol", "registry", registry)]
+    found = [*_of_section(config.application, APPLICATION)]
+    found.append(of_registry(config.registry or RegistryConfig()))
     if config.server is not None:
         found += _of_section(config.server, SERVER)
         found += [
@@ -133,17 +139,25 @@ def named_plugins(config: Config) -> list[NamedPlugin]:
     for name, client in (*config.clients.items(), ("default", config.default)):
         path = f"{CLIENT}.{name}"
         found += [one for one in _of_section(client, path) if one.ref.path or name != "default"]
-        found += [
-            NamedPlugin(f"{path}.address", "transport", PluginRef(scheme))
-            for scheme in _schemes(address.url for address in client.address)
-            if scheme != client.transport.name
-        ]
+        urls = [address.url for address in client.address]
+        found += of_schemes(urls, f"{path}.address", client.transport.name)
         for method, own in client.methods.items():
             found += _of_section(own, f"{path}.methods.{method}", above=client)
     kept: dict[tuple[str, str], NamedPlugin] = {}
     for one in found:
         kept.setdefault((one.path, one.ref.name), one)
     return list(kept.values())
+
+
+def of_registry(section: RegistryConfig) -> NamedPlugin:
+    """The registry's plugin, which stands in keys of its own."""
+    return NamedPlugin(f"{section.plugin.path}.protocol", "registry", section.plugin)
+
+
+def of_schemes(urls: Iterable[str], path: str, known: str = "") -> list[NamedPlugin]:
+    """The transports that the schemes of urls name, without one that is named elsewhere."""
+    schemes = [scheme for scheme in _schemes(urls) if scheme != known]
+    return [NamedPlugin(path, "transport", PluginRef(scheme)) for scheme in schemes]
 
 
 def _of_section(section: Any, path: str, above: Any = None) -> Iterator[NamedPlugin]:

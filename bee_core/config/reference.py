@@ -58,7 +58,8 @@ bee:
 - **Plugins** are `key: name` or `key: {name: …, options: {…}}`. The plugin checks its options.
   `none` means no plugin, where that is possible.
 - **Environment.** `${NAME}` is replaced by the variable, also inside of longer text.
-  `${NAME:-text}` stands for `text` when the variable is missing or empty. `$${` is the two
+  `${NAME:-text}` stands for `text` when the variable is missing or empty. Inside of `[ ]` and
+  `{ }` put quotes around it, `["${NAME}"]`: YAML has its own use for braces there. `$${` is the two
   characters `${`. What a variable holds is never read as YAML. Error messages show `${NAME}` and
   not what it holds.
 - **Anchors and merge keys** (`&name`, `*name`, `<<`) work. Keys `x-…` at the root are a place for

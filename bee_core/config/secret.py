@@ -5,15 +5,15 @@ Nothing here shows a secret, whatever is wrong with it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..options import MisfitError
+from ..terms.loggers import logger
 from .values import is_null
 
-log = logging.getLogger("bee.config")
+log = logger("bee.config")
 
 MAX_LENGTH = 4096
 """Bytes of a token. The hello that carries it may have 64 KiB."""

@@ -16,6 +16,7 @@ from ..options import (
     Bytes,
     Seconds,
     at_least,
+    between,
     positive,
     some,
     some_text,
@@ -25,14 +26,21 @@ from .fields import (
     about,
     canonical_url,
     canonical_urls,
+    interceptors,
     max_inflated,
     max_size,
     names_not_empty,
     not_wildcard,
+    observers,
     setting,
     version,
 )
 from .secret import Secret  # noqa: TC001  cattrs reads the annotations
+
+
+def _on_this_machine(address: str) -> bool:
+    host = address.rpartition("://")[2].partition("/")[0]
+    return host.startswith(("127.", "localhost", "[::1]", "::1")) or host == ""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +73,13 @@ class RegistryConfig:
             "Options of the plugin, which checks them itself.", "A plugin has defaults of its own."
         ),
     )
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is stated to be on another machine, so that it is for several machines."""
+        if self.protocol in {"direct", "local"}:
+            return False
+        return any(not _on_this_machine(address) for address in self.address)
 
     @property
     def plugin(self) -> PluginRef:
@@ -145,6 +160,22 @@ class ServerConfig:
         "Below 1,024, the number of descriptors that a process usually may have.",
         check=at_least(1),
     )
+    max_idle: Seconds | None = setting(
+        None,
+        "A connection without a request for so long gets a goaway and is closed. A call that comes "
+        "at that moment did not run, and its client sends it again on a new connection.",
+        "Connections stay: an idle one costs a few kB, and TCP keepalive closes those whose client "
+        "has vanished within 90 s.",
+        check=attrs.validators.optional(positive),
+        unit="seconds",
+    )
+    max_connections_per_peer: int | None = setting(
+        None,
+        "Connections open at a time from one peer address; one more is refused. Unix sockets have "
+        "no address.",
+        "Behind a balancer or a NAT all clients have one address.",
+        check=attrs.validators.optional(at_least(1)),
+    )
     max_pool_size: int = setting(
         64,
         "Threads for handlers that are plain `def`.",
@@ -157,6 +188,16 @@ class ServerConfig:
         "About one a connection, so one client cannot fill it.",
         check=at_least(1),
     )
+    max_buffered: Bytes = setting(
+        512 << 20,
+        "What a process may hold for its clients: half of it for requests, inflated, and half for "
+        "replies that clients leave unread. One connection holds at most the larger of "
+        "`max_inflated` and an eighth of it.",
+        "A fit for a container of 1 GiB, and eight connections may hold a request of "
+        "`max_inflated` each, of which half are inflated at a time.",
+        check=between(1 << 20, 1 << 40, "a size from 1m to 1024g"),
+        unit="bytes",
+    )
     limiter: PluginRef | None = setting(
         None,
         "Bounds the calls that run at a time, with a queue for those that wait for their turn; "
@@ -164,6 +205,10 @@ class ServerConfig:
         "`max_in_flight` bounds already; a queue needs numbers that depend on the service.",
         plugin="limiter",
     )
+    observers: Annotated[tuple[PluginRef, ...], SEVERAL] = observers(
+        "Who is told of the requests of this server besides those under `bee.application`"
+    )
+    interceptors: Annotated[tuple[PluginRef, ...], SEVERAL] = interceptors("each request")
     backlog: int = setting(
         1024,
         "Connections that wait to be accepted.",

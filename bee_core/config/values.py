@@ -116,6 +116,15 @@ def read_text(value: object) -> str:
     return str(value)
 
 
+def read_metadata(value: object) -> str | bytes:
+    """Text as in :func:`read_text`, or bytes: ``!!binary`` in a file, bytes from Python."""
+    if isinstance(value, bytes):
+        return value
+    if is_null(value) or not isinstance(value, str):
+        raise _no(value, "text, or bytes as !!binary")
+    return str(value)
+
+
 def read_bool(value: object) -> bool:
     """``true``, ``yes``, ``on``, ``false``, ``no``, ``off`` in any case; nothing else."""
     if isinstance(value, bool):

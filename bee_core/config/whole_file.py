@@ -16,13 +16,22 @@ from ..options import MisfitError
 from .client_model import ClientConfig, MethodConfig
 from .config_errors import Gathering, placed, problems, raise_all
 from .converter import each, read_class, read_field, read_fields, register, structure
-from .fields import PluginRef, about, names_not_empty, spellings, written_at
-from .model import CLIENT, SERVER, ApplicationConfig, Config
+from .fields import PluginRef, about, names_not_empty, plugin_kinds, spellings, written_at
+from .model import (
+    APPLICATION,
+    CLIENT,
+    SERVER,
+    ApplicationConfig,
+    Config,
+    NamedPlugin,
+    of_registry,
+    of_schemes,
+)
 from .server_model import RegistryConfig, ServerConfig
 from .values import read_section
 
 if TYPE_CHECKING:
-    from .yaml_tree import Expansion
+    from .expansion import Expansion
 
 _JOINED = ("metadata", "baggage")
 
@@ -74,6 +83,47 @@ def structure_config(expansion: Expansion) -> Config:
     return _assemble(root, expansion)
 
 
+def stated_plugins(expansion: Expansion) -> list[NamedPlugin]:
+    """Every plugin that a tree names, as far as it can be read; whatever else may be wrong."""
+    bee = _mapping(_mapping(expansion.tree).get("bee"))
+    rpc = _mapping(bee.get("rpc"))
+    services = _mapping(rpc.get("client"))
+    sections: list[tuple[str, type, Any]] = [
+        (APPLICATION, ApplicationConfig, bee.get("application")),
+        (SERVER, ServerConfig, rpc.get("server")),
+    ]
+    for name, service in services.items():
+        sections.append((f"{CLIENT}.{name}", ClientConfig, service))
+        methods = _mapping(_mapping(service).get("methods"))
+        sections += [
+            (f"{CLIENT}.{name}.methods.{method}", MethodConfig, own)
+            for method, own in methods.items()
+        ]
+    found = []
+    unused = Gathering()  # what is wrong with the sections was said
+    registry = _mapping(rpc.get("registry"))
+    if registry:
+        read = read_fields(RegistryConfig, registry, unused)
+        stated = {name: read[name] for name in ("protocol", "options") if read.get(name)}
+        found.append(of_registry(RegistryConfig(**stated)))
+    for path, cls, raw in sections:
+        values = _read_section(cls, _mapping(raw), unused)
+        for field, kind in plugin_kinds(cls).items():
+            refs = placed(path, values.get(field))
+            found += [
+                NamedPlugin(ref.path, kind, ref)
+                for ref in (refs if isinstance(refs, tuple) else (refs,))
+                if isinstance(ref, PluginRef)
+            ]
+        urls = [getattr(one, "url", one) for one in values.get("address") or ()]
+        found += of_schemes(urls, f"{path}.address")
+    return found
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 # ── sections ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -121,6 +171,14 @@ def _no_methods(_: Any) -> Stated:
     )
 
 
+def _read_application(value: Any, cls: type) -> Any:
+    if isinstance(value, cls):
+        return value
+    with Gathering() as gathering:
+        stated = read_fields(cls, read_section(value), gathering)
+    return cls(**{field: placed(APPLICATION, value) for field, value in stated.items()})
+
+
 def _read_server(value: Any, cls: type) -> Any:
     if isinstance(value, cls):
         return value
@@ -143,7 +201,8 @@ def _read_section(cls: type, raw: Mapping[str, Any], gathering: Gathering) -> di
     bounds = {name: field for name, field in fields.items() if "." in written_at(field)}
     found: dict[str, Any] = {}
     rest = dict(raw)
-    for key in spellings(fields.get("codec") or fields["codecs"]):
+    codecs = fields.get("codec") or fields.get("codecs")
+    for key in spellings(codecs) if codecs is not None else ():
         item = raw.get(key)
         if isinstance(item, list) and "codecs" in fields:
             rest[key] = [
@@ -185,6 +244,7 @@ def _without_bounds(
 
 register(_Root, _read_root)
 register(_Services, _read_services)
+register(ApplicationConfig, _read_application)
 register(ServerConfig, _read_server)
 
 
@@ -195,7 +255,7 @@ def _assemble(root: _Root, expansion: Expansion) -> Config:
     rpc = root.bee.rpc
     default = _overlay(ClientConfig(), rpc.client.default, f"{CLIENT}.default")
     return Config(
-        application=root.bee.application.name,
+        application=root.bee.application,
         registry=rpc.registry,
         server=rpc.server,
         clients={

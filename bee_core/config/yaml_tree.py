@@ -5,15 +5,13 @@ parser's events and not by PyYAML's constructors, so no tag can make an object. 
 hostile or broken file can make large is bounded while it is read. Aliases share what they refer to;
 the bound counts them as if they were written out.
 
-Then :class:`Expansion` replaces references to the environment and notes the line of each key. It
-replaces them in scalars that are already parsed, so what a variable holds can never become
-structure.
+:mod:`~bee_core.config.expansion` then puts the environment into it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from base64 import b64decode
 from typing import Any
 
 import attrs
@@ -34,7 +32,8 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
 _AS_TEXT = frozenset({"!", f"{_CORE}str"})
 _BY_FIELD = frozenset(f"{_CORE}{name}" for name in ("int", "float", "bool", "null"))
-_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+_BINARY = f"{_CORE}binary"
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'[^']*'|(?<!\S)#.*")
 _COLLECTIONS = frozenset({"!", f"{_CORE}map", f"{_CORE}seq"})
 
 
@@ -81,6 +80,7 @@ def parse(text: str, name: str | None = None) -> dict[Text, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(part for part in (error.context, error.problem) if part)
+        what += _quote_it(text, error)
         raise ConfigError(
             f"this is not YAML: {what}", line=mark.line + 1 if mark else None, source=name
         ) from None
@@ -105,6 +105,17 @@ def parse(text: str, name: str | None = None) -> dict[Text, Any]:
             expected="a mapping",
         )
     return root
+
+
+def _quote_it(text: str, error: yaml.MarkedYAMLError) -> str:
+    """What an error adds where ``${`` stands bare between brackets: there YAML takes its ``{``."""
+    begin, end = error.context_mark, error.problem_mark
+    if begin is None or end is None or "flow" not in (error.context or ""):
+        return ""
+    written = "\n".join(text.splitlines()[begin.line : end.line + 1])
+    if "${" not in _QUOTED.sub("", written):
+        return ""
+    return '; write quotes around a value with ${ inside of [ ] or { }: "${NAME}"'
 
 
 @attrs.define
@@ -162,7 +173,12 @@ class _Tree:
                 )
             self._add(value, size, line, None)
 
-    def _scalar(self, event: yaml.ScalarEvent, line: int) -> Text:
+    def _scalar(self, event: yaml.ScalarEvent, line: int) -> Text | bytes:
+        if event.tag == _BINARY:
+            try:
+                return b64decode("".join(event.value.split()), validate=True)
+            except ValueError as error:
+                raise self._error(f"what follows !!binary is not base64: {error}", line) from None
         self._check_tag(event.tag, _AS_TEXT | _BY_FIELD, line)
         return Text(event.value, line, plain=event.implicit[0] or event.tag in _BY_FIELD)
 
@@ -241,101 +257,3 @@ class _Tree:
 
     def _error(self, message: str, line: int | None) -> ConfigError:
         return ConfigError(message, line=line, source=self._name)
-
-
-class Expansion:
-    """A tree with the environment in it.
-
-    Attributes:
-        tree: ``dict``, ``list``, :class:`Text`, and whatever else a mapping from Python held.
-        lines: The line of every dotted path; None for what came from Python. Its keys are all
-            paths that the configuration states.
-        origin: Gives the line of a path.
-        source: The file's name, or None.
-        problems: What could not be replaced.
-    """
-
-    def __init__(
-        self, root: Mapping[Any, Any], environ: Mapping[str, str], source: str | None
-    ) -> None:
-        self.lines: dict[str, int | None] = {}
-        self.origin = self.lines.get
-        self.source = source
-        self.problems: list[ConfigError] = []
-        self._environ = environ
-        self._left = MAX_NODES
-        self.tree: Any = self._walk(root, "", None, 0)
-
-    def _walk(self, value: Any, path: str, line: int | None, depth: int) -> Any:
-        self._left -= 1
-        if depth > MAX_DEPTH or self._left < 0:
-            raise ConfigError(
-                "the configuration is nested too deeply or contains itself",
-                path=path[:200],
-                source=self.source,
-            )
-        if isinstance(value, str):
-            return self._replace(value, path, line)
-        if isinstance(value, Mapping):
-            return dict(self._items(value, path, depth))
-        if isinstance(value, (set, frozenset)):
-            value = sorted(value, key=str)
-        if isinstance(value, (list, tuple)):
-            return [
-                self._item(item, f"{path}[{index}]", line, depth)
-                for index, item in enumerate(value)
-            ]
-        return value
-
-    def _items(self, value: Mapping[Any, Any], path: str, depth: int) -> Any:
-        for key, item in value.items():
-            if not isinstance(key, str) or not key:
-                self._problem(f"the key {key!r} is not text", path, None, key)
-                continue
-            below = f"{path}.{key}" if path else str(key)
-            yield str(key), self._item(item, below, getattr(key, "line", None), depth)
-
-    def _item(self, item: Any, path: str, line: int | None, depth: int) -> Any:
-        own = getattr(item, "line", None) if path.endswith("]") else None
-        line = own or line
-        self.lines.setdefault(path, line)
-        return self._walk(item, path, line, depth + 1)
-
-    def _replace(self, value: str, path: str, line: int | None) -> Text:
-        plain = isinstance(value, Text) and value.plain
-        line = value.line if isinstance(value, Text) and value.line else line
-        if "${" not in value:
-            return value if isinstance(value, Text) else Text(value, line, plain)
-        replaced = _REFERENCE.sub(lambda match: self._look_up(match, path, line), value)
-        return Text(replaced, line, plain, written=str(value))
-
-    def _look_up(self, match: re.Match[str], path: str, line: int | None) -> str:
-        name, default = match[1], match[2]
-        if match[0] == "$${":
-            return "${"
-        if name is None:
-            self._problem(
-                "'${' does not begin ${NAME} or ${NAME:-default}; "
-                "write $${ for the two characters themselves",
-                path,
-                line,
-                match.string,
-            )
-            return ""
-        found = self._environ.get(name)
-        # As in a shell: ':-' also stands in for a variable that is set to nothing.
-        if default is not None:
-            return found or default
-        if found is None:
-            self._problem(
-                f"the environment has no variable {name}; set it, or write ${{{name}:-default}}",
-                path,
-                line,
-                match.string,
-            )
-        return found or ""
-
-    def _problem(self, message: str, path: str, line: int | None, value: object) -> None:
-        self.problems.append(
-            ConfigError(message, path=path, line=line, value=str(value), source=self.source)
-        )

@@ -1,19 +1,35 @@
-"""What an observer implements."""
+"""What an observer and an interceptor implement."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 if TYPE_CHECKING:
-    from ..terms.failures import Failure
-    from ..terms.node import Node
+    from collections.abc import Mapping
+
+    from ..terms.failures import Failure, Outcome
+    from ..terms.node import Node, Snapshot
+    from ..terms.request import Request
+    from .policies import BreakerState
+    from .transport import InboundCall
 
 
 @attrs.frozen
 class CallRecord:
-    """What an observer is told of a finished call."""
+    """What an observer is told of a finished call of a client.
+
+    Attributes:
+        service: The service's name, as in the configuration.
+        method: The method's name.
+        node: The node of the last attempt, or None when there was none.
+        attempts: How many attempts were made.
+        seconds: From the call's start to its end.
+        failure: Why there is no result; None for a result. A fallback may have answered.
+        degraded: A fallback answered.
+        metadata: What the server sent along with its answer.
+    """
 
     service: str
     method: str
@@ -22,19 +38,135 @@ class CallRecord:
     seconds: float
     failure: Failure | None
     degraded: bool
+    metadata: Mapping[str, str | bytes] = attrs.field(factory=dict)
 
 
 class Observer(Protocol):
-    """Is told of every call of a service when it ends.
+    """Is told what a client or a server does.
 
-    Called on the calling thread: be quick, never block. An observer may also define
-    ``breaker_changed(service, node, before, after)``. It is then told of each change of a node's
-    breaker: the service's name, the ``Node``, and two of ``closed``, ``open``, ``half-open``. This
-    call comes from the thread that changed the breaker: a calling one or the control plane's.
+    Every method is optional. bee collects those that there are while it builds, so an event that
+    nobody wants costs nothing. A class may derive from this one for its type checker; what it does
+    not define itself counts as missing.
+
+    One object a client or server, for all services that name it with the same options; the factory
+    gets the options. Thread-safe. The methods of calls and requests run on the thread and in the
+    context of the call: be quick, never block. What a method raises is said in the log, at most
+    once a minute, and changes nothing.
     """
 
-    def finished(self, record: CallRecord) -> None:
-        """A call has ended.
+    def call_started(self, call: Request) -> Any:
+        """A client begins a call.
 
-        An exception is logged once and swallowed: observing must not break calls.
+        Args:
+            call: The request that will be sent. ``call.add_metadata(name, value)`` and
+                ``call.add_baggage(name, value)`` add to what the handler sees.
+
+        Returns:
+            A state of your own, handed to the later events of this call.
         """
+        return None
+
+    def attempt_ended(
+        self, state: Any, call: Request, node: Node, outcome: Outcome | None, seconds: float
+    ) -> None:
+        """An attempt of a call has ended.
+
+        Args:
+            state: What :meth:`call_started` returned; None without that method.
+            call: The request.
+            node: Where it went.
+            outcome: A ``Success`` or a ``Failure``; None when the caller gave up.
+            seconds: How long it took.
+        """
+        return
+
+    def call_ended(self, state: Any, record: CallRecord) -> None:
+        """A call of a client has ended. Called exactly once for each that began."""
+        return
+
+    def request_started(self, call: InboundCall) -> Any:
+        """A server has accepted a request, and has not decoded it yet.
+
+        Returns:
+            A state of your own, handed to :meth:`request_ended`.
+        """
+        return None
+
+    def request_ended(
+        self, state: Any, call: InboundCall, outcome: Outcome | None, seconds: float
+    ) -> None:
+        """A request has its answer. Called exactly once for each that began.
+
+        Args:
+            state: What :meth:`request_started` returned; None without that method.
+            call: The request.
+            outcome: A ``Success``, or the ``Failure`` that was answered; None when the request was
+                given up before its handler began.
+            seconds: From acceptance to the answer.
+        """
+        return
+
+    def breaker_changed(
+        self, service: str, node: Node, before: BreakerState, after: BreakerState
+    ) -> None:
+        """The breaker of a node went from one state to another; on the thread that changed it."""
+        return
+
+    def nodes_changed(self, service: str, snapshot: Snapshot) -> None:
+        """A client has taken a list of nodes; on the control plane's thread, or while it builds."""
+        return
+
+    def registry_changed(self, service: str, event: str, reason: str) -> None:
+        """What a client or a server has with its registry; mostly on the control plane's thread.
+
+        Args:
+            service: The service that is looked for or announced.
+            event: ``registry_out_of_reach`` and ``registry_in_reach``; at a client also
+                ``nodes_doubted`` and ``doubt_ended``; at a server also ``registered``,
+                ``registered_again``, ``record_repaired``, ``lease_lost``,
+                ``registration_refused``, ``id_taken`` and ``not_deregistered``.
+            reason: Why, for people; the empty string where nothing is wrong.
+        """
+        return
+
+    def server_changed(self, event: str) -> None:
+        """A server is ``serving``, ``draining`` or ``stopped``; on its loop's thread."""
+        return
+
+    def event(self, name: str, fields: Mapping[str, object]) -> None:
+        """Something else has happened: a name with dots, and values for people and counters."""
+        return
+
+
+class Interceptor(Protocol):
+    """Stands before and after each call of a service, or each request of a server.
+
+    One object a service of a client, one a server; the factory gets the options. Thread-safe. The
+    interceptors of a call are entered in the order of the configuration and left in reverse order.
+    Both methods run in the context of the call, on the calling thread of a client and on the loop
+    of a server: be quick, never block.
+    """
+
+    def enter(self, call: Any) -> None:
+        """A call begins: it may add metadata, set context variables, or refuse the call.
+
+        Args:
+            call: The ``Request`` at a client, the ``InboundCall`` at a server, where the request is
+                accepted and not yet decoded.
+
+        Raises:
+            CallError: The call is refused with this error; no handler ran, and no later interceptor
+                is entered. Anything else that is raised is a ``PluginFault``.
+        """
+        return
+
+    def exit(self, call: Any, outcome: Outcome | None) -> None:
+        """A call that was entered has ended; it has its outcome already.
+
+        What it raises is said in the log, at most once a minute, and changes nothing.
+
+        Args:
+            call: As for :meth:`enter`.
+            outcome: A ``Success`` or a ``Failure``; None when the call was given up.
+        """
+        return

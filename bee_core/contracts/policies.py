@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..errors import CallError
     from ..terms.failures import Failure, Outcome
+    from ..terms.metadata import Metadata
     from ..terms.node import Node
 
 
@@ -25,26 +26,32 @@ class Balancer(Protocol):
 
     A balancer that keeps an order or counts may define ``twin()``. It returns a copy as it is now,
     on which ``bee explain`` picks without any effect on calls. Without it a new balancer is asked
-    instead.
+    instead. One that holds a lock, or counts what is under way, may define ``after_fork()``.
     """
 
     def update(self, ready: Sequence[Node]) -> None:
         """Take a new set of nodes that may be picked. Called on a change, never for a pick."""
 
-    def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
+    def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """A node among the ready ones whose id is not in ``tried``.
+
+        Any other node ends the call with a ``PluginFault`` that names the balancer.
 
         Args:
             key: The call's routing key (``with_options(key=…)``), or None.
             tried: Ids of nodes that this call has tried or that gave no permit.
+            now: Seconds of the calls' monotonic clock. For the first pick it is the start of the
+                call, so it may lie a little before a ``now`` that ``settle`` has seen.
             rng: The source of randomness.
 
         Returns:
             A node, or None when none is left.
         """
 
-    settle: Callable[[Node, Outcome | None, float], None] | None
-    """``settle(node, outcome, now)`` is told how each pick ended; the outcome None is *given up*.
+    settle: Callable[[Node, Outcome | None, float, float], None] | None
+    """``settle(node, outcome, seconds, now)`` is told how each pick ended.
+
+    The outcome None is *given up*. ``seconds`` is how long the attempt took, 0 where none was made.
     A balancer that does not need it has None here, and nothing is called."""
 
 
@@ -74,6 +81,10 @@ class FaultTolerance(Protocol):
     The core asks only when a retry is allowed at all: the failure permits it, ``retries`` are left,
     and the method is idempotent where nobody knows whether it ran. After the answer it still checks
     the deadline and the budget.
+
+    Two more methods are optional. ``hedge(history, now)`` returns the seconds after which a second
+    attempt is started beside the first one, or None. ``targets(ready, rng)`` returns the ids of all
+    nodes that the call goes to, or None for one node that the balancer picks.
     """
 
     def next(self, history: Sequence[Tried], rng: Random) -> Again | None:
@@ -91,8 +102,22 @@ BreakerState = Literal["closed", "open", "half-open"]
 """
 
 
+class Change(NamedTuple):
+    """A breaker's change of state."""
+
+    node: Node
+    before: BreakerState
+    after: BreakerState
+
+
 class Breaker(Protocol):
-    """Watches one node. One object a node; the factory gets the options. Thread-safe."""
+    """Watches one node; made by :meth:`Breakers.node`. Thread-safe.
+
+    It may have an attribute ``standing: Permit | None``, read without a lock. While it is a permit,
+    every attempt has this permit without ``admit``, and no attempt that is a success while it still
+    stands is settled. So a breaker with nothing to count costs a call nothing. It is None as soon
+    as the breaker wants to hear of successes.
+    """
 
     state: BreakerState
     """Read without a lock. An ``open`` node is not in the ready set."""
@@ -100,11 +125,68 @@ class Breaker(Protocol):
     def admit(self, now: float) -> Permit | None:
         """The permission for one attempt, or None."""
 
-    def settle(self, permit: Permit, outcome: Outcome | None, now: float) -> bool:
-        """Take the verdict on an attempt; None counts as none. True when ``state`` changed."""
+    def settle(
+        self, permit: Permit, outcome: Outcome | None, seconds: float, now: float
+    ) -> Change | None:
+        """Take the verdict on an attempt.
 
-    def probed(self, ok: bool, now: float) -> bool:
-        """Take the answer of a ping to a node that is cut off. True when ``state`` changed."""
+        Args:
+            permit: From :meth:`admit`; each one comes back once.
+            outcome: How the attempt ended; None counts as no verdict.
+            seconds: How long the attempt took.
+            now: Seconds of the calls' monotonic clock.
+
+        Returns:
+            The change of ``state`` that the verdict made, or None.
+        """
+
+    def probed(self, ok: bool, now: float) -> Change | None:
+        """Take the answer of a ping to a node that is cut off; the change of ``state`` or None."""
+
+
+class Breakers(Protocol):
+    """The breakers of one service's nodes. Thread-safe. The factory gets the options.
+
+    One object a service, so that it can compare nodes and bound how many are cut off at a time. It
+    may define ``forget(node)``, called when a node has left the list, and ``after_fork()``.
+    """
+
+    def node(self, node: Node) -> Breaker:
+        """A new breaker for a node, at the first call that goes there."""
+
+    def sweep(self, now: float) -> tuple[Sequence[Change], float | None]:
+        """What time alone decides, and decisions that compare nodes.
+
+        Called once at build, and then by the control plane at the time that it asked for; never by
+        a call.
+
+        Returns:
+            The changes that it made, and the moment of the next sweep; None: there is none.
+        """
+
+
+class AnyRequest(Protocol):
+    """What a limiter sees of a call: the same at the client and at the server."""
+
+    @property
+    def service(self) -> str:
+        """The service's name."""
+
+    @property
+    def method(self) -> str:
+        """The method's full name."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the caller sends along, by name."""
+
+    @property
+    def baggage(self) -> Metadata:
+        """The metadata that travels on with the calls that a handler makes."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller gives up, in seconds of the monotonic clock; None without a bound."""
 
 
 class Ticket(Protocol):
@@ -129,8 +211,12 @@ class Limiter(Protocol):
     One object a service; the factory gets the options. Thread-safe.
     """
 
-    def admit(self, now: float) -> Ticket | Literal[True] | Failure:
+    def admit(self, request: AnyRequest, now: float) -> Ticket | Literal[True] | Failure:
         """One permit for one call.
+
+        Args:
+            request: The call that asks. It must not be changed.
+            now: Seconds of the monotonic clock.
 
         Returns:
             True at once, a ticket to wait with, or a failure (``overloaded``) when the queue is

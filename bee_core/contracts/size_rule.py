@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import MessageTooLarge, ProtocolError
+from ..errors import CallError, MessageTooLarge, ProtocolError
+from .plugin_faults import kind_of
 
 if TYPE_CHECKING:
     from .codec import Compressor
+    from .plugin_faults import PluginFaults
 
 HEAVY = 128 * 1024
 """Bytes from which compressing or inflating leaves an event loop: about a millisecond of gzip."""
+MOST_HERE = 1 << 20
+"""Bytes that a body is inflated to on an event loop: a millisecond. One that becomes more goes to a
+thread, where it begins anew: 2 kB may become 32 MB."""
 
 
 class SizeRule:
@@ -25,7 +30,7 @@ class SizeRule:
             None for ``max_size`` itself.
     """
 
-    __slots__ = ("_compressor", "_name", "max_inflated", "max_size", "threshold")
+    __slots__ = ("_name", "compressor", "max_inflated", "max_size", "threshold")
 
     def __init__(
         self,
@@ -36,7 +41,7 @@ class SizeRule:
         compress_above: int | None = None,
         name: str = "",
     ) -> None:
-        self._compressor = compressor
+        self.compressor = compressor
         self._name = name
         self.max_size = max_size
         self.max_inflated = max_inflated
@@ -45,7 +50,7 @@ class SizeRule:
     def with_threshold(self, compress_above: int | None) -> SizeRule:
         """The same rule with another lower threshold."""
         rule = SizeRule(
-            self._compressor,
+            self.compressor,
             max_size=self.max_size,
             max_inflated=self.max_inflated,
             compress_above=compress_above,
@@ -75,14 +80,14 @@ class SizeRule:
                 f"a body of {size} bytes is over max_inflated ({self.max_inflated} bytes). "
                 f"{_ADVICE}"
             )
-        if self._compressor is None:
+        if self.compressor is None:
             if size <= limit:
                 return body, False
             raise MessageTooLarge(
                 f"a body of {size} bytes is over max_size ({limit} bytes), and no compressor is "
                 f"configured. {_ADVICE}"
             )
-        packed = self._compressor.compress(body)
+        packed = self.compressor.compress(body)
         if len(packed) >= size and size <= limit:
             return body, False
         if len(packed) > limit:
@@ -92,16 +97,54 @@ class SizeRule:
             )
         return packed, True
 
-    def unpack(self, body: bytes) -> bytes:
+    def unpack(self, body: bytes, most: int | None = None) -> bytes:
         """Inflate a received body that is flagged as compressed.
 
+        Args:
+            body: As it came.
+            most: Bytes that it may become here, where that is less than ``max_inflated``.
+
         Raises:
-            MessageTooLarge: It inflates to more than ``max_inflated``.
+            MessageTooLarge: It inflates to more than that.
             ProtocolError: It is not of the compressor's format, or no compressor was agreed.
         """
-        if self._compressor is None:
+        if self.compressor is None:
             raise ProtocolError("a compressed body on a connection without a compressor")
-        return self._compressor.decompress(body, self.max_inflated)
+        limit = self.max_inflated if most is None else min(most, self.max_inflated)
+        return self.compressor.decompress(body, limit)
+
+
+class Unpacking:
+    """Inflates received bodies by a size rule, and contains the compressor. Thread-safe.
+
+    Args:
+        rule: The size rule.
+        faults: Says what the compressor did wrong.
+    """
+
+    __slots__ = ("_faults", "_rule")
+
+    def __init__(self, rule: SizeRule, faults: PluginFaults) -> None:
+        self._rule = rule
+        self._faults = faults
+
+    def __call__(self, body: bytes, most: int | None = None) -> bytes:
+        """:meth:`SizeRule.unpack`.
+
+        Raises:
+            PluginFault: The compressor broke its contract. The handler ran: there is a reply.
+        """
+        compressor = self._rule.compressor
+        try:
+            inflated: Any = self._rule.unpack(body, most)
+        except CallError:
+            raise
+        except Exception as error:
+            raise self._faults.fault(compressor, "decompress", error, "yes") from error
+        if not isinstance(inflated, bytes):
+            problem = f"returned {kind_of(inflated)} where bytes were due"
+            raise self._faults.wrong(compressor, "decompress", problem, "yes")
+        return inflated
 
 
 _ADVICE = (

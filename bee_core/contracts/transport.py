@@ -5,104 +5,29 @@ Here is also what passes between them and the core.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
 from ..terms.call_context import CurrentCall
+from ..terms.metadata import NOTHING
+
+Reach = Literal["process", "machine", "network"]
+"""How far something goes: within a process, within a machine, or beyond."""
 
 if TYPE_CHECKING:
-    import asyncio
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from ..terms.failures import Failure, Outcome
+    from ..methods.signatures import Signature
+    from ..terms.failures import Failure, Load
+    from ..terms.metadata import Metadata
     from ..terms.node import Node
-    from ..terms.request import Form, Request
+    from ..terms.request import Form
     from ..wire.messages import Hello, HelloAck
-
-
-class Pending(Protocol):
-    """A request that was started on a blocking channel. Belongs to the thread that started it."""
-
-    def wait(self) -> Outcome:
-        """Block until the reply is complete or a bound of the request is reached.
-
-        For a oneway request it does not block. Never raises for a failed attempt.
-        """
-
-    def cancel(self) -> None:
-        """Give the request up instead of waiting: tell the server, release the connection.
-
-        Never after ``wait`` has returned: the connection may be another call's by then.
-        """
-
-
-class Channel(Protocol):
-    """The blocking way to one node. Made without I/O; connects when first used. Thread-safe.
-
-    Once its node has left, a client refers to it weakly: a class with ``__slots__`` needs
-    ``__weakref__`` among them.
-    """
-
-    def start(self, request: Request) -> Pending | Failure:
-        """Send a request within its connect and write timeouts.
-
-        A oneway request only goes to a server that has accepted the connection: nobody would hear
-        of a refusal later.
-
-        Returns:
-            The pending reply, or the failure where nothing went out.
-        """
-
-    def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
-        """Ask for the node's health within ``timeout`` seconds."""
-
-    def close(self) -> None:
-        """Close all connections. Calls waiting on them end with a failure. Idempotent."""
-
-    def retire(self) -> None:
-        """The node has left the list: close what is idle now and the rest when its calls end."""
-
-    def discard_after_fork(self) -> None:
-        """In a forked child: close every descriptor and renew every lock.
-
-        No byte goes on the wire.
-        """
-
-
-class AsyncPending(Protocol):
-    """A request that was started on an asyncio channel."""
-
-    reply: asyncio.Future[Outcome]
-    """Resolves to the outcome when the reply is complete or a bound of the request is reached.
-
-    A failed attempt is an outcome, not an exception.
-    """
-
-    def cancel(self) -> None:
-        """Give the request up: tell the server. Idempotent; harmless once there is a reply."""
-
-
-class AsyncChannel(Protocol):
-    """The way to one node on one event loop. Made without I/O; connects when first used.
-
-    Referred to weakly like :class:`Channel`. One that holds descriptors may define
-    ``discard_after_fork()``, like :meth:`Channel.discard_after_fork`: called in a forked child
-    whose parent's loop used it.
-    """
-
-    def start(self, request: Request) -> AsyncPending:
-        """Send a request, or take it to be sent as soon as there is a connection. Does not wait."""
-
-    async def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
-        """Like :meth:`Channel.ping`."""
-
-    async def close(self) -> None:
-        """Like :meth:`Channel.close`."""
-
-    def retire(self) -> None:
-        """Like :meth:`Channel.retire`."""
+    from .channels import AsyncChannel, Channel
+    from .memory_bound import MemoryBound, Turn
 
 
 @attrs.frozen
@@ -116,7 +41,16 @@ class ChannelSettings:
         token: Gives the shared secret of the moment for a connection that is made, or None.
         max_body: Bytes that a body of a reply may have on the wire.
         clock: Seconds, monotonic.
-        decompress: Inflates a reply within the client's bound, or None without a compressor.
+        decompress: Inflates a reply within the client's bound, or None without a compressor. A
+            second argument is a lower bound, for a reply that is inflated on an event loop.
+        load_wanted: Somebody (a balancer) wants to know how busy the servers are: each answer is to
+            say so, see :class:`~bee_core.terms.failures.Load`.
+        max_idle: Seconds. A connection that has been idle for longer takes no new request.
+        interrupts: Whether an exception is an interruption of the caller: a handler of signals
+            raised it. It may be an ``OSError`` too (``TimeoutError``). A blocking channel lets it
+            pass instead of making a failure of it.
+        attended: Whoever calls ``start`` of a blocking channel calls ``wait`` at once. So ``start``
+            may wait for the reply too, within the bounds of the request.
     """
 
     service: str
@@ -124,12 +58,20 @@ class ChannelSettings:
     compressor: str | None
     max_body: int
     clock: Callable[[], float]
-    decompress: Callable[[bytes], bytes] | None = None
+    decompress: Callable[..., bytes] | None = None
     token: Callable[[], str] | None = attrs.field(default=None, repr=False)
+    load_wanted: bool = False
+    max_idle: float = inf
+    interrupts: Callable[[BaseException], bool] = lambda _: False
+    attended: bool = False
 
 
 class Listener(Protocol):
-    """An open address of a server, made by :meth:`Transport.listen`."""
+    """An open address of a server, made by :meth:`Transport.listen`.
+
+    One that holds descriptors may define ``discard_after_fork()``. It is called in a child that a
+    handler forks, and lets go of the listening socket and of all connections there.
+    """
 
     url: str
     """With the real port. It is a wildcard address only if the url named one."""
@@ -154,6 +96,13 @@ class Transport(Protocol):
     derives from :class:`bee_core.streams.StreamTransport`, which implements this protocol by bee's
     framing. One with a protocol of its own implements all of it. The scheme of a url is the name of
     its transport.
+
+    Two attributes may be left out. Then it goes over the network in clear.
+
+    - ``reach: Reach`` says how far its bytes go. The record of a registry that is read farther away
+      cannot name its addresses.
+    - ``encrypted: bool`` says whether nobody on the way can read what it carries. A token only goes
+      over such a transport, or to an address that the client's file names.
     """
 
     def channel(self, node: Node, settings: ChannelSettings) -> Channel:
@@ -170,6 +119,19 @@ class Transport(Protocol):
         """
 
 
+class AcceptTurns(Protocol):
+    """Whose turn it is to accept a connection, where several processes share a listening socket."""
+
+    count: int
+    """How many processes there are."""
+
+    def before_us(self) -> int:
+        """How many processes come before this one."""
+
+    def taken(self) -> None:
+        """This process has accepted a connection."""
+
+
 @attrs.frozen
 class ListenSettings:
     """Bounds of a server's connections; seconds and bytes.
@@ -180,8 +142,14 @@ class ListenSettings:
         read_timeout: Seconds that a peer may take from the first to the last byte of a frame.
         write_timeout: Seconds that a peer may leave replies unread before it is cut off.
         max_body: Bytes that a body may have on the wire.
+        memory: Counts what all listeners of the process hold.
+        max_idle: Seconds. A connection without a request for longer gets a goaway and is closed.
+        max_connections_per_peer: Connections of one peer address, where the transport knows it. One
+            more is refused with Overloaded.
         sock: A socket that listens already, which several processes share, or None to make one.
             Only for transports that have ``bind``.
+        turns: Goes with ``sock`` where several processes share it. Without turns the system decides
+            who accepts, and that is often the same process.
     """
 
     backlog: int
@@ -189,7 +157,11 @@ class ListenSettings:
     read_timeout: float
     write_timeout: float
     max_body: int
+    memory: MemoryBound
+    max_idle: float = inf
+    max_connections_per_peer: float = inf
     sock: socket.socket | None = None
+    turns: AcceptTurns | None = None
 
 
 @attrs.frozen
@@ -203,6 +175,8 @@ class Peer:
         max_body: Bytes that it takes in a reply, or None when it did not say.
         certificate: The certificate that it showed and the server verified, in the form of
             ``ssl.SSLSocket.getpeercert()``; None without one.
+        identity: Whom its token stands for, or None. It is not shown.
+        load_wanted: Whether its answers are to say how busy the server is.
     """
 
     address: str
@@ -210,14 +184,18 @@ class Peer:
     compressor: str | None
     max_body: int | None = None
     certificate: Mapping[str, Any] | None = None
+    identity: str | None = attrs.field(default=None, repr=False)
+    load_wanted: bool = False
 
 
 class InboundCall(CurrentCall):
     """A request as a transport hands it to the endpoint, and what the handler sees of it.
 
-    A transport derives from it and implements ``reply`` and ``fail``.
+    A transport derives from it and implements ``reply`` and ``fail``. Both send along what
+    :meth:`answer_metadata` returns.
 
     Attributes:
+        id: The request's number on its connection; the log names it.
         form: How the arguments lie in ``body``.
         body: The encoded arguments.
         compressed: Whether ``body`` went through the caller's compressor.
@@ -225,12 +203,22 @@ class InboundCall(CurrentCall):
             makes ``deadline`` of it.
         caller: What was agreed with the caller.
         oneway: Nobody waits for an answer: ``reply`` sends nothing, ``fail`` writes the log.
+        held: Bytes that are counted for it; see :mod:`bee_core.contracts.memory_bound`.
+        held_up: The caller leaves replies unread, or many results wait for a compressor. No handler
+            begins and no result is encoded before ``when_room`` says so.
     """
 
-    __slots__ = ("body", "caller", "compressed", "form", "granted")
+    __slots__ = ("body", "caller", "compressed", "form", "granted", "id")
 
     oneway: bool = False
+    held: int = 0
 
+    @property
+    def held_up(self) -> bool:
+        """See the class."""
+        return False
+
+    id: int
     form: Form
     body: bytes
     compressed: bool
@@ -241,6 +229,11 @@ class InboundCall(CurrentCall):
     def peer_certificate(self) -> Mapping[str, Any] | None:
         """See :attr:`bee_core.terms.call_context.CurrentCall.peer_certificate`."""
         return self.caller.certificate
+
+    def answer_metadata(self) -> Metadata:
+        """What the handler sends along with the answer."""
+        written = self._reply_metadata
+        return NOTHING if written is None else written.taken()
 
     def reply(self, body: bytes, compressed: bool) -> None:
         """Send the result.
@@ -253,12 +246,51 @@ class InboundCall(CurrentCall):
         """Send an error. Like :meth:`reply`."""
         raise AssertionError
 
+    def when_room(self, go_on: Callable[[], None]) -> None:
+        """Call back once the call is not held up, in the order of the calls. Like :meth:`reply`."""
+        go_on()
+
+    def inflates(self, size: int, go_on: Callable[[], None]) -> Turn | None:
+        """Count what the body may become. Like :meth:`reply`, as are those below.
+
+        Returns:
+            None where that is counted already, or not at all; else the place in the queue for
+            memory, and ``go_on`` is called once there is room.
+        """
+
+    def becomes(self, size: int) -> None:
+        """Count what the body has become."""
+
+    def packs(self, size: int) -> None:
+        """Count a result that waits for a compressor, by its bytes; less if it is negative."""
+
+    def let_go(self) -> None:
+        """The call has ended: count nothing for it any more. Idempotent."""
+
 
 class Running(Protocol):
     """A request that an endpoint has begun and not ended."""
 
     def cancel(self) -> None:
         """The peer gave the request up or has gone. On the loop's thread only; idempotent."""
+
+
+@attrs.frozen
+class ServedMethod:
+    """A method that a server has, for transports and tools that describe it.
+
+    Attributes:
+        name: ``add`` or ``Stats.mean``.
+        signature: What it takes and gives.
+        doc: Its docstring, without the indentation; empty without one.
+        proto: Its full name in the ``.proto`` that declares it, ``shop.v1.Greeter.SayHello``, or
+            None.
+    """
+
+    name: str
+    signature: Signature
+    doc: str = ""
+    proto: str | None = None
 
 
 class Endpoint(Protocol):
@@ -279,9 +311,17 @@ class Endpoint(Protocol):
     def begin(self, call: InboundCall) -> Running | None:
         """Start a request. One of ``call.reply`` and ``call.fail`` follows once, now or later.
 
+        Never raises.
+
         Returns:
             What can be cancelled, or None where the request is over already.
         """
+
+    def methods(self) -> Sequence[ServedMethod]:
+        """The methods that it has, in the order of their names."""
+
+    def load(self) -> Load:
+        """How busy the server is now."""
 
     @property
     def draining(self) -> bool:

@@ -3,63 +3,76 @@
 Sources in order: the registry, the list kept on disk, the addresses of the configuration. A lower
 one is used only until a higher one has spoken. An outage of the registry changes nothing for calls:
 the last list stays, and the watch begins again with back-off until the registry is back.
+
+The registry's list is evidence and not truth: see :mod:`.node_states`. Whatever was in use before
+its first list is held against that list in the same way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from threading import Event, Lock
+from threading import Lock
 from typing import TYPE_CHECKING
 
-from ..errors import RegistryError
-from ..terms.backoff import Backoff
+from ..nodes.outlook import Doubt, Outlook
+from ..terms.loggers import logger
 from ..terms.node import Changes, Node, Snapshot, Source
-from .empty_list import EmptyListGuard
-from .snapshot_cache import CacheWriter, SnapshotCache
-from .watch import watch
+from ..terms.printable import counted
+from .cache_writer import CacheWriter
+from .first_nodes import FirstNodes
+from .roster import Delta, Roster
+from .sound_nodes import SoundNodes
+from .suspicion import ASK_AGAIN, DoubtLines, Suspicion
+from .watch import RegistryWatch, confirms, said
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Sequence
     from random import Random
 
     from ..contracts.registry import Registry
+    from ..terms.failures import Failure
+    from .doubts import Doubts
+    from .node_states import Suspect
     from .plane import ControlPlane, Handle
+    from .snapshot_cache import SnapshotCache
 
-log = logging.getLogger("bee.client")
+log = logger("bee.client")
 
-PATIENCE = 1.0
-"""Seconds that first calls wait for the registry's first answer.
+HELD_HEARTBEATS = 3
+"""For how many heartbeats, during which the registry answers, a node that it does not list is kept.
 
-Many times what a registry takes, and less than a user notices as an outage.
+As long as a lease: by then every living server has registered again.
 """
 
-RETRY_FIRST = 0.2
-"""Seconds, the first ceiling of the pause before a watch begins again.
-
-A registry that restarts is back within seconds, and its clients should not all come at once.
-"""
+FIRST_DOUBT = 1.0
+"""Seconds that first calls wait for the nodes that the disk knows and the first list does not."""
 
 
 class Discovery:
-    """Watches one service on the control plane and hands on each list of its nodes.
+    """Watches one service on the control plane and hands on each list of its nodes. Thread-safe.
 
-    Thread-safe: first calls wait on their own threads. Snapshots get revisions of this object's
-    own, because a registry that restarts begins its revisions anew.
+    Snapshots get revisions of its own: a registry that restarts begins its revisions anew.
 
     Args:
         service: The service's name.
-        registry: The registry; called on the plane when the watch begins.
+        registry: The registry; called on the plane when a watch begins.
         registry_name: For messages: ``local``, ``etcd3 at 10.0.0.1:2379``.
         addresses: The nodes that the configuration names.
         deliver: Takes each snapshot, on the plane's thread or a first call's. Must not block.
-        answers: Tells whether a node answers a ping as serving; called on the plane's loop.
-        objection: Why a node cannot be called at all (an unreadable url, a scheme without a
-            transport); empty when it can.
+        ask: Pings a node; called on the plane's loop. It has a bound of its own.
+        fits: Whether calls could go to a node.
+        objection: Why a node cannot be called at all, as with an unreadable url; empty if it can.
         cache: The lists on disk.
+        doubts: Puts the questions of all services of the client.
         heartbeat_interval: Seconds; bounds the pause between attempts to reach the registry.
         clock: Seconds, monotonic.
         rng: For jitter.
+        registry_changed: Is told as the registry goes out of reach and comes back, and as doubt
+            begins and ends: the service, what has happened, and why.
+
+    Attributes:
+        first: The wait of first calls.
+        suspicion: The nodes in question; another object after a fork, like ``first``.
     """
 
     def __init__(
@@ -70,28 +83,44 @@ class Discovery:
         registry_name: str,
         addresses: tuple[Node, ...],
         deliver: Callable[[Snapshot], None],
-        answers: Callable[[Node], Awaitable[bool]],
+        ask: Callable[[Node], Awaitable[str | Failure]],
+        fits: Callable[[Node], bool],
         objection: Callable[[Node], str],
         cache: SnapshotCache,
+        doubts: Doubts,
         heartbeat_interval: float,
         clock: Callable[[], float],
         rng: Random,
+        registry_changed: Callable[[str, str, str], None],
     ) -> None:
         self.service = service
-        self._registry = registry
         self._registry_name = registry_name
         self._addresses = addresses
         self._deliver = deliver
-        self._answers = answers
-        self._objection = objection
+        self._ask = ask
+        self._fits = fits
+        self._sound = SoundNodes(service, objection)
         self._cache = cache
+        self._doubts = doubts
         self._heartbeat = heartbeat_interval
-        self._backoff = Backoff(RETRY_FIRST, max(RETRY_FIRST, heartbeat_interval))
+        self._bound = HELD_HEARTBEATS * heartbeat_interval
         self._clock = clock
         self._rng = rng
         self._revision = 0
+        self._registry_changed = registry_changed
         self._current: Snapshot | None = None
-        self._warned = False
+        self._make_watch: Callable[[], RegistryWatch] = lambda: RegistryWatch(
+            service,
+            registry=registry,
+            registry_name=registry_name,
+            heard=self._heard,
+            lost=self._lost,
+            in_use=self._in_use,
+            heartbeat_interval=heartbeat_interval,
+            clock=clock,
+            rng=rng,
+            registry_changed=registry_changed,
+        )
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -99,25 +128,36 @@ class Discovery:
 
         The next :meth:`start` begins anew.
         """
-        self._lock = Lock()
-        self._known = Event()
-        if self._current is not None:
-            self._known.set()
-        self._callbacks: list[Callable[[], None]] = []
-        self._handle: Handle | None = None
-        self._begun = 0.0
-        self._heard_revision: int | None = None
-        self._remembered: tuple[Node, ...] = ()
-        self._writer = CacheWriter(self._cache, self.service)
-        self._guard = EmptyListGuard(
-            self.service,
-            self._registry_name,
-            answers=self._answers,
-            publish=self._publish,
-            heartbeat_interval=self._heartbeat,
-            clock=self._clock,
+        self._lock = Lock()  # of the roster, and of what is published
+        self._roster = roster = Roster(self._bound)
+        self.first = FirstNodes(
+            self._clock, stand_in=bool(self._addresses), unasked=lambda: roster.unasked
         )
-        self._trouble: Exception | None = None
+        if self._current is not None:
+            self._roster.begin(self._current.nodes)
+            self.first.end()
+        self._watch = self._make_watch()
+        self._whole = False  # whether the last list of the watch was taken over whole
+        self._remembered: tuple[Node, ...] = ()
+        self._holding: asyncio.TimerHandle | None = None
+        self._held_enough = False
+        self._listed = False  # whether the registry's first list has come
+        self._writer = CacheWriter(self._cache, self.service, self._kept)
+        self.suspicion = Suspicion(
+            self._roster,
+            self._watch.hearing,
+            lock=self._lock,
+            doubts=self._doubts,
+            ask=self._ask,
+            settled=self._take,
+            lines=DoubtLines(
+                self.service, self._registry_name, self._bound, self._registry_changed
+            ),
+            ask_again=min(ASK_AGAIN, self._heartbeat),
+            clock=self._clock,
+            rng=self._rng,
+        )
+        self._handle: Handle | None = None
 
     # For first calls, on their threads.
 
@@ -125,184 +165,170 @@ class Discovery:
         """Begin to watch, once. Does not wait."""
         with self._lock:
             if self._handle is None:
-                self._begun = self._clock()
                 self._handle = plane.spawn(self._run)
 
-    def patience(self) -> float:
-        """Seconds that a call may still wait for the first list; 0 when the time is over."""
-        return max(0.0, self._begun + PATIENCE - self._clock())
-
-    def wait(self, seconds: float) -> bool:
-        """Wait until nodes are known, or the registry has said that there are none.
-
-        All first calls wait for the same answer.
-
-        Returns:
-            False when the time is over.
-        """
-        return self._known.wait(seconds)
-
-    def when_known(self, callback: Callable[[], None]) -> None:
-        """Call back once, from any thread, as soon as :meth:`wait` would return True."""
-        with self._lock:
-            if not self._known.is_set():
-                self._callbacks.append(callback)
-                return
-        callback()
-
     def fall_back(self) -> None:
-        """Use the list on disk, else the configured addresses, until the registry answers."""
+        """Go on with what there is.
+
+        That is the registry's list, where its doubts are not settled; else the list on disk, else
+        the configured addresses. The registry's next word replaces it.
+        """
         with self._lock:
             if self._current is not None:
                 return
-            source: Source = "cache" if self._remembered else "address"
-            nodes = self._remembered or self._addresses
-            if not nodes:
-                return
-            snapshot = self._next(source, nodes)
+            if self._listed:
+                snapshot = self._next("registry", self._roster.picked)
+            else:
+                source: Source = "cache" if self._remembered else "address"
+                nodes = self._remembered or self._addresses
+                if not nodes:
+                    return
+                self._roster.begin(nodes)
+                snapshot = self._next(source, nodes)
         self._hand_on(snapshot)
 
-    def release(self) -> None:
-        """Wake all that wait: nodes are known, or the client closes."""
+    # For reports and messages, from any thread.
+
+    def outlook(self) -> Outlook:
+        """How much the list is worth now."""
         with self._lock:
-            self._known.set()
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+            now, hearing = self._clock(), self._watch.hearing
+            suspects = [one for one in self._roster.suspects if one.status == "doubted"]
+            since = hearing.silent_since
+            return Outlook(
+                self._registry_name,
+                hearing.state,
+                None if hearing.heard_at is None else now - hearing.heard_at,
+                None if since is None else now - since,
+                self._watch.trouble,
+                self._writer.age,
+                tuple(Doubt(one.node.id, one.reason, now - one.began) for one in suspects),
+            )
 
     def explain(self) -> str:
         """Why no node is known, and what to do, for a call that finds none."""
-        said = (
-            "has not answered yet"
-            if self._trouble is None
-            else f"is out of reach ({_said(self._trouble)})"
-        )
         return (
-            f"the registry {self._registry_name} {said}, no list of it is kept on disk in "
-            f"{self._cache.folder}, and bee.rpc.client.{self.service}.address names no node. "
+            f"the registry {self._registry_name} {self._watch.said}, no list of it is kept on disk "
+            f"in {self._cache.folder}, and bee.rpc.client.{self.service}.address names no node. "
             "Start the registry, correct bee.rpc.registry.address, "
             "or set an address as the last resort"
         )
-
-    @property
-    def trouble(self) -> str:
-        """Why the registry is not heard at present; empty while it is."""
-        return "" if self._trouble is None else _said(self._trouble)
 
     # On the control plane.
 
     async def _run(self) -> None:
         try:
             await self._recall()
-            failures = 0
-            while True:
-                since = self._clock()
-                try:
-                    await watch(self._registry(), self.service, self._heard)
-                    error: Exception = RegistryError("the watch ended")
-                except Exception as caught:  # a plugin's; whatever it is, bee asks again
-                    error = caught
-                if self._clock() - since > self._backoff.cap:
-                    failures = 0
-                self._lost(error)
-                # Half of the pause is fixed: a registry may refuse at once each time.
-                ceiling = self._backoff.ceiling(failures)
-                await asyncio.sleep(ceiling / 2 + self._rng.random() * ceiling / 2)
-                failures += 1
+            await self._watch.run()
         finally:
-            self._guard.stop()
+            if self._holding is not None:
+                self._holding.cancel()
             await self._writer.finish()
 
     async def _recall(self) -> None:
-        loop = asyncio.get_running_loop()
-        nodes = self._sound(await loop.run_in_executor(None, self._cache.load, self.service))
+        nodes = self._sound.those_of(await self._writer.recall())
         with self._lock:
-            self._remembered = self._writer.saved = nodes
+            self._remembered = nodes
+            self.first.stand_in = self.first.stand_in or bool(nodes)
+            if self._current is None:
+                self._roster.remember(nodes, self._clock())
             # A very impatient first call may have taken the addresses already.
-            if not nodes or self._current is None or self._current.source != "address":
-                return
-            snapshot = self._next("cache", nodes)
-        self._hand_on(snapshot)
-
-    def _heard(self, snapshot: Snapshot) -> None:
-        if self._trouble is not None:
-            self._trouble = None
-            log.info(
-                "the registry %s is back: it lists %s of %s",
-                self._registry_name,
-                _count(snapshot.nodes),
-                self.service,
-            )
-        changes = self._own_changes(snapshot)
-        nodes = snapshot.nodes if changes is not None else self._sound(snapshot.nodes)
-        # Changes count only from a list that was taken over whole.
-        whole = nodes and len(nodes) == len(snapshot.nodes)
-        self._heard_revision = snapshot.revision if whole else None
-        current = self._current
-        if nodes:
-            self._guard.stop()
-            self._publish(nodes, changes)
-            self._writer.save(nodes)
-        elif current is None or not current.nodes:
-            self._publish(())
+            snapshot = None
+            if nodes and self._current is not None and self._current.source == "address":
+                self._roster.begin(nodes)
+                snapshot = self._next("cache", nodes)
+        if snapshot is None:
+            self.first.tell()
         else:
-            self._guard.hold(current.nodes)
+            self._hand_on(snapshot)
 
-    def _own_changes(self, snapshot: Snapshot) -> Changes | None:
-        """What changed, in this object's revisions; None where the whole list must be read."""
-        changes, current = snapshot.changes, self._current
-        if (
-            changes is None
-            or current is None
-            or changes.since != self._heard_revision
-            or not snapshot.nodes
-            or len(self._sound(changes.put)) < len(changes.put)
-        ):
+    def _heard(self, snapshot: Snapshot, last: Snapshot | None) -> None:
+        """The registry has spoken; ``last`` is its word before in the same watch."""
+        self.first.refused_at = None
+        now = self._clock()
+        changes = self._usable_changes(last, snapshot)
+        with self._lock:
+            answered = self._watch.hearing.answered(now)
+            if confirms(last, snapshot):
+                delta = Delta()
+            elif changes is not None:
+                delta = self._roster.change(changes, snapshot.nodes, answered, now)
+            else:
+                nodes = self._sound.those_of(snapshot.nodes)
+                self._whole = len(nodes) == len(snapshot.nodes)
+                delta = self._roster.whole(nodes, answered, now)
+            late = self._roster.pass_time(answered)
+            suspects = delta.suspects if self._listed else self._roster.suspects
+            self._listed = True
+        self.suspicion.begin(suspects)
+        self._take(delta, incremental=changes is not None)
+        self._take(late)
+        self._keep()  # unchanged too: it says when it was heard
+        self._sound.say_shared(self._roster.shared_for(2 * self._bound, answered))
+
+    def _usable_changes(self, last: Snapshot | None, snapshot: Snapshot) -> Changes | None:
+        """What changed since the last list; None where the whole list must be read."""
+        changes = snapshot.changes
+        if changes is None or last is None or changes.since != last.revision or not self._whole:
             return None
-        return Changes(current.revision, changes.put, changes.gone)
+        return changes if len(self._sound.those_of(changes.put)) == len(changes.put) else None
 
-    def _lost(self, error: Exception) -> None:
-        first = self._trouble is None
-        self._trouble = error
-        self.fall_back()  # no use in waiting on where something is known
-        if first:
-            current = self._current
-            rest = (
-                f"calls go on with {_count(current.nodes)} known from the {current.source}"
-                if current is not None and current.nodes
-                else "no node is known"
-            )
-            log.warning(
-                "the registry %s is out of reach for %s: %s; %s",
-                self._registry_name,
-                self.service,
-                _said(error),
-                rest,
-            )
+    def _lost(self, error: Exception | None) -> None:
+        """The watch has failed, or is silent."""
+        if error is not None and self._holding is None:
+            self.fall_back()  # no use in waiting on where something is known
+        self.first.refused_at = self._watch.refused_at
+        self.first.tell()
 
-    def _sound(self, nodes: Iterable[Node]) -> tuple[Node, ...]:
-        """The nodes that can be called at all: a bad entry must not cost the good ones."""
-        sound = []
-        for node in nodes:
-            reason = self._objection(node)
-            if not reason:
-                sound.append(node)
-            elif not self._warned:
-                self._warned = True
-                log.warning(
-                    "a node of %s is left out: %s (said once; bee nodes lists the others)",
-                    self.service,
-                    reason,
-                )
-        return tuple(sound)
+    def _in_use(self) -> str:
+        if (current := self._current) is None or not current.nodes:
+            return "no node is known"
+        nodes = counted(len(current.nodes), "node")
+        return f"calls go on with {nodes} known from the {current.source}"
 
-    def _publish(self, nodes: tuple[Node, ...], changes: Changes | None = None) -> None:
+    def _take(self, delta: Delta, *, incremental: bool = True) -> None:
+        self._publish(delta, incremental=incremental)
+        self.suspicion.settle(delta)
+        if delta.matters or delta.settled:
+            self._keep()
+        self.first.tell()  # a node in question may have answered
+
+    def _keep(self) -> None:
+        """Keep on disk what is listed, and what is in question and not let go."""
+        if self._listed:
+            self._writer.keep()
+
+    def _kept(self) -> tuple[Sequence[Node], Sequence[Suspect]]:
+        with self._lock:
+            return self._roster.present, self._roster.suspects
+
+    def _publish(self, delta: Delta, *, incremental: bool) -> None:
         with self._lock:
             current = self._current
-            if current is not None and current.source == "registry" and current.nodes == nodes:
-                return  # nothing new: the watch began again
+            by_registry = current is not None and current.source == "registry"
+            if by_registry and not delta.matters:
+                return
+            nodes = self._roster.picked
+            if current is None and self._holds_back(nodes):
+                return
+            changes = None
+            if current is not None and by_registry and incremental:
+                changes = Changes(current.revision, delta.put, delta.gone)
             snapshot = self._next("registry", nodes, changes)
         self._hand_on(snapshot)
+
+    def _holds_back(self, nodes: tuple[Node, ...]) -> bool:
+        """Whether first calls wait on: nodes that the disk knows may be there after all."""
+        if not self._roster.unasked or self._held_enough or any(map(self._fits, nodes)):
+            return False
+        if self._holding is None:
+            loop = asyncio.get_running_loop()
+            self._holding = loop.call_later(FIRST_DOUBT, self._hold_no_longer)
+        return True
+
+    def _hold_no_longer(self) -> None:
+        self._held_enough = True
+        self._publish(Delta(), incremental=False)
 
     def _next(
         self, source: Source, nodes: tuple[Node, ...], changes: Changes | None = None
@@ -318,18 +344,7 @@ class Discovery:
             log.warning(
                 "the nodes of %s could not be taken over: %s",
                 self.service,
-                _said(error),
+                said(error),
                 exc_info=error,
             )
-        self.release()
-
-
-def _count(nodes: tuple[Node, ...]) -> str:
-    return "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
-
-
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, RegistryError) and text:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        self.first.end()

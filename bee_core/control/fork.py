@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Protocol
 from weakref import WeakSet
 
@@ -24,7 +25,8 @@ def watch(client: Forkable) -> None:
 
 def _in_child() -> None:
     for client in list(_living):
-        client.after_fork_in_child()
+        with suppress(Exception):  # one that cannot must not keep the others from it
+            client.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where there is no fork

@@ -8,13 +8,14 @@ is hot, so a faster loop would gain nothing.
 from __future__ import annotations
 
 import asyncio
-import logging
 import selectors
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Lock, Thread, current_thread
+from threading import Event, RLock, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ..terms.loggers import logger
+from ..terms.printable import brief
 from . import fork
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     MakeCoroutine = Callable[[], Coroutine[Any, Any, object]]
 
-log = logging.getLogger("bee.control")
+log = logger("bee.control")
 
 STOP_TIMEOUT = 2.0
 """Seconds that ``stop`` gives tasks to end.
@@ -74,10 +75,9 @@ class Handle:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.error = error
             log.error(
-                "a task of the control plane %s ended with %s: %s",
+                "a task of the control plane %s ended with %s",
                 self._plane.name,
-                type(error).__name__,
-                error,
+                brief(error),
                 exc_info=error,
             )
         self._over.set()
@@ -106,7 +106,8 @@ class ControlPlane:
         fork.watch(self)
 
     def _forget(self) -> None:
-        self._lock = Lock()
+        # The garbage collector may drop the client, and stop the plane, while this thread has it.
+        self._lock = RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._selector: selectors.BaseSelector | None = None
         self._thread: Thread | None = None
@@ -140,6 +141,9 @@ class ControlPlane:
 
         Returns:
             False where the plane was stopped; the function is not called then.
+
+        Raises:
+            RuntimeError: The plane does not run yet, and the system gives no thread now.
         """
         with self._lock:
             if self._stopping:
@@ -166,7 +170,7 @@ class ControlPlane:
         Returns:
             Whether the thread is gone. False, with a warning, where a task blocks its loop.
         """
-        thread = self._begin_stop(timeout)
+        thread = self.begin_stop(timeout)
         if thread is None:
             return True
         if thread is current_thread():
@@ -176,7 +180,7 @@ class ControlPlane:
 
     async def stop_async(self, timeout: float = STOP_TIMEOUT) -> bool:
         """Like :meth:`stop`, from another event loop, which goes on meanwhile."""
-        thread = self._begin_stop(timeout)
+        thread = self.begin_stop(timeout)
         if thread is None:
             return True
         until = monotonic() + timeout + _GRACE
@@ -210,15 +214,21 @@ class ControlPlane:
                 sock.close()
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        self._selector = selectors.DefaultSelector()
-        self._loop = loop = asyncio.SelectorEventLoop(self._selector)
-        self._thread = Thread(
+        selector = selectors.DefaultSelector()
+        loop = asyncio.SelectorEventLoop(selector)
+        thread = Thread(
             target=self._work, args=(loop,), name=f"bee-control-{self.name}", daemon=True
         )
-        self._thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no thread; the next task tries again
+            loop.close()
+            raise
+        self._selector, self._loop, self._thread = selector, loop, thread
         return loop
 
-    def _begin_stop(self, timeout: float) -> Thread | None:
+    def begin_stop(self, timeout: float = STOP_TIMEOUT) -> Thread | None:
+        """Like :meth:`stop`, without waiting. Returns the thread that is about to end."""
         with self._lock:
             first, self._stopping = not self._stopping, True
             thread, loop = self._thread, self._loop
@@ -251,8 +261,11 @@ class ControlPlane:
             ending = Thread(
                 target=executor.shutdown, name=f"bee-control-{self.name}-ending", daemon=True
             )
-            ending.start()
-            ending.join(_GRACE)
+            try:
+                ending.start()
+                ending.join(_GRACE)
+            except RuntimeError:  # the system gives no thread
+                executor.shutdown(wait=False)
             asyncio.set_event_loop(None)
             loop.close()
             gone.set()
@@ -275,6 +288,11 @@ class ControlPlane:
                     )
             for make_coroutine in self._at_stop:
                 await self._close(make_coroutine, max(0.1, until - loop.time()))
+            # What ended may have begun tasks to clean up, such as requests that lost a race.
+            if late := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in late:
+                    task.cancel()
+                await asyncio.wait(late, timeout=max(0.1, until - loop.time()))
             await asyncio.wait_for(loop.shutdown_asyncgens(), max(0.1, until - loop.time()))
         finally:
             loop.stop()
@@ -283,12 +301,7 @@ class ControlPlane:
         try:
             await asyncio.wait_for(make_coroutine(), timeout)
         except Exception as error:  # what is closed is a plugin's; the rest is closed all the same
-            log.warning(
-                "the control plane %s could not close all: %s: %s",
-                self.name,
-                type(error).__name__,
-                error,
-            )
+            log.warning("the control plane %s could not close all: %s", self.name, brief(error))
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

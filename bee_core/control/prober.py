@@ -1,25 +1,27 @@
-"""What follows when a node is cut off: it is pinged until its breaker lets calls try it again."""
+"""Cares for the breakers of a client: pings nodes that are cut off, and sweeps what is due."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..terms.backoff import Backoff
 from ..terms.causes import broken_peer, read_timed_out
+from ..terms.loggers import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from random import Random
 
     from ..calls.service import Service
+    from ..contracts.channels import AsyncChannel
     from ..contracts.policies import Breaker, BreakerState
-    from ..contracts.transport import AsyncChannel
     from ..terms.failures import Failure
     from ..terms.node import Node
 
-log = logging.getLogger("bee.client")
+log = logger("bee.client")
 
 FIRST_PAUSE = 1.0
 """Seconds before the first ping, or the heartbeat interval where that is shorter.
@@ -32,6 +34,9 @@ _GRACE = 1.0  # seconds that a ping may overrun its own timeout, before it is gi
 
 class Prober:
     """Pings nodes that were cut off, on the control plane's loop. One for each client; thread-safe.
+
+    It also sweeps the breakers of a service at the times that they ask for, from the service's
+    first call on.
 
     The pauses double from :data:`FIRST_PAUSE` to the heartbeat interval, with jitter. They go on
     growing for a node that answers pings, is tried and fails again, such as one whose calls hang.
@@ -59,7 +64,27 @@ class Prober:
         self._backoff = Backoff(min(FIRST_PAUSE, heartbeat_interval), heartbeat_interval)
         self._rng = rng
         self.tasks: dict[tuple[str, str], object] = {}
+        self.swept: set[str] = set()  # services that a task sweeps
         self.pings: dict[tuple[str, str], int] = {}  # since the breaker was closed
+
+    def watch(self, service: Service[Any]) -> None:
+        """Take care of the breakers of a service. While the client is built: starts no task."""
+        service.nodes.on_breaker_change = partial(self.breaker_changed, service)
+        if service.nodes.sweep(service.clock()) is not None:
+            service.nodes.on_connect = partial(self.sweep, service)
+
+    def sweep(self, service: Service[Any]) -> None:
+        """Sweep the breakers of a service from now on. From any thread; once is enough."""
+        if service.name not in self.swept:
+            self.swept.add(service.name)
+            self._spawn(lambda: self._sweep(service))
+
+    async def _sweep(self, service: Service[Any]) -> None:
+        due = service.nodes.sweep(service.clock())
+        while due is not None:
+            await asyncio.sleep(due - service.clock())
+            due = service.nodes.sweep(service.clock())
+        self.swept.discard(service.name)
 
     def breaker_changed(
         self, service: Service[Any], node: Node, before: BreakerState, after: BreakerState
@@ -77,7 +102,7 @@ class Prober:
             after,
             _MEANING[after],
         )
-        service.observe_breaker(node, before, after)
+        service.observation.breaker_changed(service.name, node, before, after)
         if after == "open":
             self.probe(service, node)
         elif after == "closed":
@@ -100,11 +125,18 @@ class Prober:
                 if self.tasks.get(key) is token:
                     del self.tasks[key]
 
-        self._spawn(task)
+        try:
+            self._spawn(task)
+        except RuntimeError as error:  # the system gives no thread; a later change tries again
+            self.tasks.pop(key, None)
+            log.warning("%s: %s cannot be pinged now: %s", service.name, node, error)
 
     def resume(self, services: Iterable[Service[Any]]) -> None:
         """Probe all nodes that are cut off; for a forked child, which has no task of its parent."""
+        self.swept.clear()
         for service in services:
+            if service.nodes.on_connect is not None and service.nodes.connected:
+                self.sweep(service)
             for state in service.nodes.cut_off():
                 self.probe(service, state.node)
 

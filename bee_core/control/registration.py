@@ -2,45 +2,39 @@
 
 A lease says "this node serves", so it is renewed only while the serving loop ticks. A process whose
 loop hangs answers no call, although another thread of it could renew the lease for ever.
+
+What may happen to a lease stands in ``lease_states``; this file asks and waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import attrs
 
-from ..errors import RegistryError
+from ..contracts.conformance import part_misfits
+from ..contracts.registry import Lease
 from ..terms.backoff import Backoff
+from .lease_states import Event, EventName, LeaseState
+from .renewals import Renewals, outcome, sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
-    from ..contracts.registry import Instance, Lease, Registry
+    from ..contracts.registry import Instance, Registry
 
-EventName = Literal[
-    "registered",
-    "registered_again",
-    "lease_lost",
-    "registry_out_of_reach",
-    "registry_in_reach",
-    "not_deregistered",
-]
+_BEATS = 3
+"""Heartbeats that a lease lasts, and so that an attempt to register may take."""
+_PACE = 1.0
+"""Seconds between an attempt to register that failed and the next one, at least.
 
-_BASE = 0.2
-"""Seconds, the first ceiling of the pauses between attempts to register.
-
-A registry that restarts is back after about a second.
+An attempt is about two requests, so they stay below two a second.
 """
-_REVOKE_LOST = 1.0
-"""Seconds granted to revoking a lost lease before the next one is made.
-
-Some registries would refuse the next lease because of the old one.
-"""
+_OF_A_BEAT = 0.7
+"""The same as a part of the heartbeat, where that is shorter: attempts stand for renewals then."""
 _NEARLY = 0.9
 """Of a beat: after so long without a tick the loop counts as hanging. It ticks three times a beat.
 
@@ -75,9 +69,9 @@ class Registration:
         heartbeat_interval: Seconds between renewals.
         ticks: A number that grows while the serving loop runs. Called from this loop, so it must
             not need the other.
-        report: Takes each event, of equal ones in a row only the first: an outage is one line and
-            not one a second. Must not raise.
-        rng: For the jitter of the back-off.
+        report: Takes each event. What lasts is told once: an outage is one line and not one a
+            second. Must not raise.
+        rng: For the jitter of pauses.
         clock: Seconds, monotonic.
     """
 
@@ -99,22 +93,28 @@ class Registration:
         self._report = report
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not secrets
         self._clock = clock
-        # Granted to one request: a beat, but never too short for a slow registry.
+        # After so long without an answer the registry counts as out of reach; a slow one may still
+        # answer, so an attempt goes on for as long as a lease lasts.
         self._patience = max(1.0, heartbeat_interval)
-        self._backoff = Backoff(min(_BASE, heartbeat_interval), heartbeat_interval)
+        # From the pace to a heartbeat: so soon a registry that is back has the record.
+        self._pace = min(_PACE, _OF_A_BEAT * heartbeat_interval)
+        longest = heartbeat_interval - self._pace
+        self._backoff = Backoff(min(self._pace, longest), longest)
+        self._state = LeaseState()
         self._task: asyncio.Task[None] | None = None
-        self._registering: asyncio.Task[Lease] | None = None
+        self._attempt: asyncio.Future[Lease] | None = None
+        # The last one that was granted; also after its time was over, until the registry says that
+        # it has gone: it may stand there for longer than it counts here.
         self._lease: Lease | None = None
         self._seen = -1
         self._seen_at = 0.0
-        self._renewed = 0.0
-        self._reachable = True
+        self._why = ""
         self._leaving = False
 
     @property
     def registered(self) -> bool:
         """Whether there is a lease that is not known to be lost."""
-        return self._lease is not None
+        return self._state.state in {"held", "unsure"}
 
     async def keep(self) -> None:
         """Register, and stay registered until :meth:`leave`, or until the task is cancelled.
@@ -124,18 +124,17 @@ class Registration:
         if self._leaving:
             return
         self._task = asyncio.current_task()
-        name: EventName = "registered"
         try:
             while True:
-                self._lease = lease = await self._register()
-                self._reachable = True
-                self._report(RegistrationEvent(name, lease.ttl))
-                name = "registered_again"
-                reason = await self._renew_until_lost(lease)
-                self._lease = None
-                self._report(RegistrationEvent("lease_lost", lease.ttl, reason))
-                with contextlib.suppress(Exception):
-                    await _within(_REVOKE_LOST, lease.revoke())
+                lease, asked = await self._register()
+                self._lease = lease
+                # Made before it is told: the lease counts from now on, whatever that takes.
+                renewals = Renewals(lease, asked, self._interval, self._clock, self._rng)
+                self._meet("granted", ttl=lease.ttl)
+                event, reason = await self._renew_until_over(lease, renewals)
+                if event != "time_over":
+                    self._lease = None
+                self._meet(event, reason, lease.ttl)
         except asyncio.CancelledError:
             if not self._leaving:
                 raise
@@ -153,90 +152,117 @@ class Registration:
         self._leaving = True
         until = self._clock() + timeout
         # A registration under way is waited for: given up, it might stand for a whole lease.
-        registering = self._registering
-        if registering is not None:
-            await asyncio.wait((registering,), timeout=timeout)
+        attempt = self._attempt
+        if attempt is not None:
+            await asyncio.wait((attempt,), timeout=timeout)
         task = self._task
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait((task,), timeout=max(0.0, until - self._clock()))
+        self._meet("leave")
         lease, self._lease = self._lease, None
-        if lease is None and registering is not None:
-            if not registering.done():
-                registering.cancel()
-                self._report(
-                    RegistrationEvent("not_deregistered", reason="the registry did not answer")
-                )
+        if attempt is not None:
+            if not attempt.done():
+                attempt.cancel()
+                self._meet("unknown", "the registry did not answer")
                 return False
-            if not registering.cancelled() and registering.exception() is None:
-                lease = registering.result()
+            if outcome(attempt)[0] == "granted":
+                lease = attempt.result()
         if lease is None:
             return True
-        try:
-            await _within(max(0.0, until - self._clock()), lease.revoke())
-        except Exception as error:
-            self._report(RegistrationEvent("not_deregistered", lease.ttl, _describe(error)))
-            return False
-        return True
+        left = max(0.0, until - self._clock())
+        revoked = sent(lease.revoke())
+        await asyncio.wait((revoked,), timeout=left)
+        event: Event = "unknown"
+        reason = f"no answer within {left:g} s"
+        if revoked.done():
+            event, reason = outcome(revoked)
+        else:
+            revoked.cancel()
+        self._meet(event, reason, lease.ttl)
+        return event not in {"unknown", "refused"}
 
-    async def _register(self) -> Lease:
+    # Registering.
+
+    async def _register(self) -> tuple[Lease, float]:
+        """A lease, and when the request was sent that gave it."""
         failures = 0
         while True:
             # What hangs is not announced. The other loop sets no event here.
             while not self._loop_runs():  # noqa: ASYNC110
                 await asyncio.sleep(self._interval / 10)
-            # The lease counts from before the request: the registry cannot begin earlier.
-            self._renewed = self._clock()
-            registering = self._registering = asyncio.ensure_future(
-                self._registry.register(self._instance)
-            )
-            reason = f"no answer within {self._patience:g} s"
+            self._meet("ask")
+            asked = self._clock()
+            self._attempt = sent(self._registry.register(self._instance))
             try:
-                await asyncio.wait((registering,), timeout=self._patience)
-                if registering.done():
-                    return registering.result()
-            except Exception as error:
-                reason = _describe(error)
+                event, reason = await self._answer(self._attempt)
             finally:
                 if not self._leaving:  # otherwise `leave` looks after it
-                    registering.cancel()
-                    self._registering = None
-            self._out_of_reach(reason)
-            await asyncio.sleep(self._backoff.delay(failures, self._rng))
+                    self._attempt.cancel()
+            if event == "granted":
+                lease = self._attempt.result()
+                problem = part_misfits(lease, Lease) or ("" if lease.ttl > 0 else "ttl above 0")
+                if not problem:
+                    self._attempt = None
+                    return lease, asked
+                event, reason = "unknown", f"what register() returned does not do: {problem}"
+            self._attempt = None
+            self._meet(event, reason)
+            await asyncio.sleep(self._pace + self._backoff.delay(failures, self._rng))
             failures += 1
 
-    async def _renew_until_lost(self, lease: Lease) -> str:
-        """Renew until that fails for good; returns why."""
-        # A registry may shorten the lease: ZooKeeper cuts sessions to twenty of its ticks.
-        beat = pause = min(self._interval, lease.ttl / 3)
-        while True:
-            asleep = self._clock()
-            await asyncio.sleep(pause)
-            now = self._clock()
-            left = self._renewed + lease.ttl - now
-            if left <= 0:
-                return self._why_expired(overslept=now - asleep - pause > lease.ttl / 2)
-            if not self._loop_runs():
-                # Checked more often now: a loop that comes back just in time keeps its lease.
-                pause = min(beat / 3, left)
-                continue
-            try:
-                await _within(min(left, self._patience), lease.renew())
-            except RegistryError as error:
-                return _describe(error)
-            except Exception as error:
-                self._out_of_reach(_describe(error))
-                pause = min(beat / 3, left)
-            else:
-                self._renewed, pause = now, beat
-                if not self._reachable:
-                    self._reachable = True
-                    self._report(RegistrationEvent("registry_in_reach", lease.ttl))
+    async def _answer(self, attempt: asyncio.Future[Lease]) -> tuple[Event, str]:
+        """What an attempt gave. When this returns, it has ended: it is the only one under way."""
+        waited = 0.0
+        for until in (self._patience, _BEATS * self._patience):
+            await asyncio.wait((attempt,), timeout=until - waited)
+            if attempt.done():
+                return outcome(attempt)
+            waited = until
+            self._meet("unknown", f"no answer within {waited:g} s")
+        attempt.cancel()
+        # A plugin that cannot be interrupted may take a while. It may still bring a lease.
+        await asyncio.wait((attempt,), timeout=_BEATS * self._patience)
+        if attempt.done() and not attempt.cancelled():
+            return outcome(attempt)
+        return "unknown", f"no answer within {waited:g} s"
 
-    def _why_expired(self, *, overslept: bool) -> str:
+    # Renewing.
+
+    async def _renew_until_over(self, lease: Lease, renewals: Renewals) -> tuple[Event, str]:
+        """Renew until the lease is over; returns the event that ended it, and why."""
+        repairs = getattr(lease, "repairs", 0)
+        try:
+            while True:
+                asleep = self._clock()
+                for event, reason in await renewals.answers():
+                    if event in {"lost", "taken"}:
+                        return event, reason
+                    if event is not None:
+                        self._meet(event, reason, lease.ttl)
+                before, repairs = repairs, getattr(lease, "repairs", 0)
+                if repairs != before:
+                    self._tell("record_repaired", "it was overwritten or removed", lease.ttl)
+                now = self._clock()
+                if now >= renewals.end:
+                    overslept = now - asleep - renewals.pause > lease.ttl / 2
+                    return "time_over", self._why_over(overslept=overslept)
+                if now < renewals.due:
+                    continue
+                if not self._loop_runs():
+                    # Checked more often now: a loop that comes back just in time keeps its lease.
+                    renewals.postpone()
+                elif renewals.begin():
+                    self._meet("unknown", f"no answer within {renewals.beat:g} s", lease.ttl)
+        finally:
+            await renewals.stop()
+
+    def _why_over(self, *, overslept: bool) -> str:
         if overslept:
             return "the process was paused for longer than the lease"
-        if not self._reachable:
+        if self._state.trouble == "registration_refused":
+            return f"the registry refused renewals for longer than the lease: {self._why}"
+        if self._state.trouble:
             return "the registry was out of reach for longer than the lease"
         return "the serving loop has not run for longer than the lease; a handler blocks it"
 
@@ -247,27 +273,13 @@ class Registration:
             self._seen, self._seen_at = ticks, now
         return now - self._seen_at < _NEARLY * self._interval
 
-    def _out_of_reach(self, reason: str) -> None:
-        if self._reachable:
-            self._reachable = False
-            self._report(RegistrationEvent("registry_out_of_reach", reason=reason))
+    # Telling.
 
+    def _meet(self, event: Event, reason: str = "", ttl: float = 0.0) -> None:
+        name = self._state.meet(event)
+        self._why = reason
+        if name is not None:
+            self._tell(name, reason, ttl)
 
-async def _within(seconds: float, request: Coroutine[Any, Any, None]) -> None:
-    """Wait for a request, and raise TimeoutError when it takes too long.
-
-    Not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes as the request
-    ends, and the renewals would go on after ``leave``.
-    """
-    task = asyncio.ensure_future(request)
-    try:
-        await asyncio.wait((task,), timeout=seconds)
-        if not task.done() or task.cancelled():
-            raise TimeoutError(f"no answer within {seconds:g} s")
-        task.result()
-    finally:
-        task.cancel()
-
-
-def _describe(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    def _tell(self, name: EventName, reason: str, ttl: float) -> None:
+        self._report(RegistrationEvent(name, ttl, reason))

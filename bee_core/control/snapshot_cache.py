@@ -1,8 +1,10 @@
 """The last list of nodes of each service, kept on disk.
 
 A client starts from it while its registry is out of reach. A file is JSON:
-``{"format": 1, "sha256": …, "content": {"registry", "service", "written", "nodes"}}``.
-The checksum is that of the bytes of ``content``.
+``{"format": 2, "sha256": …, "content": {"identity", "service", "written", "nodes", "unlisted"}}``.
+The checksum is that of the bytes of ``content``. ``identity`` is what :mod:`.cache_identity` says
+of the registry: a list of another identity is never read. ``unlisted`` has the ids of nodes that
+are in doubt, and when the registry listed each of them last.
 
 The cache writes a temporary file, flushes it to the disk and moves it into place. A reader sees the
 old list or the new one, never a part. A bad file is only a warning: the cache must never be the
@@ -11,29 +13,31 @@ reason for a failure.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
-import logging
 import math
 import os
 import re
+import stat
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import msgspec
 
+from ..terms.loggers import logger
 from ..terms.node import Node  # noqa: TC001  # msgspec reads the annotations
+from ..terms.printable import brief, name_of, printable, text_of
+from .cache_tidying import tidy_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-log = logging.getLogger("bee.client")
+log = logger("bee.client")
 
-FORMAT = 1
+FORMAT = 2
 """Of the files. A file of another format is left unread, and replaced by the next list."""
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -42,14 +46,14 @@ MAX_BYTES = 64 * 1024 * 1024
 A node takes some 200 bytes, so this is far above any real list and far below a process's memory.
 """
 
-SAVE_EVERY = 2.0
-"""Seconds between two writes of a list that keeps changing.
+KEEP_UNLISTED = 86400.0
+"""Seconds for which a file keeps a node that the registry does not list.
 
-A write costs in proportion to the whole list. A client that dies meanwhile starts from a list that
-is so much older.
+Each client that starts asks it and may let it go. This is for those that leave before it is
+settled: a node that hangs would stay for ever.
 """
-_LAST_SAVE = 1.0  # seconds that a client which closes grants to a write under way
 
+_TOUCH_EVERY = 86400.0  # seconds between two touches of a file that is read
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -63,16 +67,32 @@ def default_folder(environment: Mapping[str, str] | None = None) -> Path:
     return Path("~/.cache/bee").expanduser()
 
 
+@attrs.frozen
+class Kept:
+    """A list as it lay on disk.
+
+    Attributes:
+        nodes: The nodes; none where there is no list that can be used.
+        age: Seconds since the list was written, when it was read; None where there is none.
+        unlisted: The ids of nodes that were in doubt when it was written, and when (by the clock of
+            ``time.time``) the registry listed each of them last.
+    """
+
+    nodes: tuple[Node, ...] = ()
+    age: float | None = None
+    unlisted: Mapping[str, float] = attrs.field(factory=dict)
+
+
 class SnapshotCache:
     """The files of one registry. Thread-safe; its methods do file I/O and never raise.
 
     Args:
-        registry: What tells this registry from others: its plugin and its addresses.
+        identity: What tells this registry's lists from others, without secrets.
         folder: Where the files lie; None for the default. It is made when the first list is saved.
     """
 
-    def __init__(self, registry: str, folder: Path | None = None) -> None:
-        self._registry = registry
+    def __init__(self, identity: str, folder: Path | None = None) -> None:
+        self._identity = identity
         self._folder = folder
         self._warned: set[str] = set()
 
@@ -91,39 +111,60 @@ class SnapshotCache:
 
     def path(self, service: str) -> Path:
         """The file of a service. Names are made safe by a hash; the readable part is for people."""
-        digest = hashlib.sha256(f"{self._registry}\n{service}".encode()).hexdigest()[:24]
+        digest = hashlib.sha256(f"{self._identity}\n{service}".encode()).hexdigest()[:24]
         readable = _UNSAFE.sub("_", service)[:40]
         return self.folder / f"{readable}-{digest}.json"
 
-    def load(self, service: str) -> tuple[Node, ...]:
+    def load(self, service: str) -> Kept:
         """The nodes as they were last saved; none where there is no file.
 
-        None as well, with one warning, where the file cannot be used.
+        None as well, with one warning, where the file cannot be used. A file that is used counts
+        as such: :mod:`.cache_tidying` leaves it. Nodes that the registry has not listed for
+        :data:`KEEP_UNLISTED` are left out.
         """
         path = self.path(service)
         try:
-            _refuse_strangers(path)
+            _refuse_others(path)
             with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
+                status = os.fstat(file.fileno())
                 # read() allocates as much as it is asked for.
-                raw = file.read(min(size, MAX_BYTES) + 1)
-            return self._parse(raw, service)
+                raw = file.read(min(status.st_size, MAX_BYTES) + 1)
+            content, now = self._parse(raw, service), time.time()
         except FileNotFoundError:
-            return ()
+            return Kept()
         except Exception as error:  # whatever is in the file, the client goes on without it
             self._warn(
                 "read",
                 f"the list of {service} kept in {path} is not used: {_said(error)}; "
                 "it is replaced when the registry answers",
             )
-            return ()
+            return Kept()
+        if now - status.st_mtime > _TOUCH_EVERY:
+            with contextlib.suppress(OSError):  # root's, or on a disk that is read only
+                os.utime(path)
+        old = {id_ for id_, at in content.unlisted.items() if now - at > KEEP_UNLISTED}
+        return Kept(
+            tuple(node for node in content.nodes if node.id not in old) if old else content.nodes,
+            max(0.0, now - content.written),
+            {id_: at for id_, at in content.unlisted.items() if id_ not in old},
+        )
 
-    def save(self, service: str, nodes: tuple[Node, ...]) -> bool:
-        """Replace the file of a service; on failure warn once and say False."""
+    def save(
+        self, service: str, nodes: tuple[Node, ...], unlisted: Mapping[str, float] | None = None
+    ) -> bool:
+        """Replace the file of a service; on failure warn once and say False.
+
+        Args:
+            service: The service's name.
+            nodes: All that is known, those in doubt as well.
+            unlisted: See :class:`Kept`.
+        """
         path = self.path(service)
         try:
             _check(nodes)
-            content = msgspec.json.encode(_Content(self._registry, service, time.time(), nodes))
+            content = msgspec.json.encode(
+                _Content(self._identity, service, time.time(), nodes, dict(unlisted or {}))
+            )
             raw = msgspec.json.encode(_Document(FORMAT, _checksum(content), msgspec.Raw(content)))
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _replace(path, raw)
@@ -137,7 +178,11 @@ class SnapshotCache:
             return False
         return True
 
-    def _parse(self, raw: bytes, service: str) -> tuple[Node, ...]:
+    def tidy(self) -> None:
+        """Remove what nobody has used for long from the folder, once a process."""
+        tidy_once(self.folder)
+
+    def _parse(self, raw: bytes, service: str) -> _Content:
         if len(raw) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES} bytes")
         written = msgspec.json.decode(raw, type=_Format).format
@@ -149,10 +194,10 @@ class SnapshotCache:
         if document.sha256 != _checksum(bytes(document.content)):
             raise ValueError("its checksum does not fit, so it is damaged")
         content = msgspec.json.decode(document.content, type=_Content)
-        if content.service != service or content.registry != self._registry:
+        if content.service != service or content.identity != self._identity:
             raise ValueError("it is of another service or registry")
         _check(content.nodes)
-        return content.nodes
+        return content
 
     def _warn(self, kind: str, text: str) -> None:
         if kind not in self._warned:
@@ -160,74 +205,15 @@ class SnapshotCache:
             log.warning("%s", text)
 
 
-class CacheWriter:
-    """Keeps the newest list of one service on disk, with one write at a time.
+def _refuse_others(path: Path) -> None:
+    """Raise ValueError for a file of another user, and for what is no file.
 
-    Used on the control plane's loop only. It writes on threads of the loop's executor.
-
-    Args:
-        cache: The lists on disk.
-        service: The service's name.
-
-    Attributes:
-        saved: The nodes on the disk, as far as is known. They are not written again.
+    Whoever writes the list redirects calls. And to open a pipe may wait for ever.
     """
-
-    def __init__(self, cache: SnapshotCache, service: str) -> None:
-        self.saved: tuple[Node, ...] = ()
-        self._cache = cache
-        self._service = service
-        self._waiting: tuple[Node, ...] | None = None
-        self._saving: asyncio.Future[bool] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._saved_at = -SAVE_EVERY
-
-    def save(self, nodes: tuple[Node, ...]) -> None:
-        """Write the newest list: at once, or :data:`SAVE_EVERY` after the last write."""
-        self._waiting = nodes
-        if self._saving is not None or self._timer is not None:
-            return
-        loop = asyncio.get_running_loop()
-        pause = self._saved_at + SAVE_EVERY - loop.time()
-        if pause > 0:
-            self._timer = loop.call_later(pause, self._write)
-        else:
-            self._write()
-
-    async def finish(self) -> None:
-        """The client closes: write what waits for its turn."""
-        if self._saving is not None:
-            await asyncio.wait((self._saving,), timeout=_LAST_SAVE)
-        self._write()
-
-    def _write(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        nodes, self._waiting = self._waiting, None
-        if nodes is None or nodes == self.saved:
-            return
-        loop = asyncio.get_running_loop()
-        try:
-            # Not handed over by a task: a client that closes the next moment keeps its list.
-            self._saving = loop.run_in_executor(None, self._cache.save, self._service, nodes)
-        except RuntimeError as error:  # the interpreter leaves, and starts no threads any more
-            log.debug("the nodes of %s were not kept: %s", self._service, error)
-            return
-        self._saved_at = loop.time()
-        self._saving.add_done_callback(partial(self._written, nodes))
-
-    def _written(self, nodes: tuple[Node, ...], saving: asyncio.Future[bool]) -> None:
-        self._saving = None
-        if not saving.cancelled() and saving.exception() is None and saving.result():
-            self.saved = nodes
-        if self._waiting is not None:
-            self.save(self._waiting)
-
-
-def _refuse_strangers(path: Path) -> None:
-    """Raise ValueError for a file of another user: whoever writes the list redirects calls."""
-    if hasattr(os, "getuid") and path.stat().st_uid not in {os.getuid(), 0}:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no file")
+    if hasattr(os, "getuid") and status.st_uid not in {os.getuid(), 0}:
         raise ValueError("it belongs to another user")
 
 
@@ -246,10 +232,11 @@ def _replace(path: Path, raw: bytes) -> None:
 
 
 class _Content(msgspec.Struct):
-    registry: str
+    identity: str
     service: str
     written: float
     nodes: tuple[Node, ...]
+    unlisted: dict[str, float] = {}  # msgspec copies it
 
 
 class _Format(msgspec.Struct):
@@ -275,9 +262,6 @@ def _check(nodes: tuple[Node, ...]) -> None:
 
 def _said(error: Exception) -> str:
     if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return (
-        f"{type(error).__name__}: {error}"[:200]
-        if not isinstance(error, ValueError) or isinstance(error, msgspec.MsgspecError)
-        else str(error)[:200]
-    )
+        return error.strerror or name_of(error)
+    ours = isinstance(error, ValueError) and not isinstance(error, msgspec.MsgspecError)
+    return printable(text_of(error), 200) if ours else brief(error, 200)

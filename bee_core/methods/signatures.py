@@ -7,7 +7,6 @@ handler, evaluates a property or makes an instance of an interface.
 from __future__ import annotations
 
 import difflib
-import functools
 import inspect
 import types
 import typing
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
-from .decorators import IDEMPOTENT, ONEWAY
-from .type_hints import attribute_hints, awaited, callable_hints, hint_text
+from .type_arguments import substituted
+from .type_hints import NO_STREAMS, awaited, callable_hints, hint_text, is_stream
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -24,10 +23,13 @@ if TYPE_CHECKING:
 MISSING: Any = inspect.Parameter.empty
 """The default of a parameter that has none."""
 
+NOTHING: Mapping[Any, Any] = types.MappingProxyType({})
+"""No type variables."""
+
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-# What their classes define is not the application's interface.
-_FOREIGN_MODULES = ("builtins", "typing", "typing_extensions", "abc")
+_LONGEST_NAME = 128
+"""Characters of a caller's name of an argument that are compared and shown."""
 
 
 class Mismatch(NamedTuple):
@@ -94,17 +96,18 @@ class Signature:
         return cls(method)
 
     @classmethod
-    def of(cls, function: Any, method: str) -> Signature:
+    def of(cls, function: Any, method: str, given: Mapping[Any, Any] = NOTHING) -> Signature:
         """The signature of a function, a method (bound or not), a ``partial`` or another callable.
 
         Args:
             function: The callable. Of a plain function that was defined in a class, ``self`` or
                 ``cls`` is left out.
             method: The name for the signature and for messages.
+            given: What type variables of its class stand for.
 
         Raises:
-            TypeError: It is not callable, has no readable signature, or a hint cannot be resolved;
-                the message names the method and the hint.
+            TypeError: It is not callable, has no readable signature, a hint cannot be resolved or
+                is one of a stream; the message names the method and the hint.
         """
         if isinstance(function, (staticmethod, classmethod)):
             function = function.__get__(None, type(function))
@@ -116,11 +119,35 @@ class Signature:
             ) from None
         if _is_unbound_method(function, parameters):
             del parameters[0]
-        hints = callable_hints(function, method)
+        hints = {
+            name: substituted(hint, given)
+            for name, hint in callable_hints(function, method).items()
+        }
+        hints["return"] = awaited(hints.get("return", Any))[0]
+        for name, hint in hints.items():
+            if is_stream(hint):
+                what = "result" if name == "return" else f"parameter {name}"
+                raise TypeError(f"{method}: its {what} is a {hint_text(hint)}, and {NO_STREAMS}")
         return cls(
             method,
             tuple(_parameter(parameter, hints) for parameter in parameters),
-            awaited(hints.get("return", Any))[0],
+            hints["return"],
+        )
+
+    @property
+    def as_python(self) -> inspect.Signature:
+        """The same for :mod:`inspect`, of an ``async def`` with the awaited result."""
+        return inspect.Signature(
+            [
+                inspect.Parameter(
+                    parameter.name,
+                    parameter.kind,  # type: ignore[arg-type]
+                    default=parameter.default,
+                    annotation=MISSING if parameter.hint is Any else parameter.hint,
+                )
+                for parameter in self.params or ()
+            ],
+            return_annotation=MISSING if self.result is Any else self.result,
         )
 
     def mismatch(self, count: int, names: Collection[str]) -> Mismatch | None:
@@ -151,11 +178,12 @@ class Signature:
                     f"$.{name}", f"{self} was given {name!r} twice, by position and by name"
                 )
             if name not in named and inspect.Parameter.VAR_KEYWORD not in kinds:
-                close = difflib.get_close_matches(name, sorted(named), 1)
+                shown = name[:_LONGEST_NAME]
+                close = difflib.get_close_matches(shown, sorted(named), 1)
                 what = "takes by position only" if name in positional else "has no argument"
                 return Mismatch(
-                    f"$.{name}",
-                    f"{self} {what} {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+                    f"$.{shown}",
+                    f"{self} {what} {shown!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
                 )
         given = {*positional[:count], *named.intersection(names)}
         absent = [
@@ -184,120 +212,6 @@ class Signature:
         if self.params and self.params[-1].kind == inspect.Parameter.POSITIONAL_ONLY:
             parts.append("/")
         return f"{self.method}({', '.join(parts)})"
-
-
-@attrs.frozen
-class InterfaceMethod:
-    """A method that an interface declares.
-
-    Attributes:
-        name: ``add``, or ``Stats.mean`` for a method of a nested interface.
-        signature: What it takes and gives.
-        is_async: Whether it is declared ``async def``, or returns an awaitable.
-        idempotent: Whether it is marked ``@bee_core.idempotent``.
-        oneway: Whether it is marked ``@bee_core.oneway``.
-    """
-
-    name: str
-    signature: Signature
-    is_async: bool = False
-    idempotent: bool = False
-    oneway: bool = False
-
-
-def interface_methods(interface: type) -> dict[str, InterfaceMethod]:
-    """The public methods of a class, Protocol or ABC, by name, inherited ones too.
-
-    A class attribute that is annotated with another interface (``Stats: StatsApi``) adds its
-    methods as ``Stats.<method>``, one level deep. Private names, properties and other attributes
-    are not part of it.
-
-    Raises:
-        TypeError: Not a class, nothing public in it, a hint cannot be resolved, or a method is
-            marked oneway and declares a result.
-    """
-    if not isinstance(interface, type):
-        raise TypeError(f"an interface is a class, a Protocol or an ABC, not {interface!r}")
-    found = _methods(interface, "")
-    for attribute, nested in _nested(interface).items():
-        found.update(_methods(nested, f"{attribute}."))
-    if not found:
-        raise TypeError(f"the interface {interface.__qualname__} declares no public method")
-    return found
-
-
-def public_methods(cls: type) -> dict[str, Any]:
-    """The methods that a class and its bases define under public names, not bound.
-
-    The nearest definition of a name counts. Left out: names with an underscore, properties, plain
-    attributes, nested classes, and what ``object``, the builtin types and ``typing`` define.
-    """
-    seen: dict[str, Any] = {}
-    for base in cls.__mro__:
-        if base.__module__ in _FOREIGN_MODULES:
-            continue
-        for name, value in vars(base).items():
-            seen.setdefault(name, value)  # a subclass that sets a name to None hides the method
-    return {
-        name: value
-        for name, value in seen.items()
-        if not name.startswith("_") and _is_method(value)
-    }
-
-
-def _methods(interface: type, prefix: str) -> dict[str, InterfaceMethod]:
-    found = {}
-    for name, raw in public_methods(interface).items():
-        # Bound to the class in place of an instance: the first parameter goes, whatever its name.
-        function = raw.__get__(interface, interface)
-        signature = Signature.of(function, prefix + name)
-        is_async = (
-            inspect.iscoroutinefunction(function)
-            or awaited(callable_hints(function, name).get("return"))[1]
-        )
-        oneway = bool(getattr(function, ONEWAY, False))
-        if oneway and signature.result not in (None, types.NoneType, Any):
-            raise TypeError(
-                f"{prefix}{name} is marked oneway and declares a result, "
-                f"{hint_text(signature.result)}: nobody waits for one; declare None"
-            )
-        found[prefix + name] = InterfaceMethod(
-            prefix + name, signature, is_async, bool(getattr(function, IDEMPOTENT, False)), oneway
-        )
-    return found
-
-
-def _nested(interface: type) -> dict[str, type]:
-    hints = attribute_hints(interface)
-    return {
-        name: hint
-        for name, hint in hints.items()
-        if isinstance(hint, type) and not _is_record(hint) and public_methods(hint)
-    }
-
-
-def _is_record(cls: type) -> bool:
-    return any(
-        hasattr(cls, mark)
-        for mark in ("__attrs_attrs__", "__dataclass_fields__", "__struct_fields__")
-    )
-
-
-def _is_method(value: Any) -> bool:
-    if isinstance(
-        value,
-        (
-            types.FunctionType,
-            staticmethod,
-            classmethod,
-            functools.partialmethod,
-            functools.singledispatchmethod,
-        ),
-    ):
-        return True
-    # What a decorator made of a function: functools.cache and the like. A callable object without
-    # __get__ is an attribute.
-    return callable(value) and hasattr(value, "__get__") and not isinstance(value, type)
 
 
 def _is_unbound_method(function: Any, parameters: list[inspect.Parameter]) -> bool:

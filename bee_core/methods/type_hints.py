@@ -6,12 +6,23 @@ import collections.abc
 import functools
 import inspect
 import re
-import sys
 import types
 import typing
 from typing import Any
 
 _AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
+_STREAMS = (
+    collections.abc.Iterator,
+    collections.abc.Generator,
+    collections.abc.AsyncIterable,
+    collections.abc.AsyncIterator,
+    collections.abc.AsyncGenerator,
+)
+NO_STREAMS = (
+    "streams are not there yet: a call has one request and one reply; use a list, or take a cursor"
+    " and return a page"
+)
+"""What is said about a method that would stream."""
 
 
 def callable_hints(function: Any, method: str) -> dict[str, Any]:
@@ -28,8 +39,16 @@ def callable_hints(function: Any, method: str) -> dict[str, Any]:
     """
     owner = _owner(function)
     source = _annotated(function)
+    # Python 3.12 has type parameters, and get_type_hints does not look for them in each release.
+    name = getattr(source, "__name__", "")
+    definers = (base for base in getattr(owner, "__mro__", ()) if name in vars(base))
+    variables = {
+        variable.__name__: variable
+        for holder in (next(definers, None), source)
+        for variable in getattr(holder, "__type_params__", ())
+    }
     try:  # resolving a hint runs whatever stands in it, so anything can be raised
-        return typing.get_type_hints(source, include_extras=True)
+        return typing.get_type_hints(source, localns=variables or None, include_extras=True)
     except Exception as error:
         problem = error
     if owner is not None:
@@ -41,31 +60,13 @@ def callable_hints(function: Any, method: str) -> dict[str, Any]:
             if isinstance(value, type)
         }
         try:
-            return typing.get_type_hints(source, localns=scope, include_extras=True)
+            return typing.get_type_hints(source, localns=scope | variables, include_extras=True)
         except Exception as error:
             problem = error
     namespace = getattr(inspect.unwrap(source), "__globals__", {})
     for name, hint in getattr(source, "__annotations__", {}).items():
-        _resolve(name, hint, namespace, method)
+        evaluated(name, hint, namespace, method)
     raise TypeError(f"{method}: its type hints cannot be resolved: {problem}") from problem
-
-
-def attribute_hints(cls: type) -> dict[str, Any]:
-    """The hints of a class's public attributes, inherited ones too.
-
-    The nearest definition of a name counts.
-
-    Raises:
-        TypeError: A hint cannot be resolved; the message names the class and the hint. Private
-            attributes are not looked at.
-    """
-    found: dict[str, Any] = {}
-    for base in cls.__mro__:
-        namespace = {**vars(sys.modules.get(base.__module__, types)), base.__name__: base}
-        for name, hint in vars(base).get("__annotations__", {}).items():
-            if not name.startswith("_") and name not in found:
-                found[name] = _resolve(name, hint, namespace, f"interface {cls.__qualname__}")
-    return found
 
 
 def awaited(hint: Any) -> tuple[Any, bool]:
@@ -78,6 +79,11 @@ def awaited(hint: Any) -> tuple[Any, bool]:
     return (type(None) if hint is None else hint), False
 
 
+def is_stream(hint: Any) -> bool:
+    """Whether a hint is one of a generator or of another iterator, such as ``Iterator[int]``."""
+    return (typing.get_origin(hint) or hint) in _STREAMS
+
+
 def hint_text(hint: Any) -> str:
     """A type as a person writes it: ``list[Order]`` for ``list[shop.model.Order]``."""
     if hint is None or hint is type(None):
@@ -88,11 +94,23 @@ def hint_text(hint: Any) -> str:
     return re.sub(r"(?:\w+\.|<locals>\.)+", "", text).replace("NoneType", "None")
 
 
-def _resolve(name: str, hint: Any, namespace: dict[str, Any], owner: str) -> Any:
-    holder = types.FunctionType((lambda: None).__code__, namespace)
-    holder.__annotations__ = {name: hint}
+def evaluated(name: str, hint: Any, namespace: dict[str, Any], owner: str) -> Any:
+    """A hint with every name in its text looked up.
+
+    Args:
+        name: The parameter or attribute, for messages.
+        hint: The hint, or its text.
+        namespace: Where names are looked up.
+        owner: What has the hint, for messages.
+
+    Raises:
+        TypeError: A name is not there; the message has owner, name and hint.
+    """
+    # A class, because only there a hint may be a ClassVar or the like.
+    holder = type("Holder", (), {"__annotations__": {name: hint}})
     try:
-        return typing.get_type_hints(holder, include_extras=True)[name]
+        # A text that knows its module looks for names there, unless they are local ones.
+        return typing.get_type_hints(holder, namespace, {**namespace}, include_extras=True)[name]
     except Exception as error:
         advice = (
             "import what it names where it can be found at run time, not under `if TYPE_CHECKING`"

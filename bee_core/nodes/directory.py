@@ -1,6 +1,7 @@
 """Which nodes of a snapshot a client may call, and why not the others.
 
-A client asks for a range of versions, for tags and for a zone.
+A client asks for a range of versions, for tags and for a zone. A registry's word does not lead it
+to an address that :mod:`.trust` objects to.
 
 - Nodes from a registry, or from its cache on disk, must state what is asked for. One without a
   version is in no range.
@@ -18,12 +19,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ..terms.node import Snapshot
 from ..terms.versions import Range, parse_version, precedence
+from .outlook import remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..terms.node import Node, Snapshot, Source
+    from ..terms.node import Node, Source
+    from .outlook import Outlook
+    from .trust import Trust
 
 LISTED = 12
 """Versions, or tags, that a message lists: enough to see what is rolled out, in one line."""
@@ -39,18 +44,22 @@ class Directory:
         range: The versions that will do, or None for any and for none at all.
         tags: Labels that a node must have, every one of them.
         zone: The only zone that will do, or None for any and for none stated.
+        trust: What a registry's word is good for, or None for everything.
     """
 
     range: Range | None = None
     tags: frozenset[str] = frozenset()
     zone: str | None = None
+    trust: Trust | None = None
 
     def __str__(self) -> str:
         """What is asked for, ``version >=1.0, <2 and tag gpu``, or ``anything``."""
+        schemes = None if self.trust is None else self.trust.schemes
         parts = (
             f"version {self.range}" if self.range is not None else "",
             _named_tags(self.tags) if self.tags else "",
             f"zone {_clipped(self.zone)}" if self.zone is not None else "",
+            f"scheme {' or '.join(schemes)}" if schemes else "",
         )
         return " and ".join(filter(None, parts)) or "anything"
 
@@ -63,30 +72,39 @@ class Directory:
         rejected: list[Rejected] = []
         lenient = snapshot.source == "address"
         objections: dict[str | None, str] = {}  # many nodes, few versions
+        trust = None if lenient else self.trust
         for node in snapshot.nodes:
             version = node.version
             reason = objections.get(version)
             if reason is None:
                 reason = objections[version] = self._objection_to(version, lenient=lenient)
-            if self.tags and not self.tags <= node.tags and (node.tags or not lenient):
-                lacking = f"lacks {_named_tags(self.tags - node.tags)}"
-                reason = f"{reason}; {lacking}" if reason else lacking
-            if (
-                self.zone is not None
-                and node.zone != self.zone
-                and (node.zone is not None or not lenient)
-            ):
-                elsewhere = (
-                    f"is in zone {_clipped(node.zone)}, not {_clipped(self.zone)}"
-                    if node.zone
-                    else f"states no zone, and the client asks for {_clipped(self.zone)}"
-                )
-                reason = f"{reason}; {elsewhere}" if reason else elsewhere
-            if reason:
-                rejected.append(Rejected(node, reason))
+            others = (
+                self._objection_to_tags(node.tags, lenient=lenient),
+                self._objection_to_zone(node.zone, lenient=lenient),
+                trust.objection(node.url) if trust is not None else "",
+            )
+            if reason or any(others):
+                rejected.append(Rejected(node, "; ".join(filter(None, (reason, *others)))))
             else:
                 fitting.append(node)
         return Selection(tuple(fitting), tuple(rejected), snapshot.source, self)
+
+    def fits(self, node: Node) -> bool:
+        """Whether calls could go to a node that a registry names."""
+        found = self.select(Snapshot(0, "registry", (node,)))
+        return bool(found.fitting) and node.weight > 0
+
+    def _objection_to_tags(self, tags: frozenset[str], *, lenient: bool) -> str:
+        if self.tags <= tags or (lenient and not tags):
+            return ""
+        return f"lacks {_named_tags(self.tags - tags)}"
+
+    def _objection_to_zone(self, zone: str | None, *, lenient: bool) -> str:
+        if self.zone is None or zone == self.zone or (lenient and zone is None):
+            return ""
+        if zone:
+            return f"is in zone {_clipped(zone)}, not {_clipped(self.zone)}"
+        return f"states no zone, and the client asks for {_clipped(self.zone)}"
 
     def _objection_to(self, version: str | None, *, lenient: bool) -> str:
         """Why a version does not fit; empty when it does."""
@@ -145,30 +163,37 @@ _NONE_KNOWN: dict[Source, str] = {
 }
 
 
-def explain_none(selection: Selection, service: str) -> str:
+def explain_none(selection: Selection, service: str, outlook: Outlook | None = None) -> str:
     """The message of ``Unavailable`` when nothing fits: what there is instead, and what to do.
 
     Args:
         selection: One whose ``fitting`` is empty.
         service: The service's name.
+        outlook: What is known of the registry; None where none is watched.
 
     Returns:
         One line of bounded length, however many nodes there are and whatever they state.
     """
     nodes = [rejected.node for rejected in selection.rejected]
+    worth = remark(outlook, {node.id for node in nodes})
     if not nodes:
         why = _NONE_KNOWN[selection.source].format(service=service)
-        return f"no node of {service} is known: {why}"
+        return f"no node of {service} is known: {why}{worth}"
     asked = selection.asked
+    urls = [node.url for node in nodes]
     there = f"versions there are: {_listed(_versions(nodes))}"
     if any(not asked.tags <= node.tags for node in nodes):
         there += f"; tags there are: {_counted(tag for node in nodes for tag in node.tags)}"
     if asked.zone is not None and any(node.zone != asked.zone for node in nodes):
         there += f"; zones there are: {_counted(node.zone for node in nodes if node.zone)}"
+    if asked.trust is not None and selection.source != "address":
+        untrusted = [reason for reason in map(asked.trust.objection, urls) if reason]
+        if untrusted:
+            there += f"; {len(untrusted)} passed over: {untrusted[0]}"
     known = "1 node is" if len(nodes) == 1 else f"{len(nodes)} nodes are"
     return (
         f"no node of {service} fits {asked}: {known} known; {there}. "
-        f"Start a server that fits, or change what bee.rpc.client.{service} asks for"
+        f"Start a server that fits, or change what bee.rpc.client.{service} asks for{worth}"
     )
 
 
@@ -209,65 +234,3 @@ def _named_tags(tags: Iterable[str]) -> str:
 
 def _clipped(text: str) -> str:
     return text if len(text) <= CLIPPED else text[: CLIPPED - 1] + "…"
-
-
-@attrs.frozen
-class KnownNode:
-    """One node, and whether it may be called.
-
-    Attributes:
-        node: The node.
-        fitting: Whether it is what the client asks for.
-        reason: Why it is not; empty when it is.
-    """
-
-    node: Node
-    fitting: bool
-    reason: str = ""
-
-
-@attrs.frozen
-class NodesReport:
-    """The nodes of a service as a client knows them.
-
-    Attributes:
-        service: The service's name.
-        source: Who named the nodes, or None where nobody has yet.
-        revision: Of the client's list; grows with each change. -1 before the first.
-        nodes: Every node known, those that fit first, each part by url.
-        asked: What the client asks for: ``version >=1.0, <2``.
-        trouble: Why the registry is not heard at present; empty while it is heard, and where none
-            is watched.
-    """
-
-    service: str
-    source: Source | None
-    revision: int
-    nodes: tuple[KnownNode, ...]
-    asked: str
-    trouble: str = ""
-
-    @property
-    def fitting(self) -> tuple[Node, ...]:
-        """The nodes that may be called."""
-        return tuple(known.node for known in self.nodes if known.fitting)
-
-
-def report_nodes(
-    service: str, snapshot: Snapshot, selection: Selection, trouble: str = ""
-) -> NodesReport:
-    """Put together what a client knows."""
-    nodes = [KnownNode(node, fitting=True) for node in selection.fitting]
-    nodes += [
-        KnownNode(rejected.node, fitting=False, reason=rejected.reason)
-        for rejected in selection.rejected
-    ]
-    nodes.sort(key=lambda known: (not known.fitting, known.node.url, known.node.id))
-    return NodesReport(
-        service,
-        snapshot.source if snapshot.revision >= 0 else None,
-        snapshot.revision,
-        tuple(nodes),
-        str(selection.asked),
-        trouble,
-    )

@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..contracts.effects import Attempt
 from ..terms.node import Changes, Node, Snapshot
+from .contained_breakers import ContainedBreakers
 from .directory import Directory, Selection, explain_none
+from .outlook import remark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from ..contracts.policies import Balancer, Breaker, BreakerState, Permit
+    from ..contracts.plugin_faults import PluginFaults
+    from ..contracts.policies import Balancer, Breaker, Breakers, BreakerState, Permit
     from ..terms.failures import Outcome
+    from .outlook import Outlook
 
 C = TypeVar("C")
 
 
 class _Unused:
-    """Stands for the breaker of a node that no call has been to.
-
-    Such nodes may be thousands, so their breakers are not made before they are needed.
-    """
+    """Stands for the breaker of a node that no call has been to: such nodes may be thousands."""
 
     __slots__ = ()
     state: ClassVar[BreakerState] = "closed"
+    standing = None
 
 
 UNUSED: Any = _Unused()
@@ -69,14 +71,17 @@ class NodeSet(Generic[C]):
         directory: Which nodes fit.
         balancer: Is told the ready set.
         make_channel: Makes a node's channel; no I/O.
-        make_breaker: Makes a node's breaker, or None where none is configured.
+        breakers: Makes each node's breaker; None where none is configured.
         drop_channel: Takes a channel whose node has gone, and closes it after its last call.
+        faults: Says what these plugins did wrong.
 
     Attributes:
         explain_unknown: Says why no node is known where a registry must be watched for them; or
             None.
+        outlook: Says how much the list is worth, for messages; None where no registry is watched.
         on_breaker_change: ``(node, before, after)``, told of each change of a node's breaker, on
             the thread that changed it and outside of the lock; or None.
+        on_connect: Told that a node's channel was made, outside of the lock; or None.
     """
 
     def __init__(
@@ -85,18 +90,22 @@ class NodeSet(Generic[C]):
         directory: Directory,
         balancer: Balancer,
         make_channel: Callable[[Node], C],
-        make_breaker: Callable[[], Breaker] | None,
+        breakers: Breakers | None,
         drop_channel: Callable[[C], None],
+        faults: PluginFaults,
     ) -> None:
         self._service = service
-        self._directory = directory
+        self.directory = directory
         self._balancer = balancer
         self._make_channel = make_channel
-        self._make_breaker = make_breaker
+        self.breakers = None if breakers is None else ContainedBreakers(breakers, faults)
         self._drop_channel = drop_channel
+        self._faults = faults
         self.lock = Lock()
         self.on_breaker_change: Callable[[Node, BreakerState, BreakerState], None] | None = None
+        self.on_connect: Callable[[], object] | None = None
         self.explain_unknown: Callable[[], str] | None = None
+        self.outlook: Callable[[], Outlook] | None = None
         self.snapshot = Snapshot(-1, "address")
         self._selection: Selection | None = None
         self._ready: dict[str, Node] = {}  # in the order of the snapshot
@@ -108,7 +117,7 @@ class NodeSet(Generic[C]):
         """Which nodes of the snapshot fit, and why the others do not; for reports and messages."""
         with self.lock:
             if self._selection is None:
-                self._selection = self._directory.select(self.snapshot)
+                self._selection = self.directory.select(self.snapshot)
             return self._selection
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -125,22 +134,22 @@ class NodeSet(Generic[C]):
             else:
                 before = self._take_all(snapshot)
             self.snapshot = snapshot
-            self._balancer.update(tuple(self._ready.values()))
+            self._update_balancer()
             after = self.states
             gone = [
-                state.attempt.channel
+                state
                 for state in before
                 if state.attempt is not None
                 and (
                     state.node.id not in after or after[state.node.id].attempt is not state.attempt
                 )
             ]
-        for channel in gone:
-            self._drop_channel(channel)
+        for state in gone:
+            self._let_go(state)
 
     def _take_all(self, snapshot: Snapshot) -> Collection[NodeState[C]]:
         """Go through the whole list. Returns the states that there were."""
-        self._selection = selection = self._directory.select(snapshot)
+        self._selection = selection = self.directory.select(snapshot)
         before = self.states
         self.states = {
             node.id: self._state(node, before.get(node.id)) for node in selection.fitting
@@ -152,7 +161,7 @@ class NodeSet(Generic[C]):
         """Go through what changed. Returns the states of before that may have been replaced."""
         self._selection = None
         states = dict(self.states)
-        put = self._directory.select(Snapshot(snapshot.revision, snapshot.source, changes.put))
+        put = self.directory.select(Snapshot(snapshot.revision, snapshot.source, changes.put))
         # A node that fitted may state now what does not fit.
         leaving = (*changes.gone, *(rejected.node.id for rejected in put.rejected))
         before = [states.pop(id_) for id_ in leaving if id_ in states]
@@ -163,7 +172,7 @@ class NodeSet(Generic[C]):
             state = states[node.id] = self._state(node, old)
             if old is not None:
                 before.append(old)
-            if _is_ready(state):
+            if self._is_ready(state):
                 self._ready[node.id] = node
             else:
                 self._ready.pop(node.id, None)
@@ -172,39 +181,66 @@ class NodeSet(Generic[C]):
 
     def _state(self, node: Node, old: NodeState[C] | None) -> NodeState[C]:
         if old is None or old.node.url != node.url:
-            return NodeState(node, None, None if self._make_breaker is None else UNUSED)
+            return NodeState(node, None, None if self.breakers is None else UNUSED)
         return old if old.node == node else NodeState(node, old.attempt, old.breaker, old.reported)
 
     def connect(self, state: NodeState[C]) -> Attempt:
         """Make the channel and the breaker of a node that a call goes to for the first time.
 
         No I/O. Thread-safe: of two threads one makes them.
+
+        Raises:
+            PluginFault: The breakers could not make one.
+            Exception: Whatever the transport raised.
         """
         with self.lock:
             current = self.states.get(state.node.id)
             if current is None or current.node.url != state.node.url:
                 current = state  # it has just left: the call goes on, the channel ends with it
             if current.attempt is None:
-                if current.breaker is UNUSED and self._make_breaker is not None:
-                    current.breaker = self._make_breaker()
+                if current.breaker is UNUSED and self.breakers is not None:
+                    current.breaker = self.breakers.node(current.node)
                 current.attempt = Attempt(self._make_channel(current.node))
             if state is not current:
                 state.attempt, state.breaker = current.attempt, current.breaker
             attempt = current.attempt
             left = self.states.get(state.node.id) is not current
         if left:
-            self._drop_channel(attempt.channel)
+            self._let_go(state)
+        if self.on_connect is not None:
+            self.on_connect()
         return attempt
 
+    def _let_go(self, state: NodeState[C]) -> None:
+        """A node has left with its channel and its breaker."""
+        assert state.attempt is not None  # noqa: S101  # narrows the type: callers have looked
+        channel = state.attempt.channel
+        try:
+            self._drop_channel(channel)
+        except Exception as error:  # the other nodes' channels are let go all the same
+            self._faults.said(channel, "retire", error)
+        if self.breakers is not None:
+            self.breakers.forget(state.node)
+
     def settle(
-        self, state: NodeState[C], permit: Permit, outcome: Outcome | None, now: float
+        self,
+        state: NodeState[C],
+        permit: Permit,
+        outcome: Outcome | None,
+        seconds: float,
+        now: float,
     ) -> None:
         """Hand an attempt's verdict to the node's breaker.
 
-        The node is taken out or back where the verdict changed the breaker's state.
+        The node is taken out or back where the verdict changed the breaker's state. What the
+        breaker raises is said, and changes nothing.
         """
         breaker = state.breaker
-        if breaker is not None and breaker.settle(permit, outcome, now):
+        if (
+            breaker is not None
+            and self.breakers is not None
+            and self.breakers.settle(breaker, permit, outcome, seconds, now)
+        ):
             self._changed(state.node.id, breaker)
 
     def probed(self, node_id: str, breaker: Breaker, ok: bool, now: float) -> None:
@@ -212,16 +248,32 @@ class NodeSet(Generic[C]):
 
         The node is taken back where the answer changed the breaker's state.
         """
-        if breaker.probed(ok, now):
+        if self.breakers is not None and self.breakers.probed(breaker, ok, now):
             self._changed(node_id, breaker)
+
+    def sweep(self, now: float) -> float | None:
+        """Let the breakers decide what time alone decides. Thread-safe; never by a call.
+
+        Returns:
+            When to sweep again; None: there is nothing to wait for.
+        """
+        if self.breakers is None:
+            return None
+        swept, due = self.breakers.sweep(now)
+        for node_id in swept:
+            state = self.states.get(node_id)
+            if state is not None and state.breaker is not None:
+                self._changed(node_id, state.breaker)
+        return due
+
+    @property
+    def connected(self) -> bool:
+        """Whether a call has been to any node."""
+        return any(state.attempt is not None for state in self.states.values())
 
     def cut_off(self) -> list[NodeState[C]]:
         """The nodes whose breakers are open: those to be probed."""
-        return [
-            state
-            for state in self.states.values()
-            if state.breaker is not None and state.breaker.state == "open"
-        ]
+        return [state for state in self.states.values() if self.state_of(state.breaker) == "open"]
 
     def _changed(self, node_id: str, breaker: Breaker) -> None:
         with self.lock:
@@ -230,45 +282,58 @@ class NodeSet(Generic[C]):
             if state is None or state.breaker is not breaker:
                 return  # it has left meanwhile: nobody cares about it
             # Under the lock, so that each report begins where the last one ended.
-            before, after = state.reported, breaker.state
+            before, after = state.reported, self.state_of(breaker)
             state.reported = after
         if before != after and self.on_breaker_change is not None:
             self.on_breaker_change(state.node, before, after)
 
     def _refresh(self) -> None:
         self._ready = self._find_ready()
-        self._balancer.update(tuple(self._ready.values()))
+        self._update_balancer()
+
+    def _update_balancer(self) -> None:
+        try:
+            self._balancer.update(tuple(self._ready.values()))
+        except Exception as error:  # the channels and breakers of the nodes are right all the same
+            self._faults.said(self._balancer, "update", error)
+
+    def _is_ready(self, state: NodeState[C]) -> bool:
+        return state.breaker is None or self.state_of(state.breaker) != "open"
+
+    def state_of(self, breaker: Breaker | None) -> BreakerState:
+        """The state of a node's breaker; ``closed`` without one."""
+        if breaker is None or self.breakers is None or breaker is UNUSED:
+            return "closed"
+        return self.breakers.state_of(breaker)
 
     def _find_ready(self) -> dict[str, Node]:
-        return {id_: state.node for id_, state in self.states.items() if _is_ready(state)}
+        return {id_: state.node for id_, state in self.states.items() if self._is_ready(state)}
 
     def explain_none(self) -> tuple[str, str]:
         """Why no node can be picked: the kind of the failure and its message."""
-        states = self.states.values()
+        states, kind = self.states.values(), "unavailable"
         weighty = [state for state in states if state.node.weight > 0]
+        outlook = None if self.outlook is None else self.outlook()
         if any(state.breaker is not None for state in weighty):
-            one = len(weighty) == 1
-            return "circuit_open", (
-                f"{'the one fitting node' if one else f'all {len(weighty)} fitting nodes'} of "
-                f"{self._service} {'is' if one else 'are'} cut off by breakers, "
-                "are probed, and come back by themselves"
-            )
-        if weighty:
-            return "unavailable", (
-                f"the balancer picked none of the fitting nodes of {self._service} ({len(weighty)})"
-            )
-        if states:
-            return "unavailable", (
+            many, kind, of = len(weighty), "circuit_open", self._service
+            why = f"all {many} fitting nodes of {of} are cut off by breakers; they are pinged, "
+            why += "and come back by themselves"
+            if many == 1:
+                why = f"the one fitting node of {of} is cut off by its breaker; it is pinged, "
+                why += "and comes back by itself"
+        elif weighty:
+            many = len(weighty)
+            why = f"the balancer picked none of the fitting nodes of {self._service} ({many})"
+        elif states:
+            why = (
                 f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, "
                 "which takes no calls; give one a weight above 0"
             )
-        if (
-            self.explain_unknown is not None
-            and not self.snapshot.nodes
-            and self.snapshot.source != "registry"
-        ):
-            return "unavailable", f"no node of {self._service} is known: {self.explain_unknown()}"
-        return "unavailable", explain_none(self.selection, self._service)
+        elif self.snapshot.nodes or self.snapshot.source == "registry" or not self.explain_unknown:
+            return kind, explain_none(self.selection, self._service, outlook)
+        else:
+            return kind, f"no node of {self._service} is known: {self.explain_unknown()}"
+        return kind, why + remark(outlook, [state.node.id for state in states])
 
     def after_fork(self) -> None:
         """Renew the locks in a forked child: a thread of the parent may have held one.
@@ -276,17 +341,8 @@ class NodeSet(Generic[C]):
         Breakers keep their states. What was under way is the parent's.
         """
         self.lock = Lock()
+        if self.breakers is not None:
+            self._faults.renew_after_fork(self.breakers.plugin)
         for state in self.states.values():
-            renew_after_fork(state.breaker)
+            self._faults.renew_after_fork(state.breaker)
         self._refresh()  # the fork may have come between a change and its refresh
-
-
-def _is_ready(state: NodeState[Any]) -> bool:
-    return state.breaker is None or state.breaker.state != "open"
-
-
-def renew_after_fork(plugin: object) -> None:
-    """Tell a plugin that wants to know that this is a forked child."""
-    after_fork = getattr(plugin, "after_fork", None)
-    if after_fork is not None:
-        after_fork()

@@ -6,15 +6,21 @@ An offer is an entry point in one of the groups ``bee.codec``, ``bee.balancer`` 
 from __future__ import annotations
 
 import importlib.metadata
-from typing import TYPE_CHECKING
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ..contracts.plugin_origin import in_brackets
 from ..errors import PluginError
 from ..hookspecs import REGISTER_HOOKS, Kind
+from ..terms.printable import brief
+from ..terms.tracebacks import raised_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
 
 @attrs.frozen
@@ -63,11 +69,25 @@ class Offer:
             raise PluginError(
                 f"{self.title} cannot be loaded: {missing_import(error, self.origin, self.target)}"
             ) from error
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a module does, as sys.exit()
             raise PluginError(
                 f"{self.title} cannot be loaded: {self.origin.label} fails with "
-                f"{type(error).__name__}: {error}"
+                f"{brief(error)}{in_brackets(raised_at(error))}"
             ) from error
+
+
+FREEZING = (
+    "build it with: pyinstaller --copy-metadata bee-rpc --collect-submodules bee_plugins"
+    " (and the same two options for other plugins)"
+)
+"""What PyInstaller must be told, because plugins are found by the metadata of distributions."""
+
+
+def is_frozen() -> bool:
+    """Whether the program was made into one application, as PyInstaller does."""
+    return bool(getattr(sys, "frozen", False))
 
 
 def missing_import(error: ImportError, origin: Origin, target: str = "") -> str:
@@ -78,6 +98,8 @@ def missing_import(error: ImportError, origin: Origin, target: str = "") -> str:
             f"run: pip install '{origin.distribution}[{','.join(origin.extras)}]'"
         )
     if error.name and f"{target}.".startswith(f"{error.name}."):
+        if is_frozen():
+            return f"{origin.label} names a module that is not in this application; {FREEZING}"
         return (
             f"{origin.label} names a module that is not there ({error}); "
             f"reinstall {origin.distribution}"
@@ -100,10 +122,13 @@ def read_offers(
     if entry_points is None:
         # One scan for all groups: each call of entry_points() reads the metadata of every
         # distribution again.
-        found = importlib.metadata.entry_points()
-        entry_points = [
-            entry_point for group in groups for entry_point in found.select(group=group)
-        ]
+        try:
+            found = importlib.metadata.entry_points()
+            entry_points = [
+                entry_point for group in groups for entry_point in found.select(group=group)
+            ]
+        except Exception:  # one distribution whose metadata is broken must not stop all programs
+            entry_points = _readable(groups)
     offers: dict[tuple[Kind, str], list[Offer]] = {}
     for entry_point in entry_points:
         kind = groups.get(entry_point.group)
@@ -115,6 +140,21 @@ def read_offers(
     return offers
 
 
+def _readable(groups: Collection[str]) -> list[importlib.metadata.EntryPoint]:
+    """The entry points of the distributions that can be read, one by one."""
+    found: list[importlib.metadata.EntryPoint] = []
+    for distribution in importlib.metadata.distributions():
+        try:
+            found += [one for one in distribution.entry_points if one.group in groups]
+        except Exception as error:  # noqa: PERF203  each for itself
+            warnings.warn(
+                f"plugins of {getattr(distribution, '_path', 'a distribution')} are not seen: its "
+                f"entry_points.txt cannot be read ({brief(error)})",
+                stacklevel=2,
+            )
+    return found
+
+
 def _named(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     """Name and version.
 
@@ -124,8 +164,10 @@ def _named(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     path = str(getattr(distribution, "_path", ""))
     known = _names.get(path)
     if known is None:
-        metadata = distribution.metadata
-        known = metadata["Name"], metadata["Version"]
+        # A distribution that was removed by half may have no metadata.
+        metadata: Mapping[str, Any] = distribution.metadata or {}  # type: ignore[assignment]
+        name = metadata.get("Name") or Path(path).stem or "an unknown distribution"
+        known = str(name), str(metadata.get("Version") or "")
         if path:
             _names[path] = known
     return known

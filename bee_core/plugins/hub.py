@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from .. import hookspecs
-from ..errors import BeeError, PluginError
+from ..contracts.plugin_origin import defined_at, in_brackets
+from ..errors import PluginError
 from ..hookspecs import REGISTER_HOOKS, Kind
-from .entry_points import Origin, missing_import, read_offers
+from ..terms.printable import brief
+from ..terms.tracebacks import raised_at
+from .entry_points import FREEZING, Origin, is_frozen, read_offers
+from .making import make
+from .provenance import Provenance
 from .registered import (
-    Installed,
+    OBJECT,
     Registered,
     Registrations,
-    option_error,
     placed,
     register,
     unmarked,
@@ -34,13 +38,13 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from ..config import Config, PluginRef
-    from ..contracts.observers import Observer
+    from ..config.fields import OptionRef
 
 DISABLE_VARIABLE = "BEE_DISABLE_PLUGINS"
 """The environment variable that blocks plugins: ``kind:name`` or ``name``, separated by commas."""
 
-OBJECT = "(object)"
-"""Stands for the distribution of a plugin that was handed over as an object."""
+MOST_INSIDE = 8
+"""Plugins in one another's options: more than anybody means, and few enough for the stack."""
 
 
 class PluginHub:
@@ -78,11 +82,17 @@ class PluginHub:
                     f"{DISABLE_VARIABLE}: {of_kind!r} in {name!r} is not a kind of plugin; "
                     f"kinds: {', '.join(REGISTER_HOOKS)}"
                 )
-        self._offers = read_offers(entry_points)
-        self._registered: dict[tuple[Kind, str], Registered] = {}
+        self.offers = read_offers(entry_points)
+        """What the entry points offer, by kind and name."""
+        self.registered: dict[tuple[Kind, str], Registered] = {}
+        """What is loaded, by kind and name."""
+        self._shared: dict[Kind, list[tuple[PluginRef, Any]]] = {}
         self._origins: dict[tuple[Kind, str], Origin] = {}
         # The hooks that were called, by id of the plugin object, which the manager keeps alive.
         self._asked: dict[int, set[Kind]] = {}
+        self.origin_of = Provenance()
+        """Says where a plugin object comes from that this hub has made. From any thread."""
+        self._depth = 0  # of plugins that are made for the options of others
         self._objects = tuple(plugins)
         for index, plugin in enumerate(self._objects):
             said = (
@@ -141,103 +151,65 @@ class PluginHub:
                 ``origin``, which only finds the line of a wrong option.
 
         Returns:
-            What the factory made.
+            What the factory made. It keeps the contract of its kind.
 
         Raises:
-            PluginError: As :meth:`load`, or the factory failed.
+            PluginError: As :meth:`load`; or the factory failed, or made what breaks the contract.
             ConfigError: The options are wrong, or the factory refused them with a ValueError.
         """
         registered = self.load(kind, ref.name, path=ref.path, origin=origin)
-        if registered.options_class is not None or ref.options:
-            # Imported here: cattrs is slow to import, and a hub without options does not need it.
-            from ..config import structure_options
 
-            options = structure_options(
-                registered.options_class,
-                ref.options,
-                f"{ref.path}.options" if ref.path else "options",
-                origin,
+        def make_inner(inner: OptionRef) -> Any:
+            # A registry around a registry needs the settings as well; others get nothing.
+            given = context if inner.kind == kind else ()
+            return self.create(inner, inner.kind, *given, origin=origin)
+
+        if self._depth >= MOST_INSIDE:
+            raise PluginError(
+                f"{kind} {ref.name!r}: more than {MOST_INSIDE} plugins stand in one another's "
+                "options; the default of an option may name the plugin itself"
             )
-            context = (*context, options)
+        self._depth += 1
         try:
-            return registered.factory(*context)
-        except BeeError:
-            raise
-        except ImportError as error:
-            problem = missing_import(error, self._origins[kind, ref.name])
-            raise PluginError(
-                placed(f"{kind} {ref.name!r} cannot be used: {problem}", ref.path, origin)
-            ) from error
-        except ValueError as error:
-            raise option_error(
-                f"{kind} {ref.name!r}: {error}", error, ref.path, tuple(ref.options), origin
-            ) from error
-        except Exception as error:
-            label = self._origins[kind, ref.name].label
-            raise PluginError(
-                placed(
-                    f"{kind} {ref.name!r} ({label}) could not be made: "
-                    f"{type(error).__name__}: {error}",
-                    ref.path,
-                    origin,
-                )
-            ) from error
+            made = make(registered, self._origins[kind, ref.name], ref, context, origin, make_inner)
+        finally:
+            self._depth -= 1
+        self.origin_of.keep(made, registered)
+        return made
 
-    def observers(self, service: str) -> tuple[Observer, ...]:
-        """Ask every loaded plugin, in the order of loading, whether it observes a service.
+    def share(self, refs: Iterable[PluginRef], kind: Kind, origin: Config) -> list[Any]:
+        """One object for each plugin that is named with the same options, however often.
 
-        Raises:
-            PluginError: A plugin's hook failed.
+        Args:
+            refs: What the configuration says, where a plugin may stand twice.
+            kind: The kind of all of them.
+            origin: The configuration, for file and line.
+
+        Returns:
+            The objects in the order of ``refs``, each of them once.
         """
-        try:
-            found: list[Observer] = self.manager.hook.bee_observer(service=service)
-        except Exception as error:
-            raise PluginError(
-                f"the hook bee_observer failed for service {service!r}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        return tuple(reversed(found))  # pluggy calls the last one first
+        found: list[Any] = []
+        for ref in refs:
+            shared = self._shared.setdefault(kind, [])
+            one = next((made for known, made in shared if known == ref), None)
+            if one is None:
+                one = self.create(ref, kind, origin=origin)
+                shared.append((ref, one))
+            if not any(one is other for other in found):
+                found.append(one)
+        return found
 
-    def installed(self) -> list[Installed]:
-        """List all plugins, by kind and name.
-
-        They are loaded in a hub of their own. This hub does not change.
-        """
-        scratch = PluginHub(
-            self._objects,
-            disabled=self._disabled,
-            entry_points=[
-                offer.entry_point for offers in self._offers.values() for offer in offers
-            ],
-        )
-        rows: list[Installed] = []
-        for (kind, name), offers in self._offers.items():
-            try:
-                scratch.load(kind, name)
-                reason = ""
-            except PluginError as error:
-                reason = str(error)
-            rows.extend(
-                Installed(
-                    kind, name, offer.origin.distribution, offer.origin.version, not reason, reason
-                )
-                for offer in offers
-            )
-        for kind, name in scratch._registered.keys() - self._offers.keys():
-            found = scratch._registered[kind, name]
-            reason = _blocked(kind, name) if self._is_disabled(kind, name) else ""
-            rows.append(
-                Installed(kind, name, found.distribution, found.version, not reason, reason)
-            )
-        order = list(REGISTER_HOOKS)
-        return sorted(rows, key=lambda row: (order.index(row.kind), row.name, row.distribution))
+    def another(self) -> PluginHub:
+        """A hub that knows the same plugins and has loaded none of them."""
+        offers = [offer.entry_point for same in self.offers.values() for offer in same]
+        return PluginHub(self._objects, disabled=self._disabled, entry_points=offers)
 
     def _load(self, kind: Kind, name: str) -> Registered:
-        if self._is_disabled(kind, name):
-            raise PluginError(_blocked(kind, name))
-        if (kind, name) in self._registered:
-            return self._registered[kind, name]
-        offers = self._offers.get((kind, name))
+        if blocked := self.blocked(kind, name):
+            raise PluginError(blocked)
+        if (kind, name) in self.registered:
+            return self.registered[kind, name]
+        offers = self.offers.get((kind, name))
         if not offers:
             raise PluginError(self._unknown(kind, name))
         if len(offers) > 1:
@@ -249,7 +221,7 @@ class PluginHub:
             register(self.manager, plugin, f"{kind}:{name}", offer.origin)
             self._asked[id(plugin)] = set()
         self._collect(plugin, kind, offer.origin)
-        if (kind, name) not in self._registered:
+        if (kind, name) not in self.registered:
             hook = REGISTER_HOOKS[kind]
             advice = (
                 f"its {hook} is not marked with @bee_core.hookimpl"
@@ -260,7 +232,7 @@ class PluginHub:
                 f"{offer.title} is promised by {offer.origin.label}, "
                 f"which does not register it: {advice}"
             )
-        return self._registered[kind, name]
+        return self.registered[kind, name]
 
     def _collect(self, plugin: object, kind: Kind, origin: Origin) -> None:
         """Call the plugin's register hook of a kind, once, and take all that it adds or nothing."""
@@ -268,25 +240,28 @@ class PluginHub:
             return
         hook = REGISTER_HOOKS[kind]
         implementations = getattr(self.manager.hook, hook).get_hookimpls()
-        others = [
-            implementation.plugin
-            for implementation in implementations
-            if implementation.plugin is not plugin
-        ]
+        own = [one for one in implementations if one.plugin is plugin]
+        others = [one.plugin for one in implementations if one.plugin is not plugin]
         collected = Registrations(kind, origin)
         try:
-            if len(others) < len(implementations):
-                self.manager.subset_hook_caller(hook, remove_plugins=others)(registry=collected)
-        except BeeError:
+            if own:
+                call = self.manager.subset_hook_caller(hook, remove_plugins=others)
+                for coroutine in filter(inspect.iscoroutine, call(registry=collected)):
+                    coroutine.close()  # else Python warns that nobody awaited it
+                    raise TypeError("it is async; write def")
+        except KeyboardInterrupt:
             raise
-        except Exception as error:
+        except BaseException as error:  # whatever a hook does, as sys.exit()
+            where = in_brackets(raised_at(error, defined_at(own[0].function)[0]))
+            if isinstance(error, PluginError):  # the registrar refused what the hook added
+                raise PluginError(f"{error}{where}") from error
             raise PluginError(
-                f"{origin.label}: its hook {hook} failed: {type(error).__name__}: {error}"
+                f"{origin.label}: its hook {hook} failed: {brief(error)}{where}"
             ) from error
         for name in collected.added:
             rivals = [
                 offer.origin
-                for offer in self._offers.get((kind, name), ())
+                for offer in self.offers.get((kind, name), ())
                 if offer.origin.distribution != origin.distribution
             ]
             if (kind, name) in self._origins:
@@ -295,35 +270,41 @@ class PluginHub:
                 raise PluginError(_duplicate(kind, name, [origin, *rivals]))
         self._asked[id(plugin)].add(kind)
         for name, registered in collected.added.items():
-            self._registered[kind, name] = registered
+            self.registered[kind, name] = registered
             self._origins[kind, name] = origin
 
-    def _is_disabled(self, kind: Kind, name: str) -> bool:
-        return name in self._disabled or f"{kind}:{name}" in self._disabled
+    def blocked(self, kind: Kind, name: str) -> str:
+        """Why a name must not be used; the empty string where it may."""
+        if self._disabled.isdisjoint({name, f"{kind}:{name}"}):
+            return ""
+        return (
+            f"{kind} {name!r} is blocked by {DISABLE_VARIABLE}; unblock it or name another {kind}"
+        )
 
     def _unknown(self, kind: Kind, name: str) -> str:
         names = sorted(
             {
                 known
-                for of_kind, known in self._offers.keys() | self._registered.keys()
-                if of_kind == kind and not self._is_disabled(kind, known)
+                for of_kind, known in self.offers.keys() | self.registered.keys()
+                if of_kind == kind and not self.blocked(kind, known)
             }
         )
         if not names:
-            return f"unknown {kind} {name!r}: no {kind} is installed"
+            advice = f"; {FREEZING}" if is_frozen() else ""
+            return f"unknown {kind} {name!r}: no {kind} is installed{advice}"
         near = difflib.get_close_matches(name, names, n=1)
-        return f"unknown {kind} {name!r}; installed: {', '.join(names)}" + (
-            f"; did you mean {near[0]!r}?" if near else ""
-        )
+        advice = f"; did you mean {near[0]!r}?" if near else ""
+        if (kind, name) == ("registry", "memory"):
+            advice = (
+                "; in tests make one bee_core.testing.MemoryRegistry, and hand it to each client "
+                "and server: plugins=[registry]"
+            )
+        return f"unknown {kind} {name!r}; installed: {', '.join(names)}{advice}"
 
 
 def parse_disabled(text: str) -> frozenset[str]:
     """Split the value of ``BEE_DISABLE_PLUGINS``."""
     return frozenset(part.strip() for part in text.split(",") if part.strip())
-
-
-def _blocked(kind: Kind, name: str) -> str:
-    return f"{kind} {name!r} is blocked by {DISABLE_VARIABLE}; unblock it or name another {kind}"
 
 
 def _duplicate(kind: Kind, name: str, origins: Iterable[Origin]) -> str:

@@ -10,8 +10,11 @@ import attrs
 import pluggy
 
 from .. import hookspecs
+from ..contracts.plugin_origin import in_brackets
 from ..errors import ConfigError, PluginError
 from ..options import OptionError, place_of
+from ..terms.printable import brief
+from ..terms.tracebacks import raised_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
     from ..hookspecs import Kind
     from .entry_points import Origin
 
-_HOOKS = (*hookspecs.REGISTER_HOOKS.values(), "bee_observer")
+_HOOKS = tuple(hookspecs.REGISTER_HOOKS.values())
+
+OBJECT = "(object)"
+"""Stands for the distribution of a plugin that was handed over as an object."""
 
 
 @attrs.frozen
@@ -41,18 +47,6 @@ class Registered:
     options_class: type[Any] | None
     distribution: str
     version: str
-
-
-@attrs.frozen
-class Installed:
-    """A line of ``bee plugins``. ``reason`` says why a plugin is not loadable."""
-
-    kind: Kind
-    name: str
-    distribution: str
-    version: str
-    loadable: bool
-    reason: str = ""
 
 
 class Registrations:
@@ -113,6 +107,12 @@ def register(manager: pluggy.PluginManager, plugin: object, name: str, origin: O
         raise PluginError(
             f"{origin.label} cannot be registered: {' '.join(str(error).split())}"
         ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever an attribute of an object does when it is asked for
+        raise PluginError(
+            f"{origin.label} cannot be registered: {brief(error)}{in_brackets(raised_at(error))}"
+        ) from error
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
@@ -143,10 +143,11 @@ def _no_such_hook(name: str) -> str:
 
 def unmarked(plugin: object) -> list[str]:
     """Functions with the name of a hook and without its mark: the usual slip."""
+    found = ((name, inspect.getattr_static(plugin, name, None)) for name in _HOOKS)
     return [
         name
-        for name in _HOOKS
-        if hasattr(plugin, name) and not hasattr(getattr(plugin, name), f"{hookspecs.PROJECT}_impl")
+        for name, function in found
+        if function is not None and not hasattr(function, f"{hookspecs.PROJECT}_impl")
     ]
 
 

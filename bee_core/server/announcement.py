@@ -170,6 +170,7 @@ class Announcer:
         heartbeat_interval: Seconds between renewals.
         ticks: A number that grows while the serving loop runs.
         run: Calls what writes to the log; it is itself called on the control plane's thread.
+        registry_changed: Is told of each change: the service, what has happened, and why.
     """
 
     def __init__(
@@ -180,9 +181,11 @@ class Announcer:
         heartbeat_interval: float,
         ticks: Callable[[], int],
         run: Run,
+        registry_changed: Callable[[str, str, str], None],
     ) -> None:
         self._registry_name = registry_name
         self._instance = instance
+        self._registry_changed = registry_changed
         self._plane = ControlPlane(f"server-{instance.service}")
         self._plane.at_stop(registry.close)
         self._registration = Registration(
@@ -221,11 +224,20 @@ class Announcer:
         text = {
             "registered": f"registered {record}",
             "registered_again": f"registered again {record}",
+            "record_repaired": f"wrote the record of {node.id} in {where} again: {reason}",
             "registry_in_reach": f"registry in reach again ({where}); the lease was kept",
             "lease_lost": f"lease lost in {where}: {reason}; registering again",
             "registry_out_of_reach": (
                 f"registry out of reach ({where}): {reason}; serving goes on, "
                 "and so do the attempts to reach it"
+            ),
+            "registration_refused": (
+                f"registration refused by {where}: {reason}; serving goes on, "
+                "and so do the attempts to register"
+            ),
+            "id_taken": (
+                f"id taken in {where}: {reason}; serving goes on, and this server registers "
+                "as soon as the id is free"
             ),
             "not_deregistered": (
                 f"not deregistered from {where}: {reason}; the entry runs out by itself"
@@ -243,3 +255,4 @@ class Announcer:
         if reason:
             fields["reason"] = reason
         say(event.name, text, level=level, **fields)
+        self._registry_changed(self._instance.service, event.name, reason)

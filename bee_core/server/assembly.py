@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from ..config import Config, RegistryConfig
+from ..config.contradictions import announces_loopback, announces_nothing
+from ..contracts.codec import MethodCodec
+from ..contracts.conformance import part_misfits
+from ..contracts.memory_bound import MemoryBound
+from ..contracts.observation import Interception, Observation
+from ..contracts.plugin_faults import PluginFaults
 from ..contracts.registry import Instance, Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
-from ..contracts.transport import ListenSettings, Transport
-from ..errors import ConfigError
+from ..contracts.transport import Listener, ListenSettings, ServedMethod, Transport
+from ..errors import BeeError, ConfigError, PluginError
 from ..plugins.hub import PluginHub
 from ..plugins.registered import option_error
 from ..terms.addresses import parse
@@ -17,15 +28,18 @@ from ..terms.node import Node
 from ..wire.messages import HelloAck
 from .announcement import Announcer, announced_url, instance_id
 from .endpoint import ServiceEndpoint
-from .log_lines import log
+from .log_lines import say
 from .threads import HandlerThreads
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping, Sequence
 
     from ..config.server_model import ServerConfig
     from ..contracts.codec import Codec, Compressor
     from ..contracts.policies import Limiter
+    from ..contracts.transport import AcceptTurns
+    from ..methods.signatures import Signature
     from .announcement import Run
     from .handlers import BoundHandler
 
@@ -44,6 +58,7 @@ class Assembly:
         codecs: By name.
         transports: By scheme.
         listen_settings: The bounds of connections.
+        observers: Are told of every request, and of the server's life.
         registry_section: The registry's part of the configuration, or its defaults.
 
     Raises:
@@ -79,12 +94,19 @@ class Assembly:
         }
         self.transports = make_transports(config, settings, hub)
         self._make_limiter()
+        complain = partial(say, "plugin_failed", level=logging.ERROR)
+        self._faults = PluginFaults(complain, time.monotonic, hub.origin_of)
+        self.observers = self._make_observers()
+        self._interceptors = self._make_interceptors()
         self.listen_settings = ListenSettings(
             settings.backlog,
             settings.max_conn_size,
             settings.read_timeout,
             settings.write_timeout,
             settings.max_size,
+            MemoryBound(settings.max_buffered, settings.max_inflated),
+            inf if settings.max_idle is None else settings.max_idle,
+            inf if settings.max_connections_per_peer is None else settings.max_connections_per_peer,
         )
         self.registry_section = config.registry or RegistryConfig()
         self._registry = self._make_registry() if settings.register else None
@@ -92,6 +114,18 @@ class Assembly:
     def _make_limiter(self) -> Limiter | None:
         ref = self.settings.limiter
         return None if ref is None else self._hub.create(ref, "limiter", origin=self._config)
+
+    def _make_observers(self) -> Observation:
+        refs = (*self._config.application.observers, *self.settings.observers)
+        observers = self._hub.share(refs, "observer", self._config)
+        return Observation(observers, self._faults, BaseException)
+
+    def _make_interceptors(self) -> Interception:
+        interceptors = [
+            self._hub.create(ref, "interceptor", origin=self._config)
+            for ref in self.settings.interceptors
+        ]
+        return Interception(interceptors, self._faults, BaseException)
 
     def _make_registry(self) -> Registry:
         section = self.registry_section
@@ -103,8 +137,61 @@ class Assembly:
         )
         return registry
 
+    def bind(self, codec: str, signature: Signature) -> MethodCodec:
+        """A codec of this server bound to a method.
+
+        Raises:
+            TypeError: It cannot carry a type of the signature.
+            PluginError: It failed, or what it made does not keep its contract.
+        """
+        plugin = self.codecs[codec]
+        try:
+            bound = plugin.bind(signature)
+        except (TypeError, BeeError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # whatever a codec does with a signature
+            raise PluginError(self._hub.origin_of(plugin).said("bind", error)) from error
+        problem = part_misfits(bound, MethodCodec)
+        if problem:
+            label = self._hub.origin_of(plugin).label
+            raise PluginError(f"{label}: what bind() returned does not do: {problem}")
+        return bound
+
+    async def listen(
+        self,
+        url: str,
+        endpoint: ServiceEndpoint,
+        sock: socket.socket | None,
+        turns: AcceptTurns | None,
+    ) -> Listener:
+        """Listen on a url.
+
+        Args:
+            url: As the configuration has it.
+            endpoint: Takes peers and requests.
+            sock: A socket that is bound already, or None.
+            turns: Which process accepts, where several share the socket.
+
+        Raises:
+            OSError: The address cannot be listened on.
+            PluginError: What the transport made does not keep its contract.
+        """
+        transport = self.transports[parse(url).scheme]
+        bounds = attrs.evolve(self.listen_settings, sock=sock, turns=turns)
+        listener = await transport.listen(url, endpoint, bounds)
+        problem = part_misfits(listener, Listener)
+        if problem:
+            label = self._hub.origin_of(transport).label
+            raise PluginError(f"{label}: what listen() returned does not do: {problem}")
+        return listener
+
     def endpoint(
-        self, epoch: bytes, tables: Mapping[str, Mapping[str, BoundHandler]]
+        self,
+        epoch: bytes,
+        tables: Mapping[str, Mapping[str, BoundHandler]],
+        methods: Sequence[ServedMethod],
+        streams: Mapping[str, str],
+        workers: int = 1,
     ) -> ServiceEndpoint:
         """A new endpoint, on the running loop, with threads and a limiter of its own.
 
@@ -113,10 +200,16 @@ class Assembly:
         Args:
             epoch: Names the run of this process.
             tables: For each codec's name, the bound handlers by method name.
+            methods: What the methods are to people and tools.
+            streams: By name, why a method cannot be called: it would stream.
+            workers: How many processes serve behind the address.
         """
         settings = self.settings
+        # What hung threads of the run before hold is never given back.
+        memory = MemoryBound(settings.max_buffered, settings.max_inflated)
+        self.listen_settings = attrs.evolve(self.listen_settings, memory=memory)
         return ServiceEndpoint(
-            HelloAck(settings.name, settings.version, epoch, settings.max_size),
+            HelloAck(settings.name, settings.version, epoch, settings.max_size, workers),
             tables,
             self._rules,
             HandlerThreads(settings.name, settings.max_pool_size),
@@ -125,6 +218,12 @@ class Assembly:
             send_tracebacks=settings.send_tracebacks,
             clock=time.monotonic,
             tokens=[token.values for token in settings.tokens],
+            methods=methods,
+            streams=streams,
+            codecs=self.codecs,
+            interceptors=self._interceptors,
+            observers=self.observers,
+            blame=self._hub.origin_of,
         )
 
     def announce(
@@ -144,16 +243,20 @@ class Assembly:
         registry = self._registry or self._make_registry()
         if registry.known(settings.name, ()) is not None:
             # It says what it knows without asking anybody, so there is nobody who could be told.
-            log.debug(
-                "the registry %s keeps no list: "
-                "clients have the address in their own configuration",
-                section.protocol,
+            say(
+                "announces_nothing",
+                announces_nothing(section.protocol),
+                level=logging.WARNING,
+                registry=section.protocol,
             )
             return None
         self._registry = None  # the announcer closes it
+        url = announced_url(settings.advertise, urls)
+        if section.is_elsewhere and parse(url).is_loopback:
+            say("announces_loopback", announces_loopback(url), level=logging.WARNING, url=url)
         node = Node(
             instance_id(settings.name),
-            announced_url(settings.advertise, urls),
+            url,
             settings.version,
             settings.weight,
             settings.zone,
@@ -167,6 +270,7 @@ class Assembly:
             section.heartbeat_interval,
             ticks,
             run,
+            self.observers.registry_changed,
         )
 
 

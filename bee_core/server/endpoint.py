@@ -5,26 +5,34 @@ from __future__ import annotations
 from difflib import get_close_matches
 from hashlib import sha256
 from hmac import compare_digest
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ..contracts.observation import Interception, Observation
+from ..contracts.plugin_origin import of_unknown
 from ..terms.causes import local
-from ..terms.failures import Failure
-from .answers import Answers
+from ..terms.failures import Load
+from .answers import Answers, Unfinished
 from .in_flight import InFlight
+from .loop_lag import LoopLag
 from .running_call import RunningCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..contracts.plugin_origin import Blame
     from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
-    from ..contracts.transport import InboundCall, Running
+    from ..contracts.transport import InboundCall, Running, ServedMethod
+    from ..errors import Executed
+    from ..terms.failures import Failure
     from ..wire.messages import Hello, HelloAck
     from .handlers import BoundHandler
     from .threads import HandlerThreads
 
     Tokens = Sequence[Callable[[], Sequence[str]]]
 
+_NO_INTERCEPTORS, _NO_OBSERVERS = Interception(), Observation()
 _NOTHING_SHOWN = (
     "this server wants a token and the client shows none; "
     "state token under bee.rpc.client.<service>"
@@ -67,6 +75,12 @@ class ServiceEndpoint:
         clock: Seconds, monotonic.
         tokens: What a client must show one of, as :func:`accepts` takes them; empty where anybody
             may call.
+        methods: What the methods are to people and tools, in the order of their names.
+        codecs: By name, for what is said of them.
+        interceptors: Stand around each call.
+        observers: Are told of each call.
+        blame: Says where a plugin comes from.
+        streams: By name, why a method that an interface declares cannot be called: it would stream.
 
     Attributes:
         flight: The requests that have begun and not ended.
@@ -84,18 +98,36 @@ class ServiceEndpoint:
         send_tracebacks: bool,
         clock: Callable[[], float],
         tokens: Tokens,
+        methods: Sequence[ServedMethod] = (),
+        codecs: Mapping[str, object] = MappingProxyType({}),
+        interceptors: Interception = _NO_INTERCEPTORS,
+        observers: Observation = _NO_OBSERVERS,
+        blame: Blame = of_unknown,
+        streams: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.ack = ack
         self.clock = clock
         self.draining = False
-        self.flight = InFlight(clock, limiter)
+        self.flight = InFlight(clock)
         self._tables = tables
         self._rules = rules
         self._max_in_flight = max_in_flight
-        self._limiter = limiter
         self._threads = threads
         self._tokens = tokens
-        self._answers = Answers(rules, threads, self.flight, send_tracebacks=send_tracebacks)
+        self._methods = methods
+        self._lag = LoopLag()
+        self._streams = streams
+        self._answers = Answers(
+            rules,
+            codecs,
+            threads,
+            self.flight,
+            limiter,
+            interceptors,
+            observers,
+            send_tracebacks=send_tracebacks,
+            blame=blame,
+        )
 
     def admit(self, hello: Hello) -> Failure | None:
         """Decide about a peer.
@@ -129,46 +161,57 @@ class ServiceEndpoint:
             )
         return None
 
+    def methods(self) -> Sequence[ServedMethod]:
+        """See :meth:`bee_core.interfaces.Endpoint.methods`."""
+        return self._methods
+
+    def load(self) -> Load:
+        """The requests in flight and the lag of the loop. On the loop's thread only."""
+        return Load(self.flight.count, self._lag.seconds())
+
     def begin(self, call: InboundCall) -> Running | None:
-        """Start a request, or reject it: whatever is rejected here did not run."""
-        # Load first: under overload the cheapest answer counts.
-        if self.flight.count >= self._max_in_flight:
-            message = (
-                f"{self.flight.count} requests are in flight, "
-                f"max_in_flight is {self._max_in_flight}"
-            )
-            call.fail(local("overloaded", message))
-            return None
-        granted = call.granted
-        if granted is not None:
-            if granted <= 0:
-                call.fail(local("deadline_exceeded", "the request was late when it arrived"))
+        """Start a request, or reject it: whatever is rejected here did not run. Never raises."""
+        answers = self._answers
+        answer = None
+        try:
+            # Load first: under overload the cheapest answer counts.
+            if self.flight.count >= self._max_in_flight:
+                message = (
+                    f"{self.flight.count} requests are in flight, "
+                    f"max_in_flight is {self._max_in_flight}"
+                )
+                call.fail(local("overloaded", message))
                 return None
-            call.deadline = self.clock() + granted
-        bound = self._tables[call.caller.codec].get(call.method)
-        if bound is None:
-            call.fail(self._unknown(call))
+            granted = call.granted
+            if granted is not None:
+                if granted <= 0:
+                    call.fail(local("deadline_exceeded", "the request was late when it arrived"))
+                    return None
+                call.deadline = self.clock() + granted
+            bound = self._tables[call.caller.codec].get(call.method)
+            if bound is None:
+                call.fail(self._unknown(call))
+                return None
+            if answers.straight and bound.kind == "nonblocking" and not call.compressed:
+                # Nothing can come between the parts of this call: it is over when this returns.
+                answer = answers.context.copy().run(answers.run_here, call, bound, call.body)
+                if type(answer) is not Unfinished:
+                    answers.send(call, answer)  # type: ignore[arg-type]  # not narrowed by type()
+                    return None
+                running = RunningCall(answers, call, bound)
+                running.go_on(answer)
+            else:
+                running = RunningCall(answers, call, bound)
+                running.begin()
+        except BaseException as error:  # a bug of bee
+            executed: Executed = "no" if answer is None else "yes"
+            answers.send(call, answers.faults.fault(None, "begin", call, error, executed))
             return None
-        limiter = self._limiter
-        if limiter is None and bound.kind == "nonblocking" and not call.compressed:
-            self._answers.run_here(call, bound, call.body)
-            return None
-        # Last of all checks: a permit is only taken for what would run.
-        admitted = None if limiter is None else limiter.admit(self.clock())
-        if isinstance(admitted, Failure):
-            call.fail(admitted)
-            return None
-        running = RunningCall(self._answers, call, bound)
-        if admitted is None:
-            running.start()
-        elif admitted is True:
-            running.permitted_at = self.clock()
-            running.start()
-        else:
-            running.queue(admitted)
         return None if running.ended else running
 
     def _unknown(self, call: InboundCall) -> Failure:
+        if call.method in self._streams:
+            return local("method_not_found", self._streams[call.method])
         table, method = self._tables[call.caller.codec], call.method[:128]
         near = get_close_matches(method, table, n=3)
         there = f"there are: {', '.join(sorted(table)[:20])}"
@@ -179,7 +222,7 @@ class ServiceEndpoint:
         )
 
     def close(self, timeout: float) -> list[str]:
-        """Drop the timer and end the threads.
+        """Drop the timer, end the threads, and say what is counted in the log.
 
         Args:
             timeout: Seconds to wait for all threads that still work together.
@@ -188,4 +231,6 @@ class ServiceEndpoint:
             The names of the threads that hang in a handler.
         """
         self.flight.close()
+        self._answers.faults.lines.close()
+        self._lag.close()
         return self._threads.close(timeout)

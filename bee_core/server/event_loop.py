@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from .announcement import DEREGISTER_TIMEOUT, WATCH_GRACE
@@ -75,8 +76,15 @@ def run_in_thread(
             started.set()
             close_loop(loop)
 
-    thread = threading.Thread(target=work, name=f"bee-server-{name}", daemon=True)
-    thread.start()
+    # What the program has set in its context reaches the handlers, as it does without a thread.
+    thread = threading.Thread(
+        target=copy_context().run, args=(work,), name=f"bee-server-{name}", daemon=True
+    )
+    try:
+        thread.start()
+    except RuntimeError:  # the system gives no thread
+        close_loop(loop)
+        raise
     started.wait()
     try:
         if not failed:
@@ -115,7 +123,8 @@ def stop_signals(
         loop.call_soon_threadsafe(stopping.set)
         watchdog = threading.Timer(patience, _leave_now, (1,))
         watchdog.daemon = True
-        watchdog.start()
+        with contextlib.suppress(RuntimeError):  # no thread can be started; a second signal helps
+            watchdog.start()
 
     before = {
         number: signal.signal(number, _ignore if number in ignored else on_signal)
@@ -137,8 +146,9 @@ def _leave_now(code: int) -> None:
     # The signal may have come in the middle of a write to these streams, which cannot be flushed
     # then. The reader of the streams may hang, too. Neither keeps the process.
     flush = threading.Thread(target=_flush_output, daemon=True)
-    flush.start()
-    flush.join(_FLUSH_SECONDS)
+    with contextlib.suppress(RuntimeError):  # no thread can be started
+        flush.start()
+        flush.join(_FLUSH_SECONDS)
     os._exit(code)
 
 

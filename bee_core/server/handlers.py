@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from ..methods.decorators import NONBLOCKING
-from ..methods.signatures import InterfaceMethod, Signature, interface_methods, public_methods
+from ..methods.interface_methods import (
+    InterfaceMethod,
+    interface_methods,
+    method_arguments,
+    public_methods,
+)
+from ..methods.signatures import NOTHING, Signature
+from ..methods.type_hints import NO_STREAMS, hint_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..contracts.codec import MethodCodec
+
+_LIFE = frozenset({"close", "aclose"})
+"""Methods that end an object. They are for the server that owns it, and not for its callers."""
 
 HandlerKind = Literal["async", "nonblocking", "threaded"]
 """How a handler is run: as a task on the loop, by a plain call on the loop, or on a thread."""
@@ -29,11 +39,15 @@ class Handler:
         kind: ``async`` for ``async def``, ``nonblocking`` for a ``def`` with that mark,
             ``threaded`` for any other ``def``.
         signature: What arguments are decoded to and the result is checked against.
+        doc: Its docstring, or its interface's; empty without one.
+        proto: Its full name in a ``.proto``, or None.
     """
 
     function: Callable[..., Any]
     kind: HandlerKind
     signature: Signature
+    doc: str = ""
+    proto: str | None = None
 
 
 @attrs.frozen(eq=False)
@@ -45,22 +59,22 @@ class BoundHandler:
     codec: MethodCodec
 
 
-def collect(
-    target: Any, name: str | None = None, interface: type | None = None
-) -> dict[str, Handler]:
+def collect(target: Any, name: str | None = None, interface: Any = None) -> dict[str, Handler]:
     """The handlers that an object or a function makes, by method name.
 
     An object gives the public methods that its class and its bases define. Names with an
-    underscore, properties (they are not evaluated), attributes and nested classes are left out.
-    A function or another callable gives itself.
+    underscore, properties (they are not evaluated), attributes and nested classes are left out, and
+    so are ``close`` and ``aclose``: a client must not end the object. A function or another
+    callable gives itself.
 
     Args:
         target: An instance, or a callable.
         name: An object's methods become ``<name>.<method>`` instead of bare ones. A function is
             exposed under it instead of its own name.
         interface: Expose only what this class declares, with its hints instead of the target's.
-            What the interface nests under a name is looked up in the target's attribute of that
-            name. It is left out when there is none: it may be added as an object of its own.
+            A method that it declares to stream is left out. What the interface nests under a name
+            is looked up in the target's attribute of that name. It is left out when there is none:
+            it may be added as an object of its own.
 
     Raises:
         TypeError: There is nothing to expose, a method streams, a hint cannot be resolved, or the
@@ -78,7 +92,7 @@ def collect(
         raise TypeError(
             f"{target.__qualname__} is a class: add an instance of it, {target.__qualname__}()"
         )
-    methods = public_methods(type(target))
+    methods = _exposed(target)
     prefix = f"{name}." if name else ""
     if interface is not None:
         return _collect_interface(target, prefix, interface)
@@ -90,23 +104,51 @@ def collect(
             f"nothing to expose: {type(target).__qualname__} defines no public method (names with "
             "a leading underscore, properties and attributes are not exposed)"
         )
+    # `Repo[User]()` leaves the types that it was given in __orig_class__.
+    given_types = getattr(target, "__orig_class__", type(target))
     return {
-        prefix + method: _handler(prefix + method, raw.__get__(target, type(target)))
+        prefix + method: _handler(
+            prefix + method,
+            raw.__get__(target, type(target)),
+            method_arguments(given_types, method),
+        )
         for method, raw in methods.items()
     }
 
 
-def _collect_interface(target: Any, prefix: str, interface: type) -> dict[str, Handler]:
+def _exposed(target: Any) -> dict[str, Any]:
+    """The public methods of an object, without those that end it."""
+    methods = public_methods(type(target))
+    return {name: raw for name, raw in methods.items() if name not in _LIFE}
+
+
+def streaming_methods(interface: Any, name: str | None = None) -> dict[str, str]:
+    """The methods of an interface that cannot be called, each with the reason: it would stream.
+
+    Args:
+        interface: What the handlers were collected by, or None.
+        name: Their methods are ``<name>.<method>``.
+    """
+    prefix = f"{name}." if name else ""
+    declared = {} if interface is None else interface_methods(interface)
+    return {prefix + key: method.streams for key, method in declared.items() if method.streams}
+
+
+def _collect_interface(target: Any, prefix: str, interface: Any) -> dict[str, Handler]:
     found = {}
     missing = []
     for declared in interface_methods(interface).values():
+        if declared.streams:
+            continue
         owner, method = target, declared.name
         if "." in method:
             attribute, method = method.split(".")
             owner = getattr(target, attribute, None)
             if owner is None:
                 continue
-        raw = public_methods(type(owner)).get(method)
+        if method in _LIFE:
+            continue
+        raw = _exposed(owner).get(method)
         if raw is None:
             missing.append(declared.name)
         else:
@@ -115,7 +157,7 @@ def _collect_interface(target: Any, prefix: str, interface: type) -> dict[str, H
             )
     if missing:
         raise TypeError(
-            f"{type(target).__qualname__} does not implement {interface.__qualname__}: "
+            f"{type(target).__qualname__} does not implement {hint_text(interface)}: "
             f"it has no public method {', '.join(missing)}"
         )
     return found
@@ -138,7 +180,8 @@ def _declared_handler(
         raise TypeError(
             f"{name} does not take what its interface declares, {signature}: {mismatch.message}"
         )
-    return Handler(function, _kind(name, function), signature)
+    doc = inspect.getdoc(function) or declared.doc or ""
+    return Handler(function, _kind(name, function), signature, doc, declared.proto)
 
 
 def _names_of(signature: Signature, kind: object) -> list[str]:
@@ -146,18 +189,18 @@ def _names_of(signature: Signature, kind: object) -> list[str]:
     return [parameter.name for parameter in signature.params or () if parameter.kind == kind]
 
 
-def _handler(name: str, function: Callable[..., Any]) -> Handler:
-    return Handler(function, _kind(name, function), Signature.of(function, name))
+def _handler(
+    name: str, function: Callable[..., Any], given: Mapping[Any, Any] = NOTHING
+) -> Handler:
+    doc = inspect.getdoc(function) or ""
+    return Handler(function, _kind(name, function), Signature.of(function, name, given), doc)
 
 
 def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:
     target = _without_partial(function)
     inner = target if inspect.isroutine(target) else type(target).__call__
     if inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner):
-        raise TypeError(
-            f"{name} is a generator, and streams are not supported: return a list, "
-            "or take a cursor and return a page"
-        )
+        raise TypeError(f"{name} is a generator, and {NO_STREAMS}")
     if inspect.iscoroutinefunction(inner):
         return "async"
     marked = getattr(target, NONBLOCKING, False) or getattr(inner, NONBLOCKING, False)

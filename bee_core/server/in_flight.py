@@ -10,9 +10,7 @@ from ..streams.deadline_timer import DeadlineTimer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..contracts.policies import Limiter
     from ..contracts.transport import InboundCall
-    from ..terms.failures import Outcome
 
 
 class Watched(Protocol):
@@ -20,16 +18,12 @@ class Watched(Protocol):
 
     Attributes:
         call: The request.
-        outcome: How the call ended, for the limiter; None when it was given up.
-        permitted_at: When the limiter gave its permit; None without one.
     """
 
     call: InboundCall
-    outcome: Outcome | None
-    permitted_at: float | None
 
     def stop(self, kind: str, message: str) -> None:
-        """Give the call up, and tell the caller."""
+        """Give the call up, and tell the caller. Never raises."""
 
 
 class InFlight:
@@ -37,22 +31,20 @@ class InFlight:
 
     Args:
         clock: Seconds, monotonic.
-        limiter: Gets its permits back, or None.
 
     Attributes:
         count: Requests in flight, those in the limiter's queue included.
         watched: The calls that did not end at once, as keys, oldest first.
     """
 
-    __slots__ = ("_limiter", "_quiet", "_timer", "clock", "count", "watched")
+    __slots__ = ("_quiet", "_timer", "clock", "count", "watched")
 
-    def __init__(self, clock: Callable[[], float], limiter: Limiter | None) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.count = 0
         self.watched: dict[Watched, None] = {}
-        self._limiter = limiter
         self._timer = DeadlineTimer(asyncio.get_running_loop(), clock, self._sweep)
-        self._quiet = asyncio.Event()
+        self._quiet: asyncio.Event | None = None  # there while somebody waits
 
     def watch(self, running: Watched) -> None:
         """Keep an eye on a call that did not end at once."""
@@ -61,16 +53,12 @@ class InFlight:
             self._timer.watch(running.call.deadline)
 
     def ended(self, running: Watched) -> None:
-        """Take everything back from a call whose handler is done or will never begin."""
+        """Take the place back from a call whose handler is done or will never begin."""
         self.watched.pop(running, None)
-        self.leave()
-        if running.permitted_at is not None and self._limiter is not None:
-            self._limiter.release(running.outcome, self.clock() - running.permitted_at)
-
-    def leave(self) -> None:
-        """Take a place back that no call object stands for."""
+        if running.call.held:
+            running.call.let_go()
         self.count -= 1
-        if self.count == 0:
+        if self.count == 0 and self._quiet is not None:
             self._quiet.set()
 
     def _sweep(self, now: float) -> float | None:
@@ -88,9 +76,10 @@ class InFlight:
     async def wait_quiet(self, timeout: float) -> bool:
         """Wait until nothing is in flight; False when that takes more than ``timeout`` seconds."""
         if self.count:
-            self._quiet.clear()
+            self._quiet = quiet = self._quiet or asyncio.Event()
+            quiet.clear()
             try:
-                await asyncio.wait_for(self._quiet.wait(), timeout)
+                await asyncio.wait_for(quiet.wait(), timeout)
             except (TimeoutError, asyncio.TimeoutError):
                 return False
         return True

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-log = logging.getLogger("bee.server")
+from ..terms.loggers import logger
+
+log = logger("bee.server")
 
 
 def say(event: str, text: str, *, level: int = logging.INFO, **fields: Any) -> None:

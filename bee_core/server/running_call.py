@@ -3,11 +3,14 @@
 ::
 
     accepted ─ queue ─┐
-        └─────────── start ─ inflate ─ decode ─ execute ─ end
+        └─────────── enter ─ inflate ─ decode ─ execute ─ encode ─ pack ─ end
 
-``queue`` is for a limiter that is full, and ``inflate`` leaves the loop for a large body. A handler
-is executed on the loop by a plain call, as a task, or on a thread. Every way that a contract allows
-leads to ``_end``, which sends the one answer and gives everything back.
+``queue`` is for a limiter that is full. ``enter`` asks the interceptors. A handler is executed on
+the loop by a plain call, as a task, or on a thread. What it returns may have to be awaited. A large
+body is inflated and packed on a thread.
+
+Every way leads to ``_end``, which sends the one answer and gives everything back, once. What runs
+on the loop is called through ``_step``, so an exception that nobody expects leads there, too.
 """
 
 from __future__ import annotations
@@ -16,213 +19,242 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..contracts.size_rule import HEAVY
-from ..errors import InvalidArgument
-from ..terms.call_context import reset_current, set_current
+from ..terms.call_context import set_current
 from ..terms.causes import local
-from ..terms.failures import Failure, Outcome
-from .answers import HANDLER_ERRORS, SUCCESS, Answer, Answers, misfit
+from ..terms.failures import Failure
+from . import first_step
+from .accepted_call import AcceptedCall
+from .answers import LARGE, SUCCESS, Answer, Answers, Unfinished
+from .memory_waits import LargeBody, room_of
+from .threads import NoThread
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from contextvars import Context
 
-    from ..contracts.policies import Ticket
     from ..contracts.transport import InboundCall
+    from ..errors import Executed
     from .handlers import BoundHandler
+    from .hooked_call import HookedCall
+    from .queue_place import QueuePlace
 
-    Reply = Callable[[InboundCall, BoundHandler, Any], None]
 
-
-class RunningCall:
+class RunningCall(AcceptedCall):
     """A request from its acceptance to its answer; it takes its place in flight as it is made.
 
-    On the loop's thread, except where it says otherwise.
+    On the loop's thread, except where it says otherwise. No public method raises.
 
     Attributes:
         call: The request.
-        ended: Whether everything was given back. A handler on a thread may go on after its
-            caller's deadline; until it ends, nothing is given back.
+        ended: Whether the answer was sent and everything given back. A handler on a thread may go
+            on after its caller's deadline; until it ends, nothing is given back.
         permitted_at: When the limiter gave its permit; None without one.
-        outcome: How it ended, for the limiter; None when it was given up before it began.
     """
 
-    __slots__ = (
-        "_answers",
-        "_begun",
-        "_bound",
-        "_flight",
-        "_patience",
-        "_task",
-        "_ticket",
-        "call",
-        "ended",
-        "outcome",
-        "permitted_at",
-    )
+    __slots__ = ("_bound", "_large", "_packing", "_stepped", "_task")
 
     def __init__(self, answers: Answers, call: InboundCall, bound: BoundHandler) -> None:
+        # All attributes of the base class are set here: one constructor less on the hot path.
         self._answers = answers
         self._flight = flight = answers.flight
         self._bound = bound
-        self._begun = False
+        self._context: Context = answers.context.copy()
+        self._begun = False  # the handler
+        self._stepped = False  # the task at hand
         self._task: asyncio.Future[Any] | None = None
-        self._ticket: Ticket | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._place: QueuePlace | None = None
+        self._large: LargeBody | None = None
+        self._packing = 0
+        self._hooked: HookedCall | None = None
         self.call = call
         self.ended = False
         self.permitted_at: float | None = None
-        self.outcome: Outcome | None = None
         flight.count += 1
-
-    # In the limiter's queue.
-
-    def queue(self, ticket: Ticket) -> None:
-        """Wait for the permit, then start.
-
-        The wait ends without it when the deadline passes, the peer gives up, or the ticket's own
-        timeout is over.
-        """
-        self._ticket = ticket
-        self._flight.watch(self)
-        if ticket.timeout is not None:
-            self._patience = self._answers.loop.call_later(
-                ticket.timeout, self._lose_patience, ticket.timeout
-            )
-        # The permit comes in the middle of another call's end, or on another thread.
-        ticket.on_admitted(lambda: self._answers.on_loop(self._admitted))
-
-    def _admitted(self) -> None:
-        if self._ticket is None:
-            return  # given up while the permit was on its way; it went back then
-        self._leave_queue()
-        self.permitted_at = self._flight.clock()
-        deadline = self.call.deadline
-        if deadline is not None and deadline <= self.permitted_at:
-            message = "the deadline passed while the request waited for its turn"
-            self._fail(local("deadline_exceeded", message))
-        else:
-            self.start()
-
-    def _lose_patience(self, seconds: float) -> None:
-        message = f"no turn within queue_timeout ({seconds:g} s) of the server's limiter"
-        self._give_up_queue(self._answers.send, local("overloaded", message))
-
-    def _leave_queue(self) -> None:
-        self._ticket = None
-        if self._patience is not None:
-            self._patience.cancel()
-
-    def _give_up_queue(self, reply: Reply, source: Any = None) -> bool:
-        """End a call that is still in the limiter's queue; False when it is not there."""
-        ticket = self._ticket
-        if ticket is None:
-            return False
-        self._leave_queue()
-        if not ticket.leave():
-            self.permitted_at = self._flight.clock()  # the permit came just now; it goes back
-        self._end(None, reply, source)
-        return True
 
     # Running.
 
-    def start(self, inflated: bytes | Failure | None = None) -> None:
-        """Inflate, decode and execute.
+    def _start(self, body: bytes | Failure | None = None) -> None:
+        """Ask the interceptors, inflate, decode and execute.
 
         Args:
-            inflated: The body of a compressed request, once a thread has inflated it.
+            body: Of a compressed request, once a thread has inflated it.
         """
         bound, call, answers = self._bound, self.call, self._answers
-        body = inflated
         if body is None:
-            if call.compressed and len(call.body) >= HEAVY:
+            if self._hooked is not None:
+                refused = self._hooked.enter()
+                if refused is not None:
+                    self._end(refused)
+                    return
+            body = answers.inflate_here(call) if call.compressed else call.body
+            if body is None:
                 self._flight.watch(self)
-                answers.threads.submit(self._inflate_on_thread)
+                self._large = LargeBody(answers, call)
+                inflate = partial(answers.inflate, call)
+                self._large.wait(partial(self._step, self._on_thread, inflate, self._inflated))
                 return
-            body = answers.inflate(call) if call.compressed else call.body
         if isinstance(body, Failure):
-            self._fail(body)
+            self._end(body)
             return
         if bound.kind == "nonblocking":
-            # To the limiter it is a success, whatever the handler says.
-            self._end(SUCCESS, answers.run_here, body)
+            self._begun = True
+            self._go_on(self._context.run(answers.run_here, call, bound, body))
             return
         try:
             args, kwargs = bound.codec.decode_args(call.form, body)
-        except InvalidArgument as error:
-            self._fail(misfit(error))
+        except BaseException as error:
+            self._end(answers.undecoded(call, bound, error))
             return
         if bound.kind == "async":
-            token = set_current(call)  # the task copies the context, and with it the current call
-            try:
-                self._task = answers.loop.create_task(self._run_as_task(args, kwargs))
-            finally:
-                reset_current(token)
-            self._flight.watch(self)
+            context = self._context
+            if self._hooked is not None:
+                context.run(set_current, call)
+                context = context.copy()  # the hooks enter theirs while the task is in this one
+            self._begin_task(bound.function, args, kwargs, context)
         else:
             self._flight.watch(self)
-            answers.threads.submit(partial(self._run_on_thread, args, kwargs))
+            self._submit_handler(args, kwargs)
 
-    def _inflate_on_thread(self) -> None:
-        self._answers.on_loop(self._inflated, self._answers.inflate(self.call))
+    def _on_thread(self, job: Callable[[], object], then: Callable[..., None]) -> None:
+        """Do a part of the call on a thread, and go on with its result."""
+        self._flight.watch(self)
+        self._answers.threads.submit(partial(self._work, job, then))
+
+    def _work(self, job: Callable[[], object], then: Callable[..., None]) -> None:
+        try:
+            result = job()
+        except BaseException as error:
+            result, then = error, self._broke
+        large = type(result) is tuple and len(result[0]) > LARGE
+        on_loop = self._answers.on_loop_in_turn if large else self._answers.on_loop
+        on_loop(self._step, then, result)
 
     def _inflated(self, body: bytes | Failure) -> None:
+        self.call.becomes(0 if isinstance(body, Failure) else len(body))
         if self.call.cancelled:
-            self._fail(local("cancelled", "given up before the handler began"))
+            self._end(local("cancelled", "given up before the handler began"))
         else:
-            self.start(body)
+            self._start(body)
 
-    async def _run_as_task(self, args: Any, kwargs: Any) -> None:
-        self._begun = True
+    def _begin_task(
+        self, function: Callable[..., Awaitable[Any]], args: Any, kwargs: Any, context: Context
+    ) -> None:
+        """Run a handler as a task, in a context for it alone. It may be over when this returns."""
+        self._stepped = False
+        steps = self._run_as_task(function, args, kwargs)
         try:
-            value = await self._bound.function(*args, **kwargs)
-        except HANDLER_ERRORS as error:
-            self._fail(self._answers.failure_of(error, self.call))
-        else:
-            self._end(SUCCESS, self._answers.answer, value)
-
-    def _run_on_thread(self, args: Any, kwargs: Any) -> None:
-        """Run the handler on a thread; encoding and compressing stay there too."""
-        answers, call = self._answers, self.call
-        answer: Answer
-        # Before the look at `cancelled`: stop() writes and reads in the opposite order, so it never
-        # says "no" of a handler that runs.
-        self._begun = True
-        if call.cancelled or (call.deadline is not None and call.time_left == 0.0):
-            message = "the deadline passed while the request waited for a thread"
-            answer = local("deadline_exceeded", message)
-        else:
-            token = set_current(call)
+            task = first_step.begin_task(self._answers.loop, steps, context)
+        except BaseException:
+            steps.close()  # else Python warns that it was never awaited
+            raise
+        if not self.ended:
+            self._task = task
             try:
-                value = self._bound.function(*args, **kwargs)
-                answer = answers.make(call, self._bound.codec, value)
-            except BaseException as error:  # a handler must not end a thread of the pool
-                answer = answers.failure_of(error, call)
-            finally:
-                reset_current(token)
-        outcome = answer if isinstance(answer, Failure) else SUCCESS
-        answers.on_loop(self._end, outcome, answers.send, answer)
+                self._flight.watch(self)
+            except BaseException:
+                task.cancel()  # the call ends here
+                raise
+
+    async def _run_as_task(
+        self, function: Callable[..., Awaitable[Any]], args: Any, kwargs: Any
+    ) -> None:
+        self._stepped = True
+        answers, call = self._answers, self.call
+        try:
+            set_current(call)
+            if call.held_up:
+                await room_of(call, answers.loop)
+            self._begun = True
+            value = await function(*args, **kwargs)
+            if call.held_up:
+                await room_of(call, answers.loop)
+            answer = answers.encode(call, self._bound, value)
+        except BaseException as error:
+            self._end(answers.faults.failure_of(error, call))
+            return
+        try:  # _step() written out
+            self._go_on(answer)
+        except BaseException as error:
+            self._broke(error)
+
+    def _submit_handler(self, args: Any, kwargs: Any) -> None:
+        handler = partial(self._run_handler, args, kwargs)
+        self._answers.threads.submit(partial(self._work, handler, self._go_on))
+
+    def _run_handler(self, args: Any, kwargs: Any) -> Answer | Unfinished:
+        """Run the handler on a thread; encoding and compressing stay there too."""
+        if self.call.held_up:
+            # The thread is for others until the caller reads its replies.
+            return Unfinished(again=partial(self._submit_handler, args, kwargs))
+        # Before the look at `cancelled`: stop() has the opposite order, so it never says "no" of a
+        # handler that runs.
+        self._begun = True
+        answers = self._answers
+        return self._context.run(answers.run_there, self.call, self._bound, args, kwargs)
 
     # The end.
 
-    def _end(self, outcome: Outcome | None, reply: Reply, source: Any) -> None:
-        """Send the one answer, then give back the place in flight, the permit and the watch.
+    def go_on(self, answer: Unfinished) -> None:
+        """Finish what a handler returned that ran before this object was made."""
+        self._begun = True
+        self._step(self._go_on, answer)
 
-        A result that is packed on a thread takes its own place before this one is given back.
+    def _go_on(self, answer: Answer | Unfinished) -> None:
+        """End the call, once nothing is left to be done for its answer."""
+        if type(answer) is not Unfinished:
+            self._end(answer)  # type: ignore[arg-type]  # mypy does not narrow by `type()`
+            return
+        answers, encoded = self._answers, answer.encoded
+        if answer.again is not None:
+            self.call.when_room(partial(self._step, answer.again))
+            return
+        if encoded and len(encoded) < HEAVY:
+            self._end(answers.pack(self.call, encoded))
+            return
+        if not encoded:
+            context = self._context.copy()  # a task may be in it
+            self._begin_task(_itself, (answer.awaitable,), {}, context)
+            return
+        try:
+            # Compressing megabytes would hold up every other call.
+            self._on_thread(partial(answers.pack, self.call, encoded), self._end)
+        except NoThread:  # the handler has run, so its result goes out all the same
+            self._end(answers.pack(self.call, encoded))
+        else:
+            self._packing = len(encoded)
+            self.call.packs(self._packing)
+
+    def _end(self, answer: Answer | None, *, begun: bool = True) -> None:
+        """Send the one answer, then give back the place in flight, the permit and the watch. Once.
 
         Args:
-            outcome: For the limiter; None for a call that was given up before it began.
-            reply: Sends the answer.
-            source: What ``reply`` makes the answer of.
+            answer: None where nobody waits for one: the caller has gone, or was told before.
+            begun: False for a call that was given up in the limiter's queue: it has no outcome.
         """
-        self.outcome = outcome
+        if self.ended:
+            return
+        self.ended = True
+        answers, call, hooked = self._answers, self.call, self._hooked
+        outcome: Any = SUCCESS if type(answer) is tuple else answer
         try:
-            reply(self.call, self._bound, source)
+            if hooked is not None:
+                hooked.exit(outcome)
+            if answer is not None:
+                answers.send(call, answer)
+            if hooked is not None:
+                hooked.ended(outcome)
         finally:
-            self.ended = True
+            place, self._place = self._place, None
+            if place is not None and not place.leave():
+                self.permitted_at = self._flight.clock()  # it came just now, and goes back
+            # The place before the permit, which lets the next call begin.
+            if self._packing:
+                call.packs(-self._packing)
             self._flight.ended(self)
-
-    def _fail(self, failure: Failure) -> None:
-        self._end(failure, self._answers.send, failure)
+            if self.permitted_at is not None:
+                seconds = self._flight.clock() - self.permitted_at
+                answers.release(call, outcome if begun else None, seconds)
 
     def stop(self, kind: str, message: str) -> None:
         """Give the call up on the server's side, and tell the caller.
@@ -230,19 +262,26 @@ class RunningCall:
         What a thread has begun goes on until it looks at ``cancelled``.
         """
         self.call.cancelled = True
-        self.call.fail(Failure(kind, message, "maybe" if self._begun else "no", "never", "none"))
+        executed: Executed = "maybe" if self._begun else "no"
+        self._answers.send(self.call, Failure(kind, message, executed, "never", "none"))
         self.cancel()
 
     def cancel(self) -> None:
         """See :class:`bee_core.interfaces.Running`."""
         self.call.cancelled = True
-        if self.ended or self._give_up_queue(_nobody_waits) or self._task is None:
+        if not self.ended:
+            self._step(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._large is not None and self._large.leave():
+            self._end(None)
+        if self._give_up_queue(None) or self._task is None:
             return
         self._task.cancel()
-        if not self._begun:
+        if not self._stepped:
             # A task that is cancelled before its first step never runs a line of ours.
-            self._end(None, _nobody_waits, None)
+            self._end(None)
 
 
-def _nobody_waits(call: InboundCall, bound: BoundHandler, source: None) -> None:
-    """No answer: the caller has gone, or was told before."""
+def _itself(awaitable: Awaitable[Any]) -> Awaitable[Any]:
+    return awaitable

@@ -9,12 +9,11 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from ..config import load_config
+from ..control import fork
+from ..control.monkey_patching import refuse_patched_threads
 from ..control.serving_loops import serving_loops
 from ..errors import BeeError
-from ..terms.addresses import parse
 from .announcement import Announcer, LoopTicks
 from .assembly import Assembly
 from .event_loop import (
@@ -24,8 +23,9 @@ from .event_loop import (
     run_in_thread,
     stop_signals,
 )
-from .handlers import BoundHandler, collect
+from .exposed import Exposed
 from .log_lines import say
+from .log_output import shown_when_nobody_listens
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # type checkers bring it
 
     from ..config.model import Config
-    from ..contracts.transport import Listener
+    from ..contracts.transport import AcceptTurns, Listener
     from .endpoint import ServiceEndpoint
 
 _HUNG_HANDLER_SECONDS = 0.1
@@ -61,14 +61,11 @@ class Server:
         config: str | os.PathLike[str] | Mapping[str, Any] | Config,
         plugins: Sequence[object] = (),
     ) -> None:
+        refuse_patched_threads()
         self.config = load_config(config)
         self._assembly = Assembly(self.config, plugins)
         self._settings = self._assembly.settings
-        # For each codec's name, the bound handlers by method name.
-        self._tables: dict[str, dict[str, BoundHandler]] = {
-            name: {} for name in self._assembly.codecs
-        }
-        self._methods: set[str] = set()
+        self._exposed = Exposed(self._settings.name, self._assembly.codecs, self._assembly.bind)
         self._epoch = os.urandom(8)
         self._is_worker = False
         self._announcer: Announcer | None = None
@@ -76,45 +73,30 @@ class Server:
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
 
-    def add(self, target: Any, name: str | None = None, interface: type | None = None) -> None:
+    def add(self, target: Any, name: str | None = None, interface: Any = None) -> None:
         """Expose something; before the server starts.
 
         Args:
             target: An object, whose public methods become methods of the service, or a function.
             name: Methods of an object become ``<name>.<method>``; a function is exposed under this
                 name.
-            interface: Expose only what it declares, with its type hints.
+            interface: Expose only what it declares, with its type hints. A class, a Protocol, an
+                ABC, or a generic one with its types given, ``Repo[User]``.
 
         Raises:
             TypeError: There is nothing to expose, or a type that a codec cannot carry.
+            PluginError: What a codec made for a method does not keep its contract.
             ValueError: The name is not usable, or a method of that name is there already.
             RuntimeError: The server runs.
         """
         if self.endpoint is not None:
             raise RuntimeError("methods are added before the server starts")
-        handlers = collect(target, name, interface)
-        taken = sorted(handlers.keys() & self._methods)
-        if taken:
-            raise ValueError(
-                f"the service {self._settings.name} has the method {taken[0]!r} already; "
-                "give the second object a name: add(obj, name='…')"
-            )
-        bound = {
-            codec_name: {
-                method: BoundHandler(handler.function, handler.kind, codec.bind(handler.signature))
-                for method, handler in handlers.items()
-            }
-            for codec_name, codec in self._assembly.codecs.items()
-        }
-        # Only now: a codec that cannot carry one of the types leaves the server as it was.
-        for codec_name, table in bound.items():
-            self._tables[codec_name].update(table)
-        self._methods.update(handlers)
+        self._exposed.add(target, name, interface)
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The names of all methods, sorted."""
-        return tuple(sorted(self._methods))
+        return self._exposed.names
 
     @property
     def address(self) -> str:
@@ -174,22 +156,32 @@ class Server:
     def _check_startable(self) -> None:
         if self.endpoint is not None:
             raise BeeError("the server runs already")
-        if not self._methods:
+        if not self._exposed.described:
             raise BeeError("the server has no methods; add an object or a function first")
 
-    async def _listen(self, sockets: Mapping[str, socket.socket]) -> None:
+    async def _listen(
+        self, sockets: Mapping[str, socket.socket], turns: AcceptTurns | None = None
+    ) -> None:
         """Listen: where the configuration says, or on sockets that were bound before, by url."""
         self._check_startable()
-        self.endpoint = self._assembly.endpoint(self._epoch, self._tables)
+        workers = 1 if turns is None else turns.count
+        self.endpoint = self._assembly.endpoint(
+            self._epoch,
+            self._exposed.tables,
+            [self._exposed.described[name] for name in self.methods],
+            self._exposed.streams,
+            workers,
+        )
         try:
             for url in sockets or self._settings.address:
-                bounds = attrs.evolve(self._assembly.listen_settings, sock=sockets.get(url))
-                transport = self._assembly.transports[parse(url).scheme]
-                self.listeners.append(await transport.listen(url, self.endpoint, bounds))
+                listening = self._assembly.listen(url, self.endpoint, sockets.get(url), turns)
+                self.listeners.append(await listening)
         except BaseException:
             await self._close()
             raise
         serving_loops.add(asyncio.get_running_loop())
+        fork.watch(self)
+        self._assembly.observers.server_changed("serving")
 
     async def stop(self) -> None:
         """Drain and leave. Idempotent.
@@ -202,6 +194,7 @@ class Server:
         if endpoint is None or endpoint.draining:
             return
         endpoint.draining = True
+        self._assembly.observers.server_changed("draining")
         if not self._is_worker:
             in_flight = endpoint.flight.count
             say("draining", f"draining: {in_flight} requests in flight", in_flight=in_flight)
@@ -226,6 +219,7 @@ class Server:
                 cancelled=given_up,
             )
         await self._close()
+        self._assembly.observers.server_changed("stopped")
         if not self._is_worker:
             say("gone", "gone")
 
@@ -244,6 +238,14 @@ class Server:
             )
         self._ticks.stop()
         serving_loops.discard(asyncio.get_running_loop())
+
+    def after_fork_in_child(self) -> None:
+        """In a child that a handler forked: let go of the server's sockets."""
+        for listener in self.listeners:
+            discard = getattr(listener, "discard_after_fork", None)
+            if discard is not None:
+                with contextlib.suppress(OSError):
+                    discard()
 
     async def __aenter__(self) -> Self:
         """Start on the running loop."""
@@ -264,16 +266,21 @@ class Server:
 
         For the main thread; blocks. With ``workers`` above 1 this process forks that many others
         and only watches over them. They have everything that it had before, and nothing in common
-        after.
+        after. Where logging is not configured, bee's lines go to stderr meanwhile.
 
         Raises:
             OSError: An address cannot be listened on.
             BeeError: Nothing was added, it runs already, or a worker could not start.
         """
+        with shown_when_nobody_listens():
+            self._run()
+
+    def _run(self) -> None:
         if self._settings.workers > 1:
             self._check_startable()
             WorkerPool(
-                self._assembly, lambda sockets: partial(self._serve_as_worker, sockets)
+                self._assembly,
+                lambda sockets, turns: partial(self._serve_as_worker, sockets, turns),
             ).run()
             return
         loop = new_event_loop()
@@ -292,6 +299,7 @@ class Server:
     async def _serve_as_worker(
         self,
         sockets: Mapping[str, socket.socket],
+        turns: AcceptTurns,
         stopping: asyncio.Event,
         ready: Callable[[], None],
         tick: Callable[[], None],
@@ -299,7 +307,7 @@ class Server:
         """Serve in a forked worker, until its parent says so."""
         self._is_worker = True
         self._epoch = os.urandom(8)  # it is a process of its own
-        await self._listen(sockets)
+        await self._listen(sockets, turns)
         self._ticks.start(tick)
         ready()
         await stopping.wait()

@@ -12,8 +12,14 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from .log_lines import log
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class NoThread(RuntimeError):
+    """There is no thread for a job, and the system gives no new one."""
 
 
 class HandlerThreads:
@@ -30,27 +36,44 @@ class HandlerThreads:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = Lock()
         self._threads: list[Thread] = []
-        self._idle = 0
+        self._free = 0  # threads without a job, less the jobs that wait
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Run a job on a thread, as soon as one is free. The job must not raise."""
+        """Run a job on a thread, as soon as one is free.
+
+        Raises:
+            NoThread: The system gives no thread, and there is none yet. The job will not run.
+        """
         with self._lock:
-            if self._idle > 0:
-                self._idle -= 1
-            elif len(self._threads) < self._size:
-                thread = Thread(
-                    target=self._work, name=f"bee-{self._name}-{len(self._threads)}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
+            if self._free <= 0 and len(self._threads) < self._size:
+                self._start_thread()
+            self._free -= 1
         self._jobs.put(job)
+
+    def _start_thread(self) -> None:
+        thread = Thread(
+            target=self._work, name=f"bee-{self._name}-{len(self._threads)}", daemon=True
+        )
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:
+            # The system has a bound of its own. Those that are there take the job; later jobs try
+            # again.
+            if not self._threads:
+                raise NoThread(f"no thread can be started for the handler: {error}") from error
+            return
+        self._threads.append(thread)
+        self._free += 1
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            try:
+                job()
+            except BaseException:  # a job answers for itself; if it cannot, the thread lives on
+                log.exception("a job failed on a thread of %s", self._name)
             del job
             with self._lock:
-                self._idle += 1
+                self._free += 1
 
     def close(self, timeout: float) -> list[str]:
         """End the threads that are free.

@@ -17,6 +17,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from ..terms.printable import brief
 from .event_loop import close_loop, new_event_loop, stop_signals
 from .log_lines import log
 
@@ -78,9 +79,8 @@ def work(
         code = 0
     except BaseException as error:
         log.critical(
-            "a worker could not serve: %s: %s",
-            type(error).__name__,
-            error,
+            "a worker could not serve: %s",
+            brief(error),
             exc_info=not isinstance(error, OSError),
         )
     finally:

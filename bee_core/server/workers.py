@@ -22,6 +22,7 @@ import attrs
 from ..errors import BeeError
 from ..terms.addresses import parse
 from ..terms.backoff import Backoff
+from .accept_turns import WorkerTurns
 from .event_loop import HUNG_LOOP_SECONDS, close_loop, stop_signals
 from .log_lines import say
 from .worker import NEWS, READY, work
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from ..contracts.transport import AcceptTurns
     from .assembly import Assembly
     from .worker import Serve
 
@@ -64,17 +66,20 @@ class WorkerPool:
 
     Args:
         assembly: The parts of the server; its transports must be able to ``bind``.
-        serve: Makes of the sockets, by url, what each worker does.
+        serve: Makes what a worker does, of the sockets, by url, and its turns to accept.
     """
 
     def __init__(
-        self, assembly: Assembly, serve: Callable[[Mapping[str, socket.socket]], Serve]
+        self,
+        assembly: Assembly,
+        serve: Callable[[Mapping[str, socket.socket], AcceptTurns], Serve],
     ) -> None:
         self._assembly = assembly
         self._settings = assembly.settings
         self._serve = serve
         self._patience = assembly.settings.drain_timeout + HUNG_LOOP_SECONDS
         self._sockets: dict[str, socket.socket] = {}
+        self._turns = WorkerTurns(assembly.settings.workers)
         self._workers: dict[int, _Worker] = {}
         self._changed = asyncio.Event()
         self._ticks = 0
@@ -229,7 +234,7 @@ class WorkerPool:
         sys.stderr.flush()
         # Until the child has handlers of its own, a signal would run the parent's in it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BOTH)
-        serve, parent = self._serve(self._sockets), os.getpid()
+        serve, parent = self._serve(self._sockets, self._turns.of(number - 1)), os.getpid()
         try:
             with warnings.catch_warnings():
                 # Python warns of forking beside threads. There may be the control plane's, which

@@ -7,7 +7,8 @@ To write a byte-stream transport, derive from :class:`StreamTransport` and imple
 
 - ``dial`` connects a blocking socket within a time;
 - ``dial_async`` connects on the running event loop and hands the connection to a protocol object;
-- ``accept`` listens on the running event loop and returns an :class:`Acceptor`.
+- ``accept`` listens on the running event loop and returns an :class:`Acceptor`. With a socket that
+  several processes share, an :class:`AcceptLoop` is one.
 
 The class then has all that :class:`bee_core.interfaces.Transport` asks for: framing, pools of
 connections, time limits and drains. Optional methods, each with a default: ``bind`` and ``release``
@@ -26,11 +27,13 @@ another protocol why it is rejected with the bytes of :func:`refusal`.
 from .byte_streams import Accepting, Acceptor, Dialer
 from .client.blocking_connection import BlockingConnection, Owner
 from .client.busy_poll import BUSY_POLL_WINDOW
+from .server.accept_loop import AcceptLoop
 from .server.listener import StreamListener, refusal
 from .transport import StreamTransport
 
 __all__ = [
     "BUSY_POLL_WINDOW",
+    "AcceptLoop",
     "Accepting",
     "Acceptor",
     "BlockingConnection",

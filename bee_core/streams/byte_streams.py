@@ -11,11 +11,15 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 from .client.blocking_connection import BlockingConnection, Owner
+from .client.native import exchange, is_plain
+from .client.native_connection import NativeConnection
 
 if TYPE_CHECKING:
     import asyncio
     import socket
     from collections.abc import Callable
+
+    from ..contracts.transport import AcceptTurns
 
 
 class Dialer(Protocol):
@@ -49,6 +53,8 @@ class Dialer(Protocol):
 
         Override it where a poll of the socket does not tell whether there is something to read.
         """
+        if exchange is not None and owner.settings.attended and is_plain(sock):
+            return NativeConnection(owner, sock, exchange)
         return BlockingConnection(owner, sock)
 
     def explained(self, error: Exception) -> Exception:
@@ -60,7 +66,11 @@ class Dialer(Protocol):
 
 
 class Acceptor(Protocol):
-    """An open address of a server. New connections come in until it is closed."""
+    """An open address of a server. New connections come in until it is closed.
+
+    One that holds descriptors may define ``descriptors()``, which lists them: a forked child lets
+    go of them.
+    """
 
     url: str
     """With the real port."""
@@ -79,6 +89,7 @@ class Accepting(Protocol):
         factory: Callable[[], asyncio.Protocol],
         backlog: int,
         sock: socket.socket | None = None,
+        turns: AcceptTurns | None = None,
     ) -> Acceptor:
         """Listen on the running loop.
 
@@ -89,6 +100,8 @@ class Accepting(Protocol):
             sock: The socket that ``bind`` made for this url, perhaps in the parent process. The
                 acceptor closes this process's copy; ``release`` takes the address away. It is not
                 passed when there is none: then bind here.
+            turns: Passed with a socket that several processes share; see
+                :class:`~bee_core.streams.AcceptLoop`, which takes them.
 
         Raises:
             OSError: The address is in use, or is not an address of this machine.

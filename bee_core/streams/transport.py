@@ -6,23 +6,20 @@ from typing import TYPE_CHECKING
 
 from .byte_streams import Accepting, Dialer
 from .client.blocking_channel import BlockingChannel
-from .client.multiplexed_channel import MultiplexedChannel, WorkersChannel
+from .client.multiplexed_channel import MultiplexedChannel
 from .server.listener import StreamListener
 
 if TYPE_CHECKING:
-    from ..contracts.transport import (
-        AsyncChannel,
-        Channel,
-        ChannelSettings,
-        Endpoint,
-        Listener,
-        ListenSettings,
-    )
+    from ..contracts.channels import AsyncChannel, Channel
+    from ..contracts.transport import ChannelSettings, Endpoint, Listener, ListenSettings, Reach
     from ..terms.node import Node
 
 
 class StreamTransport(Dialer, Accepting):
     """A transport whose connections are byte streams. Thread-safe; it keeps no connections."""
+
+    reach: Reach = "network"
+    encrypted: bool = False
 
     def channel(self, node: Node, settings: ChannelSettings) -> Channel:
         """See :meth:`bee_core.interfaces.Transport.channel`."""
@@ -30,11 +27,10 @@ class StreamTransport(Dialer, Accepting):
 
     def async_channel(self, node: Node, settings: ChannelSettings) -> AsyncChannel:
         """See :meth:`bee_core.interfaces.Transport.async_channel`."""
-        kind = WorkersChannel if node.workers > 1 else MultiplexedChannel
-        return kind(self, node, settings)
+        return MultiplexedChannel(self, node, settings)
 
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
         """See :meth:`bee_core.interfaces.Transport.listen`."""
         listener = StreamListener(endpoint, settings)
-        await listener.open(self, url, settings.sock)
+        await listener.open(self, url)
         return listener

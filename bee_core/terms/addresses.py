@@ -16,11 +16,14 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 # Letters of any script: names are handed to the resolver, which knows IDNA. The underscore is
 # common in container networks.
 _HOST = re.compile(r"\w(?:[\w.-]{0,251}[\w.])?")
-_NUMERIC = re.compile(r"[0-9.]+")
+_NUMERIC = re.compile(r"(?:[0-9.]|(?<![^.])0[xX][0-9a-fA-F]*(?=\.|$))+")
+"""What a resolver reads as IPv4 numbers, also in hexadecimal: ``0xa9fea9fe`` is 169.254.169.254."""
 _PORT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 
 _HOST_AND_PORT = frozenset({"tcp", "tls"})
+MAX_LENGTH = 1024
+"""Characters of an address. A host name has at most 253, a path of a unix socket about 100."""
 
 
 @attrs.frozen
@@ -52,6 +55,11 @@ class Address:
         """Whether a server listens on every interface here; other machines cannot dial it."""
         return self.host in {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs of the same machine can dial it."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
     def __str__(self) -> str:
         """The url."""
         return self.url
@@ -73,6 +81,11 @@ def parse(text: str) -> Address:
     """
     if not text:
         raise ValueError("the address is empty; write host:port, or unix:///path")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(
+            f"the address {text[:40]!r}… has {len(text)} characters, at most {MAX_LENGTH} are"
+            " allowed"
+        )
     if _UNPRINTABLE.search(text):
         raise ValueError(f"address {text!r} has a space or a control character in it")
     match = _SCHEME.fullmatch(text)

@@ -6,9 +6,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import CallCancelled
+from .metadata import ReplyMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from .metadata import Metadata
 
 _MISSING: Any = object()
 
@@ -31,6 +34,7 @@ class CurrentCall:
     __slots__ = (
         "_clock",
         "_metadata",
+        "_reply_metadata",
         "baggage",
         "cancelled",
         "deadline",
@@ -45,8 +49,8 @@ class CurrentCall:
         service: str,
         method: str,
         deadline: float | None,
-        metadata: Mapping[str, str],
-        baggage: Mapping[str, str],
+        metadata: Metadata,
+        baggage: Metadata,
         peer: str,
         dedupe_key: bytes | None,
         clock: Callable[[], float],
@@ -55,6 +59,7 @@ class CurrentCall:
         self.method = method
         self.deadline = deadline
         self._metadata = metadata
+        self._reply_metadata: ReplyMetadata | None = None
         self.baggage = baggage
         self.peer = peer
         self.dedupe_key = dedupe_key
@@ -62,9 +67,20 @@ class CurrentCall:
         self._clock = clock
 
     @property
-    def metadata(self) -> Mapping[str, str]:
-        """What the caller sent along, baggage included."""
+    def metadata(self) -> Metadata:
+        """What the caller sent along, baggage included: texts and bytes by name."""
         return {**self._metadata, **self.baggage} if self.baggage else self._metadata
+
+    @property
+    def reply_metadata(self) -> ReplyMetadata:
+        """What goes back with the answer, an error too: texts and bytes by name, 16 KiB at most.
+
+        A caller reads it with :func:`bee_core.detailed`, or from the error's ``metadata``. Written
+        by the handler until it returns.
+        """
+        if self._reply_metadata is None:
+            self._reply_metadata = ReplyMetadata()
+        return self._reply_metadata
 
     @property
     def peer_certificate(self) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 from .failures import Blame, Failure, HandshakeError, Retry
+from .printable import text_of
 
 
 class FailureClass(NamedTuple):
@@ -40,6 +41,8 @@ REPORTED: dict[str, FailureClass] = {
     "cancelled": FailureClass("maybe", "never", "none"),
     # The peers do not understand each other.
     "protocol_error": FailureClass("maybe", "other", "node"),
+    # A plugin of the server has a bug. Another node may have another version of it.
+    "plugin_fault": FailureClass("maybe", "other", "none"),
 }
 """The class of each kind that a server reports in an error frame or a goaway."""
 
@@ -62,7 +65,7 @@ def reported(
         message: The server's message.
         executed: What the server said, else the default of the kind.
         retry_after: Seconds, or None.
-        error_type: Class name of the handler's exception.
+        error_type: Class name of the handler's exception, or the plugin of a ``plugin_fault``.
         path: Path of the bad argument.
         traceback: Text, or None.
     """
@@ -71,11 +74,13 @@ def reported(
         row = REPORTED["unavailable"] if executed == "no" else REPORTED["remote_error"]
         message = f"{kind}: {message}"
         kind = "unavailable" if executed == "no" else "remote_error"
+    executed = executed or row.executed
     return Failure(
         kind,
         message,
-        executed or row.executed,
-        row.retry,
+        executed,
+        # A bug is met again, at the least on the same way: only what did not run is tried again.
+        "never" if kind == "plugin_fault" and executed != "no" else row.retry,
         row.blame,
         retry_after=retry_after,
         error_type=error_type,
@@ -89,7 +94,14 @@ def refused(error: BaseException) -> Failure:
     if isinstance(error, HandshakeError):
         return handshake_failed(error)
     return Failure(
-        "unavailable", f"cannot connect: {describe(error)}", "no", "same", "node", reached=False
+        "unavailable",
+        f"cannot connect: {describe(error)}",
+        "no",
+        "same",
+        "node",
+        reached=False,
+        # A Unix socket has no file any more when its server has gone.
+        refused=isinstance(error, (ConnectionRefusedError, FileNotFoundError)),
     )
 
 
@@ -222,6 +234,19 @@ def passed_over(message: str, *, kind: str = "unavailable") -> Failure:
     )
 
 
+def broken_off(message: str, *, kind: str) -> Failure:
+    """The server ends the connection with a goaway that is no drain, and had accepted this request.
+
+    It may have run, and there will be no answer.
+
+    Args:
+        message: Why, in the server's words.
+        kind: The code in the goaway.
+    """
+    row = REPORTED[kind]
+    return Failure(kind, message, "maybe", row.retry, row.blame)
+
+
 def broken_peer(error: BaseException) -> Failure:
     """The server sent what is not the protocol, after the request went out."""
     return Failure(
@@ -256,4 +281,4 @@ def describe(error: BaseException | str) -> str:
         return "connection refused"  # asyncio puts its own words there
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error) or type(error).__name__
+    return error if isinstance(error, str) else text_of(error)

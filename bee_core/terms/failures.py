@@ -16,17 +16,39 @@ blame      ``node`` ``caller`` ``none``   Whose fault is it? Breakers count only
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Union, final
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Union, final
 
 import msgspec
 
-from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument, Overloaded, RemoteError
+from ..errors import (
+    CALL_ERRORS,
+    CallError,
+    Executed,
+    InvalidArgument,
+    Overloaded,
+    PluginFault,
+    RemoteError,
+)
+from .metadata import NOTHING, Metadata
 
 if TYPE_CHECKING:
     from .node import Node
 
 Retry = Literal["never", "same", "other"]
 Blame = Literal["node", "caller", "none"]
+
+
+@final
+class Load(NamedTuple):
+    """How busy a server was when it answered.
+
+    Attributes:
+        in_flight: Requests that it had begun and not ended, the answered one included.
+        lag: Seconds by which its event loop was late.
+    """
+
+    in_flight: int
+    lag: float
 
 
 class Failure(msgspec.Struct, eq=False, gc=False):
@@ -40,12 +62,16 @@ class Failure(msgspec.Struct, eq=False, gc=False):
         retry: Is another try of any use, and where?
         blame: Whose fault?
         retry_after: Seconds that the server asks to wait, or None.
-        error_type: The class name of the handler's exception (kind ``remote_error``).
+        error_type: The class name of the handler's exception (kind ``remote_error``); the plugin,
+            as ``codec 'json'``, where a server says that one has a bug (kind ``plugin_fault``).
         path: The path of the bad argument (kind ``invalid_argument``).
         traceback: The server's traceback, where it sends it.
         reached: False when no connection was made: a retry costs the server nothing.
+        refused: True when nobody listens at the address: the system refused the connection.
         unsent: True when the server cannot have seen the whole request, on a connection that had
             served before: a redial is free.
+        metadata: What the handler sent along with its error.
+        load: How busy the server was, where it said so.
     """
 
     kind: str
@@ -58,7 +84,10 @@ class Failure(msgspec.Struct, eq=False, gc=False):
     path: str = ""
     traceback: str | None = None
     reached: bool = True
+    refused: bool = False
     unsent: bool = False
+    metadata: Metadata = NOTHING
+    load: Load | None = None
     ok: ClassVar[bool] = False
 
     def copy(self, *, executed: Executed | None = None) -> Failure:
@@ -73,11 +102,32 @@ class Failure(msgspec.Struct, eq=False, gc=False):
         )
 
 
+class Raised(Failure, gc=True):
+    """A failure that is an exception already: a plugin's fault, or an interceptor's refusal."""
+
+    error: CallError | None = None
+
+
+def raised(error: CallError) -> Raised:
+    """The failure for an error that ends a call: it is the same wherever it is tried."""
+    return Raised(error.kind, error.message, error.executed, "never", "caller", error=error)
+
+
 @final
 class Success(msgspec.Struct, eq=False, gc=False):  # every call makes one: a struct is made in C
-    """The reply to a request: the encoded result. Treat as immutable."""
+    """The reply to a request. Treat as immutable.
+
+    Attributes:
+        body: The encoded result.
+        metadata: What the handler sent along with it.
+        epoch: Names the server process that answered, or None where the transport cannot tell.
+        load: How busy that process was, where the client asked for it.
+    """
 
     body: bytes
+    metadata: Metadata = NOTHING
+    epoch: bytes | None = None
+    load: Load | None = None
     ok: ClassVar[bool] = True
 
 
@@ -110,8 +160,13 @@ def to_error(
     executed: Executed | None = None,
 ) -> CallError:
     """The exception that the caller sees."""
-    cls = CALL_ERRORS[failure.kind]
-    error = cls(
+    if isinstance(failure, Raised) and failure.error is not None:
+        known = failure.error
+        known.message, known.args = failure.message, (failure.message,)
+        known.service, known.method, known.node = service, method, node
+        known.attempts, known.executed = attempts, executed or failure.executed
+        return known
+    error = CALL_ERRORS[failure.kind](
         failure.message,
         service=service,
         method=method,
@@ -119,9 +174,13 @@ def to_error(
         attempts=attempts,
         executed=executed or failure.executed,
     )
+    if failure.metadata:
+        error.metadata = dict(failure.metadata)
     if isinstance(error, RemoteError):
         error.type = failure.error_type
         error.traceback = failure.traceback
+    elif isinstance(error, PluginFault):
+        error.plugin = failure.error_type
     elif isinstance(error, InvalidArgument):
         error.path = failure.path
     elif isinstance(error, Overloaded):

@@ -59,7 +59,8 @@ class Snapshot:
     Attributes:
         revision: Grows with each change seen by this process; a consumer ignores an older one.
         source: Where it comes from.
-        nodes: The nodes, in no particular order, ids unique.
+        nodes: The nodes, ids unique. Of those with one url the newest is the last; the order means
+            nothing else.
         changes: What is different from an earlier snapshot, where the registry knows it cheaply. A
             consumer that has that one applies the changes and need not look at every node.
     """

@@ -169,6 +169,11 @@ def advice(text: str, otherwise: str) -> str:
         return "there is no 'not'; join the ranges on both sides by '||'"
     if "==" in text:
         return "write = once, or the version alone"
+    return version_advice(text, otherwise)
+
+
+def version_advice(text: str, otherwise: str) -> str:
+    """The same for a single version."""
     if _LEADING_ZERO.search(text):
         return "a number has no leading zero"
     if _JOINED_PRERELEASE.search(text):
@@ -246,6 +251,8 @@ def _hyphen_range(part: str) -> str:
 
 def _comparators(word: str) -> Iterator[Comparator]:
     """What one word of a range says, in whole comparisons; none for any."""
+    if "==" in word:  # npm takes it before some versions and not before others
+        raise ValueError(advice(word, ""))
     match = _TILDE_OR_CARET.fullmatch(word)
     if match is not None:
         yield from _tilde_or_caret(match)

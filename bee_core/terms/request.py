@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from .metadata import NOTHING
+
+if TYPE_CHECKING:
+    from .metadata import Metadata, Value
+
 POSITIONAL = 0
 """Form of arguments: a list of values, in the order of the signature."""
 NAMED = 1
@@ -11,6 +18,8 @@ MIXED = 2
 MESSAGE = 3
 """Form of arguments: one message, with no envelope around it."""
 
+FORMS = (POSITIONAL, NAMED, MIXED, MESSAGE)
+"""All of them."""
 
 Form = int
 """How the arguments lie in a body: POSITIONAL, NAMED, MIXED or MESSAGE.
@@ -19,22 +28,73 @@ Travels in the frame's header.
 """
 
 
+class RequestHead:
+    """What is the same for all requests of a method with one set of options.
+
+    Immutable but for ``made``. Thread-safe.
+
+    Attributes:
+        service: The service's name.
+        method: ``add`` or ``Stats.mean``.
+        metadata: For the handler only.
+        baggage: For the handler, and sent on with the calls that it makes.
+        idempotent: Whether the call may run twice.
+        oneway: No answer will come, and the server is told so.
+        made: What transports have made of this head, such as encoded header fields. Each uses a key
+            of its own, so that it encodes a head once and not for every request.
+    """
+
+    __slots__ = ("baggage", "idempotent", "made", "metadata", "method", "oneway", "service")
+
+    def __init__(
+        self,
+        service: str,
+        method: str,
+        metadata: Metadata = NOTHING,
+        baggage: Metadata = NOTHING,
+        *,
+        idempotent: bool = False,
+        oneway: bool = False,
+    ) -> None:
+        self.service = service
+        self.method = method
+        self.metadata = metadata
+        self.baggage = baggage
+        self.idempotent = idempotent
+        self.oneway = oneway
+        self.made: dict[str, Any] = {}
+
+    def carrying(self, metadata: Metadata, baggage: Metadata) -> RequestHead:
+        """The same head with other metadata and baggage."""
+        return RequestHead(
+            self.service,
+            self.method,
+            metadata,
+            baggage,
+            idempotent=self.idempotent,
+            oneway=self.oneway,
+        )
+
+
 class Request:
     """One request on its way to a node. The timeouts belong to one attempt, the rest to the call.
 
     Attributes:
-        method: ``add`` or ``Stats.mean``.
+        head: What does not change from request to request of a method; ``service``, ``method``,
+            ``metadata``, ``baggage`` and ``idempotent`` are read from it.
         form: How the arguments lie in ``body``.
         body: The encoded arguments, compressed when ``compressed``.
         compressed: Whether the connection's compressor was used.
-        fields: The encoded header fields that do not change between calls of a method (method name,
-            metadata, baggage), ready to send.
         deadline: When the whole call ends, seconds on the client's monotonic clock.
         dedupe_key: The same bytes for every attempt of a call, or None.
         connect_timeout, write_timeout, read_timeout: Seconds, the bounds of this attempt. None
             reaches beyond the deadline.
-        oneway: No answer will come; ``fields`` say so to the server. The attempt is a success as
-            soon as the request has been handed to the system.
+        oneway: No answer will come. The attempt is a success as soon as the request has been handed
+            to the system.
+        pending: What a blocking channel has under way for this request, or None. The channel sets
+            it before ``start`` returns, and takes it back before the request lets go of its
+            connection. So an exception between any two lines (Ctrl-C) finds what is to be
+            cancelled.
     """
 
     __slots__ = (
@@ -43,36 +103,69 @@ class Request:
         "connect_timeout",
         "deadline",
         "dedupe_key",
-        "fields",
         "form",
-        "method",
+        "head",
         "oneway",
+        "pending",
         "read_timeout",
         "write_timeout",
     )
 
     def __init__(
         self,
-        method: str,
+        head: RequestHead,
         form: Form,
         body: bytes,
         compressed: bool,
-        fields: bytes,
         deadline: float,
         connect_timeout: float,
         write_timeout: float,
         read_timeout: float,
         dedupe_key: bytes | None = None,
-        oneway: bool = False,
     ) -> None:
-        self.method = method
+        self.head = head
         self.form = form
         self.body = body
         self.compressed = compressed
-        self.fields = fields
         self.deadline = deadline
         self.connect_timeout = connect_timeout
         self.write_timeout = write_timeout
         self.read_timeout = read_timeout
         self.dedupe_key = dedupe_key
-        self.oneway = oneway
+        self.oneway = head.oneway
+        self.pending: Any = None
+
+    @property
+    def service(self) -> str:
+        """The service's name."""
+        return self.head.service
+
+    @property
+    def method(self) -> str:
+        """``add`` or ``Stats.mean``."""
+        return self.head.method
+
+    @property
+    def metadata(self) -> Metadata:
+        """For the handler only."""
+        return self.head.metadata
+
+    @property
+    def baggage(self) -> Metadata:
+        """For the handler, and sent on with the calls that it makes."""
+        return self.head.baggage
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether the call may run twice."""
+        return self.head.idempotent
+
+    def add_metadata(self, name: str, value: Value) -> None:
+        """Send one more value with this request only. Before it is sent."""
+        head = self.head
+        self.head = head.carrying({**head.metadata, name: value}, head.baggage)
+
+    def add_baggage(self, name: str, value: Value) -> None:
+        """Like :meth:`add_metadata`, for what also travels on."""
+        head = self.head
+        self.head = head.carrying(head.metadata, {**head.baggage, name: value})

@@ -39,12 +39,13 @@ from .range_grammar import (
     PRERELEASE,
     Alternatives,
     Key,
-    advice,
     order_key,
     read_range,
     single_spaces,
+    version_advice,
 )
 
+_FORM = "write numbers and dots, 1.2.3, and a pre-release as 1.2.3-rc.1"
 _VERSION = re.compile(
     rf"[v= ]*(?P<major>{NUMBER})(?:\.(?P<minor>{NUMBER})(?:\.(?P<patch>{NUMBER}))?)?"
     rf"{PRERELEASE}?{BUILD}?"
@@ -75,10 +76,7 @@ def parse_version(text: str) -> Version:
         )
     match = _VERSION.fullmatch(single_spaces(text))
     if match is None:
-        raise ValueError(
-            f"version {text!r} cannot be read: "
-            f"{advice(text, 'write numbers and dots, 1.2.3, and a pre-release as 1.2.3-rc.1')}"
-        )
+        raise ValueError(f"version {text!r} cannot be read: {version_advice(text, _FORM)}")
     numbers = [int(match[name] or "0") for name in ("major", "minor", "patch")]
     if max(numbers) > MAX_NUMBER:
         raise ValueError(

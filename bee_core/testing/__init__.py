@@ -1,6 +1,6 @@
 """What authors of plugins and users of bee test with. ``pip install 'bee-rpc[test]'`` for pytest.
 
-**Contract suites.** There is one for each kind of plugin but the transport. A plugin's own tests
+**Contract suites.** There is one for each kind of plugin. A plugin's own tests
 inherit the suite of its kind and say how to make the plugin. They get the tests that bee's own
 plugins pass::
 
@@ -9,8 +9,6 @@ plugins pass::
     class TestSnappy(CompressorContract):
         def make_compressor(self):
             return SnappyCompressor()
-
-There is no suite for transports yet: a transport's own tests must check it.
 
 **Fakes.** These need no pytest. :class:`FakeClock`, ``seeded_random`` and ``seeded_bytes`` stand in
 for time and randomness. :class:`ScriptedChannel` and :class:`AsyncScriptedChannel` answer calls
@@ -24,12 +22,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .admission_contracts import BreakerContract, LimiterContract
     from .balancer_contract import BalancerContract
+    from .breaker_contract import BreakerContract
     from .codec_contract import CodecContract
     from .compressor_contract import CompressorContract
     from .failure_contracts import FallbackContract, FaultToleranceContract
     from .fakes import (
+        AnyCall,
         AsyncScriptedChannel,
         FakeClock,
         ScriptedChannel,
@@ -37,10 +36,14 @@ if TYPE_CHECKING:
         seeded_bytes,
         seeded_random,
     )
+    from .limiter_contract import LimiterContract
     from .memory_registry import MemoryRegistry
+    from .observing_contracts import InterceptorContract, ObserverContract
     from .registry_contract import RegistryContract
+    from .transport_contract import TransportContract
 
 __all__ = [
+    "AnyCall",
     "AsyncScriptedChannel",
     "BalancerContract",
     "BreakerContract",
@@ -49,29 +52,36 @@ __all__ = [
     "FakeClock",
     "FallbackContract",
     "FaultToleranceContract",
+    "InterceptorContract",
     "LimiterContract",
     "MemoryRegistry",
+    "ObserverContract",
     "RegistryContract",
     "ScriptedChannel",
     "Silence",
+    "TransportContract",
     "seeded_bytes",
     "seeded_random",
 ]
 
 _WHERE = {
+    "AnyCall": "fakes",
     "AsyncScriptedChannel": "fakes",
     "BalancerContract": "balancer_contract",
-    "BreakerContract": "admission_contracts",
+    "BreakerContract": "breaker_contract",
     "CodecContract": "codec_contract",
     "CompressorContract": "compressor_contract",
     "FakeClock": "fakes",
     "FallbackContract": "failure_contracts",
     "FaultToleranceContract": "failure_contracts",
-    "LimiterContract": "admission_contracts",
+    "InterceptorContract": "observing_contracts",
+    "LimiterContract": "limiter_contract",
     "MemoryRegistry": "memory_registry",
+    "ObserverContract": "observing_contracts",
     "RegistryContract": "registry_contract",
     "ScriptedChannel": "fakes",
     "Silence": "fakes",
+    "TransportContract": "transport_contract",
     "seeded_bytes": "fakes",
     "seeded_random": "fakes",
 }

@@ -16,6 +16,7 @@ from bee_core.terms.failures import Success
 from bee_core.terms.node import Node
 
 from .fakes import seeded_random
+from .held_locks import after_a_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,9 @@ def nodes(*weights: float) -> list[Node]:
 
 
 class BalancerContract:
-    """Inherit, and say how to make the balancer."""
+    """Inherit, and say how to make the balancer. With every pick and every answer time passes."""
+
+    now = 1000.0
 
     @abstractmethod
     def make_balancer(self) -> Balancer:
@@ -44,13 +47,18 @@ class BalancerContract:
         """The balancer of one test."""
         return self.make_balancer()
 
+    def tick(self) -> float:
+        """The time."""
+        self.now += 0.001
+        return self.now
+
     def pick(
         self, balancer: Balancer, tried: frozenset[str] = frozenset(), rng: Random | None = None
     ) -> Node | None:
         """Pick, and settle the pick with a success, as the core does."""
-        node = balancer.pick("a key", tried, rng or seeded_random(7))
+        node = balancer.pick("a key", tried, self.tick(), rng or seeded_random(7))
         if node is not None and balancer.settle is not None:
-            balancer.settle(node, Success(b""), 1.0)
+            balancer.settle(node, Success(b""), 0.001, self.tick())
         return node
 
     def test_before_the_first_update_there_is_nothing_to_pick(self, balancer: Balancer) -> None:
@@ -120,6 +128,37 @@ class BalancerContract:
             ahead = [self.pick(copy, rng=rng) for _ in range(10)]
             rng = seeded_random(5)
             assert [self.pick(balancer, rng=rng) for _ in range(10)] == ahead
+
+    def test_what_is_picked_is_a_node_of_the_list_itself(self, balancer: Balancer) -> None:
+        listed = nodes(1, 1, 1)
+        balancer.update(listed)
+        rng = seeded_random(6)
+        for _ in range(50):
+            picked = self.pick(balancer, rng=rng)
+            assert any(picked is node for node in listed)
+
+    def test_a_pick_that_was_given_up_is_settled_like_any_other(self, balancer: Balancer) -> None:
+        balancer.update(nodes(1, 1))
+        rng = seeded_random(8)
+        for _ in range(200):
+            node = balancer.pick(None, (), self.tick(), rng)
+            assert node is not None
+            if balancer.settle is not None:
+                balancer.settle(node, None, 0.0, self.tick())
+        assert self.pick(balancer, rng=rng) is not None
+
+    def test_in_a_forked_child_no_lock_of_the_parent_is_waited_for(
+        self, balancer: Balancer
+    ) -> None:
+        balancer.update(nodes(1, 2, 3))
+        self.pick(balancer)
+
+        def use() -> None:
+            assert self.pick(balancer) is not None
+            balancer.update(nodes(1, 2))
+            assert self.pick(balancer) is not None
+
+        after_a_fork((balancer,), use)
 
     def test_threads_pick_while_the_set_changes(self, balancer: Balancer) -> None:
         all_nodes = nodes(*range(1, 20))

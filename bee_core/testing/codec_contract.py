@@ -301,6 +301,19 @@ class CodecContract(ABC):
                 accept_or_refuse(method.decode_args, form, body)
             accept_or_refuse(method.decode_result, body)
 
+    @pytest.mark.parametrize("tail", [b"\x00", b"\xff", b"\xc1\xc1", b"]}", b"\x00" * 100])
+    def test_bytes_after_the_arguments_or_the_result_are_refused(self, tail: bytes) -> None:
+        for method in (self.bind(), self.bind(add)):
+            for args, kwargs in (((1, 2), {}), ((), {"a": 1}), ((1,), {"scale": 2.0})):
+                form, body = method.encode_args(args, kwargs)
+                with pytest.raises(InvalidArgument):
+                    method.decode_args(form, body + tail)
+        for method, result in ((self.bind(), [1, {"a": "x"}]), (self.bind(place), ORDER)):
+            body = method.encode_result(result)
+            for after in (tail, body):
+                with pytest.raises(InvalidArgument):
+                    method.decode_result(body + after)
+
     def test_an_unknown_form_is_refused(self) -> None:
         for method in (self.bind(), self.bind(add)):
             with pytest.raises(InvalidArgument):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import isfinite
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bee_core.contracts.policies import Fallback, FaultTolerance, Tried
 from bee_core.errors import CALL_ERRORS, CallError
+from bee_core.terms.backoff import CAP
 from bee_core.terms.causes import lost, refused, reported
 from bee_core.terms.node import Node
 
@@ -30,6 +32,16 @@ FAILURES = (
 )
 
 
+DRAINING = FAILURES[-1]  # only another node helps
+AT_ONCE = 0.02  # seconds; far more than a decision takes, and less than anybody sleeps
+
+
+def _seconds(policy: FaultTolerance, attempts: Sequence[Tried]) -> float:
+    began = monotonic()
+    policy.next(attempts, seeded_random(1))
+    return monotonic() - began
+
+
 def history(*failures: Failure, nodes: Sequence[str] | None = None) -> list[Tried]:
     """Attempts that failed so, each on a node of its own where ``nodes`` names no ids."""
     ids = nodes or [str(index) for index in range(len(failures))]
@@ -45,6 +57,9 @@ class FaultToleranceContract:
     The suite does not check the bounds of retries. They are the core's and hold for every plugin:
     ``retries``, the deadline, the retry budget, and that a call may have to run once at most.
     """
+
+    longest = CAP
+    """Seconds that a pause may take where no server asks for one; set your own bound here."""
 
     @abstractmethod
     def make_fault_tolerance(self) -> FaultTolerance:
@@ -64,6 +79,45 @@ class FaultToleranceContract:
         assert again is None or (
             again.where in {"same", "other"} and again.delay >= 0 and isfinite(again.delay)
         )
+
+    @pytest.mark.parametrize("attempts", [1, 2, 3, 10])
+    def test_a_failure_that_no_retry_can_help_is_given_up(
+        self, policy: FaultTolerance, attempts: int
+    ) -> None:
+        hopeless = reported("unauthenticated", "a wrong token")
+        before = [FAILURES[0]] * (attempts - 1)
+        assert policy.next(history(*before, hopeless), seeded_random(1)) is None
+
+    @pytest.mark.parametrize("attempts", [1, 2, 3, 10])
+    def test_the_same_node_is_not_asked_again_where_only_another_one_helps(
+        self, policy: FaultTolerance, attempts: int
+    ) -> None:
+        again = policy.next(history(*[DRAINING] * attempts), seeded_random(1))
+        assert again is None or again.where == "other"
+
+    @pytest.mark.parametrize("retry_after", [2.0, 20.0])
+    @pytest.mark.parametrize("seed", range(5))
+    def test_the_same_node_is_not_asked_again_before_the_time_that_it_asked_for(
+        self, policy: FaultTolerance, retry_after: float, seed: int
+    ) -> None:
+        busy = reported("overloaded", "too many requests", retry_after=retry_after)
+        again = policy.next(history(busy), seeded_random(seed))
+        assert again is None or again.where == "other" or again.delay >= retry_after
+
+    @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.kind)
+    @pytest.mark.parametrize("attempts", [1, 2, 3, 10])
+    def test_no_pause_is_longer_than_its_bound_unless_the_server_asks_for_it(
+        self, policy: FaultTolerance, failure: Failure, attempts: int
+    ) -> None:
+        for seed in range(20):
+            again = policy.next(history(*[failure] * attempts), seeded_random(seed))
+            longest = max(self.longest, failure.retry_after or 0.0)
+            assert again is None or again.delay <= longest
+
+    def test_it_decides_and_does_not_wait(self, policy: FaultTolerance) -> None:
+        attempts = history(FAILURES[0], FAILURES[1])
+        # The quickest of some, because a busy machine may hold up any of them.
+        assert min(_seconds(policy, attempts) for _ in range(5)) < AT_ONCE
 
     def test_the_answer_depends_on_the_history_and_the_random_source_alone(
         self, policy: FaultTolerance

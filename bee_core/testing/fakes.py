@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from io import UnsupportedOperation
 from random import Random
 from threading import Event
 from typing import TYPE_CHECKING, Literal
+
+import attrs
 
 from bee_core.terms.causes import cancelled
 from bee_core.terms.failures import Failure, Outcome
@@ -14,6 +17,7 @@ from bee_core.terms.failures import Failure, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bee_core.terms.metadata import Metadata
     from bee_core.terms.request import Request
 
 
@@ -42,6 +46,17 @@ class FakeClock:
         if seconds < 0:
             raise ValueError(f"a monotonic clock cannot be advanced by {seconds} s")
         self.now += seconds
+
+
+@attrs.frozen
+class AnyCall:
+    """A call as a limiter sees it; see :class:`bee_core.interfaces.AnyRequest`."""
+
+    service: str
+    method: str
+    metadata: Metadata = attrs.field(factory=dict)
+    baggage: Metadata = attrs.field(factory=dict)
+    deadline: float | None = None
 
 
 def seeded_random(seed: int = 0) -> Random:
@@ -110,7 +125,8 @@ class ScriptedChannel(_Script):
         self.started.set()
         if isinstance(answer, Failure) and answer.executed == "no":
             return answer
-        return ScriptedPending(self, answer, self._closed)
+        pending = request.pending = ScriptedPending(self, request, answer, self._closed)
+        return pending
 
     def ping(self, timeout: float) -> Literal["serving", "draining"] | Failure:
         """See :meth:`bee_core.interfaces.Channel.ping`."""
@@ -127,20 +143,31 @@ class ScriptedChannel(_Script):
 class ScriptedPending:
     """A request on a :class:`ScriptedChannel`."""
 
-    def __init__(self, channel: ScriptedChannel, answer: Outcome | Silence, closed: Event) -> None:
+    def __init__(
+        self, channel: ScriptedChannel, request: Request, answer: Outcome | Silence, closed: Event
+    ) -> None:
         self._channel = channel
+        self._request = request
         self._answer = answer
         self._closed = closed
 
-    def wait(self) -> Outcome:
+    def wait(self, seconds: float | None = None) -> Outcome | None:
         """See :meth:`bee_core.interfaces.Pending.wait`."""
-        if isinstance(self._answer, Silence):
-            self._closed.wait()
-            return cancelled("the client was closed", sent=True)
-        return self._answer
+        answer: Outcome | Silence = self._answer
+        if isinstance(answer, Silence):
+            if not self._closed.wait(seconds):
+                return None
+            answer = cancelled("the client was closed", sent=True)
+        self._request.pending = None
+        return answer
+
+    def fileno(self) -> int:
+        """Raise: there is nothing to poll."""
+        raise UnsupportedOperation("a scripted reply has no descriptor")
 
     def cancel(self) -> None:
         """See :meth:`bee_core.interfaces.Pending.cancel`."""
+        self._request.pending = None
         self._channel.cancelled += 1
 
 

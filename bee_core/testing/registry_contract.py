@@ -1,208 +1,60 @@
 """What every registry must do, whatever stands behind it: leases, snapshots, watches.
 
-The suite does not check what happens while a registry is out of reach, or after it has lost its
-data. That takes a server which the test can kill, so the plugin's own tests check it.
+A silent registry and records that somebody spoils are checked where the suite is told how to bring
+them about. What follows a loss of the registry's data is checked by the plugin's own tests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from functools import partial
-from typing import Any, ClassVar
+import re
+from typing import Literal
 
 import attrs
 import pytest
 
 from bee_core.contracts.registry import Instance, Registry
-from bee_core.errors import RegistryError
-from bee_core.terms.node import Node, Snapshot
+from bee_core.errors import IdTaken, LeaseLost
+from bee_core.terms.node import Node
 
-ADDRESSES = (
-    Node("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"),
-    Node("tcp://10.0.0.2:9000", "tcp://10.0.0.2:9000", version="1.2.0"),
+from .registry_rig import (
+    ADDRESSES,
+    BOUND,
+    FULL,
+    OtherLoop,
+    Rig,
+    Watching,
+    on_a_loop,
+    soon,
+    with_registrations,
 )
-FULL = Node(
-    "calc-7f3a", "tcp://10.0.0.7:9000", "1.10.0-rc.1", 2.5, "eu-1", frozenset({"gpu", "blue"}), 4
-)
-"""A node with everything that a server can say of itself."""
+from .registry_silence import SilenceContract
 
-BOUND = 10.0
-"""Seconds after which a registry that does not answer has failed."""
-LONGEST_TTL = 5.0
-"""Seconds. Where leases last longer, the tests of leases that run out are skipped."""
+__all__ = ["ADDRESSES", "BOUND", "FULL", "RegistryContract", "Rig", "Watching", "soon"]
 
+SHORTLY = 3.0
+"""Seconds after which a new watch must show what was written before it began."""
 
-class Watching:
-    """A watch of one service, read in a task of its own so that no snapshot is missed.
-
-    Attributes:
-        seen: All snapshots so far.
-    """
-
-    def __init__(self, registry: Registry, service: str) -> None:
-        self.seen: list[Snapshot] = []
-        self._watch: AsyncIterator[Snapshot] = registry.watch(service)
-        self._news = asyncio.Condition()
-        self.task = asyncio.ensure_future(self._read())
-
-    async def _read(self) -> None:
-        try:
-            async for snapshot in self._watch:
-                self.seen.append(snapshot)
-                async with self._news:
-                    self._news.notify_all()
-        finally:
-            await self._watch.aclose()  # type: ignore[attr-defined]
-
-    async def until(self, wanted: Callable[[Snapshot], bool], bound: float = BOUND) -> Snapshot:
-        """The last snapshot, as soon as it is as wanted; within ``bound`` seconds."""
-
-        async def wait() -> Snapshot:
-            async with self._news:
-                await self._news.wait_for(lambda: bool(self.seen) and wanted(self.seen[-1]))
-            return self.seen[-1]
-
-        waiting = asyncio.ensure_future(wait())
-        await asyncio.wait({waiting, self.task}, timeout=bound, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        waiting.cancel()
-        if self.task.done():
-            self.task.result()  # the watch's own error
-        raise AssertionError(
-            f"not within {bound:g} s; the last snapshot was {self.seen[-1] if self.seen else None}"
-        )
-
-    async def until_ids(self, ids: Iterable[str], bound: float = BOUND) -> Snapshot:
-        """The last snapshot, as soon as it has exactly these nodes."""
-        wanted = sorted(ids)
-        return await self.until(lambda seen: sorted(n.id for n in seen.nodes) == wanted, bound)
-
-    async def close(self) -> None:
-        """End the watch."""
-        self.task.cancel()
-        await asyncio.wait({self.task}, timeout=BOUND)
+Spoilt = Literal["overwritten", "removed"]
 
 
-class Rig:
-    """A server's registry, a client's, and a service's name that no other test uses."""
-
-    def __init__(self, make: Callable[[], Registry]) -> None:
-        self.server = make()
-        self.client = make()
-        self.service = f"calc-{os.urandom(6).hex()}"
-        self._leases: list[Any] = []
-        self._renewals: list[asyncio.Future[None]] = []
-        self._watchers: list[Watching] = []
-
-    async def register(self, node: Node, suffix: str = "") -> Any:
-        """Register at the service; the suffix makes another one."""
-        lease = await soon(self.server.register(Instance(self.service + suffix, node)))
-        self._leases.append(lease)
-        return lease
-
-    async def register_and_renew(self, node: Node) -> Any:
-        """Register, and renew the lease as a server does, until :meth:`stop_renewals`."""
-        lease = await self.register(node)
-
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(lease.ttl / 3)
-                await lease.renew()
-
-        self._renewals.append(asyncio.ensure_future(renew()))
-        return lease
-
-    async def stop_renewals(self) -> None:
-        """Renew no lease any more."""
-        for renewal in self._renewals:
-            renewal.cancel()
-        await asyncio.gather(*self._renewals, return_exceptions=True)
-
-    async def short_lease(self) -> tuple[Any, Watching]:
-        """A lease of the service, and a watch that has seen it; skips where leases last long."""
-        lease = await self.register(FULL)
-        if lease.ttl > LONGEST_TTL:
-            pytest.skip(f"leases last {lease.ttl:g} s here")
-        watcher = self.watch()
-        await watcher.until_ids([FULL.id])
-        return lease, watcher
-
-    def watch(self, suffix: str = "") -> Watching:
-        """Watch the service from the client's side."""
-        watcher = Watching(self.client, self.service + suffix)
-        self._watchers.append(watcher)
-        return watcher
-
-    async def close(self) -> None:
-        """End everything, also after a failure."""
-        await self.stop_renewals()
-        for watcher in self._watchers:
-            await watcher.close()
-        for lease in self._leases:
-            with contextlib.suppress(RegistryError, OSError, TimeoutError):
-                await lease.revoke()
-        await self.server.close()
-        await self.client.close()
-
-
-async def soon(answer: Awaitable[Any]) -> Any:
-    """What the registry answers, within the bound."""
-    return await asyncio.wait_for(answer, BOUND)
-
-
-Test = Callable[[Any, "Rig"], Coroutine[Any, Any, None]]
-
-
-def on_a_loop(test: Test, *, registers: bool = False) -> Callable[[RegistryContract], None]:
-    """Run a test with a rig on a loop of its own, and clean up.
-
-    Args:
-        test: The test.
-        registers: Skip it for a registry that keeps no registrations.
-    """
-
-    def run(suite: RegistryContract) -> None:
-        if registers and not suite.keeps_registrations:
-            pytest.skip("keeps no registrations")
-
-        async def whole() -> None:
-            rig = Rig(suite.make_registry)
-            try:
-                await test(suite, rig)
-            finally:
-                await rig.close()
-
-        asyncio.run(whole())
-
-    return run
-
-
-with_registrations = partial(on_a_loop, registers=True)
-
-
-class RegistryContract:
+class RegistryContract(SilenceContract):
     """Inherit, and say how to make the registry.
 
     For the tests of leases that run out, make it with a short ``heartbeat_interval``.
     """
 
-    keeps_registrations: ClassVar[bool] = True
-    """False for a registry that tells nobody of a registration, as ``direct``.
+    async def spoil(self, service: str, node: Node, how: Spoilt) -> None:
+        """Write to the registry as somebody else with access does; the lease lives on. Optional.
 
-    Then only the part without registrations is tested.
-    """
-
-    @abstractmethod
-    def make_registry(self) -> Registry:
-        """A registry with the settings under test, not yet connected.
-
-        All that one test makes know of each other's registrations.
+        Args:
+            service: The service's name.
+            node: What a server has registered.
+            how: ``overwritten``: garbage, or another node, stands in its record. ``removed``: the
+                record has gone.
         """
+        pytest.skip(f"spoil() does not say how a record is {how}")
 
     def test_what_is_known_without_asking_is_the_configured_addresses_or_nothing(self) -> None:
         snapshot = self.make_registry().known("calc", ADDRESSES)
@@ -310,7 +162,7 @@ class RegistryContract:
     ) -> None:
         lease = await rig.register(FULL)
         await lease.revoke()
-        with pytest.raises(RegistryError):
+        with pytest.raises(LeaseLost):
             await soon(lease.renew())
         await rig.register(FULL)
         await rig.watch().until_ids([FULL.id])
@@ -345,3 +197,79 @@ class RegistryContract:
         lease, watcher = await rig.short_lease()
         await rig.server.close()
         await watcher.until_ids([], lease.ttl + BOUND)
+
+    @with_registrations
+    async def test_of_nodes_with_one_url_the_newest_is_listed_last(self, rig: Rig) -> None:
+        """A server that was killed stays listed for a while where its successor is."""
+        early = rig.watch()
+        for id_ in ("z-old", "m-later", "a-new"):
+            await rig.register(attrs.evolve(FULL, id=id_))
+        for watcher in (early, rig.watch()):
+            seen = await watcher.until_ids(["a-new", "m-later", "z-old"])
+            assert [node.id for node in seen.nodes] == ["z-old", "m-later", "a-new"]
+
+    @with_registrations
+    async def test_a_client_sees_the_servers_of_another_loop(self, rig: Rig) -> None:
+        """A client and a server in one process have a control plane each, with loop and thread."""
+
+        async def make() -> Registry:
+            return self.make_registry()
+
+        with contextlib.closing(OtherLoop()) as other:
+            watcher, registry = rig.watch(), await other.run(make())
+            try:
+                await watcher.until_ids([])
+                lease = await other.run(registry.register(Instance(rig.service, FULL)))
+                await watcher.until_ids([FULL.id])
+                await other.run(lease.revoke())
+                await watcher.until_ids([])
+            finally:
+                await other.run(registry.close())
+
+    # Who may have an id.
+
+    @with_registrations
+    async def test_an_id_that_lives_is_refused_to_another_server_by_the_holders_url(
+        self, rig: Rig
+    ) -> None:
+        lease = await rig.register(FULL)
+        rival = Instance(rig.service, attrs.evolve(FULL, url="tcp://10.0.0.8:9000"))
+        with pytest.raises(IdTaken, match=re.escape(FULL.url)):
+            await soon(rig.client.register(rival))
+        await lease.renew()
+        assert (await rig.watch().until_ids([FULL.id])).nodes == (FULL,)
+        await lease.revoke()
+        rivals = await soon(rig.client.register(rival))
+        await rig.watch().until(lambda seen: seen.nodes == (rival.node,))
+        await rivals.revoke()
+
+    @with_registrations
+    async def test_a_registry_that_registers_an_id_again_takes_over_from_itself(
+        self, rig: Rig
+    ) -> None:
+        old = await rig.register(FULL)
+        heavier = attrs.evolve(FULL, weight=7.0)
+        new = await rig.register(heavier)
+        with pytest.raises(LeaseLost):
+            await soon(old.renew())
+        await new.renew()
+        assert (await rig.watch().until_ids([FULL.id])).nodes == (heavier,)
+
+    @with_registrations
+    async def test_a_renewal_writes_an_overwritten_record_again(self, rig: Rig) -> None:
+        lease = await rig.register(FULL)
+        await self.spoil(rig.service, FULL, "overwritten")
+        await soon(lease.renew())
+        await rig.watch().until(lambda seen: seen.nodes == (FULL,), SHORTLY)
+
+    @with_registrations
+    async def test_a_renewal_writes_a_removed_record_again_or_the_lease_is_lost(
+        self, rig: Rig
+    ) -> None:
+        lease = await rig.register(FULL)
+        await self.spoil(rig.service, FULL, "removed")
+        try:
+            await soon(lease.renew())
+        except LeaseLost:
+            await rig.register(FULL)
+        await rig.watch().until(lambda seen: seen.nodes == (FULL,), SHORTLY)

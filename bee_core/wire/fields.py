@@ -8,18 +8,23 @@ on are critical: a receiver that does not know one must refuse the frame.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import ProtocolError
+from ..terms import metadata
+from ..terms.metadata import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from ..terms.metadata import Metadata, Value
 
 METHOD = 0x01
 TIME_LEFT = 0x02
 METADATA = 0x03
 BAGGAGE = 0x04
 DEDUPE_KEY = 0x05
+METADATA_BYTES = 0x06
+BAGGAGE_BYTES = 0x07
 ONEWAY = 0x81
 
 ERROR_CODE = 0x10
@@ -37,16 +42,19 @@ TOKEN = 0x23
 SERVICE_VERSION = 0x24
 EPOCH = 0x25
 MAX_BODY = 0x26
+WORKERS = 0x27
+LOAD_WANTED = 0x28
 
 LAST_ID = 0x30
 STATUS = 0x31
+LOAD = 0x32
 
 NAMES = {
     value: name.lower()
     for name, value in list(globals().items())
     if type(value) is int and name.isupper()
 }
-REPEATABLE = frozenset({METADATA, BAGGAGE})
+REPEATABLE = frozenset({METADATA, BAGGAGE, METADATA_BYTES, BAGGAGE_BYTES})
 CRITICAL = 0x80
 """Types from here on must be known to the receiver."""
 
@@ -94,8 +102,13 @@ def number(kind: int, value: int, size: int = 4) -> bytes:
     return field(kind, min(max(value, 0), (1 << (8 * size)) - 1).to_bytes(size, "big"))
 
 
-def pairs(kind: int, items: Mapping[str, str]) -> bytes:
+def pairs(texts: int, data: int, items: Metadata) -> bytes:
     """One field for each pair: key length (1 byte), key, value.
+
+    Args:
+        texts: The type of a field whose value is text.
+        data: The type of a field whose value is bytes.
+        items: The pairs.
 
     Raises:
         ValueError: A key is empty or longer than 255 bytes, or a value does not fit into a field.
@@ -103,10 +116,13 @@ def pairs(kind: int, items: Mapping[str, str]) -> bytes:
     block = b""
     for key, value in items.items():
         raw = key.encode("utf-8", "replace")
-        if not 0 < len(raw) <= 0xFF:
-            raise ValueError(f"the key {key!r} must have 1 to 255 bytes")
-        pair = len(raw).to_bytes(1, "big") + raw + value.encode("utf-8", "replace")
-        block += field(kind, pair)
+        if not 0 < len(raw) <= metadata.MAX_NAME:
+            raise ValueError(f"the key {key!r} must have 1 to {metadata.MAX_NAME} bytes")
+        head = len(raw).to_bytes(1, "big") + raw
+        if isinstance(value, bytes):
+            block += field(data, head + value)
+        else:
+            block += field(texts, head + value.encode("utf-8", "replace"))
     return block
 
 
@@ -172,19 +188,25 @@ def get_number(found: dict[int, list[bytes]], kind: int, size: int = 4) -> int |
     return int.from_bytes(values[0], "big")
 
 
-def get_pairs(values: Iterable[bytes], kind: int) -> dict[str, str]:
-    """Fields of pairs; of a key that is there twice the last one counts.
+def get_pairs(found: dict[int, list[bytes]], texts: int, data: int) -> Metadata:
+    """The pairs of two fields, one for texts and one for bytes.
+
+    Of a key that is there twice the last one counts, and one of bytes before one of text.
 
     Raises:
         ProtocolError: A key length that does not fit, or text that is not UTF-8.
     """
-    items: dict[str, str] = {}
-    for value in values:
-        size = value[0] if value else 0
-        if not 0 < size < len(value):
-            raise ProtocolError(f"a pair in {NAMES[kind]} has a key length that does not fit")
-        items[_decode(value[1 : size + 1], kind)] = _decode(value[size + 1 :], kind)
-    return items
+    items: dict[str, Value] = {}
+    for kind in (texts, data):
+        for value in found.get(kind, ()):
+            size = value[0] if value else 0
+            if not 0 < size < len(value):
+                raise ProtocolError(f"a pair in {NAMES[kind]} has a key length that does not fit")
+            rest = value[size + 1 :]
+            items[_decode(value[1 : size + 1], kind)] = (
+                rest if kind == data else _decode(rest, kind)
+            )
+    return MappingProxyType(items) if items else NOTHING
 
 
 def _decode(raw: bytes, kind: int) -> str:

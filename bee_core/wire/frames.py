@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from ..errors import CallError, MessageTooLarge, ProtocolError
+from .large_bodies import keep_memory
 
 VERSION: Final = 1
 
@@ -61,6 +62,8 @@ _PRINTABLE: Final = frozenset(range(0x20, 0x7F))
 # is too large before there was a word about TLS, and which the vectors hold.
 _TLS_RECORDS: Final[dict[int, type[CallError]]] = {0x15: ProtocolError, 0x16: MessageTooLarge}
 _TLS_MAJOR: Final = 3  # of every version of TLS
+_CHUNK: Final = 4096
+"""Bytes of a part of a frame that is kept as it came. The object around it then costs 1 %."""
 MAX_OVERHEAD: Final = _REST + 0xFFFF
 """Bytes of a frame that are not its body: the most that there can be."""
 
@@ -141,31 +144,36 @@ class FrameDecoder:
     Attributes:
         error: ``MessageTooLarge`` or ``ProtocolError`` once the stream is unusable.
         partial: Whether a frame has begun and is not complete.
+        held: Bytes that have come of it.
+        needed: Bytes that it will have, 0 while its header is not complete.
     """
 
-    __slots__ = ("_max_body", "_needed", "buffer", "error", "partial")
+    __slots__ = ("_buffer", "_chunks", "_max_body", "error", "held", "needed", "partial")
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
-        self.buffer = bytearray()
-        self._needed = 0
+        # What has come of a frame: chunks, and behind them what is too short to be one. A large
+        # body is so copied once, when its last chunk is there.
+        self._chunks: list[bytes] = []
+        self._buffer = bytearray()
+        self.held = 0
+        self.needed = 0
         self.partial = False
         self.error: CallError | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next chunk and return the frames that it completes."""
-        buffer = self.buffer
-        if buffer:
-            buffer += data
-            if len(buffer) < self._needed:
-                return []
-            data = bytes(buffer)
-            buffer.clear()
+        frames: list[Frame] = []
+        if self.held:
+            self.held += len(data)
+            if self.held < self.needed:
+                self._hold(data)
+                return frames
+            data = self._large(data, frames) if self._chunks else self._joined(data)
             self.partial = False
         if self.error is not None:
-            return []
-        self._needed = 0
-        frames: list[Frame] = []
+            return frames
+        self.needed = 0
         max_body = self._max_body
         position, end = 0, len(data)
         while end - position >= HEADER_SIZE:
@@ -180,7 +188,7 @@ class FrameDecoder:
                 return frames
             stop = position + _LENGTH_SIZE + length
             if stop > end:
-                self._needed = stop - position
+                self.needed = stop - position
                 break
             start = position + HEADER_SIZE
             split = start + fields_size
@@ -192,9 +200,52 @@ class FrameDecoder:
                 self.error = error
                 return frames
         if position < end:
-            buffer += data[position:] if position else data
+            self.held = end - position
+            self._hold(data[position:] if position else data)
             self.partial = True
         return frames
+
+    def _hold(self, data: bytes) -> None:
+        buffer = self._buffer
+        if len(data) < _CHUNK:
+            buffer += data  # an object of its own would cost more than these bytes
+            return
+        if buffer:
+            self._chunks.append(bytes(buffer))
+            buffer.clear()
+        self._chunks.append(data)
+
+    def _joined(self, data: bytes) -> bytes:
+        """All that is held, and the chunk behind it. Nothing is held any more."""
+        self.held = 0
+        buffer, chunks = self._buffer, self._chunks
+        if chunks:
+            self._chunks = []
+            joined = b"".join((*chunks, buffer, data))
+        else:
+            buffer += data
+            joined = bytes(buffer)
+        buffer.clear()
+        return joined
+
+    def _large(self, data: bytes, frames: list[Frame]) -> bytes:
+        """Add the frame whose last chunk this is; what comes behind it.
+
+        Its body is copied once. Its header was looked at when its length became known.
+        """
+        keep_memory()
+        first = self._chunks[0]
+        _, _, kind, flags, form, id_, fields_size = unpack_header(first, 0)
+        split = HEADER_SIZE + fields_size
+        if len(first) < split:
+            return self._joined(data)
+        stop = len(data) - (self.held - self.needed)
+        last = data[:stop] if stop < len(data) else data
+        body = b"".join((memoryview(first)[split:], *self._chunks[1:], self._buffer, last))
+        frames.append(Frame(kind, id_, first[HEADER_SIZE:split], body, flags, form))
+        self.held, self._chunks = 0, []
+        self._buffer.clear()
+        return data[stop:]
 
     def sole_response(self, id_: int, data: bytes) -> bytes | None:
         """The body, where a chunk is the whole plain response to this request and nothing else.

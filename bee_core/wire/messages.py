@@ -12,10 +12,11 @@ import attrs
 
 from ..errors import Executed, ProtocolError
 from ..terms.causes import reported
+from ..terms.failures import Failure, Load
 from . import fields as f
 
 if TYPE_CHECKING:
-    from ..terms.failures import Failure
+    from ..terms.metadata import Metadata
 
 ERROR_CODES: dict[str, int] = {
     "remote_error": 1,
@@ -28,6 +29,7 @@ ERROR_CODES: dict[str, int] = {
     "cancelled": 8,
     "unauthenticated": 9,
     "protocol_error": 10,
+    "plugin_fault": 11,
 }
 """Numbers on the wire for the kinds of failure that a server reports."""
 _KINDS = {code: kind for kind, code in ERROR_CODES.items()}
@@ -35,9 +37,10 @@ _EXECUTED: tuple[Executed, ...] = ("no", "maybe", "yes")
 # Bytes. A longer text helps nobody, and a handler's exception can carry megabytes.
 _MAX_MESSAGE = 8 * 1024
 _MAX_TRACEBACK = 32 * 1024
+_MOST = 0xFFFF  # of the two numbers of a load
 
-_HELLO = frozenset({f.SERVICE, f.CODEC, f.COMPRESSOR, f.TOKEN, f.MAX_BODY})
-_HELLO_ACK = frozenset({f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY})
+_HELLO = frozenset({f.SERVICE, f.CODEC, f.COMPRESSOR, f.TOKEN, f.MAX_BODY, f.LOAD_WANTED})
+_HELLO_ACK = frozenset({f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY, f.WORKERS})
 
 
 @attrs.frozen
@@ -50,6 +53,7 @@ class Hello:
         compressor: Name of the compressor of bodies flagged as compressed, or None.
         token: Shared secret, or None.
         max_body: Bytes that a reply's body may have, or None for no word on it.
+        load_wanted: Whether each answer is to say how busy the server is.
     """
 
     service: str
@@ -57,6 +61,7 @@ class Hello:
     compressor: str | None = None
     token: str | None = attrs.field(default=None, repr=False)
     max_body: int | None = None
+    load_wanted: bool = False
 
     def encode(self) -> bytes:
         """The fields."""
@@ -67,7 +72,7 @@ class Hello:
             block += f.text(f.TOKEN, self.token)
         if self.max_body is not None:
             block += f.number(f.MAX_BODY, self.max_body)
-        return block
+        return block + f.field(f.LOAD_WANTED, b"") if self.load_wanted else block
 
     @classmethod
     def parse(cls, block: bytes) -> Hello:
@@ -81,6 +86,7 @@ class Hello:
             f.get_text(found, f.COMPRESSOR) or None,
             f.get_text(found, f.TOKEN) if f.TOKEN in found else None,
             f.get_number(found, f.MAX_BODY),
+            f.LOAD_WANTED in found,
         )
 
 
@@ -94,12 +100,14 @@ class HelloAck:
         epoch: Random bytes of the server process. Another epoch behind the same address is another
             process.
         max_body: Bytes that a request's body may have.
+        workers: How many processes serve behind the address. Each has an epoch of its own.
     """
 
     service: str
     version: str
     epoch: bytes
     max_body: int | None = None
+    workers: int = 1
 
     def encode(self) -> bytes:
         """The fields."""
@@ -108,7 +116,9 @@ class HelloAck:
             + f.text(f.SERVICE_VERSION, self.version)
             + f.field(f.EPOCH, self.epoch)
         )
-        return block if self.max_body is None else block + f.number(f.MAX_BODY, self.max_body)
+        if self.max_body is not None:
+            block += f.number(f.MAX_BODY, self.max_body)
+        return block if self.workers == 1 else block + f.number(f.WORKERS, self.workers, 2)
 
     @classmethod
     def parse(cls, block: bytes) -> HelloAck:
@@ -119,14 +129,52 @@ class HelloAck:
             f.get_text(found, f.SERVICE_VERSION),
             found.get(f.EPOCH, [b""])[0],
             f.get_number(found, f.MAX_BODY),
+            f.get_number(found, f.WORKERS, 2) or 1,
         )
 
 
-_ERROR = frozenset(
-    {f.ERROR_CODE, f.MESSAGE, f.EXECUTED, f.RETRY_AFTER, f.ERROR_TYPE, f.PATH, f.TRACEBACK}
-)
+_ANSWER = frozenset({f.METADATA, f.METADATA_BYTES, f.LOAD})
+_ERROR = _ANSWER | {
+    f.ERROR_CODE,
+    f.MESSAGE,
+    f.EXECUTED,
+    f.RETRY_AFTER,
+    f.ERROR_TYPE,
+    f.PATH,
+    f.TRACEBACK,
+}
 _GOAWAY = frozenset({f.LAST_ID, f.ERROR_CODE, f.MESSAGE})
 _PONG = frozenset({f.STATUS})
+
+
+def answer_fields(metadata: Metadata, load: Load | None) -> bytes:
+    """What a response or an error says beside its result.
+
+    Args:
+        metadata: What the handler sends along; its size was bounded as it was written.
+        load: How busy the server is, or None where the client did not ask.
+    """
+    block = f.pairs(f.METADATA, f.METADATA_BYTES, metadata)
+    if load is None:
+        return block
+    in_flight = min(load.in_flight, _MOST)
+    lag = min(max(round(load.lag * 1000), 0), _MOST)
+    return block + f.field(f.LOAD, in_flight.to_bytes(2, "big") + lag.to_bytes(2, "big"))
+
+
+def parse_answer(block: bytes) -> tuple[Metadata, Load | None]:
+    """The metadata and the load in the fields of a response.
+
+    Raises:
+        ProtocolError: The fields are not well-formed.
+    """
+    return _beside(f.parse(block, _ANSWER))
+
+
+def _beside(found: dict[int, list[bytes]]) -> tuple[Metadata, Load | None]:
+    said = f.get_number(found, f.LOAD)
+    load = None if said is None else Load(said >> 16, (said & _MOST) / 1000)
+    return f.get_pairs(found, f.METADATA, f.METADATA_BYTES), load
 
 
 def error_fields(failure: Failure) -> bytes:
@@ -164,7 +212,7 @@ def parse_error(block: bytes) -> Failure:
     if executed is not None and executed >= len(_EXECUTED):
         raise ProtocolError(f"an error with the unknown value {executed} for executed")
     retry_after = f.get_number(found, f.RETRY_AFTER)
-    return reported(
+    failure = reported(
         _KINDS.get(code, f"error code {code}"),
         f.get_text(found, f.MESSAGE),
         executed=None if executed is None else _EXECUTED[executed],
@@ -173,6 +221,8 @@ def parse_error(block: bytes) -> Failure:
         path=f.get_text(found, f.PATH),
         traceback=f.get_text(found, f.TRACEBACK) if f.TRACEBACK in found else None,
     )
+    failure.metadata, failure.load = _beside(found)
+    return failure
 
 
 @attrs.frozen
@@ -189,6 +239,11 @@ class Goaway:
     last_id: int
     kind: str = "unavailable"
     message: str = "the server is shutting down"
+
+    @property
+    def drain(self) -> bool:
+        """Whether what the server accepted is still answered. Else the connection is over."""
+        return self.kind == "unavailable"
 
     def encode(self) -> bytes:
         """The fields."""

@@ -16,19 +16,17 @@ records it in ``error`` and ignores the rest of the input. It never raises for b
 
 from __future__ import annotations
 
-import struct
 from math import ceil
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import CallError, MessageTooLarge, ProtocolError
-from . import frames, messages
-from .fields import DEDUPE_KEY, TIME_LEFT, field
+from ..errors import ProtocolError
+from . import first_frame, frames, messages
+from .fields import DEDUPE_KEY, field
 from .frames import (
     CANCEL,
     COMPRESSED,
     ERROR,
     GOAWAY,
-    HEADER_FORMAT,
     HEADER_SIZE,
     HELLO,
     HELLO_ACK,
@@ -45,37 +43,30 @@ from .frames import (
     pack_header,
 )
 from .requests import (
+    KEY,
+    KEY_FIELD_SIZE,
+    KEY_PACKERS,
+    KEY_SIZE,
     MAX_MILLISECONDS,
-    TIME_LEFT_FORMAT,
+    PACKERS,
+    TIME,
     TIME_LEFT_SIZE,
+    new_key_packer,
+    new_packer,
     time_left_field,
     whole_milliseconds,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ..errors import CallError
     from ..terms.request import Request
     from .messages import Goaway, Hello, HelloAck
 
-MAX_HELLO = 64 * 1024
-"""Bytes that a hello may have, its length included. An unknown client cannot make a server keep
-more."""
 _NO_LIMIT = 1 << 62
-_LENGTH = 4  # bytes of a frame's length
+_LENGTH = first_frame.LENGTH
 _HEADER_REST = HEADER_SIZE - _LENGTH
 LARGE = 64 * 1024
 """Bytes from which a body is handed over apart, not copied behind its header; tests read it."""
-_PACK_REQUEST: dict[int, Callable[..., bytes]] = {}
-"""What packs header, fields and time left in one step, by the size of the fields. Such a size has
-two bytes, so the table is bounded."""
-
-
-def _pack_request(fields_size: int) -> Callable[..., bytes]:
-    pack = _PACK_REQUEST[fields_size] = struct.Struct(
-        f"{HEADER_FORMAT}{fields_size - TIME_LEFT_SIZE}s{TIME_LEFT_FORMAT}"
-    ).pack
-    return pack
 
 
 class ClientProtocol:
@@ -87,6 +78,7 @@ class ClientProtocol:
 
     Attributes:
         ack: What the server said of itself, once it did.
+        epoch: The epoch in it, or None.
         peer_limit: Bytes that the body of a request may have there. A longer one would cost the
             connection and all that is on it.
         last_id: The id of the last request or ping.
@@ -100,7 +92,9 @@ class ClientProtocol:
     __slots__ = (
         "_decoder",
         "_hello",
+        "_start",
         "ack",
+        "epoch",
         "error",
         "goaway",
         "last_id",
@@ -111,17 +105,19 @@ class ClientProtocol:
 
     def __init__(self, hello: bytes, max_body: int) -> None:
         self._hello = hello
+        self._start = b""
         self._decoder = FrameDecoder(max_body)
         self.sole_response = self._decoder.sole_response
         self.last_id = 0
         self.usable = True
         self.ack: HelloAck | None = None
+        self.epoch: bytes | None = None
         self.peer_limit = _NO_LIMIT
         self.goaway: Goaway | None = None
         self.error: CallError | None = None
 
-    def request(self, request: Request, now: float) -> tuple[bytes, bytes | None]:
-        """The bytes of a request; its id is ``last_id`` from now on.
+    def request(self, request: Request, fields: bytes, now: float) -> tuple[bytes, bytes | None]:
+        """The bytes of a request with these fields of its head; its id is ``last_id`` from now on.
 
         Returns:
             What to send. For a large body the body itself comes second, so that it is not copied.
@@ -129,33 +125,26 @@ class ClientProtocol:
         self.last_id = id_ = self.last_id + 1
         if id_ >= MAX_ID:
             self.usable = False
-        fields, body = request.fields, request.body
+        body = request.body
         # Written out, because each call has one. The fields were bounded when they were made, so
         # there is room for what is added here.
-        size, fields_size = len(body), len(fields) + TIME_LEFT_SIZE
+        size, room = len(body), len(fields) + TIME_LEFT_SIZE
         flags = COMPRESSED if request.compressed else 0
-        if request.dedupe_key is None:
-            pack = _PACK_REQUEST.get(fields_size) or _pack_request(fields_size)
-            length = _HEADER_REST + fields_size + size
-            left = (request.deadline - now) * 1000
-            milliseconds = ceil(left) if 0 < left < MAX_MILLISECONDS else whole_milliseconds(left)
-            head = pack(
-                length,
-                VERSION,
-                REQUEST,
-                flags,
-                request.form,
-                id_,
-                fields_size,
-                fields,
-                TIME_LEFT,
-                4,
-                milliseconds,
-            )
+        form, key = request.form, request.dedupe_key
+        ms = (request.deadline - now) * 1000
+        ms = ceil(ms) if 0 < ms < MAX_MILLISECONDS else whole_milliseconds(ms)
+        if key is None:
+            pack = PACKERS.get(room) or new_packer(room)
+            total = _HEADER_REST + room + size
+            head = pack(total, VERSION, REQUEST, flags, form, id_, room, fields, TIME, ms)
+        elif len(key) == KEY_SIZE:
+            room += KEY_FIELD_SIZE
+            pack = KEY_PACKERS.get(room) or new_key_packer(room)
+            total = _HEADER_REST + room + size
+            head = pack(total, VERSION, REQUEST, flags, form, id_, room, fields, TIME, ms, KEY, key)
         else:
-            fields += time_left_field(request.deadline - now)
-            fields += field(DEDUPE_KEY, request.dedupe_key)
-            head = encode_head(REQUEST, id_, fields, size, flags, request.form)
+            fields += time_left_field(request.deadline - now) + field(DEDUPE_KEY, key)
+            head = encode_head(REQUEST, id_, fields, size, flags, form)
         if self._hello:
             head, self._hello = self._hello + head, b""
         return (head + body, None) if size < LARGE else (head, body)
@@ -183,6 +172,13 @@ class ClientProtocol:
         if self.error is not None:
             return []
         decoder = self._decoder
+        if len(self._start) < _LENGTH:
+            # The first frame is small, so what it is not is known from its length.
+            self._start = start = (self._start + data[:_LENGTH])[:_LENGTH]
+            self.error = first_frame.judge(start)
+            if self.error is not None:
+                self.usable = False
+                return []
         answers = decoder.feed(data)
         if self.ack is None:
             answers = self._sort_out(answers)
@@ -207,6 +203,7 @@ class ClientProtocol:
                     self.goaway = messages.Goaway.parse(frame.fields)
                 elif kind == HELLO_ACK and self.ack is None and self.goaway is None:
                     self.ack = ack = messages.HelloAck.parse(frame.fields)
+                    self.epoch = ack.epoch or None
                     self.peer_limit = _NO_LIMIT if ack.max_body is None else ack.max_body
                 else:
                     self.error = ProtocolError(
@@ -264,13 +261,8 @@ class ServerProtocol:
     def _is_small(self, data: bytes) -> bool:
         """Whether the first frame, as far as it is known, is no longer than a hello may be."""
         self._start = start = (self._start + data[:_LENGTH])[:_LENGTH]
-        if len(start) == _LENGTH and (length := int.from_bytes(start, "big")) > MAX_HELLO - _LENGTH:
-            self.error = frames.foreign(start) or MessageTooLarge(
-                f"a hello of {length + _LENGTH} bytes, with at most {MAX_HELLO} allowed; "
-                "nothing of it was read"
-            )
-            return False
-        return True
+        self.error = first_frame.judge(start)
+        return self.error is None
 
     def check(self, frame: Frame) -> bool:
         """Whether the frame is to be acted upon.
@@ -322,8 +314,12 @@ class ServerProtocol:
     ) -> bytes:
         """The bytes of a goaway. No more requests are taken from now on.
 
-        It is a drain, a refusal (nothing was accepted yet), or the end after an error.
+        It is a drain, a refusal (nothing was accepted yet), or the end after an error. A peer that
+        began with a request of HTTP gets an answer of HTTP instead, which its user can read.
         """
+        if self.state == "hello" and self._start in first_frame.HTTP:
+            self.state = "refused"
+            return first_frame.http_answer(message)
         self.state = (
             "going"
             if kind == "unavailable" and self.error is None and self.state in {"open", "going"}
@@ -332,14 +328,12 @@ class ServerProtocol:
         return frames.encode(GOAWAY, 0, messages.Goaway(self.last_id, kind, message).encode())
 
 
-def response(id_: int, body: bytes, *, compressed: bool) -> bytes:
+def response(id_: int, body: bytes, *, compressed: bool, fields: bytes = b"") -> bytes:
     """The bytes of a response. Written out, because each call has one."""
-    return (
-        pack_header(
-            _HEADER_REST + len(body), VERSION, RESPONSE, COMPRESSED if compressed else 0, 0, id_, 0
-        )
-        + body
-    )
+    flags = COMPRESSED if compressed else 0
+    if fields:
+        return frames.encode(RESPONSE, id_, fields, body, flags)
+    return pack_header(_HEADER_REST + len(body), VERSION, RESPONSE, flags, 0, id_, 0) + body
 
 
 def pong(id_: int, status: messages.Status) -> bytes:

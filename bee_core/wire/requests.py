@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import struct
 from math import ceil
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..errors import ProtocolError
+from ..terms.metadata import NOTHING
 from . import fields as f
+from .frames import HEADER_FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-_NONE: Mapping[str, str] = MappingProxyType({})
-_REQUEST = frozenset({f.METHOD, f.TIME_LEFT, f.METADATA, f.BAGGAGE, f.DEDUPE_KEY, f.ONEWAY})
+    from ..terms.metadata import Metadata
+
+_REQUEST = frozenset(
+    {
+        f.METHOD,
+        f.TIME_LEFT,
+        f.METADATA,
+        f.BAGGAGE,
+        f.METADATA_BYTES,
+        f.BAGGAGE_BYTES,
+        f.DEDUPE_KEY,
+        f.ONEWAY,
+    }
+)
 CACHED_BLOCK = 256
 """Bytes of the longest block of fields that a parser remembers. Tests read it."""
 CACHED_BLOCKS = 1024
@@ -28,16 +41,16 @@ class RequestFields(msgspec.Struct, eq=False):
 
     method: str
     time_left: float | None
-    metadata: Mapping[str, str]
-    baggage: Mapping[str, str]
+    metadata: Metadata
+    baggage: Metadata
     dedupe_key: bytes | None
     oneway: bool
 
 
 def request_fields(
     method: str,
-    metadata: Mapping[str, str] = _NONE,
-    baggage: Mapping[str, str] = _NONE,
+    metadata: Metadata = NOTHING,
+    baggage: Metadata = NOTHING,
     *,
     oneway: bool = False,
 ) -> bytes:
@@ -48,8 +61,8 @@ def request_fields(
     """
     block = (
         f.text(f.METHOD, method)
-        + f.pairs(f.METADATA, metadata)
-        + f.pairs(f.BAGGAGE, baggage)
+        + f.pairs(f.METADATA, f.METADATA_BYTES, metadata)
+        + f.pairs(f.BAGGAGE, f.BAGGAGE_BYTES, baggage)
         + (f.field(f.ONEWAY, b"") if oneway else b"")
     )
     if len(block) > f.MAX_FIELDS - 128:
@@ -60,11 +73,41 @@ def request_fields(
     return block
 
 
-TIME_LEFT_FORMAT = "BHI"
-"""The struct format of the field: type, length, milliseconds. The byte order is not in it."""
+TIME = bytes((f.TIME_LEFT, 0, 4))
+"""What stands before the time left: type and length."""
+TIME_LEFT_FORMAT = "3sI"
+"""The struct format of the field: ``TIME``, milliseconds. The byte order is not in it."""
 TIME_LEFT_SIZE = 7
 _pack_time_left = struct.Struct(f">{TIME_LEFT_FORMAT}").pack
 MAX_MILLISECONDS = 0xFFFF_FFFF
+KEY_SIZE = 16
+"""Bytes of a deduplication key as bee's clients make it. Others are carried as well."""
+KEY = bytes((f.DEDUPE_KEY, 0, KEY_SIZE))
+"""What stands before such a key: type and length."""
+KEY_FORMAT = f"3s{KEY_SIZE}s"
+"""The struct format of the field: ``KEY``, the key."""
+KEY_FIELD_SIZE = len(KEY) + KEY_SIZE
+PACKERS: dict[int, Callable[..., bytes]] = {}
+"""Packs header, fields and time left in one step, by the two bytes of the size of the fields."""
+KEY_PACKERS: dict[int, Callable[..., bytes]] = {}
+"""The same with a deduplication key behind them."""
+
+
+def new_packer(fields_size: int) -> Callable[..., bytes]:
+    """Make the one that is missing in ``PACKERS``."""
+    pack = PACKERS[fields_size] = struct.Struct(
+        f"{HEADER_FORMAT}{fields_size - TIME_LEFT_SIZE}s{TIME_LEFT_FORMAT}"
+    ).pack
+    return pack
+
+
+def new_key_packer(fields_size: int) -> Callable[..., bytes]:
+    """Make the one that is missing in ``KEY_PACKERS``."""
+    others = fields_size - TIME_LEFT_SIZE - KEY_FIELD_SIZE
+    pack = KEY_PACKERS[fields_size] = struct.Struct(
+        f"{HEADER_FORMAT}{others}s{TIME_LEFT_FORMAT}{KEY_FORMAT}"
+    ).pack
+    return pack
 
 
 def time_left_field(seconds: float) -> bytes:
@@ -73,7 +116,7 @@ def time_left_field(seconds: float) -> bytes:
     It is rounded up, so a deadline is not made shorter on its way. A time over 49 days is sent as
     49 days.
     """
-    return _pack_time_left(f.TIME_LEFT, 4, whole_milliseconds(seconds * 1000))
+    return _pack_time_left(TIME, whole_milliseconds(seconds * 1000))
 
 
 def whole_milliseconds(milliseconds: float) -> int:
@@ -83,11 +126,17 @@ def whole_milliseconds(milliseconds: float) -> int:
     return MAX_MILLISECONDS if milliseconds > 0 else 0
 
 
+_TIME = struct.Struct(f">{TIME_LEFT_FORMAT}")
+_TIME_AND_KEY = struct.Struct(f">{TIME_LEFT_FORMAT}{KEY_FORMAT}")
+
+
 class RequestParser:
     """Parses the fields of requests, and remembers what it parsed.
 
-    Most requests of a method have the very same fields. The memory is bounded: it keeps short
-    blocks only, and is emptied when it is full. For one thread.
+    The time left and the deduplication key differ from call to call, and clients write them last.
+    What stands before them is the same for most requests of a method, so this part is remembered.
+    The memory is bounded: it keeps short blocks only, and is emptied when it is full. For one
+    thread.
     """
 
     __slots__ = ("_known",)
@@ -106,14 +155,46 @@ class RequestParser:
         Raises:
             ProtocolError: They are not well-formed, or no method is named.
         """
-        known = self._known.get(block)
-        if known is not None:
+        end = len(block) - _TIME_AND_KEY.size
+        if end > 0:
+            time_head, milliseconds, key_head, key = _TIME_AND_KEY.unpack_from(block, end)
+            if time_head == TIME and key_head == KEY:
+                return self._parse(block, block[:end], milliseconds / 1000, key)
+        end = len(block) - _TIME.size
+        if end > 0:
+            time_head, milliseconds = _TIME.unpack_from(block, end)
+            if time_head == TIME:
+                return self._parse(block, block[:end], milliseconds / 1000, None)
+        return self._parse(block, block, None, None)
+
+    def _parse(
+        self, block: bytes, lasting: bytes, time_left: float | None, key: bytes | None
+    ) -> RequestFields:
+        """Put what is known of the lasting part together with the time and the key behind it."""
+        known = self._known.get(lasting) or self._learn(lasting)
+        if known is None:
+            return _parse_request(block)
+        if time_left is None:
             return known
-        parsed = _parse_request(block)
-        if len(block) <= CACHED_BLOCK:
+        return RequestFields(
+            known.method, time_left, known.metadata, known.baggage, key, known.oneway
+        )
+
+    def _learn(self, lasting: bytes) -> RequestFields | None:
+        """The fields of a part; None where the whole block has to be looked at.
+
+        The end of a long value may look like a field. Then the part before it is cut short.
+        """
+        try:
+            parsed = _parse_request(lasting)
+        except ProtocolError:
+            return None
+        if parsed.time_left is not None or parsed.dedupe_key is not None:
+            return None  # they stand elsewhere, or are there twice
+        if len(lasting) <= CACHED_BLOCK:
             if len(self._known) >= CACHED_BLOCKS:
                 self._known.clear()
-            self._known[block] = parsed
+            self._known[lasting] = parsed
         return parsed
 
 
@@ -122,22 +203,14 @@ def _parse_request(block: bytes) -> RequestFields:
     if f.METHOD not in found:
         raise ProtocolError("a request must name a method")
     left = f.get_number(found, f.TIME_LEFT)
-    metadata = (
-        MappingProxyType(f.get_pairs(found[f.METADATA], f.METADATA))
-        if f.METADATA in found
-        else _NONE
-    )
-    baggage = (
-        MappingProxyType(f.get_pairs(found[f.BAGGAGE], f.BAGGAGE)) if f.BAGGAGE in found else _NONE
-    )
     oneway = f.ONEWAY in found
     if oneway and found[f.ONEWAY] != [b""]:
         raise ProtocolError("the field oneway must be empty")
     return RequestFields(
         f.get_text(found, f.METHOD),
         None if left is None else left / 1000,
-        metadata,
-        baggage,
+        f.get_pairs(found, f.METADATA, f.METADATA_BYTES),
+        f.get_pairs(found, f.BAGGAGE, f.BAGGAGE_BYTES),
         found.get(f.DEDUPE_KEY, [None])[0],
         oneway,
     )

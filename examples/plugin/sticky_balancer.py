@@ -31,7 +31,7 @@ class StickyOptions:
 class StickyBalancer:
     """Highest hash of key and node wins; calls without a key are spread at random."""
 
-    settle: Callable[[Node, Outcome | None, float], None] | None = None
+    settle: Callable[[Node, Outcome | None, float, float], None] | None = None
 
     def __init__(self, options: StickyOptions) -> None:
         self._salt = options.salt
@@ -41,7 +41,7 @@ class StickyBalancer:
         """Take the nodes that may be picked."""
         self._ready = tuple(node for node in ready if node.weight > 0)
 
-    def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
+    def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """The node for this key among those not tried."""
         candidates = [node for node in self._ready if node.id not in tried]
         if not candidates:

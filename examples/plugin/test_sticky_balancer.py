@@ -24,9 +24,9 @@ class TestSticky(BalancerContract):
 def test_a_key_keeps_its_node_and_moves_only_when_that_node_leaves() -> None:
     balancer = StickyBalancer(StickyOptions())
     balancer.update(NODES)
-    before = {key: balancer.pick(key, (), Random(1)) for key in map(str, range(200))}
+    before = {key: balancer.pick(key, (), 0.0, Random(1)) for key in map(str, range(200))}
     balancer.update(NODES[1:])
-    after = {key: balancer.pick(key, (), Random(2)) for key in before}
+    after = {key: balancer.pick(key, (), 0.0, Random(2)) for key in before}
     assert all(after[key] == node for key, node in before.items() if node != NODES[0])
     assert NODES[0] in before.values()
 

@@ -137,6 +137,14 @@ def test_a_call_takes_one_permit_of_the_limiter_however_many_attempts_it_makes()
     assert harness.limiter.released == [("ok", 1.5)]
 
 
+def test_a_refused_connection_is_told_and_no_other_failure():
+    harness, told = Harness("abc", fail=failover()), []
+    harness.service.told = False  # nobody else listens
+    harness.service.refused = lambda node, failure: told.append((node.id, failure))
+    harness.run(REFUSED, BUSY, SUCCESS)
+    assert told == [("a", REFUSED)]
+
+
 def test_a_full_queue_ends_the_call_before_any_attempt():
     harness = Harness(limiter="full")
     error = harness.run().error
@@ -525,9 +533,15 @@ def test_failover_does_not_come_back_to_a_node_that_hung_up():
 
 
 def test_redials_are_bounded():
-    result = Harness("a").run(*[STALE] * (FREE_REDIALS + 1))
+    result = Harness("a", fail=FailFast()).run(STALE, STALE)
     assert isinstance(result.error, Unavailable)
     assert (result.error.attempts, result.error.executed) == (1, "no")
+
+
+def test_a_call_that_may_retry_is_redialled_a_few_times_more():
+    result = Harness("a", fail=failtry(), retries=1).run(*[STALE] * (FREE_REDIALS + 2))
+    assert isinstance(result.error, Unavailable)
+    assert (result.error.attempts, result.error.executed) == (2, "no")
 
 
 def test_a_redial_after_a_retry_on_the_same_node_still_reaches_it():
@@ -583,6 +597,15 @@ def test_a_single_node_is_cut_off_as_well():
 
 def test_without_any_node_the_service_is_unavailable_and_not_cut_off():
     error = Harness("", gates={}).run().error
+    assert type(error) is Unavailable
+    assert "no node of calc is known" in str(error)
+
+
+def test_a_call_that_has_waited_for_nodes_in_vain_says_why_although_it_is_late():
+    harness = Harness("", timeout=5.0)
+    call = harness.begin()
+    harness.clock.advance(6.0)
+    error = harness.drive(call).error
     assert type(error) is Unavailable
     assert "no node of calc is known" in str(error)
 

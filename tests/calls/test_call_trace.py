@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bee_core.calls.flow import conclude
+from bee_core.calls.conclusion import conclude
 from bee_core.calls.trace import CallRecorder
 from bee_core.contracts.effects import Attempt, Pause
 from bee_core.terms.causes import lost, not_sent, refused, reported

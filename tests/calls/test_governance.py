@@ -15,7 +15,6 @@ import types
 import pytest
 
 import bee_core
-from bee_core import hookimpl
 from bee_core.errors import (
     CircuitOpen,
     ConfigError,
@@ -28,20 +27,14 @@ from faults.processes import ServingProcess, fixed_port
 from faults.services import Calculator, serving
 from faults.users import BOTH, make_user
 from support.patience import PATIENCE
+from support.plugin_objects import offering
 
 
 class Watcher:
-    """A plugin that observes every service."""
+    """An observer."""
 
     def __init__(self):
         self.changes = queue.Queue()
-
-    @hookimpl
-    def bee_observer(self, service):
-        return self
-
-    def finished(self, record):
-        pass
 
     def breaker_changed(self, service, node, before, after):
         self.changes.put((node.url, after))
@@ -158,7 +151,10 @@ def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_again_by_the_sin
     with (
         serving(calculator) as server,
         bee_core.build_client(
-            configured(server.address, breaker=consecutive(1), read_timeout=0.1), plugins=[watcher]
+            configured(
+                server.address, breaker=consecutive(1), read_timeout=0.1, observers="watcher"
+            ),
+            plugins=[offering("observer", "watcher", lambda: watcher)],
         ) as client,
     ):
         calc = client.service("calc")

@@ -7,7 +7,6 @@ import pytest
 from bee_core.calls.options import CallOptions
 from bee_core.calls.plan import make_plan
 from bee_core.config import load_config
-from bee_core.errors import InvalidArgument
 from bee_core.methods.signatures import Parameter, Signature
 from support.call_harness import Harness
 
@@ -86,15 +85,18 @@ def test_a_type_that_the_codec_cannot_carry_is_a_type_error():
         make_plan(service(), "add", Signature("add", (Parameter("a", hint=type(Ellipsis)),)))
 
 
-def test_metadata_that_does_not_fit_into_a_header_is_a_bad_argument():
-    with pytest.raises(InvalidArgument) as caught:
-        make_plan(service(), "add", options=CallOptions(metadata={"a": "x" * 100_000}))
-    assert (caught.value.service, caught.value.method) == ("calc", "add")
-
-
-def test_the_plans_own_fields_are_not_changed_by_baggage_on_the_way():
+def test_the_plans_own_head_is_not_changed_by_baggage_on_the_way():
     harness = Harness("a")
-    plan = make_plan(harness.service, "add")
-    before = plan.fields
-    plan.inheriting({"trace": "t-1"})
-    assert plan.fields == before
+    plan = make_plan(harness.service, "add", options=CallOptions(metadata={"raw": b"\x00"}))
+    inside = plan.inheriting({"trace": "t-1"})
+    assert (inside.metadata, inside.baggage) == ({"raw": b"\x00"}, {"trace": "t-1"})
+    assert plan.head.baggage == {}
+
+
+def test_an_observer_can_add_to_one_call_and_not_to_the_next():
+    harness = Harness("a", metadata={"tenant": "a"})
+    call, next_call = harness.begin(), harness.begin()
+    call.add_metadata("span", b"\x01")
+    call.add_baggage("trace", "t-1")
+    assert (call.metadata, call.baggage) == ({"tenant": "a", "span": b"\x01"}, {"trace": "t-1"})
+    assert (next_call.metadata, next_call.baggage) == ({"tenant": "a"}, {})

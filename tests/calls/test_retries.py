@@ -136,6 +136,12 @@ def test_free_redials_are_bounded_and_then_count_as_attempts():
     assert type(judged(STALE, redials=FREE_REDIALS)[0]) is Again
 
 
+@pytest.mark.parametrize("tried_once", [{"says": None}, {"retries": 0}])
+def test_a_call_that_is_tried_once_is_redialled_once(tried_once):
+    assert type(judged(STALE, redials=0, **tried_once)[0]) is Redial
+    assert judged(STALE, redials=1, **tried_once)[0] == Stop(STALE)
+
+
 def test_nothing_is_sent_anew_once_the_deadline_has_come():
     step, _ = judged(STALE, now=DEADLINE)
     assert type(step) is Stop

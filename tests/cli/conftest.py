@@ -140,7 +140,7 @@ class Process:
                 return line
 
     def address(self):
-        return self.wait_for("listening on").split()[2]
+        return self.wait_for("listening on").partition("listening on ")[2].split()[0]
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -202,3 +202,90 @@ def test_what_json_has_no_word_for_is_not_printed_as_null(value, text):
 def test_keys_that_json_cannot_have_are_an_error_in_one_line():
     with pytest.raises(click.ClickException, match="cannot be written as JSON: "):
         encode({None: 1})
+
+
+INTERFACE = """
+import dataclasses
+import bee_core
+
+@dataclasses.dataclass
+class Order:
+    id: int
+
+class Shop:
+    @bee_core.idempotent
+    def double(self, order: Order) -> Order: ...
+    def missing(self, x: int) -> int: ...
+
+class Async:
+    async def double(self, order: Order) -> Order: ...
+"""
+
+
+@pytest.fixture
+def shop(folder):
+    (folder / "shop.py").write_text(INTERFACE)
+    server = bee_core.build_server(
+        {"bee": {"rpc": {"server": {"name": "s", "address": "127.0.0.1:0"}}}}
+    )
+
+    def double(order: dict[str, int]) -> dict[str, int]:
+        return {"id": order["id"] * 2}
+
+    server.add(double)
+    with server.in_thread():
+        (folder / "bee.yml").write_text(
+            f"bee: {{rpc: {{client: {{s: {{address: '{server.address}'}}}}}}}}"
+        )
+        yield server
+
+
+@pytest.mark.parametrize("arguments", [('{"id": 4}',), ('order={"id": 4}',)])
+def test_an_interface_gives_a_call_its_types(run, shop, arguments):
+    result = run("call", "s", "double", *arguments, "--interface", "shop:Shop")
+    assert (result.code, json.loads(result.out)) == (0, {"id": 8}), result.err
+    wrong = run("call", "s", "double", '{"id": "x"}', "--interface", "shop.py:Shop")
+    assert (wrong.code, "$.order.id" in wrong.err) == (1, True), wrong.err
+    of_coroutines = run("call", "s", "double", *arguments, "--interface", "shop:Async")
+    assert json.loads(of_coroutines.out) == {"id": 8}
+
+
+@pytest.mark.parametrize(
+    ("method", "interface", "said"),
+    [
+        ("other", "shop:Shop", "the interface Shop declares no other; it declares double, missing"),
+        ("double", "shop:Nothing", "shop has no attribute 'Nothing'"),
+        ("double", "shop", "'shop' is not an interface; write module:attribute"),
+    ],
+)
+def test_an_interface_that_cannot_be_used_is_one_line(run, shop, method, interface, said):
+    result = run("call", "s", method, '{"id": 1}', "--interface", interface)
+    assert result.code == 2
+    assert said in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_protobuf_messages_are_read_and_printed_as_json(run, folder):
+    message = "google.protobuf.struct_pb2"
+    (folder / "greeter.py").write_text(
+        f"from {message} import Struct\n"
+        "class Greeter:\n"
+        "    def greet(self, who: Struct) -> Struct:\n"
+        "        return Struct(fields=who.fields)\n"
+    )
+    sys.path.insert(0, str(folder))
+    import greeter
+
+    config = {"name": "g", "address": "127.0.0.1:0", "codecs": ["protobuf"]}
+    server = bee_core.build_server({"bee": {"rpc": {"server": config}}})
+    server.add(greeter.Greeter())
+    with server.in_thread():
+        (folder / "bee.yml").write_text(
+            f"bee: {{rpc: {{client: {{g: {{codec: protobuf, address: '{server.address}'}}}}}}}}"
+        )
+        result = run("call", "g", "greet", '{"name": "Ada"}', "--interface", "greeter:Greeter")
+        assert (result.code, json.loads(result.out)) == (0, {"name": "Ada"}), result.err
+        options = ("--interface", "greeter:Greeter", "--json")
+        assert json.loads(run("call", "g", "greet", 'who={"a": 1}', *options).out)["value"] == {
+            "a": 1
+        }

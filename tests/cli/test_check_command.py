@@ -55,6 +55,81 @@ def test_every_problem_of_the_file_is_a_line_with_place_and_key(run, folder, wri
     assert lines[3:] == ["bad.yml cannot be used: 3 problems"]
 
 
+def test_an_option_whose_variable_is_missing_is_not_missed_by_the_plugin_as_well(
+    run, folder, write, monkeypatch
+):
+    monkeypatch.delenv("ETCD_PASSWORD", raising=False)
+    write(
+        "etcd.yml",
+        (
+            "bee:\n  rpc:\n    registry:\n      protocol: etcd3\n      options:\n"
+            "        username: bee\n        password: ${ETCD_PASSWORD}\n"
+            "    client:\n      calc: {balancer: rnadom}\n"
+        ),
+    )
+    found = json.loads(run("check", "etcd.yml", "--json").out)["problems"]
+    assert [problem["path"] for problem in found] == [
+        "bee.rpc.registry.options.password",
+        "bee.rpc.client.calc.balancer",
+    ]
+    assert "no variable ETCD_PASSWORD" in found[0]["message"]
+
+
+def test_unknown_plugins_and_wrong_keys_are_told_together(run, folder, write):
+    write(
+        "mixed.yml",
+        (
+            "bee:\n  application: {observers: [nobody, {name: nobody-else}]}\n  rpc:\n"
+            "    registry: {protocol: etcd9, heartbeat_intervall: 3}\n"
+            "    server:\n      nmae: calc\n      macher: {name: jsn, options: {max_size: 2m}}\n"
+            "      address: tpc://127.0.0.1:9000\n"
+            "    client:\n      default: {fail: failovr}\n      calc:\n        retries: -1\n"
+            "        interceptors: {name: roles, options: {}}\n"
+            "        codec: {name: json, options: {max_size: -1, colour: red}}\n"
+            "        methods: {add: {idempotnt: true, fallback: statc}}\n"
+        ),
+    )
+    result = run("check", "mixed.yml", "--json")
+    assert result.code == 1
+    found = [
+        (problem["line"], problem["path"].removeprefix("bee."))
+        for problem in json.loads(result.out)["problems"]
+    ]
+    assert found == sorted(found, key=lambda one: one[0])
+    assert sorted(found) == [
+        (2, "application.observers[0]"),
+        (2, "application.observers[1]"),
+        (4, "rpc.registry.heartbeat_intervall"),
+        (4, "rpc.registry.protocol"),
+        (5, "rpc.server.name"),
+        (6, "rpc.server.nmae"),
+        (7, "rpc.server.macher"),
+        (8, "rpc.server.address"),
+        (10, "rpc.client.default.fail"),
+        (12, "rpc.client.calc.retries"),
+        (13, "rpc.client.calc.interceptors"),
+        (14, "rpc.client.calc.codec.options.colour"),
+        (14, "rpc.client.calc.codec.options.max_size"),
+        (15, "rpc.client.calc.methods.add.fallback"),
+        (15, "rpc.client.calc.methods.add.idempotnt"),
+    ]
+
+
+def test_what_a_listening_transport_wants_is_told_together_with_unknown_plugins(run, folder, write):
+    write(
+        "tls.yml",
+        (
+            "bee:\n  rpc:\n    server:\n      name: calc\n      address: tls://127.0.0.1:0\n"
+            "      codecs: jsn\n"
+        ),
+    )
+    found = json.loads(run("check", "tls.yml", "--json").out)["problems"]
+    assert [problem["path"] for problem in found] == [
+        "bee.rpc.server.codecs",
+        "bee.rpc.server.transport.options.cert",
+    ]
+
+
 PLUGINS = """\
 bee:
   rpc:

@@ -42,7 +42,7 @@ def test_nodes_next_pick_and_settings_are_told_with_their_lines(run, server):
     result = run("explain", "calc", "add")
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
-    assert lines[0] == "calc.add: asks for version ^1; 1 of 2 nodes can be picked"
+    assert lines[0] == "calc.add: asks for version ^1; 1 of 2 nodes fit and serve"
     assert f"next: random picks {server.address}, then {server.address}" in result.out
     (ready,) = [line for line in lines if line.startswith(server.address)]
     assert ready.split()[1:] == ["1.2.3", "1", "-", "serving", "ready"]
@@ -106,9 +106,8 @@ def test_a_traced_call_that_fails_exits_1_and_tells_the_failure(run, gone):
     assert "no other node is left to try" in result.out
 
 
-def test_a_node_that_does_not_answer_pings_is_told_and_can_still_be_picked(run, gone):
+def test_a_node_that_does_not_answer_pings_is_told(run, gone):
     result = run("explain", "calc")
-    assert result.code == 0
     assert "cannot connect: connection refused" in result.out
     assert "connection refused" not in run("explain", "calc", "--no-ping").out
 
@@ -149,3 +148,33 @@ def test_a_narrow_terminal_cuts_no_path_short(run, server, monkeypatch):
     settings = run("explain", "calc").out.partition("setting")[2]
     assert "…" not in settings
     assert "calc.retries" in "".join(settings.split())
+
+
+MARKED = """
+import bee_core
+
+class Calc:
+    @bee_core.idempotent
+    def add(self, a: int, b: int) -> int: ...
+"""
+
+
+def test_an_interface_tells_the_marks_of_a_method(run, server, folder):
+    (folder / "marked.py").write_text(MARKED)
+    plain = json.loads(run("explain", "calc", "add", "--json").out)
+    assert plain["settings"]["idempotent"]["value"] is False
+    marked = run("explain", "calc", "add", "--interface", "marked:Calc")
+    (line,) = [line for line in marked.out.splitlines() if line.startswith("idempotent")]
+    assert line.rstrip().split(maxsplit=2) == ["idempotent", "yes", "the interface's mark"]
+    other = run("explain", "calc", "sub", "--interface", "marked:Calc")
+    assert (other.code, "declares no sub; it declares add" in other.err) == (2, True)
+
+
+def test_a_service_whose_nodes_do_not_answer_is_a_failure(run, gone):
+    result = run("explain", "calc")
+    assert result.code == 1
+    assert (
+        "error: the one node that can be picked does not serve: tcp://127.0.0.1:1: " in result.err
+    )
+    assert not json.loads(run("explain", "calc", "--json").out)["can_be_picked"]
+    assert run("explain", "calc", "--no-ping").code == 0

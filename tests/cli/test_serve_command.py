@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -13,7 +15,9 @@ from bee_core.errors import CallError
 
 def test_the_ready_line_says_where_and_as_what_it_serves(start):
     line = start("serve", "app:Calculator").wait_for("listening on")
-    words = line.split()
+    words = line.split()[1:]
+    assert words.pop(0) == "INFO"
+    assert words.pop(0) == "bee.server:"
     assert words[:2] == ["listening", "on"]
     assert words[2].startswith("tcp://127.0.0.1:")
     assert not words[2].endswith(":0")
@@ -68,7 +72,10 @@ def test_a_signal_drains_and_leaves_with_0(start, number):
     process.address()
     process.signal(number)
     assert process.exit_code() == 0
-    assert process.lines[1:] == ["draining: 0 requests in flight", "gone"]
+    assert [line.partition(" ")[2] for line in process.lines[1:]] == [
+        "INFO bee.server: draining: 0 requests in flight",
+        "INFO bee.server: gone",
+    ]
 
 
 def test_ctrl_c_under_load_fails_no_call_that_was_accepted(start, connect):
@@ -251,3 +258,57 @@ def test_a_configuration_without_a_server_says_what_is_missing(run, folder, writ
     result = run("serve", "app:greet")
     assert result.code == 2
     assert "no server section" in result.err
+
+
+# ── the log ───────────────────────────────────────────────────────────────────────────────────────
+
+LOGGING_APP = """
+import logging
+log = logging.getLogger("shop.orders")
+log.info("imported too early to be seen")
+
+class Shop:
+    def buy(self, what: str) -> None:
+        log.debug("looking for %s", what)
+        log.info("bought %s", what)
+        logging.getLogger("httpx").info("a request")
+"""
+
+
+@pytest.mark.parametrize(
+    ("level", "levels"),
+    [
+        ((), ["INFO"]),
+        (("--log-level", "debug"), ["DEBUG", "INFO"]),
+        (("--log-level", "warning"), []),
+    ],
+)
+def test_the_applications_own_loggers_are_shown_from_the_level_on(
+    start, connect, folder, level, levels
+):
+    (folder / "shop.py").write_text(LOGGING_APP)
+    (folder / "bee.yml").write_text('bee: {rpc: {server: {name: calc, address: "127.0.0.1:0"}}}')
+    path = folder / "calc.sock"
+    process = start("serve", "shop:Shop", "--address", f"unix://{path}", *level)
+    while not path.exists():
+        assert process.process.poll() is None
+        time.sleep(0.01)
+    connect(f"unix://{path}").buy("tea\n2026 INFO forged\x1b[2J")
+    process.signal(signal.SIGTERM)
+    assert process.exit_code() == 0
+    own = [line.split()[1:] for line in process.lines if " shop.orders: " in line]
+    assert [words[0] for words in own] == levels
+    assert all(words[1] == "shop.orders:" for words in own)
+    assert not any("httpx" in line or "\x1b" in line for line in process.lines)
+    assert not any(line.startswith("2026 INFO forged") for line in process.lines)
+
+
+def test_json_lines_take_the_level_too(start, folder):
+    process = start("serve", "app:Calculator", "--json-logs", "--log-level", "INFO")
+    line = json.loads(process.wait_for("listening"))
+    assert (line["level"], line["logger"]) == ("info", "bee.server")
+    assert start_error(start) == 2
+
+
+def start_error(start):
+    return start("serve", "app:Calculator", "--log-level", "loud").exit_code()

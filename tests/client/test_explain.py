@@ -8,7 +8,7 @@ import pytest
 
 import bee_core
 from bee_core.client.explanation import explain
-from bee_core.errors import ConfigError, Unavailable
+from bee_core.errors import ConfigError, PluginFault, Unavailable
 from bee_core.testing import MemoryRegistry
 from bee_plugins.balancers.round_robin import RoundRobin
 
@@ -169,10 +169,10 @@ def test_an_order_that_has_begun_is_told_and_is_the_order_of_the_calls_that_foll
 def test_a_twin_goes_its_own_way():
     balancer, rng = RoundRobin(), random.Random(1)
     balancer.update([bee_core.Node(name, f"tcp://{name}:1") for name in "abc"])
-    balancer.pick(None, (), rng)
+    balancer.pick(None, (), 0.0, rng)
     twin = balancer.twin()
-    ahead = [twin.pick(None, (), rng) for _ in range(4)]
-    assert [balancer.pick(None, (), rng) for _ in range(4)] == ahead
+    ahead = [twin.pick(None, (), 0.0, rng) for _ in range(4)]
+    assert [balancer.pick(None, (), 0.0, rng) for _ in range(4)] == ahead
 
 
 def watched(registry, **keys):
@@ -235,11 +235,46 @@ def test_a_node_that_said_that_it_drains_is_told_so(client):
         health={A: "draining", B: "serving"},
     )
     assert [(one.health, one.standing) for one in told.nodes[:2]] == [
-        ("draining", "ready"),
+        ("draining", "not serving"),
         ("serving", "ready"),
     ]
     assert "draining" in told.nodes[0].reason
     assert told.nodes[1].reason == ""
+
+
+def test_a_dead_node_is_not_ready_and_alone_it_is_no_next_pick(client):
+    def told(health):
+        return explain(
+            client.assembly.services["calc"],
+            client.config,
+            client.nodes("calc"),
+            None,
+            key=None,
+            make_balancer=RoundRobin,
+            make_rng=random.Random,
+            health=health,
+        )
+
+    one_left = told({A: "connection refused", B: "serving"})
+    assert [one.standing for one in one_left.nodes[:2]] == ["not serving", "ready"]
+    assert {node.url for node, _ in one_left.next.shares} == {A, B}, "no breaker cuts it off"
+    none_left = told({A: "connection refused", B: "connection refused"})
+    assert [one.standing for one in none_left.nodes[:2]] == ["not serving", "not serving"]
+    assert "none of the 2 nodes that can be picked serves" in none_left.obstacle
+    assert none_left.next.order == none_left.next.shares == ()
+
+
+@pytest.mark.parametrize("returned", [None, "a text"])
+def test_a_balancer_that_is_broken_is_named(client, monkeypatch, returned):
+    def pick(*_):
+        if returned is None:
+            raise ValueError("a bug")
+        return returned
+
+    monkeypatch.setattr(RoundRobin, "pick", pick)
+    with pytest.raises(PluginFault, match="balancer 'round-robin'") as caught:
+        client.explain("calc")
+    assert caught.value.plugin
 
 
 def test_a_balancer_that_counts_what_is_under_way_is_told_of_every_pick(client):
@@ -249,13 +284,15 @@ def test_a_balancer_that_counts_what_is_under_way_is_told_of_every_pick(client):
         def __init__(self):
             super().__init__()
             self.under_way = 0
-            self.settle = lambda node, outcome, now: setattr(self, "under_way", self.under_way - 1)
+            self.settle = lambda node, outcome, seconds, now: setattr(
+                self, "under_way", self.under_way - 1
+            )
             made.append(self)
 
-        def pick(self, key, tried, rng):
+        def pick(self, key, tried, now, rng):
             self.under_way += 1
             assert key == "user-42"
-            return super().pick(key, tried, rng)
+            return super().pick(key, tried, now, rng)
 
         twin = None
 

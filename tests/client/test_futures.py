@@ -465,7 +465,8 @@ def discovering(registry, **settings):
     config = {
         "bee": {
             "rpc": {
-                "registry": {"protocol": "memory"},
+                # What is withdrawn and serves is let go after three heartbeats.
+                "registry": {"protocol": "memory", "heartbeat_interval": 0.1},
                 "client": {"calc": {"timeout": 20, **settings}},
             }
         }

@@ -39,6 +39,7 @@ class Counting:
                 encode = bound.encode_args
 
                 class Bound:
+                    decode_args, encode_result = bound.decode_args, bound.encode_result
                     decode_result = bound.decode_result
 
                     def encode_args(self, args, kwargs):

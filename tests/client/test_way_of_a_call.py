@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 import bee_core
+from bee_core.streams.client.native import PATH
 
-MOST = 16
+MOST = 16 + (PATH == "native")
+"""Between files; the native exchange stands in one of its own."""
 
 
 def add(a, b):
@@ -20,7 +22,7 @@ def ours(code):
     )
 
 
-def test_a_call_passes_at_most_sixteen_times_from_file_to_file():
+def test_a_call_passes_at_most_so_often_from_file_to_file():
     server = bee_core.build_server(
         {"bee": {"rpc": {"server": {"name": "calc", "address": "tcp://127.0.0.1:0"}}}}
     )

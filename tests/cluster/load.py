@@ -53,6 +53,7 @@ class Load:
         method: ``echo`` or ``write``.
         threads: How many.
         pace: Seconds between two calls of a thread.
+        first: How many calls must have ended before the block begins.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Load:
         *,
         threads: int = 4,
         pace: float = PACE,
+        first: int = 50,
     ) -> None:
         self.calls: list[Made] = []
         self.wrong: list[object] = []
@@ -70,6 +72,7 @@ class Load:
         else:
             self._call = partial(bee_core.detailed, getattr(client.service("calc"), method))
         self._pace = pace
+        self._first = first
         self._numbers = itertools.count()
         self._stop = threading.Event()
         self._made = threading.Condition()
@@ -100,7 +103,7 @@ class Load:
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        self.await_more(50)
+        self.await_more(self._first)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import bee_core
+from bee_core.control.snapshot_cache import FORMAT
 from cluster.servers import client_config, local, when
 from support.patience import PATIENCE
 
@@ -28,7 +29,7 @@ def truncate(path):
 
 def from_a_newer_version(path):
     document = json.loads(path.read_text())
-    path.write_text(json.dumps({**document, "format": 2, "more": True}))
+    path.write_text(json.dumps({**document, "format": FORMAT + 1, "more": True}))
 
 
 def unwritable(path):
@@ -81,9 +82,8 @@ def is_sound(path, url):
         document = json.loads(path.read_text())
     except ValueError:
         return False
-    return document["format"] == 1 and [node["url"] for node in document["content"]["nodes"]] == [
-        url
-    ]
+    listed = [node["url"] for node in document["content"]["nodes"]]
+    return document["format"] == FORMAT and listed == [url]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bee_core.config import load_config, warnings
+from bee_core.config import load_config, warnings, yaml_tree
 
 
 def found(rpc):
@@ -28,11 +28,16 @@ def test_the_defaults_do_not_contradict_each_other():
 @pytest.mark.parametrize(
     ("section", "path", "sentence"),
     [
-        ({"timeout": 10, "read_timeout": 10}, "timeout", "leaves no time for a retry"),
+        (
+            {"timeout": 10, "read_timeout": 10, "idempotent": True},
+            "read_timeout",
+            "leaves no time for a retry, and no breaker counts it; write read_timeout: 3.3",
+        ),
         ({"fail": "failover"}, "idempotent", "only calls that provably did not run are retried"),
         ({"fail": "failtry", "retries": 1, "idempotent": False}, "idempotent", "is marked false"),
         ({"connect_timeout": 40}, "connect_timeout", "lower connect_timeout"),
         ({"fail": "failfast", "retries": 3}, "retries", "has no effect"),
+        ({"fail": "failfast", "methods": {"a": {"retries": 3}}}, "methods.a.retries", "no effect"),
         (
             {"codec": {"name": "json", "options": {"max_inflated": "1m"}}},
             "codec.options.max_inflated",
@@ -51,7 +56,13 @@ def test_the_defaults_do_not_contradict_each_other():
             "methods.add.idempotent",
             "provably did not run",
         ),
-        ({"methods": {"add": {"timeout": 1}}}, "methods.add.timeout", "leaves no time for a retry"),
+        ({"timeout": 2, "idempotent": True}, "read_timeout", "write read_timeout: 0.67,"),
+        ({"read_timeout": 90, "idempotent": True}, "read_timeout", "write read_timeout: 10,"),
+        (
+            {"methods": {"add": {"timeout": 1, "read_timeout": 1, "idempotent": True}}},
+            "methods.add.read_timeout",
+            "write read_timeout: 0.33,",
+        ),
         (
             {"methods": {"log": {"oneway": True, "idempotent": True}}},
             "methods.log.idempotent",
@@ -69,13 +80,21 @@ def test_a_contradiction_in_a_service_is_named(section, path, sentence):
 @pytest.mark.parametrize(
     "section",
     [
-        {"timeout": 10, "read_timeout": 10, "retries": 0},
-        {"timeout": 10, "read_timeout": 10, "fail": "failfast", "connect_timeout": 1},
+        {"timeout": 2, "idempotent": True, "retries": 0},
+        {"timeout": 2, "idempotent": True, "fail": "failfast", "connect_timeout": 1},
+        {"timeout": 3, "idempotent": True, "read_timeout": 1},
         {"fail": "failover", "idempotent": True},
         {"fail": "failover", "methods": {"get": {"idempotent": True}}},
         {"fail": "failfast", "retries": 0},
+        # The retries are for the other methods.
+        {"retries": 1, "idempotent": True, "methods": {"add": {"fail": "failfast"}}},
         {"methods": {"get": {"idempotent": True, "retries": 4}}},
         {"methods": {"log": {"oneway": True, "retries": 4}}},
+        # No call may be repeated that a node may have begun, so a node that hangs costs no retry.
+        {"timeout": 10, "read_timeout": 10},
+        # Only the other side is written; nobody wrote connect_timeout.
+        {"timeout": 1},
+        {"methods": {"add": {"timeout": 1}}},
     ],
 )
 def test_what_goes_together_is_not_warned_of(section):
@@ -86,17 +105,46 @@ def test_what_a_method_inherits_is_warned_of_once():
     assert [
         path
         for path, _ in of_client(
-            {"timeout": 5, "connect_timeout": 6, "methods": {"add": {"metadata": {"a": "b"}}}}
+            {
+                "timeout": 5,
+                "read_timeout": 6,
+                "connect_timeout": 6,
+                "idempotent": True,
+                "methods": {"add": {"metadata": {"a": "b"}}},
+            }
         )
     ] == [
-        "client.calc.timeout",
+        "client.calc.read_timeout",
         "client.calc.connect_timeout",
     ]
+
+
+def test_all_methods_that_a_hung_node_takes_with_it_have_one_warning():
+    methods = {"get": {"idempotent": True}, "list": {"idempotent": True}, "add": {}}
+    assert [path for path, _ in of_client({"timeout": 2, "methods": methods})] == [
+        "client.calc.read_timeout"
+    ]
+    methods["list"]["timeout"] = 1
+    assert [path for path, _ in of_client({"timeout": 2, "methods": methods})] == [
+        "client.calc.read_timeout",
+        "client.calc.methods.list.read_timeout",
+    ]
+
+
+def test_a_read_timeout_by_default_is_warned_of_where_the_timeout_stands(tmp_path):
+    file = tmp_path / "bee.yml"
+    file.write_text(
+        "bee:\n rpc:\n  client:\n   calc:\n    address: calc:1\n    idempotent: true\n    timeout: 2\n"
+    )
+    (warning,) = warnings(load_config(file))
+    assert str(warning).startswith(f"{file}:7: bee.rpc.client.calc.read_timeout: ")
 
 
 @pytest.mark.parametrize(
     ("section", "rpc", "path", "sentence"),
     [
+        ({"max_buffered": "32m"}, {}, "max_buffered", "run one at a time, beyond the bound"),
+        ({"max_buffered": "100m"}, {}, "max_buffered", "half of max_buffered"),
         (
             {"register": True, "address": "0.0.0.0:9000"},
             {"registry": {"protocol": "etcd3"}},
@@ -187,3 +235,28 @@ def test_a_server_is_told_of_transports_that_none_of_its_addresses_has():
     assert path == "server.transports[1]"
     assert "so tls is not used" in message
     assert of_server({"address": "tls://127.0.0.1:9443", "transport": "tls"}) == []
+
+
+@pytest.mark.parametrize(
+    ("registry", "server", "warned"),
+    [
+        ("{protocol: etcd3, address: 192.0.2.1:2379}", "", True),
+        ("{protocol: etcd3, address: [127.0.0.1:2379, registry.example:2379]}", "", True),
+        (
+            "{protocol: etcd3, address: 192.0.2.1:2379}",
+            ", address: 0.0.0.0:1, advertise: localhost:1",
+            True,
+        ),
+        ("{protocol: etcd3, address: 192.0.2.1:2379}", ", advertise: 10.0.0.1:9000", False),
+        ("{protocol: etcd3, address: 192.0.2.1:2379}", ", address: 10.0.0.1:9000", False),
+        ("{protocol: etcd3, address: 127.0.0.1:2379}", "", False),
+        ("{protocol: etcd3}", "", False),
+        ("{protocol: local}", "", False),
+    ],
+)
+def test_a_loopback_address_for_a_registry_elsewhere(
+    registry: str, server: str, warned: bool
+) -> None:
+    text = f"bee: {{rpc: {{registry: {registry}, server: {{name: s, register: true{server}}}}}}}"
+    found = [one.message for one in warnings(load_config(yaml_tree.parse(text)))]
+    assert any("only this machine can dial it" in message for message in found) == warned

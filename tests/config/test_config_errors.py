@@ -292,20 +292,17 @@ clients = sections(
 )
 
 
-@settings(max_examples=400, deadline=None)
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "registry": sections(RegistryConfig),
-            "server": sections(ServerConfig),
-            "client": st.one_of(
-                values, st.dictionaries(st.sampled_from(["default", "calc"]), clients)
-            ),
-        },
-    )
+trees = st.fixed_dictionaries(
+    {},
+    optional={
+        "registry": sections(RegistryConfig),
+        "server": sections(ServerConfig),
+        "client": st.one_of(values, st.dictionaries(st.sampled_from(["default", "calc"]), clients)),
+    },
 )
-def test_any_tree_is_a_configuration_or_a_config_error_whose_problems_have_paths(rpc):
+
+
+def check_tree(rpc):
     try:
         config = load_config({"bee": {"rpc": rpc}}, environ={})
     except ConfigError as error:
@@ -317,6 +314,18 @@ def test_any_tree_is_a_configuration_or_a_config_error_whose_problems_have_paths
         problem.path.startswith("bee.rpc") and problem.message and str(problem)
         for problem in problems
     )
+
+
+@given(trees)
+def test_any_tree_is_a_configuration_or_a_config_error_whose_problems_have_paths(rpc):
+    check_tree(rpc)
+
+
+@pytest.mark.slow
+@settings(max_examples=4000)
+@given(trees)
+def test_any_tree_is_a_configuration_or_a_config_error_in_a_long_run(rpc):
+    check_tree(rpc)
 
 
 @pytest.mark.parametrize("client", ["{adress: a:1}", "{adress: a:1, retries: many}"])

@@ -49,7 +49,7 @@ def server(section):
 
 def test_the_example_file_is_accepted_as_it_stands(file):
     config = load(SEED, file)
-    assert config.application == "bee-rpc-app"
+    assert config.application.name == "bee-rpc-app"
     assert config.registry is not None
     assert (
         config.registry.protocol,
@@ -143,7 +143,7 @@ def test_empty_sections_are_sections_at_their_defaults(file):
     config = load(
         "bee:\n  application:\n  rpc:\n    registry:\n    server:\n    client:\n      calc:\n", file
     )
-    assert (config.registry, config.server, config.application) == (None, None, "")
+    assert (config.registry, config.server, config.application.name) == (None, None, "")
     assert config.client("calc") == ClientConfig(name="calc")
 
 

@@ -20,6 +20,7 @@ from bee_core.hookspecs import REGISTER_HOOKS
 
 FILE = """\
 bee:
+  application: {observers: [a-observer, {name: b-observer}]}
   rpc:
     registry: {protocol: r}
     server:
@@ -27,12 +28,16 @@ bee:
       macher: [json, s-codec]
       compress: s-compressor
       limiter: s-limiter
+      observers: s-observer
+      interceptors: [s-interceptor]
       address: ["127.0.0.1:0", "s-transport://here"]
     client:
-      default: {balancer: d-balancer}
+      default: {balancer: d-balancer, observers: d-observer}
       one:
         address: ["a-transport://a", "b-transport://b", "tcp://c:1"]
         breaker: c-breaker
+        observers: none
+        interceptors: c-interceptor
         methods:
           add: {fail: m-fail}
           sub: {timeout: 1}
@@ -58,6 +63,12 @@ def test_every_plugin_that_is_stated_is_named_with_its_key_and_kind(tmp_path):
         ("server.macher[1]", "codec", "s-codec"),
         ("server.compress", "compressor", "s-compressor"),
         ("server.limiter", "limiter", "s-limiter"),
+        ("bee.application.observers[0]", "observer", "a-observer"),
+        ("bee.application.observers[1]", "observer", "b-observer"),
+        ("server.observers", "observer", "s-observer"),
+        ("server.interceptors[0]", "interceptor", "s-interceptor"),
+        ("client.default.observers", "observer", "d-observer"),
+        ("client.one.interceptors", "interceptor", "c-interceptor"),
         ("server.address", "transport", "tcp"),
         ("server.address", "transport", "s-transport"),
         ("client.default.balancer", "balancer", "d-balancer"),

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core.config import load_config, yaml_tree
+from bee_core.config.expansion import MAX_PATH, Expansion
 from bee_core.config.values import Text
-from bee_core.config.yaml_tree import Expansion
 from bee_core.errors import ConfigError
 
 
@@ -47,6 +47,27 @@ def test_anchors_and_merge_keys_work_and_the_mapping_itself_wins():
 
 def test_a_quoted_merge_key_is_a_key():
     assert yaml_tree.parse("a: {'<<': 1}") == {"a": {"<<": "1"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [${HOST}:1, b]\n",
+        "a: {token: ${TOKEN:-none}, b: 'c'}\n",
+        "a: {b: [1,\n  x-${C}]}\n",
+    ],
+)
+def test_a_reference_between_brackets_must_be_quoted_and_the_error_says_so(text):
+    error = failure(text)
+    assert error.message.startswith("this is not YAML: ")
+    assert error.message.endswith(
+        '; write quotes around a value with ${ inside of [ ] or { }: "${NAME}"'
+    )
+
+
+def test_other_mistakes_between_brackets_are_not_blamed_on_references():
+    for text in ("a: ['${HOST}', b\nc: 1\n", 'a: {b: "${C}" d}\n', "a: [b # ${C}\nc: 1\n"):
+        assert "quotes" not in failure(text).message
 
 
 @pytest.mark.parametrize(
@@ -199,3 +220,24 @@ def test_any_text_gives_a_mapping_of_text_or_a_config_error(text):
     except ConfigError:
         return
     assert all(isinstance(key, Text) for key in tree)
+
+
+def test_a_reference_without_end_is_said_once_however_often_it_stands_there() -> None:
+    expansion = expand(
+        yaml_tree.parse("a: '" + "${A:-" * 50_000 + "'\nb: '" + "${N}" * 50_000 + "'")
+    )
+    messages = [problem.message for problem in expansion.problems]
+    assert len(messages) == 2
+    assert "write $${" in messages[0]
+    assert "no variable N" in messages[1]
+
+
+def test_defaults_end_at_the_next_brace() -> None:
+    expansion = expand(yaml_tree.parse("a: ${A:-${B}-${A:-}${B:-x y}"), B="b")
+    assert expansion.tree == {"a": "${B-x y".replace("x y", "b")}
+
+
+def test_a_key_whose_path_is_very_long_is_refused() -> None:
+    with pytest.raises(ConfigError, match="more than 1,024 characters"):
+        expand({"k" * MAX_PATH: {"a": "1"}})
+    assert expand({"k" * MAX_PATH: "1"}).problems == []

@@ -10,13 +10,15 @@ from random import Random
 
 import pytest
 
-from bee_core.control import discovery as discovery_module
-from bee_core.control import snapshot_cache
+from bee_core.control import cache_writer
 from bee_core.control import watch as watch_module
 from bee_core.control.discovery import Discovery
+from bee_core.control.doubts import Doubts
 from bee_core.control.plane import ControlPlane
 from bee_core.control.snapshot_cache import SnapshotCache
+from bee_core.errors import RegistryError
 from bee_core.interfaces import RegistrySettings
+from bee_core.terms.causes import refused
 from bee_core.terms.node import Changes, Node, Snapshot
 from bee_core.testing import MemoryRegistry
 
@@ -35,20 +37,24 @@ class Watched:
         self.plane = ControlPlane("test")
         self.came = threading.Condition()
         self.snapshots = []
-        self.serving = set()
+        self.serving, self.hanging = set(), set()
         self.pinged = []
+        self.registry_news = []
         self.discovery = Discovery(
             "calc",
             registry=lambda: wraps(registry.session(RegistrySettings((), heartbeat))),
             registry_name="memory",
             addresses=tuple(Node(url, url) for url in addresses),
             deliver=self.deliver,
-            answers=self.answers,
+            ask=self.ask,
+            fits=lambda node: node.version != "unfit",
             objection=lambda node: "" if "://" in node.url else "not a url",
             cache=cache,
+            doubts=Doubts(time.monotonic, Random(1)),
             heartbeat_interval=heartbeat,
             clock=time.monotonic,
             rng=Random(1),
+            registry_changed=lambda *news: self.registry_news.append(news),
         )
 
     def deliver(self, snapshot):
@@ -56,15 +62,28 @@ class Watched:
             self.snapshots.append(snapshot)
             self.came.notify_all()
 
-    async def answers(self, node):
+    async def ask(self, node):
         self.pinged.append(node.id)
-        if node.id == "raises":
-            raise OSError
-        return node.id in self.serving
+        if node.id in self.hanging:
+            await asyncio.Event().wait()
+        if node.id in self.serving:
+            return "serving"
+        return refused(ConnectionRefusedError(111, "Connection refused"))
+
+    def known(self, seconds):
+        """Whether first calls go on within so many seconds."""
+        now = time.monotonic()
+        return self.discovery.first.wait(now, now + seconds)
 
     def start(self):
         self.discovery.start(self.plane)
         return self
+
+    def wait_for_answers(self, count):
+        """So many answers of the registry from now on."""
+        for _ in range(count):
+            at = time.monotonic()
+            eventually(lambda at=at: self.discovery.outlook().heard < time.monotonic() - at)
 
     def wait_for(self, *urls, source="registry"):
         """The newest snapshot, once it is this."""
@@ -135,7 +154,7 @@ def test_revisions_grow_although_those_of_the_registry_begin_anew(watched):
             await asyncio.Event().wait()
 
     tested = watched(wraps=lambda session: Forgetful()).start()
-    assert tested.wait_for(TWO).revision == 2
+    assert tested.wait_for(TWO).revision > 1
 
 
 def test_it_starts_once_and_not_before_it_is_asked_to(registry, watched):
@@ -162,6 +181,22 @@ def test_a_node_that_cannot_be_called_is_left_out_with_one_warning_and_the_other
     ] == ["a node of calc is left out: not a url (said once; bee nodes lists the others)"]
 
 
+def test_two_servers_that_stay_at_one_url_are_one_node_and_one_warning(registry, watched, caplog):
+    registry.publish("calc", ONE, id="old")
+    tested = watched(heartbeat=0.05).start()
+    tested.wait_for(ONE)
+    registry.publish("calc", ONE, id="new")
+    eventually(lambda: [node.id for node in tested.snapshots[-1].nodes] == ["new"])
+    eventually(lambda: caplog.records)
+    tested.wait_for_answers(4)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == (
+        f"two servers of calc are registered with the url {ONE}; calls go to the later one only: "
+        "give each an advertise address that clients reach it by (said once)"
+    )
+    assert tested.pinged == []
+
+
 # ── outages ──
 
 
@@ -173,11 +208,11 @@ def test_an_outage_changes_nothing_and_says_one_line_and_so_does_its_end(registr
     registry.go_out_of_reach()
     registry.wait_for_watches(4)
     assert len(tested.snapshots) == 1
-    assert "ConnectionRefusedError" in tested.discovery.trouble
+    assert "ConnectionRefusedError" in tested.discovery.outlook().trouble
     registry.publish("calc", TWO)
     registry.come_back()
     tested.wait_for(ONE, TWO)
-    assert tested.discovery.trouble == ""
+    assert tested.discovery.outlook().trouble == ""
     assert [record.getMessage() for record in caplog.records] == [
         (
             "the registry memory is out of reach for calc: ConnectionRefusedError: "
@@ -244,15 +279,15 @@ def test_the_same_list_after_an_outage_is_not_handed_on_again(registry, watched)
     registry.go_out_of_reach()
     registry.wait_for_watches(2)
     registry.come_back()
-    eventually(lambda: tested.discovery.trouble == "")
+    eventually(lambda: tested.discovery.outlook().trouble == "")
     assert len(tested.snapshots) == 1
 
 
 def test_pauses_grow_up_to_the_heartbeat(registry, watched, monkeypatch):
     pauses = []
-    ceiling = discovery_module.Backoff.ceiling
+    ceiling = watch_module.Backoff.ceiling
     monkeypatch.setattr(
-        discovery_module.Backoff,
+        watch_module.Backoff,
         "ceiling",
         lambda self, index: pauses.append(ceiling(self, index)) or 0.001,
     )
@@ -272,7 +307,7 @@ def test_first_calls_of_many_threads_wait_for_one_answer(registry, watched):
 
     def call():
         tested.start()
-        answers.append(tested.discovery.wait(BOUND))
+        answers.append(tested.known(BOUND))
 
     callers = [threading.Thread(target=call) for _ in range(20)]
     for caller in callers:
@@ -288,7 +323,7 @@ def test_first_calls_of_many_threads_wait_for_one_answer(registry, watched):
 
 def test_an_answer_that_there_is_none_is_an_answer(watched):
     tested = watched().start()
-    assert tested.discovery.wait(BOUND)
+    assert tested.known(BOUND)
     assert tested.snapshots[-1].nodes == ()
     assert tested.snapshots[-1].source == "registry"
 
@@ -299,7 +334,7 @@ def test_the_list_on_disk_stands_in_for_a_registry_out_of_reach_until_it_speaks(
     cache.save("calc", (Node(ONE, ONE, "1.0.0"),))
     registry.go_out_of_reach()
     tested = watched(addresses=[TWO]).start()
-    assert tested.discovery.wait(BOUND)
+    assert tested.known(BOUND)
     tested.wait_for(ONE, source="cache")
     registry.publish("calc", TWO)
     registry.come_back()
@@ -309,16 +344,16 @@ def test_the_list_on_disk_stands_in_for_a_registry_out_of_reach_until_it_speaks(
 def test_without_a_list_on_disk_the_addresses_are_the_last_resort(registry, watched):
     registry.go_out_of_reach()
     tested = watched(addresses=[TWO]).start()
-    assert tested.discovery.wait(BOUND)
+    assert tested.known(BOUND)
     tested.wait_for(TWO, source="address")
 
 
 def test_a_silent_registry_is_not_waited_for_beyond_the_callers_patience(registry, watched):
     registry.go_silent()
     tested = watched(addresses=[TWO]).start()
-    assert not tested.discovery.wait(0.01)
+    assert not tested.known(0.01)
     tested.discovery.fall_back()
-    assert tested.discovery.wait(0)
+    assert tested.known(0)
     tested.wait_for(TWO, source="address")
 
 
@@ -350,26 +385,33 @@ def test_where_nothing_is_known_the_text_names_registry_cache_and_address(
         "bee.rpc.client.calc.address",
     ):
         assert part in text
-    assert not tested.discovery.wait(0)
+    assert not tested.known(0)
 
 
-def test_patience_is_for_the_beginning_only(registry, watched, monkeypatch):
-    monkeypatch.setattr(discovery_module, "PATIENCE", 0.05)
-    registry.go_silent()
+def test_a_registry_that_refuses_is_waited_for_a_second_more_and_is_said_to_refuse(
+    registry, watched, caplog
+):
+    registry.go_out_of_reach(RegistryError("permission denied"))
     tested = watched().start()
-    eventually(lambda: tested.discovery.patience() == 0)
+    registry.wait_for_watches(2)
+    began = time.monotonic()
+    assert not tested.known(60)
+    assert time.monotonic() - began < 30, "and not for as long as the call allows"
+    assert "registry memory refuses to answer (permission denied)" in tested.discovery.explain()
+    assert tested.discovery.outlook().state == "refusing"
+    assert "the registry memory refuses to answer for calc: permission denied" in caplog.text
 
 
-def test_a_callback_comes_once_when_nodes_are_known_and_at_once_afterwards(registry, watched):
-    tested, came = watched(), threading.Event()
-    tested.discovery.when_known(came.set)
-    assert not came.is_set()
-    registry.publish("calc", ONE)
-    tested.start()
-    assert came.wait(BOUND)
-    again = []
-    tested.discovery.when_known(lambda: again.append(True))
-    assert again == [True]
+def test_observers_hear_that_the_registry_went_out_of_reach_and_came_back(registry, watched):
+    registry.go_out_of_reach()
+    tested = watched().start()
+    registry.wait_for_watches(2)
+    registry.come_back()
+    eventually(lambda: len(tested.registry_news) >= 2)
+    (lost, back) = tested.registry_news
+    assert lost[:2] == ("calc", "registry_out_of_reach")
+    assert "ConnectionRefusedError" in lost[2]
+    assert back == ("calc", "registry_in_reach", "")
 
 
 # ── the list on disk ──
@@ -378,12 +420,12 @@ def test_a_callback_comes_once_when_nodes_are_known_and_at_once_afterwards(regis
 def test_each_list_is_kept_for_the_next_client(registry, watched, cache):
     registry.publish("calc", ONE, version="1.0.0")
     tested = watched().start()
-    eventually(lambda: [node.url for node in cache.load("calc")] == [ONE])
+    eventually(lambda: [node.url for node in cache.load("calc").nodes] == [ONE])
     registry.publish("calc", TWO)
-    eventually(lambda: [node.url for node in cache.load("calc")] == [ONE, TWO])
+    eventually(lambda: [node.url for node in cache.load("calc").nodes] == [ONE, TWO])
     registry.withdraw("calc")
     tested.wait_for()
-    assert len(cache.load("calc")) == 2, "an empty list is of no use to the next client"
+    assert len(cache.load("calc").nodes) == 2, "an empty list is of no use to the next client"
 
 
 def test_a_client_that_closes_at_once_has_kept_its_list(registry, watched, cache):
@@ -391,7 +433,39 @@ def test_a_client_that_closes_at_once_has_kept_its_list(registry, watched, cache
     tested = watched().start()
     tested.wait_for(ONE)
     assert tested.plane.stop()
-    assert [node.url for node in cache.load("calc")] == [ONE]
+    assert [node.url for node in cache.load("calc").nodes] == [ONE]
+
+
+def test_nodes_of_the_disk_that_have_not_been_asked_yet_stay_on_disk(registry, watched, cache):
+    cache.save("calc", at(ONE, TWO))
+    registry.publish("calc", ONE)
+    tested = watched()
+    tested.hanging = {TWO}
+    tested.start().wait_for(ONE)
+    eventually(lambda: tested.pinged == [TWO])
+    assert tested.plane.stop()
+    kept = cache.load("calc")
+    assert ({node.id for node in kept.nodes}, set(kept.unlisted)) == ({ONE, TWO}, {TWO})
+
+
+def test_nodes_of_the_disk_leave_it_when_they_are_let_go(registry, watched, cache, monkeypatch):
+    monkeypatch.setattr(cache_writer, "SAVE_EVERY", 0.05)
+    cache.save("calc", at(ONE, TWO))
+    registry.publish("calc", ONE)
+    watched().start().wait_for(ONE)  # the other one refuses
+    eventually(lambda: [node.id for node in cache.load("calc").nodes] == [ONE])
+
+
+def test_nodes_in_doubt_are_kept_for_the_next_client_although_the_registry_lists_none(
+    watched, cache, monkeypatch
+):
+    monkeypatch.setattr(cache_writer, "SAVE_EVERY", 0.05)
+    cache.save("calc", at(ONE, TWO))
+    tested = watched(heartbeat=30.0)
+    tested.serving = {TWO}
+    tested.start().wait_for(TWO)
+    eventually(lambda: [node.id for node in cache.load("calc").nodes] == [TWO])
+    assert set(cache.load("calc").unlisted) == {TWO}
 
 
 def test_a_cache_that_cannot_be_written_does_not_disturb_the_watch(registry, watched, tmp_path):
@@ -400,60 +474,6 @@ def test_a_cache_that_cannot_be_written_does_not_disturb_the_watch(registry, wat
     for url in (ONE, TWO):
         registry.publish("calc", url)
     tested.wait_for(ONE, TWO)
-
-
-# ── an empty list ──
-
-
-def test_an_empty_list_keeps_what_still_answers_and_drops_the_rest(registry, watched):
-    for url in (ONE, TWO):
-        registry.publish("calc", url)
-    registry.publish("calc", "tcp://10.0.0.3:1", id="raises")
-    tested = watched(heartbeat=30).start()
-    tested.serving = {ONE}
-    tested.wait_for(ONE, TWO, "tcp://10.0.0.3:1")
-    registry.withdraw("calc")
-    tested.wait_for(ONE)
-    assert {ONE, TWO, "raises"} <= set(tested.pinged)
-
-
-def test_what_nobody_lists_is_let_go_after_three_heartbeats_although_it_answers(
-    registry, watched, caplog
-):
-    registry.publish("calc", ONE)
-    tested = watched(heartbeat=0.05).start()
-    tested.serving = {ONE}
-    tested.wait_for(ONE)
-    with caplog.at_level(logging.WARNING, "bee.client"):
-        registry.withdraw("calc")
-        tested.wait_for()
-    assert tested.pinged.count(ONE) > 1
-    assert "what still answers (1) is kept for 0.15 s" in caplog.text
-    assert "let go" in caplog.text
-
-
-def test_nodes_that_come_back_end_the_doubt(registry, watched):
-    registry.publish("calc", ONE)
-    tested = watched(heartbeat=30).start()
-    tested.serving = {ONE}
-    tested.wait_for(ONE)
-    registry.withdraw("calc")
-    eventually(lambda: tested.pinged)
-    registry.publish("calc", TWO)
-    tested.wait_for(TWO)
-    registry.withdraw("calc", TWO)
-    eventually(lambda: TWO in tested.pinged)  # the next doubt is about the new node
-
-
-def test_a_held_node_that_stops_to_answer_goes(registry, watched):
-    registry.publish("calc", ONE)
-    tested = watched(heartbeat=0.5).start()
-    tested.serving = {ONE}
-    tested.wait_for(ONE)
-    registry.withdraw("calc")
-    eventually(lambda: tested.pinged)
-    tested.serving = set()
-    tested.wait_for()
 
 
 # ── a plane that begins anew ──
@@ -466,7 +486,7 @@ def test_after_a_fork_the_list_stays_and_the_watch_begins_again(registry, watche
     tested.plane.stop()
     tested.plane = ControlPlane("test-child")  # what the child's plane is like
     tested.discovery.after_fork()
-    assert tested.discovery.wait(0)
+    assert tested.known(0)
     registry.publish("calc", TWO)
     tested.start()
     assert tested.wait_for(ONE, TWO).revision > revision
@@ -526,19 +546,30 @@ def test_after_a_node_that_cannot_be_called_the_whole_list_is_looked_at(watched)
     bad = (Node("bad", "no url"),)
     registry.tell(Snapshot(41, "registry", at(ONE, TWO) + bad, Changes(40, at(TWO) + bad)))
     assert one.wait_for(ONE, TWO).changes is None
-    registry.tell(Snapshot(42, "registry", at(TWO) + bad, Changes(41, gone=frozenset({ONE}))))
-    assert one.wait_for(TWO).changes is None
+    three = "tcp://10.0.0.3:9000"
+    registry.tell(Snapshot(42, "registry", at(ONE, TWO, three) + bad, Changes(41, at(three))))
+    assert one.wait_for(ONE, TWO, three).changes is None
 
 
-def test_nodes_that_are_kept_through_an_empty_list_are_not_changed_by_what_the_registry_lacks(
-    watched,
-):
-    registry, one, _ = told(watched)
+def test_a_node_that_is_kept_and_let_go_later_is_a_change_too(watched):
+    registry, one, first = told(watched)
+    one.serving = {ONE}
+    registry.tell(Snapshot(41, "registry", at(TWO), Changes(40, at(TWO), frozenset({ONE}))))
+    both = one.wait_for(ONE, TWO)
+    assert both.changes == Changes(first.revision, at(TWO))
+    one.serving = set()
+    assert one.wait_for(TWO).changes == Changes(both.revision, gone=frozenset({ONE}))
+
+
+def test_a_node_that_is_kept_and_listed_again_is_no_change_for_calls(watched):
+    registry, one, first = told(watched)
     one.serving = {ONE}
     registry.tell(Snapshot(41, "registry", (), Changes(40, gone=frozenset({ONE}))))
-    eventually(lambda: one.pinged == [ONE])
-    registry.tell(Snapshot(42, "registry", at(TWO), Changes(41, at(TWO))))
-    assert one.wait_for(TWO).changes is None
+    eventually(lambda: one.discovery.outlook().doubts)
+    registry.tell(Snapshot(42, "registry", at(ONE), Changes(41, at(ONE))))
+    registry.tell(Snapshot(43, "registry", at(ONE, TWO), Changes(42, at(TWO))))
+    assert one.wait_for(ONE, TWO).changes == Changes(first.revision, at(TWO))
+    assert not one.discovery.outlook().doubts
 
 
 # ── how often the list is kept ──
@@ -549,15 +580,15 @@ class CountingCache(SnapshotCache):
         super().__init__("memory", folder)
         self.saves = []
 
-    def save(self, service, nodes):
+    def save(self, service, nodes, unlisted=None):
         self.saves.append(len(nodes))
-        return super().save(service, nodes)
+        return super().save(service, nodes, unlisted)
 
 
 def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the_end(
     watched, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(snapshot_cache, "SAVE_EVERY", 1000.0)
+    monkeypatch.setattr(cache_writer, "SAVE_EVERY", 1000.0)
     cache = CountingCache(tmp_path / "cache")
     registry = Told()
     one = watched(cache=cache, wraps=lambda session: registry).start()
@@ -567,13 +598,13 @@ def test_a_list_that_keeps_changing_is_written_now_and_then_and_once_more_at_the
     one.wait_for(*many)
     assert one.plane.stop()
     assert cache.saves == [1, 20]
-    assert len(cache.load("calc")) == 20
+    assert len(cache.load("calc").nodes) == 20
 
 
 def test_a_list_that_changed_a_moment_after_a_write_is_written_a_moment_later(
     watched, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(snapshot_cache, "SAVE_EVERY", 0.05)
+    monkeypatch.setattr(cache_writer, "SAVE_EVERY", 0.05)
     cache = CountingCache(tmp_path / "cache")
     registry = Told()
     watched(cache=cache, wraps=lambda session: registry).start()

@@ -104,6 +104,29 @@ def test_what_tasks_shared_is_closed_after_they_have_ended(plane):
     assert order == ["task", "close"]
 
 
+def test_tasks_that_others_begin_as_they_end_are_ended_too(plane):
+    ended = []
+    kept = []
+
+    async def cleaning_up():
+        try:
+            await forever()
+        finally:
+            ended.append("cleaning up")
+
+    async def work():
+        try:
+            await forever()
+        finally:
+            kept.append(asyncio.ensure_future(cleaning_up()))
+            await asyncio.sleep(0)  # it runs
+
+    plane.spawn(work)
+    ask(plane, lambda: None)
+    assert plane.stop()
+    assert ended == ["cleaning up"]
+
+
 def test_a_plane_that_never_ran_stops_without_a_thread_and_takes_no_more_tasks(plane):
     assert plane.stop()
     handle = plane.spawn(forever)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import time
 
 import pytest
 
 from bee_core.control.plane import ControlPlane
 from bee_core.control.prober import FIRST_PAUSE, Prober
 from bee_core.interfaces import Success
+from bee_core.nodes.contained_breakers import ContainedBreakers
 from bee_core.terms.causes import lost, refused
 from bee_core.testing import seeded_random
 from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
@@ -43,11 +45,11 @@ class Pinged:
 class Watcher:
     def __init__(self):
         self.changes = queue.Queue()
-
-    def finished(self, record):
-        pass
+        self.broken = False
 
     def breaker_changed(self, service, node, before, after):
+        if self.broken:
+            raise RuntimeError("no")
         self.changes.put((service, node.id, before, after))
 
 
@@ -56,12 +58,12 @@ class World:
 
     def __init__(self, heartbeat_interval=0.004):
         self.watcher = Watcher()
-        self.harness = Harness("ab", clock=lambda: 1.0)
+        self.harness = Harness("ab", clock=lambda: 1.0, gates={}, watchers=[self.watcher])
         self.service = self.harness.service
-        self.service.observers = (self.watcher,)
         self.nodes = self.harness.nodes
+        breakers = Consecutive(ConsecutiveOptions(max_error_count=1))
         for state in self.nodes.states.values():
-            state.breaker = Consecutive(ConsecutiveOptions(max_error_count=1))
+            state.breaker = breakers.node(state.node)
         self.pings = queue.Queue()
         self.answers = []
         self.closed = 0
@@ -78,7 +80,7 @@ class World:
 
     def call(self, node_id, outcome):
         state = self.nodes.states[node_id]
-        self.nodes.settle(state, state.breaker.admit(0.0), outcome, 0.0)
+        self.nodes.settle(state, state.breaker.admit(0.0), outcome, 0.1, 0.0)
 
     def ping(self):
         return self.pings.get(timeout=PATIENCE)
@@ -217,10 +219,7 @@ def test_each_change_is_one_line_of_the_log(world, caplog):
 
 
 def test_an_observer_that_raises_is_reported_once_and_stops_nothing(world):
-    def broken(*news):
-        raise RuntimeError("no")
-
-    world.watcher.breaker_changed = broken
+    world.watcher.broken = True
     world.answers = ["serving"]
     world.call("a", ILL)
     world.ping()
@@ -237,3 +236,63 @@ def test_nodes_that_were_cut_off_before_a_fork_are_probed_in_the_child(world):
     world.ping()
     world.settled()
     assert world.nodes.states["b"].breaker.state == "half-open"
+
+
+class Sweeping(Consecutive):
+    """Breakers that ask for sweeps, and count them."""
+
+    def __init__(self):
+        super().__init__(ConsecutiveOptions())
+        self.sweeps = queue.Queue()
+        self.pause = 0.01
+
+    def sweep(self, now):
+        self.sweeps.put(now)
+        return (), None if self.pause is None else now + self.pause
+
+
+@pytest.fixture
+def swept(world):
+    breakers = Sweeping()
+    world.nodes.breakers = ContainedBreakers(breakers, world.harness.faults)
+    world.prober.watch(world.service)
+    return breakers
+
+
+def test_breakers_are_swept_from_the_first_call_on_at_the_times_that_they_ask_for(world, swept):
+    assert swept.sweeps.qsize() == 1, "once at build, to see whether they want it"
+    assert not world.plane.running
+    world.harness.list_nodes("cd")
+    world.nodes.connect(world.nodes.states["c"])
+    for _ in range(4):
+        swept.sweeps.get(timeout=PATIENCE)
+    world.nodes.connect(world.nodes.states["d"])
+    assert world.prober.swept == {"calc"}, "one task for all nodes"
+
+
+def test_sweeps_end_when_nothing_is_due_any_more(world, swept):
+    world.harness.list_nodes("c")
+    world.nodes.connect(world.nodes.states["c"])
+    swept.sweeps.get(timeout=PATIENCE)
+    swept.pause = None
+    until = time.monotonic() + PATIENCE
+    while world.prober.swept and time.monotonic() < until:
+        time.sleep(0.001)
+    assert world.prober.swept == set()
+
+
+def test_a_forked_child_sweeps_by_itself(world, swept):
+    world.harness.list_nodes("c")
+    world.nodes.connect(world.nodes.states["c"])
+    world.prober.resume([world.service])
+    for _ in range(4):
+        swept.sweeps.get(timeout=PATIENCE)
+
+
+def test_breakers_that_want_no_sweep_cost_no_task(world):
+    breakers = Consecutive(ConsecutiveOptions())
+    world.nodes.breakers = ContainedBreakers(breakers, world.harness.faults)
+    world.prober.watch(world.service)
+    world.harness.list_nodes("c")
+    world.nodes.connect(world.nodes.states["c"])
+    assert not world.plane.running

@@ -11,18 +11,21 @@ import logging
 import multiprocessing
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from bee_core.control import snapshot_cache
-from bee_core.control.snapshot_cache import SnapshotCache, default_folder
+from bee_core.control.snapshot_cache import FORMAT, SnapshotCache, default_folder
 from bee_core.terms.node import Node
 
 NODES = (
     Node("a", "tcp://10.0.0.1:9000", "1.2.0", 2.5, "west", frozenset({"gpu", "größe"}), 4),
     Node("b", "unix:///run/calc.sock"),
 )
+
+DAY = 86400.0
 
 
 @pytest.fixture
@@ -38,19 +41,19 @@ def warnings(caplog):
 
 def test_every_field_of_a_node_comes_back(cache, tmp_path, warnings):
     assert cache.save("calc", NODES)
-    assert SnapshotCache("local /somewhere", tmp_path / "cache").load("calc") == NODES
+    assert SnapshotCache("local /somewhere", tmp_path / "cache").load("calc").nodes == NODES
     assert warnings() == []
 
 
 def test_a_service_that_was_never_saved_has_no_nodes_and_no_warning(cache, warnings):
-    assert cache.load("calc") == ()
+    assert cache.load("calc").nodes == ()
     assert warnings() == []
 
 
 def test_services_and_registries_have_files_of_their_own(cache, tmp_path):
     cache.save("calc", NODES)
-    assert cache.load("other") == ()
-    assert SnapshotCache("local /elsewhere", tmp_path / "cache").load("calc") == ()
+    assert cache.load("other").nodes == ()
+    assert SnapshotCache("local /elsewhere", tmp_path / "cache").load("calc").nodes == ()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_services_and_registries_have_files_of_their_own(cache, tmp_path):
 )
 def test_any_name_of_a_service_is_one_file_in_the_folder(cache, name):
     assert cache.save(name, NODES)
-    assert cache.load(name) == NODES
+    assert cache.load(name).nodes == NODES
     assert [path.parent for path in cache.folder.rglob("*.json")] == [cache.folder]
 
 
@@ -76,7 +79,7 @@ def test_nothing_is_left_beside_the_file(cache):
 
 def resealed(content, **fields):
     document = {
-        "format": 1,
+        "format": FORMAT,
         "sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         "content": content,
     } | fields
@@ -108,8 +111,10 @@ DAMAGES = {
     "a list": lambda raw: "[]",
     "nested beyond all measure": lambda raw: "[" * 200_000,
     "one digit changed": lambda raw: raw.replace("9000", "9001"),
-    "a newer format": changed(lambda document: document.update(format=2)),
+    "a newer format": changed(lambda document: document.update(format=FORMAT + 1)),
     "no checksum": changed(lambda document: document.pop("sha256")),
+    "an older format": changed(lambda document: document.update(format=FORMAT - 1)),
+    "another registry's": lambda raw: resealed(json.loads(raw)["content"] | {"identity": "other"}),
     "another service's": lambda raw: resealed(json.loads(raw)["content"] | {"service": "other"}),
     "a url that is a number": with_node(url=7),
     "tags that are a number": with_node(tags=7),
@@ -128,12 +133,12 @@ def test_a_file_that_cannot_be_used_is_one_warning_and_is_replaced(cache, warnin
     cache.save("calc", NODES)
     path = cache.path("calc")
     path.write_text(DAMAGES[damage](path.read_text()), encoding="latin-1")
-    assert cache.load("calc") == ()
-    assert cache.load("calc") == ()
+    assert cache.load("calc").nodes == ()
+    assert cache.load("calc").nodes == ()
     assert len(warnings()) == 1
     assert str(path) in warnings()[0]
     assert cache.save("calc", NODES)
-    assert cache.load("calc") == NODES
+    assert cache.load("calc").nodes == NODES
 
 
 def test_the_warning_about_a_newer_format_says_so(cache, warnings):
@@ -141,21 +146,33 @@ def test_the_warning_about_a_newer_format_says_so(cache, warnings):
     path = cache.path("calc")
     path.write_text(DAMAGES["a newer format"](path.read_text()))
     cache.load("calc")
-    assert "format 2, and this bee reads format 1" in warnings()[0]
+    assert f"format {FORMAT + 1}, and this bee reads format {FORMAT}" in warnings()[0]
 
 
 def test_a_huge_file_is_not_read(cache, warnings, monkeypatch):
     monkeypatch.setattr(snapshot_cache, "MAX_BYTES", 100)
     cache.save("calc", NODES)
-    assert cache.load("calc") == ()
+    assert cache.load("calc").nodes == ()
     assert "larger than 100 bytes" in warnings()[0]
 
 
 def test_a_folder_in_the_place_of_the_file_is_a_warning(cache, warnings):
     cache.path("calc").mkdir(parents=True)
-    assert cache.load("calc") == ()
+    assert cache.load("calc").nodes == ()
     assert not cache.save("calc", NODES)
     assert len(warnings()) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_or_a_device_in_the_place_of_the_file_is_not_opened(cache, warnings):
+    path = cache.path("calc")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    assert cache.load("calc").nodes == ()
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert cache.load("calc").nodes == ()
+    assert "it is no file" in warnings()[0]
 
 
 def test_a_folder_that_cannot_be_made_is_one_warning_that_says_what_to_do(tmp_path, warnings):
@@ -184,7 +201,7 @@ def test_a_disk_that_fails_leaves_the_old_list_and_no_rest(cache, monkeypatch, w
     monkeypatch.setattr(os, "fsync", full)
     assert not cache.save("calc", NODES[:1])
     assert "No space left on device" in warnings()[0]
-    assert cache.load("calc") == NODES
+    assert cache.load("calc").nodes == NODES
     assert list(cache.folder.iterdir()) == [cache.path("calc")]
 
 
@@ -208,12 +225,12 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_file(tmp_path, war
         ]
         for writer in writers:
             writer.start()
-        seen = {len(cache.load("calc")) for _ in range(30)}
+        seen = {len(cache.load("calc").nodes) for _ in range(30)}
         for writer in writers:
             writer.kill()
             writer.join()
         assert seen <= {len(few), len(many)}
-    assert cache.load("calc") in {few, many}
+    assert cache.load("calc").nodes in {few, many}
     assert warnings() == []
 
 
@@ -225,3 +242,42 @@ def test_the_folder_is_bees_own_variable_then_the_desktops_then_the_home(monkeyp
     assert default_folder({"BEE_CACHE_DIR": "", "XDG_CACHE_HOME": ""}) == Path(
         "/home/ada/.cache/bee"
     )
+
+
+# ── how old a list is ──
+
+
+def written_before(cache, seconds):
+    """Make the list look as if it was written so long ago, and its file as unused since then."""
+    path = cache.path("calc")
+    content = json.loads(path.read_bytes())["content"]
+    content["written"] -= seconds
+    path.write_text(resealed(content))
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def unused(cache):
+    """Seconds since the file counted as used."""
+    return time.time() - cache.path("calc").stat().st_mtime
+
+
+def test_a_list_says_how_old_it_is(cache):
+    assert cache.load("calc").age is None
+    cache.save("calc", NODES)
+    written_before(cache, 7200)
+    assert cache.load("calc").age == pytest.approx(7200, abs=60)
+
+
+def test_a_list_from_the_future_is_new(cache):
+    cache.save("calc", NODES)
+    written_before(cache, -7200)
+    assert cache.load("calc").age == 0
+
+
+def test_a_file_that_is_read_counts_as_used(cache):
+    cache.save("calc", NODES)
+    written_before(cache, 29 * DAY)
+    cache.load("calc")
+    assert unused(cache) < 60
+    assert cache.load("calc").age == pytest.approx(29 * DAY, abs=60), "its list is as old as before"

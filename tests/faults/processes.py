@@ -20,6 +20,7 @@ from typing import Any
 from faults.services import server_config
 from support import processes
 from support.patience import PATIENCE
+from support.warm import nursery
 
 
 def fixed_port() -> int:
@@ -46,8 +47,8 @@ class ServingProcess:
     """
 
     PROGRAM = Path(__file__).with_name("serving_program.py")
-    PREFIX: tuple[str, ...] = (sys.executable,)
-    """The command line up to the program."""
+    PREFIX: tuple[str, ...] = ()
+    """The command line up to the program, for one that is started anew and not forked."""
 
     def __init__(self, *, log: Path | None = None, **settings: Any) -> None:
         self._arguments = [json.dumps(server_config(**settings)), str(log or os.devnull)]
@@ -59,13 +60,13 @@ class ServingProcess:
         self._buffer = b""
         # Buffered output, as servers have it: the buffer's lock is among what can go wrong.
         environment = {**os.environ, "PYTHONUNBUFFERED": ""}
-        self.process = processes.start(
-            [*self.PREFIX, str(self.PROGRAM), *self._arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        self.url = self.expect("listening on ").split()[2]
+        program = [str(self.PROGRAM), *self._arguments]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        if self.PREFIX:
+            self.process = processes.start([*self.PREFIX, *program], env=environment, **pipes)
+        else:
+            self.process = nursery.start(program, env=environment, **pipes)
+        self.url = self.expect("listening on ").partition("listening on ")[2].split()[0]
 
     def restart(self) -> None:
         """Start it again after it has ended; give it a fixed address for that."""

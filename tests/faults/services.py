@@ -150,9 +150,9 @@ def max_size(size: str, **more: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def serving(target: Any, **settings: Any) -> Iterator[Any]:
+def serving(target: Any, plugins: Any = (), **settings: Any) -> Iterator[Any]:
     """A server in a thread; what still waits in a ``Calculator`` is released at the end."""
-    server = bee_core.build_server(server_config(**settings))
+    server = bee_core.build_server(server_config(**settings), plugins=plugins)
     server.add(target)
     with server.in_thread():
         try:

@@ -166,7 +166,7 @@ class ClosingBalancer:
     def update(self, ready):
         self.ready = ready
 
-    def pick(self, key, tried, rng):
+    def pick(self, key, tried, now, rng):
         self.close()
         return next((node for node in self.ready if node.id not in tried), None)
 

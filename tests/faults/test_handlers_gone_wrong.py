@@ -98,14 +98,15 @@ def test_a_caller_that_vanishes_cancels_its_handlers(server, calculator, method)
 
 
 def test_a_request_and_its_cancel_in_one_segment_leave_nothing_in_flight(calculator):
-    """The handler's task is cancelled before its first step, and is still counted out."""
+    """The handler's task is cancelled, before or after its first step, and is counted out."""
     with serving(calculator, max_in_flight=1) as server, RawClient(server.address) as peer:
         peer.send(hello(), request(1, "hold_async", b"[1]"), frames.encode(frames.CANCEL, 1))
         peer.send(frames.encode(frames.PING, 2))
         peer.expect(frames.PONG)
         peer.send(request(3, "add_async", b"[1,2]"))
         assert peer.expect(frames.RESPONSE).body == b"3"
-        assert calculator.runs == 1
+        # From 3.12 on the first step comes before the cancel is looked at.
+        assert calculator.runs == (2 if sys.version_info >= (3, 12) else 1)
 
 
 def test_a_request_that_is_late_when_it_arrives_does_not_run(server, calculator):

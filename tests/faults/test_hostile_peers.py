@@ -23,19 +23,19 @@ GZIP = 16 + zlib.MAX_WBITS
 @functools.cache
 def bomb(size):
     """Gzip of that many zero bytes, made without having them."""
-    stream = zlib.compressobj(9, zlib.DEFLATED, GZIP)
+    stream = zlib.compressobj(1, zlib.DEFLATED, GZIP)
     return b"".join(stream.compress(bytes(1 << 20)) for _ in range(size >> 20)) + stream.flush()
 
 
 @pytest.mark.parametrize(
     "garbage",
     [
-        b"GET / HTTP/1.1\r\nHost: calc\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.0\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
         bytes(64),
         b"\xff" * 64,
     ],
-    ids=["http", "tls", "zeros", "ones"],
+    ids=["ssh", "tls", "zeros", "ones"],
 )
 def test_garbage_is_refused_at_once_while_others_are_served(server, users, garbage):
     user = users(server.address)
@@ -167,7 +167,7 @@ def test_a_client_that_calls_the_wrong_service_is_told_so(server, users, calcula
 
 
 def test_a_gzip_bomb_in_a_request_is_refused_before_it_inflates(processes, users):
-    body = bomb(256 << 20)
+    body = bomb(128 << 20)
     server = processes(macher=max_size("2m", max_inflated="8m"))
     assert users(server.url).call("echo", 1) == 1
     before = server.peak_memory()
@@ -181,7 +181,7 @@ def test_a_gzip_bomb_in_a_request_is_refused_before_it_inflates(processes, users
 
 
 def test_a_gzip_bomb_in_a_reply_is_refused(users):
-    body = bomb(256 << 20)
+    body = bomb(128 << 20)
 
     def answer(send, frame):
         send(frames.encode(frames.RESPONSE, frame.id, b"", body, frames.COMPRESSED))

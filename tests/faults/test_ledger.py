@@ -162,7 +162,7 @@ def kill_again_and_again(servers, tmp_path, *, seed, kills, writes):
 
 
 def test_no_write_runs_twice_and_none_is_lost_while_servers_are_killed(servers, tmp_path):
-    kill_again_and_again(servers, tmp_path, seed=11, kills=6, writes=3000)
+    kill_again_and_again(servers, tmp_path, seed=11, kills=3, writes=1500)
 
 
 @pytest.mark.slow

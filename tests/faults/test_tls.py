@@ -28,6 +28,7 @@ from faults.services import Calculator, server_config, serving
 from faults.users import client_config
 from support.certificates import Authority, tls
 from support.patience import PATIENCE, scaled
+from support.plugin_objects import offering
 
 
 class Secured(Calculator):
@@ -197,7 +198,7 @@ def refusal(user, kind=Unavailable):
 
 def test_an_expired_certificate_is_refused(serve, users, ca, calculator):
     server = serve(cert=ca.expired("old"))
-    assert "the server's certificate has expired; renew it" in refusal(
+    assert "authority above it, has expired; renew it" in refusal(
         users(server.address, transport=tls(ca=ca.file), fail="failtry")
     )
     assert calculator.runs == 0
@@ -581,13 +582,6 @@ def test_a_node_that_was_cut_off_is_pinged_over_tls_and_comes_back(ca, calculato
     came_back = threading.Event()
 
     class Watch:
-        @bee_core.hookimpl
-        def bee_observer(self, service):
-            return self
-
-        def finished(self, record):
-            """Nothing to do."""
-
         def breaker_changed(self, service, node, before, after):
             if after == "half-open":
                 came_back.set()
@@ -599,7 +593,10 @@ def test_a_node_that_was_cut_off_is_pinged_over_tls_and_comes_back(ca, calculato
             server.address, transport=tls(ca=ca.file), retries=0, breaker=breaker
         )
         config["bee"]["rpc"]["registry"] = {"protocol": "direct", "heartbeat_interval": 0.2}
-        with bee_core.build_client(config, plugins=[Watch()]) as client:
+        config["bee"]["application"] = {"observers": "watch"}
+        with bee_core.build_client(
+            config, plugins=[offering("observer", "watch", Watch)]
+        ) as client:
             with pytest.raises(Unavailable, match="expired"):
                 client.service("calc").add(1, 2)
             with pytest.raises(CircuitOpen):
@@ -689,3 +686,16 @@ def test_the_hello_and_a_request_of_another_implementation_are_served(serve, ca)
             found += decoder.feed(sock.recv(4096))
         assert [frame.kind for frame in found] == [frames.HELLO_ACK, frames.RESPONSE]
         assert found[1].body == b"3"
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"CONNECT"])
+def test_http_without_tls_is_answered_in_http(serve, ca, method):
+    server = serve()
+    address = parse(server.address)
+    with socket.create_connection((address.host, address.port), PATIENCE) as sock:
+        sock.sendall(method + b" / HTTP/1.1\r\nHost: calc\r\n\r\n")
+        said = b""
+        while more := sock.recv(4096):
+            said += more
+    assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"This is a server of bee" in said

@@ -17,14 +17,15 @@ import pytest
 import bee_core
 from bee_core.errors import Unauthenticated
 from bee_core.wire import frames
+from bee_core.wire.first_frame import MAX_HELLO
 from bee_core.wire.messages import Hello
-from bee_core.wire.protocol import MAX_HELLO
 from faults.rawpeer import RawClient, hello, request
 from faults.services import serving
 from faults.users import client_config
 from support import processes
 from support.certificates import Authority, tls
 from support.patience import PATIENCE
+from support.plugin_objects import offering
 
 HONEY, OLD = "s3cret-honey", "s3cret-0ld-honey"
 
@@ -169,13 +170,6 @@ def test_a_node_that_was_cut_off_comes_back_by_a_ping_with_the_token(calculator,
     came_back = threading.Event()
 
     class Watch:
-        @bee_core.hookimpl
-        def bee_observer(self, service):
-            return self
-
-        def finished(self, record):
-            """Nothing to do."""
-
         def breaker_changed(self, service, node, before, after):
             if after == "half-open":
                 came_back.set()
@@ -189,7 +183,8 @@ def test_a_node_that_was_cut_off_comes_back_by_a_ping_with_the_token(calculator,
         breaker={"name": "consecutive", "options": {"max_error_count": 1}},
     )
     config["bee"]["rpc"]["registry"] = {"protocol": "direct", "heartbeat_interval": 0.2}
-    with bee_core.build_client(config, plugins=[Watch()]) as client:
+    config["bee"]["application"] = {"observers": "watch"}
+    with bee_core.build_client(config, plugins=[offering("observer", "watch", Watch)]) as client:
         with pytest.raises(bee_core.errors.Unavailable):
             client.service("calc").add(1, 2)
         with serving(calculator, tokens=HONEY, address=url):
@@ -224,7 +219,7 @@ def test_a_hello_of_more_than_64_kib_is_refused_before_it_is_read(server, how):
             peer.send(part)
         goaway = peer.goaway()
         assert goaway.kind == "message_too_large"
-        assert "a hello of" in goaway.message
+        assert "a first frame of" in goaway.message
 
 
 def test_a_hello_of_64_kib_is_read_and_a_large_request_right_behind_it_is_served(server):

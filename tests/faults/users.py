@@ -19,8 +19,8 @@ def client_config(*urls: str, service: str = "calc", **settings: Any) -> dict[st
 class BlockingUser:
     """Calls from the test's own thread; ``start`` from a thread of a pool."""
 
-    def __init__(self, config: Any) -> None:
-        self.client = bee_core.build_client(config)
+    def __init__(self, config: Any, plugins: Any = ()) -> None:
+        self.client = bee_core.build_client(config, plugins=plugins)
         self._threads = ThreadPoolExecutor(64)
 
     def call(self, method: str, *args: Any, options: Any = None, **kwargs: Any) -> Any:
@@ -57,11 +57,11 @@ class FutureUser(BlockingUser):
 class AsyncUser:
     """Calls on an event loop in a thread of its own."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, plugins: Any = ()) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
-        self.client = bee_core.build_async_client(config)
+        self.client = bee_core.build_async_client(config, plugins=plugins)
 
     def call(self, method: str, *args: Any, options: Any = None, **kwargs: Any) -> Any:
         return self.start(method, *args, options=options, **kwargs).result()
@@ -96,5 +96,5 @@ class AsyncUser:
         await self.loop.shutdown_default_executor()
 
 
-def make_user(kind: str, config: Any) -> Any:
-    return BlockingUser(config) if kind == "blocking" else AsyncUser(config)
+def make_user(kind: str, config: Any, plugins: Any = ()) -> Any:
+    return BlockingUser(config, plugins) if kind == "blocking" else AsyncUser(config, plugins)

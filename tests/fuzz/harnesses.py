@@ -251,7 +251,7 @@ def read_cache(data: bytes) -> None:
             b'{"format":%d,"sha256":"%s","content":%s}' % (snapshot_cache.FORMAT, sha256, data),
         ):
             path.write_bytes(raw)
-            assert all(type(node) is Node for node in cache.load("calc"))
+            assert all(type(node) is Node for node in cache.load("calc").nodes)
 
 
 def read_record(data: bytes) -> None:
@@ -369,7 +369,7 @@ _NODE = {
     "tags": ["x"],
     "workers": 1,
 }
-_CONTENT = {"registry": "local", "service": "calc", "written": 1.0, "nodes": [_NODE]}
+_CONTENT = {"identity": "local", "service": "calc", "written": 1.0, "nodes": [_NODE]}
 _SHARED = Node("a", "tcp://10.0.0.1:9000", "1.0", 2.0, "west", frozenset({"x"}), 4)
 _RECORD = local_folder.LocalRecord(
     renewed=1.0,

@@ -7,7 +7,7 @@ import pytest
 
 import bee_core
 from bee_core.errors import InvalidArgument, MethodNotFound
-from bee_core.methods.signatures import interface_methods
+from bee_core.methods.interface_methods import interface_methods
 from support import processes
 from support.proto_files import NEW, SERVICES, Line, Order, Receipt
 
@@ -81,12 +81,20 @@ def test_the_interface_is_the_same_each_time():
     )
 
 
-def test_methods_that_stream_are_named():
+def test_one_method_that_streams_does_not_refuse_the_others():
+    methods = interface_methods(bee_core.interface_of(SERVICES["Streams"]))
+    assert {name: bool(method.streams) for name, method in methods.items()} == {
+        "Buy": False,
+        "Watch": True,
+        "Feed": True,
+    }
+
+
+def test_a_service_of_streams_only_is_refused():
     with pytest.raises(
-        TypeError,
-        match=r"^tests\.services\.Streams: Watch, Feed would stream, and bee's calls have one request and one reply",
+        TypeError, match=r"each method of tests\.services\.OnlyStreams streams, and"
     ):
-        bee_core.interface_of(SERVICES["Streams"])
+        bee_core.interface_of(SERVICES["OnlyStreams"])
 
 
 def test_a_service_without_methods_is_refused():
@@ -138,6 +146,39 @@ def test_a_blocking_and_an_asyncio_client_use_the_same_interface():
             with pytest.raises(MethodNotFound):
                 client.service("shop").Close()
         assert asyncio.run(in_a_loop(config)) == Receipt(note=2)
+
+
+def test_a_method_that_streams_says_so_when_it_is_called_and_the_others_work():
+    streams = bee_core.interface_of(SERVICES["Streams"])
+    server = serving_streams(streams)
+    assert server.methods == ("Buy",)
+    with server.in_thread(), bee_core.build_client(calling(server)) as client:
+        shop = client.service("shop", streams)
+        assert shop.Buy(Order(id=7)) == Receipt(total=7)
+        with pytest.raises(
+            MethodNotFound,
+            match=r"tests\.services\.Streams\.Watch streams its replies; streams are not there yet",
+        ) as local:
+            shop.Watch(Order())
+        assert (local.value.attempts, local.value.executed) == (0, "no")
+        with pytest.raises(MethodNotFound, match="Feed streams its requests") as remote:
+            client.service("shop").Feed(Order())
+        assert (remote.value.attempts, remote.value.executed) == (1, "no")
+
+
+def serving_streams(interface):
+    """A server of what somebody else defined; its class need not have the methods that stream."""
+    server = bee_core.build_server(
+        {
+            "bee": {
+                "rpc": {
+                    "server": {"name": "shop", "address": "127.0.0.1:0", "codecs": ["protobuf"]}
+                }
+            }
+        }
+    )
+    server.add(MyShop(), interface=interface)
+    return server
 
 
 def test_an_idempotent_method_may_be_repeated():

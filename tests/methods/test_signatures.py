@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 import pytest
 
 from bee_core.methods import decorators as marks
-from bee_core.methods.signatures import MISSING, Signature, interface_methods, public_methods
+from bee_core.methods.interface_methods import interface_methods, public_methods
+from bee_core.methods.signatures import MISSING, Signature
 from bee_core.methods.type_hints import hint_text
 
 if TYPE_CHECKING:

@@ -215,3 +215,11 @@ def test_each_version_is_judged_once_however_many_nodes_have_it(monkeypatch):
     selection = wants(">=1.0, <2", "gpu").select(snapshot(*nodes))
     assert sorted(judged) == ["0.0.0", "1.0.0", "2.0.0"]
     assert len(selection.fitting) == 1667
+
+
+def test_a_node_fits_that_is_asked_for_and_takes_calls():
+    directory = Directory(Range.parse(">=1.0, <2"))
+    assert directory.fits(Node("a", "tcp://a:1", "1.2.0"))
+    assert not directory.fits(Node("a", "tcp://a:1", "2.0.0"))
+    assert not directory.fits(Node("a", "tcp://a:1"))
+    assert not directory.fits(Node("a", "tcp://a:1", "1.2.0", weight=0))

@@ -36,7 +36,7 @@ def nodes(*weights):
 
 def picks(balancer, number, tried=(), seed=1):
     rng = Random(seed)
-    return [balancer.pick(None, tried, rng).id for _ in range(number)]
+    return [balancer.pick(None, tried, 0.0, rng).id for _ in range(number)]
 
 
 @BOTH

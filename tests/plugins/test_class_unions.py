@@ -261,12 +261,10 @@ def test_a_dict_beside_a_class_goes_as_it_is(codec):
 
 
 @with_all_codecs
-def test_an_instance_of_a_subclass_goes_as_the_class_of_the_union(codec):
-    assert on_the_wire(codec, Cat | Dog, Kitten("Kit", 9, 3)) == {
-        "$type": "Cat",
-        "name": "Kit",
-        "lives": 9,
-    }
+def test_an_instance_of_a_subclass_that_is_in_the_union_goes_as_itself(codec):
+    assert "$.p.weeks: Cat has no such field, so it would be lost" in refusal(
+        taking(codec, Cat | Dog).encode_args, (Kitten("Kit", 9, 3),), {}
+    )
     assert on_the_wire(codec, Cat | Kitten, Kitten("Kit", 9, 3)) == {
         "$type": "Kitten",
         "name": "Kit",
@@ -528,11 +526,12 @@ def test_an_ambiguous_union_is_a_type_error_that_says_what_to_do(codec, hint, pr
 
 @with_all_codecs
 def test_the_same_union_may_be_bound_by_many_threads_at_a_time(codec):
-    failures = []
+    failures, all_there = [], threading.Barrier(4)
 
     def work() -> None:
         try:
-            for _ in range(20):
+            all_there.wait(30)
+            for _ in range(5):
                 method = taking(codec, Owner | Branch, Leaf | Branch)
                 assert method.decode_args(*method.encode_args((Owner(REX),), {})) == (
                     (Owner(REX),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bee_core.interfaces import Success
+from bee_core.interfaces import Change, Node, Success
 from bee_core.terms.causes import lost, read_timed_out, reported
 from bee_core.testing import BreakerContract
 from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
@@ -17,33 +17,38 @@ IMPATIENT = read_timed_out(0.1, full=False)
 
 
 class TestConsecutive(BreakerContract):
-    def make_breaker(self):
+    def make_breakers(self):
         return Consecutive(ConsecutiveOptions())
 
 
 class TestConsecutiveAtTheFirstError(BreakerContract):
-    def make_breaker(self):
+    def make_breakers(self):
         return Consecutive(ConsecutiveOptions(max_error_count=1))
 
 
+NODE = Node("a", "tcp://a:9000")
+
+
 def breaker(limit=3):
-    return Consecutive(ConsecutiveOptions(max_error_count=limit))
+    return Consecutive(ConsecutiveOptions(max_error_count=limit)).node(NODE)
 
 
 def settle(breaker, *outcomes):
-    return [breaker.settle(breaker.admit(0.0), outcome, 0.0) for outcome in outcomes]
+    """Calls with these outcomes: after each the state that the breaker changed to, or None."""
+    changes = [breaker.settle(breaker.admit(0.0), outcome, 0.1, 0.0) for outcome in outcomes]
+    return [None if change is None else change.after for change in changes]
 
 
 def test_it_opens_at_the_count_and_not_before():
-    assert settle(cut := breaker(), ILL, ILL) == [False, False]
+    assert settle(cut := breaker(), ILL, ILL) == [None, None]
     assert cut.state == "closed"
-    assert settle(cut, ILL) == [True]
+    assert settle(cut, ILL) == ["open"]
     assert cut.state == "open"
 
 
 def test_ten_in_a_row_are_the_default():
-    cut = Consecutive(ConsecutiveOptions())
-    assert settle(cut, *[ILL] * 10) == [False] * 9 + [True]
+    cut = Consecutive(ConsecutiveOptions()).node(NODE)
+    assert settle(cut, *[ILL] * 10) == [None] * 9 + ["open"]
 
 
 @pytest.mark.parametrize("good", [WELL, RAISED], ids=["a success", "the handler's own error"])
@@ -51,7 +56,7 @@ def test_an_answer_of_the_node_ends_the_row(good):
     cut = breaker()
     settle(cut, ILL, ILL, good, ILL, ILL)
     assert cut.state == "closed"
-    assert settle(cut, ILL) == [True]
+    assert settle(cut, ILL) == ["open"]
 
 
 @pytest.mark.parametrize(
@@ -60,13 +65,13 @@ def test_an_answer_of_the_node_ends_the_row(good):
 def test_what_says_nothing_of_the_node_neither_counts_nor_ends_the_row(silent):
     cut = breaker()
     settle(cut, ILL, ILL, silent)
-    assert settle(cut, ILL) == [True]
+    assert settle(cut, ILL) == ["open"]
 
 
 def half_open():
     cut = breaker(1)
     settle(cut, ILL)
-    assert cut.probed(True, 0.0)
+    assert cut.probed(True, 0.0) == Change(NODE, "open", "half-open")
     return cut
 
 
@@ -75,14 +80,14 @@ def test_half_open_one_call_at_a_time_may_try():
     trial = cut.admit(0.0)
     assert trial is not None
     assert cut.admit(0.0) is None
-    assert not cut.settle(trial, None, 0.0)
+    assert cut.settle(trial, None, 0.1, 0.0) is None
     assert cut.admit(0.0) is not None, "dropped without a verdict, the place is free"
 
 
 @pytest.mark.parametrize("silent", [OVERLOADED, IMPATIENT])
 def test_a_trial_that_says_nothing_of_the_node_leaves_it_half_open(silent):
     cut = half_open()
-    assert settle(cut, silent) == [False]
+    assert settle(cut, silent) == [None]
     assert cut.state == "half-open"
     assert cut.admit(0.0) is not None
 
@@ -92,7 +97,7 @@ def test_a_trial_that_says_nothing_of_the_node_leaves_it_half_open(silent):
 )
 def test_the_trial_decides(outcome, state):
     cut = half_open()
-    assert settle(cut, outcome) == [True]
+    assert settle(cut, outcome) == [state]
     assert cut.state == state
 
 
@@ -109,7 +114,7 @@ def test_failures_of_calls_from_before_the_trial_do_not_count_against_it():
     old = [cut.admit(0.0) for _ in range(3)]
     settle(cut, ILL)
     cut.probed(True, 0.0)
-    assert [cut.settle(permit, ILL, 0.0) for permit in old] == [False] * 3
+    assert [cut.settle(permit, ILL, 0.1, 0.0) for permit in old] == [None] * 3
     assert cut.state == "half-open"
 
 
@@ -123,5 +128,26 @@ def test_a_forked_child_begins_with_the_same_state_and_no_trial_of_its_parent():
 
 
 def test_a_count_below_one_is_refused():
-    with pytest.raises(ValueError, match=r"^0 is impossible here; write 1 or more$"):
+    with pytest.raises(
+        ValueError, match=r"^max_error_count: 0 is impossible here; write 1 or more$"
+    ):
         ConsecutiveOptions(max_error_count=0)
+
+
+def test_a_permit_stands_while_no_failure_is_counted():
+    one = breaker()
+    standing = one.standing
+    assert standing is one.admit(0.0)
+    settle(one, ILL)
+    assert one.standing is None
+    settle(one, WELL)
+    assert one.standing is standing
+
+
+def test_a_success_after_a_failure_is_heard_under_the_permit_that_stood_before():
+    one = breaker(limit=2)
+    standing = one.standing
+    settle(one, ILL)
+    one.settle(standing, WELL, 0.1, 0.0)
+    assert settle(one, ILL) == [None]
+    assert one.state == "closed"

@@ -12,8 +12,12 @@ from bee_core.errors import (
     ConfigError,
     DeadlineExceeded,
     InvalidArgument,
+    MessageTooLarge,
+    MethodNotFound,
     Overloaded,
+    PluginFault,
     RemoteError,
+    Unauthenticated,
     Unavailable,
 )
 from bee_core.testing import FallbackContract
@@ -58,7 +62,7 @@ class TestStatic(FallbackContract):
 
 class TestStaticForApplicationErrorsToo(FallbackContract):
     def make_fallback(self):
-        return Static(StaticOptions(0, application_errors=True))
+        return Static(StaticOptions(0, when=("CallError",)))
 
 
 class TestFunction(FallbackContract):
@@ -81,7 +85,14 @@ def test_static_answers_where_the_call_could_not_be_made(error):
 
 @pytest.mark.parametrize(
     "error",
-    [RemoteError("raised"), InvalidArgument("a is no number")],
+    [
+        RemoteError("raised"),
+        InvalidArgument("a is no number"),
+        MessageTooLarge("over max_size"),
+        MethodNotFound("no such method"),
+        Unauthenticated("a wrong token"),
+        PluginFault("pick raised KeyError"),
+    ],
     ids=lambda error: error.kind,
 )
 @pytest.mark.parametrize(
@@ -92,11 +103,26 @@ def test_static_answers_where_the_call_could_not_be_made(error):
     ],
     ids=["static", "function"],
 )
-def test_the_applications_own_errors_are_answered_for_only_if_asked(make, error):
+def test_what_does_not_pass_by_itself_is_answered_for_only_if_asked(make, error):
     with pytest.raises(type(error)) as caught:
         answer(make(), error)
     assert caught.value is error
-    assert answer(make(application_errors=True), error) == 3
+    assert answer(make(when=(type(error).__name__,)), error) == 3
+    assert answer(make(when=("CallError",)), error) == 3
+
+
+def test_with_when_no_other_error_is_answered_for():
+    error = Overloaded("full")
+    with pytest.raises(Overloaded):
+        answer(Static(StaticOptions(3, when=("Unavailable",))), error)
+
+
+def test_a_name_that_is_no_error_is_refused_at_its_key():
+    options = {"value": 3, "when": ["Unavailable", "Unauthorised"]}
+    client = {"fallback": {"name": "static", "options": options}, "address": "127.0.0.1:1"}
+    with pytest.raises(ConfigError, match=r"fallback\.options\.when: .*Unauthenticated") as caught:
+        build_client({"bee": {"rpc": {"client": {"calc": client}}}})
+    assert caught.value.path == "bee.rpc.client.calc.fallback.options.when"
 
 
 def test_each_caller_gets_a_value_of_its_own():

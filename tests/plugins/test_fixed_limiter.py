@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bee_core.terms.failures import Failure
-from bee_core.testing import LimiterContract
+from bee_core.testing import AnyCall, LimiterContract
 from bee_plugins.limiters.fixed import Fixed, FixedOptions
 
 
@@ -24,19 +24,22 @@ class TestFixedWithoutAQueue(LimiterContract):
         return Fixed(FixedOptions(max_in_flight=3, max_queue=0))
 
 
+CALL = AnyCall("calc", "add")
+
+
 def limiter(running=1, queue=2, timeout=None):
     return Fixed(FixedOptions(running, queue, timeout))
 
 
 def queued(fixed, order, name):
-    ticket = fixed.admit(0.0)
+    ticket = fixed.admit(CALL, 0.0)
     ticket.on_admitted(lambda: order.append(name))
     return ticket
 
 
 def test_as_many_wait_as_run_by_default():
     fixed = Fixed(FixedOptions(max_in_flight=3))
-    answers = [fixed.admit(0.0) for _ in range(7)]
+    answers = [fixed.admit(CALL, 0.0) for _ in range(7)]
     assert answers[:3] == [True] * 3
     assert not any(answer is True or isinstance(answer, Failure) for answer in answers[3:6])
     assert isinstance(answers[6], Failure)
@@ -44,7 +47,7 @@ def test_as_many_wait_as_run_by_default():
 
 def test_a_full_queue_says_which_limits_are_reached_and_not_when_to_come_back():
     fixed = limiter()
-    refused = [fixed.admit(0.0) for _ in range(4)][-1]
+    refused = [fixed.admit(CALL, 0.0) for _ in range(4)][-1]
     assert refused.kind == "overloaded"
     assert refused.retry_after is None
     assert "1 calls are in flight and 2 wait" in refused.message
@@ -53,7 +56,7 @@ def test_a_full_queue_says_which_limits_are_reached_and_not_when_to_come_back():
 
 def test_turns_come_in_the_order_of_arrival():
     fixed, order = limiter(), []
-    fixed.admit(0.0)
+    fixed.admit(CALL, 0.0)
     queued(fixed, order, "first")
     queued(fixed, order, "second")
     fixed.release(None, 0.0)
@@ -64,7 +67,7 @@ def test_turns_come_in_the_order_of_arrival():
 
 def test_who_leaves_makes_room_in_the_queue_and_is_passed_over():
     fixed, order = limiter(), []
-    fixed.admit(0.0)
+    fixed.admit(CALL, 0.0)
     first = queued(fixed, order, "first")
     queued(fixed, order, "second")
     assert first.leave()
@@ -76,37 +79,37 @@ def test_who_leaves_makes_room_in_the_queue_and_is_passed_over():
 
 def test_a_permit_handed_on_is_still_taken():
     fixed, order = limiter(), []
-    fixed.admit(0.0)
+    fixed.admit(CALL, 0.0)
     queued(fixed, order, "first")
     fixed.release(None, 0.0)
-    assert fixed.admit(0.0) is not True
+    assert fixed.admit(CALL, 0.0) is not True
 
 
 def test_a_ticket_carries_the_queues_timeout():
     fixed = limiter(timeout=0.25)
-    fixed.admit(0.0)
-    assert fixed.admit(0.0).timeout == 0.25
+    fixed.admit(CALL, 0.0)
+    assert fixed.admit(CALL, 0.0).timeout == 0.25
 
 
 def test_a_forked_child_begins_with_nothing_in_flight():
     fixed = limiter()
-    fixed.admit(0.0)
-    fixed.admit(0.0)
+    fixed.admit(CALL, 0.0)
+    fixed.admit(CALL, 0.0)
     fixed.lock.acquire()
     fixed.after_fork()
-    assert fixed.admit(0.0) is True
+    assert fixed.admit(CALL, 0.0) is True
     fixed.release(None, 0.0)
     fixed.release(None, 0.0)  # that of the call which forked
-    assert fixed.admit(0.0) is True
-    assert fixed.admit(0.0) is not True
+    assert fixed.admit(CALL, 0.0) is True
+    assert fixed.admit(CALL, 0.0) is not True
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_in_flight": 0}, "0 is impossible here; write 1 or more"),
-        ({"max_queue": -1}, "-1 is impossible here; write 0 or more"),
-        ({"queue_timeout": 0.0}, "0.0 is impossible here; write more than 0"),
+        ({"max_in_flight": 0}, "max_in_flight: 0 is impossible here; write 1 or more"),
+        ({"max_queue": -1}, "max_queue: -1 is impossible here; write 0 or more"),
+        ({"queue_timeout": 0.0}, "queue_timeout: 0.0 is impossible here; write more than 0"),
     ],
 )
 def test_impossible_options_are_refused(options, message):

@@ -1,28 +1,24 @@
 from __future__ import annotations
 
-import importlib
+import importlib.metadata
 import sys
 import types
-from pathlib import Path
 from textwrap import dedent
+from typing import Annotated, Any
 
 import attrs
 import pytest
 
 import bee_core
+from bee_core.config import PluginRef
 from bee_core.errors import BeeError, ConfigError, PluginError
 from bee_core.hookspecs import REGISTER_HOOKS, hookimpl
-from bee_core.options import OptionError
-from bee_core.plugins.hub import OBJECT, PluginHub, parse_disabled
-from bee_core.plugins.registered import option_error
-
-CODEC = """
-    from bee_core.hookspecs import hookimpl
-
-    @hookimpl
-    def bee_register_codecs(registry):
-        registry.add("{name}", lambda: "{name} of {module}")
-"""
+from bee_core.options import OptionError, Plugin
+from bee_core.plugins.hub import PluginHub, parse_disabled
+from bee_core.plugins.listing import list_installed
+from bee_core.plugins.registered import OBJECT, option_error
+from support.plugin_objects import offering
+from support.plugin_site import CODEC
 
 
 @attrs.frozen
@@ -30,51 +26,6 @@ class Ref:
     name: str
     options: dict = attrs.field(factory=dict)
     path: str = "bee.rpc.client.calc.codec"
-
-
-class Site:
-    """A folder of installed distributions, with modules and metadata as pip leaves them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def module(self, module: str, source: str = "", /, **values: str) -> None:
-        text = dedent(source or CODEC).replace("{module}", module)
-        for key, value in values.items():
-            text = text.replace("{" + key + "}", value)
-        (self.root / f"{module}.py").write_text(text)
-        importlib.invalidate_caches()
-
-    def distribution(
-        self, name: str, entry_points: dict[str, dict[str, str]], version: str = "1.0"
-    ) -> None:
-        folder = self.root / f"{name.replace('-', '_')}-{version}.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        )
-        lines = [
-            line
-            for group, entries in entry_points.items()
-            for line in (f"[bee.{group}]", *(f"{key} = {value}" for key, value in entries.items()))
-        ]
-        (folder / "entry_points.txt").write_text("\n".join(lines))
-        importlib.invalidate_caches()
-
-    def codec(self, module: str, name: str, distribution: str | None = None) -> None:
-        self.module(module, name=name)
-        self.distribution(distribution or f"dist-{module}", {"codec": {name: module}})
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delenv("BEE_DISABLE_PLUGINS", raising=False)
-    before = set(sys.modules)
-    yield Site(tmp_path)
-    for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(tmp_path):
-            del sys.modules[name]
 
 
 class OneCodec:
@@ -490,7 +441,44 @@ def test_a_class_is_an_error_that_says_to_make_an_instance():
         PluginHub(plugins=[OneCodec])
 
 
+class Property:
+    @property
+    def anything(self):
+        raise RuntimeError("no")
+
+
+class NoDir(Property):
+    def __dir__(self):
+        raise SystemExit("no dir")
+
+
+class NoAttributes:
+    def __getattr__(self, name):
+        raise RuntimeError(f"no {name}")
+
+
+class NoHash:
+    def __hash__(self):
+        raise SystemExit("no hash")
+
+
+@pytest.mark.parametrize("cls", [Property, NoDir, NoAttributes, NoHash])
+def test_an_object_that_raises_when_it_is_looked_at_is_an_error_that_names_it(cls):
+    with pytest.raises(PluginError, match=rf"plugins\[0\] \({cls.__name__}\)"):
+        PluginHub(plugins=[cls()])
+
+
 # ── making objects ──
+
+
+class Made:
+    """A codec that tells what its factory was handed."""
+
+    def __init__(self, *handed):
+        self.handed = handed
+
+    def bind(self, signature):
+        return self
 
 
 @attrs.frozen
@@ -508,14 +496,15 @@ class Maker:
 
 
 def test_a_factory_without_options_gets_the_context_alone():
-    hub = PluginHub(plugins=[Maker(lambda *context: context)])
-    assert hub.create(Ref("made"), "codec", 1, 2) == (1, 2)
+    hub = PluginHub(plugins=[Maker(Made)])
+    assert hub.create(Ref("made"), "codec", 1, 2).handed == (1, 2)
 
 
 def test_a_factory_with_options_gets_them_last():
-    hub = PluginHub(plugins=[Maker(lambda *arguments: arguments, Options)])
-    assert hub.create(Ref("made", {"level": "7"}), "codec", "context") == ("context", Options(7))
-    assert hub.create(Ref("made"), "codec") == (Options(3),)
+    hub = PluginHub(plugins=[Maker(Made, Options)])
+    made = hub.create(Ref("made", {"level": "7"}), "codec", "context")
+    assert made.handed == ("context", Options(7))
+    assert hub.create(Ref("made"), "codec").handed == (Options(3),)
 
 
 def test_wrong_options_are_config_errors_with_the_path():
@@ -598,6 +587,15 @@ def test_a_dependency_that_is_missing_only_when_it_is_used_names_the_extra(site)
         PluginHub().create(Ref("late"), "codec")
 
 
+def test_a_memory_registry_that_was_not_handed_over_is_told_how():
+    with pytest.raises(PluginError) as caught:
+        bee_core.build_client(
+            {"bee": {"rpc": {"registry": {"protocol": "memory"}, "client": {"calc": {}}}}}
+        )
+    assert "bee_core.testing.MemoryRegistry" in str(caught.value)
+    assert "plugins=[registry]" in str(caught.value)
+
+
 def test_an_unknown_name_in_the_configuration_is_reported_with_its_path():
     with pytest.raises(PluginError, match=r"^bee\.rpc\.client\.calc\.codec: unknown codec 'nope'"):
         PluginHub().create(Ref("nope"), "codec")
@@ -608,40 +606,6 @@ def test_a_plugin_that_is_a_default_has_no_path_to_report():
         failing(RuntimeError("boom")).create(Ref("made", path=""), "codec")
 
 
-# ── observers ──
-
-
-class Watching:
-    def __init__(self, answer):
-        self.answer = answer
-
-    @hookimpl
-    def bee_observer(self, service):
-        return self.answer(service)
-
-
-def test_observers_are_collected_in_the_order_of_their_plugins():
-    hub = PluginHub(
-        plugins=[
-            Watching(lambda service: f"first of {service}"),
-            Watching(lambda _: None),
-            Watching(lambda service: f"third of {service}"),
-        ]
-    )
-    assert hub.observers("calc") == ("first of calc", "third of calc")
-
-
-def test_without_observers_there_are_none():
-    assert PluginHub().observers("calc") == ()
-
-
-def test_an_observer_hook_that_fails_is_a_plugin_error():
-    with pytest.raises(
-        PluginError, match=r"bee_observer failed for service 'calc': ZeroDivisionError"
-    ):
-        PluginHub(plugins=[Watching(lambda _: 1 / 0)]).observers("calc")
-
-
 # ── the listing ──
 
 
@@ -650,7 +614,7 @@ def test_the_listing_says_what_is_loadable_and_why_not(site):
     site.module("needy", "import a_package_that_is_not_there\n")
     site.distribution("bee-needy", {"limiter": {"needy": "needy [fancy]"}}, version="2.1")
     hub = PluginHub(plugins=[OneCodec()], disabled={"failfast"})
-    rows = {(row.kind, row.name): row for row in hub.installed()}
+    rows = {(row.kind, row.name): row for row in list_installed(hub)}
     assert rows["codec", "alpha"].loadable
     assert rows["codec", "mine"].distribution == OBJECT
     needy = rows["limiter", "needy"]
@@ -663,17 +627,58 @@ def test_the_listing_says_what_is_loadable_and_why_not(site):
 def test_the_listing_shows_every_one_of_the_duplicates(site):
     site.codec("alpha_codec", "alpha", "first-dist")
     site.codec("other_codec", "alpha", "second-dist")
-    rows = [row for row in PluginHub().installed() if row.name == "alpha"]
+    rows = [row for row in list_installed(PluginHub()) if row.name == "alpha"]
     assert [(row.distribution, row.loadable) for row in rows] == [
         ("first-dist", False),
         ("second-dist", False),
     ]
 
 
+def test_a_distribution_without_metadata_is_named_by_its_folder(site):
+    site.codec("alpha_codec", "alpha")
+    (site.root / "dist_alpha_codec-1.0.dist-info" / "METADATA").unlink()
+    row = next(row for row in list_installed(PluginHub()) if row.name == "alpha")
+    assert (row.distribution, row.version, row.loadable) == ("dist_alpha_codec-1.0", "", True)
+
+
+def test_a_distribution_whose_entry_points_cannot_be_read_hides_no_others(site):
+    site.codec("alpha_codec", "alpha")
+    folder = site.root / "odd-1.0.dist-info"
+    folder.mkdir()
+    (folder / "entry_points.txt").write_text("[bee.codec]\nodd codec\n")
+    with pytest.warns(UserWarning, match=r"odd-1\.0\.dist-info are not seen"):
+        hub = PluginHub()
+    assert hub.load("codec", "alpha").name == "alpha"
+    assert hub.load("codec", "json").name == "json"
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("import a_package_that_is_not_there", False),
+        ("from bee_core.interfaces import NoSuchContract", True),
+        ("import bee_core.no_such_module", True),
+    ],
+)
+def test_a_plugin_that_wants_another_bee_is_wrong_and_one_that_lacks_a_package_is_not(
+    site, line, wrong
+):
+    site.module("needy", line + "\n")
+    site.distribution("bee-needy", {"limiter": {"needy": "needy"}})
+    row = next(row for row in list_installed(PluginHub()) if row.name == "needy")
+    assert (row.loadable, row.wrong) == (False, wrong)
+
+
+def test_an_entry_point_without_its_module_is_wrong(site):
+    site.distribution("bee-gone", {"limiter": {"gone": "gone_module"}})
+    row = next(row for row in list_installed(PluginHub()) if row.name == "gone")
+    assert (row.loadable, row.wrong) == (False, True)
+
+
 def test_the_listing_leaves_the_hub_as_it_was(site):
     site.codec("alpha_codec", "alpha")
     hub = PluginHub()
-    hub.installed()
+    list_installed(hub)
     assert not hub.manager.has_plugin("codec:alpha")
 
 
@@ -739,3 +744,114 @@ def test_what_a_factory_refuses_is_told_with_the_file_and_the_line(tmp_path):
     with pytest.raises(ConfigError) as caught:
         bee_core.build_server(path)
     assert str(caught.value).startswith(f"{path}:6: bee.rpc.server.transport.options.cert: ")
+
+
+# ── options that are plugins ──
+
+
+class Zone:
+    """A balancer that asks another one."""
+
+    settle = None
+
+    def __init__(self, options):
+        self.options = options
+
+    def update(self, ready):
+        self.options.within.update(ready)
+
+    def pick(self, *asked):
+        return self.options.within.pick(*asked)
+
+
+@attrs.frozen
+class ZoneOptions:
+    within: Annotated[Any, Plugin("balancer")] = "random"
+    behind: Annotated[Any, Plugin("balancer")] | None = None
+    others: tuple[Annotated[Any, Plugin("fault_tolerance")], ...] = ()
+
+
+def zone_of(**options):
+    hub = PluginHub(plugins=[offering("balancer", "zone", Zone, ZoneOptions)], disabled=())
+    path = "bee.rpc.client.calc.balancer"
+    return hub, hub.create(PluginRef("zone", options, path), "balancer").options
+
+
+def test_an_option_that_is_a_plugin_is_handed_over_made():
+    hub, options = zone_of(
+        within={"name": "zone", "options": {"within": "round-robin"}},
+        others=["failfast", {"name": "failtry", "options": {"cap": "2s"}}],
+    )
+    assert hub.origin_of(options.within).title == "balancer 'zone'"
+    assert hub.origin_of(options.within.options.within).title == "balancer 'round-robin'"
+    assert [hub.origin_of(one).name for one in options.others] == ["failfast", "failtry"]
+    assert options.behind is None
+
+
+def test_the_default_of_an_option_that_is_a_plugin_is_a_name_and_none_is_none():
+    hub, options = zone_of(behind="none")
+    assert hub.origin_of(options.within).title == "balancer 'random'"
+    assert options.behind is None
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "problem"),
+    [
+        ({"within": "rnadom"}, "within", "unknown balancer 'rnadom'"),
+        ({"within": {"name": "random", "options": {"x": 1}}}, "within.options.x", "no options"),
+        ({"others": ["failfast", "failover2"]}, "others[1]", "unknown fault_tolerance"),
+        ({"within": 7}, "within", "7"),
+        ({"within": {"nmae": "random"}}, "within.nmae", "unknown key"),
+    ],
+)
+def test_what_is_wrong_with_an_inner_plugin_is_told_with_its_path(options, path, problem):
+    with pytest.raises(BeeError) as caught:
+        zone_of(**options)
+    assert f"bee.rpc.client.calc.balancer.options.{path}" in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_a_plugin_that_is_its_own_default_is_an_error_and_no_crash():
+    endless = attrs.make_class(
+        "Endless",
+        {"within": attrs.field(default="zone", type=Annotated[Any, Plugin("balancer")])},
+        frozen=True,
+    )
+    hub = PluginHub(plugins=[offering("balancer", "zone", Zone, endless)], disabled=())
+    with pytest.raises(PluginError, match="may name the plugin itself"):
+        hub.create(PluginRef("zone"), "balancer")
+
+
+# ── shared objects ──
+
+
+def test_a_plugin_that_is_named_twice_with_the_same_options_is_one_object():
+    @attrs.frozen
+    class Watched:
+        level: int = 0
+
+    class Watcher:
+        def __init__(self, options):
+            self.level = options.level
+
+        def call_ended(self, state, record): ...
+
+    hub = PluginHub(plugins=[offering("observer", "w", Watcher, Watched)], disabled=())
+    one, same, other = (
+        PluginRef("w"),
+        PluginRef("w", {}, "elsewhere"),
+        PluginRef("w", {"level": 2}),
+    )
+    made = hub.share([one, same, other], "observer", None)
+    assert [watcher.level for watcher in made] == [0, 2]
+    assert hub.share([other, one], "observer", None) == [made[1], made[0]]
+
+
+def test_a_frozen_application_is_told_the_options_to_be_built_with(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(importlib.metadata, "entry_points", importlib.metadata.EntryPoints)
+    hub = PluginHub()
+    with pytest.raises(
+        PluginError, match=r"--copy-metadata bee-rpc --collect-submodules bee_plugins"
+    ):
+        hub.load("registry", "direct")

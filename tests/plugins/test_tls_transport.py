@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -28,6 +29,7 @@ from bee_plugins.transports.tls_contexts import (
     ReloadedContext,
     TlsOptions,
     client_context,
+    connection_context,
     server_context,
 )
 from support.certificates import Authority
@@ -481,3 +483,91 @@ def test_the_log_of_a_failed_handshake_names_the_peer_as_an_address(ca, caplog):
 
     port = asyncio.run(speak_plain_text())
     assert f"the TLS handshake with 127.0.0.1:{port} failed: http request" in caplog.text
+
+
+def shake_hands(server, client, session=None):
+    """A handshake in memory; the two ends of it."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    theirs = server.wrap_bio(to_server, to_client, server_side=True)
+    ours = client.wrap_bio(to_client, to_server, session=session)
+    for _ in range(6):
+        for end in (ours, theirs):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    return ours, theirs
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_no_session_is_resumed_in_any_version(ca, version):
+    # A client whose certificate has expired meanwhile would get in with its old session.
+    cert, key = ca.issue("own")
+    shared = ReloadedContext(TlsOptions(cert=cert, key=key, ca=ca.file), server_context).current()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.load_verify_locations(ca.file)
+    client.load_cert_chain(cert, key)
+    client.minimum_version = client.maximum_version = ssl.TLSVersion[version]
+    ours, theirs = shake_hands(connection_context(shared, lambda _: None), client)
+    assert theirs.getpeercert()
+    for _ in range(2):
+        again, there = shake_hands(
+            connection_context(shared, lambda _: None), client, session=ours.session
+        )
+        assert there.version() == version.replace("_", ".")
+        assert not again.session_reused
+        assert not there.session_reused
+        assert there.getpeercert()
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_silent_peers_take_one_descriptor_each_and_count_like_connections(ca):
+    cert, key = ca.issue("own")
+
+    async def main():
+        transport = TlsTransport(TlsOptions(cert=cert, key=key))
+        acceptor = await transport.accept(
+            "tls://127.0.0.1:0",
+            asyncio.Protocol,
+            64,
+            has_room=lambda _, under_way, __: under_way < 20,
+        )
+        place = "127.0.0.1", parse(acceptor.url).port
+        before = descriptors()
+        peers = [await asyncio.open_connection(*place) for _ in range(20)]
+        for _ in range(200):
+            if descriptors() >= before + 40:
+                break
+            await asyncio.sleep(0.01)
+        assert descriptors() == before + 40  # one at each end
+        reader, writer = await asyncio.open_connection(*place)
+        assert await reader.read() == b""  # one more than there is room for
+        for _, each in (*peers, (reader, writer)):
+            each.close()
+        acceptor.close()
+        await acceptor.end_handshakes()
+
+    asyncio.run(main())
+
+
+def test_failed_handshakes_have_one_log_line_with_their_count(ca, caplog):
+    cert, key = ca.issue("own")
+    caplog.set_level(logging.INFO, "bee.tls")
+
+    async def main():
+        transport = TlsTransport(TlsOptions(cert=cert, key=key))
+        acceptor = await transport.accept("tls://127.0.0.1:0", asyncio.Protocol, 64)
+        for _ in range(30):
+            reader, writer = await asyncio.open_connection("127.0.0.1", parse(acceptor.url).port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert b"tls://" in await reader.read()  # the peer is told why, each time
+            writer.close()
+        acceptor.close()
+        await acceptor.end_handshakes()
+
+    asyncio.run(main())
+    first, rest = [record.message for record in caplog.records]
+    assert "failed: http request" in first
+    assert rest.startswith("29 TLS handshakes on tls://127.0.0.1:")

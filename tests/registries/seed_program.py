@@ -39,7 +39,7 @@ try:
     log = []
     for line in server.stderr:
         log.append(line)
-        if line.startswith("registered "):
+        if ": registered " in line:
             break
     said = {
         "call": run("call", "test", "echo", '"hello"', "--config", config),

@@ -1,6 +1,7 @@
 """Faults that only one registry has, under load.
 
-What etcd forgot while a watch was behind, and a ZooKeeper session that ends while everybody lives.
+What etcd forgot while a watch was behind, a ZooKeeper session that ends while everybody lives,
+and records in Consul, where anybody may write over them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import json
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -109,3 +111,29 @@ def test_a_session_of_a_client_that_expires_costs_no_call(world, record):
         recover=right,
         note="recover: a server that was started then is listed",
     )
+
+
+@pytest.mark.parametrize("world", ["consul"], indirect=True)
+def test_records_in_consul_that_somebody_overwrites_are_right_again_and_cost_no_call(world, record):
+    servers = world.serve(2)
+    client = world.connect()
+    with Load(client) as load:
+        load.await_more(100)
+        agent = f"http://{world.registry.address}/v1/agent"
+        with urllib.request.urlopen(f"{agent}/services", timeout=10) as answer:
+            ids = list(json.load(answer))
+        for id_ in ids:
+            garbage = {"Name": "calc", "ID": id_, "Port": 1, "Meta": {"workers": "x"}}
+            request = urllib.request.Request(
+                f"{agent}/service/register", json.dumps(garbage).encode(), method="PUT"
+            )
+            urllib.request.urlopen(request, timeout=10).close()
+        written = time.monotonic()
+        for server in servers:
+            server.expect("wrote the record")
+        right = world.right(*servers) - written
+        when(lambda: listed(client) == urls(servers), "the client's list is wrong")
+        load.await_more(100)
+    assert len(ids) == 2
+    assert load.failed == []
+    record("consul: all records overwritten by somebody", load, recover=right)

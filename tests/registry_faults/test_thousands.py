@@ -19,14 +19,14 @@ from bee_core.terms.node import Node
 from cluster.load import Load, percentile
 from cluster.servers import when
 
-COUNT = int(os.environ.get("BEE_THOUSANDS", "1000"))
+COUNT = int(os.environ.get("BEE_THOUSANDS", "500"))
 AT_A_TIME = 16
 
 
 def ghost(number, version="1.0.0"):
-    """An instance that gets no calls."""
+    """An instance that gets no calls. Nobody listens there: it is pinged when it leaves."""
     return Node(
-        f"ghost-{number}", f"tcp://10.1.{number >> 8}.{number & 255}:9000", version, weight=0.0
+        f"ghost-{number}", f"tcp://127.1.{number >> 8}.{number & 255}:9", version, weight=0.0
     )
 
 
@@ -52,10 +52,13 @@ async def registered_at_last(registry, node):
 
 @pytest.mark.timeout(600)
 def test_thousands_of_instances_come_change_and_go_and_callers_do_not_notice(world, record):
+    # Long leases, also for a busy machine: it is not their renewal that is looked at here.
+    if world.name == "zookeeper":  # which cuts them to twenty of its ticks
+        world.registry.arguments.append("tickTime=2000")
+        world.registry.restart()
     (server,) = world.serve()
     client = world.connect()
-    # Long leases: it is not their renewal that is looked at here.
-    settings = RegistrySettings((world.registry.address,), 20.0)
+    settings = RegistrySettings((world.registry.address,), 100.0)
     registry = PluginHub(()).create(PluginRef(world.name), "registry", settings)
 
     def known():

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import bee_core
-from bee_core.errors import PluginError
+from bee_core.errors import PluginError, RegistryError
 from bee_core.server.announcement import announced_url, instance_id, outward_host
 from bee_core.testing import MemoryRegistry
 from support.patience import PATIENCE
@@ -118,7 +118,11 @@ def test_direct_keeps_no_list_so_nothing_is_announced_and_nothing_runs(calculato
         assert not [
             thread.name for thread in threading.enumerate() if thread.name.startswith("bee-control")
         ]
-    assert events(caplog) == ["listening", "draining", "gone"]
+    assert events(caplog) == ["listening", "announces_nothing", "draining", "gone"]
+    (warning,) = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert warning.getMessage() == (
+        "the registry 'direct' announces nothing; choose another one, or set register: false"
+    )
 
 
 def test_a_registry_that_cannot_be_loaded_is_said_when_the_server_is_built():
@@ -223,6 +227,30 @@ def test_a_server_that_the_registry_forgot_registers_again_under_the_same_id(
         assert registry.nodes("calc") == before
         wait_until(lambda: "registered_again" in events(caplog))
         assert events(caplog) == ["listening", "registered", "lease_lost", "registered_again"]
+
+
+def test_a_server_says_who_has_its_id_who_refuses_it_and_what_it_put_right(registry, build, caplog):
+    def line(event):
+        wait_until(lambda: event in events(caplog))
+        return next(r for r in caplog.records if getattr(r, "bee_event", "") == event)
+
+    with caplog.at_level(logging.INFO, logger="bee.server"), build().in_thread():
+        registry.wait_for_nodes("calc", 1)
+        (node,) = registry.nodes("calc")
+        registry.erase("calc", node.id)
+        repaired = line("record_repaired").getMessage()
+        assert f"wrote the record of {node.id} in memory again" in repaired
+        registry.overwrite("calc", node.id, living=True, url="tcp://10.0.0.9:1")
+        taken = line("id_taken")
+        assert taken.levelno == logging.WARNING
+        assert "id taken in memory: tcp://10.0.0.9:1 lives" in taken.getMessage()
+        assert "tcp://10.0.0.9:1" in taken.bee_fields["reason"]
+        registry.go_out_of_reach(RegistryError("wrong password"))
+        refused = line("registration_refused")
+        assert "registration refused by memory: wrong password" in refused.getMessage()
+        registry.withdraw("calc")
+        registry.come_back()
+        line("registered_again")
 
 
 def test_a_server_whose_loop_is_blocked_is_not_renewed(registry, build, calculator, caplog):

@@ -197,7 +197,7 @@ def test_streams_are_refused():
 
     for target in (Streams(), numbers):
         with pytest.raises(
-            TypeError, match="numbers is a generator, and streams are not supported"
+            TypeError, match="numbers is a generator, and streams are not there yet"
         ):
             collect(target)
 

@@ -7,17 +7,18 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 import bee_core
 from bee_core.errors import BeeError, CallError
-from bee_core.streams.client.multiplexed_channel import MOST_CONNECTIONS, WorkersChannel
 from bee_core.testing import MemoryRegistry
 from support.certificates import Authority, tls
-from support.patience import PATIENCE
+from support.patience import PATIENCE, scaled
 from support.serve_process import ServeProcess, children, wait_until_gone
 
 pytestmark = pytest.mark.skipif(
@@ -288,7 +289,7 @@ def test_in_a_thread_one_process_serves_and_says_so(caplog):
 def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_overlap(serve):
     server = serve(workers=2)
     registry = MemoryRegistry()
-    registry.publish("calc", server.url(), workers=9)
+    registry.publish("calc", server.url(), workers=2)
 
     async def scenario():
         config = {"bee": {"rpc": {"registry": {"protocol": "memory"}, "client": {"calc": {}}}}}
@@ -298,17 +299,153 @@ def test_an_asyncio_client_opens_connections_to_several_workers_only_when_calls_
                 assert await calc.add(number, 1) == number + 1
             (state,) = client.assembly.services["calc"].nodes.states.values()
             channel = state.attempt.channel
-            assert isinstance(channel, WorkersChannel)
-            assert [each.connection is not None for each in channel.channels] == [
-                True,
-                False,
-                False,
-                False,
-            ]
+            assert [each.connection is not None for each in channel.lanes] == [True, False]
             assert await asyncio.gather(*(calc.pause(0.05) for _ in range(8))) == [0.05] * 8
-            assert [each.connection is not None for each in channel.channels] == [
-                True
-            ] * MOST_CONNECTIONS
+            assert [each.connection is not None for each in channel.lanes] == [True, True]
+            assert len({each.epoch for each in channel.lanes}) == 2
             assert await channel.ping(PATIENCE) == "serving"
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+
+
+def known_by(how, url):
+    """A client's configuration and plugins: a written address, or a registry."""
+    if how == "address":
+        return client_config(url, fail="failfast"), ()
+    registry = MemoryRegistry()
+    registry.publish("calc", url, workers=4)
+    rpc = {"registry": {"protocol": "memory"}, "client": {"calc": {"fail": "failfast"}}}
+    return {"bee": {"rpc": rpc}}, (registry,)
+
+
+@pytest.mark.parametrize("how", ["address", "registry"])
+def test_a_burst_on_a_new_asyncio_client_reaches_all_workers(serve, how):
+    limiter = {"name": "fixed", "options": {"max_in_flight": 10, "max_queue": 0}}
+    server = serve(workers=4, limiter=limiter)
+    config, plugins = known_by(how, server.url())
+
+    async def scenario():
+        async with bee_core.build_async_client(config, plugins=list(plugins)) as client:
+            calc = client.service("calc")
+            for _ in range(3):
+                calls = (calc.pause(scaled(0.3)) for _ in range(40))
+                answers = await asyncio.gather(*calls, return_exceptions=True)
+                refused = [answer for answer in answers if isinstance(answer, CallError)]
+                assert len(refused) <= 2, refused[0]
+
+    asyncio.run(asyncio.wait_for(scenario(), 4 * PATIENCE))
+
+
+@pytest.mark.parametrize("how", ["address", "registry"])
+@pytest.mark.parametrize("kind", ["asyncio", "future"])
+def test_calls_are_spread_over_all_workers_and_over_the_one_that_was_replaced(serve, how, kind):
+    server = serve(workers=4)
+    config, plugins = known_by(how, server.url())
+    config["bee"]["rpc"]["client"]["calc"] |= {"fail": "failtry", "idempotent": True}
+
+    def check(counts):
+        assert set(counts) == set(children(server.process.pid))
+        assert min(counts.values()) >= 0.15 * sum(counts.values()), counts
+
+    def kill_one():
+        os.kill(children(server.process.pid)[1], signal.SIGKILL)
+        server.wait_for("worker_replaced", 1)
+
+    async def scenario():
+        async with bee_core.build_async_client(config, plugins=list(plugins)) as client:
+            calc = client.service("calc")
+
+            async def count():
+                counts = Counter()
+
+                async def work():
+                    for _ in range(25):
+                        await calc.pause(0.01)
+                        counts[await calc.pid()] += 1
+
+                await asyncio.gather(*(work() for _ in range(32)))
+                return counts
+
+            check(await count())
+            async with calls_under_way(calc):
+                await asyncio.to_thread(kill_one)
+                # The client looks for a worker of its own again after some time.
+                await until_spread(client)
+            check(await count())
+
+    def with_futures():
+        with bee_core.build_client(config, plugins=list(plugins)) as client:
+            calc = client.service("calc")
+
+            def count():
+                counts = Counter()
+                for _ in range(25):
+                    wait([bee_core.future(calc.pause, 0.01) for _ in range(32)])
+                    pids = [bee_core.future(calc.pid) for _ in range(32)]
+                    counts.update(future.result() for future in pids)
+                return counts
+
+            check(count())
+            kill_one()
+            until = time.monotonic() + 2 * PATIENCE
+            while len(count()) < 4:
+                assert time.monotonic() < until
+            check(count())
+
+    if kind == "asyncio":
+        asyncio.run(asyncio.wait_for(scenario(), 4 * PATIENCE))
+    else:
+        with_futures()
+
+
+@asynccontextmanager
+async def calls_under_way(calc):
+    """32 calls in flight while the block runs."""
+    going = True
+
+    async def work():
+        while going:
+            await calc.pause(0.01)
+
+    working = [asyncio.ensure_future(work()) for _ in range(32)]
+    yield
+    going = False
+    await asyncio.gather(*working)
+
+
+async def until_spread(client):
+    (state,) = client.assembly.services["calc"].nodes.states.values()
+    lanes = state.attempt.channel.lanes
+    until = time.monotonic() + PATIENCE
+    while len({lane.epoch for lane in lanes} - {None}) < len(lanes):
+        assert time.monotonic() < until, "a lane found no worker of its own"
+        await asyncio.sleep(0.02)
+
+
+def test_the_connections_of_a_blocking_client_are_spread_over_all_workers(serve, connect):
+    server = serve(workers=4)
+    calc = connect(server.url())
+    together = threading.Barrier(32)
+
+    def work(_):
+        together.wait(PATIENCE)
+        calc.pause(scaled(0.2))
+        return calc.pid()
+
+    with ThreadPoolExecutor(32) as pool:
+        counts = Counter(pool.map(work, range(32)))
+    assert set(counts) == set(children(server.process.pid))
+    assert max(counts.values()) <= 0.5 * 32, counts
+
+
+def test_the_worker_that_hangs_is_passed_over_by_new_connections(serve, connect):
+    server = serve(workers=2)
+    url = server.url()
+    victim = children(server.process.pid)[0]
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        for _ in range(6):
+            with bee_core.build_client(client_config(url, fail="failfast")) as client:
+                assert client.service("calc").add(1, 2) == 3
+    finally:
+        os.kill(victim, signal.SIGCONT)

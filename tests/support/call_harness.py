@@ -8,13 +8,17 @@ from __future__ import annotations
 import attrs
 
 from bee_core.calls.call import begin, encode
-from bee_core.calls.flow import abandon, conclude, flow
+from bee_core.calls.conclusion import abandon, conclude
+from bee_core.calls.flow import flow
 from bee_core.calls.options import CallOptions
 from bee_core.calls.plan import make_plan
 from bee_core.calls.retry_budget import RetryBudget
 from bee_core.calls.service import Service
 from bee_core.config import ClientConfig
 from bee_core.contracts.effects import Attempt, Pause, Queue
+from bee_core.contracts.observation import Interception, Observation
+from bee_core.contracts.plugin_faults import PluginFaults
+from bee_core.contracts.policies import Change
 from bee_core.contracts.size_rule import SizeRule
 from bee_core.interfaces import Success
 from bee_core.nodes.directory import Directory
@@ -49,7 +53,7 @@ class InOrder:
     def update(self, ready):
         self.ready = tuple(ready)
 
-    def pick(self, key, tried, rng):
+    def pick(self, key, tried, now, rng):
         for node in self.ready:
             if node.id not in tried and node.weight > 0:
                 self.picks += 1
@@ -58,7 +62,7 @@ class InOrder:
         self.trace.append("pick none")
         return None
 
-    def _settle(self, node, outcome, now):
+    def _settle(self, node, outcome, seconds, now):
         self.settled.append((node.id, said(outcome)))
         self.trace.append(f"balancer told {node.id} {said(outcome)}")
 
@@ -71,6 +75,7 @@ class Gate:
 
     def __init__(self, trace, node_id, permits=None, *, opens=False):
         self.trace = trace
+        self.node = Node(node_id, f"tcp://{node_id}:9000")
         self.node_id = node_id
         self.permits = permits
         self.opens = opens
@@ -88,18 +93,40 @@ class Gate:
         self.trace.append(f"permit {self.node_id}")
         return object()
 
-    def settle(self, permit, outcome, now):
+    def settle(self, permit, outcome, seconds, now):
         assert permit is not None
         self.held -= 1
         self.verdicts.append(said(outcome))
         self.trace.append(f"breaker told {self.node_id} {said(outcome)}")
         if self.opens and outcome is not None and not outcome.ok and outcome.blame == "node":
             self.state = "open"
-            return True
-        return False
+            return Change(self.node, "closed", "open")
+        return None
 
     def probed(self, ok, now):
-        return False
+        return None
+
+
+class Gates:
+    """The gates of a service; one for a node that has no options lets everything pass."""
+
+    def __init__(self, trace, options):
+        self.trace = trace
+        self.options = options
+        self.made = {}
+        self.left = []
+        self.sweeps = []
+
+    def node(self, node):
+        gate = self.made[node.id] = Gate(self.trace, node.id, **self.options.get(node.id, {}))
+        return gate
+
+    def sweep(self, now):
+        self.sweeps.append(now)
+        return (), None
+
+    def forget(self, node):
+        self.left.append(node.id)
 
 
 class Turnstile:
@@ -112,7 +139,7 @@ class Turnstile:
         self.released = []
         self.ticket = Place(self)
 
-    def admit(self, now):
+    def admit(self, request, now):
         self.trace.append("limiter asked")
         if self.admits == "at once":
             self.granted += 1
@@ -180,7 +207,7 @@ class Watching:
         self.error = error
         self.records = []
 
-    def finished(self, record):
+    def call_ended(self, state, record):
         self.records.append(record)
         self.trace.append("observed")
         if self.error is not None:
@@ -235,18 +262,22 @@ class Harness:
         limiter=None,
         fallback=None,
         observers=(),
+        interceptors=(),
+        watchers=(),
+        trace=None,
         budget=None,
         clock=None,
         make_channel=None,
         random_bytes=None,
         **config,
     ):
-        self.trace = []
+        self.trace = [] if trace is None else trace
         self.clock = clock or FakeClock()
         self.balancer = InOrder(self.trace)
         self.gates = {}
         self.complaints = []
         self.dropped = []
+        self.faults = PluginFaults(self.complaints.append, self.clock)
         self.limiter = None if limiter is None else Turnstile(self.trace, limiter)
         self.fallback = (
             None
@@ -259,8 +290,9 @@ class Harness:
             Directory(),
             self.balancer,
             make_channel or (lambda node: node.id),
-            None if gates is None else lambda: None,
+            None if gates is None else Gates(self.trace, gates),
             self.dropped.append,
+            self.faults,
         )
         self.config = ClientConfig(name="calc", **{"timeout": 10.0, "retries": 2, **config})
         self.service = Service(
@@ -273,7 +305,9 @@ class Harness:
             limiter=self.limiter,
             fault_tolerances={"": fail or FailFast()},
             fallbacks={"": self.fallback},
-            observers=self.observers,
+            faults=self.faults,
+            observation=Observation((*self.observers, *watchers), self.faults),
+            interception=Interception(interceptors, self.faults),
             clock=self.clock,
             rng=seeded_random(),
             random_bytes=random_bytes or seeded_bytes(),

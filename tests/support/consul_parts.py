@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import json
+import threading
 import urllib.request
 
 from bee_core.control.registration import Registration
@@ -22,6 +24,19 @@ BOUND = scaled(30.0)
 
 def registry_at(*addresses, heartbeat=0.5, **options):
     return ConsulRegistry(RegistrySettings(addresses, heartbeat), ConsulOptions(**options))
+
+
+def run(scenario):
+    """Run a scenario; it leaves no task and no thread."""
+
+    async def whole():
+        await asyncio.wait_for(scenario(), BOUND)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    threads = threading.active_count()
+    asyncio.run(whole())
+    gc.collect()
+    assert threading.active_count() == threads
 
 
 def ask(server, path, body=None, method=None, token=None):
@@ -55,12 +70,13 @@ class Follower:
     """A watch that is begun again whenever it fails, as a client does.
 
     Attributes:
-        seen: All snapshots, of all its watches.
+        seen: All snapshots, of all its watches, each once.
+        confirmed: When a watch has said that its last snapshot still holds, in the loop's time.
         errors: What ended watches.
     """
 
     def __init__(self, registry, service):
-        self.seen, self.errors = [], []
+        self.seen, self.confirmed, self.errors = [], [], []
         self._registry, self._service = registry, service
         self._news = asyncio.Condition()
         self._task = asyncio.ensure_future(self._follow())
@@ -70,7 +86,10 @@ class Follower:
             watch = self._registry.watch(self._service)
             try:
                 async for snapshot in watch:
-                    self.seen.append(snapshot)
+                    if self.seen and snapshot is self.seen[-1]:
+                        self.confirmed.append(asyncio.get_running_loop().time())
+                    else:
+                        self.seen.append(snapshot)
                     async with self._news:
                         self._news.notify_all()
             except Exception as error:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from support.processes import RUN, end_all, guard, tie_forks
+from support.warm import nursery
 
 _NAME = pytest.StashKey[str]()
 _BEFORE = pytest.StashKey[str]()
@@ -43,6 +44,7 @@ def pytest_testnodedown(node, error):
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
     """After all fixtures and, where there are workers, after their end."""
+    nursery.close()
     name = session.config.stash.get(_NAME, None)
     if name is not None:
         _end(session.config, name, grace=GRACE, parent=os.getpid())

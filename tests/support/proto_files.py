@@ -103,6 +103,7 @@ SERVICES = add_file(
                 rpc("Feed", clientStreaming=True),
             ],
         },
+        {"name": "OnlyStreams", "method": [rpc("Watch", serverStreaming=True)]},
         {"name": "Empty"},
         {"name": "Private", "method": [rpc("_Buy")]},
         {"name": "Keyword", "method": [rpc("import")]},

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
-from support import processes
 from support.patience import PATIENCE
+from support.warm import nursery
 
 APP = """
 import os, signal, threading, time
@@ -47,17 +46,8 @@ class ServeProcess:
         (folder / "app.py").write_text(APP)
         config = folder / "serve.yml"
         config.write_text(json.dumps({"bee": {"rpc": rpc}}))
-        self.process = processes.start(
-            [
-                sys.executable,
-                "-m",
-                "bee_core",
-                "serve",
-                "app.py:Service",
-                "--config",
-                str(config),
-                "--json-logs",
-            ],
+        self.process = nursery.start(
+            ["-m", "bee_core", "serve", "app.py:Service", "--config", str(config), "--json-logs"],
             cwd=folder,
             env={**os.environ, **(env or {})},
             stderr=subprocess.PIPE,

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import time
 
+from bee_core.contracts.memory_bound import MemoryBound
 from bee_core.contracts.transport import ListenSettings
 from bee_core.streams import StreamTransport
 from bee_core.terms.causes import local
@@ -120,6 +121,7 @@ async def served(**kwargs):
         "read_timeout": 5.0,
         "write_timeout": 5.0,
         "max_body": MAX_BODY,
+        "memory": MemoryBound(64 * MAX_BODY, MAX_BODY),
     }
     endpoint, transport = KeepingEndpoint(), PairTransport()
     listener = await transport.listen("pair://a", endpoint, ListenSettings(**settings | kwargs))

@@ -7,17 +7,20 @@ import functools
 import socket
 import time
 
+import pytest
+
 from bee_core.contracts.transport import ChannelSettings
-from bee_core.streams import StreamTransport
+from bee_core.streams import StreamTransport, byte_streams
+from bee_core.streams.client import native, native_connection
 from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node
-from bee_core.terms.request import Request
-from bee_core.wire import frames, messages, protocol, requests
+from bee_core.terms.request import Request, RequestHead
+from bee_core.wire import frames, messages, protocol
 from bee_core.wire.messages import Goaway, HelloAck
 
 MAX_BODY = 4096
-FIELDS = requests.request_fields("add")
-ONEWAY_FIELDS = requests.request_fields("log", oneway=True)
+HEAD = RequestHead("calc", "add")
+ONEWAY_HEAD = RequestHead("calc", "log", oneway=True)
 BOOM = Failure("remote_error", "boom", "yes", "never", "none", error_type="ValueError")
 
 
@@ -58,11 +61,10 @@ def request(
     body=b"[1,2]", *, timeout=50.0, read_timeout=5.0, write_timeout=5.0, connect_timeout=5.0
 ):
     return Request(
-        "add",
+        HEAD,
         0,
         body,
         False,
-        FIELDS,
         time.monotonic() + timeout,
         connect_timeout,
         write_timeout,
@@ -72,17 +74,38 @@ def request(
 
 def oneway(*, timeout=50.0, connect_timeout=5.0, write_timeout=5.0, body=b'["x"]'):
     return Request(
-        "log",
+        ONEWAY_HEAD,
         0,
         body,
         False,
-        ONEWAY_FIELDS,
         time.monotonic() + timeout,
         connect_timeout,
         write_timeout,
         5.0,
-        oneway=True,
     )
+
+
+PATHS = ["pure", "native"]
+"""Of a blocking channel; see :func:`on_path`."""
+
+
+def on_path(path, monkeypatch):
+    """Let the channels of a test take a path, whether or not they are attended.
+
+    The native step then looks for a reply, and leaves each wait to Python: a test starts a request,
+    lets the peer speak, and waits.
+    """
+    if path == "pure":
+        monkeypatch.setattr(byte_streams, "exchange", None)
+    elif native.exchange is None:
+        pytest.skip("bee is installed without the native exchange")
+    else:
+        monkeypatch.setattr(native_connection, "MOMENT", 0)
+    monkeypatch.setitem(ALWAYS, "attended", path == "native")
+
+
+ALWAYS = {}
+"""Settings of each channel under test."""
 
 
 def channel_settings(**kwargs):
@@ -94,7 +117,7 @@ def channel_settings(**kwargs):
         "max_body": MAX_BODY,
         "clock": time.monotonic,
     }
-    return ChannelSettings(**settings | kwargs)
+    return ChannelSettings(**settings | ALWAYS | kwargs)
 
 
 class Peer:

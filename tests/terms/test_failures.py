@@ -266,6 +266,30 @@ CLASSED = {
         "node",
         False,
     ),
+    "a bug of the server's codec, nothing ran": (
+        reported("plugin_fault", "bug", executed="no"),
+        "plugin_fault",
+        "no",
+        "other",
+        "none",
+        False,
+    ),
+    "a bug of the server's codec after the handler": (
+        reported("plugin_fault", "bug", executed="yes"),
+        "plugin_fault",
+        "yes",
+        "never",
+        "none",
+        False,
+    ),
+    "a bug at the server, and no word on what ran": (
+        reported("plugin_fault", "bug"),
+        "plugin_fault",
+        "maybe",
+        "never",
+        "none",
+        False,
+    ),
     "newer error, nothing ran": (
         reported("quota", "spent", executed="no"),
         "unavailable",
@@ -421,3 +445,20 @@ def test_the_repr_shows_what_decisions_are_made_from():
         repr(causes.lost("gone"))
         == "Failure(unavailable: 'connection lost before the reply: gone', executed=maybe, retry=same, blame=node)"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), True),
+        (FileNotFoundError(2, "No such file or directory"), True),
+        (RESET, False),
+        (TimeoutError(), False),
+        (OSError(113, "No route to host"), False),
+        (socket.gaierror(-2, "Name or service not known"), False),
+        (causes.HandshakeError("no"), False),
+    ],
+)
+def test_that_nobody_listens_is_told_from_other_reasons(error, refused):
+    assert causes.refused(error).refused is refused
+    assert not causes.lost(error).refused

@@ -347,3 +347,18 @@ def test_the_canonical_form_is_a_range_with_the_same_answers(left, right, versio
 def test_any_text_is_a_range_or_a_value_error(text):
     with suppress(ValueError):
         assert isinstance(Range.parse(text), Range)
+
+
+@pytest.mark.parametrize(
+    "text", ["==1", "==1.2", "==1.2.3", "== 1.2", ">=1, ==1.2", "===1.2", "~==1"]
+)
+def test_two_equal_signs_are_refused_everywhere(text: str) -> None:
+    with pytest.raises(ValueError, match="write = once, or the version alone"):
+        Range.parse(text)
+
+
+@pytest.mark.parametrize("text", ["1!2.0", "1.0.0==1", "1.2.3.4", "1.0.0.RELEASE"])
+def test_advice_about_a_version_is_not_about_ranges(text: str) -> None:
+    with pytest.raises(ValueError, match="write numbers and dots") as caught:
+        parse_version(text)
+    assert "range" not in str(caught.value)

@@ -5,7 +5,7 @@ An ignore that is not needed is an error, for mypy and for pyright.
 
 from __future__ import annotations
 
-from interfaces import AsyncCalculator, Calculator, CalculatorProtocol
+from interfaces import AsyncCalculator, Calculator, CalculatorProtocol, Users
 
 import bee_core
 
@@ -49,3 +49,10 @@ async def wrong_awaits(client: bee_core.AsyncClient) -> None:
     text: str = await calc.add(1, 2)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     assert text
     bee_core.detailed(calc.add, 1, 2).value  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def wrong_types_of_generic_interfaces(client: bee_core.Client) -> None:
+    users = client.service("users", Users)
+    users.save("nonsense")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    text: str = users.get(1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    assert text

@@ -13,9 +13,15 @@ from interfaces import (
     AsyncCalculator,
     AsyncCalculatorABC,
     AsyncCalculatorProtocol,
+    AsyncRepo,
     Calculator,
     CalculatorABC,
     CalculatorProtocol,
+    Repo,
+    Store,
+    User,
+    Users,
+    UserStore,
     WithNested,
 )
 from typing_extensions import assert_type
@@ -138,3 +144,20 @@ def interfaces_of_protos_are_of_any_type(
     greeter = client.service("greeter", interface)
     greeter.SayHello(None)
     server.add(object(), interface=interface)
+
+
+def generic_interfaces_have_their_types(client: bee_core.Client, server: bee_core.Server) -> None:
+    users = client.service("users", Users)
+    assert_type(users.get(1), User)
+    assert_type(users.save(User(1)), int)
+    assert_type(client.service("users", UserStore).first(), User)
+    assert_type(client.service("users", Store[User]).first(), User)
+    assert_type(bee_core.detailed(users.get, 1).value, User)
+    annotated: Repo[User] = client.service("users", Repo[User])
+    assert_type(annotated.get(1), User)
+    server.add(UserStore())
+    server.add(Store[User](), interface=Store[User])
+
+
+async def generic_interfaces_of_asyncio_clients(client: bee_core.AsyncClient) -> None:
+    assert_type(await client.service("users", AsyncRepo[User]).get(1), User)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import bee_core
 
@@ -48,3 +49,34 @@ class WithNested(Protocol):
 
 class StatsInterface(Protocol):
     def mean(self, values: list[float]) -> float: ...
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class User:
+    id: int
+
+
+class Repo(Protocol[T]):
+    def get(self, key: int) -> T: ...
+
+    def save(self, item: T) -> int: ...
+
+
+class Users(Repo[User], Protocol): ...
+
+
+class Store(Generic[T]):
+    def first(self) -> T:
+        raise NotImplementedError
+
+
+class UserStore(Store[User]): ...
+
+
+class AsyncRepo(Protocol[T]):
+    async def get(self, key: int) -> T: ...
+
+    async def save(self, item: T) -> int: ...

@@ -12,6 +12,7 @@ import json
 import random
 import tracemalloc
 import zlib
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -96,7 +97,7 @@ def test_the_seed_of_the_cache_is_a_list_that_is_believed(tmp_path):
     cache = SnapshotCache("local", tmp_path)
     raw = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), "content": "X"}
     cache.path("calc").write_text(json.dumps(raw).replace('"X"', content.decode()))
-    assert [node.id for node in cache.load("calc")] == ["a"]
+    assert [node.id for node in cache.load("calc").nodes] == ["a"]
 
 
 def test_chunks_are_the_input_again():
@@ -144,7 +145,7 @@ def fields_of(kind, count):
         ("codec-json", b"\x00" + b"[" * 100_000, 3_000_000),
         ("codec-json", b"\x00[" + b"9" * 100_000 + b"]", 3_000_000),
         ("codec-json", b"\x00" + b"[" + b"[]," * 30_000 + b"[]]", 20_000_000),
-        ("compressor-gzip", bomb(1 << 26), 100_000 + 8 * MAX_INFLATED),
+        ("compressor-gzip", partial(bomb, 1 << 26), 100_000 + 8 * MAX_INFLATED),
         ("range", b"1" * 200_000, 3_000_000),
         ("range", b"||" * 100_000, 3_000_000),
         ("address", b"tcp://" + b"a." * 50_000, 3_000_000),
@@ -158,6 +159,7 @@ def fields_of(kind, count):
     ],
 )
 def test_memory_is_bounded_by_what_is_there(name, data, most):
+    data = data() if callable(data) else data
     HARNESSES[name](data)  # what is made once, tables and caches, does not count
     assert peak(lambda: HARNESSES[name](data)) < most
 

@@ -54,10 +54,11 @@ def test_numbers_are_read_as_they_were_written(case):
     )
 
 
-@given(st.dictionaries(KEYS, ANY_TEXT))
+@given(st.dictionaries(KEYS, ANY_TEXT | st.binary()))
 def test_pairs_are_read_as_they_were_written(items):
-    found = single(fields.METADATA, fields.pairs(fields.METADATA, items))
-    assert fields.get_pairs(found.get(fields.METADATA, []), fields.METADATA) == items
+    block = fields.pairs(fields.METADATA, fields.METADATA_BYTES, items)
+    found = fields.parse(block, frozenset({fields.METADATA, fields.METADATA_BYTES}))
+    assert fields.get_pairs(found, fields.METADATA, fields.METADATA_BYTES) == items
 
 
 @given(st.binary(max_size=300), st.frozensets(TYPES))
@@ -71,7 +72,7 @@ def test_parse_is_total(block, known):
         for read in (
             fields.get_text,
             fields.get_number,
-            lambda found, kind: fields.get_pairs(found[kind], fields.METADATA),
+            lambda found, kind: fields.get_pairs(found, kind, fields.METADATA),
         ):
             with suppress(ProtocolError):
                 read(found, kind)
@@ -164,13 +165,14 @@ def test_the_longest_value_fits_and_one_byte_more_does_not():
 @pytest.mark.parametrize("key", ["", "k" * 256, "é" * 128])
 def test_a_key_of_a_pair_must_have_1_to_255_bytes(key):
     with pytest.raises(ValueError, match="must have 1 to 255 bytes"):
-        fields.pairs(fields.METADATA, {key: "v"})
+        fields.pairs(fields.METADATA, fields.METADATA_BYTES, {key: "v"})
 
 
+@pytest.mark.parametrize("kind", [fields.METADATA, fields.METADATA_BYTES])
 @pytest.mark.parametrize("value", [b"", b"\0", b"\0value", b"\x01", b"\x05abc"])
-def test_a_pair_whose_key_length_does_not_fit_is_refused(value):
+def test_a_pair_whose_key_length_does_not_fit_is_refused(value, kind):
     with pytest.raises(ProtocolError, match="key length that does not fit"):
-        fields.get_pairs([value], fields.METADATA)
+        fields.get_pairs({kind: [value]}, fields.METADATA, fields.METADATA_BYTES)
 
 
 @given(ANY_TEXT, st.integers(3, 50))

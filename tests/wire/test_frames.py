@@ -327,3 +327,52 @@ def test_the_short_way_takes_nothing_in_the_middle_of_a_frame_or_after_an_error(
     assert middle.feed(response[5:]) == [Frame(frames.RESPONSE, 1, b"", b"3")]
     _, broken = fed([b"GET / HTTP/1.1\r\n\r\n"])
     assert broken.sole_response(1, response) is None
+
+
+LARGE_BODIES = st.integers(0, 40_000).map(lambda size: bytes(range(256)) * (size // 256) + b"x")
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.binary(max_size=300), LARGE_BODIES), min_size=1, max_size=3),
+    st.lists(st.integers(0, 130_000), max_size=12),
+    st.sampled_from([1 << 20, 65_536, 5000, 4096, 4095, 1000]),
+)
+def test_large_frames_are_read_as_they_were_written_whatever_the_chunking(parts, cuts, most):
+    items = [Frame(3, number, fields, body) for number, (fields, body) in enumerate(parts)]
+    raw = b"".join(map(encoded, items))
+    chunks = [
+        piece[start : start + most]
+        for piece in pieces(raw, cuts)
+        for start in range(0, max(1, len(piece)), most)
+    ]
+    found, decoder = fed(chunks, 1 << 20)
+    assert found == items
+    assert all(type(frame.body) is type(frame.fields) is bytes for frame in found)
+    assert (decoder.error, decoder.partial, decoder.held) == (None, False, 0)
+
+
+def test_what_is_held_is_counted_and_takes_about_its_own_memory():
+    body = bytes(1 << 20)
+    whole = encode(3, 1, b"", body)
+    for size in (64, 4095, 4096, 65_536):
+        decoder = FrameDecoder(1 << 21)
+        tracemalloc.start()
+        try:
+            for start in range(0, 1 << 18, size):
+                assert decoder.feed(bytes(whole[start : start + size])) == []
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        sent = -(-(1 << 18) // size) * size
+        assert (decoder.held, decoder.needed) == (sent, len(whole))
+        assert held < 1.2 * sent + 4096
+
+
+def test_a_frame_behind_a_large_one_in_its_last_chunk_is_read_too():
+    first, second = Frame(3, 1, b"abc", bytes(20_000)), Frame(5, 2, b"d", b"e")
+    raw = encoded(first) + encoded(second)
+    for cut in (14, 17, 18, 5000, 20_016):
+        found, decoder = fed([raw[:cut], raw[cut : cut + 4096], raw[cut + 4096 :]], 30_000)
+        assert found == [first, second], cut
+        assert decoder.held == 0

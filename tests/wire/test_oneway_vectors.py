@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bee_core.errors import ProtocolError
-from bee_core.interfaces import Request
+from bee_core.interfaces import Request, RequestHead
 from bee_core.wire import frames, protocol, requests
 from bee_core.wire.frames import FrameDecoder
 
@@ -52,20 +52,18 @@ def test_the_meaning_is_written_in_these_bytes(vector):
     m = vector["meaning"]
     block = requests.request_fields(m["method"], m["metadata"], m["baggage"], oneway=True)
     request = Request(
-        m["method"],
+        RequestHead("calc", m["method"], oneway=True),
         FORMS.index(m["form"]),
         bytes.fromhex(m["body"]),
         m["compressed"],
-        block,
         m["time_left_ms"] / 1000,
         1,
         1,
         1,
-        oneway=True,
     )
     client = protocol.ClientProtocol(b"", 1024)
     client.last_id = m["id"] - 1
-    assert client.request(request, 0.0) == (bytes.fromhex(vector["hex"]), None)
+    assert client.request(request, block, 0.0) == (bytes.fromhex(vector["hex"]), None)
 
 
 @pytest.mark.parametrize("vector", named(vector for vector in VECTORS if "error" in vector))

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core.errors import MessageTooLarge, ProtocolError
-from bee_core.interfaces import Request
+from bee_core.interfaces import Request, RequestHead
 from bee_core.terms.failures import Failure
-from bee_core.wire import frames, messages, protocol, requests
+from bee_core.wire import first_frame, frames, messages, protocol, requests
 from bee_core.wire.messages import Goaway, Hello, HelloAck
 from bee_core.wire.protocol import ClientProtocol, ServerProtocol
 
@@ -46,11 +46,10 @@ EVERY = FROM_SERVER | FROM_CLIENT | UNKNOWN
 
 def request(body=b"[1,2]", **kwargs):
     return Request(
-        "add",
+        RequestHead("calc", "add"),
         0,
         body,
         kwargs.pop("compressed", False),
-        FIELDS,
         kwargs.pop("deadline", 10.0),
         1.0,
         1.0,
@@ -125,8 +124,8 @@ def test_without_a_word_on_it_there_is_no_limit():
 
 def test_the_hello_goes_out_once_in_front_of_the_first_request():
     client = ClientProtocol(HELLO, MAX_BODY)
-    first, _ = client.request(request(), 0.0)
-    second, _ = client.request(request(), 0.0)
+    first, _ = client.request(request(), FIELDS, 0.0)
+    second, _ = client.request(request(), FIELDS, 0.0)
     assert first.startswith(HELLO)
     assert kinds(first) == ["hello", "request"]
     assert kinds(second) == ["request"]
@@ -136,14 +135,14 @@ def test_the_hello_goes_out_once_in_front_of_a_ping():
     client = ClientProtocol(HELLO, MAX_BODY)
     assert kinds(client.ping()) == ["hello", "ping"]
     assert kinds(client.ping()) == ["ping"]
-    assert kinds(client.request(request(), 0.0)[0]) == ["request"]
+    assert kinds(client.request(request(), FIELDS, 0.0)[0]) == ["request"]
 
 
 @pytest.mark.parametrize("size", [0, 1000, protocol.LARGE - 1, protocol.LARGE, protocol.LARGE + 1])
 def test_a_large_body_is_handed_over_uncopied_and_the_bytes_are_the_same(size):
     client = ClientProtocol(HELLO, MAX_BODY)
     body = bytes(size)
-    head, rest = client.request(request(body), 0.0)
+    head, rest = client.request(request(body), FIELDS, 0.0)
     assert (rest is body) == (size >= protocol.LARGE)
     assert parsed(head + (rest or b""))[1].body == body
 
@@ -151,7 +150,7 @@ def test_a_large_body_is_handed_over_uncopied_and_the_bytes_are_the_same(size):
 def test_a_request_says_what_time_is_left_and_carries_its_key():
     client = ClientProtocol(HELLO, MAX_BODY)
     client.last_id = 6
-    head, _ = client.request(request(deadline=10.0, dedupe_key=b"k", compressed=True), 9.5)
+    head, _ = client.request(request(deadline=10.0, dedupe_key=b"k", compressed=True), FIELDS, 9.5)
     frame = parsed(head)[1]
     said = requests.RequestParser().parse(frame.fields)
     assert (frame.id, frame.flags, said.time_left, said.dedupe_key) == (
@@ -165,7 +164,7 @@ def test_a_request_says_what_time_is_left_and_carries_its_key():
 def test_ids_grow_by_one_from_1():
     client = ClientProtocol(HELLO, MAX_BODY)
     seen = []
-    for send in (lambda: client.request(request(), 0.0), client.ping, client.ping):
+    for send in (lambda: client.request(request(), FIELDS, 0.0), client.ping, client.ping):
         send()
         seen.append(client.last_id)
     assert seen == [1, 2, 3]
@@ -175,7 +174,7 @@ def test_a_connection_whose_ids_are_used_up_takes_no_request_but_still_gets_its_
     client = client_in("open")
     client.last_id = frames.MAX_ID - 1
     assert client.usable
-    client.request(request(), 0.0)
+    client.request(request(), FIELDS, 0.0)
     assert client.last_id == frames.MAX_ID
     assert not client.usable
     assert (
@@ -315,7 +314,7 @@ def hello_of(size):
 @given(st.lists(st.integers(1, 5), max_size=4))
 def test_a_hello_longer_than_64_kib_is_an_error_once_its_length_is_there_and_nothing_is_kept(cuts):
     server = ServerProtocol(1 << 20)
-    start, position = hello_of(protocol.MAX_HELLO + 1), 0
+    start, position = hello_of(first_frame.MAX_HELLO + 1), 0
     for cut in [*cuts, 100]:
         assert server.receive(start[position : position + cut]) == []
         position += cut
@@ -328,7 +327,7 @@ def test_a_hello_longer_than_64_kib_is_an_error_once_its_length_is_there_and_not
 def test_a_hello_of_64_kib_is_read_and_what_follows_it_may_be_larger(cuts):
     server = ServerProtocol(1 << 20)
     large = frames.encode(frames.REQUEST, 1, FIELDS, bytes(200_000))
-    stream, position, kinds = hello_of(protocol.MAX_HELLO) + large, 0, []
+    stream, position, kinds = hello_of(first_frame.MAX_HELLO) + large, 0, []
     for cut in [*cuts, len(stream)]:
         for frame in server.receive(stream[position : position + cut]):
             assert server.check(frame)

@@ -11,12 +11,15 @@ import contextlib
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
 import bee_core
 from bee_core.errors import CallError, MessageTooLarge, ProtocolError
-from bee_core.interfaces import ChannelSettings, Request
+from bee_core.interfaces import ChannelSettings, Request, RequestHead
+from bee_core.streams.client.outcomes import outcome_of
 from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node
 from bee_core.wire import frames, messages, protocol, requests
@@ -133,7 +136,7 @@ class ClientDriver:
         if "ping" in step:
             self.sent += self.machine.ping()
         else:
-            self.sent += self.machine.request(sum_of(body), 0.0)[0]
+            self.sent += self.machine.request(sum_of(body), FIELDS, 0.0)[0]
         self.waiting[self.machine.last_id] = self.calls
 
     def cancel(self, call):
@@ -141,9 +144,7 @@ class ClientDriver:
         del self.waiting[id_]
         self.sent += self.machine.cancel(id_)
 
-    def receive(self, raw, settings):
-        from bee_core.streams.client.outcomes import inflate
-
+    def receive(self, raw, settings):  # the rules of the page, one by one
         machine = self.machine
         for frame in machine.receive(raw):
             call = self.waiting.pop(frame.id, None)
@@ -154,29 +155,18 @@ class ClientDriver:
                     self.settled.append({"call": call, "status": messages.parse_pong(frame.fields)})
                 except ProtocolError:
                     self.settle_call(call, "protocol_error", "maybe")
-            elif frame.kind == frames.RESPONSE:
-                outcome = inflate(settings["channel"], frame.body) if frame.flags else frame.body
+            else:
+                outcome = outcome_of(frame, settings["channel"])
                 if isinstance(outcome, Failure):
                     self.settle_call(call, outcome.kind, outcome.executed)
                 else:
-                    self.settled.append(
-                        {
-                            "call": call,
-                            "result": (
-                                outcome if isinstance(outcome, bytes) else outcome.body
-                            ).hex(),
-                        }
-                    )
-            else:
-                try:
-                    failure = messages.parse_error(frame.fields)
-                    self.settle_call(call, failure.kind, failure.executed)
-                except ProtocolError:
-                    self.settle_call(call, "protocol_error", "maybe")
+                    self.settled.append({"call": call, "result": outcome.body.hex()})
         goaway = machine.goaway
         if goaway is not None:
             for id_ in [id_ for id_ in self.waiting if id_ > goaway.last_id]:
                 self.settle_call(self.waiting.pop(id_), goaway.kind, "no")
+            if not goaway.drain:
+                self.end(goaway.kind)
         if machine.error is not None:
             self.end(machine.error.kind)
 
@@ -189,13 +179,15 @@ class ClientDriver:
         self.settled.append({"call": call, "code": code, "executed": executed})
 
 
+FIELDS = requests.request_fields("add")
+
+
 def sum_of(body, timeout=50.0):
     return Request(
-        "add",
+        RequestHead("calc", "add"),
         0,
         body,
         False,
-        requests.request_fields("add"),
         time.monotonic() + timeout,
         5.0,
         5.0,
@@ -205,7 +197,7 @@ def sum_of(body, timeout=50.0):
 
 def channel_settings(compressor):
     gzip = GzipCompressor(GzipOptions())
-    inflate = (lambda body: gzip.decompress(body, MAX_INFLATED)) if compressor else None
+    inflate = (lambda body, most=None: gzip.decompress(body, MAX_INFLATED)) if compressor else None
     return ChannelSettings(
         service="calc",
         codec="json",
@@ -453,3 +445,133 @@ def test_every_form_has_a_conversation():
             for frame in frames.FrameDecoder(1 << 20).feed(unhex(step.get("receive", ""))):
                 forms |= {FORMS[frame.form]} if frame.kind == frames.REQUEST else set()
     assert forms == set(FORMS)
+
+
+# ── a blocking client ──
+
+
+def _hold_blocking(talk):
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.settimeout(PATIENCE)
+        url = f"tcp://127.0.0.1:{door.getsockname()[1]}"
+        channel = TcpTransport().channel(Node("a", url), channel_settings(talk["compressor"]))
+        first, *rest = talk["steps"]
+        pending = channel.start(sum_of(unhex(first["request"]["body"])))
+        peer, _ = door.accept()
+        outcomes = []
+        waiting = threading.Thread(target=lambda: outcomes.append(pending.wait()))
+        with peer:
+            peer.settimeout(PATIENCE)
+            found, decoder = [], frames.FrameDecoder(1 << 24)
+            while len(found) < len(first["send"]):
+                found += decoder.feed(peer.recv(1 << 16))
+            assert_said(first["send"], found)
+            waiting.start()
+            for step in rest:
+                if "end" in step:
+                    peer.shutdown(socket.SHUT_WR)
+                else:
+                    peer.sendall(unhex(step["receive"]))
+                for settled in without_runs(step["settled"]):
+                    waiting.join(PATIENCE)
+                    (outcome,) = outcomes
+                    if isinstance(outcome, Failure):
+                        assert settled == {
+                            "call": 1,
+                            "code": outcome.kind,
+                            "executed": outcome.executed,
+                        }
+                    else:
+                        assert settled == {"call": 1, "result": outcome.body.hex()}
+        channel.close()
+        waiting.join(PATIENCE)
+
+
+def of_one_call(talk):
+    """A blocking connection has one call at a time, and its pings go elsewhere."""
+    begun = [step for step in talk["steps"] if {"request", "ping", "cancel"} & step.keys()]
+    return len(begun) == 1 and "request" in talk["steps"][0] and talk["steps"][0]["send"]
+
+
+@pytest.mark.parametrize(
+    "talk", [talk for talk in vectors("client_conversations") if of_one_call(talk.values[0])]
+)
+def test_a_blocking_client_settles_its_call_over_a_socket(talk):
+    _hold_blocking(talk)
+
+
+# ── a goaway that is no drain ──
+
+
+@pytest.mark.parametrize(
+    "call", [_add, lambda settings: asyncio.run(_async_add(settings))], ids=["blocking", "asyncio"]
+)
+def test_a_goaway_that_is_no_drain_gives_its_message_to_the_calls_that_it_accepted(call):
+    goaway = messages.Goaway(1, "overloaded", "too much of it").encode()
+    with (
+        answering(
+            frames.encode(frames.HELLO_ACK, 0, HelloAck("calc", "1.2.0", b"e").encode())
+            + frames.encode(frames.GOAWAY, 0, goaway)
+        ) as address,
+        pytest.raises(CallError, match="too much of it") as caught,
+    ):
+        call(config(address))
+    assert (caught.value.kind, caught.value.executed) == ("overloaded", "maybe")
+
+
+# ── other protocols, and tokens ──
+
+
+@pytest.mark.parametrize("cut", CHUNKINGS)
+@pytest.mark.parametrize("vector", vectors("foreign"))
+def test_bytes_of_another_protocol_are_recognised_at_once_whatever_bodies_may_have(vector, cut):
+    chunks = CHUNKINGS[cut](unhex(vector["hex"]))
+    if vector["side"] == "client":
+        machine = protocol.ClientProtocol(b"", vector["max_body"])
+        assert not [frame for chunk in chunks for frame in machine.receive(chunk)]
+        assert (machine.error.kind, machine.usable) == (vector["error"], False)
+        return
+    server = protocol.ServerProtocol(vector["max_body"])
+    assert not [frame for chunk in chunks for frame in server.receive(chunk)]
+    assert server.error.kind == vector["error"]
+    said = server.leave(server.error.kind, server.error.message)
+    if vector["answer"] == "http":
+        assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"a server of bee" in said.partition(b"\r\n\r\n")[2]
+    else:
+        assert_said([{"kind": "goaway", "last_id": 0, "code": vector["error"]}], decoded(said))
+
+
+def test_a_server_judges_a_hello_in_the_order_of_the_page():
+    settings = {"name": "calc", "address": "127.0.0.1:0", "tokens": ["secret"]}
+    server = bee_core.build_server({"bee": {"rpc": {"server": settings}}})
+    server.add(Service())
+    with server.in_thread():
+        talks = [
+            {
+                "name": vector["name"],
+                "steps": [
+                    {
+                        "receive": vector["hex"],
+                        "send": [
+                            {"kind": "goaway", "last_id": 0, "code": vector["error"]}
+                            if vector["error"]
+                            else {"kind": "hello-ack"}
+                        ],
+                        "end": vector["error"] is not None,
+                    }
+                ],
+            }
+            for vector in load("hello_with_token")
+        ]
+        hold_all(server.address, talks, lambda: None)
+
+
+def test_a_client_of_http_is_told_what_this_is():
+    server = bee_core.build_server({"bee": {"rpc": {"server": {"name": "calc"}}}})
+    server.add(Service())
+    with server.in_thread(), pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(server.address.replace("tcp:", "http:"), timeout=PATIENCE)
+    with caught.value as answer:
+        assert answer.code == 400
+        assert "a server of bee, an RPC framework" in answer.read().decode()

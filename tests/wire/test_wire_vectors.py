@@ -13,7 +13,7 @@ import pytest
 
 from bee_core.contracts.size_rule import SizeRule
 from bee_core.errors import CALL_ERRORS, ProtocolError
-from bee_core.interfaces import Request
+from bee_core.interfaces import Request, RequestHead
 from bee_core.terms.failures import Failure
 from bee_core.wire import fields, frames, messages, protocol, requests
 from bee_core.wire.frames import FrameDecoder
@@ -64,11 +64,10 @@ def bytes_of(m):
             )
         key = None if m["dedupe_key"] is None else unhex(m["dedupe_key"])
         request = Request(
-            m["method"],
+            RequestHead("calc", m["method"]),
             FORMS.index(m["form"]),
             unhex(m["body"]),
             m["compressed"],
-            block,
             m["time_left_ms"] / 1000,
             1,
             1,
@@ -77,7 +76,7 @@ def bytes_of(m):
         )
         client = client_side()
         client.last_id = m["id"] - 1
-        head, body = client.request(request, 0.0)
+        head, body = client.request(request, block, 0.0)
         return head if body is None else head + body
     if kind == "response":
         return protocol.response(m["id"], unhex(m["body"]), compressed=m["compressed"])
@@ -207,8 +206,8 @@ def test_the_first_call_goes_through_both_state_machines():
     }
     hello = messages.Hello("calc", "json")
     client = protocol.ClientProtocol(frames.encode(frames.HELLO, 0, hello.encode()), 1024)
-    request = Request("add", 0, b"[1,2]", False, requests.request_fields("add"), 0.5, 1, 1, 1)
-    assert client.request(request, 0.0) == (said["client"], None)
+    request = Request(RequestHead("calc", "add"), 0, b"[1,2]", False, 0.5, 1, 1, 1)
+    assert client.request(request, requests.request_fields("add"), 0.0) == (said["client"], None)
 
     server = protocol.ServerProtocol(1024)
     arrived = server.receive(said["client"])

@@ -216,7 +216,7 @@ class NodeProcess(ServerProcess):
 
     def ready(self) -> bool:
         """Whether it is announced, so that others can know of it."""
-        return any(line.startswith("registered ") for line in self._lines)
+        return any(": registered " in line for line in self._lines)
 
     def give_up_port(self) -> None:
         """Leave its port to others."""

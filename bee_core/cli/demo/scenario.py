@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ...client.blocking import Client
     from ...client.proxies import Reply
-    from ...nodes.directory import KnownNode
+    from ...nodes.report import KnownNode
 
 THREADS = 4
 CALLS_PER_SECOND = 100

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...terms.causes import connect_timed_out, refused
 from ...terms.failures import Failure
+from .blocking_connection import STALE
 from .busy_poll import BusyPoll, usable_window
 from .outcomes import client_closed
+from .worker_shares import WorkerShares
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...contracts.transport import ChannelSettings
     from ...terms.node import Node
     from ...terms.request import Request
     from ...wire.messages import Status
     from ..byte_streams import Dialer
     from .blocking_connection import BlockingConnection
-
-IDLE_SECONDS = 60.0
-"""An idle connection older than this is closed. Many load balancers and NATs forget a connection
-after a few minutes, and the connections of a burst of calls should not stay for ever."""
 
 
 class IdlePool:
@@ -29,14 +30,19 @@ class IdlePool:
     Thread-safe without a lock: each step is one operation of a deque. It does no I/O: it returns
     the connections that the caller must close.
 
+    Args:
+        max_idle: Seconds. A connection that is idle for longer is closed, so that those of a burst
+            of calls do not stay for ever. One is kept: the next call looks at its age.
+
     Attributes:
         closed: Keep no connection any more.
     """
 
-    __slots__ = ("_idle", "closed")
+    __slots__ = ("_idle", "_max_idle", "closed")
 
-    def __init__(self) -> None:
+    def __init__(self, max_idle: float) -> None:
         self._idle: deque[BlockingConnection] = deque()
+        self._max_idle = max_idle
         self.closed = False
 
     def take(self) -> BlockingConnection | None:
@@ -56,15 +62,29 @@ class IdlePool:
         if self.closed:
             return self.clear()
         try:
-            if len(idle) > 1 and now - idle[0].idle_since > IDLE_SECONDS:
+            if len(idle) > 1 and now - idle[0].idle_since > self._max_idle:
                 oldest = idle.popleft()
-                if now - oldest.idle_since > IDLE_SECONDS:
+                if now - oldest.idle_since > self._max_idle:
                     return [oldest]
                 # Another thread took the oldest one meanwhile, so this one is younger.
                 idle.append(oldest)
         except IndexError:
             pass  # other threads took all of them
         return []
+
+    def put_back(self, connection: BlockingConnection) -> None:
+        """Put a connection back that is not for the caller: the next one finds others first."""
+        self._idle.appendleft(connection)
+
+    def remove(self, connection: BlockingConnection) -> None:
+        """Take one connection out, if it is there."""
+        with suppress(ValueError):
+            self._idle.remove(connection)
+
+    @property
+    def connections(self) -> tuple[BlockingConnection, ...]:
+        """Those that are there now."""
+        return tuple(self._idle)
 
     def clear(self) -> list[BlockingConnection]:
         """Take all connections out. The caller closes them."""
@@ -75,50 +95,66 @@ class IdlePool:
 
 
 class BlockingChannel:
-    """See :class:`bee_core.interfaces.Channel`."""
+    """See :class:`bee_core.interfaces.Channel`. ``idle`` and ``active`` are public for tests."""
 
     def __init__(self, dialer: Dialer, node: Node, settings: ChannelSettings) -> None:
         self.settings = settings
         self.closed = False
         self._dialer = dialer
         self._node = node
-        self._idle = IdlePool()
-        self._active: set[BlockingConnection] = set()
+        self.idle = IdlePool(settings.max_idle)
+        self.active: set[BlockingConnection] = set()
+        self._shares = WorkerShares()
         window = usable_window(dialer.busy_poll)
         self.busy_poll = BusyPoll(window) if window > 0 else None
 
     def start(self, request: Request) -> BlockingConnection | Failure:
         """See :meth:`bee_core.interfaces.Channel.start`."""
-        while True:
-            connection = self._idle.take()
-            if connection is None:
-                connected = self._connect(request)
-                if isinstance(connected, Failure):
-                    return connected
-                connection = connected
-            self._active.add(connection)
-            # Looked at after the connection was added. close() sets `closed` before it looks at
-            # the active connections, so one of the two sees the other.
-            failure = client_closed(sent=False) if self.closed else connection.send(request)
-            if failure is None:
-                return connection
-            self.release(connection, False)
-            if not failure.unsent:
-                return self._unless_closed(failure)
-            # A pooled connection ended while it was idle. The server cannot have seen the request,
-            # so the next connection is tried for free.
+        connection: BlockingConnection | Failure | None = None
+        fresh = False
+        try:
+            while True:
+                connection = None if fresh else self.idle.take()
+                if connection is not None and connection.request is None:
+                    connection.request, request.pending = request, connection
+                else:
+                    if connection is not None:
+                        # Another thread is about to let go of it, or was interrupted just then.
+                        self.idle.put_back(connection)
+                        connection = None
+                    connection = self._connect(request)
+                    if isinstance(connection, Failure):
+                        return connection
+                self.active.add(connection)
+                # Looked at after the connection was added. close() sets `closed` before it looks at
+                # the active connections, so one of the two sees the other.
+                failure = client_closed(sent=False) if self.closed else connection.send(request)
+                if failure is None:
+                    return connection
+                self.release(connection, False)
+                if not failure.unsent:
+                    return self._unless_closed(failure)
+                # A pooled connection ended while it was idle. The server cannot have seen the
+                # request, so the next connection is tried for free: the next idle one if this one
+                # was known to be of no use, and a new one if it broke under the request.
+                fresh = failure is not STALE
+        except BaseException:
+            # An interrupt, say. What has an owner is in request.pending, where the caller finds it.
+            if connection is not None and not isinstance(connection, Failure):
+                connection.close_unowned()
+            raise
 
     def _connect(self, request: Request) -> BlockingConnection | Failure:
-        """A new connection for a request."""
+        """A new connection that the request owns."""
         if self.closed:
             return client_closed(sent=False)
         now = self.settings.clock()
         seconds = min(request.connect_timeout, request.deadline - now)
-        connection = self._dial(seconds, request.connect_timeout)
+        connection = self._dial(seconds, request.connect_timeout, request)
         if not request.oneway or isinstance(connection, Failure):
             return connection
         # A oneway call waits for the server's hello-ack: no answer would report a later refusal.
-        self._active.add(connection)
+        self.active.add(connection)
         until = now + seconds
         failure = connection.greet(until, request.connect_timeout, full=until < request.deadline)
         if failure is None:
@@ -129,55 +165,116 @@ class BlockingChannel:
     def _unless_closed(self, failure: Failure) -> Failure:
         return client_closed(sent=False) if self.closed else failure
 
-    def _dial(self, seconds: float, configured: float) -> BlockingConnection | Failure:
+    def _dial(
+        self, seconds: float, configured: float, request: Request | None = None
+    ) -> BlockingConnection | Failure:
+        """A new connection; the request owns it where one is given."""
         if seconds <= 0:
             return connect_timed_out(0.0, full=False)
+        sock = None
         try:
-            return self._dialer.connection(self, self._dialer.dial(self._node.url, seconds))
-        except TimeoutError:
-            # Less than the configured time was left: that is the deadline's doing, not the node's.
-            return connect_timed_out(configured, full=seconds >= configured)
-        except (OSError, ValueError) as error:
-            return refused(error)
+            sock = self._dialer.dial(self._node.url, seconds)
+            connection = self._dialer.connection(self, sock)
+            if request is not None:
+                connection.request, request.pending = request, connection
+            return connection  # noqa: TRY300  an exception may come here as well
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if self.settings.interrupts(error):
+                raise
+            if isinstance(error, TimeoutError):
+                # Less than the configured time was left: the deadline's doing, not the node's.
+                return connect_timed_out(configured, full=seconds >= configured)
+            if isinstance(error, (OSError, ValueError)):
+                return refused(error)
+            raise
 
     def release(self, connection: BlockingConnection, usable: bool) -> None:
-        """Take a connection back from a call."""
-        self._active.discard(connection)
-        if not usable or self.closed:
-            connection.close()
-            return
-        for old in self._idle.give(connection, self.settings.clock()):
-            old.close()
+        """Take a connection back from the request that owns it.
+
+        It stays the request's until it is in the pool or closed, so an exception at any line leaves
+        it with one owner: the request's ``cancel`` then takes it out of the pool again.
+        """
+        self.active.discard(connection)
+        request = connection.request
+        old: Sequence[BlockingConnection] = ()
+        try:
+            if usable and not self.closed:
+                now = self.settings.clock()
+                if now < self._shares.look_at or not self._is_surplus(connection, now):
+                    old = self.idle.give(connection, now)
+                else:
+                    connection.close()
+            else:
+                self.idle.remove(connection)
+                connection.close()
+            # One step: from here on it is free, and another thread may have it.
+            connection.request = request.pending = None  # type: ignore[union-attr]  # it has one
+        finally:
+            if old:
+                for each in old:
+                    each.close()
+
+    def _is_surplus(self, connection: BlockingConnection, now: float) -> bool:
+        """Whether a connection goes to a worker process that has more than its share of them."""
+        connections = connection, *tuple(self.active), *self.idle.connections
+        return self._shares.is_surplus(connection, connections, now)
 
     def ping(self, timeout: float) -> Status | Failure:
         """See :meth:`bee_core.interfaces.Channel.ping`.
 
         It uses a connection of its own, so it shows whether a new caller would be accepted.
         """
-        dialed = self._dial(timeout, timeout)
-        if isinstance(dialed, Failure):
-            return dialed
+        dialed: BlockingConnection | Failure | None = None
         try:
-            return dialed.ping(timeout)
+            dialed = self._dial(timeout, timeout)
+            return dialed if isinstance(dialed, Failure) else dialed.ping(timeout)
         finally:
-            dialed.close()
+            if dialed is not None and not isinstance(dialed, Failure):
+                dialed.close()
+
+    def ping_open(self, timeout: float) -> Status | Failure | None:
+        """See :meth:`bee_core.interfaces.Channel.ping`: it may define this as well."""
+        connection = self.idle.take()
+        if connection is None:
+            return None
+        if connection.request is not None:  # as in start(): another thread is about to let go
+            self.idle.put_back(connection)
+            return None
+        idle_since = connection.idle_since
+        answer: Status | Failure | None = None
+        # Among the active ones, so that close() interrupts the wait.
+        self.active.add(connection)
+        try:
+            if not self.closed:
+                answer = connection.ping(timeout)
+        finally:
+            self.active.discard(connection)
+            old: Sequence[BlockingConnection] = (connection,)
+            if isinstance(answer, str):
+                old = self.idle.give(connection, self.settings.clock())
+                connection.idle_since = idle_since  # a server does not count pings as use either
+            for each in old:
+                each.close()
+        return answer
 
     def close(self) -> None:
         """See :meth:`bee_core.interfaces.Channel.close`."""
         self.closed = True
         self.retire()
-        for connection in tuple(self._active):
+        for connection in tuple(self.active):
             connection.interrupt()
 
     def retire(self) -> None:
         """The node has left: close idle connections now, and those in use when their call ends."""
-        self._idle.closed = True
-        for connection in self._idle.clear():
+        self.idle.closed = True
+        for connection in self.idle.clear():
             connection.close()
 
     def discard_after_fork(self) -> None:
         """See :meth:`bee_core.interfaces.Channel.discard_after_fork`."""
-        for connection in (*self._idle.clear(), *self._active):
+        for connection in (*self.idle.clear(), *self.active):
             connection.abandon()
-        self._idle = IdlePool()
-        self._active = set()
+        self.idle = IdlePool(self.settings.max_idle)
+        self.active = set()

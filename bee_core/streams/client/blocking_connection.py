@@ -5,11 +5,7 @@ The socket does not block. Each wait is a ``poll()`` with the time that is left.
 
 from __future__ import annotations
 
-import os
-import select
-import socket
 from contextlib import suppress
-from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from ...terms.causes import (
@@ -18,11 +14,12 @@ from ...terms.causes import (
     not_sent,
     read_timed_out,
     refused,
-    write_timed_out,
 )
 from ...terms.failures import Failure, HandshakeError, Outcome, Success
+from ...terms.metadata import NOTHING
 from ...wire.frames import Frame
 from ...wire.protocol import ClientProtocol
+from .blocking_socket import CHUNK, BlockingSocket, SocketOwner
 from .busy_poll import BusyPoll, waiting
 from .outcomes import (
     SENT,
@@ -34,60 +31,64 @@ from .outcomes import (
     too_large,
     unreadable,
 )
+from .request_head import MADE, encode_head
 
 if TYPE_CHECKING:
-    from ...contracts.transport import ChannelSettings
+    import socket
+
     from ...terms.request import Request
-    from ...wire.messages import Status
+    from ...wire.messages import HelloAck, Status
 
-_CHUNK = 64 * 1024
-_LONG = 1_000_000.0  # seconds; poll() takes no more milliseconds, so a longer wait has several
-_LONG_MILLISECONDS = int(_LONG * 1000)
-_STALE = not_sent(ConnectionResetError("the connection ended while it was idle"), reused=True)
+_LARGE_CHUNK = 256 * 1024
+"""Bytes that are read at once of a reply that did not come in one chunk. A read takes 10 µs beside
+its copy; a chunk that is larger still takes more memory at once."""
+STALE = not_sent(ConnectionResetError("the connection ended while it was idle"), reused=True)
 
 
-class Owner(Protocol):
+class Owner(SocketOwner, Protocol):
     """What a blocking connection needs of its channel."""
 
-    settings: ChannelSettings
-    closed: bool  # the application closed the client; set before interrupt() is called
     busy_poll: BusyPoll | None
 
     def release(self, connection: BlockingConnection, usable: bool) -> None:
-        """Take the connection back from a call. One that is not usable is closed."""
+        """Take the connection back from its request. One that is not usable is closed."""
 
 
-class BlockingConnection:
+class BlockingConnection(BlockingSocket):
     """A socket to a node, with the request that is on it. Belongs to one thread at a time.
 
-    A derived class may use ``_sock``, and ``_pollin``: the poll object that waits for input.
+    Attributes:
+        request: The request that owns it; None as long as it is free. The channel sets it together
+            with the request's ``pending``.
     """
 
     __slots__ = (
-        "_clock",
+        "_full",
         "_id",
-        "_owner",
         "_protocol",
-        "_request",
+        "_said",
         "_served",
-        "_sock",
-        "_writing",
+        "_until",
         "idle_since",
-        "pollin",
+        "request",
     )
 
     def __init__(self, owner: Owner, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self._sock = sock
-        self._owner = owner
-        self._clock = owner.settings.clock
+        super().__init__(owner, sock)
+        self._owner: Owner = owner
         self._protocol = ClientProtocol(encode_hello(owner.settings), owner.settings.max_body)
-        self.pollin = select.poll()
-        self.pollin.register(sock.fileno(), select.POLLIN)
-        self._served = self._writing = False
+        self._served = self._full = False
         self._id = 0
-        self._request: Request | None = None
+        self._until = 0.0
+        # What the server has said already, where ``send`` of a derived class has waited for it.
+        self._said: bytes | OSError | None = None
+        self.request: Request | None = None
         self.idle_since = 0.0
+
+    @property
+    def ack(self) -> HelloAck | None:
+        """What the server has said of itself."""
+        return self._protocol.ack
 
     def stale(self) -> bool:
         """Whether an idle connection is of no use any more.
@@ -125,91 +126,100 @@ class BlockingConnection:
 
     def send(self, request: Request) -> Failure | None:
         """Write a request. After a failure it is certain that the server cannot have run it."""
-        if self._served and self.stale():
-            return _STALE
         now = self._clock()
-        protocol = self._protocol
-        if len(request.body) > protocol.peer_limit:
-            # Refused here: the server would close the connection.
-            return too_large(request, protocol.peer_limit)
-        self._request = request
-        head, body = protocol.request(request, now)
-        self._id = protocol.last_id
+        if self._served and (now - self.idle_since > self._owner.settings.max_idle or self.stale()):
+            return STALE
+        encoded = self._encode(request, now)
+        if isinstance(encoded, Failure):
+            return encoded
+        head, body = encoded
         try:
             sent = self._sock.send(head) if body is None else self._sock.sendmsg((head, body))
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            if self._interrupts(error):
+                raise
             return not_sent(error, reused=self._served)
+        if sent == len(head) and body is None:
+            self._id = self._protocol.last_id
+            return None  # nearly always: the system took all of it
+        return self._write_rest(request, head, body, sent, now)
+
+    def _encode(self, request: Request, now: float) -> tuple[bytes, bytes | None] | Failure:
+        """The bytes of a request, see :meth:`ClientProtocol.request`; a failure where it has none.
+
+        Its id is the protocol's ``last_id`` from now on. ``_id`` becomes the same once it is out.
+        """
+        protocol = self._protocol
+        if len(request.body) > protocol.peer_limit:
+            # Refused here: the server would close the connection.
+            return too_large(request, protocol.peer_limit)
+        try:
+            fields: bytes = request.head.made[MADE]
+        except KeyError:
+            encoded = encode_head(request.head)
+            if isinstance(encoded, Failure):
+                return encoded
+            fields = encoded
+        return protocol.request(request, fields, now)
+
+    def _write_rest(
+        self, request: Request, head: bytes, body: bytes | None, sent: int, now: float
+    ) -> Failure | None:
+        """Write what the system did not take at once."""
         if body is None:
-            if sent == len(head):
-                return None  # nearly always: the system took all of it
             rest = memoryview(head)[sent:]
-        elif sent == len(head) + len(body):
-            return None
         elif sent >= len(head):
             rest = memoryview(body)[sent - len(head) :]
         else:
             rest = memoryview(head + body)[sent:]
-        return self._write(rest, now, request.write_timeout, request.deadline)
-
-    def _write(
-        self, rest: memoryview, now: float, seconds: float, deadline: float
-    ) -> Failure | None:
-        """Write as the system takes it, within ``seconds`` from ``now`` and before the deadline."""
-        # Set before `closed` is looked at. The channel sets `closed` before it calls interrupt(),
-        # which looks at `_writing`: one of the two sees the other.
-        self._writing = True
-        if self._owner.closed:
-            return not_sent(ConnectionAbortedError("the client was closed"), reused=False)
-        until = min(now + seconds, deadline)
-        pollout = select.poll()
-        pollout.register(self._sock.fileno(), select.POLLOUT)
-        while rest:
-            left = until - self._clock()
-            if left <= 0 or not pollout.poll(ceil(min(left, _LONG) * 1000)):
-                return write_timed_out(seconds, full=now + seconds <= deadline)
-            try:
-                rest = rest[self._sock.send(rest) :]
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                return self._broken_while_writing(error)
-        self._writing = False
+        if rest and (failure := self._write(rest, now, request.write_timeout, request.deadline)):
+            return failure
+        self._id = self._protocol.last_id
         return None
 
     def _broken_while_writing(self, error: OSError) -> Failure:
         """A server that rejects a request before its end may have said why before it closed."""
         try:
-            self._protocol.receive(self._sock.recv(_CHUNK))
+            self._protocol.receive(self._sock.recv(CHUNK))
         except HandshakeError as told:
             return refused(told)
         except OSError:
             pass  # it said nothing, so the error of the write is all there is
-        return passed_by(self._protocol, self._id) or not_sent(error, reused=self._served)
+        protocol = self._protocol
+        return passed_by(protocol, protocol.last_id) or not_sent(error, reused=self._served)
 
-    def wait(self) -> Outcome:
+    def wait(self, seconds: float | None = None) -> Outcome | None:
         """See :meth:`bee_core.interfaces.Pending.wait`."""
-        request, protocol = self._request, self._protocol
+        request, protocol = self.request, self._protocol
         assert request is not None  # noqa: S101  # start() came before; narrows the type
         if request.oneway:
             self._served = True
             self._owner.release(self, protocol.usable)
             return SENT
         busy_poll = self._owner.busy_poll
-        waiting.add(self)
         try:
+            waiting.add(self)
             now = self._clock()
             left = request.deadline - now
             full = request.read_timeout <= left
             if full:
                 left = request.read_timeout
-            ready = (
-                busy_poll is not None
-                and busy_poll.worth_it
-                and busy_poll.look(self.pollin.poll, self._clock, now, left)
-            )
-            data = self._receive(now + left, left, ready)
+            until = now + left
+            # The usual wait lasts to the request's own end, so it is the only one.
+            parted = self._until or not (seconds is None or 0.0 < left <= seconds)
+            if parted:
+                left, full, until = self._part(seconds, now, left, full)
+            if self._said is None:
+                ready = (
+                    busy_poll is not None
+                    and busy_poll.worth_it
+                    and busy_poll.look(self.pollin.poll, self._clock, now, left)
+                ) or (parted and seconds is not None and bool(self.pollin.poll(0)))
+                data = self._receive(until, left, ready)
+            else:
+                data, self._said, busy_poll = self._said, None, None
             answer: Outcome | Frame | None
             # Nearly always the first chunk is the whole reply and nothing else. Before the
             # hello-ack it cannot be.
@@ -218,28 +228,48 @@ class BlockingConnection:
                 and type(data) is bytes
                 and (body := protocol.sole_response(self._id, data)) is not None
             ):
-                answer = Success(body)
+                answer = Success(body, NOTHING, protocol.epoch)
             else:
-                answer = self._answer(self._id, now + left, data)
+                answer = self._answer(self._id, until, data)
             if busy_poll is not None and not busy_poll.worth_it:
                 busy_poll.waited(self._clock() - now)
-            if type(answer) is Success:
-                self._served = True
-                self._owner.release(self, protocol.usable)
-                return answer
-            settings = self._owner.settings
-            outcome = outcome_of(answer, settings) if isinstance(answer, Frame) else answer
-        except BaseException:
-            # Ctrl-C, while it waits or while it inflates. The reply may still come.
-            self.cancel()
-            raise
         finally:
             waiting.discard(self)
-        if outcome is None:
+        if type(answer) is Success:
+            self._served = True
+            if self._until:
+                self._until = 0.0
+            self._owner.release(self, protocol.usable)
+            return answer
+        if answer is None and until < self._until:
+            return None
+        self._until = 0.0
+        return self._ended(answer, request, full)
+
+    def _part(
+        self, seconds: float | None, now: float, left: float, full: bool
+    ) -> tuple[float, bool, float]:
+        """One of several waits for a reply: ``left``, ``full`` and ``until`` for :meth:`wait`.
+
+        The bound of the request counts from its first wait.
+        """
+        if self._until:
+            left, full = self._until - now, self._full
+        else:
+            self._until, self._full = now + left, full
+        if seconds is None or seconds >= left:
+            return left, full, self._until
+        return seconds, full, now + seconds
+
+    def _ended(self, answer: Outcome | Frame | None, request: Request, full: bool) -> Outcome:
+        """The outcome of a request that did not simply succeed."""
+        protocol = self._protocol
+        if answer is None:
             # The reply may still come, and the next call would read it.
             self.cancel()
             return read_timed_out(request.read_timeout, full=full)
         if isinstance(answer, Frame):
+            outcome = outcome_of(answer, self._owner.settings, protocol.epoch)
             # The server answered. After what is not bee's protocol the rest of the stream cannot be
             # trusted.
             self._served = True
@@ -248,48 +278,18 @@ class BlockingConnection:
                 protocol.usable
                 and (isinstance(outcome, Success) or outcome.kind != "protocol_error"),
             )
-        elif self._owner.closed:
+            return outcome
+        if self._owner.closed:
             # interrupt() ended the wait. The way out is open: tell the server.
             self.cancel()
         else:
             self._owner.release(self, False)
-        return outcome
-
-    def _receive(self, until: float, left: float, ready: bool = False) -> bytes | OSError | None:
-        """What the server says next.
-
-        Args:
-            until: The end of the wait, a moment of the clock.
-            left: The same in seconds from now.
-            ready: It is known that there is something to read.
-
-        Returns:
-            Bytes, none at the end of the stream; the error that ended it; None when time is up.
-        """
-        sock, poll = self._sock, self.pollin.poll
-        while True:
-            if not ready and (
-                left <= 0 or not poll(ceil(left * 1000) if left < _LONG else _LONG_MILLISECONDS)
-            ):
-                if left <= _LONG:
-                    return None
-            else:
-                try:
-                    return sock.recv(_CHUNK)
-                except BlockingIOError:
-                    ready = False  # no byte of the stream: TLS may have read something of its own
-                except OSError as error:
-                    return error
-            left = until - self._clock()
+        return answer
 
     def _answer(
         self, id_: int, until: float, data: bytes | OSError | None
     ) -> Frame | Failure | None:
-        """The frame that answers an id, read on from ``data`` until ``until``.
-
-        Returns:
-            A failure when the connection failed; None when time is up.
-        """
+        """The frame that answers an id, read on from ``data``; a failure; None after ``until``."""
         protocol = self._protocol
         while data and not isinstance(data, OSError):
             for frame in protocol.receive(data):
@@ -299,7 +299,9 @@ class BlockingConnection:
                 return unreadable(protocol.error)
             if (failure := passed_by(protocol, id_)) is not None:
                 return failure
-            data = self._receive(until, until - self._clock())
+            # More is there already, most likely, where one read did not take all.
+            left = until - self._clock()
+            data = self._receive(until, left, len(data) >= CHUNK and left > 0, _LARGE_CHUNK)
         if data is None:
             return None
         if self._owner.closed:
@@ -319,29 +321,25 @@ class BlockingConnection:
             return read_timed_out(timeout, full=True)
         return answer if isinstance(answer, Failure) else health_of(answer)
 
+    def _is_out(self) -> bool:
+        """Whether the system has the whole request."""
+        return 0 < self._id == self._protocol.last_id
+
     def cancel(self) -> None:
         """See :meth:`bee_core.interfaces.Pending.cancel`.
 
-        It closes the connection: the reply may still come, and the next call would read it.
+        It closes the connection: the reply may still come, and the next call would read it. A
+        request that is not written yet gets no cancel frame: the server would take its bytes for
+        the rest of the request.
         """
-        if self._request is None:
+        if self.request is None:
             return
-        self._request = None
-        with suppress(OSError):  # broken: its end tells the server the same
-            self._sock.send(self._protocol.cancel(self._id))
+        if self._is_out():
+            with suppress(OSError):  # broken: its end tells the server the same
+                self._sock.send(self._protocol.cancel(self._id))
         self._owner.release(self, False)
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()
-
-    def interrupt(self) -> None:
-        """Wake the thread that waits on this connection. It sees the end of the stream."""
-        with suppress(OSError):  # not connected any more: nothing waits
-            # The way out stays open for the cancel frame, unless a thread is stuck in a write.
-            self._sock.shutdown(socket.SHUT_RDWR if self._writing else socket.SHUT_RD)
-
-    def abandon(self) -> None:
-        """In a forked child: close the descriptor. The parent's connection is not touched."""
-        if (fd := self._sock.detach()) >= 0:
-            os.close(fd)
+    def close_unowned(self) -> None:
+        """Close it, unless a request owns it."""
+        if self.request is None:
+            self.close()

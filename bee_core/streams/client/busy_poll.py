@@ -86,6 +86,19 @@ class BusyPoll:
         self.crowded()
         return False
 
+    def looked(self, seconds: float) -> None:
+        """A look of the native step, which does not see other threads, has ended.
+
+        Args:
+            seconds: After which a reply came, or time was up.
+        """
+        if len(waiting) > 1:
+            self.crowded()
+        elif seconds <= self.window:
+            self.found()
+        else:
+            self.missed()
+
     def waited(self, seconds: float) -> None:
         """A reply came after so many seconds, or time was up; nobody looked for it."""
         if len(waiting) == 1:

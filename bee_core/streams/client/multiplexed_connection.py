@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import select
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ...contracts.size_rule import HEAVY
-from ...terms.causes import lost, read_timed_out, refused
+from ...terms.causes import lost, refused
 from ...terms.failures import Failure, Success
+from ...terms.metadata import NOTHING
 from ...wire import frames
 from ...wire.protocol import ClientProtocol
 from ..batched_writer import BatchedWriter
 from ..deadline_timer import DeadlineTimer
+from .liveness import Liveness
 from .outcomes import (
     SENT,
     client_closed,
     encode_hello,
-    health_of,
+    outcome_here,
     outcome_of,
     passed_by,
     too_large,
     unreadable,
 )
+from .pending_reply import PendingReply, fail_all
+from .pings import Pings
+from .request_head import MADE, encode_head
+from .transport_socket import abandon, end_of_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ...contracts.transport import ChannelSettings
-    from ...wire.messages import Status
-    from .pending_reply import PendingReply
+    from ...wire.messages import HelloAck, Status
 
-# Linux. Elsewhere the end of a stream shows as POLLHUP, which is always reported.
-_RDHUP: int = getattr(select, "POLLRDHUP", 0)
 _RESPONSE = frames.RESPONSE
 _LINGER = 0.5  # seconds that a closed connection gets to hand over what was written before
 
@@ -48,17 +46,14 @@ class Owner(Protocol):
     def forget(self, connection: MultiplexedConnection) -> None:
         """It takes no new requests. Those on it may still be answered."""
 
+    def greeted(self, connection: MultiplexedConnection, ack: HelloAck) -> None:
+        """The server has answered the hello."""
+
     def forget_if_done(self, connection: MultiplexedConnection) -> None:
         """Close it if it stayed only for its last replies and has them."""
 
     def explained(self, error: Exception) -> Exception:
         """See :meth:`bee_core.streams.Dialer.explained`."""
-
-
-def _fail(pendings: Iterable[PendingReply], failure: Failure) -> None:
-    """Each gets a copy: a call adds its own notes to a failure."""
-    for pending in pendings:
-        pending.settle(failure.copy())
 
 
 class MultiplexedConnection(asyncio.Protocol):
@@ -76,13 +71,17 @@ class MultiplexedConnection(asyncio.Protocol):
         self._clock = owner.settings.clock
         self.transport: Any = None
         self._waiting: dict[int, PendingReply] = {}
-        self._pings: dict[int, asyncio.Future[frames.Frame | Failure]] = {}
+        self._pings = Pings(self._loop)
         self._writer: Any = None
         self._backlog: list[PendingReply] = []
         self._paused = False
         self._timer = DeadlineTimer(self._loop, self._clock, self._sweep)
-        self._end_of_stream = select.poll()
+        self._end_of_stream: Any = None
         self._lingering: asyncio.TimerHandle | None = None
+        self._used = 0.0
+        self._max_idle = owner.settings.max_idle
+        self._alive = Liveness(self._loop, self._ask, self._vanished)
+        self._unheard = True
         self.leaving = False
         self.closed = self._loop.create_future()
 
@@ -92,30 +91,32 @@ class MultiplexedConnection(asyncio.Protocol):
         """The connection is there."""
         self.transport = transport
         self._writer = BatchedWriter(self._loop, transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            self._end_of_stream.register(sock.fileno(), _RDHUP)
+        self._used = self._clock()
+        self._end_of_stream = end_of_stream(transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
         protocol = self.protocol
         waiting = self._waiting
+        self._alive.heard += 1
         for frame in protocol.receive(data):
             pending = waiting.pop(frame.id, None)
             if pending is not None:
                 # Written out, because each call has one: a plain response.
-                if frame.kind == _RESPONSE and not frame.flags:
+                if frame.kind == _RESPONSE and not frame.flags and not frame.fields:
                     reply = pending.reply
                     if not reply.done():
-                        reply.set_result(Success(frame.body))
+                        reply.set_result(Success(frame.body, NOTHING, protocol.epoch))
                 else:
                     self._settle(pending, frame)
-            elif (ping := self._pings.pop(frame.id, None)) is not None and not ping.done():
-                ping.set_result(frame)
-            # Else nobody waits for it any more.
+            else:
+                self._pings.answer(frame)
         if protocol.goaway is not None or protocol.error is not None:
             self._wind_up()
             return
+        if self._unheard and protocol.ack is not None:
+            self._unheard = False
+            self._owner.greeted(self, protocol.ack)
         if self._backlog and not self._paused:
             # The hello-ack may be what a oneway request waited for.
             self._send_backlog()
@@ -135,7 +136,7 @@ class MultiplexedConnection(asyncio.Protocol):
         backlog, self._backlog = self._backlog, []
         for pending in backlog:
             if not pending.reply.done():
-                self.send(pending)
+                self.send(pending, self._clock())
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
@@ -146,6 +147,7 @@ class MultiplexedConnection(asyncio.Protocol):
             failure = lost(reason, greeted=self.protocol.ack is not None)
         self._end(failure)
         self._owner.forget(self)
+        self._alive.close()
         if self._lingering is not None:
             self._lingering.cancel()
         if not self.closed.done():
@@ -156,9 +158,8 @@ class MultiplexedConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether new requests may be sent on it."""
-        return (
-            self.transport is not None and self.protocol.usable and not self.transport.is_closing()
-        )
+        transport = self.transport
+        return transport is not None and self.protocol.usable and not transport.is_closing()
 
     @property
     def waiting(self) -> int:
@@ -171,38 +172,52 @@ class MultiplexedConnection(asyncio.Protocol):
             self.protocol.error or ConnectionResetError("the server closed the connection at once")
         )
 
-    def stale(self) -> bool:
-        """Whether the server has ended an idle connection. A request on it would be lost.
+    def fresh(self, now: float) -> bool:
+        """Whether it takes requests, was not idle for too long, and has no end yet unnoticed."""
+        return (
+            self.protocol.usable
+            and self.transport is not None
+            and not self.transport.is_closing()
+            and now - self._used <= self._max_idle
+            and (bool(self._waiting) or not self._end_of_stream.poll(0))
+        )
 
-        The loop may have been busy elsewhere, so it may not have noticed yet.
-        """
-        return not self._waiting and bool(self._end_of_stream.poll(0))
+    def greet(self) -> None:
+        """Say hello, unless it has been said."""
+        if hello := self.protocol.greet():
+            self._writer.write(hello)
 
-    def send(self, pending: PendingReply) -> None:
+    def send(self, pending: PendingReply, now: float) -> None:
         """Write a request with the others of this turn of the loop.
 
         It waits in the backlog while the server reads too slowly. A oneway request ends when it is
-        written. On a new connection it waits in the backlog for the server's hello-ack, because no
-        answer would report a later refusal.
+        written; on a new connection it waits for the hello-ack: no answer tells of a refusal.
         """
         request, protocol = pending.request, self.protocol
         if len(request.body) > protocol.peer_limit:
             # Refused here: the server would close the connection, with all that is on it.
             pending.settle(too_large(request, protocol.peer_limit))
             return
-        now = self._clock()
         pending.connection = self
+        self._used = now
         if self._paused:
             self._hold(pending, "write", now + request.write_timeout)
             return
         oneway = request.oneway
         if oneway and protocol.ack is None:
-            if hello := protocol.greet():
-                self._writer.write(hello)
+            self.greet()
             # What is left of the time for connecting, if the call has waited for the connection.
             self._hold(pending, "connect", pending.until or now + request.connect_timeout)
             return
-        head, body = protocol.request(request, now)
+        try:
+            fields: bytes = request.head.made[MADE]
+        except KeyError:
+            encoded = encode_head(request.head)
+            if isinstance(encoded, Failure):
+                pending.settle(encoded)
+                return
+            fields = encoded
+        head, body = protocol.request(request, fields, now)
         pending.id = id_ = protocol.last_id
         self._writer.write(head)
         if body is not None:
@@ -219,6 +234,7 @@ class MultiplexedConnection(asyncio.Protocol):
         else:
             pending.full = True
         pending.until = until
+        pending.heard = self._alive.heard
         self._waiting[id_] = pending
         if until < self._timer.next:
             self._timer.watch(until)
@@ -232,7 +248,9 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def give_up(self, pending: PendingReply) -> None:
         """Tell the server that nobody waits for this reply any more."""
-        if self._waiting.pop(pending.id, None) is not None and self.usable:
+        if pending in self._backlog:
+            self._backlog.remove(pending)
+        elif self._waiting.pop(pending.id, None) is not None and self.usable:
             self._writer.write(self.protocol.cancel(pending.id))
             self._owner.forget_if_done(self)
 
@@ -241,15 +259,7 @@ class MultiplexedConnection(asyncio.Protocol):
         if not self.usable:
             return self.why_not()
         self._writer.write(self.protocol.ping())
-        id_ = self.protocol.last_id
-        answer = self._pings[id_] = self._loop.create_future()
-        try:
-            frame = await asyncio.wait_for(answer, timeout)
-        except (TimeoutError, asyncio.TimeoutError):
-            return read_timed_out(timeout, full=True)
-        finally:
-            self._pings.pop(id_, None)
-        return frame if isinstance(frame, Failure) else health_of(frame)
+        return await self._pings.wait(self.protocol.last_id, timeout)
 
     def close(self) -> None:
         """Close the connection; all that waits ends. Idempotent: written bytes have their time."""
@@ -269,33 +279,33 @@ class MultiplexedConnection(asyncio.Protocol):
             self.transport.abort()
 
     def abandon(self) -> None:
-        """In a forked child: close the descriptor. The transport's loop is the parent's."""
-        sock = None if self.transport is None else self.transport.get_extra_info("socket")
-        sock = getattr(sock, "_sock", sock)  # asyncio's wrapper has no detach()
-        if sock is not None and (fd := sock.detach()) >= 0:
-            os.close(fd)
+        """In a forked child: close the descriptor. The parent's connection is not touched."""
+        abandon(self.transport)
 
     # Inside.
 
     def _settle(self, pending: PendingReply, frame: frames.Frame) -> None:
         settings = self._owner.settings
-        if frame.flags and len(frame.body) >= HEAVY:
-            # Inflating it would hold up the loop.
-            self._loop.run_in_executor(None, outcome_of, frame, settings).add_done_callback(
+        epoch = self.protocol.epoch
+        if not frame.flags:
+            pending.settle(outcome_of(frame, settings, epoch))
+        elif (outcome := outcome_here(frame, settings, epoch)) is not None:
+            pending.settle(outcome)
+        else:
+            self._loop.run_in_executor(None, outcome_of, frame, settings, epoch).add_done_callback(
                 lambda done: None if done.cancelled() else pending.settle(done.result())
             )
-        else:
-            pending.settle(outcome_of(frame, settings))
 
     def _wind_up(self) -> None:
         """The server said goaway, or what cannot be read."""
         protocol = self.protocol
         if (failure := passed_by(protocol)) is not None:
-            # What the server accepted may still be answered, so the connection stays for that.
-            late = [id_ for id_ in self._waiting if passed_by(protocol, id_) is not None]
-            _fail([self._waiting.pop(id_) for id_ in late], failure)
+            # In a drain what the server accepted is still answered: the connection stays for that.
+            for id_ in tuple(self._waiting):
+                if (over := passed_by(protocol, id_)) is not None:
+                    self._waiting.pop(id_).settle(over)
             backlog, self._backlog = self._backlog, []
-            _fail(backlog, failure)
+            fail_all(backlog, failure)
             self._owner.forget(self)
             if not self._waiting:
                 self._end(failure)
@@ -308,12 +318,19 @@ class MultiplexedConnection(asyncio.Protocol):
         """End all that waits."""
         waiting, self._waiting = self._waiting, {}
         backlog, self._backlog = self._backlog, []
-        _fail(waiting.values(), failure)
-        _fail(backlog, failure.copy(executed="no"))
-        for ping in self._pings.values():
-            if not ping.done():
-                ping.set_result(failure)
+        fail_all(waiting.values(), failure)
+        fail_all(backlog, failure.copy(executed="no"))
+        self._pings.fail(failure)
         self._timer.close()
+
+    def _ask(self) -> None:
+        if self.usable:
+            self._writer.write(self.protocol.ping())
+
+    def _vanished(self) -> None:
+        self._owner.forget(self)
+        if not self.waiting:
+            self.close()
 
     def _sweep(self, now: float) -> float | None:
         due = [
@@ -322,6 +339,8 @@ class MultiplexedConnection(asyncio.Protocol):
         for pending in due:
             if pending.bound == "read":
                 self.give_up(pending)
+                if pending.full:
+                    self._alive.doubt(pending.heard)
             else:
                 self._backlog.remove(pending)
             pending.expire()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...errors import CallError, MessageTooLarge, ProtocolError
-from ...terms.causes import broken_peer, cancelled, local, passed_over, reported
-from ...terms.failures import Failure, Outcome, Success
+from ...contracts.size_rule import HEAVY, MOST_HERE
+from ...errors import CallError, MessageTooLarge, PluginFault, ProtocolError
+from ...terms.causes import broken_off, broken_peer, cancelled, local, passed_over, reported
+from ...terms.failures import Failure, Outcome, Success, raised
 from ...wire import frames
-from ...wire.messages import Hello, Status, parse_error, parse_pong
+from ...wire.messages import Hello, Status, parse_answer, parse_error, parse_pong
 
 if TYPE_CHECKING:
     from ...contracts.transport import ChannelSettings
@@ -26,14 +27,39 @@ _ABOVE_ALL_IDS = 1 << 32  # an id takes four bytes
 def encode_hello(settings: ChannelSettings) -> bytes:
     """The hello frame of a new connection. The token may have changed since the last one."""
     token = None if settings.token is None else settings.token()
-    hello = Hello(settings.service, settings.codec, settings.compressor, token, settings.max_body)
+    hello = Hello(
+        settings.service,
+        settings.codec,
+        settings.compressor,
+        token,
+        settings.max_body,
+        settings.load_wanted,
+    )
     return frames.encode(frames.HELLO, 0, hello.encode())
 
 
-def outcome_of(frame: Frame, settings: ChannelSettings) -> Outcome:
-    """The outcome of a request, from the frame that answers it."""
+def outcome_here(frame: Frame, settings: ChannelSettings, epoch: bytes | None) -> Outcome | None:
+    """The outcome from a compressed frame; None for one that would hold up an event loop."""
+    if len(frame.body) >= HEAVY:
+        return None
+    outcome = outcome_of(frame, settings, epoch, MOST_HERE)
+    too_large_here = type(outcome) is Failure and outcome.kind == "message_too_large"
+    return None if too_large_here else outcome
+
+
+def outcome_of(
+    frame: Frame, settings: ChannelSettings, epoch: bytes | None = None, most: int | None = None
+) -> Outcome:
+    """The outcome of a request, from the frame that answers it.
+
+    Args:
+        frame: The frame.
+        settings: The channel's.
+        epoch: The server's, as its hello-ack said.
+        most: Bytes that a compressed body may become; None for the client's bound.
+    """
     if frame.kind == frames.RESPONSE:
-        return inflate(settings, frame.body) if frame.flags else Success(frame.body)
+        return _result(frame, settings, epoch, most)
     try:
         if frame.kind == frames.ERROR:
             return parse_error(frame.fields)
@@ -42,12 +68,20 @@ def outcome_of(frame: Frame, settings: ChannelSettings) -> Outcome:
         return broken_peer(error)
 
 
-def inflate(settings: ChannelSettings, body: bytes) -> Outcome:
-    """The outcome from a compressed reply. The handler ran, even if the bytes are wrong."""
+def _result(
+    frame: Frame, settings: ChannelSettings, epoch: bytes | None, most: int | None
+) -> Outcome:
+    """The outcome from a response. The handler ran, even if the bytes are wrong."""
     try:
-        if settings.decompress is None:
-            raise ProtocolError("a compressed reply, and this client has no compressor")
-        return Success(settings.decompress(body))
+        metadata, load = parse_answer(frame.fields)
+        body = frame.body
+        if frame.flags:
+            if settings.decompress is None:
+                raise ProtocolError("a compressed reply, and this client has no compressor")
+            body = settings.decompress(body, most)
+        return Success(body, metadata, epoch, load)
+    except PluginFault as error:
+        return raised(error)
     except MessageTooLarge as error:
         return Failure("message_too_large", error.message, "yes", "never", "none")
     except CallError as error:
@@ -65,16 +99,21 @@ def health_of(frame: Frame) -> Status | Failure:
 
 
 def passed_by(protocol: ClientProtocol, id_: int = _ABOVE_ALL_IDS) -> Failure | None:
-    """The failure of a request that the server's goaway did not accept, or None if it did.
+    """The failure of a request that gets no answer after the server's goaway, or None.
+
+    One that the server did not accept did not run. One that it accepted is still answered after the
+    goaway of a drain. Any other goaway is the end of the connection.
 
     Args:
         protocol: The connection's.
         id_: The id of the request. Without one: a request that was not sent.
     """
     goaway = protocol.goaway
-    if goaway is None or id_ <= goaway.last_id:
+    if goaway is None:
         return None
-    return passed_over(goaway.message, kind=goaway.kind)
+    if id_ > goaway.last_id:
+        return passed_over(goaway.message, kind=goaway.kind)
+    return None if goaway.drain else broken_off(goaway.message, kind=goaway.kind)
 
 
 def client_closed(*, sent: bool) -> Failure:

@@ -10,16 +10,17 @@ from ...terms.causes import connect_timed_out, read_timed_out, write_timed_out
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
-    from ...terms.failures import Outcome
+    from ...terms.failures import Failure, Outcome
     from ...terms.request import Request
 
 
 class Owner(Protocol):
-    """What a request needs of the connection that it is on."""
+    """What a request needs of the connection that it is on, or the channel that connects for it."""
 
     def give_up(self, pending: PendingReply) -> None:
-        """Nobody waits for this reply any more."""
+        """Nobody waits for this reply any more: keep nothing of it."""
 
 
 class PendingReply(msgspec.Struct, eq=False):
@@ -29,6 +30,7 @@ class PendingReply(msgspec.Struct, eq=False):
         bound: What it waits for. Which of the request's timeouts bounds the wait.
         until: The end of the wait, a moment of the clock.
         full: ``until`` is the end of that timeout and not the call's deadline.
+        heard: How many chunks the connection had received when the request was sent.
     """
 
     reply: asyncio.Future[Outcome]
@@ -38,6 +40,7 @@ class PendingReply(msgspec.Struct, eq=False):
     full: bool = True
     id: int = 0
     connection: Owner | None = None
+    heard: int = 0
 
     def wait_for(self, bound: Literal["connect", "write"], until: float) -> None:
         """Begin a wait of at most until ``until``, and not beyond the deadline."""
@@ -66,3 +69,9 @@ class PendingReply(msgspec.Struct, eq=False):
         """Resolve the reply, unless nobody waits for it any more."""
         if not self.reply.done():
             self.reply.set_result(outcome)
+
+
+def fail_all(pendings: Iterable[PendingReply], failure: Failure) -> None:
+    """Settle all. Each gets a copy: a call adds its own notes to a failure."""
+    for pending in pendings:
+        pending.settle(failure.copy())

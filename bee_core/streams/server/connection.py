@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from ...contracts.memory_bound import FREE
 from ...contracts.transport import Endpoint, ListenSettings, Peer
 from ...errors import ProtocolError
 from ...terms.causes import local
-from ...terms.failures import Failure
+from ...terms.loggers import logger
 from ...wire import frames, protocol
 from ...wire.messages import error_fields
-from ..batched_writer import BatchedWriter
+from ..batched_writer import BATCH, LARGE, BatchedWriter
 from .inbound_call import OnewayCall, ServedCall
+from .intake import TURN, Intake
+from .intake import Owner as IntakeOwner
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from ...terms.failures import Load
     from ...wire.requests import RequestParser
 
-log = logging.getLogger("bee.server")
+log = logger("bee.server")
 
 _REQUEST, _CANCEL, _PING = frames.REQUEST, frames.CANCEL, frames.PING
 LEAVING = "unavailable", "the server is shutting down"
 
 
-class Owner(Protocol):
+class Owner(IntakeOwner, Protocol):
     """What a connection needs of its listener."""
 
     endpoint: Endpoint
     settings: ListenSettings
-    loop: asyncio.AbstractEventLoop
     parser: RequestParser
     url: str
     draining: bool
     closing: bool
+    crowded: bool
 
     def add(self, connection: ServedConnection) -> None:
         """Count a connection in, and refuse it if it is one too many."""
@@ -45,30 +49,26 @@ class Owner(Protocol):
         """Look at the connections' time limits soon."""
 
 
-class ServedConnection(asyncio.Protocol):
+class ServedConnection(Intake):
     """One client's connection.
 
+    When it takes frames and when not is in :mod:`.intake`.
+
     Attributes:
-        partial_since: Since when a frame, or the hello, is not complete; or None.
-        paused_since: Since when the client leaves replies unread; or None.
-        refused_since: Since when our half is closed; or None. Input is then thrown away.
+        host: The peer's address without its port, or None where the transport has none.
     """
 
     def __init__(self, owner: Owner) -> None:
-        self._owner = owner
+        super().__init__(owner)
+        self._owner: Owner = owner
         self._endpoint = owner.endpoint
-        self._loop = owner.loop
         self.protocol = protocol.ServerProtocol(owner.settings.max_body)
-        self._transport: Any = None
         self._peer: Peer | None = None
         self.service = owner.endpoint.ack.service
         self.clock = owner.endpoint.clock
-        self._address = ""
         self._running: dict[int, ServedCall] = {}
-        self._writer: Any = None
-        self.partial_since: float | None = None
-        self.paused_since: float | None = None
-        self.refused_since: float | None = None
+        self.host: str | None = None
+        self._idle = (0, self._loop.time())
 
     # What asyncio calls.
 
@@ -77,53 +77,73 @@ class ServedConnection(asyncio.Protocol):
         self._transport = transport
         self._writer = BatchedWriter(self._loop, transport)
         name = transport.get_extra_info("peername")
-        self._address = (
-            f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or self._owner.url)
-        )
+        if isinstance(name, tuple):
+            self.host = name[0]
+            self.address = f"{name[0]}:{name[1]}"
+        else:
+            self.address = str(name or self._owner.url)
         self.partial_since = self._loop.time()
         self._owner.add(self)
 
     def data_received(self, data: bytes) -> None:  # noqa: PLR0912  # one pass over a chunk
         """Bytes came in."""
-        state = self.protocol
-        shut = self.refused_since is not None
+        shut = self.refused_since is not None  # mypy does not see that a frame may change it
         if shut:
             return
+        state = self.protocol
         decoder = state.decoder
-        # All answers that are there at once leave in one write.
-        self._writer.corked = True
         complete = state.receive(data)
+        if complete and self._booked:
+            self._unbook()  # the frame has come, and is counted as a request from now on
+        if self._kept or len(complete) > TURN:
+            complete = self._some_of(complete)
+        rest = iter(complete)
+        # A request waits for those before it, whose handlers may begin here: its time goes on.
+        clock = self.clock
+        late = self._loop.time() - self._kept_since if self._kept_since else 0.0
+        began = clock() - late
+        # Answers that are there at once leave together.
+        writer = self._writer
+        writer.corked = True
         try:
-            for frame in complete:
+            for frame in rest:
                 if not state.check(frame):
                     continue  # to be dropped, as all frames are behind one that is not legal
                 kind = frame.kind
                 if kind == _REQUEST:
-                    self._request(frame)
-                elif kind == _CANCEL:
-                    self._cancel(frame.id)
-                elif kind == _PING:
-                    draining = self._endpoint.draining
-                    self.write(protocol.pong(frame.id, "draining" if draining else "serving"))
+                    self._request(frame, clock() - began)
                 else:
-                    self._hello()
+                    self._control(frame)
                 if self.refused_since is not None:
                     return
+                if len(writer.out) >= BATCH or writer.size > LARGE:
+                    self._flush()
+                if self.full:
+                    self._keep([*rest, *self._kept])
+            if self._kept:
+                self._go_on_soon()
+                return
             # Only now: the frames before the error count.
             error = state.error or decoder.error
             if error is not None:
                 self.refuse(error.kind, error.message)
                 return
         finally:
-            self._writer.corked = False
-            self._writer.flush()
-        if not decoder.partial:
-            # Before its hello a client has no right to be idle.
-            if self._peer is not None:
-                self.partial_since = None
-        elif complete or self.partial_since is None:
+            writer.corked = False
+            writer.flush()
+        if decoder.partial:
+            self._await_rest(begun=bool(complete))
+        elif self._peer is not None:  # before its hello a client has no right to be idle
+            self.partial_since = None
+
+    def _await_rest(self, *, begun: bool) -> None:
+        """A part of a frame has come; ``begun``: together with the end of the one before."""
+        if begun or self.partial_since is None:
             # A new frame has begun. One that goes on keeps its time: a slow sender gets no more.
             self.partial_since = self._loop.time()
+        decoder = self.protocol.decoder
+        if decoder.held > FREE and not self._booked:
+            self._book(decoder.needed)
 
     def eof_received(self) -> bool:
         """The client has closed its half: nobody waits for a reply any more.
@@ -132,24 +152,28 @@ class ServedConnection(asyncio.Protocol):
         """
         return False
 
-    def pause_writing(self) -> None:
-        """The client does not read its replies. Take no more requests until it does."""
-        self.paused_since = self._loop.time()
-        self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """The client reads again."""
-        self.paused_since = None
-        if self.partial_since is not None:
-            # Its time begins anew: meanwhile it was the server that did not read.
-            self.partial_since = self._loop.time()
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
     def connection_lost(self, error: Exception | None) -> None:  # asyncio's signature
         """The connection is gone: nobody waits for its requests."""
+        self.refused_since = self._loop.time()
         self._owner.remove(self)
+        self._forget_unread()
         self._cancel_all()
+        self._let_go()
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's, or -1 where there is none."""
+        sock = self._transport.get_extra_info("socket")
+        return -1 if sock is None else int(sock.fileno())
+
+    def _control(self, frame: frames.Frame) -> None:
+        if frame.kind == _CANCEL:
+            self._cancel(frame.id)
+        elif frame.kind == _PING:
+            draining = self._endpoint.draining
+            self.write(protocol.pong(frame.id, "draining" if draining else "serving"))
+        else:
+            self._hello()
 
     # Requests.
 
@@ -158,22 +182,23 @@ class ServedConnection(asyncio.Protocol):
         assert hello is not None  # noqa: S101  # check() accepted a hello; narrows the type
         failure = self._endpoint.admit(hello)
         if failure is not None:
-            log.info("refused %s: %s", self._address, failure.message)
+            log.info("refused %s: %s", self.address, failure.message)
             self.refuse(failure.kind, failure.message)
             return
         self._peer = Peer(
-            self._address,
+            self.address,
             hello.codec,
             hello.compressor,
             hello.max_body,
             self._transport.get_extra_info("peercert") or None,
+            load_wanted=hello.load_wanted,
         )
         self.write(self.protocol.accept(self._endpoint.ack))
         if self._owner.draining:
             # It came in before the drain, and its hello after the goaway for the others.
             self.write(self.protocol.leave())
 
-    def _request(self, frame: frames.Frame) -> None:
+    def _request(self, frame: frames.Frame, late: float) -> None:
         try:
             fields = self._owner.parser.parse(frame.fields)
         except ProtocolError as error:
@@ -189,21 +214,16 @@ class ServedConnection(asyncio.Protocol):
             call: ServedCall = OnewayCall(self, self._peer, frame, fields)
         else:
             call = self._running[frame.id] = ServedCall(self, self._peer, frame, fields)
-        try:
-            call.running = self._endpoint.begin(call)
-        except Exception as error:
-            # A plugin broke its contract. It costs this call and not the others here.
-            log.exception("%s of %s failed inside the server", call.method, call.service)
-            call.fail(
-                Failure(
-                    "remote_error",
-                    "the server failed; its log says why",
-                    "maybe",
-                    "never",
-                    "none",
-                    error_type=type(error).__name__,
-                )
-            )
+        if call.granted is not None:
+            call.granted = max(0.0, call.granted - late)
+        size = len(frame.body) + len(frame.fields)
+        if size > FREE:
+            call.held = size
+            self.memory.take(size)
+            self._look_up()
+        call.running = self._endpoint.begin(call)
+        if call.running is None and call.held:
+            call.let_go()
 
     def _cancel(self, id_: int) -> None:
         # Out of the running calls first, so that no answer is sent.
@@ -217,16 +237,30 @@ class ServedConnection(asyncio.Protocol):
 
     def finish(self, id_: int, answer: bytes) -> None:
         """Answer a request, unless the client gave it up."""
-        if self._running.pop(id_, None) is None:
+        if id_ not in self._running:
             return
-        self.write(answer)
+        # Written first: an answer that cannot be written leaves room for another one.
+        if self.paused_since is not None:
+            self._leaves_unread(len(answer))
+        self._writer.write(answer)
+        del self._running[id_]
         if not self._running and self._owner.closing:
             self.close()
+
+    def crowded(self) -> None:
+        """See :class:`.inbound_call.Owner`."""
+        self._owner.crowded = True
+
+    def load(self) -> Load:
+        """How busy the server is."""
+        return self._endpoint.load()
 
     # Writing and closing.
 
     def write(self, data: bytes) -> None:
         """Send with the other answers of this turn of the loop."""
+        if self.paused_since is not None:
+            self._leaves_unread(len(data))
         self._writer.write(data)
 
     def leave(self) -> None:
@@ -242,6 +276,7 @@ class ServedConnection(asyncio.Protocol):
 
     def _half_close(self) -> None:
         self.refused_since = self._loop.time()
+        self._let_go()
         self._writer.corked = False
         self._writer.flush()
         if self._transport.is_closing():
@@ -260,6 +295,22 @@ class ServedConnection(asyncio.Protocol):
             "protocol_error", f"{what} was not complete within read_timeout ({seconds:g} s)"
         )
 
+    def idle_for(self, now: float) -> float:
+        """Seconds without a request, as far as the listener's sweeps have seen it.
+
+        They look often enough, and a request costs nothing here.
+        """
+        last_id, since = self._idle
+        if self._running or self.partial_since is not None or last_id != self.protocol.last_id:
+            self._idle = self.protocol.last_id, now
+            return 0.0
+        return now - since
+
+    def retire(self, seconds: float) -> None:
+        """Close an idle connection. The goaway says that a request on its way did not run."""
+        self.write(self.protocol.leave(message=f"the connection was idle for {seconds:g} s"))
+        self._half_close()
+
     def close(self) -> None:
         """Close our half once all replies have left.
 
@@ -274,7 +325,3 @@ class ServedConnection(asyncio.Protocol):
             self.refuse(*LEAVING)
         else:
             self._half_close()
-
-    def abort(self) -> None:
-        """Close now."""
-        self._transport.abort()

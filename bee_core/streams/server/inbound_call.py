@@ -6,19 +6,23 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from ...contracts.transport import InboundCall, Peer, Running
+from ...terms.loggers import logger
+from ...terms.printable import printable
 from ...wire import frames, protocol
-from ...wire.messages import error_fields
+from ...wire.messages import answer_fields, error_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...terms.failures import Failure
+    from ...contracts.memory_bound import MemoryShare, Turn
+    from ...terms.failures import Failure, Load
     from ...wire.requests import RequestFields
 
-log = logging.getLogger("bee.server")
+log = logger("bee.server")
 
 _COMPRESSED = frames.COMPRESSED
 _LONGEST_METHOD, _LONGEST_MESSAGE = 128, 1024  # characters in the log
+_SAID = frozenset({"remote_error", "plugin_fault"})
 _DROPPED = frozenset({"overloaded", "deadline_exceeded"})  # if rejected before the handler began
 
 
@@ -27,15 +31,29 @@ class Owner(Protocol):
 
     service: str
     clock: Callable[[], float]
+    memory: MemoryShare
+    held_up: bool
+
+    def when_room(self, go_on: Callable[[], None]) -> None:
+        """Call back once it is not held up any more."""
+
+    def packs(self, size: int) -> None:
+        """Count a result that waits for a compressor."""
+
+    def crowded(self) -> None:
+        """A request was refused, because others take all places."""
 
     def finish(self, id_: int, answer: bytes) -> None:
         """Send an answer, unless the client gave the request up."""
+
+    def load(self) -> Load:
+        """How busy the server is."""
 
 
 class ServedCall(InboundCall):
     """One request on a connection."""
 
-    __slots__ = ("_connection", "id", "running")
+    __slots__ = ("_connection", "_inflated", "_memory", "held", "running")
 
     def __init__(
         self, connection: Owner, caller: Peer, frame: frames.Frame, fields: RequestFields
@@ -49,6 +67,7 @@ class ServedCall(InboundCall):
         self.method = fields.method
         self.granted = fields.time_left
         self._metadata = fields.metadata
+        self._reply_metadata = None
         self.baggage = fields.baggage
         self.dedupe_key = fields.dedupe_key
         self.caller = caller
@@ -57,17 +76,70 @@ class ServedCall(InboundCall):
         self._clock = connection.clock
         self.deadline = None
         self.cancelled = False
+        self._memory = connection.memory
+        self.held = self._inflated = 0
         self.running: Running | None = None
+
+    @property
+    def held_up(self) -> bool:
+        """See :class:`bee_core.interfaces.InboundCall`."""
+        return self._connection.held_up
+
+    def when_room(self, go_on: Callable[[], None]) -> None:
+        """See :class:`bee_core.interfaces.InboundCall`."""
+        self._connection.when_room(go_on)
+
+    def inflates(self, size: int, go_on: Callable[[], None]) -> Turn | None:
+        """See :class:`bee_core.interfaces.InboundCall`."""
+
+        def granted() -> None:
+            self._count_body(size)
+            go_on()
+
+        turn = self._memory.reserve(size, granted, inflating=True)
+        if turn is None:
+            self._count_body(size)
+        return turn
+
+    def _count_body(self, size: int) -> None:
+        self.held += size - self._inflated
+        self._inflated = size
+
+    def becomes(self, size: int) -> None:
+        """See :class:`bee_core.interfaces.InboundCall`."""
+        less = self._inflated - size
+        self._count_body(size)
+        self._memory.give_back(less, inflating=True)
+
+    def packs(self, size: int) -> None:
+        """See :class:`bee_core.interfaces.InboundCall`."""
+        self._connection.packs(size)
+
+    def let_go(self) -> None:
+        """See :class:`bee_core.interfaces.InboundCall`."""
+        self.becomes(0)
+        held, self.held = self.held, 0
+        self._memory.give_back(held)
 
     def reply(self, body: bytes, compressed: bool) -> None:  # as the protocol class has it
         """Send the result."""
-        self._connection.finish(self.id, protocol.response(self.id, body, compressed=compressed))
+        beside = b""
+        if self._reply_metadata is not None or self.caller.load_wanted:
+            beside = self._beside()
+        answer = protocol.response(self.id, body, compressed=compressed, fields=beside)
+        self._connection.finish(self.id, answer)
 
     def fail(self, failure: Failure) -> None:
         """Send an error."""
-        self._connection.finish(
-            self.id, frames.encode(frames.ERROR, self.id, error_fields(failure))
-        )
+        if failure.kind == "overloaded":
+            self._connection.crowded()
+        fields = error_fields(failure) + self._beside()
+        self._connection.finish(self.id, frames.encode(frames.ERROR, self.id, fields))
+
+    def _beside(self) -> bytes:
+        """The fields that say more than the answer itself."""
+        load = self._connection.load() if self.caller.load_wanted else None
+        return answer_fields(self.answer_metadata(), load)
 
 
 class OnewayCall(ServedCall):
@@ -76,6 +148,7 @@ class OnewayCall(ServedCall):
     __slots__ = ("_over",)
 
     oneway = True
+    held_up = False
 
     def __init__(
         self, connection: Owner, caller: Peer, frame: frames.Frame, fields: RequestFields
@@ -91,14 +164,13 @@ class OnewayCall(ServedCall):
         """Write the log, once.
 
         ===================================== ======= =============================================
-        the handler raised                    error   with its traceback
+        the handler or a plugin raised        debug   that was said, where it was raised
         dropped before the handler began      debug   dropping load must cost nothing
         any other failure                     warning the caller or the operator must change a thing
         ===================================== ======= =============================================
         """
-        level = logging.ERROR if failure.kind == "remote_error" else logging.WARNING
-        if failure.executed == "no" and failure.kind in _DROPPED:
-            level = logging.DEBUG
+        dropped = failure.executed == "no" and failure.kind in _DROPPED
+        level = logging.DEBUG if dropped or failure.kind in _SAID else logging.WARNING
         # A handler that goes on after its deadline has failed once already.
         over, self._over = self._over, True
         if over or not log.isEnabledFor(level):
@@ -106,10 +178,9 @@ class OnewayCall(ServedCall):
         message = failure.message
         if failure.error_type:
             message = f"{failure.error_type}: {message}"
-        method = _shown(self.method, _LONGEST_METHOD)
-        text = (
-            f"oneway {self.service}.{method} from {self.peer}: {_shown(message, _LONGEST_MESSAGE)}"
-        )
+        method = printable(self.method, _LONGEST_METHOD)
+        message = printable(message, _LONGEST_MESSAGE)
+        text = f"oneway {self.service}.{method} from {self.peer}: {message}"
         fields = {
             "service": self.service,
             "method": method,
@@ -120,12 +191,6 @@ class OnewayCall(ServedCall):
         log.log(
             level,
             "%s",
-            text if failure.traceback is None else f"{text}\n{failure.traceback}",
+            text,
             extra={"bee_event": "oneway_failed", "bee_fields": fields},
         )
-
-
-def _shown(text: str, longest: int) -> str:
-    """A peer's text as a part of one line. A peer must not write lines of its own into the log."""
-    text = text if len(text) <= longest else f"{text[:longest]}…"
-    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -102,7 +102,8 @@ public final class Bee {
         MESSAGE_TOO_LARGE(Executed.NO),
         CANCELLED(Executed.MAYBE),
         UNAUTHENTICATED(Executed.NO),
-        PROTOCOL_ERROR(Executed.MAYBE);
+        PROTOCOL_ERROR(Executed.MAYBE),
+        PLUGIN_FAULT(Executed.MAYBE);
 
         /** What `executed` is where an error frame does not say it. */
         final Executed byDefault;
@@ -126,7 +127,7 @@ public final class Bee {
 
         /** Whether another node, or the same one later, may answer: the last column of the table. */
         boolean worthAnotherTry() {
-            return this == UNAVAILABLE || this == OVERLOADED || this == PROTOCOL_ERROR;
+            return this == UNAVAILABLE || this == OVERLOADED || this == PROTOCOL_ERROR || this == PLUGIN_FAULT;
         }
     }
 
@@ -1121,7 +1122,7 @@ public final class Bee {
             return Gzip.inflate(body, maxInflated, Executed.YES);
         }
 
-        /** § Goaway: what is above the last id did not run and will not. */
+        /** § Goaway: what is above the last id did not run and will not. If it is no drain, the rest gets no answer. */
         private void passOver(List<Settled> settled) {
             for (Iterator<Long> ids = waiting.keySet().iterator(); ids.hasNext(); ) {
                 long id = ids.next();
@@ -1129,6 +1130,9 @@ public final class Bee {
                     ids.remove();
                     settled.add(new Settled(id, null, null, new BeeException(goaway.code(), goaway.message(), Executed.NO)));
                 }
+            }
+            if (goaway.code() != Code.UNAVAILABLE) {
+                settleRest(new BeeException(goaway.code(), goaway.message(), Executed.MAYBE), settled);
             }
         }
 

@@ -298,9 +298,10 @@ const ERROR_CODES = [
   'cancelled',
   'unauthenticated',
   'protocol_error',
+  'plugin_fault',
 ]; // numbered from 1
 /** What `executed` is where the frame does not say it. */
-const EXECUTED_BY_DEFAULT = { remote_error: 'yes', deadline_exceeded: 'maybe', cancelled: 'maybe', protocol_error: 'maybe' };
+const EXECUTED_BY_DEFAULT = { remote_error: 'yes', deadline_exceeded: 'maybe', cancelled: 'maybe', protocol_error: 'maybe', plugin_fault: 'maybe' };
 const EXECUTED_VALUES = ['no', 'maybe', 'yes'];
 
 const encodeHello = ({ service, codec, compressor, token, maxBody }) =>
@@ -529,13 +530,14 @@ export class ClientProtocol {
     return gunzip(body, this.#settings.maxInflated);
   }
 
-  /** § Goaway: what is above the last id did not run and will not. */
+  /** § Goaway: what is above the last id did not run and will not. If it is no drain, the rest gets no answer. */
   #passOver(settled) {
     const { lastId, code, message } = this.goaway;
     for (const id of [...this.#waiting.keys()].filter((one) => one > lastId)) {
       this.#waiting.delete(id);
       settled.push({ id, error: new BeeError(code, message, 'no') });
     }
+    if (code !== 'unavailable') this.#settleRest(this.goaway, settled);
   }
 
   #settleRest(reason, settled) {
@@ -682,7 +684,7 @@ class CallState {
 }
 
 /** Codes after which another node, or the same one later, may answer: § Error codes, the last column. */
-const WORTH_ANOTHER_TRY = new Set(['unavailable', 'overloaded', 'protocol_error']);
+const WORTH_ANOTHER_TRY = new Set(['unavailable', 'overloaded', 'protocol_error', 'plugin_fault']);
 const FIRST_PAUSE = 20; // milliseconds, doubled with each try
 const LONGEST_PAUSE = 1000;
 

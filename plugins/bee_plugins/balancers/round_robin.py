@@ -40,7 +40,7 @@ class RoundRobin:
     is left: an operator has drained it.
     """
 
-    settle: Callable[[Node, Outcome | None, float], None] | None = None
+    settle: Callable[[Node, Outcome | None, float, float], None] | None = None
 
     def __init__(self) -> None:
         self.rotation: tuple[Node, ...] = ()
@@ -62,7 +62,7 @@ class RoundRobin:
             copy._turns = count(int(repr(turns)[len("count(") : -1]))
         return copy
 
-    def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
+    def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """See :meth:`bee_core.interfaces.Balancer.pick`.
 
         If the node whose turn it is was tried, the next one that was not tried gets the call.

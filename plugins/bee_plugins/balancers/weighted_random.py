@@ -23,7 +23,7 @@ class WeightedRandom:
     gets no calls, even when no other node is left: an operator has drained it.
     """
 
-    settle: Callable[[Node, Outcome | None, float], None] | None = None
+    settle: Callable[[Node, Outcome | None, float, float], None] | None = None
 
     def __init__(self) -> None:
         self._table: tuple[tuple[Node, ...], list[float] | None] = ((), None)
@@ -32,7 +32,7 @@ class WeightedRandom:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
         self._table = _table([node for node in ready if node.weight > 0 and isfinite(node.weight)])
 
-    def pick(self, key: str | None, tried: Collection[str], rng: Random) -> Node | None:
+    def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """See :meth:`bee_core.interfaces.Balancer.pick`."""
         nodes, cumulative = self._table
         if not nodes:

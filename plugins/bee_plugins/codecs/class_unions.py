@@ -16,7 +16,8 @@ from .invalid_argument import Misfit, UnsendablePartError, located
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from .record_classes import Read, Record, Tag, Write
+    from .record_classes import Record, Tag
+    from .record_structs import Read, Write
 
 TAG = "$type"
 """The field that names the class. No attribute in Python can have this name."""

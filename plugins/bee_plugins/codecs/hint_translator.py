@@ -6,9 +6,11 @@ encoded.
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import functools
 import typing
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,24 +18,30 @@ import msgspec
 from bee_core.interfaces import hint_text
 
 from .class_unions import ClassUnion, Member, tags_for
+from .invalid_argument import Misfit
+from .keyed_hints import has_guessable_hashes, keyed_parts, keyed_reader
 from .msgspec_hints import (
     UNIONS,
     CustomType,
+    bare,
     msgspec_hint,
     read_custom,
-    special_form,
-    without_alias,
 )
-from .record_classes import is_record, reader, reading_shape, record_of, writer
+from .plain_classes import MAPPINGS, is_text_class, mapping_maker, text_reader
+from .pydantic_models import ModelType, is_model, is_root_model
+from .record_classes import has_open_variables, is_record, record_of
+from .record_structs import reader, reading_shape, writer
+from .union_parts import is_mapping, is_special_union, sorted_parts, union_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from .record_classes import Read, Write
+    from .record_classes import Tag
+    from .record_structs import Read, Write
 
 
-_ARRAYS = (list, tuple, set, frozenset)
-_WRAPPERS = {"Annotated", "Required", "NotRequired", "ReadOnly", "Final"}
+_ARRAYS = (list, tuple, set, frozenset, collections.deque)
+_NEVER = tuple(getattr(typing, name) for name in ("NoReturn", "Never") if hasattr(typing, name))
 
 
 class Translator:
@@ -46,6 +54,7 @@ class Translator:
 
     def __init__(self, conversion: Mapping[str, Any], check: Callable[[Any], None]) -> None:
         self._convert = functools.partial(msgspec.convert, dec_hook=read_custom, **conversion)
+        self._text_keys = bool(conversion.get("str_keys"))
         self._check = check
         self._customs: dict[Any, CustomType] = {}
 
@@ -58,18 +67,19 @@ class Translator:
             TypeError: A union whose parts cannot be told apart. The message says what to do.
         """
         hint = msgspec_hint(hint)
-        if not _needs_custom(hint, set()):
+        if not self._needs_custom(hint, set()):
             return hint, None
         if typing.get_origin(hint) is typing.Annotated:
             inner, write = self.translate(typing.get_args(hint)[0])
             parts = (inner, *typing.get_args(hint)[1:])
             return typing.Annotated[parts], write
-        hint = _bare(hint)
+        hint = bare(hint)
         origin = typing.get_origin(hint)
         if origin in UNIONS:
             return self._custom(hint, self._fill_union)
-        if is_record(hint):
-            return self._custom(hint, self._fill_record)
+        fill = self._filling(hint)
+        if fill is not None:
+            return self._custom(hint, fill)
         inner_hints, writes = zip(*map(self.translate, typing.get_args(hint)), strict=True)
         return origin[inner_hints], _container_writer(origin, inner_hints, writes)
 
@@ -83,6 +93,116 @@ class Translator:
             fill(custom, hint)
         return custom, lambda value: custom.write(value)  # noqa: PLW0108 - it may not be filled yet
 
+    def _filling(self, hint: Any) -> Callable[[CustomType, Any], None] | None:
+        """What fills the custom type that one hint needs; None if it needs none by itself."""
+        if hint in _NEVER:
+            return _fill_never
+        if is_model(hint):
+            return _fill_model
+        if is_record(hint):
+            return self._fill_record
+        if _class_of(hint) is collections.deque:
+            return self._fill_deque
+        if _class_of(hint) in MAPPINGS or self._has_own_keys(hint):
+            return self._fill_mapping
+        return self._fill_keyed if has_guessable_hashes(hint) else None
+
+    def _has_own_keys(self, hint: Any) -> bool:
+        """Whether the keys of a mapping are of a class that travels as text.
+
+        In a format that makes text of every key, a union of them is no less.
+        """
+        args = typing.get_args(hint)
+        if not is_mapping(hint) or len(args) != 2:
+            return False
+        key = bare(args[0])
+        if typing.get_origin(key) in UNIONS:
+            return self._text_keys or any(map(is_text_class, map(bare, typing.get_args(key))))
+        return is_text_class(key)
+
+    def _needs_custom(self, hint: Any, seen: set[Any]) -> bool:
+        """Whether a hint contains, at any depth, what msgspec cannot read or write by itself."""
+        hint = bare(hint)
+        if typing.get_origin(hint) in UNIONS:
+            if is_special_union(hint):
+                return True
+        elif is_record(hint) and not is_model(hint):
+            if has_open_variables(hint):
+                return True
+            if hint in seen:
+                return False
+            seen.add(hint)
+            record = record_of(hint)
+            return record.is_foreign or any(
+                self._needs_custom(field.hint, seen) for field in record.fields
+            )
+        elif typing.get_origin(hint) is typing.Literal:
+            return False
+        elif self._filling(hint) is not None:
+            return True
+        return any(self._needs_custom(part, seen) for part in typing.get_args(hint))
+
+    def _fill_deque(self, custom: CustomType, hint: Any) -> None:
+        inner, write = self.translate((typing.get_args(hint) or (Any,))[0])
+        shape = list[inner]  # type: ignore[valid-type]
+        self._check(shape)
+        custom.read = lambda value: collections.deque(self._convert(value, shape))
+        custom.write = _container_writer(list, [inner], [write]) or _unchanged
+
+    def _fill_keyed(self, custom: CustomType, hint: Any) -> None:
+        origin, args = keyed_parts(hint)
+        inner_hints, writes = zip(*map(self.translate, args), strict=True)
+        self._check(origin[inner_hints])
+        custom.read = keyed_reader(origin, inner_hints, self._convert)
+        custom.write = _container_writer(origin, inner_hints, writes) or _unchanged
+
+    def _fill_mapping(self, custom: CustomType, hint: Any) -> None:
+        args = typing.get_args(hint) or (Any, Any)
+        if _class_of(hint) is collections.Counter:
+            args = (args[0], int)
+        has_own_keys = self._has_own_keys(dict[args])  # type: ignore[misc,valid-type]
+        inner, write = self.translate(args[1])
+        keys = Any if has_own_keys else self.translate(args[0])[0]
+        shape = dict.__class_getitem__((keys, inner))
+        self._check(shape)
+        read_keyed = keyed_reader(dict, (keys, inner), self._convert)
+        make = mapping_maker(hint)
+        read_key = self._key_reader(bare(args[0])) if has_own_keys else None
+
+        def read(value: Any) -> Any:
+            found = read_keyed(value)
+            if read_key is not None:
+                found = {read_key(key): part for key, part in found.items()}
+            return make(found)
+
+        custom.read = read
+        custom.write = _container_writer(dict, args, [None, write]) or _unchanged
+
+    def _key_reader(self, hint: Any) -> Read:
+        """What makes a key of its text: text itself is the last that is tried."""
+        members = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
+        shapes = [
+            dict[part, Any]  # type: ignore[valid-type]
+            for part in sorted(map(bare, members), key=lambda part: part is str)
+            if not is_text_class(part)
+        ]
+        for shape in shapes:
+            self._check(shape)
+        texts = [part for part in map(bare, members) if is_text_class(part)]
+        read = text_reader(texts) if texts else None
+        if read is not None and str in members:
+            raise TypeError("text and a class that travels as text cannot be told apart as keys")
+
+        def read_key(key: Any) -> Any:
+            for shape in shapes:
+                with suppress(msgspec.ValidationError):
+                    return next(iter(self._convert({key: None}, shape)))
+            if read is None:
+                raise Misfit("", f"a key of the object: expected {hint_text(hint)}, got {key!r}")
+            return read(key)
+
+        return read_key
+
     def _fill_record(self, custom: CustomType, hint: Any) -> None:
         record = record_of(hint)
         inner = [self.translate(field.hint) for field in record.fields]
@@ -92,7 +212,13 @@ class Translator:
         custom.write = writer(record, [write for _, write in inner], None)
 
     def _fill_union(self, custom: CustomType, hint: Any) -> None:
-        records, dicts, rest = _sorted_parts(hint)
+        parts = [part for part in map(bare, typing.get_args(hint)) if part is not type(None)]
+        if len(parts) == 1 and is_model(parts[0]) and is_root_model(parts[0]):
+            model = ModelType(parts[0])  # it may be anything
+            custom.read = lambda value: None if value is None else model.read(value)
+            custom.write = model.write
+            return
+        records, dicts, rest = sorted_parts(hint)
         classes = [record_of(part) for part in records]
         others = [
             Member(record_of(part) if is_record(part) else None, *self._member(part))
@@ -102,9 +228,13 @@ class Translator:
         members = []
         for index, (part, record) in enumerate(zip(records, classes, strict=True)):
             tag = tags[index] if tags else None
-            writes = [self.translate(field.hint)[1] for field in record.fields]
-            read, _ = self._member(part)
-            members.append((Member(record, read, writer(record, writes, tag)), tag))
+            read, write_model = self._member(part)
+            if is_model(part):
+                write = _tagging(write_model, tag)
+            else:
+                writes = [self.translate(field.hint)[1] for field in record.fields]
+                write = writer(record, writes, tag)
+            members.append((Member(record, read, write), tag))
         union = ClassUnion(hint_text(hint), members, others, *self._rest(rest))
         custom.read, custom.write = union.read, union.write
 
@@ -124,89 +254,59 @@ class Translator:
         translated, writes = zip(*map(self.translate, parts), strict=True)
         for part in translated:
             self._check(part)
-        # A NamedTuple that contains a union. msgspec allows nothing else beside a custom type.
+        # What msgspec allows beside nothing else: a deque, a NamedTuple that contains a union.
+        for part in map(bare, parts):
+            if is_model(part):  # of the class RootModel
+                raise TypeError(f"{part.__name__} may be anything; put it into a model of its own")
         arrays = [part for part in translated if isinstance(part, CustomType)]
-        self._check(
-            _union_of(list[Any] if isinstance(part, CustomType) else part for part in translated)
-        )
-        read = functools.partial(
-            self._convert,
-            type=_union_of(part for part in translated if not isinstance(part, CustomType)),
-        )
+        texts = [part for part in translated if is_text_class(part)]
+        others = [part for part in translated if part not in arrays and part not in texts]
+        # With stand-ins, msgspec itself finds what cannot be told apart.
+        self._check(union_of([*others, *[list[Any]] * len(arrays), *[str] * bool(texts)]))
+        if len(arrays) > 1 or (texts and str in others):
+            raise TypeError("parts of the union cannot be told apart; put one into a class")
+        read_other = functools.partial(self._convert, type=union_of(others))
+        read_text_part = text_reader(texts) if texts else None
         write = next((write for write in writes if write is not None), None)
-        return (
-            lambda value: arrays[0].read(value) if isinstance(value, list) else read(value)
-        ) if arrays else read, write
+
+        def read(value: Any) -> Any:
+            if arrays and isinstance(value, list):
+                return arrays[0].read(value)
+            if read_text_part is not None and isinstance(value, str):
+                return read_text_part(value)
+            return read_other(value)
+
+        return read, write
 
 
-def _union_of(hints: Iterable[Any]) -> Any:
-    """The union of some hints, which may be none."""
-    return typing.Union.__getitem__(tuple(hints) or (None,))
+def _fill_never(custom: CustomType, _hint: Any) -> None:
+    def read(value: Any) -> Any:
+        raise Misfit("", f"expected nothing, because the method never returns, got {value!r:.60}")
+
+    custom.read, custom.write = read, _unchanged
 
 
-def _needs_custom(hint: Any, seen: set[Any]) -> bool:
-    """Whether a hint contains, at any depth, what msgspec cannot read or write by itself.
-
-    That is a union of records, or a record that msgspec would not write whole.
-    """
-    hint = _bare(hint)
-    if typing.get_origin(hint) in UNIONS:
-        records, dicts, rest = _sorted_parts(hint)
-        several = len(records) + len(dicts) > 1
-        if Any in rest or object in rest:
-            return several  # Any takes everything, but msgspec would object to the others
-        # msgspec itself tells Structs apart that have tags.
-        if several and (dicts or not all(record_of(part).tag for part in records)):
-            return True
-    elif is_record(hint):
-        if hint in seen:
-            return False
-        seen.add(hint)
-        try:
-            record = record_of(hint)
-        except Exception:  # a hint that cannot be resolved: msgspec will say so
-            return False
-        return record.has_private_fields or any(
-            _needs_custom(field.hint, seen) for field in record.fields
-        )
-    elif typing.get_origin(hint) is typing.Literal:
-        return False
-    return any(_needs_custom(part, seen) for part in typing.get_args(hint))
+def _fill_model(custom: CustomType, hint: Any) -> None:
+    model = ModelType(hint)
+    custom.read, custom.write = model.read, model.write
 
 
-def _sorted_parts(hint: Any) -> tuple[list[Any], list[Any], list[Any]]:
-    """The parts of a union: classes of objects, dicts of every kind, and all else."""
-    classes: list[Any] = []
-    dicts: list[Any] = []
-    rest: list[Any] = []
-    for part in map(_bare, typing.get_args(hint)):
-        form = record_of(part).form if is_record(part) else "dict" if _is_mapping(part) else ""
-        (classes if form == "object" else dicts if form == "dict" else rest).append(part)
-    return classes, dicts, rest
+def _tagging(write: Write | None, tag: Tag | None) -> Write:
+    """A model's plain values, with the tag in front."""
+
+    def tagged(value: Any) -> Any:
+        plain = value if write is None else write(value)
+        return {tag[0]: tag[1], **plain} if tag and isinstance(plain, dict) else plain
+
+    return tagged
 
 
-def _is_mapping(hint: Any) -> bool:
-    cls = typing.get_origin(hint) or hint
-    return isinstance(cls, type) and issubclass(cls, collections.abc.Mapping)
+def _unchanged(value: Any) -> Any:
+    return value
 
 
-def _bare(hint: Any) -> Any:
-    """A hint without what is around it: ``Annotated``, ``Required``, a name of its own.
-
-    A type variable becomes its bound.
-    """
-    while True:
-        hint = without_alias(hint)
-        if special_form(hint) in _WRAPPERS:
-            hint = typing.get_args(hint)[0]
-        elif hasattr(hint, "__supertype__"):
-            hint = hint.__supertype__
-        elif isinstance(hint, typing.TypeVar):
-            hint = hint.__bound__ or (
-                typing.Union[hint.__constraints__] if hint.__constraints__ else Any
-            )
-        else:
-            return hint
+def _class_of(hint: Any) -> Any:
+    return typing.get_origin(hint) or hint
 
 
 def _container_writer(

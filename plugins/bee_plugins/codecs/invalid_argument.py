@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from bee_core.errors import Executed, InvalidArgument
+from bee_core.interfaces import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -83,7 +85,7 @@ def undecodable(error: Exception, path: str, executed: Executed = "no") -> Inval
     if isinstance(error, Misfit):
         return invalid(path + error.path, error.message, executed)
     if not isinstance(error, msgspec.DecodeError):  # a record's own validation
-        return invalid(path, f"{type(error).__name__}: {error}", executed)
+        return invalid(path, f"{type(error).__name__}: {text_of(error)}", executed)
     inner, message = located(error)
     return invalid(path + inner, message, executed)
 
@@ -179,7 +181,7 @@ def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield path + below(key), item
-    elif isinstance(value, (list, tuple, set, frozenset)):
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
         for index, item in enumerate(value):
             yield f"{path}[{index}]", item
     else:
@@ -188,14 +190,15 @@ def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _fields(cls: type) -> Iterator[tuple[str, str]]:
-    """The fields of a record (msgspec.Struct, dataclass, attrs): attribute and name on the wire."""
+    """The fields of a record class: attribute and name on the wire."""
     yield from zip(
         getattr(cls, "__struct_fields__", ()),
         getattr(cls, "__struct_encode_fields__", ()),
         strict=True,
     )
-    for name in getattr(cls, "__dataclass_fields__", ()):
-        yield name, name
+    for mark in ("__dataclass_fields__", "__pydantic_fields__"):
+        for name in getattr(cls, mark, ()):
+            yield name, name
     for field in getattr(cls, "__attrs_attrs__", ()):
         yield field.name, field.name
 
@@ -212,7 +215,9 @@ def _unencodable_part(value: Any, encode: Callable[[Any], bytes]) -> str:
             ),
             "",
         )
-    if isinstance(value, (list, tuple, set, frozenset)) or any(True for _ in _fields(type(value))):
+    if isinstance(value, (list, tuple, set, frozenset, deque)) or any(
+        True for _ in _fields(type(value))
+    ):
         return ""
     return _problem(value, encode)
 
@@ -223,5 +228,5 @@ def _problem(value: Any, encode: Callable[[Any], bytes]) -> str:
     except UnicodeError:
         return "text with a lone surrogate is not Unicode"
     except Exception as error:
-        return str(error) or type(error).__name__
+        return text_of(error)
     return ""

@@ -3,51 +3,27 @@
 With a type: dates are RFC 3339 text, bytes are base64 text, ``Decimal`` and ``UUID`` are text,
 ``timedelta`` is an ISO 8601 duration, enums are their values, sets and tuples are arrays, records
 are objects. Without a type a value arrives as what JSON holds: bytes as base64 text, a date as
-text, a tuple as a list, the keys of a dict as text. If a key is twice in an object, the last one
-counts. NaN and infinities are refused, because JSON has no numbers for them.
+text, a tuple as a list, the keys of a dict as text. Keys that are the same text (``1`` and ``"1"``)
+are refused. If a body of others has a key twice in an object, the last one counts. NaN and
+infinities are refused, because JSON has no numbers for them. A moment with seconds in its offset
+is written in UTC.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from bee_core.hookspecs import Registrar, hookimpl
 
-from .invalid_argument import invalid, parts
+from .bounded_decoding import bounded_json
+from .json_losses import KEY_OR_OFFSET, encode, refuse_non_finite, without_loss
 from .msgspec_codec import MsgspecCodec
-from .msgspec_format import Format, plain_subclass
+from .msgspec_format import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bee_core.errors import Executed
     from bee_core.interfaces import Codec
-
-_NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
-"""NaN or an infinity in MessagePack. Other data can look like that, so a match proves nothing."""
-
-_pack = msgspec.msgpack.Encoder(enc_hook=plain_subclass).encode
-
-
-def _refuse_non_finite(value: Any, named: Iterable[tuple[str, Any]], executed: Executed) -> None:
-    """Raise InvalidArgument for a NaN or an infinity anywhere in a value.
-
-    In JSON both NaN and None are ``null``; MessagePack tells them apart. Its encoder is also much
-    faster than a walk in Python.
-    """
-    try:
-        if not _NON_FINITE.search(_pack(value)):
-            return
-    except Exception:  # noqa: S110 - MessagePack cannot hold it, such as an integer over 64 bits
-        pass
-    for start, whole in named:
-        for path, leaf in parts(whole, start):
-            if isinstance(leaf, float) and not math.isfinite(leaf):
-                raise invalid(path, f"JSON has no number for {leaf}", executed)
 
 
 class JsonCodec(MsgspecCodec):
@@ -55,12 +31,15 @@ class JsonCodec(MsgspecCodec):
 
     format = Format(
         name="json",
-        encode=msgspec.json.Encoder(enc_hook=plain_subclass).encode,
+        encode=encode,
         new_decoder=lambda hint, dec_hook: msgspec.json.Decoder(hint, dec_hook=dec_hook).decode,
         conversion={"str_keys": True},
         loss=b"null",  # msgspec writes it for None, and for NaN
-        refuse_loss=_refuse_non_finite,
+        refuse_loss=refuse_non_finite,
+        without_loss=without_loss,
+        suspect=KEY_OR_OFFSET,
         text_keys=True,
+        bounded=bounded_json,
     )
 
 

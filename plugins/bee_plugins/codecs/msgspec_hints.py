@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bee_core.interfaces import Signature, hint_text
+from bee_core.interfaces import Signature, hint_text, stands_for, substituted
 
 from .invalid_argument import Misfit, located
+from .plain_classes import is_text_class, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 UNIONS = (typing.Union, types.UnionType)
+_WRAPPERS = {"Annotated", "Required", "NotRequired", "ReadOnly", "Final"}
 _READ_ONCE = (collections.abc.Iterable, collections.abc.Reversible, collections.abc.Container)
 """Hints for anything that can be iterated. msgspec has no such type; a list is one."""
 
@@ -88,12 +90,15 @@ class CustomType(type):
 def read_custom(hint: Any, value: Any) -> Any:
     """The ``dec_hook`` of decoders whose hints have custom types.
 
-    Of other classes only ``object`` comes here. It takes the value as it is.
+    Of other classes ``object`` comes here, which takes the value as it is, and those that travel
+    as text.
 
     Raises:
         Misfit: The value does not fit. msgspec turns it into a ``ValidationError`` that adds the
             path of the value.
     """
+    if is_text_class(hint):
+        return read_text(hint, value)
     if not isinstance(hint, CustomType):
         return value
     try:
@@ -175,9 +180,12 @@ def exact_calls(hints: list[Any], counts: range, text_keys: bool) -> frozenset[t
 def msgspec_hint(hint: Any) -> Any:
     """The hint with ``Any`` for ``object``, ``list[T]`` for ``Iterable[T]``, and without aliases.
 
-    It changes the parts of unions, containers and ``Annotated`` too.
+    A type variable becomes what it stands for. It changes the parts of unions, containers and
+    ``Annotated`` too.
     """
     hint = without_alias(hint)
+    if isinstance(hint, typing.TypeVar):
+        return msgspec_hint(stands_for(hint))
     if hint is object:
         return Any
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -194,7 +202,24 @@ def without_alias(hint: Any) -> Any:
         # The class is of typing since 3.12, and of typing_extensions before.
         if type(alias).__name__ != "TypeAliasType":
             return hint
-        hint = alias.__value__[args] if args else alias.__value__
+        hint = substituted(alias.__value__, dict(zip(alias.__type_params__, args, strict=False)))
+
+
+def bare(hint: Any) -> Any:
+    """A hint without what is around it: ``Annotated``, ``Required``, a name of its own.
+
+    A type variable becomes what it stands for.
+    """
+    while True:
+        hint = without_alias(hint)
+        if special_form(hint) in _WRAPPERS:
+            hint = typing.get_args(hint)[0]
+        elif hasattr(hint, "__supertype__"):
+            hint = hint.__supertype__
+        elif isinstance(hint, typing.TypeVar):
+            hint = stands_for(hint)
+        else:
+            return hint
 
 
 def special_form(hint: Any) -> str:
@@ -229,6 +254,7 @@ def _problem(info: Any, seen: set[int]) -> str:
         isinstance(info, msgspec.inspect.CustomType)
         and info.cls is not object
         and not isinstance(info.cls, CustomType)
+        and not is_text_class(info.cls)
     ):
         if hasattr(info.cls, "DESCRIPTOR"):
             return (

@@ -41,7 +41,7 @@ from bee_core.interfaces import (
 )
 
 from .bee.v1.value_pb2 import Arguments, Result, Value
-from .invalid_argument import check_call, decoded, invalid, undecodable, unencodable
+from .invalid_argument import Misfit, check_call, decoded, invalid, undecodable, unencodable
 from .parameters import VARIADIC, PerParameter, by_name, by_position, counts_by_position
 from .protobuf_hints import CarriedType, is_message
 from .protobuf_messages import MessageType
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
     from bee_core.errors import Executed
 
+_TAG_SIZE = len(Result(value=Value(null=0)).SerializeToString()) - 3  # type: ignore[arg-type]
+"""Bytes in front of the length of a result's one field."""
 _VALUE_FORMS = frozenset({POSITIONAL, NAMED, MIXED})
 
 
@@ -181,7 +183,7 @@ class _Method:
         if self._result_message is not None:
             return decoded(self._result_message.read, body, "$", "yes")
         message = _parsed(Result, body)
-        if message is None or not message.HasField("value"):
+        if message is None or not _is_one_field(body):
             raise invalid(
                 "$",
                 "not the bytes of a bee.v1.Result; if the method gives a message, call it through"
@@ -237,7 +239,7 @@ class _MessageMethod(_Method):
 def _outgoing(type_: CarriedType, value: Any, path: str, executed: Executed = "no") -> Any:
     try:
         return type_.outgoing(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, Misfit) as error:
         raise undecodable(error, path, executed) from error
     except Exception as error:
         raise unencodable(error, [(path, value)], _encode, executed) from error
@@ -255,6 +257,20 @@ def _parsed(cls: Any, body: bytes) -> Any:
     except Exception:
         return None
     return None if len(UnknownFieldSet(message)) else message
+
+
+def _is_one_field(body: bytes) -> bool:
+    """Whether a ``Result`` is its one field and nothing after it.
+
+    Protobuf itself would merge what comes twice.
+    """
+    size = shift = 0
+    for index, byte in enumerate(body[_TAG_SIZE : _TAG_SIZE + 10], _TAG_SIZE + 1):
+        size |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return index + size == len(body)
+    return False
 
 
 def _encode(value: Any) -> bytes:

@@ -13,6 +13,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from .hint_translator import Translator
+from .invalid_argument import Misfit
 from .msgspec_hints import (
     UNIONS,
     check,
@@ -23,6 +24,7 @@ from .msgspec_hints import (
     without_alias,
 )
 from .protobuf_values import BYTES, plain
+from .what_changes import Comparison
 
 if TYPE_CHECKING:
     from bee_core.interfaces import Signature
@@ -40,7 +42,7 @@ class CarriedType:
         TypeError: It cannot be carried. The message names method, parameter and type.
     """
 
-    __slots__ = ("_convert", "_exact", "_hint", "_write")
+    __slots__ = ("_change", "_convert", "_exact", "_hint", "_write")
 
     def __init__(self, hint: Any, signature: Signature, what: str) -> None:
         messages: dict[type, type] = {}
@@ -52,6 +54,7 @@ class CarriedType:
         except Exception as error:
             # A forward reference inside a record, a union that cannot be told apart.
             raise refused(hint, signature, what, error) from error
+        self._change = Comparison().of(hint)
         self._hint = _with_messages(translated, messages) if messages else translated
         self._exact = exact_types(self._hint, text_keys=False)
         self._convert = functools.partial(
@@ -63,15 +66,18 @@ class CarriedType:
 
         Raises:
             msgspec.ValidationError: It does not fit.
+            Misfit: It would arrive as something else.
             Exception: It holds what cannot be written.
         """
         if self._hint is Any or type(value) in self._exact:
             return value
-        if self._write is not None:
-            value = self._write(value)
-        result = plain(value)
+        written = value if self._write is None else self._write(value)
+        result = plain(written)
         # The reader of a custom type takes the tags out of its dicts, so it gets its own copy.
-        self._convert(result if self._write is None else plain(value))
+        arrived = self._convert(result if self._write is None else plain(written))
+        change = self._change and self._change(value, arrived)
+        if change:
+            raise Misfit(*change)
         return result
 
     def incoming(self, value: Any) -> Any:

@@ -10,6 +10,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from .bee.v1.value_pb2 import Result
 from .invalid_argument import Misfit
+from .protobuf_maps import NumberedMaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,24 +32,27 @@ class MessageType:
     - Text is not UTF-8 (proto2). Protobuf finds that only when somebody looks at the text.
     """
 
-    __slots__ = ("_declared", "_lenient", "cls", "name")
+    __slots__ = ("_declared", "_lenient", "_maps", "cls", "name")
 
     def __init__(self, cls: type[Message]) -> None:
         self.cls = cls
         self.name: str = cls.DESCRIPTOR.full_name
         self._declared = cls.DESCRIPTOR.fields_by_number
         self._lenient = _is_lenient(cls.DESCRIPTOR, set())
+        self._maps = NumberedMaps(cls.DESCRIPTOR)
 
     def read(self, body: bytes) -> Message:
         """The message in a body.
 
         Raises:
             Misfit: It is of another type, cut short, not UTF-8 or nested too deeply; it has a
-                number that a closed enum does not know, or lacks a required field.
+                number that a closed enum does not know, or lacks a required field; or the
+                keys of a map would take too long.
         """
         try:
+            self._maps.check(body)
             message = self.cls.FromString(body)
-        except MemoryError:
+        except (MemoryError, Misfit):
             raise
         except Exception as error:
             raise Misfit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from .invalid_argument import Misfit, below
 from .msgspec_format import plain_subclass
+from .offsets import has_odd_offset, in_utc
 from .protobuf_messages import MessageType, missing
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ def _write_dict(target: Value, value: dict[Any, Any], room: int) -> None:
 
 def _key(key: Any) -> Any:
     if type(key) not in _KEYS:
-        key = _builtins(key)  # enums, dates, UUIDs
+        key = _as_text(key)  # enums, dates, UUIDs
         if type(key) not in _KEYS:
             raise TypeError("a key is text, a number, bytes, None, an enum, a date or a UUID")
     return key
@@ -171,6 +173,8 @@ def _write_other(target: Value, value: Any, room: int) -> None:
         _write_dict(target, dict(value), room)
     elif isinstance(value, (list, tuple, set, frozenset)):
         _write_list(target, value, room)
+    elif isinstance(value, _MOMENTS):
+        target.text = _as_text(value)
     elif isinstance(value, BYTES):
         target.data = bytes(value)
     else:
@@ -188,7 +192,17 @@ def _base_value(value: Any) -> Any:
     return bytes(value) if isinstance(value, bytes) else plain_subclass(value)
 
 
-_builtins = functools.partial(msgspec.to_builtins, builtin_types=BYTES, enc_hook=_base_value)
+_MOMENTS = (dt.datetime, dt.time)
+_builtins = functools.partial(
+    msgspec.to_builtins, builtin_types=(*BYTES, *_MOMENTS), enc_hook=_base_value
+)
+
+
+def _as_text(value: Any) -> Any:
+    """A moment, an enum, a UUID and the like as what carries it."""
+    if isinstance(value, dt.time) and has_odd_offset(value):
+        raise ValueError("a time of day with seconds in its offset")
+    return msgspec.to_builtins(in_utc(value), builtin_types=BYTES, enc_hook=_base_value)
 
 
 def _plain_around_messages(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Record classes, and Structs of the same shape, for what msgspec cannot read or write by itself.
+"""Record classes: their fields, the types of these, and how instances are made.
 
 A record class is a dataclass, an attrs class, a ``msgspec.Struct``, a ``TypedDict`` or a
 ``NamedTuple``, also a generic one with its types given.
@@ -7,24 +7,19 @@ A record class is a dataclass, an attrs class, a ``msgspec.Struct``, a ``TypedDi
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import typing
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import attrs
 import msgspec
 
+from bee_core.interfaces import attribute_hints, hint_text, stands_for
+
 from .msgspec_hints import special_form
+from .pydantic_models import is_model, is_root_model, model_fields, wire_name
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    Read = Callable[[Any], Any]
-    Write = Callable[[Any], Any]
-    Tag = tuple[str, str | int]
-
+Tag = tuple[str, str | int]
 _MARKS = ("__attrs_attrs__", "__dataclass_fields__", "__struct_fields__")
-_UNSET = msgspec.UNSET
 
 
 @attrs.frozen
@@ -66,6 +61,30 @@ class Record:
     tag: Tag | None = None
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether msgspec would not read or write it whole."""
+        return (
+            self.has_private_fields
+            or self.is_made_by_itself
+            or self.inherits_types
+            or _has_textual_parameters(self.cls)
+        )
+
+    @property
+    def is_made_by_itself(self) -> bool:
+        """Whether its constructor must run: somebody wrote it, or a field has a converter."""
+        return _is_made_by_itself(self.cls)
+
+    @property
+    def inherits_types(self) -> bool:
+        """Whether it is a ``TypedDict`` with a base that was given types."""
+        bases = vars(self.cls).get("__orig_bases__", ())
+        return self.form == "dict" and any(
+            is_record(base) and (typing.get_args(base) or record_of(base).inherits_types)
+            for base in bases
+        )
+
+    @property
     def known(self) -> frozenset[str]:
         """The names of its fields on the wire."""
         return frozenset(field.name for field in self.fields)
@@ -88,7 +107,10 @@ def is_record(hint: Any) -> bool:
     """Whether a hint is a record class, or a generic one with its types given."""
     cls = typing.get_origin(hint) or hint
     return isinstance(cls, type) and (
-        _is_typed_dict(cls) or _is_named_tuple(cls) or any(hasattr(cls, mark) for mark in _MARKS)
+        is_model(cls)
+        or _is_typed_dict(cls)
+        or _is_named_tuple(cls)
+        or any(hasattr(cls, mark) for mark in _MARKS)
     )
 
 
@@ -99,9 +121,11 @@ def record_of(hint: Any) -> Record:
         hint: One for which :func:`is_record` is true.
 
     Raises:
-        NameError: A hint of a field cannot be resolved.
+        TypeError: A hint of a field cannot be resolved, or the class keeps too little.
     """
     cls = typing.get_origin(hint) or hint
+    if is_model(cls):
+        return _record_of_model(cls)
     hints = _field_hints(hint)
 
     def field(name: str, required: bool, parameter: str | None) -> Field:
@@ -131,6 +155,12 @@ def record_of(hint: Any) -> Record:
             None if config.tag is None else (config.tag_field, config.tag),
         )
     parts: Any = attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls)
+    for name, part in _init_only(cls).items():
+        if not _has_default(part):
+            raise TypeError(
+                f"{cls.__name__}.{name} is an InitVar, which no instance keeps, so it cannot be"
+                " sent; give it a default, or make it a field"
+            )
     return Record(
         cls,
         "object",
@@ -145,143 +175,18 @@ def record_of(hint: Any) -> Record:
     )
 
 
-# ── Structs of the same shape ──
-
-
-def struct_of(
-    name: str,
-    fields: Iterable[tuple[str, Any, bool]],
-    *,
-    array_like: bool,
-    tag: Tag | None = None,
-    **options: Any,
-) -> type[msgspec.Struct]:
-    """A Struct; its attributes are numbered, because a wire name may be impossible in a class.
-
-    Args:
-        name: Its name.
-        fields: For each field the name on the wire, the type and whether it is required. Others
-            are ``UNSET`` when they are absent.
-        array_like: Whether it is an array on the wire.
-        tag: A field and its value in front of the others, or None.
-        options: More options of ``msgspec.defstruct``.
-    """
-    numbered = {f"f{index}": field for index, field in enumerate(fields)}
-    tag_field, tag_value = tag or (None, None)
-    return msgspec.defstruct(
-        name,
-        [
-            (attribute, hint) if required else (attribute, hint, _UNSET)
-            for attribute, (_, hint, required) in numbered.items()
-        ],
-        rename=None if array_like else {key: field[0] for key, field in numbered.items()},
-        array_like=array_like,
-        tag_field=tag_field,
-        tag=tag_value,
-        **options,
-    )
-
-
-def reading_shape(record: Record, hints: Sequence[Any]) -> type[msgspec.Struct]:
-    """A Struct that is decoded like the record.
-
-    Args:
-        record: The record.
-        hints: The types of its fields, in their order, that msgspec can read.
-    """
-    return struct_of(
-        record.cls.__name__,
-        (
-            (field.name, hint, field.required)
-            for field, hint in zip(record.fields, hints, strict=True)
+def _record_of_model(cls: Any) -> Record:
+    if is_root_model(cls):
+        raise TypeError(f"{cls.__name__} stands for any value; put it into a model of its own")
+    return Record(
+        cls,
+        "object",
+        tuple(
+            Field(name, wire_name(name, part), Any, part.is_required(), name)
+            for name, part in model_fields(cls).items()
+            if not part.exclude
         ),
-        array_like=record.form == "array",
-        tag=record.tag,
-        kw_only=record.form != "array",
-        forbid_unknown_fields=record.closed,
     )
-
-
-def reader(record: Record, shape: type[msgspec.Struct], convert: Callable[[Any, Any], Any]) -> Read:
-    """The function that makes a record of decoded plain values.
-
-    Args:
-        record: The record.
-        shape: What :func:`reading_shape` made.
-        convert: ``msgspec.convert`` with the options of the format.
-
-    Raises:
-        TypeError: The class's constructor does not take its fields.
-    """
-    cls = record.cls
-    constructed = [
-        (index, field.parameter)
-        for index, field in enumerate(record.fields)
-        if field.parameter is not None
-    ]
-    assigned = [
-        (index, field.attribute)
-        for index, field in enumerate(record.fields)
-        if field.parameter is None
-    ]
-
-    if record.form != "dict":
-        try:
-            inspect.signature(cls).bind(**{parameter: None for _, parameter in constructed})
-        except TypeError as error:
-            raise TypeError(f"{cls.__name__} is not made of its fields: {error}") from None
-
-    def read(value: Any) -> Any:
-        found = msgspec.structs.astuple(convert(value, shape))
-        made = cls(
-            **{
-                parameter: found[index]
-                for index, parameter in constructed
-                if found[index] is not _UNSET
-            }
-        )
-        for index, attribute in assigned:
-            if found[index] is not _UNSET:
-                object.__setattr__(made, attribute, found[index])
-        return made
-
-    return read
-
-
-def writer(record: Record, writes: Sequence[Write | None], tag: Tag | None) -> Write:
-    """The function that puts an instance of the record into a Struct that is encoded like it.
-
-    It returns other values as they are.
-
-    Args:
-        record: The record.
-        writes: What is done to the fields, in their order.
-        tag: A field and its value to write in front, or None.
-    """
-    cls = dict if record.form == "dict" else record.cls
-    shape = struct_of(
-        record.cls.__name__,
-        ((field.name, Any, False) for field in record.fields),
-        array_like=record.form == "array",
-        tag=tag or record.tag,
-    )
-    attributes = [field.attribute for field in record.fields]
-    rewritten = [(index, write) for index, write in enumerate(writes) if write is not None]
-
-    def write_record(value: Any) -> Any:
-        if not isinstance(value, cls):
-            return value
-        parts = (
-            [value.get(name, _UNSET) for name in attributes]
-            if cls is dict
-            else [getattr(value, name, _UNSET) for name in attributes]
-        )
-        for index, write in rewritten:
-            if parts[index] is not _UNSET:
-                parts[index] = write(parts[index])
-        return shape(*parts)
-
-    return write_record
 
 
 # ── what a class says about its fields ──
@@ -311,37 +216,89 @@ def _has_default(part: Any) -> bool:
 def _field_hints(hint: Any) -> dict[str, Any]:
     """The hints of a record's fields, with the types that a generic class was given.
 
-    A class that derives from a generic one gives them too: ``class IntBox(Box[int])``.
+    Raises:
+        TypeError: A hint cannot be resolved. Or nobody knows what a type variable stands for:
+            Python 3.11 and before forget of what a ``TypedDict`` was made.
     """
     cls = typing.get_origin(hint) or hint
-    hints = typing.get_type_hints(cls, include_extras=True)
-    given: dict[type, dict[Any, Any]] = {}
-    _collect_arguments(hint, given)
-    owners = {
-        name: base
-        for base in reversed(cls.__mro__)
-        for name in vars(base).get("__annotations__", ())
-    }
+    names = _field_names(cls)
+    hints = attribute_hints(hint, cls.__qualname__, lambda name: names is None or name in names)
+    if _is_typed_dict(cls):
+        own = set(getattr(cls, "__parameters__", ()))
+        for name, part in hints.items():
+            is_variable = isinstance(part, typing.TypeVar)
+            variables = {part} if is_variable else set(getattr(part, "__parameters__", ()))
+            if not typing.get_args(hint) and variables - own:
+                raise TypeError(
+                    f"{cls.__name__}.{name} is a {hint_text(part)}, and this Python does not say"
+                    f" what that stands for; state the field in {cls.__name__} again"
+                )
+    return hints
+
+
+def _field_names(cls: Any) -> frozenset[str] | None:
+    """The names of the fields; None if every annotated name is one."""
+    if _is_typed_dict(cls):
+        return None
+    if _is_named_tuple(cls):
+        return frozenset(cls._fields)
+    if issubclass(cls, msgspec.Struct):
+        return frozenset(cls.__struct_fields__)
+    parts: Any = attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls)
+    return frozenset(part.name for part in parts)
+
+
+def has_open_variables(hint: Any) -> bool:
+    """Whether a generic class was given no types, and not every type will do.
+
+    msgspec takes anything then, whatever default or constraints a type variable has.
+    """
+    variables = () if typing.get_args(hint) else getattr(hint, "__parameters__", ())
+    return any(isinstance(one, typing.TypeVar) and stands_for(one) is not Any for one in variables)
+
+
+def _has_textual_parameters(cls: Any) -> bool:
+    """Whether a hint may name, in a text, a type parameter of Python 3.12.
+
+    msgspec looks for the name in the module, and may find another one there.
+    """
+    return any(
+        "'" in repr(hint)
+        for base in cls.__mro__
+        if getattr(base, "__type_params__", ())
+        for hint in vars(base).get("__annotations__", {}).values()
+    )
+
+
+# ── how a class makes its instances ──
+
+
+def _is_made_by_itself(cls: Any) -> bool:
+    """Whether a class has code of its own that makes an instance: msgspec would pass over it.
+
+    A method that attrs, dataclasses or collections wrote has no file of its own.
+    """
+    if _is_typed_dict(cls):
+        return False
+    if _init_only(cls):
+        return True
+    if attrs.has(cls) and any(part.converter is not None for part in attrs.fields(cls)):
+        return True
+    if type(cls).__call__ is not type.__call__ and not issubclass(cls, msgspec.Struct):
+        return True
+    return any(_is_written(getattr(cls, name)) for name in ("__init__", "__new__"))
+
+
+def _is_written(method: Any) -> bool:
+    """Whether somebody wrote a method, as against a generated one and one in C."""
+    code = getattr(method, "__code__", None)
+    return code is not None and not code.co_filename.startswith("<")
+
+
+def _init_only(cls: Any) -> dict[str, Any]:
+    """What a dataclass's constructor takes and its instances do not keep, by name."""
     return {
-        name: _filled(part, given.get(owners.get(name, cls), {})) for name, part in hints.items()
+        name: part
+        for name, part in getattr(cls, "__dataclass_fields__", {}).items()
+        if getattr(part._field_type, "name", "") == "_FIELD_INITVAR"  # noqa: SLF001
     }
-
-
-def _collect_arguments(hint: Any, given: dict[type, dict[Any, Any]]) -> None:
-    cls = typing.get_origin(hint) or hint
-    if not isinstance(cls, type) or cls in given:
-        return
-    given[cls] = dict(zip(getattr(cls, "__parameters__", ()), typing.get_args(hint), strict=False))
-    for base in vars(cls).get("__orig_bases__", cls.__bases__):
-        _collect_arguments(_filled(base, given[cls]), given)
-
-
-def _filled(hint: Any, given: dict[Any, Any]) -> Any:
-    """The hint with type variables replaced."""
-    if isinstance(hint, typing.TypeVar):
-        return given.get(hint, hint)
-    is_plain_class = isinstance(hint, type) and not typing.get_args(hint)
-    open_ = () if is_plain_class else getattr(hint, "__parameters__", ())
-    if not open_ or typing.get_origin(hint) in {typing.Generic, typing.Protocol}:
-        return hint
-    return hint[tuple(given.get(variable, variable) for variable in open_)]

@@ -10,7 +10,7 @@ import attrs
 
 from bee_core.hookspecs import Registrar, hookimpl
 
-from .static import ConditionalFallback
+from .static import PASSING, ConditionalFallback, names_of_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,11 @@ class FunctionOptions:
 
     Attributes:
         target: ``package.module:function``.
-        application_errors: As for ``static``.
+        when: As for ``static``.
     """
 
     target: str
-    application_errors: bool = False
+    when: tuple[str, ...] = attrs.field(default=PASSING, validator=names_of_errors)
 
 
 class FunctionFallback(ConditionalFallback):
@@ -43,7 +43,7 @@ class FunctionFallback(ConditionalFallback):
     """
 
     def __init__(self, options: FunctionOptions) -> None:
-        super().__init__(_find(options.target), application_errors=options.application_errors)
+        super().__init__(_find(options.target), options.when)
 
 
 def _find(target: str) -> Callable[..., Any]:

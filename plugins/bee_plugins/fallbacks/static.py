@@ -7,13 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from bee_core.errors import CallError, InvalidArgument, RemoteError
+from bee_core.errors import CALL_ERRORS, CallError
 from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.options import validator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from bee_core.interfaces import Fallback
+
+
+_CLASSES: tuple[type[CallError], ...] = (CallError, *CALL_ERRORS.values())
+_ERRORS: Mapping[str, type[CallError]] = {cls.__name__: cls for cls in _CLASSES}
+
+PASSING = (
+    "Unavailable",
+    "DeadlineExceeded",
+    "CircuitOpen",
+    "Overloaded",
+    "CallCancelled",
+    "ProtocolError",
+)
+"""The errors that pass by themselves."""
+
+
+def _of_errors(names: Sequence[str]) -> str:
+    unknown = [name for name in names if name not in _ERRORS]
+    return f"names of errors: {', '.join(_ERRORS)}" if unknown or not names else ""
+
+
+names_of_errors = validator(_of_errors)
+"""A validator: at least one name, each of a class of ``bee_core.errors``."""
 
 
 @attrs.frozen
@@ -23,13 +47,15 @@ class StaticOptions:
     Attributes:
         value: The answer: anything that the file can write. The caller gets it as it is, also from
             a typed proxy.
-        application_errors: Whether to answer also when the handler raised or an argument did not
-            fit. False by default: such an error is the result of the call, and a retry gives it
-            again.
+        when: Names of the errors to answer for, as ``bee_core.errors`` has them. The default is
+            what passes by itself: no node, a time that ran out, an open breaker, load. What stays
+            until a program or a configuration changes is raised, because a fallback would hide it
+            for ever: the handler's own error, arguments that do not fit, a wrong token, a method
+            that is not there, a plugin with a bug.
     """
 
     value: Any
-    application_errors: bool = False
+    when: tuple[str, ...] = attrs.field(default=PASSING, validator=names_of_errors)
 
 
 class ConditionalFallback:
@@ -37,13 +63,12 @@ class ConditionalFallback:
 
     Args:
         function: Called with ``(service, method, args, kwargs, error)``.
-        application_errors: Whether it answers also for the application's own errors. These are
-            results of a call that was made.
+        when: Names of the errors that it answers for.
     """
 
-    def __init__(self, function: Callable[..., Any], *, application_errors: bool) -> None:
+    def __init__(self, function: Callable[..., Any], when: Sequence[str]) -> None:
         self._function = function
-        self._application_errors = application_errors
+        self._errors = tuple(_ERRORS[name] for name in when)
 
     def answer(
         self,
@@ -54,7 +79,7 @@ class ConditionalFallback:
         error: CallError,
     ) -> Any:
         """See :meth:`bee_core.interfaces.Fallback.answer`."""
-        if not self._application_errors and isinstance(error, (RemoteError, InvalidArgument)):
+        if not isinstance(error, self._errors):
             raise error
         return self._function(service, method, args, kwargs, error)
 
@@ -66,9 +91,7 @@ class Static(ConditionalFallback):
     """
 
     def __init__(self, options: StaticOptions) -> None:
-        super().__init__(
-            lambda *_: deepcopy(options.value), application_errors=options.application_errors
-        )
+        super().__init__(lambda *_: deepcopy(options.value), options.when)
 
 
 @hookimpl

@@ -28,6 +28,8 @@ class FailOver:
 
         ``retry_after`` is the wish of a node that is not asked again, so it delays nothing.
         """
+        if history[-1].failure.retry == "never":
+            return None
         return Again(
             "other", self._backoff.delay(len(history) - 2, rng) if len(history) > 1 else 0.0
         )

@@ -50,11 +50,11 @@ class FailTry:
     def next(self, history: Sequence[Tried], rng: Random) -> Again | None:
         """See :meth:`bee_core.interfaces.FaultTolerance.next`.
 
-        The call ends when only another node can help. When the node says how long to wait, no delay
-        is shorter.
+        The call ends when only another node can help, or none. When the node says how long to wait,
+        no delay is shorter.
         """
         failure = history[-1].failure
-        if failure.retry == "other":
+        if failure.retry != "same":
             return None
         return Again(
             "same", max(self._backoff.delay(len(history) - 1, rng), failure.retry_after or 0.0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from bee_core.hookspecs import Registrar, hookimpl
-from bee_core.interfaces import Failure, Limiter, Outcome, Ticket, local
+from bee_core.interfaces import AnyRequest, Failure, Limiter, Outcome, Ticket, local
 from bee_core.options import Seconds, at_least, positive
 
 if TYPE_CHECKING:
@@ -51,16 +51,23 @@ class Fixed:
         # An ordered dict: a call leaves the queue in one step, wherever it stands.
         self._queue: OrderedDict[QueuedCall, None] = OrderedDict()
 
-    def admit(self, now: float) -> Ticket | Literal[True] | Failure:
+    def admit(self, request: AnyRequest, now: float) -> Ticket | Literal[True] | Failure:
         """See :meth:`bee_core.interfaces.Limiter.admit`."""
-        with self.lock:
-            if self._in_flight < self._max_in_flight:
-                self._in_flight += 1
-                return True
-            if len(self._queue) < self._max_queue:
-                queued = QueuedCall(self)
-                self._queue[queued] = None
-                return queued
+        taken: QueuedCall | Literal[True] | None = None
+        try:
+            with self.lock:
+                if self._in_flight < self._max_in_flight:
+                    self._in_flight, taken = self._in_flight + 1, True
+                    return taken
+                if len(self._queue) < self._max_queue:
+                    taken = QueuedCall(self)
+                    self._queue[taken] = None
+                    return taken
+        except BaseException:
+            # A handler of signals raised before anybody heard of the permit.
+            if taken is True or (taken is not None and not taken.leave()):
+                self.release(None, 0.0)
+            raise
         return local(
             "overloaded",
             f"{self._max_in_flight} calls are in flight and {self._max_queue} wait: the limits of"

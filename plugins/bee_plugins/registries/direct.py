@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import Registrar, hookimpl
-from bee_core.interfaces import Instance, Lease, Node, Registry, RegistrySettings, Snapshot
+from bee_core.interfaces import Instance, Lease, Node, Reach, Registry, RegistrySettings, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +27,8 @@ class EndlessLease:
 
 class DirectRegistry:
     """Tells what the configuration says. Thread-safe."""
+
+    reach: Reach = "process"
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._known: dict[str, Snapshot] = {}

@@ -12,11 +12,13 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import Registrar, hookimpl
-from bee_core.interfaces import Transport, parse
+from bee_core.interfaces import Reach, Transport, parse
 from bee_core.streams import StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from bee_core.interfaces import AcceptTurns
 
 
 _acceptors: dict[str, MemoryAcceptor] = {}
@@ -59,6 +61,8 @@ class MemoryAcceptor:
 class MemoryTransport(StreamTransport):
     """Connects within the process: ``memory://name``."""
 
+    reach: Reach = "process"
+
     def dial(self, url: str, timeout: float) -> socket.socket:  # connecting takes no time
         """See :meth:`StreamTransport.dial`."""
         return _acceptor(url).connect()
@@ -75,6 +79,7 @@ class MemoryTransport(StreamTransport):
         factory: Callable[[], asyncio.Protocol],
         backlog: int,
         sock: socket.socket | None = None,
+        turns: AcceptTurns | None = None,
     ) -> MemoryAcceptor:
         """See :meth:`StreamTransport.accept`. There is no queue; other processes cannot connect."""
         acceptor = MemoryAcceptor(parse(url).url, factory)

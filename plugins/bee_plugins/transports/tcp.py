@@ -6,18 +6,25 @@ import asyncio
 import errno
 import socket
 import time
-from concurrent import futures
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.interfaces import Transport, parse
 
-from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
+from .address_race import connect, connect_async
+from .name_lookup import resolve, resolve_async
+from .socket_transport import (
+    SharedAcceptor,
+    SocketAcceptor,
+    SocketOptions,
+    SocketTransport,
+    closed_on_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bee_core.interfaces import AcceptTurns
     from bee_core.streams import Acceptor
 
 _NO_PORT = {
@@ -32,56 +39,57 @@ _NO_PORT = {
 }
 
 
+_KEEPALIVE = {
+    "TCP_KEEPIDLE": 60,
+    "TCP_KEEPALIVE": 60,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 90_000,
+}
+"""Options of TCP by name; a system has some of them (macOS calls the first one ``TCP_KEEPALIVE``).
+
+A probe after 60 s of silence, and then each 10 s; after the third one without an answer, that is
+90 s after the last sign of life, the connection ends. With the system's defaults that takes two
+hours and eleven minutes. 60 s is also below what NATs and balancers take for idle, so those that
+count probes keep the connection. ``TCP_USER_TIMEOUT`` (milliseconds) does the same for bytes that
+were sent and not acknowledged, where the system would send them again for a quarter of an hour.
+Without it, Linux sends no probe while bytes wait. Its value is the sum of the other three, so that
+none of them comes too late to count."""
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Let the system find out that the other end has vanished without a word."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 class TcpTransport(SocketTransport):
     """Plain TCP.
 
-    ``TCP_NODELAY`` is set, because a call is one small write that must not wait. Keepalive finds
-    peers that disappeared without closing their connection.
+    ``TCP_NODELAY`` is set, because a call is one small write that must not wait.
     """
 
     def dial(self, url: str, timeout: float) -> socket.socket:
-        """See :meth:`StreamTransport.dial`."""
+        """See :meth:`StreamTransport.dial`. Each dial looks the name up anew."""
         address = parse(url)
         until = time.monotonic() + timeout
-        error: OSError = ConnectionRefusedError(errno.ECONNREFUSED, "the name has no address")
-        found = resolve(address.host, address.port or 0, timeout)
-        for tried, (family, kind, proto, _, place) in enumerate(found):
-            sock = socket.socket(family, kind, proto)
-            try:
-                with closed_on_error(sock):
-                    # Each address that is left gets a share of the time: an address that drops
-                    # packets must not use the time of the others.
-                    left = until - time.monotonic()
-                    if left <= 0:
-                        raise TimeoutError
-                    sock.settimeout(left / (len(found) - tried))
-                    sock.connect(place)
-                    refuse_itself(sock)
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                    return sock
-            except OSError as failed:
-                error = failed
-        raise error
+        return connect(resolve(address.host, address.port or 0, timeout), _prepare, until)
 
     async def dial_async(
         self, url: str, factory: Callable[[], asyncio.Protocol], **tls: Any
     ) -> None:
-        """See :meth:`StreamTransport.dial_async`. asyncio itself sets ``TCP_NODELAY``.
+        """See :meth:`StreamTransport.dial_async`.
 
-        ``tls`` goes to the loop's ``create_connection``.
+        ``tls`` goes to the loop's ``create_connection``: the handshake is made with the address
+        that was connected first.
         """
         address = parse(url)
-        transport, _ = await asyncio.get_running_loop().create_connection(
-            factory, address.host, address.port or 0, **tls
-        )
-        sock = transport.get_extra_info("socket")
-        try:
-            refuse_itself(sock)
-        except OSError:
-            transport.abort()
-            raise
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        found = await resolve_async(address.host, address.port or 0)
+        sock = await connect_async(found, _prepare)
+        await asyncio.get_running_loop().create_connection(factory, sock=sock, **tls)
 
     def bind(self, url: str, backlog: int) -> socket.socket:
         """See :meth:`StreamTransport.bind`."""
@@ -98,7 +106,8 @@ class TcpTransport(SocketTransport):
                 # A restarted server gets its port back at once. Two servers on one port stay
                 # impossible.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                # An accepted socket takes this over from the listening one.
+                keep_alive(sock)
                 sock.bind(place)
                 sock.listen(backlog)
         except OSError as error:
@@ -112,9 +121,12 @@ class TcpTransport(SocketTransport):
         factory: Callable[[], asyncio.Protocol],
         backlog: int,
         sock: socket.socket | None = None,
+        turns: AcceptTurns | None = None,
     ) -> Acceptor:
         """See :meth:`StreamTransport.accept`."""
         sock = sock or self.bind(url, backlog)
+        if turns is not None:
+            return SharedAcceptor(sock, self.url_of(url, sock), factory, turns)
         server = await asyncio.get_running_loop().create_server(factory, sock=sock, backlog=backlog)
         return SocketAcceptor(server, self.url_of(url, sock))
 
@@ -125,33 +137,10 @@ class TcpTransport(SocketTransport):
         return f"{address.scheme}://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
 
 
-def resolve(host: str, port: int, timeout: float) -> list[Any]:
-    """The addresses of a name, as ``socket.getaddrinfo`` lists them, within ``timeout`` seconds.
-
-    The system's resolver takes no timeout and may need half a minute. So a thread resolves the
-    name, and is left behind when the time is over. A literal address needs no thread.
-
-    Raises:
-        TimeoutError: The name was not resolved in time.
-        OSError: There is no such name.
-    """
-    try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        pass  # a name
-    found: futures.Future[list[Any]] = futures.Future()
-
-    def look_up() -> None:
-        try:
-            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            found.set_exception(error)
-
-    Thread(target=look_up, name=f"bee-resolve-{host}", daemon=True).start()
-    try:
-        return found.result(timeout)
-    except futures.TimeoutError:
-        raise TimeoutError(f"the name {host} was not resolved in time") from None
+def _prepare(sock: socket.socket) -> None:
+    refuse_itself(sock)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    keep_alive(sock)
 
 
 def refuse_itself(sock: socket.socket) -> None:

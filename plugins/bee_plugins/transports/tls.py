@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
 from bee_core.hookspecs import Registrar, hookimpl
-from bee_core.interfaces import Endpoint, Listener, ListenSettings, Transport, parse
+from bee_core.interfaces import Endpoint, Listener, ListenSettings, Transport, logger, parse
 
 from .socket_transport import closed_on_error
 from .tcp import TcpTransport
@@ -27,9 +26,12 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from bee_core.interfaces import AcceptTurns
     from bee_core.streams import BlockingConnection, Owner
 
-log = logging.getLogger("bee.tls")
+    from .tls_listener import HasRoom
+
+log = logger("bee.tls")
 
 
 class TlsTransport(TcpTransport):
@@ -45,6 +47,8 @@ class TlsTransport(TcpTransport):
     Raises:
         OptionError: A file cannot be used.
     """
+
+    encrypted = True
 
     def __init__(self, options: TlsOptions) -> None:
         check_files(options)
@@ -98,7 +102,7 @@ class TlsTransport(TcpTransport):
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
         """See :meth:`bee_core.interfaces.Transport.listen`."""
         listener = TlsListener(endpoint, settings)
-        await listener.open(self, url, settings.sock)
+        await listener.open(self, url)
         return listener
 
     async def accept(
@@ -107,9 +111,10 @@ class TlsTransport(TcpTransport):
         factory: Callable[[], asyncio.Protocol],
         backlog: int,
         sock: socket.socket | None = None,
+        turns: AcceptTurns | None = None,
         *,
         handshake_timeout: float = 10.0,
-        most_handshakes: int = 1000,
+        has_room: HasRoom = lambda *_: True,
     ) -> TlsAcceptor:
         """See :meth:`StreamTransport.accept`.
 
@@ -118,9 +123,10 @@ class TlsTransport(TcpTransport):
             factory: Makes the protocol of a connection, after its handshake.
             backlog: Connections that may wait.
             sock: The socket that ``bind`` made.
+            turns: Go with a socket that several processes share.
             handshake_timeout: Seconds that a handshake may take. A listener passes the
                 read_timeout of the server.
-            most_handshakes: Handshakes at a time. A listener passes the most connections.
+            has_room: Whether one more handshake may begin; see :class:`TlsAcceptor`.
         """
         try:
             self._server.current()
@@ -133,7 +139,8 @@ class TlsTransport(TcpTransport):
             factory,
             self._server,
             seconds=handshake_timeout,
-            most=most_handshakes,
+            has_room=has_room,
+            turns=turns,
         )
 
 

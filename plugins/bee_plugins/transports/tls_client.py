@@ -201,11 +201,14 @@ def _of_verification(error: ssl.SSLCertVerificationError) -> str:
     said = error.verify_message.rstrip(".")
     if error.verify_code == _EXPIRED:
         return (
-            "the server's certificate has expired; renew it, and let the server's cert and key be"
-            " the new files"
+            "the server's certificate, or that of an authority above it, has expired; renew it, and"
+            " let the server's cert have the new chain"
         )
     if error.verify_code == _NOT_YET_VALID:
-        return "the server's certificate is not valid yet; compare the clocks of both machines"
+        return (
+            "the server's certificate, or that of an authority above it, is not valid yet; compare"
+            " the clocks of both machines"
+        )
     if error.verify_code in {_HOSTNAME, _IP_ADDRESS}:
         return (
             f"{said[:1].lower()}{said[1:]}; dial a name that it is for, or state that name as"

@@ -5,21 +5,22 @@ When the files change, the contexts are made again.
 
 from __future__ import annotations
 
-import logging
 import ssl
 from pathlib import Path  # noqa: TC003  the options are structured by their annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from bee_core.interfaces import logger
 from bee_core.options import OptionError
 
+from .certificate_files import other_form, unusual_curve
 from .tls_client import TlsSocket, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-log = logging.getLogger("bee.tls")
+log = logger("bee.tls")
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -161,11 +162,11 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
             "a server on tls:// needs a certificate; state transport:"
             " {name: tls, options: {cert: …, key: …}} under bee.rpc.server",
         )
-    context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if options.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
     # No resumption: bee's connections live long. A resumed one would use the certificates and the
-    # authorities from before a reload.
+    # authorities from before a reload. See also connection_context().
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET
     _configure(context, options)
@@ -213,11 +214,16 @@ def _load_certificate(context: ssl.SSLContext, cert: Path, options: TlsOptions) 
             raise OptionError("key_password", f"it does not open {key}") from None
         raise OptionError(
             "cert",
-            f"{cert} and {key} are not a certificate and its private key in PEM form:"
+            other_form(cert)
+            or other_form(key)
+            or f"{cert} and {key} are not a certificate and its private key in PEM form:"
             f" {_words(error)}",
         ) from None
     except OSError as error:
         raise OptionError("cert", f"{cert} or {key} cannot be read: {_words(error)}") from None
+    curve = unusual_curve(cert)
+    if curve:
+        raise OptionError("cert", curve)
 
 
 def _words(error: OSError) -> str:
@@ -225,30 +231,56 @@ def _words(error: OSError) -> str:
     return words(str(reason)) if reason else (error.strerror or str(error)).lower()
 
 
+def connection_context(shared: ssl.SSLContext, failed: Callable[[bytes], None]) -> ssl.SSLContext:
+    """The context of one connection of a server, with the certificates of a shared one.
+
+    OpenSSL keeps the sessions of a context, and TLS 1.2 resumes them by their id: a client would
+    get in past the end of its certificate, or with one that was withdrawn. Python cannot switch
+    that off. A context that serves one connection has nothing to resume. It costs a quarter of a
+    millisecond, where reading the certificates again would cost ten times that.
+
+    Args:
+        shared: Has the certificates and the authorities.
+        failed: Called in the handshake when it fails, with the alert for the peer. It is empty if
+            the peer does not speak TLS at all.
+    """
+    context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.failed = failed
+    context.minimum_version = shared.minimum_version
+    context.options = shared.options
+    context.verify_mode = shared.verify_mode
+    context.num_tickets = 0
+
+    def take_certificates(made: ssl.SSLObject, *_: object) -> None:
+        made.context = shared
+
+    context.sni_callback = take_certificates  # called for clients that send no name as well
+    return context
+
+
 class _ServerObject(ssl.SSLObject):
-    """Keeps the alert that tells a peer why its handshake failed.
+    """Hands on the alert that tells a peer why its handshake failed.
 
     The event loops drop it. The peer would then see a connection that ends without a reason.
     """
 
     outgoing: ssl.MemoryBIO
+    failed: Callable[[bytes], None]
 
     def do_handshake(self) -> None:
-        """Continue the handshake.
-
-        An error has the alert as ``alert``. It is empty if the peer does not speak TLS at all.
-        """
+        """Continue the handshake."""
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
-        except ssl.SSLError as error:
-            error.alert = self.outgoing.read()  # type: ignore[attr-defined]
+        except ssl.SSLError:
+            self.failed(self.outgoing.read())
             raise
 
 
 class _ServerContext(ssl.SSLContext):
     sslobject_class = _ServerObject
+    failed: Callable[[bytes], None]
 
     def wrap_bio(
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *arguments: Any, **keywords: Any
@@ -256,4 +288,5 @@ class _ServerContext(ssl.SSLContext):
         """As the base class does, for :class:`_ServerObject`."""
         made: Any = super().wrap_bio(incoming, outgoing, *arguments, **keywords)
         made.outgoing = outgoing
+        made.failed = self.failed
         return made  # type: ignore[no-any-return]

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import logging
 import socket
 import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bee_core.streams import Accepting, StreamListener, refusal
+from bee_core.interfaces import logger
+from bee_core.streams import Accepting, AcceptLoop, StreamListener, refusal
 
-from .socket_transport import closed_on_error
 from .tls_client import words
+from .tls_contexts import connection_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bee_core.interfaces import AcceptTurns
+
     from .tls_contexts import ReloadedContext
 
-log = logging.getLogger("bee.tls")
+    HasRoom = Callable[[str, int, int], bool]
+
+log = logger("bee.tls")
 
 SHUTDOWN: dict[str, Any] = {"ssl_shutdown_timeout": 1.0} if sys.version_info >= (3, 11) else {}
 """How long a loop waits for the peer's goodbye.
@@ -28,21 +31,72 @@ SHUTDOWN: dict[str, Any] = {"ssl_shutdown_timeout": 1.0} if sys.version_info >= 
 With its default of 30 s it would keep the sockets of peers that disappeared.
 """
 
-_ACCEPTED_AT_ONCE = 16
-"""Connections accepted in one turn of the loop.
-
-Each handshake costs about a millisecond, and other calls wait for it.
-"""
 _LINGER_SECONDS = 1.0
 """How long the input of a failed handshake is read and thrown away.
 
 Closing at once would send a reset, and a reset destroys the alert in the peer's buffer.
 """
-_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_LOG_SECONDS = 10.0
+"""Failed handshakes have one log line in so many seconds: peers decide how many there are."""
+_REFUSED_AT_ONCE = 16
+"""Handshakes above max_connections that go on, so that a client can read why it is refused."""
 
 
-class TlsAcceptor:
+class HandshakeLog:
+    """Log lines about handshakes that failed: the first one at once, then one with a count.
+
+    Args:
+        url: Where the server listens.
+        loop: The running loop.
+    """
+
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._url = url
+        self._loop = loop
+        self._count = 0
+        self._last = ("", "")
+        self._quiet: asyncio.TimerHandle | None = None
+
+    def failed(self, peer: str, why: str) -> None:
+        """A handshake failed, or was not begun."""
+        self._count += 1
+        self._last = peer, why
+        if self._quiet is None:
+            self._say()
+
+    def _say(self) -> None:
+        self._quiet = None
+        count, (peer, why) = self._count, self._last
+        if not count:
+            return
+        if count == 1:
+            log.info("the TLS handshake with %s failed: %s", peer, why)
+        else:
+            log.info(
+                "%d TLS handshakes on %s failed within %g s; the last one, with %s: %s",
+                count,
+                self._url,
+                _LOG_SECONDS,
+                peer,
+                why,
+            )
+        self._count = 0
+        self._quiet = self._loop.call_later(_LOG_SECONDS, self._say)
+
+    def close(self) -> None:
+        """Say what is left."""
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._say()
+        if self._quiet is not None:
+            self._quiet.cancel()
+
+
+class TlsAcceptor(AcceptLoop):
     """Accepts connections on the running loop; each gets its protocol after the handshake.
+
+    A handshake has one descriptor. One that fails has a second one for a moment: the loop closes
+    its own, and the peer is told why after that.
 
     Args:
         sock: A listening socket; the acceptor closes it.
@@ -50,8 +104,9 @@ class TlsAcceptor:
         factory: Makes the protocol of a connection.
         contexts: Gives the context of each new connection.
         seconds: The most that a handshake may take.
-        most: Handshakes at a time. One more connection is closed, so many silent peers cannot take
-            more sockets than that.
+        has_room: Whether one more handshake may begin: of a host, with so many handshakes under
+            way, and so many of them from this host. Else the connection is closed.
+        turns: Whose turn it is to accept, where several processes share the socket.
     """
 
     def __init__(
@@ -62,27 +117,16 @@ class TlsAcceptor:
         contexts: ReloadedContext,
         *,
         seconds: float,
-        most: int,
+        has_room: HasRoom,
+        turns: AcceptTurns | None = None,
     ) -> None:
-        self.url = url
-        self._sock = sock
         self._factory = factory
         self._contexts = contexts
         self._seconds = seconds
-        self._most = most
-        self._loop = asyncio.get_running_loop()
-        self._handshakes: set[asyncio.Task[None]] = set()
-        self._resting: asyncio.TimerHandle | None = None
-        sock.setblocking(False)
-        self._loop.add_reader(sock.fileno(), self._accept)
-
-    def close(self) -> None:
-        """Stop listening; open connections and handshakes go on. Idempotent."""
-        if self._resting is not None:
-            self._resting.cancel()
-        if self._sock.fileno() >= 0:
-            self._loop.remove_reader(self._sock.fileno())
-            self._sock.close()
+        self._has_room = has_room
+        self._handshakes: dict[asyncio.Task[None], str] = {}
+        self._failures = HandshakeLog(url, asyncio.get_running_loop())
+        super().__init__(sock, url, self._begin, turns)
 
     async def end_handshakes(self) -> None:
         """Give up the handshakes that are not over."""
@@ -91,78 +135,76 @@ class TlsAcceptor:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            self._handshakes.difference_update(tasks)
+            for task in tasks:
+                self._handshakes.pop(task, None)
+        self._failures.close()
 
-    def _accept(self) -> None:
-        for _ in range(_ACCEPTED_AT_ONCE):
-            try:
-                sock, address = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in _NO_DESCRIPTORS:
-                    raise
-                # The listening socket stays readable: without a pause the loop does nothing else.
-                log.warning("no connection can be accepted on %s: %s", self.url, error.strerror)
-                self._loop.remove_reader(self._sock.fileno())
-                self._resting = self._loop.call_later(
-                    1.0, self._loop.add_reader, self._sock.fileno(), self._accept
-                )
-                return
-            host, port, *_ = address
-            peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            if len(self._handshakes) >= self._most:
-                log.debug(
-                    "%d handshakes are under way on %s, so %s is turned away",
-                    self._most,
-                    self.url,
-                    peer,
-                )
-                sock.close()
-                continue
-            task = self._loop.create_task(self._shake_hands(sock, peer))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+    def _begin(self, sock: socket.socket, address: Any) -> None:
+        host, port, *_ = address
+        peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        under_way = self._handshakes
+        of_host = sum(1 for other in under_way.values() if other == host)
+        if not self._has_room(host, len(under_way), of_host):
+            self._failures.failed(
+                peer, "turned away, since handshakes and connections have reached their bound"
+            )
+            sock.close()
+            return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._shake_hands(sock, peer))
+        under_way[task] = host
+        task.add_done_callback(lambda done: under_way.pop(done, None))
 
     async def _shake_hands(self, sock: socket.socket, peer: str) -> None:
-        # A second descriptor. The loop closes its own when the handshake fails, and the peer is
-        # told why after that.
-        with sock.dup() as spare:
-            spare.setblocking(False)
-            spare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connect: Any = self._loop.connect_accepted_socket
-            try:
-                with closed_on_error(sock):
-                    await connect(
-                        self._factory,
-                        sock,
-                        ssl=self._contexts.current(),
-                        ssl_handshake_timeout=self._seconds,
-                        **SHUTDOWN,
-                    )
-            except ssl.SSLError as error:
-                log.info(
-                    "the TLS handshake with %s failed: %s", peer, words(error.reason or str(error))
-                )
-                alert: bytes | None = getattr(error, "alert", None)
-                if alert is not None:
-                    # An empty alert: the peer does not speak TLS at all.
-                    await self._tell(
-                        spare,
-                        alert
-                        or refusal(
-                            "protocol_error",
-                            "this port speaks TLS and the client does not; write tls:// in the"
-                            " client's address",
-                        ),
-                    )
-            except (OSError, ValueError) as error:
-                # The peer went away or took too long, or the first certificate cannot be read.
-                log.debug("no TLS connection with %s: %s", peer, error)
+        last_words: list[tuple[socket.socket, bytes]] = []
 
-    async def _tell(self, sock: socket.socket, last_words: bytes) -> None:
+        def failed(alert: bytes) -> None:
+            # While the loop has the socket still open. Without a descriptor the peer hears nothing.
+            try:
+                last_words.append((sock.dup(), alert))
+            except OSError:
+                return
+
+        connect: Any = self._loop.connect_accepted_socket
+        handed_over = http = False
         try:
-            sock.send(last_words)
+            context = connection_context(self._contexts.current(), failed)
+            handed_over = True
+            await connect(
+                self._factory,
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=self._seconds,
+                **SHUTDOWN,
+            )
+        except ssl.SSLError as error:
+            http = error.reason in {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}  # OpenSSL looks for it
+            self._failures.failed(peer, words(error.reason or str(error)))
+        except ConnectionAbortedError:
+            self._failures.failed(peer, f"it took longer than {self._seconds:g} s")
+        except (OSError, ValueError) as error:
+            # The peer went away, or the first certificate cannot be read.
+            log.debug("no TLS connection with %s: %s", peer, error)
+        finally:
+            if not handed_over:
+                sock.close()
+        for spare, alert in last_words:
+            with spare:
+                await self._tell(spare, alert, http=http)
+
+    async def _tell(self, sock: socket.socket, alert: bytes, *, http: bool) -> None:
+        """Say why the handshake failed. An empty alert: the peer does not speak TLS at all."""
+        try:
+            sock.setblocking(False)
+            sock.send(
+                alert
+                or refusal(
+                    "protocol_error",
+                    "this port speaks TLS and the client does not; write tls:// in the client's"
+                    " address",
+                    http=http,
+                )
+            )
             sock.shutdown(socket.SHUT_WR)
             await asyncio.wait_for(self._discard(sock), _LINGER_SECONDS)
         except (OSError, asyncio.TimeoutError):
@@ -174,9 +216,9 @@ class TlsAcceptor:
 
 
 class TlsListener(StreamListener):
-    """See :class:`StreamListener`. Before the end of its handshake a peer is no connection."""
+    """See :class:`StreamListener`. A handshake counts like a connection."""
 
-    async def open(self, transport: Accepting, url: str, sock: socket.socket | None = None) -> None:
+    async def open(self, transport: Accepting, url: str) -> None:
         """Begin to accept, with this listener's bounds for handshakes."""
         accept: Any = transport.accept
         self._opened(
@@ -184,10 +226,17 @@ class TlsListener(StreamListener):
                 url,
                 self.connection,
                 self.settings.backlog,
-                sock,
+                **self.shared_socket(),
                 handshake_timeout=self.settings.read_timeout,
-                most_handshakes=self.settings.max_connections,
+                has_room=self._has_room,
             )
+        )
+
+    def _has_room(self, host: str, handshakes: int, of_host: int) -> bool:
+        most, most_of_peer = self.settings.max_connections, self.settings.max_connections_per_peer
+        return (
+            self.connections + handshakes < most + _REFUSED_AT_ONCE
+            and self.connections_of(host) + of_host < most_of_peer + _REFUSED_AT_ONCE
         )
 
     async def close(self) -> None:

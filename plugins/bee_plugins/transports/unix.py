@@ -11,16 +11,27 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from bee_core.hookspecs import Registrar, hookimpl
-from bee_core.interfaces import Transport, parse
+from bee_core.interfaces import Reach, Transport, parse
 
-from .socket_transport import SocketAcceptor, SocketOptions, SocketTransport, closed_on_error
+from .socket_transport import (
+    SharedAcceptor,
+    SocketAcceptor,
+    SocketOptions,
+    SocketTransport,
+    closed_on_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bee_core.interfaces import AcceptTurns
+    from bee_core.streams import Acceptor
+
 
 class UnixTransport(SocketTransport):
     """Unix domain sockets. The permissions of the folder and of the file say who may connect."""
+
+    reach: Reach = "machine"
 
     def __init__(self, options: SocketOptions | None = None) -> None:
         super().__init__(options)
@@ -69,11 +80,14 @@ class UnixTransport(SocketTransport):
         factory: Callable[[], asyncio.Protocol],
         backlog: int,
         sock: socket.socket | None = None,
-    ) -> SocketAcceptor:
+        turns: AcceptTurns | None = None,
+    ) -> Acceptor:
         """See :meth:`StreamTransport.accept`."""
         path = parse(url).path
         own = sock is None
         sock = sock or self.bind(url, backlog)
+        if turns is not None:
+            return SharedAcceptor(sock, f"unix://{path}", factory, turns)
         inode = self._inodes.get(sock)
         create: Any = asyncio.get_running_loop().create_unix_server
         try:

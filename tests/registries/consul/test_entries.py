@@ -12,7 +12,7 @@ import pytest
 
 from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import FULL
-from bee_plugins.registries.consul.entries import EntryList, owner_of, registration
+from bee_plugins.registries.consul.entries import EntryList, registration
 from bee_plugins.registries.shared.watched_registry import WarnOnce
 
 PLAIN = {
@@ -43,8 +43,7 @@ def entries():
 
 
 def nodes(entries, *found):
-    entries.take(found)
-    return entries.snapshot().nodes
+    return entries.take(found).nodes
 
 
 def registered(node, **changes):
@@ -82,11 +81,6 @@ def test_others_find_address_port_tags_and_version_where_they_look_for_them():
         ["blue", "gpu"],
         "1.10.0-rc.1",
     )
-
-
-def test_a_registration_says_who_made_it_and_others_do_not():
-    assert owner_of(registered(FULL)) == "me"
-    assert owner_of(entry()) is None
 
 
 @pytest.mark.parametrize(
@@ -138,8 +132,8 @@ def test_garbage_is_left_out_with_one_warning_and_the_others_stay(
     entries, caplog, service, complaint
 ):
     for _ in range(3):
-        entries.take([entry(ID="calc-2"), entry(**service)])
-    assert [node.id for node in entries.snapshot().nodes] == ["calc-2@host-1"]
+        found = nodes(entries, entry(ID="calc-2"), entry(**service))
+    assert [node.id for node in found] == ["calc-2@host-1"]
     assert len(caplog.records) == 1
     assert complaint in caplog.text
     assert "of calc in Consul at http://a:8500" in caplog.text
@@ -147,28 +141,23 @@ def test_garbage_is_left_out_with_one_warning_and_the_others_stay(
 
 def test_what_changed_is_said_and_the_same_list_is_no_snapshot(entries):
     everything = [registered(attrs.evolve(FULL, id=f"n{number}")) for number in range(10)]
-    nodes(entries, *everything)
-    entries.take([bytes(bytearray(data)) for data in everything[::-1]])
-    assert entries.snapshot() is None
-    entries.take([*everything[1:], registered(attrs.evolve(FULL, id="new"))])
-    changes = entries.snapshot().changes
+    first = entries.take(everything)
+    assert entries.take([bytes(bytearray(data)) for data in everything[::-1]]) is first
+    changes = entries.take([*everything[1:], registered(attrs.evolve(FULL, id="new"))]).changes
     assert ([node.id for node in changes.put], changes.gone) == (["new"], {"n0"})
 
 
 def test_bytes_that_change_without_saying_anything_new_are_no_snapshot(entries):
-    nodes(entries, registered(FULL))
-    entries.take([registered(FULL, ModifyIndex=8)])
-    assert entries.snapshot() is None
+    first = entries.take([registered(FULL)])
+    assert entries.take([registered(FULL, ModifyIndex=8)]) is first
 
 
 def test_a_server_that_changed_to_another_agent_is_one_node_with_what_it_said_last(entries):
     moved = attrs.evolve(FULL, url="tcp://10.0.0.8:9000")
     for order in (1, -1):
         found = [registered(FULL, ModifyIndex=7), registered(moved, ModifyIndex=9)][::order]
-        entries.take(found)
-    assert entries.snapshot().nodes == (moved,)
-    entries.take([registered(FULL, ModifyIndex=7)])
-    assert entries.snapshot().nodes == (FULL,)
+        assert nodes(entries, *found) == (moved,)
+    assert nodes(entries, registered(FULL, ModifyIndex=7)) == (FULL,)
 
 
 @pytest.mark.parametrize(

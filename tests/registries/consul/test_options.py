@@ -121,3 +121,30 @@ def test_a_file_without_certificates_is_named(tmp_path):
 def test_options_of_https_without_an_https_address_are_a_contradiction(options):
     with pytest.raises(ValueError, match="is for https, and no address begins with https://"):
         registry_at("a:1", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "namespace"),
+    [
+        ({}, ""),
+        ({"prefix": "blue.", "datacenter": "east"}, "datacenter=east prefix=blue."),
+        ({"token": "secret"}, "token=2bb8"),  # of its SHA-256, the first four hex digits
+    ],
+)
+def test_lists_on_disk_are_told_apart_by_all_that_decides_what_they_show(
+    options, namespace, monkeypatch
+):
+    monkeypatch.delenv("CONSUL_HTTP_TOKEN", raising=False)
+    assert registry_at("a:1", **options).namespace == namespace
+    # Not by the addresses, nor by how an agent's certificate is checked.
+    assert registry_at("https://b", verify=False, **options).namespace == namespace
+
+
+def test_the_token_of_the_environment_tells_lists_apart_as_well(monkeypatch):
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "secret")
+    assert registry_at("a:1").namespace == "token=2bb8"
+
+
+@pytest.mark.parametrize(("heartbeat", "seconds"), [(0.1, 0.5), (10, 10), (3600, 300)])
+def test_confirmations_come_once_a_heartbeat_and_the_sixteenth_that_consul_adds(heartbeat, seconds):
+    assert registry_at("a:1", heartbeat=heartbeat).confirms_every == seconds * 17 / 16

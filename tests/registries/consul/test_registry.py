@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import os
-import threading
-import time
 
 import attrs
 import pytest
 
-from bee_core.errors import RegistryError
+from bee_core.errors import IdTaken, LeaseLost, RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.plugins.hub import PluginHub
 from bee_core.terms.node import Node
 from bee_core.testing import RegistryContract
-from bee_core.testing.registry_contract import FULL, Watching
-from bee_plugins.registries.consul import entries
+from bee_core.testing.registry_contract import FULL
+from bee_plugins.registries.shared.node_record import safe_name
 from support.consul_parts import (
-    BOUND,
     ask,
     ask_with_index,
     following,
     register_by_hand,
     registry_at,
+    run,
 )
 from support.registry_processes import Consul
 
@@ -35,29 +31,29 @@ OTHER = attrs.evolve(FULL, id="other", url="tcp://10.0.0.8:9000")
 class TestConsulRegistryContract(RegistryContract):
     @pytest.fixture(autouse=True)
     def server(self, consul):
-        self.address = consul.address
+        self.consul = consul
 
     def make_registry(self):
         # A renewal takes up to three requests, and the suite has 30 leases at a time.
-        return registry_at(self.address, heartbeat=1.0)
+        return registry_at(self.consul.address, heartbeat=1.0)
+
+    async def spoil(self, service, node, how):
+        id_ = f"{service}:{safe_name(node.id)}"
+        if how == "removed":
+            ask(self.consul, f"/v1/agent/service/deregister/{id_}", {})
+        else:
+            register_by_hand(self.consul, service, ID=id_, Port=1, Meta={"workers": "x"})
+
+    def go_silent(self):
+        self.consul.freeze()
+
+    def come_back(self):
+        self.consul.thaw()
 
 
 @pytest.fixture
 def service():
     return f"calc-{os.urandom(6).hex()}"
-
-
-def run(scenario):
-    """Run a scenario; it leaves no task and no thread."""
-
-    async def whole():
-        await asyncio.wait_for(scenario(), BOUND)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    threads = threading.active_count()
-    asyncio.run(whole())
-    gc.collect()
-    assert threading.active_count() == threads
 
 
 def test_the_plugin_is_found_by_its_name(consul):
@@ -209,10 +205,10 @@ def test_an_id_that_another_living_server_holds_is_refused(consul, service):
         first, second = registry_at(consul.address), registry_at(consul.address)
         lease = await first.register(Instance(service, FULL))
         wanted = (
-            r"has registered the id 'calc-7f3a' and lives; "
-            r"stop it, or give each server an id of its own"
+            rf"the server at {FULL.url} \(on .*\) has registered the id 'calc-7f3a' and lives; "
+            r"stop it, or start this server anew: it then draws another id"
         )
-        with pytest.raises(RegistryError, match=wanted):
+        with pytest.raises(IdTaken, match=wanted):
             await second.register(Instance(service, attrs.evolve(OTHER, id=FULL.id)))
         await lease.renew()
         async with following(registry_at(consul.address), service) as follower:
@@ -247,7 +243,7 @@ def test_a_server_registers_over_its_own_remains_and_the_lease_before_is_gone(co
         registry = registry_at(consul.address)
         before = await registry.register(Instance(service, FULL))
         lease = await registry.register(Instance(service, attrs.evolve(FULL, weight=7.0)))
-        with pytest.raises(RegistryError, match="has gone"):
+        with pytest.raises(LeaseLost, match="has gone: it was registered again"):
             await before.renew()
         await before.revoke()
         await lease.renew()
@@ -286,9 +282,10 @@ def test_a_server_whose_id_was_taken_hears_of_it_and_leaves_the_other_alone(cons
                 "ID": id_,
                 "Port": 1,
                 "Meta": {"bee-owner": "another", "bee-id": FULL.id, "bee-url": OTHER.url},
+                "Check": {"CheckID": "the other's", "TTL": "60s", "Status": "passing"},
             },
         )
-        with pytest.raises(RegistryError, match="another server has taken its id"):
+        with pytest.raises(IdTaken, match=f"the server at {OTHER.url} .* has registered its id"):
             await lease.renew()
         await lease.revoke()
         assert (
@@ -311,136 +308,3 @@ def test_a_registration_that_readers_would_skip_is_refused(consul, service):
         await registry.close()
 
     run(scenario)
-
-
-# Watching.
-
-
-def test_a_watch_that_is_idle_goes_on_and_reads_no_list(consul, service, monkeypatch):
-    async def scenario():
-        registry = registry_at(consul.address, heartbeat=0.2)
-        server = registry_at(consul.address, heartbeat=30)
-        await server.register(Instance(service, FULL))
-        sizes, enough = [], asyncio.Event()
-        (agent,) = registry.agents.servers
-        index = agent.index
-
-        def answered(response):
-            sizes.append(len(response.body))
-            if len(sizes) == 6:  # several times as long as a blocking query waits
-                enough.set()
-            return index(response)
-
-        monkeypatch.setattr(agent, "index", answered)
-        async with following(registry, service) as follower:
-            await enough.wait()
-            assert (len(follower.seen), follower.errors) == (1, [])
-        assert sizes[0] > 500
-        assert max(sizes[3:]) < 10
-        await server.close()
-
-    run(scenario)
-
-
-def test_closing_does_not_wait_for_a_query_that_waits(consul, service):
-    async def scenario():
-        registry = registry_at(consul.address, heartbeat=30)
-        watcher = Watching(registry, service)
-        await watcher.until_ids([])
-        started = time.monotonic()
-        await registry.close()
-        with pytest.raises((RegistryError, ConnectionError)):
-            await asyncio.wait_for(watcher.task, BOUND)
-        assert time.monotonic() - started < 5  # a query waits for a minute
-        with pytest.raises(RegistryError, match="closed"):
-            await registry.register(Instance(service, FULL))
-
-    run(scenario)
-
-
-def test_requests_are_not_logged(consul, service, caplog):
-    caplog.set_level(logging.INFO)
-
-    async def scenario():
-        registry = registry_at(consul.address, token="")
-        lease = await registry.register(Instance(service, FULL))
-        await lease.renew()
-        await registry.close()
-
-    run(scenario)
-    assert [record.name for record in caplog.records if record.name != "asyncio"] == []
-
-
-def test_a_proxy_of_the_environment_is_not_asked_for_an_agent(consul, service, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-
-    async def scenario():
-        registry = registry_at(consul.address)
-        await registry.register(Instance(service, FULL))
-        await registry.close()
-
-    run(scenario)
-
-
-def test_a_change_in_a_long_list_is_found_without_looking_into_the_others(consul, service):
-    """Consul sends the whole list; how many instances are looked into is ours."""
-    looked = []
-
-    async def scenario():
-        for number in range(200):
-            register_by_hand(
-                consul, service, ID=f"{service}-{number}", Port=80, Meta={"bee-id": f"n{number}"}
-            )
-        async with following(registry_at(consul.address), service) as follower:
-            await follower.until(lambda self: bool(self.seen) and len(self.seen[-1].nodes) == 200)
-            decode = entries.decoder.decode
-            looker = type(
-                "Decoder",
-                (),
-                {"decode": staticmethod(lambda data: looked.append(data) or decode(data))},
-            )
-            before, entries.decoder = entries.decoder, looker
-            try:
-                register_by_hand(consul, service, ID=f"{service}-0", Port=81, Meta={"bee-id": "n0"})
-                await follower.until(
-                    lambda self: any(node.url.endswith(":81") for node in self.seen[-1].nodes)
-                )
-            finally:
-                entries.decoder = before
-            assert [node.id for node in follower.seen[-1].changes.put] == ["n0"]
-
-    run(scenario)
-    assert len(looked) == 2
-
-
-def test_a_forked_child_makes_a_registry_of_its_own(consul, service):
-    async def scenario():
-        registry = registry_at(consul.address)
-        lease = await registry.register(Instance(service, FULL))
-        async with following(registry_at(consul.address), service) as follower:
-            await follower.until_ids(FULL.id)
-            child = await asyncio.to_thread(_in_child, consul.address, service)
-            assert child == 0
-            await follower.until_ids(FULL.id, OTHER.id)
-            assert follower.errors == []
-        await lease.renew()
-        await registry.close()
-
-    asyncio.run(scenario())
-
-
-def _in_child(address, service):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            gc.collect()  # nothing of the parent's may stir
-
-            async def register():
-                await registry_at(address).register(Instance(service, OTHER))
-
-            asyncio.run(register())
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

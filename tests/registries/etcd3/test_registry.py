@@ -15,7 +15,7 @@ import pytest
 
 import bee_core
 from bee_core.control.registration import Registration
-from bee_core.errors import RegistryError
+from bee_core.errors import IdTaken, LeaseLost, RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.plugins.hub import PluginHub
 from bee_core.terms.node import Node
@@ -81,11 +81,24 @@ def stored(server, prefix):
 
 class TestEtcd3RegistryContract(RegistryContract):
     @pytest.fixture(autouse=True)
-    def server(self, etcd):
+    def running(self, etcd):
         self.address = etcd.address
+
+        self.server = etcd
 
     def make_registry(self):
         return registry_at(self.address)
+
+    async def spoil(self, service, node, how):
+        key = f"/bee/rpc/{service}/providers/{node.id}"
+        what = ["put", key, "garbage"] if how == "overwritten" else ["del", key]
+        await ctl(self.server, *what)
+
+    def go_silent(self):
+        self.server.freeze()
+
+    def come_back(self):
+        self.server.thaw()
 
 
 def test_the_plugin_is_found_by_its_name_and_opens_nothing_before_it_is_used():
@@ -162,19 +175,21 @@ def test_an_id_that_another_living_server_holds_is_refused_and_theirs_is_kept(et
             lease = await first.register(Instance(service, NODE))
             said = (
                 r"the server at tcp://10.0.0.1:9000 has registered the id 'a' and lives; "
-                r"stop it, or give each server an id of its own"
+                r"stop it, or start this server anew: it then draws another id"
             )
-            with pytest.raises(RegistryError, match=said):
-                await second.register(
-                    Instance(service, attrs.evolve(NODE, url="tcp://10.0.0.2:9000"))
-                )
+            for _ in range(3):
+                with pytest.raises(IdTaken, match=said):
+                    await second.register(
+                        Instance(service, attrs.evolve(NODE, url="tcp://10.0.0.2:9000"))
+                    )
+            assert len(await leases() - before) == 2, "the attempts share one lease"
             await lease.renew()
             await lease.revoke()
             lease = await second.register(Instance(service, NODE))
             await lease.revoke()
             return await leases() - before
 
-    assert not run(scenario), "a registration that was refused leaves no lease behind"
+    assert not run(scenario), "and the registration has taken it"
 
 
 def test_of_many_that_want_one_id_at_once_one_gets_it(etcd, service):
@@ -249,7 +264,7 @@ def test_a_registration_whose_answer_was_lost_does_not_lock_its_server_out(etcd,
     async def scenario():
         async with (
             TcpRelay(etcd.port) as relay,
-            closing(registry_at(relay.address, heartbeat=20.0, request_timeout=1.0)) as (registry,),
+            closing(registry_at(relay.address, heartbeat=2.0, request_timeout=1.0)) as (registry,),
         ):
             relay.lose_answers_to("POST /v3/kv/txn")
             with pytest.raises(TimeoutError):
@@ -283,33 +298,88 @@ def test_a_record_that_readers_would_refuse_is_refused_here(etcd, service):
 # Leases that are lost.
 
 
-@pytest.mark.parametrize("how", ["lease revoke", "del", "put"])
-def test_a_registration_that_was_taken_away_is_noticed_by_the_next_renewal(etcd, service, how):
+def lost(service, reason):
+    said = f"the registration of {service} at tcp://10.0.0.1:9000 has gone: {reason}"
+    return pytest.raises(LeaseLost, match=said)
+
+
+def test_a_lease_that_was_revoked_by_somebody_is_noticed_by_the_next_renewal(etcd, service):
+    async def scenario():
+        async with closing(registry_at(etcd.address, heartbeat=20.0)) as (registry,):
+            lease = await registry.register(Instance(service, NODE))
+            await lease.renew()
+            await ctl(etcd, "lease", "revoke", f"{lease.number:x}")
+            for _ in range(2):
+                with lost(service, "its lease has run out or was revoked"):
+                    await lease.renew()
+            again = await registry.register(Instance(service, NODE))
+            assert again.number != lease.number, "numbers tell stores apart"
+            await lease.revoke()
+            await again.renew()
+            await again.revoke()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [["del"], ["put", "{}"], ["put", "{}", "--ignore-lease"]],
+    ids=["removed", "put without a lease", "put with its lease"],
+)
+def test_a_record_that_somebody_has_touched_is_written_again_by_the_next_renewal(
+    etcd, service, how
+):
     key = f"/bee/rpc/{service}/providers/a"
 
     async def scenario():
         async with closing(registry_at(etcd.address, heartbeat=20.0)) as (registry,):
             lease = await registry.register(Instance(service, NODE))
-            await lease.renew()
-            arguments = {
-                "lease revoke": ["lease", "revoke", f"{lease.number:x}"],
-                "del": ["del", key],
-                "put": ["put", key, "{}"],
-            }[how]
-            await ctl(etcd, *arguments)
-            for _ in range(2):
-                with pytest.raises(
-                    RegistryError,
-                    match=f"the registration of {service} at tcp://10.0.0.1:9000 has gone",
-                ):
-                    await lease.renew()
+            before = await asyncio.to_thread(stored, etcd, key)
+            for times in (1, 2):
+                await ctl(etcd, how[0], key, *how[1:])
+                assert await asyncio.to_thread(stored, etcd, key) != before
+                await lease.renew()
+                assert await asyncio.to_thread(stored, etcd, key) == before
+                await lease.renew()
+                assert lease.repairs == times
             await lease.revoke()
-            await ctl(etcd, "del", key)
+            assert await asyncio.to_thread(stored, etcd, key) == {}
+
+    run(scenario)
+
+
+def test_a_record_that_lives_by_another_lease_is_another_server_s(etcd, service):
+    key = f"/bee/rpc/{service}/providers/a"
+
+    async def scenario():
+        async with closing(registry_at(etcd.address, heartbeat=20.0)) as (registry,):
+            lease = await registry.register(Instance(service, NODE))
+            granted = await ctl(etcd, "lease", "grant", "60")
+            number = granted.split()[1]
+            theirs = '{"address":"10.0.0.9:1"}'
+            await ctl(etcd, "put", key, theirs, f"--lease={number}")
+            said = "the server at tcp://10.0.0.9:1 has registered its id and lives"
+            with pytest.raises(IdTaken, match=f"{service} at .* has gone: {said}; stop it, or"):
+                await lease.renew()
+            with lost(service, said):
+                await lease.renew()  # for good
+            with pytest.raises(IdTaken, match=r"the server at tcp://10\.0\.0\.9:1 has registered"):
+                await registry.register(Instance(service, NODE))
+            await lease.revoke()
+            assert list((await asyncio.to_thread(stored, etcd, key)).values()) == [
+                ({"address": "10.0.0.9:1"}, int(number, 16))
+            ], "theirs is left alone"
+            await ctl(etcd, "lease", "revoke", number)
             again = await registry.register(Instance(service, NODE))
-            await again.renew()
             await again.revoke()
 
     run(scenario)
+
+
+def test_what_tells_lists_apart_is_the_prefix_and_the_user_and_no_secret():
+    assert registry_at("a:1").namespace == "prefix=/bee/rpc"
+    registry = registry_at("a:1", prefix="/shop/", username="bee", password="honey")
+    assert registry.namespace == "prefix=/shop user=bee"
 
 
 def registered(registry, service, events, node=NODE, heartbeat=0.2):
@@ -390,8 +460,8 @@ def test_out_of_reach_is_no_lost_lease(start_registry, service):
         ):
             lease = await registry.register(Instance(service, NODE))
             server.freeze()
-            with pytest.raises(TimeoutError):
-                await lease.renew()
+            with pytest.raises(asyncio.TimeoutError):  # it waits as long as the lease lasts
+                await asyncio.wait_for(lease.renew(), 1.0)
             server.thaw()
             await lease.renew()
             server.freeze()
@@ -506,6 +576,8 @@ def test_a_server_and_a_client_with_credentials(start_registry, service):
 def test_closing_ends_watches_and_leaves_neither_tasks_nor_threads_nor_words(
     etcd, service, caplog, recwarn
 ):
+    gc.collect()
+    recwarn.clear()  # what other tests left behind
     before = set(threading.enumerate())
 
     async def scenario():

@@ -16,6 +16,7 @@ from bee_core.testing.registry_contract import Watching
 from bee_plugins.registries.etcd3 import http
 from bee_plugins.registries.etcd3.registry import EtcdOptions, EtcdRegistry
 from support.etcd_servers import etcdctl, leader, put, put_many, start_members
+from support.patience import scaled
 from support.registry_processes import Etcd, made
 from support.tcp_relay import TcpRelay
 
@@ -93,8 +94,50 @@ def test_a_watch_that_is_idle_is_compared_and_not_begun_anew(etcd, service):
             await relay.until_asked(RANGE, 6)
             assert watches(relay) == 1
             assert len(watcher.seen) == 1
+            assert watcher.confirmed >= 3, "each comparison but the last has been told"
 
     run(scenario)
+
+
+def test_the_last_list_is_given_again_once_a_heartbeat_and_only_while_etcd_answers(
+    start_registry, service, key
+):
+    server = start_registry(Etcd)
+    put(server, key + "a", record())
+
+    async def scenario():
+        registry = registry_at(server.address, heartbeat=0.5)
+        assert registry.confirms_every == 0.5
+        async with watching(registry, service) as watcher:
+            await watcher.until(lambda _: watcher.confirmed >= 2)
+            assert [len(snapshot.nodes) for snapshot in watcher.seen] == [1]
+            server.freeze()
+            confirmed = watcher.confirmed
+            await asyncio.wait((watcher.task,), timeout=BOUND)  # it ends by an error
+            assert watcher.confirmed <= confirmed + 1, "an answer may have been on its way"
+
+    run(scenario)
+    server.thaw()
+
+
+def test_changes_that_are_none_of_the_list_do_not_keep_the_watch_from_being_compared(
+    etcd, service, key
+):
+    async def scenario():
+        async with watching(registry_at(etcd.address), service) as watcher:
+            await watcher.until_ids([])
+
+            async def write():
+                while True:
+                    await asyncio.to_thread(put, etcd, key + "deeper/key", "x")
+
+            writing = asyncio.ensure_future(write())
+            await watcher.until(lambda _: watcher.confirmed >= 3)
+            writing.cancel()
+            assert len(watcher.seen) == 1
+
+    run(scenario)
+    etcdctl(etcd, "del", key + "deeper/key")
 
 
 def test_a_change_elsewhere_in_the_store_is_none_of_the_watch(etcd, service, key):
@@ -195,14 +238,12 @@ def test_a_connection_that_is_open_and_dead_is_noticed_when_something_has_happen
     run(scenario)
 
 
-@pytest.mark.parametrize("heartbeat", [0.2, 1.0])
-def test_an_etcd_that_stands_still_is_noticed_within_a_bounded_time(
-    start_registry, service, heartbeat
-):
+def test_an_etcd_that_stands_still_is_noticed_within_a_bounded_time(start_registry, service):
     server = start_registry(Etcd)
 
     async def scenario():
-        async with watching(registry_at(server.address, heartbeat=heartbeat), service) as watcher:
+        registry = registry_at(server.address, heartbeat=1.0, request_timeout=1.5)
+        async with watching(registry, service) as watcher:
             await watcher.until_ids([])
             server.freeze()
             loop = asyncio.get_running_loop()
@@ -210,8 +251,8 @@ def test_an_etcd_that_stands_still_is_noticed_within_a_bounded_time(
             await asyncio.wait((watcher.task,), timeout=BOUND)
             with pytest.raises(TimeoutError, match="did not answer within"):
                 watcher.task.result()
-            # interval + patience + patience, and what a busy machine adds
-            assert loop.time() - since < max(0.5, heartbeat) + 2 * max(1.0, heartbeat) + 2.0
+            # heartbeat + an answer + resuming, and what a busy machine adds
+            assert loop.time() - since < 1.0 + 2 * 1.5 + scaled(1.0)
 
     run(scenario)
     server.thaw()
@@ -223,11 +264,34 @@ def test_an_etcd_that_is_killed_ends_the_watch_when_it_does_not_come_back(start_
     async def scenario():
         async with watching(registry_at(server.address), service) as watcher:
             await watcher.until_ids([])
+            since = asyncio.get_running_loop().time()
             server.kill()
+            await asyncio.wait((watcher.task,), timeout=BOUND)
+            with pytest.raises(ConnectionRefusedError, match="connection refused"):
+                watcher.task.result()
+            # At once, whatever the heartbeat and the time for a request: nobody listens.
+            assert asyncio.get_running_loop().time() - since < scaled(1.0)
+            assert [snapshot.nodes for snapshot in watcher.seen] == [()]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("heartbeat", "told"), [(2.0, 0.8), (10.0, 3.0)])
+def test_a_refusal_is_told_before_it_would_count_as_silence(
+    start_registry, service, heartbeat, told
+):
+    server = start_registry(Etcd)
+
+    async def scenario():
+        async with watching(registry_at(server.address, heartbeat=heartbeat), service) as watcher:
+            await watcher.until_ids([])
+            server.kill()
+            loop = asyncio.get_running_loop()
+            since = loop.time()
             await asyncio.wait((watcher.task,), timeout=BOUND)
             with pytest.raises(ConnectionError, match="connection refused"):
                 watcher.task.result()
-            assert [snapshot.nodes for snapshot in watcher.seen] == [()]
+            assert loop.time() - since < told + scaled(0.5)
 
     run(scenario)
 
@@ -404,13 +468,18 @@ def test_a_member_that_stands_still_is_left_for_another(members, service, key):
 
     async def scenario():
         async with watching(
-            registry_at(still.address, *(member.address for member in others), heartbeat=3.0),
+            registry_at(still.address, *(member.address for member in others), heartbeat=1.0),
             service,
         ) as watcher:
             await watcher.until_ids([])
+            await watcher.until(lambda _: watcher.confirmed >= 1)
             still.freeze()
+            loop = asyncio.get_running_loop()
+            since = loop.time()
             await ctl(others[0], "put", key + "b", record(2))
             await watcher.until_ids("b", BOUND)
+            # heartbeat + a quarter of a second, and what a busy machine adds
+            assert loop.time() - since < 1.0 + 0.25 + scaled(1.0)
 
     run(scenario)
     still.thaw()

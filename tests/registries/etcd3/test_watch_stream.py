@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bee_core.errors import RegistryError
 from bee_plugins.registries.etcd3.http import EtcdError
 from bee_plugins.registries.etcd3.watch_stream import CompactedError, Lines, WatchStream
 
@@ -103,10 +102,10 @@ def test_messages_come_whole_one_by_one_or_several_at_once():
             "permission denied",
         ),
         (b"", ConnectionError, "has ended the watch"),
-        (b"<html>\n", RegistryError, "not one of etcd's JSON gateway"),
+        (b"<html>\n", ConnectionError, "not one of etcd's JSON gateway"),
         (
             b'{"result":{"events":[{"kv":{"key":"?"}}]}}\n',
-            RegistryError,
+            ConnectionError,
             "not one of etcd's JSON gateway",
         ),
     ],

@@ -189,6 +189,8 @@ def test_what_a_process_left_that_died_while_it_registered_is_cleared_by_the_nex
 def test_watchers_follow_every_one_of_many_processes(root, programs):
     names = [f"n{number}" for number in range(6)]
     running = {name: programs(name=name, heartbeat=60) for name in names}
+    for program in running.values():
+        program.expect("registered")
 
     async def scenario(watcher):
         await watcher.until_ids(names)

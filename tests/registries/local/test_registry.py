@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from bee_core.errors import RegistryError
+from bee_core.errors import IdTaken, LeaseLost, RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.plugins.hub import PluginHub
 from bee_core.terms.node import Node
@@ -73,6 +73,12 @@ class TestLocalRegistryContract(RegistryContract):
 
     def make_registry(self):
         return registry_at(self.root, heartbeat=0.2)
+
+    async def spoil(self, service, node, how):
+        if how == "removed":
+            record_of(self.root, node, service).unlink()
+        else:
+            record_of(self.root, node, service).write_text("garbage")
 
 
 def test_the_plugin_is_found_by_its_name(root):
@@ -227,7 +233,7 @@ def test_a_missing_parent_is_a_mistake_to_report_when_registering(tmp_path):
 def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(root):
     program = """
 import asyncio, resource, sys
-from bee_core.errors import RegistryError
+from bee_core.errors import IdTaken, LeaseLost, RegistryError
 from bee_core.interfaces import Instance, RegistrySettings
 from bee_core.terms.node import Node
 from bee_plugins.registries.local.registry import LocalRegistry
@@ -269,7 +275,7 @@ def test_a_watch_of_a_missing_folder_warns_once_and_waits_for_a_server(root, cap
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["root", "service"])
-def test_a_folder_that_is_removed_makes_servers_register_again_and_watchers_find_them(root, whole):
+def test_a_folder_that_is_removed_is_made_again_by_the_next_renewal(root, whole):
     async def scenario():
         server = registry_at(root)
         lease = await server.register(Instance("calc", CALC))
@@ -277,11 +283,11 @@ def test_a_folder_that_is_removed_makes_servers_register_again_and_watchers_find
             await watcher.until_ids(["a"])
             shutil.rmtree(root if whole else root / "calc")
             await watcher.until_ids([])
-            with pytest.raises(RegistryError, match="has gone"):
-                await lease.renew()
-            lease = await server.register(Instance("calc", CALC))
-            await watcher.until_ids(["a"])
             await lease.renew()
+            await watcher.until_ids(["a"])
+            assert lease.repairs == 1
+            await lease.renew()
+            assert lease.repairs == 1
 
     asyncio.run(scenario())
 
@@ -448,7 +454,8 @@ def test_an_id_that_lives_is_refused_to_another_server_and_the_first_stays(root)
         first, second = registry_at(root), registry_at(root)
         lease = await first.register(Instance("calc", CALC))
         with pytest.raises(
-            RegistryError, match=f"process {os.getpid()} has registered the id 'a' and lives"
+            IdTaken,
+            match=f"process {os.getpid()} at {CALC.url} has registered the id 'a' and lives",
         ):
             await second.register(Instance("calc", attrs.evolve(CALC, url="tcp://127.0.0.1:9001")))
         assert files(record_of(root).parent) == ["a.json"]
@@ -465,9 +472,102 @@ def test_a_registry_that_registers_an_id_again_replaces_its_own(root):
         old = await server.register(Instance("calc", CALC))
         new = await server.register(Instance("calc", attrs.evolve(CALC, weight=3.0)))
         await new.renew()
-        with pytest.raises(RegistryError):
+        with pytest.raises(LeaseLost, match="registered again"):
             await old.renew()
         async with watching(root) as watcher:
             assert [node.weight for node in (await watcher.until_ids(["a"])).nodes] == [3.0]
+
+    asyncio.run(scenario())
+
+
+# Records that somebody else wrote to.
+
+
+def in_place(record):
+    record.write_text(json.dumps({"address": "tcp://127.0.0.1:1"}))
+
+
+def longer(record):
+    with record.open("a") as file:
+        file.write("{}")
+
+
+def by_another_file(record):
+    other = record.with_name("other")
+    other.write_text(record.read_text().replace("9000", "9999"))
+    other.rename(record)
+
+
+@pytest.mark.parametrize("spoil", [in_place, longer, by_another_file, Path.unlink])
+def test_a_renewal_writes_the_record_again(root, spoil):
+    async def scenario():
+        lease = await registry_at(root).register(Instance("calc", CALC))
+        for repairs in (1, 2):
+            spoil(record_of(root))
+            await lease.renew()
+            assert lease.repairs == repairs
+            assert json.loads(record_of(root).read_text())["address"] == CALC.url
+            await lease.renew()
+            assert lease.repairs == repairs
+        async with watching(root) as watcher:
+            assert (await watcher.until_ids(["a"])).nodes == (CALC,)
+        assert files(record_of(root).parent) == ["a.json"]
+        await lease.revoke()
+        assert files(record_of(root).parent) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_renewal_leaves_the_record_of_another_process_that_lives(root):
+    async def scenario():
+        first, second = registry_at(root), registry_at(root)
+        lease = await first.register(Instance("calc", CALC))
+        record_of(root).unlink()
+        other = attrs.evolve(CALC, url="tcp://127.0.0.1:9001")
+        await second.register(Instance("calc", other))
+        with pytest.raises(IdTaken, match=other.url):
+            await lease.renew()
+        await lease.revoke()
+        async with watching(root) as watcher:
+            assert (await watcher.until_ids(["a"])).nodes == (other,)
+
+    asyncio.run(scenario())
+
+
+def test_a_renewal_that_cannot_write_keeps_the_lease_and_the_next_one_repairs(root):
+    async def scenario():
+        lease = await registry_at(root).register(Instance("calc", CALC))
+        shutil.rmtree(root)
+        root.write_text("in the way")
+        with pytest.raises(RegistryError, match="is not a folder; remove it") as raised:
+            await lease.renew()
+        assert not isinstance(raised.value, LeaseLost)
+        root.unlink()
+        await lease.renew()
+        assert files(root / "calc") == ["a.json"]
+
+    asyncio.run(scenario())
+
+
+# What tells silence from quiet.
+
+
+def test_the_namespace_is_the_folder(root):
+    assert registry_at(root).namespace == f"folder={root}"
+
+
+def test_the_namespace_is_the_folder_also_where_no_address_names_it(root, monkeypatch):
+    monkeypatch.setenv("BEE_LOCAL_DIR", str(root))
+    assert LocalRegistry(RegistrySettings()).namespace == f"folder={root}"
+
+
+def test_a_folder_that_cannot_be_trusted_any_more_is_not_confirmed(root):
+    async def scenario():
+        watcher = Watching(registry_at(root, heartbeat=0.1), "calc")
+        await watcher.until(lambda _: watcher.confirmed >= 1)
+        root.mkdir()
+        root.chmod(0o777)
+        with pytest.raises(RegistryError, match="chmod go-w"):
+            await watcher.until_ids(["a"])
 
     asyncio.run(scenario())

@@ -55,9 +55,29 @@ def test_of_two_records_of_one_id_the_second_counts_once_the_first_has_gone(node
     if how == "removed":
         nodes.remove("a%20b")
     elif how == "replaced":
-        nodes.replace({"a b": second})
+        nodes.replace({"a b": (second, 0)})
     else:
         nodes.put("a%20b", b"junk")
     told = nodes.snapshot()
     assert told.nodes == (node("a b", 9001),)
     assert (told.changes.put, told.changes.gone) == ((node("a b", 9001),), frozenset())
+
+
+def listed(nodes):
+    return [one.id for one in nodes.snapshot().nodes]
+
+
+def test_of_nodes_with_one_url_the_one_that_was_made_last_comes_last(nodes):
+    for id_, born in (("b", 7), ("d", 9), ("c", 5)):
+        nodes.put(id_, encode_record(node(id_)), born)
+    nodes.put("a", encode_record(node("a", 9001)), 8)
+    assert [id_ for id_ in listed(nodes) if id_ != "a"] == ["c", "b", "d"]
+    nodes.put("a", encode_record(node("a")), 8)
+    assert listed(nodes) == ["c", "b", "a", "d"]
+    nodes.put("c", encode_record(node("c")), 12)
+    changed = nodes.snapshot()
+    assert [one.id for one in changed.nodes] == ["b", "a", "d", "c"], "it was made anew"
+    assert [one.id for one in changed.changes.put] == ["c"]
+    nodes.remove("d")
+    nodes.put("b", encode_record(node("b", 9002)), 7)
+    assert [id_ for id_ in listed(nodes) if id_ != "b"] == ["a", "c"]

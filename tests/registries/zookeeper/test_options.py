@@ -8,7 +8,12 @@ from bee_core.config import structure_options
 from bee_core.errors import ConfigError
 from bee_core.interfaces import RegistrySettings
 from bee_core.plugins.hub import PluginHub
-from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, server_addresses, server_tls
+from bee_plugins.registries.zookeeper.registry import (
+    ZooKeeperOptions,
+    ZooKeeperRegistry,
+    server_addresses,
+    server_tls,
+)
 
 
 class Ref:
@@ -117,6 +122,26 @@ def test_the_password_is_not_shown():
 def test_a_file_that_is_missing_is_named(options):
     with pytest.raises(ValueError, match=r"missing\.pem"):
         server_tls(ZooKeeperOptions(tls=True, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "namespace"),
+    [
+        ({}, "prefix=/bee/rpc"),
+        ({"prefix": "/a", "username": "bee", "password": "honey"}, "prefix=/a user=bee"),
+    ],
+)
+def test_a_namespace_is_the_prefix_and_the_user_and_no_secret(options, namespace):
+    made = ZooKeeperRegistry(RegistrySettings(), ZooKeeperOptions(**options))
+    assert made.namespace == namespace
+
+
+@pytest.mark.parametrize(("heartbeat", "seconds"), [(10.0, 10.0), (0.1, 0.5)])
+def test_confirmations_come_once_a_heartbeat_and_not_faster_than_they_are_useful(
+    heartbeat, seconds
+):
+    made = ZooKeeperRegistry(RegistrySettings((), heartbeat), ZooKeeperOptions())
+    assert made.confirms_every == seconds
 
 
 def test_a_file_that_is_no_certificate_is_named(tmp_path):

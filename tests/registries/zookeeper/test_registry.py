@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
-import subprocess
+import time
 
 import attrs
 import pytest
 from kazoo.security import make_digest_acl
 
-from bee_core.errors import RegistryError
+from bee_core.errors import IdTaken, LeaseLost, RegistryError
 from bee_core.interfaces import RegistrySettings
 from bee_core.plugins.hub import PluginHub
-from bee_core.terms.node import Node
 from bee_core.testing import RegistryContract
+from bee_plugins.registries.shared.node_record import safe_name
 from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, ZooKeeperRegistry
-from cluster.servers import when
+from support.patience import scaled
 from support.registry_processes import ZooKeeper
 from support.zookeeper_rig import NODE, error_of, folder, instance, plain_client, run
 
@@ -25,10 +24,27 @@ from support.zookeeper_rig import NODE, error_of, folder, instance, plain_client
 class TestZooKeeper(RegistryContract):
     @pytest.fixture(autouse=True)
     def _server(self, zookeeper):
-        self.address = zookeeper.address
+        self.server = zookeeper
 
     def make_registry(self):
-        return ZooKeeperRegistry(RegistrySettings((self.address,), 0.5), ZooKeeperOptions())
+        return ZooKeeperRegistry(RegistrySettings((self.server.address,), 0.5), ZooKeeperOptions())
+
+    async def spoil(self, service, node, how):
+        def write():
+            with plain_client(self.server.address) as client:
+                path = f"{folder(safe_name(service))}/{safe_name(node.id)}"
+                if how == "removed":
+                    client.delete(path)
+                else:
+                    client.set(path, b"garbage")
+
+        await asyncio.to_thread(write)
+
+    def go_silent(self):
+        self.server.freeze()
+
+    def come_back(self):
+        self.server.thaw()
 
 
 class Ref:
@@ -86,10 +102,10 @@ def test_an_id_that_another_server_has_is_refused_until_it_leaves(zookeeper):
         error = await error_of(
             other.register(instance(rig.service, attrs.evolve(NODE, url="tcp://10.0.0.8:9000")))
         )
-        assert isinstance(error, RegistryError)
+        assert isinstance(error, IdTaken)
         assert (
             "the server at tcp://10.0.0.7:9000 has registered the id 'calc-1' and lives; "
-            "stop it, or give each server an id of its own" in str(error)
+            "stop it, or start this server anew: it then draws another id" in str(error)
         )
         await lease.renew()
         await lease.revoke()
@@ -106,7 +122,7 @@ def test_registering_again_replaces_what_this_object_registered(zookeeper):
         await watcher.until_ids(["calc-1"])
         new = await mine.register(instance(rig.service, attrs.evolve(NODE, version="2.0.0")))
         await watcher.until(lambda snapshot: [node.version for node in snapshot.nodes] == ["2.0.0"])
-        assert isinstance(await error_of(old.renew()), RegistryError)
+        assert isinstance(await error_of(old.renew()), LeaseLost)
         await old.revoke()  # takes nothing from the new one
         await new.renew()
 
@@ -182,136 +198,6 @@ def test_a_server_that_wants_credentials_says_so(start_registry):
     run(scenario)
 
 
-# TLS.
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make certificates with")
-    home = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments):
-        subprocess.run(
-            ["openssl", *arguments], cwd=home, check=True, capture_output=True, timeout=30
-        )
-
-    new = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    for ca in ("ca", "other"):
-        openssl(
-            "req",
-            "-x509",
-            *new,
-            "-keyout",
-            f"{ca}.key",
-            "-out",
-            f"{ca}.pem",
-            "-subj",
-            f"/CN={ca}",
-            "-addext",
-            "keyUsage=critical,keyCertSign,cRLSign",
-        )
-    for name, alternative in (
-        ("server", "DNS:localhost,IP:127.0.0.1"),
-        ("elsewhere", "DNS:elsewhere.example"),
-        ("client", "DNS:client"),
-    ):
-        (home / f"{name}.ext").write_text(
-            f"subjectAltName={alternative}\nauthorityKeyIdentifier=keyid\n"
-        )  # Python 3.13 is strict
-        openssl(
-            "req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
-        )
-        openssl(
-            *(
-                "x509",
-                "-req",
-                "-in",
-                f"{name}.csr",
-                "-CA",
-                "ca.pem",
-                "-CAkey",
-                "ca.key",
-                "-CAcreateserial",
-            ),
-            *("-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt"),
-        )
-        (home / f"{name}.pem").write_text(
-            (home / f"{name}.key").read_text() + (home / f"{name}.crt").read_text()
-        )
-    return home
-
-
-def tls_server(start_registry, home, name, *arguments):
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    start_registry(
-        ZooKeeper,
-        *(f"secureClientPort={port}", "secureClientPortAddress=127.0.0.1"),
-        "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
-        *(
-            f"ssl.keyStore.location={home / name}.pem",
-            "ssl.keyStore.password=",
-            f"ssl.trustStore.location={home / 'ca.pem'}",
-            "ssl.trustStore.password=",
-        ),
-        *arguments,
-    )
-
-    def accepts():
-        with socket.socket() as sock:
-            return sock.connect_ex(("127.0.0.1", port)) == 0
-
-    when(
-        accepts, "ZooKeeper's door for TLS is not open"
-    )  # it opens after the other one, which was waited for
-    return f"127.0.0.1:{port}"
-
-
-def test_tls_with_certificates_on_both_sides(start_registry, certificates):
-    address = tls_server(start_registry, certificates, "server")
-    client = {
-        "tls": True,
-        "ca": str(certificates / "ca.pem"),
-        "cert": str(certificates / "client.crt"),
-        "key": str(certificates / "client.key"),
-    }
-
-    async def scenario(rig):
-        nodes = [Node(f"n{number}", f"tcp://10.0.0.1:{9000 + number}") for number in range(300)]
-        server = rig.registry(address, heartbeat=10, **client)
-        await asyncio.gather(*(server.register(instance(rig.service, node)) for node in nodes))
-        # Several answers may lie in one TLS record: none may wait for the next ping.
-        await rig.watch(rig.registry(address, heartbeat=10, **client)).until_ids(
-            (node.id for node in nodes), 5
-        )
-        for options in (
-            {"tls": True, "ca": str(certificates / "ca.pem")},
-            {**client, "ca": str(certificates / "other.pem")},
-            {},
-        ):
-            assert isinstance(
-                await error_of(rig.registry(address, **options).watch(rig.service).__anext__()),
-                (OSError, TimeoutError),
-            )
-
-    run(scenario)
-
-
-def test_a_certificate_of_another_name_is_refused(start_registry, certificates):
-    address = tls_server(start_registry, certificates, "elsewhere", "ssl.clientAuth=none")
-
-    async def scenario(rig):
-        return await error_of(
-            rig.registry(address, tls=True, ca=str(certificates / "ca.pem"))
-            .watch(rig.service)
-            .__anext__()
-        )
-
-    assert "certificate" in str(run(scenario))
-
-
 # Addresses.
 
 
@@ -350,7 +236,7 @@ def test_a_name_that_cannot_be_resolved_is_an_error_that_says_so():
     assert "no-such-host.invalid" in str(error)
 
 
-def test_one_of_several_addresses_that_answers_is_enough(zookeeper):
+def test_one_of_several_addresses_that_answers_is_enough_and_soon_found(zookeeper):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # connects, and says nothing
@@ -360,7 +246,10 @@ def test_one_of_several_addresses_that_answers_is_enough(zookeeper):
             await rig.registry(dead_address(), mute, zookeeper.address).register(
                 instance(rig.service)
             )
-            await rig.watch(rig.registry(mute, zookeeper.address)).until_ids(["calc-1"], 5)
+            for _ in range(5):  # their order is random
+                begun = time.monotonic()
+                await rig.watch(rig.registry(mute, zookeeper.address)).until_ids(["calc-1"])
+                assert time.monotonic() - begun < scaled(1.0)
 
         run(scenario)
 

@@ -9,11 +9,12 @@ compared by their bytes, and only changed ones are read.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from bee_core.interfaces import Address, Node, parse
+from bee_core.interfaces import Node, parse
+from bee_plugins.registries.consul.answers import ID, OWNER, URL, Machine, Service
 from bee_plugins.registries.shared.node_record import (
     UNREADABLE,
     NodeRecord,
@@ -27,38 +28,16 @@ from bee_plugins.registries.shared.watched_registry import NodeList, WarnOnce
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from bee_core.interfaces import Snapshot
 
-OWNER, ID, URL = "bee-owner", "bee-id", "bee-url"
-"""Keys of Meta that only bee sets.
-
-Other programs may also set ``version``, ``weight``, ``zone``, ``workers`` and, instead of the url,
-``scheme``.
-"""
 
 _LONGEST_VALUE = 512
 """Bytes, Consul's limit for a value of Meta."""
 
 
-class _Machine(msgspec.Struct):
-    name: str = msgspec.field(name="Node", default="")
-    address: str = msgspec.field(name="Address", default="")
-
-
-class _Service(msgspec.Struct):
-    id: str = msgspec.field(name="ID")
-    name: str = msgspec.field(name="Service")
-    address: str = msgspec.field(name="Address", default="")
-    port: int = msgspec.field(name="Port", default=0)
-    # Quoted, since msgspec evaluates them.
-    tags: "tuple[str, ...] | None" = msgspec.field(name="Tags", default=())  # noqa: UP037
-    meta: "dict[str, str] | None" = msgspec.field(name="Meta", default=None)  # noqa: UP037
-    modified: int = msgspec.field(name="ModifyIndex", default=0)
-
-
 class _Entry(msgspec.Struct):
-    service: _Service = msgspec.field(name="Service")
-    # An agent that tells its own services leaves itself out.
-    machine: _Machine = msgspec.field(name="Node", default_factory=_Machine)
+    service: Service = msgspec.field(name="Service")
+    machine: Machine = msgspec.field(name="Node", default_factory=Machine)
 
     @property
     def meta(self) -> dict[str, str]:
@@ -78,12 +57,6 @@ def _read(data: bytes) -> _Entry | None:
         return decoder.decode(data)
     except UNREADABLE:
         return None
-
-
-def owner_of(data: bytes) -> str | None:
-    """Who registered an instance; None if bee did not register it."""
-    entry = _read(data)
-    return None if entry is None else entry.meta.get(OWNER)
 
 
 def registration(name: str, id_: str, node: Node, owner: str) -> dict[str, Any]:
@@ -140,20 +113,28 @@ class EntryList(NodeList):
 
         super().__init__(full_name, revisions, warnings, self._node)
         self._name = name
-        # By entry: its name in the list, its index, and the entry as it came first.
-        self._known: dict[bytes, tuple[str, int, bytes]] = {}
+        self._known: dict[bytes, _Known] = {}  # by entry
+        self._latest: Snapshot
 
-    def take(self, entries: Sequence[bytes]) -> None:
-        """These are all instances of now."""
+    def take(self, entries: Sequence[bytes]) -> Snapshot:
+        """These are all instances of now.
+
+        Returns:
+            The list of now: the last snapshot again if nothing has changed.
+        """
         before, self._known = self._known, {}
-        latest: dict[str, tuple[str, int, bytes]] = {}
+        latest: dict[str, _Known] = {}
         for data in entries:
             known = self._known[data] = before.get(data) or _named(data)
             # If a server changes to another agent, both list it until its first lease has run out.
-            other = latest.get(known[0])
-            if other is None or other[1] < known[1]:
-                latest[known[0]] = known
-        self.replace({name: data for name, _, data in latest.values()})
+            other = latest.get(known.name)
+            if other is None or other.modified < known.modified:
+                latest[known.name] = known
+        self.replace({name: (one.data, one.created) for name, one in latest.items()})
+        changed = self.snapshot()
+        if changed is not None:  # as it is the first time
+            self._latest = changed
+        return self._latest
 
     def _node(self, data: bytes, _: str) -> Node:
         try:
@@ -172,15 +153,23 @@ class EntryList(NodeList):
             raise ValueError(
                 f"has a weight or a number of workers that is none: {error}"[:200]
             ) from None
-        host = service.address or entry.machine.address
-        url = meta.get(URL) or Address(meta.get("scheme", "tcp").lower(), host, service.port).url
+        url = service.url(entry.machine.address)
         version, zone = meta.get("version") or None, meta.get("zone") or None
         return make_node(entry.id, url, version, weight, zone, service.tags or (), workers)
 
 
-def _named(data: bytes) -> tuple[str, int, bytes]:
-    """An entry's name in the list, its index, and the entry."""
+class _Known(NamedTuple):
+    """An entry as it came first, its name in the list, and its indices."""
+
+    name: str
+    modified: int
+    created: int
+    data: bytes
+
+
+def _named(data: bytes) -> _Known:
     entry = _read(data)
     if entry is None:
-        return hashlib.sha256(data).hexdigest()[:16], 0, data  # it states no name
-    return safe_name(entry.id), entry.service.modified, data
+        return _Known(hashlib.sha256(data).hexdigest()[:16], 0, 0, data)  # it states no name
+    service = entry.service
+    return _Known(safe_name(entry.id), service.modified, service.created, data)

@@ -8,6 +8,7 @@ not its client: the client logs each request, follows the environment's proxies 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import ssl
@@ -17,7 +18,13 @@ import httpx
 from anyio import fail_after, move_on_after
 
 from bee_core.errors import RegistryError
-from bee_plugins.registries.etcd3.messages import RESOURCE_EXHAUSTED, TRY_ELSEWHERE, read_error
+from bee_plugins.registries.etcd3.messages import (
+    NOT_FOUND,
+    RESOURCE_EXHAUSTED,
+    TRY_ELSEWHERE,
+    UNAUTHENTICATED,
+    read_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +37,8 @@ _IDLE = 15.0
 _KEPT = 4
 _CLOSING = 1.0
 """Seconds that closing may take."""
+_TAIL = 0.1
+"""Seconds for the end of a stream after its only line. With it, the connection can be kept."""
 
 
 class EtcdError(RegistryError):
@@ -46,13 +55,18 @@ class EtcdError(RegistryError):
         self.code = code
         self.reason = reason
 
+    @property
+    def says_no_lease(self) -> bool:
+        """Whether a lease does not exist."""
+        return self.code == NOT_FOUND
+
 
 class AnswerTooLargeError(RegistryError):
     """An answer has more than :data:`LARGEST_ANSWER` bytes."""
 
 
 class TlsFailedError(ConnectionError):
-    """TLS failed: a certificate is missing or is not trusted."""
+    """A certificate is missing or is not trusted. No later try will succeed."""
 
 
 class EtcdHttp:
@@ -73,7 +87,14 @@ class EtcdHttp:
         self._closed = False
 
     async def post(
-        self, address: str, path: str, content: bytes, token: str, within: float
+        self,
+        address: str,
+        path: str,
+        content: bytes,
+        token: str,
+        within: float,
+        *,
+        line: bool = False,
     ) -> bytes:
         """The answer to a request.
 
@@ -83,6 +104,7 @@ class EtcdHttp:
             content: JSON.
             token: From etcd's authentication, or empty.
             within: Seconds for everything.
+            line: The answer is the first line of a stream.
 
         Raises:
             EtcdError: etcd refuses.
@@ -92,7 +114,7 @@ class EtcdHttp:
         with _bounded(address, within):
             response = await self._begin(address, path, content, token)
             try:
-                return await _read(response, address)
+                return await _read(response, address, line=line)
             finally:
                 await response.aclose()
 
@@ -145,14 +167,20 @@ def _bounded(address: str, within: float) -> Iterator[None]:
         raise _unreachable(address, error) from error
 
 
-async def _read(response: httpx.Response, address: str) -> bytes:
+async def _read(response: httpx.Response, address: str, *, line: bool = False) -> bytes:
+    """The body, or its first line: a stream may end late, and nobody waits for that."""
     body = bytearray()
-    async for part in response.aiter_raw():
+    parts = response.aiter_raw()
+    async for part in parts:
         body += part
         if len(body) > LARGEST_ANSWER:
             raise AnswerTooLargeError(
                 f"the answer of {address} is larger than {LARGEST_ANSWER} bytes"
             )
+        if line and body.endswith(b"\n"):
+            with contextlib.suppress(httpx.TransportError), move_on_after(_TAIL):
+                await anext(parts, None)
+            break
     return bytes(body)
 
 
@@ -163,15 +191,21 @@ async def close_response(response: httpx.Response) -> None:
             await response.aclose()
 
 
-def _refusal(address: str, status: int, body: bytes) -> EtcdError | RegistryError | OSError:
+def _refusal(address: str, status: int, body: bytes) -> EtcdError | OSError:
     """The exception for an answer that is an error."""
     found = read_error(body)
     if found is not None:
         return classed(address, *found)
     said = f"{address} answers {status} {body[:100].decode(errors='replace').strip()!r}"
-    if status >= 500:
-        return ConnectionError(said)
-    return RegistryError(
+    return not_etcd(said) if status < 500 else ConnectionError(said)
+
+
+def not_etcd(said: str) -> ConnectionError:
+    """The exception for what etcd's gateway does not say, such as a proxy's page.
+
+    A proxy may say it for a moment, so it is no refusal.
+    """
+    return ConnectionError(
         f"{said}, and not as the JSON gateway of etcd 3.4 or later: "
         "correct bee.rpc.registry.address (host, port, http:// or https://)"
     )
@@ -179,43 +213,50 @@ def _refusal(address: str, status: int, body: bytes) -> EtcdError | RegistryErro
 
 def classed(address: str, code: int, reason: str) -> EtcdError | OSError:
     """The exception for etcd's error: OSError if another member, or a later try, may succeed."""
-    if code in TRY_ELSEWHERE and not (code == RESOURCE_EXHAUSTED and "space" in reason):
-        return ConnectionError(f"{address}: {reason}")
-    return EtcdError(address, code, reason)
+    if code == NOT_FOUND and "lease not found" not in reason:
+        return not_etcd(f"{address}: {reason}")  # a path that is unknown has the same code
+    refuses = 0 < code <= UNAUTHENTICATED and code not in TRY_ELSEWHERE
+    if refuses or (code == RESOURCE_EXHAUSTED and "space" in reason):
+        return EtcdError(address, code, reason)
+    return ConnectionError(f"{address}: {reason}")
 
 
 def _unreachable(address: str, error: httpx.TransportError) -> OSError:
     reason = ""
+    kind = ConnectionError
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
-            return TlsFailedError(f"TLS with {address} failed: {_tls_advice(cause)}")
+            return _tls_failure(address, cause)
         if isinstance(cause, socket.gaierror) and cause.strerror:
             reason = cause.strerror.lower()
         elif isinstance(cause, OSError) and cause.errno:
             reason = os.strerror(cause.errno).lower()  # asyncio changes the text in strerror
+            if cause.errno == errno.ECONNREFUSED:
+                kind = ConnectionRefusedError
     if isinstance(error, httpx.TimeoutException):
         return TimeoutError(f"{address} did not answer in time")
     reason = reason or str(error) or "the connection was lost"
     cut_off = isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError))
     if cut_off and address.startswith("http:"):
         reason += " (if etcd wants TLS, write https://)"
-    return ConnectionError(f"{address}: {reason}")
+    return kind(f"{address}: {reason}")
 
 
-def _tls_advice(error: ssl.SSLError) -> str:
+def _tls_failure(address: str, error: ssl.SSLError) -> ConnectionError:
+    said = f"TLS with {address} failed: "
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is not trusted ({error.verify_message}); set "
+        return TlsFailedError(
+            f"{said}its certificate is not trusted ({error.verify_message}); set "
             "bee.rpc.registry.options.ca, or the name that the certificate is for as the address"
         )
     reason = (error.reason or str(error)).replace("_", " ").lower()
     if "certificate" in reason:
-        return (
-            f"it does not take this client's certificate ({reason}); "
+        return TlsFailedError(
+            f"{said}it does not take this client's certificate ({reason}); "
             "set bee.rpc.registry.options.cert and key"
         )
     plain = "wrong version" in reason or "eof" in reason
-    return f"{reason}; is http:// meant?" if plain else reason
+    return ConnectionError(f"{said}{reason}; is http:// meant?" if plain else said + reason)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,7 +7,7 @@ itself, and integers as texts if it is not strict. The defaults stand here.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -31,22 +31,45 @@ class Header(Reply, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class Answer(Reply, frozen=True, kw_only=True):
+    """A whole answer of etcd. Its head is never empty; that of a proxy's ``{}`` is.
+
+    Attributes:
+        streamed: Whether it is a line of a stream.
+    """
+
+    streamed: ClassVar[bool] = False
+    header: Header = Header()
+
+    @property
+    def is_etcds(self) -> bool:
+        """Whether etcd wrote it."""
+        return self.header.cluster_id != 0
+
+    @property
+    def failure(self) -> Any:
+        """An error within an answer that begins well, or None."""
+        return None
+
+
 class KeyValue(Reply, frozen=True, kw_only=True):
     """A key, its value, and its history.
 
     Attributes:
         mod_revision: The store's revision of the key's last change. In an event of a deletion, the
             revision of that deletion.
+        create_revision: The revision of its creation.
         lease: Number of the lease by which it lives, or 0.
     """
 
     key: bytes = b""
     value: bytes = b""
     mod_revision: int = 0
+    create_revision: int = 0
     lease: int = 0
 
 
-class RangeReply(Reply, frozen=True, kw_only=True):
+class RangeReply(Answer, frozen=True, kw_only=True):
     """Keys and values of a range.
 
     Attributes:
@@ -54,7 +77,6 @@ class RangeReply(Reply, frozen=True, kw_only=True):
         count: How many keys there are, whatever the limit.
     """
 
-    header: Header = Header()
     kvs: tuple[KeyValue, ...] = ()
     more: bool = False
     count: int = 0
@@ -66,34 +88,52 @@ class OperationReply(Reply, frozen=True, kw_only=True):
     response_range: RangeReply | None = None
 
 
-class TransactionReply(Reply, frozen=True, kw_only=True):
+class TransactionReply(Answer, frozen=True, kw_only=True):
     """Whether a transaction's comparison held, and what its operations read."""
 
     succeeded: bool = False
     responses: tuple[OperationReply, ...] = ()
 
 
-class LeaseReply(Reply, frozen=True, kw_only=True):
+class LeaseReply(Answer, frozen=True, kw_only=True):
     """A lease.
 
     Attributes:
+        number: The lease's number.
         ttl: Seconds, as etcd set it; 0 if the lease does not exist.
     """
 
+    number: int = msgspec.field(name="ID", default=0)
     ttl: int = msgspec.field(name="TTL", default=0)
 
 
-class KeptAlive(Reply, frozen=True, kw_only=True):
+class KeptAlive(Answer, frozen=True, kw_only=True):
     """A renewal, in the envelope of a stream."""
 
+    streamed: ClassVar[bool] = True
     result: LeaseReply = LeaseReply()
     error: Any = None
 
+    @property
+    def is_etcds(self) -> bool:
+        """See :class:`Answer`."""
+        return self.result.is_etcds and self.result.number != 0
 
-class Token(Reply, frozen=True, kw_only=True):
+    @property
+    def failure(self) -> Any:
+        """See :class:`Answer`."""
+        return self.error
+
+
+class Token(Answer, frozen=True, kw_only=True):
     """What etcd gives for a user name and a password."""
 
     token: str = ""
+
+    @property
+    def is_etcds(self) -> bool:
+        """See :class:`Answer`."""
+        return bool(self.token)
 
 
 class Event(Reply, frozen=True, kw_only=True):

@@ -51,6 +51,11 @@ Verdict = Literal["same", "behind", "other"]
 is not the store that the watch belongs to."""
 
 
+def shortest_interval(heartbeat: float) -> float:
+    """Seconds between two comparisons."""
+    return max(_SHORTEST, heartbeat)
+
+
 class View:
     """What is known of the keys of one service, by reading and by a watch. No I/O; for one task.
 
@@ -83,7 +88,7 @@ class View:
             self._keys[kv.key] = (kv.mod_revision, kv.lease)
             name, is_record = self._name(kv.key)
             if is_record:
-                self.nodes.put(name, kv.value)
+                self.nodes.put(name, kv.value, kv.create_revision)
             else:
                 self.nodes.skip(name, "is not the key of a record")
 
@@ -155,10 +160,8 @@ class EtcdWatch:
     ) -> None:
         self._gateway = gateway
         self._view = view
-        self._interval = max(_SHORTEST, heartbeat)
-        # A watch ends with an error after the interval, the patience for an answer, and the
-        # patience for resuming. A lease of three heartbeats lasts longer, unless it is very short.
-        self._patience = min(request_timeout, max(1.0, heartbeat))
+        self._interval = shortest_interval(heartbeat)
+        self._patience = request_timeout
         self._grace = min(1.0, self._interval)
         self._page = PAGE
         self._known = False
@@ -167,7 +170,7 @@ class EtcdWatch:
         self._behind_at = -1
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:  # noqa: PLR0912
-        """The list as it is, then each change.
+        """The list as it is, then each change; and the last list again after each comparison.
 
         Raises:
             OSError: No address has been of use for a while; TimeoutError if they are silent.
@@ -187,9 +190,12 @@ class EtcdWatch:
                 try:
                     if stream is None:
                         stream = await self._begin()
-                    if await self._step(stream):
+                    sound = await self._step(stream)
+                    if sound:
                         broken, pause = None, _PAUSE
-                except (OSError, CompactedError) as error:  # noqa: PERF203  as in _read
+                except ConnectionRefusedError:  # noqa: PERF203  as in _read
+                    raise  # by every member: nothing is there, and that is no matter of patience
+                except (OSError, CompactedError) as error:
                     if stream is not None:
                         await stream.close()
                         stream = None
@@ -205,6 +211,8 @@ class EtcdWatch:
                         pause *= 2
                 else:
                     snapshot = self._view.nodes.snapshot()
+                    if snapshot is None and sound:
+                        snapshot = self._view.nodes.last  # nothing new, and that is certain
                     if snapshot is not None:
                         yield snapshot
         finally:
@@ -219,21 +227,24 @@ class EtcdWatch:
 
     async def _step(self, stream: WatchStream) -> bool:
         """Take a message, or compare if it is time; True if that shows that the watch is sound."""
-        reply = await stream.next(self._due - asyncio.get_running_loop().time())
+        left = self._due - asyncio.get_running_loop().time()
+        reply = await stream.next(left) if left > 0 else None  # a watch may never cease to tell
         if reply is None:
             return await self._compare(stream)
         self._view.apply(reply)
         return bool(reply.events)
 
     async def _compare(self, stream: WatchStream) -> bool:
-        view, at = self._view, stream.address
+        view, member = self._view, stream.address
         now = asyncio.get_running_loop().time
-        unchanged = False
-        if self._compared:
-            reply = await self._gateway.count(view.prefix, at=at, timeout=self._patience)
-            unchanged = view.unchanged(reply.header)
+        ask = self._gateway.count if self._compared else self._gateway.newest
+        at, reply = await ask(view.prefix, first=member, timeout=self._patience)
+        unchanged = self._compared and view.unchanged(reply.header)
+        if self._compared and not unchanged and at == member:
+            at, reply = await self._gateway.newest(view.prefix, first=at, timeout=self._patience)
+        if at != member:
+            raise TimeoutError(f"{member} is silent, and {at} is not")
         if not unchanged:
-            reply = await self._gateway.newest(view.prefix, at=at, timeout=self._patience)
             verdict = view.compare(reply)
             if verdict == "other":
                 self._known = False

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
-from bee_core.errors import RegistryError
 from bee_plugins.registries.etcd3.http import EtcdError, classed, close_response
 from bee_plugins.registries.etcd3.messages import (
     OUT_OF_RANGE,
@@ -97,8 +96,7 @@ class WatchStream:
         Raises:
             CompactedError: etcd no longer has the wanted revisions.
             EtcdError: etcd does not permit the watch.
-            OSError: The watch has ended, and may succeed elsewhere.
-            RegistryError: The stream holds something that is no message.
+            OSError: The watch has ended, or says what is no message; it may succeed elsewhere.
         """
         while not self._told:
             if self._reading is None:
@@ -129,7 +127,7 @@ class WatchStream:
                 if line.result is not None:
                     self._told.append(line.result)
         except UNREADABLE as error:
-            raise RegistryError(
+            raise ConnectionError(
                 f"the watch of {self.address} is not one of etcd's JSON gateway: {error}"
             ) from error
 

@@ -146,6 +146,7 @@ class LocalRecord(NodeRecord, frozen=True, kw_only=True, omit_defaults=False):
         pid: The process that registered it; for people.
         service: The service's name.
         id: The instance's id.
+        since: When it was registered, by the same clock as ``renewed``.
     """
 
     renewed: float
@@ -154,6 +155,7 @@ class LocalRecord(NodeRecord, frozen=True, kw_only=True, omit_defaults=False):
     pid: int
     service: str
     id: str
+    since: float = 0.0
 
     def in_time(self, now: float, boot: str) -> bool:
         """Whether the lease still runs."""
@@ -172,6 +174,11 @@ def encode(record: LocalRecord) -> bytes:
     fields = msgspec.structs.asdict(record)
     renewed = encode_renewed(fields.pop("renewed"))
     return _HEAD + renewed + b"," + msgspec.json.encode(fields)[1:] + b"\n"
+
+
+def renewed(data: bytes, now: float) -> bytes:
+    """The file of a record after a renewal."""
+    return data[:RENEWED_AT] + encode_renewed(now) + data[RENEWED_AT + _WIDTH :]
 
 
 def encode_renewed(now: float) -> bytes:
@@ -231,7 +238,9 @@ class ServiceView:
         self._nodes: tuple[Node, ...] = ()
 
     def nodes(self) -> tuple[Node, ...]:
-        """The nodes that live, by id. One system call if nothing is new and no scan is due.
+        """The nodes that live, the newest last.
+
+        One system call if nothing is new and no scan is due.
 
         Raises:
             RegistryError: The folder cannot be trusted or read. The nodes may be well.
@@ -274,24 +283,24 @@ class ServiceView:
         entries: list[os.DirEntry[str]] = []
         with contextlib.suppress(FileNotFoundError):  # no server of the service has registered
             check(self._folder)
-            with os.scandir(self._folder) as found:
-                entries = [entry for entry in found if not entry.name.startswith(".")]
+            with os.scandir(self._folder) as every:
+                entries = [entry for entry in every if not entry.name.startswith(".")]
         problems: dict[str, str] = {}
-        nodes: list[Node] = []
+        nodes: list[tuple[float, Node]] = []
         for entry in entries:
             try:
-                node = self._look(entry)
+                found = self._look(entry)
             except (NotOursError, ValueError) as error:  # noqa: PERF203  others must still show
                 problems[entry.name] = f"{entry.path} {error}; it is skipped"
             else:
-                if node is not None:
-                    nodes.append(node)
+                if found is not None:
+                    nodes.append(found)
         self._warnings.replace(problems)
-        nodes.sort(key=lambda node: node.id)
-        return tuple(nodes)
+        nodes.sort(key=lambda each: (each[0], each[1].id))
+        return tuple(node for _, node in nodes)
 
-    def _look(self, entry: os.DirEntry[str]) -> Node | None:
-        """The node of a record, or None if it does not live."""
+    def _look(self, entry: os.DirEntry[str]) -> tuple[float, Node] | None:
+        """Since when a node is registered, and the node; None if it does not live."""
         if not entry.name.endswith(SUFFIX):
             raise ValueError("is no record")
         if not entry.is_file(follow_symlinks=False):
@@ -311,5 +320,5 @@ class ServiceView:
                 remove_dead(entry.path, seen.inode)
                 return None
             if record.in_time(self._clock(), self._boot):
-                return node
+                return record.since, node
         return None

@@ -87,9 +87,18 @@ class HeldFile:
             offset, data = offset + written, data[written:]
 
     @property
+    def held(self) -> bool:
+        """Whether this process still has the lock. A forked child has not."""
+        return self._fd >= 0
+
+    @property
     def in_place(self) -> bool:
         """Whether this process still has the lock and the file still has its name."""
-        return self._fd >= 0 and _inode(self.path) == self._inode
+        return self.held and _inode(self.path) == self._inode
+
+    def has(self, data: bytes) -> bool:
+        """Whether its content is this and nothing more."""
+        return os.pread(self._fd, len(data) + 1, 0) == data
 
     def move(self, path: str) -> bool:
         """Take a name. It may be the name of a dead process's file.

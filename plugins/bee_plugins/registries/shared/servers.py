@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,10 +12,16 @@ from bee_core.interfaces import Address, parse
 from bee_core.options import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+PATIENCE = 0.25
+"""Seconds of silence after which the next server is asked as well (RFC 8305's usual delay)."""
+_ENDING = 1.0
+"""Seconds that a request may take to end after it was cancelled."""
+_FIRST = asyncio.FIRST_COMPLETED
 
 
 def read_addresses(
@@ -116,7 +123,7 @@ def _reason(error: Exception) -> str:
 
 
 class Rotation(Generic[S]):
-    """A server that answers is kept. One that fails is left for the next. For one event loop.
+    """A server that answers is kept. One that is silent or fails is left. For one event loop.
 
     Args:
         servers: At least one.
@@ -129,38 +136,115 @@ class Rotation(Generic[S]):
     def __init__(self, servers: Iterable[S]) -> None:
         self.servers = tuple(servers)
         self.current = self.servers[0]
+        self._ending: set[asyncio.Task[None]] = set()
 
     def leave(self, server: S) -> None:
         """This server does not answer: begin with the next one."""
         if self.current == server:
             self.current = self.servers[(self.servers.index(server) + 1) % len(self.servers)]
 
-    async def ask_in_turn(self, ask: Callable[[S, int], Awaitable[T]], only: S | None = None) -> T:
-        """The first answer.
+    def in_turn(self, first: S | None = None) -> tuple[S, ...]:
+        """All servers in the order in which they are asked, from ``first`` or the current one."""
+        at = self.servers.index(self.current if first is None else first)
+        return (*self.servers[at:], *self.servers[:at])
+
+    async def race(
+        self,
+        ask: Callable[[S], Awaitable[T]],
+        *,
+        first: S | None = None,
+        discard: Callable[[T], Awaitable[None]] | None = None,
+    ) -> T:
+        """The first answer. The server that gave it is the current one from now on.
+
+        A server that fails is left for the next at once. One that is silent gets company after
+        :data:`PATIENCE` (the idea of "happy eyeballs", RFC 8305). The others are cancelled when an
+        answer is there.
 
         Args:
-            ask: Asks one server. It also gets the number of servers that are left, this one
-                included, so that it can share out the time.
-            only: Ask this server alone.
+            ask: Asks one server. It bounds its time itself, and leaves nothing open when it fails
+                or is cancelled. It may run at several servers at once, so what it does must bear
+                being done twice.
+            first: The server to begin with, instead of the current one.
+            discard: Ends an answer that came too late, such as a stream. Bounded, never raises.
 
         Raises:
-            OSError: No server answered. TimeoutError if all were silent. Its cause is the last
-                server's error.
+            OSError: No server answered. It has the type of the servers' errors if they agree
+                (TimeoutError if all were silent), else it is a ConnectionError. Its cause is the
+                last server's error.
+            Exception: Any other error of ``ask`` is an answer, and ends the race.
         """
-        first = self.servers.index(self.current)
-        servers = (*self.servers[first:], *self.servers[:first]) if only is None else (only,)
-        problems: list[OSError] = []
-        for index, server in enumerate(servers):
-            try:
-                return await ask(server, len(servers) - index)
-            except OSError as error:  # noqa: PERF203  a round trip costs more
-                problems.append(error)
-                self.leave(server)
-            except asyncio.CancelledError:
+        answers: list[tuple[S, T]] = []
+
+        async def attempt(server: S) -> None:
+            answers.append((server, await ask(server)))
+
+        waiting = deque(self.in_turn(first))
+        asked: dict[asyncio.Task[None], S] = {}
+        problems: dict[S, OSError] = {}
+        kept = 0
+        try:
+            while not answers:
+                if waiting:
+                    server = waiting.popleft()
+                    asked[asyncio.ensure_future(attempt(server))] = server
+                done, _ = await asyncio.wait(
+                    asked, timeout=PATIENCE if waiting else None, return_when=_FIRST
+                )
+                for task in done:
+                    server = asked.pop(task)
+                    error = task.exception()
+                    if isinstance(error, OSError):
+                        problems[server] = error
+                    elif error is not None and not answers:
+                        raise error
+                if not asked and not waiting and not answers:
+                    raise _together([problems[server] for server in self.in_turn(first)])
+            self.current = answers[0][0]
+            kept = 1
+        except asyncio.CancelledError:
+            for server in asked.values():
                 self.leave(server)  # the caller may have lost patience with this server
-                raise
-        if len(problems) == 1:
-            raise problems[0]
-        silent = all(isinstance(problem, TimeoutError) for problem in problems)
-        kind = TimeoutError if silent else ConnectionError
-        raise kind("; ".join(map(str, problems))) from problems[-1]
+            raise
+        finally:
+            if asked or len(answers) > kept:
+                # Nobody waits for this: the answer would come later, and be lost with its caller.
+                ending = asyncio.ensure_future(self._end(tuple(asked), answers, kept, discard))
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
+        return answers[0][1]
+
+    async def settle(self) -> None:
+        """Wait until the requests that have lost a race have ended. Bounded, never raises."""
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=_ENDING)
+
+    async def _end(
+        self,
+        tasks: Sequence[asyncio.Task[None]],
+        answers: Sequence[tuple[S, T]],
+        kept: int,
+        discard: Callable[[T], Awaitable[None]] | None,
+    ) -> None:
+        """End the requests that have lost, and the answers that nobody takes."""
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_ENDING)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()  # marks it as seen; nobody needs it
+        for _, answer in answers[kept:]:
+            if discard is not None:
+                await discard(answer)
+
+
+def _together(problems: Sequence[OSError]) -> OSError:
+    """One error for those of all servers."""
+    if len(problems) == 1:
+        return problems[0]
+    kinds = {type(problem) for problem in problems}
+    kind = kinds.pop() if len(kinds) == 1 else ConnectionError
+    error = kind("; ".join(map(str, problems)))
+    error.__cause__ = problems[-1]
+    return error

@@ -10,13 +10,27 @@ from __future__ import annotations
 import contextlib
 import time
 from threading import Condition, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kazoo.exceptions import BadVersionError, NoNodeError  # type: ignore[import-untyped]
 
+from bee_core.errors import RegistryError
+from bee_core.interfaces import logger
 from bee_plugins.registries.shared.watched_registry import REVOKED, WatchedLease
-from bee_plugins.registries.zookeeper.session import GONE, Session
+from bee_plugins.registries.zookeeper.answers import GONE
+from bee_plugins.registries.zookeeper.znode import HeldByAnotherError, WrittenToStayError
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from kazoo.client import KazooClient  # type: ignore[import-untyped]
+
+    from bee_plugins.registries.zookeeper.session import Session
+    from bee_plugins.registries.zookeeper.znode import Znode
+
+log = logger("bee.registry.zookeeper")
+
+_EXPIRED = "its session has expired"
 _ANSWER_SECONDS = 1.0
 # If a znode could not be removed, the keeper tries again: the connection may come back before the
 # session expires.
@@ -39,8 +53,9 @@ class Keeper:
                 return
             self._kept[lease.path] = lease
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="bee-zookeeper-leases", daemon=True)
-                self._thread.start()
+                thread = Thread(target=self._run, name="bee-zookeeper-leases", daemon=True)
+                thread.start()
+                self._thread = thread
             self._news.notify()
 
     def prolong(self, lease: ZooKeeperLease, due: float) -> bool:
@@ -50,11 +65,37 @@ class Keeper:
             False if it has run out already, or if another lease has replaced it.
         """
         with self._news:
-            if self._kept.get(lease.path) is not lease or lease.due <= time.monotonic():
+            if not self.stands(lease):
                 return False
             lease.due = due
             self._news.notify()  # it may be sooner than before
             return True
+
+    def delete(self, lease: ZooKeeperLease, client: KazooClient, version: int) -> Any:
+        """Send the request that removes a lease's znode, unless the path is a later lease's.
+
+        A later lease takes the path over here before its znode is made, and a session's requests
+        are carried out in order. So the request never meets the later lease's znode. The version
+        alone does not tell the two apart: that of every new znode is 0.
+
+        Raises:
+            NoNodeError: The path belongs to a later lease. This one's znode has gone.
+        """
+        with self._news:
+            if self._kept.get(lease.path) is not lease:
+                raise NoNodeError
+            return client.delete_async(lease.path, version)
+
+    def stands(self, lease: ZooKeeperLease) -> bool:
+        """Whether a lease has neither run out nor been replaced."""
+        with self._news:
+            return self._kept.get(lease.path) is lease and lease.due > time.monotonic()
+
+    def take_back(self, lease: ZooKeeperLease) -> None:
+        """Remove the znode of a lease that ran out, or was left, while a renewal made it anew."""
+        with self._news:
+            if not self._stopped and self._kept.setdefault(lease.path, lease) is lease:
+                self._news.notify()
 
     def forget(self, lease: ZooKeeperLease) -> None:
         """The znode is gone, or belongs to another lease."""
@@ -98,44 +139,71 @@ class ZooKeeperLease(WatchedLease):
 
     Args:
         session: The client whose session owns it. Its timeout is the lease's.
-        path: The znode.
+        znode: What is registered.
         keeper: Takes care of the znode from now on.
         name: For messages: the service and the address.
+        now: Gives the registry's client of now, from any thread.
+        connected: The same once it is connected, or raises the reason why it is not.
 
     Attributes:
-        path: The znode.
+        path: The znode's.
         due: When the lease runs out, on the monotonic clock.
+        repairs: See :class:`bee_core.interfaces.Lease`.
     """
 
-    def __init__(self, session: Session, path: str, keeper: Keeper, name: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        znode: Znode,
+        keeper: Keeper,
+        name: str,
+        now: Callable[[], Session | None],
+        connected: Callable[[], Awaitable[Session]],
+    ) -> None:
         super().__init__(session.timeout, name)
-        self.path = path
+        self.path = znode.path
         self.due = time.monotonic() + session.timeout
-        self._session = session
+        self.repairs = 0
+        self._znode = znode
         self._session_id = session.id
         self._keeper = keeper
+        self._now = now
+        self._connected = connected
         keeper.keep(self)
 
     async def _renew(self) -> str:
-        # One look at the znode: whether this session has it.
+        # One look at the znode, unless something is to be repaired.
         begun = time.monotonic()
-        reason = await self._why_lost()
-        if reason:
-            self.forget()
-        elif not self._keeper.prolong(self, begun + self.ttl):
-            reason = f"it was not renewed within {self.ttl:g} s, or was made anew"
-        return reason
+        session = await self._connected()
+        if session.id == self._session_id:
+            if not self._keeper.stands(self):  # the keeper removes the znode, and nobody else
+                return self._ran_out
+            try:
+                found = await self._znode.hold(session, ours=True)
+            except HeldByAnotherError as error:
+                self.forget()
+                raise self.taken(str(error)) from None
+            except GONE:
+                pass
+            except WrittenToStayError:
+                raise RegistryError(
+                    f"the registration of {self._name} cannot be repaired: {self.path} was written "
+                    "to stay, with children; remove it"
+                ) from None
+            else:
+                if found:
+                    self.repairs += 1
+                    log.info("the registration of %s %s; it is made again", self._name, found)
+                if self._keeper.prolong(self, begun + self.ttl):
+                    return ""
+                self._keeper.take_back(self)
+                return self._ran_out
+        self.forget()
+        return _EXPIRED
 
-    async def _why_lost(self) -> str:
-        stat = None
-        if self._owner_lives:
-            with contextlib.suppress(*GONE):
-                stat = await self._exists()
-                if stat is None:
-                    return f"{self.path} was removed"
-                if stat.ephemeralOwner != self._session_id:
-                    return f"{self.path} belongs to another session"
-        return "" if stat else "its session has expired"
+    @property
+    def _ran_out(self) -> str:
+        return f"it was not renewed within {self.ttl:g} s, or was made anew"
 
     async def revoke(self) -> None:
         """See :meth:`bee_core.interfaces.Lease.revoke`. Idempotent.
@@ -143,20 +211,21 @@ class ZooKeeperLease(WatchedLease):
         If the connection is lost, the znode goes when it is back, or with the session.
 
         Raises:
-            OSError: The connection is lost.
-            TimeoutError: No answer.
+            OSError: The connection is lost; TimeoutError if there is no answer.
         """
         if self.over:
             return
         self.over = REVOKED
         if not self._keeper.prolong(self, time.monotonic()):
             return  # the keeper removes it now, or the znode belongs to a later lease
-        with contextlib.suppress(BadVersionError, NoNodeError, *GONE):
-            stat = await self._exists()
-            if stat is not None and stat.ephemeralOwner == self._session_id:
-                await self._session.request(
-                    lambda client: client.delete_async(self.path, stat.version)
-                )
+        session = self._now()
+        if session is not None and session.id == self._session_id:
+            with contextlib.suppress(BadVersionError, NoNodeError, *GONE):
+                stat = await session.request(lambda client: client.exists_async(self.path))
+                if stat is not None and stat.ephemeralOwner == self._session_id:
+                    await session.request(
+                        lambda client: self._keeper.delete(self, client, stat.version)
+                    )
         self.forget()
 
     def forget(self) -> None:
@@ -165,27 +234,19 @@ class ZooKeeperLease(WatchedLease):
 
     def remove(self) -> bool:
         """Remove the znode on the keeper's thread, whatever the loop does; False to try again."""
-        if not self._owner_lives:
-            return True
-        client = self._session.client
+        session = self._now()
+        if session is None or session.id != self._session_id:
+            return True  # it went with its session
+        client = session.client
         if not client.connected:
             return False
         try:
             stat = client.exists_async(self.path).get(timeout=_ANSWER_SECONDS)
             if stat is None or stat.ephemeralOwner != self._session_id:
                 return True
-            # With the version, so that a znode that was registered anew meanwhile stays.
-            client.delete_async(self.path, stat.version).get(timeout=_ANSWER_SECONDS)
+            self._keeper.delete(self, client, stat.version).get(timeout=_ANSWER_SECONDS)
         except (BadVersionError, NoNodeError, *GONE):
             return True
         except Exception:  # the connection is lost, or slow
             return False
         return True
-
-    @property
-    def _owner_lives(self) -> bool:
-        """Whether the session that owns the znode may still live."""
-        return not self._session.ended and self._session.id == self._session_id
-
-    async def _exists(self) -> Any:
-        return await self._session.request(lambda client: client.exists_async(self.path))

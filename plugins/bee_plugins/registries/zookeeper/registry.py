@@ -7,17 +7,10 @@ registrations (``leases``) and its watches (``watch``).
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import re
 from typing import TYPE_CHECKING
 
 import attrs
-from kazoo.exceptions import (  # type: ignore[import-untyped]
-    BadVersionError,
-    NodeExistsError,
-    NoNodeError,
-)
 from kazoo.security import (  # type: ignore[import-untyped]
     CREATOR_ALL_ACL,
     OPEN_ACL_UNSAFE,
@@ -26,8 +19,9 @@ from kazoo.security import (  # type: ignore[import-untyped]
 
 from bee_core.errors import RegistryError
 from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import logger
 from bee_core.options import validator
-from bee_plugins.registries.shared.node_record import decode_record, safe_name
+from bee_plugins.registries.shared.node_record import safe_name
 from bee_plugins.registries.shared.servers import read_addresses, tls_context
 from bee_plugins.registries.shared.watched_registry import (
     WatchedRegistry,
@@ -36,9 +30,11 @@ from bee_plugins.registries.shared.watched_registry import (
     refused,
     title,
 )
+from bee_plugins.registries.zookeeper.answers import GONE
 from bee_plugins.registries.zookeeper.leases import Keeper, ZooKeeperLease
-from bee_plugins.registries.zookeeper.session import GONE, Session
+from bee_plugins.registries.zookeeper.session import Session
 from bee_plugins.registries.zookeeper.watch import ServiceView
+from bee_plugins.registries.zookeeper.znode import HeldByAnotherError, WrittenToStayError, Znode
 
 if TYPE_CHECKING:
     import ssl
@@ -46,7 +42,7 @@ if TYPE_CHECKING:
 
     from bee_core.interfaces import Address, Instance, Lease, Registry, RegistrySettings, Snapshot
 
-log = logging.getLogger("bee.registry.zookeeper")
+log = logger("bee.registry.zookeeper")
 
 PORT = 2181
 """ZooKeeper's usual port."""
@@ -62,8 +58,8 @@ SHORTEST_SESSION = 2.0
 
 With a much shorter session it would drop the connection for no reason.
 """
-# A znode can come and go between two requests, and parents can be missing.
-_TRIES = 5
+SHORTEST_CONFIRMING = 0.5
+"""Seconds between two confirmations, at least."""
 _THREAD_SECONDS = 1.0
 
 
@@ -145,17 +141,19 @@ class ZooKeeperRegistry(WatchedRegistry):
     def __init__(self, settings: RegistrySettings, options: ZooKeeperOptions) -> None:
         super().__init__(settings, log)
         addresses = server_addresses(settings.addresses, tls=options.tls)
-        self._servers = [address.url.partition("://")[2] for address in addresses]
+        self.addresses = tuple(address.url.partition("://")[2] for address in addresses)
         self._tls = server_tls(options)
         self._prefix = options.prefix
         user = options.username
         self._credentials = None if user is None else f"{user}:{options.password}"
         # A writer can send calls elsewhere, so it needs the credentials. A reader does not.
         self._acl = OPEN_ACL_UNSAFE if user is None else [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
+        self.confirms_every = max(SHORTEST_CONFIRMING, settings.heartbeat_interval)
+        self.namespace = f"prefix={self._prefix}" + ("" if user is None else f" user={user}")
         self.keeper = Keeper()
         self.session: Session | None = None
         self._sessions: list[Session] = []  # that of now, and earlier ones that still close
-        self._own: set[int] = set()
+        self._tried: set[str] = set()  # paths of registrations, successful or not
         self._unfinished: dict[str, ServiceView] = {}
         self._closed = False
 
@@ -165,69 +163,48 @@ class ZooKeeperRegistry(WatchedRegistry):
         It replaces an earlier registration of the same id by this object.
 
         Raises:
-            RegistryError: Another session has the id, ZooKeeper does not permit it, or readers
-                would not accept the record.
+            IdTaken: Another session has the id.
+            RegistryError: ZooKeeper does not permit it, or readers would not accept the record.
             OSError: ZooKeeper is out of reach.
             TimeoutError: It does not answer.
         """
         data = record_of(instance)
         session = await self.connected()
-        parent = self._folder(instance.service)
-        path = f"{parent}/{safe_name(instance.node.id)}"
+        znode = Znode(self._folder(instance.service), safe_name(instance.node.id), data, self._acl)
         # The keeper has it before it exists: if the answer is lost, nobody renews what may stand.
-        lease = ZooKeeperLease(session, path, self.keeper, title(instance))
+        lease = ZooKeeperLease(
+            session, znode, self.keeper, title(instance), lambda: self.session, self.connected
+        )
         try:
-            for _ in range(_TRIES):
-                try:
-                    if await self._try(session, path, data, instance):
-                        return lease
-                except NoNodeError:  # noqa: PERF203  a round trip costs more
-                    # The parents are missing, or the znode went between two requests.
-                    await session.request(
-                        lambda client: client.ensure_path_async(parent, acl=self._acl)
-                    )
+            # A first registration begins by making it, a further one by looking: both are mostly
+            # one request, also where answers take long.
+            if znode.path in self._tried or not await znode.create(session):
+                await znode.hold(session, ours=False)
         except GONE as error:
             raise ConnectionError(
                 f"{title(instance)} was not registered: the session has expired meanwhile"
             ) from error
+        except HeldByAnotherError as error:
+            lease.forget()
+            raise id_taken(instance, str(error)) from None
+        except WrittenToStayError:
+            lease.forget()
+            raise refused(
+                instance,
+                f"{znode.path} is no server's registration but was written to stay; remove it",
+            ) from None
         except RegistryError:
             lease.forget()
             raise
-        raise refused(instance, f"{path} comes and goes all the time; somebody else writes there")
-
-    async def _try(self, session: Session, path: str, data: bytes, instance: Instance) -> bool:
-        """One attempt; False, or a NoNodeError, if the next one may succeed."""
-        request, acl = session.request, self._acl
-        with contextlib.suppress(NodeExistsError):
-            await request(lambda client: client.create_async(path, data, acl=acl, ephemeral=True))
-            return True
-        stat = await request(lambda client: client.exists_async(path))
-        if stat is None:
-            return False
-        if stat.ephemeralOwner == session.id:
-            # This object registered it earlier, or the answer to such a request was lost.
-            await request(lambda client: client.set_async(path, data))
-            return True
-        if stat.ephemeralOwner in self._own:
-            with contextlib.suppress(BadVersionError):
-                await request(lambda client: client.delete_async(path, stat.version))
-            return False
-        if stat.ephemeralOwner == 0:
-            raise refused(
-                instance,
-                f"{path} is no server's registration but was written to stay; remove it",
-            )
-        raise id_taken(instance, await self._holder(session, path))
-
-    async def _holder(self, session: Session, path: str) -> str:
-        try:
-            data, _ = await session.request(lambda client: client.get_async(path))
-            return f"the server at {decode_record(data or b'', '-').url}"
-        except (NoNodeError, OSError, TimeoutError, RegistryError, ValueError):
-            return "another server"
+        finally:
+            self._tried.add(znode.path)
+        return lease
 
     async def watch(self, service: str) -> AsyncIterator[Snapshot]:
         """See :meth:`bee_core.interfaces.Registry.watch`.
+
+        It confirms the last snapshot each time that the leader has answered, by way of the server
+        of now. A server that is cut off from its leader confirms nothing.
 
         Raises:
             RegistryError: ZooKeeper does not permit it.
@@ -244,14 +221,16 @@ class ZooKeeperRegistry(WatchedRegistry):
             nodes = self._node_list(service, lambda name: f"{folder}/{name}")
             view = ServiceView(session, folder, nodes)
         finished = False
+        last: Snapshot | None = None
         try:
             while True:
                 await view.refresh()
                 snapshot = view.nodes.snapshot()
                 if snapshot is not None:
-                    finished = True
+                    finished, last = True, snapshot
                     yield snapshot
-                await view.news.wait()
+                if not await view.anything_new(self.confirms_every) and last is not None:
+                    yield last
         finally:
             if finished or session.ended or self._closed:
                 session.subscribers.discard(view)
@@ -281,10 +260,13 @@ class ZooKeeperRegistry(WatchedRegistry):
             for before in self._sessions:
                 before.end()
             asked = max(SHORTEST_SESSION, self._ttl)
-            self.session = session = Session(self._servers, asked, self._credentials, self._tls)
+            # ZooKeeper may still have the session of a client that came to an end.
+            resume = None if session is None else session.client_id
+            self.session = session = Session(
+                self.addresses, asked, self._credentials, self._tls, resume
+            )
             self._sessions = [before for before in self._sessions if not before.closed] + [session]
         await session.until_connected()
-        self._own.add(session.id)
         return session
 
     def _folder(self, service: str) -> str:

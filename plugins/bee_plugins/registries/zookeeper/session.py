@@ -11,26 +11,12 @@ from collections import deque
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from kazoo.exceptions import (  # type: ignore[import-untyped]
-    AuthFailedError,
-    BadVersionError,
-    ConnectionLoss,
-    NewConfigNoQuorumError,
-    NoAuthError,
-    NodeExistsError,
-    NoNodeError,
-    OperationTimeoutError,
-    RequestTimeoutError,
-    SessionClosedRequireSaslError,
-    SessionExpiredError,
-    SessionMovedError,
-    ThrottledOpError,
-    UnknownSessionError,
-)
 from kazoo.protocol.states import EventType, WatchedEvent  # type: ignore[import-untyped]
 
 from bee_core.errors import RegistryError
-from bee_plugins.registries.zookeeper.kazoo_client import Handler, make_client
+from bee_plugins.registries.zookeeper.answers import ADVICE, GONE, REFUSED, classed
+from bee_plugins.registries.zookeeper.handler import Handler
+from bee_plugins.registries.zookeeper.kazoo_client import make_client
 
 if TYPE_CHECKING:
     import ssl
@@ -44,23 +30,14 @@ CONNECT_SECONDS = 4.0
 """Seconds for a first connection. A watch's first answer is due within 5, and so is its error."""
 WINDOW = 128
 """Requests at a time: enough for a connection. The pipe that wakes kazoo's thread holds more."""
+SILENT_SECONDS = 1.0
+"""Seconds without an answer after which other servers are asked whether they live.
+
+A server that only collects garbage for a moment keeps its clients.
+"""
 # For the server's answer to the end of a session. Then the connection is cut, and the threads get
 # as much again.
 _FAREWELL = 0.7
-
-GONE = (SessionExpiredError, UnknownSessionError)
-"""The session is over, with everything that it owned."""
-_ANSWERS = (BadVersionError, NoNodeError, NodeExistsError, TimeoutError)
-_OUT_OF_REACH = (
-    ConnectionLoss,
-    NewConfigNoQuorumError,
-    OperationTimeoutError,
-    RequestTimeoutError,
-    SessionMovedError,
-    ThrottledOpError,
-)
-_REFUSED = (AuthFailedError, NoAuthError, SessionClosedRequireSaslError)
-_ADVICE = "username and password in bee.rpc.registry.options"
 
 
 class Session:
@@ -71,14 +48,17 @@ class Session:
         timeout: Seconds of the session that are asked for.
         credentials: ``user:password``, or None.
         tls: For TLS, or None.
+        resume: ``client_id`` of an ended client, whose session goes on if ZooKeeper still has it.
 
     Attributes:
         id: The session of now, or the last one.
+        client_id: The same, with its password.
         timeout: Seconds, as the server granted them.
         connects: How many connections there were. Watches of earlier connections are gone.
         connected: Whether requests go out.
         ended: Whether it cannot go on; make another one.
         subscribers: The views that it calls, on the loop.
+        refused: Whether every server has refused a connection since the last one was lost.
         lost_at: The loop's time of the last loss of the connection; at first, of construction.
     """
 
@@ -88,16 +68,20 @@ class Session:
         timeout: float,
         credentials: str | None,
         tls: ssl.SSLContext | None,
+        resume: tuple[int, bytes] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._names = ", ".join(servers)
         self.handler = Handler(tls)
-        self.client: KazooClient = make_client(servers, timeout, self.handler, credentials, self)
-        self.id = 0
+        self.client: KazooClient = make_client(
+            servers, timeout, self.handler, credentials, self, resume
+        )
+        self.id = 0 if resume is None else resume[0]
+        self.client_id = resume
         self.timeout = timeout
         self.connects = 0
         self.connected = False
-        self.ended = False
+        self.ended = self.refused = False
         self.lost_at = self._loop.time()
         self._reason = ""
         self._refusal: BaseException | None = None
@@ -141,9 +125,9 @@ class Session:
         error = self._refusal
         if error is None:
             raise RegistryError(f"the session with ZooKeeper at {self._names} was closed")
-        if isinstance(error, _REFUSED):
+        if isinstance(error, REFUSED):
             raise RegistryError(
-                f"ZooKeeper at {self._names} refuses the credentials; correct {_ADVICE}"
+                f"ZooKeeper at {self._names} refuses the credentials; correct {ADVICE}"
             )
         raise ConnectionError(
             f"the session with ZooKeeper at {self._names} broke off: "
@@ -172,7 +156,7 @@ class Session:
             SessionExpiredError: The session is gone.
             RegistryError: ZooKeeper refuses it.
             OSError: The connection is lost.
-            TimeoutError: No answer came within the session's timeout, or ten seconds.
+            TimeoutError: No answer came within the session's timeout.
         """
         async with self._window:
             self.check()
@@ -186,44 +170,47 @@ class Session:
                     result.value if result.exception is None else result.exception,
                 )
             )
-            patience = min(10.0, self.timeout)
             late = TimeoutError(
-                f"ZooKeeper at {self._names} has not answered within {patience:g} s"
+                f"ZooKeeper at {self._names} has not answered within {self.timeout:g} s"
             )
-            timer = self._loop.call_later(patience, _settle, answered, late)
+            timers = (
+                self._loop.call_later(self.timeout, _settle, answered, late),
+                self._loop.call_later(SILENT_SECONDS, self._look_around),
+            )
             try:
                 answer = await answered
             finally:
-                timer.cancel()
+                for timer in timers:
+                    timer.cancel()
         # An exception is a value here: asyncio would complain of one that nobody waits for.
         if isinstance(answer, Exception):
-            raise self._classed(answer)
+            raise self.classed(answer)
         return answer
 
-    def _classed(self, error: Exception) -> Exception:
-        """The error itself if callers deal with it, else a ConnectionError or RegistryError."""
-        if isinstance(error, (*_ANSWERS, *GONE)):
-            return error
-        name = type(error).__name__
-        if isinstance(error, _OUT_OF_REACH):
-            return ConnectionError(
-                f"the connection to ZooKeeper at {self._names} was lost ({name})"
-            )
-        if isinstance(error, _REFUSED):
-            return RegistryError(
-                f"ZooKeeper at {self._names} does not permit it ({name}); see {_ADVICE}"
-            )
-        return RegistryError(f"ZooKeeper at {self._names} refuses: {name} {error}".rstrip())
+    def classed(self, error: Exception) -> Exception:
+        """See :func:`bee_plugins.registries.zookeeper.answers.classed`."""
+        return classed(error, self._names)
+
+    async def confirm(self, path: str) -> bool:
+        """Whether ZooKeeper answers now: the server of now, and the leader behind it."""
+        try:
+            await self.request(lambda client: client.sync_async(path))
+        except (OSError, RegistryError, *GONE):
+            return False
+        return True
+
+    def _look_around(self) -> None:
+        if self.connected:
+            self.client._connection.look_around()  # noqa: SLF001  # it is ours
 
     def end(self) -> None:
         """Begin to end the session and kazoo's threads. Does not wait. Idempotent."""
         if self._closing is None:
             if not self.connected:
                 self.handler.abort()
-            self._closing = Thread(
-                target=self._stop_client, name="bee-zookeeper-closing", daemon=True
-            )
-            self._closing.start()
+            closing = Thread(target=self._stop_client, name="bee-zookeeper-closing", daemon=True)
+            closing.start()
+            self._closing = closing
 
     @property
     def closed(self) -> bool:
@@ -260,6 +247,7 @@ class Session:
             self.post(self._fired, event.path)
 
     def _stop_client(self) -> None:
+        self.handler.company.close()
         # kazoo raises errors if it was not at work.
         with contextlib.suppress(Exception):
             self.client.stop()
@@ -275,11 +263,12 @@ class Session:
             function, args = self._inbox.popleft()
             function(*args)
 
-    def on_connected(self, session: int, timeout: float) -> None:
+    def on_connected(self, client_id: tuple[int, bytes], timeout: float) -> None:
         """A server has accepted the session and the credentials."""
-        self.id, self.timeout, self.connected = session, timeout, True
+        self.client_id = client_id
+        self.id, self.timeout, self.connected = client_id[0], timeout, True
         self.connects += 1
-        self._reason = ""
+        self._reason, self.refused = "", False
         self._tell()
 
     def on_lost(self, reason: str) -> None:
@@ -290,9 +279,9 @@ class Session:
         self._reason = reason
         self._tell()
 
-    def on_unreachable(self, reason: str) -> None:
-        """All servers were tried in vain."""
-        self._reason = reason
+    def on_unreachable(self, reason: str, refused: bool) -> None:
+        """All servers were tried in vain; ``refused``: nobody listens at any of them."""
+        self._reason, self.refused = reason, refused
         self._rounds += 1
         self._tell()
 

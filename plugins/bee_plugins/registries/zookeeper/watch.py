@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from kazoo.exceptions import NoNodeError  # type: ignore[import-untyped]
 
 from bee_core.errors import RegistryError
-from bee_plugins.registries.zookeeper.session import GONE, WINDOW, Session
+from bee_plugins.registries.zookeeper.answers import GONE
+from bee_plugins.registries.zookeeper.session import WINDOW, Session
 
 if TYPE_CHECKING:
     from bee_plugins.registries.shared.watched_registry import NodeList
@@ -74,8 +75,8 @@ class ServiceView:
 
         Raises:
             RegistryError: ZooKeeper refuses.
-            OSError: The connection did not come back within :data:`GRACE_SHARE` of the session's
-                timeout.
+            OSError: Every server refuses connections, or the connection did not come back within
+                :data:`GRACE_SHARE` of the session's timeout.
             TimeoutError: ZooKeeper does not answer.
         """
         self.news.clear()
@@ -96,10 +97,23 @@ class ServiceView:
                 if self.session.connected:
                     await self.session.change(_SETTLE_SECONDS)
 
+    async def anything_new(self, seconds: float) -> bool:
+        """Wait for news; False if there was none for so long and ZooKeeper confirms it."""
+        waiting = asyncio.ensure_future(self.news.wait())
+        try:
+            await asyncio.wait((waiting,), timeout=seconds)
+        finally:
+            waiting.cancel()
+        # The answer comes after the events of all changes that the server of now has seen.
+        confirmed = not self.news.is_set() and await self.session.confirm(self._path)
+        return self.news.is_set() or not confirmed
+
     async def _regain(self) -> None:
         session = self.session
         while not session.connected:
             session.check()
+            if session.refused:
+                raise session.out_of_reach()
             grace = session.timeout * GRACE_SHARE
             if not await session.change(
                 session.lost_at + grace - asyncio.get_running_loop().time()
@@ -156,7 +170,7 @@ class ServiceView:
         elif isinstance(answer, BaseException):
             raise answer
         else:
-            self.nodes.put(name, answer[0] or b"")
+            self.nodes.put(name, answer[0] or b"", answer[1].czxid)
 
     async def _get(self, name: str) -> Any:
         return await self.session.request(

@@ -1,0 +1,81 @@
+"""How a call ends: the fallback, the observers, and the error to raise if there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..contracts.observers import CallRecord
+from ..terms.causes import cancelled
+from ..terms.failures import to_error
+
+if TYPE_CHECKING:
+    from ..contracts.policies import Fallback
+    from ..errors import CallError
+    from ..terms.failures import Failure
+    from .call import Call
+
+
+def conclude(call: Call, failure: Failure | None) -> Exception | None:
+    """End a call that the flow has made.
+
+    A driver skips it for a success where the service is not ``attentive``.
+
+    Returns:
+        None when the call has a value (``call.value``), else the error: a ``CallError``, or
+        whatever a fallback raised instead of it.
+    """
+    plan = call.plan
+    error: Exception | None = None
+    if failure is not None:
+        said = to_error(
+            failure,
+            service=plan.service.name,
+            method=plan.method,
+            node=call.node,
+            attempts=call.attempts,
+            executed=call.executed,
+        )
+        error = said if plan.fallback is None else _degrade(call, plan.fallback, said)
+    elif plan.service.degradation.methods:
+        plan.service.recovered(call.method)
+    if plan.service.observation.of_calls:
+        _observe(call, failure)
+    return error
+
+
+def abandon(call: Call) -> None:
+    """End a call whose caller is gone (a cancelled task, Ctrl-C): there is nobody to answer."""
+    if call.plan.service.observation.of_calls:
+        _observe(call, cancelled("the caller gave up", sent=call.attempts > 0))
+
+
+def _observe(call: Call, failure: Failure | None) -> None:
+    states = getattr(call, "states", None)
+    if states is None:
+        return  # given up before it began
+    service = call.plan.service
+    seconds = service.clock() - call.started
+    service.observation.call_ended(
+        states,
+        CallRecord(
+            service.name,
+            call.method,
+            call.node,
+            call.attempts,
+            seconds,
+            failure,
+            call.degraded,
+            call.reply_metadata if failure is None else failure.metadata,
+        ),
+    )
+
+
+def _degrade(call: Call, fallback: Fallback, error: CallError) -> Exception | None:
+    plan = call.plan
+    try:
+        call.value = fallback.answer(plan.service.name, plan.method, call.args, call.kwargs, error)
+    except Exception as declined:  # the contract lets it raise what it likes
+        return declined
+    call.degraded = True
+    plan.service.degraded(plan.method, fallback, error)
+    return None

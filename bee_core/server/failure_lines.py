@@ -1,0 +1,151 @@
+"""What a server says of failures in its handlers and its plugins: one line each, and not many.
+
+A bug that every request meets must not fill a disk. So the first of many identical failures is
+said whole, with its traceback. Those that follow within a minute are counted, and their number is
+said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from threading import Lock
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ..terms.printable import brief, name_of, printable
+from ..terms.tracebacks import raised_at
+from .log_lines import log, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..contracts.plugin_origin import PluginOrigin
+    from ..contracts.transport import InboundCall
+    from ..errors import Executed
+
+    Key = tuple[str, ...]
+
+QUIET_SECONDS = 60.0
+"""How long identical failures are only counted after one was said."""
+_MOST_KINDS = 256
+"""Different failures that are remembered. Each costs some hundred bytes."""
+_LONGEST = 1024  # characters of a foreign text
+
+
+class FailureLines:
+    """Says failures and counts those that repeat. Thread-safe; never raises.
+
+    Args:
+        later: Calls back after so many seconds, in any thread; asked from any thread.
+    """
+
+    def __init__(self, later: Callable[[float, Callable[[], None]], None]) -> None:
+        self._later = later
+        self._lock = Lock()
+        # What was said, and how often it happened since.
+        self._said: dict[Key, int] = {}
+
+    def handler_raised(self, call: InboundCall, error: BaseException) -> None:
+        """An exception that nobody meant as an answer came out of a handler."""
+        what = brief(error, _LONGEST)
+        self._say("handler_failed", "raised", what, call, error, executed="yes")
+
+    def nobody_hears(self, call: InboundCall, error: BaseException) -> None:
+        """A handler raised an answer of a oneway call, which has none."""
+        what = brief(error, _LONGEST)
+        self._say(
+            "oneway_failed", "raised", what, call, error, executed="yes", level=logging.WARNING
+        )
+
+    def plugin_raised(
+        self,
+        plugin: PluginOrigin | None,
+        doing: str,
+        call: InboundCall,
+        error: BaseException,
+        executed: Executed,
+    ) -> None:
+        """A plugin broke its contract, or (None) bee itself has a bug."""
+        if plugin is None:
+            what = brief(error, _LONGEST)
+            self._say("server_failed", "failed in the server:", what, call, error, executed)
+            return
+        more = {
+            "plugin": plugin.title,
+            "distribution": plugin.distribution,
+            "place": raised_at(error, plugin.file),
+        }
+        what = plugin.said(doing, error)
+        self._say("plugin_failed", "failed:", what, call, error, executed, more=more)
+
+    def _say(
+        self,
+        event: str,
+        verb: str,
+        what: str,
+        call: InboundCall,
+        error: BaseException,
+        executed: Executed,
+        level: int = logging.ERROR,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        # A log that raises costs a line, and not the call.
+        with contextlib.suppress(Exception):
+            method = printable(call.method, 128)
+            head = f"{'oneway ' if call.oneway else ''}{call.service}.{method}"
+            key = event, head, name_of(error), raised_at(error)
+            if self._repeats(key, head):
+                return
+            fields = {
+                "service": call.service,
+                "method": method,
+                "peer": printable(call.peer, 128),
+                "request": call.id,
+                "oneway": call.oneway,
+                "type": name_of(error),
+                "executed": executed,
+                **more,
+            }
+            text = f"{head} from {fields['peer']} (request {call.id}) {verb} {what}"
+            record = log.makeRecord(
+                log.name, level, __file__, 0, "%s", (text,), None, "failure_lines"
+            )
+            record.bee_event, record.bee_fields = event, fields
+            if level == logging.ERROR:
+                record.exc_info = type(error), error, error.__traceback__
+            if log.isEnabledFor(level):
+                log.handle(record)
+
+    def _repeats(self, key: Key, head: str) -> bool:
+        """Whether this failure was said a short time ago; then it is counted."""
+        with self._lock:
+            count = self._said.get(key)
+            if count is not None:
+                self._said[key] = count + 1
+                return True
+            if len(self._said) >= _MOST_KINDS:
+                del self._said[next(iter(self._said))]
+            self._said[key] = 0
+        self._later(QUIET_SECONDS, lambda: self._tell(key))
+        return False
+
+    def _tell(self, key: Key) -> None:
+        """Say how often it happened since it was said."""
+        with self._lock:
+            count = self._said.pop(key, 0)
+        if count:
+            event, head, kind, place = key
+            say(
+                f"{event}_again",
+                f"{head}: {kind} at {place} happened {count} more times",
+                level=logging.ERROR,
+                count=count,
+                type=kind,
+                place=place,
+            )
+
+    def close(self) -> None:
+        """Say what is counted and not said yet."""
+        for key in tuple(self._said):
+            self._tell(key)

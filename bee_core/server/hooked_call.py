@@ -1,0 +1,68 @@
+"""What the observers and interceptors of a server are to one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PluginFault
+from ..terms.causes import local
+from .faults import plugin_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextvars import Context
+
+    from ..contracts.transport import InboundCall
+    from ..errors import CallError
+    from ..terms.failures import Failure, Outcome
+    from .answers import Answers
+
+
+class HookedCall:
+    """One call, as observers and interceptors see it. All of them run in the call's context."""
+
+    __slots__ = ("_answers", "_call", "_context", "_entered", "_started", "_states")
+
+    def __init__(self, answers: Answers, call: InboundCall, context: Context) -> None:
+        self._answers = answers
+        self._call = call
+        self._context = context
+        self._entered = 0
+        self._states: Sequence[Any] = ()
+        self._started = answers.flight.clock()
+
+    def started(self) -> None:
+        """Tell the observers that the request was accepted."""
+        self._states = self._context.run(self._answers.observers.request_started, self._call)
+
+    def enter(self) -> Failure | None:
+        """Enter the interceptors, in order; a failure where one refuses the call."""
+        self._entered, refusal = self._context.run(self._answers.interceptors.enter, self._call)
+        return None if refusal is None else self._refused(refusal)
+
+    def _refused(self, error: CallError) -> Failure:
+        cause = error.__cause__
+        if isinstance(error, PluginFault) and cause is not None:
+            return plugin_failure(error.plugin, cause, "no")
+        failure = local(
+            error.kind,
+            error.message,
+            path=getattr(error, "path", ""),
+            retry_after=getattr(error, "retry_after", None),
+        )
+        failure.error_type = getattr(error, "type", "")
+        return failure
+
+    def exit(self, outcome: Outcome | None) -> None:
+        """Leave the interceptors that were entered, in reverse order."""
+        entered, self._entered = self._entered, 0
+        if entered:
+            self._context.run(self._answers.interceptors.exit, self._call, outcome, entered)
+
+    def ended(self, outcome: Outcome | None) -> None:
+        """Tell the observers that the request has its answer."""
+        answers = self._answers
+        seconds = answers.flight.clock() - self._started
+        self._context.run(
+            answers.observers.request_ended, self._states, self._call, outcome, seconds
+        )

@@ -1,0 +1,216 @@
+"""Observers are told in order, interceptors stand around a call, and what they raise stays there."""
+
+from __future__ import annotations
+
+import pytest
+
+from bee_core.contracts.observation import Interception, Observation
+from bee_core.contracts.plugin_faults import PluginFaults
+from bee_core.errors import Overloaded, PluginFault
+from bee_core.interfaces import Observer, PluginOrigin
+
+BLAME = PluginOrigin("observer", "tracing", "bee-tracing", "1.0", "/srv/tracing.py", 3)
+
+
+def faults(lines):
+    return PluginFaults(lines.append, lambda: 1.0, lambda _: BLAME)
+
+
+class Recording:
+    """Hears of everything, and keeps it."""
+
+    def __init__(self, name, heard):
+        self.name, self.heard = name, heard
+
+    def __getattr__(self, event):
+        if event not in vars(Observer) or event.startswith("_"):
+            raise AttributeError(event)
+
+        def told(*news):
+            self.heard.append((self.name, event, *news))
+            return f"state of {self.name}"
+
+        return told
+
+
+class Raising:
+    """Raises, whatever it is told."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __getattr__(self, event):
+        if event.startswith("_"):
+            raise AttributeError(event)
+
+        def told(*news):
+            raise self.error
+
+        return told
+
+
+EVENTS = {
+    "breaker_changed": ("calc", "node", "closed", "open"),
+    "nodes_changed": ("calc", "snapshot"),
+    "registry_changed": ("calc", "registry_in_reach", ""),
+    "server_changed": ("serving",),
+    "event": ("degradation.began", {"service": "calc"}),
+}
+
+
+def test_each_observer_gets_the_state_that_it_returned():
+    heard = []
+    told = Observation([Recording("a", heard), Recording("b", heard)])
+    states = told.call_started("call")
+    told.attempt_ended(states, "call", "node", "outcome", 0.1)
+    told.call_ended(states, "record")
+    states = told.request_started("request")
+    told.request_ended(states, "request", "outcome", 0.2)
+    assert heard == [
+        ("a", "call_started", "call"),
+        ("b", "call_started", "call"),
+        ("a", "attempt_ended", "state of a", "call", "node", "outcome", 0.1),
+        ("b", "attempt_ended", "state of b", "call", "node", "outcome", 0.1),
+        ("a", "call_ended", "state of a", "record"),
+        ("b", "call_ended", "state of b", "record"),
+        ("a", "request_started", "request"),
+        ("b", "request_started", "request"),
+        ("a", "request_ended", "state of a", "request", "outcome", 0.2),
+        ("b", "request_ended", "state of b", "request", "outcome", 0.2),
+    ]
+
+
+@pytest.mark.parametrize(("event", "news"), EVENTS.items())
+def test_every_event_reaches_every_observer(event, news):
+    heard = []
+    getattr(Observation([Recording("a", heard), Recording("b", heard)]), event)(*news)
+    assert heard == [("a", event, *news), ("b", event, *news)]
+
+
+def test_every_event_of_the_contract_can_be_told():
+    events = {
+        name for name, member in vars(Observer).items() if name[0] != "_" and callable(member)
+    }
+    assert {name for name in vars(Observation) if name[0] != "_"} >= events
+
+
+class Ends:
+    def call_ended(self, state, record):
+        self.state = state
+
+
+def test_an_observer_that_wants_no_start_has_no_state():
+    one = Ends()
+    told = Observation([Recording("a", []), one])
+    told.call_ended(told.call_started("call"), "record")
+    assert one.state is None
+    told.call_ended((), "record")  # of a call that nobody observed from its start
+
+
+@pytest.mark.parametrize(
+    ("methods", "wanted"),
+    [
+        ((), (False, False, False)),
+        (("call_started",), (True, False, False)),
+        (("call_ended",), (True, False, False)),
+        (("attempt_ended",), (True, True, False)),
+        (("request_started",), (False, False, True)),
+        (("request_ended",), (False, False, True)),
+        (("breaker_changed", "event"), (False, False, False)),
+    ],
+)
+def test_what_nobody_wants_to_hear_is_known_at_build(methods, wanted):
+    observer = type("Some", (Observer,), {name: lambda *news: None for name in methods})()
+    told = Observation([observer])
+    assert (told.of_calls, told.of_attempts, told.of_requests) == wanted
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no"), type("Mute", (Exception,), {"__str__": lambda self: 1 / 0})()]
+)
+def test_an_observer_that_raises_is_said_once_for_each_method_and_the_others_hear_all(error):
+    heard, lines = [], []
+    told = Observation([Raising(error), Recording("b", heard)], faults(lines))
+    for _ in range(3):
+        states = told.call_started("call")
+        told.attempt_ended(states, "call", "node", None, 0.1)
+        told.call_ended(states, "record")
+        for event, news in EVENTS.items():
+            getattr(told, event)(*news)
+    assert len(heard) == 3 * (3 + len(EVENTS))
+    assert states[0] is None
+    assert len(lines) == 3 + len(EVENTS)
+    assert lines[0].startswith(
+        f"observer 'tracing' of bee-tracing 1.0: call_started raised {type(error).__name__}"
+    )
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
+def test_an_interrupt_goes_on_at_a_client_and_not_at_a_server(error):
+    lines = []
+    with pytest.raises(type(error)):
+        Observation([Raising(error)], faults(lines)).call_started("call")
+    Observation([Raising(error)], faults(lines), BaseException).request_started("call")
+    assert len(lines) == 1
+
+
+# ── interceptors ──
+
+
+class Gate:
+    def __init__(self, name, trace, refuses=None, breaks=None):
+        self.name, self.trace = name, trace
+        self.refuses, self.breaks = refuses, breaks
+
+    def enter(self, call):
+        self.trace.append(f"enter {self.name}")
+        if self.refuses is not None:
+            raise self.refuses
+
+    def exit(self, call, outcome):
+        self.trace.append(f"exit {self.name} {outcome}")
+        if self.breaks is not None:
+            raise self.breaks
+
+
+def test_interceptors_are_left_in_reverse_order():
+    trace = []
+    chain = Interception([Gate("a", trace), Gate("b", trace)])
+    entered, refusal = chain.enter("call")
+    assert (entered, refusal, chain.count) == (2, None, 2)
+    chain.exit("call", "ok", entered)
+    assert trace == ["enter a", "enter b", "exit b ok", "exit a ok"]
+
+
+def test_a_call_error_refuses_the_call_and_only_those_that_were_entered_are_left():
+    trace, refusal = [], Overloaded("later")
+    chain = Interception([Gate("a", trace), Gate("b", trace, refusal), Gate("c", trace)])
+    assert chain.enter("call") == (1, refusal)
+    chain.exit("call", "refused", 1)
+    assert trace == ["enter a", "enter b", "exit a refused"]
+
+
+def test_anything_else_that_enter_raises_is_a_fault_of_the_plugin():
+    error = KeyError("x")
+    chain = Interception([Gate("a", [], error)], faults([]))
+    entered, fault = chain.enter("call")
+    assert entered == 0
+    assert isinstance(fault, PluginFault)
+    assert (fault.plugin, fault.distribution, fault.executed) == (
+        "observer 'tracing'",
+        "bee-tracing",
+        "no",
+    )
+    assert fault.__cause__ is error
+    assert __file__ in str(fault)
+
+
+def test_an_exit_that_raises_is_said_once_and_the_others_are_left():
+    trace, lines = [], []
+    chain = Interception([Gate("a", trace), Gate("b", trace, breaks=KeyError("x"))], faults(lines))
+    for _ in range(2):
+        chain.exit("call", "ok", 2)
+    assert trace == ["exit b ok", "exit a ok"] * 2
+    (line,) = lines
+    assert "exit raised KeyError: 'x'" in line

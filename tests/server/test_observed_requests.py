@@ -1,0 +1,180 @@
+"""Observers and interceptors of a server that the configuration names, for all kinds of handlers."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+
+import pytest
+
+import bee_core
+from bee_core.errors import InvalidArgument, PluginFault, RemoteError, Unauthenticated
+from faults.services import Calculator, serving
+from faults.users import client_config
+from support.patience import PATIENCE
+from support.plugin_objects import offering
+
+HANDLERS = ("add", "add_async", "add_here")
+WHO = contextvars.ContextVar("who", default="nobody")
+
+
+class Counter:
+    """An observer that keeps what it is told of requests, by the state that it gave them."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.ended = threading.Semaphore(0)
+        self.started, self.outcomes = [], []
+
+    def request_started(self, call):
+        with self.lock:
+            self.started.append((call.service, call.method))
+            return len(self.started)
+
+    def request_ended(self, state, call, outcome, seconds):
+        assert 0 <= seconds < 60
+        self.outcomes.append((state, call.method, getattr(outcome, "kind", "ok")))
+        self.ended.release()
+
+    def await_ends(self, count):
+        for _ in range(count):
+            assert self.ended.acquire(timeout=PATIENCE)
+
+
+class Roles:
+    """An interceptor: lets in callers with the metadata ``role``, and sets a context variable."""
+
+    def __init__(self):
+        self.left = []
+
+    def enter(self, call):
+        role = call.metadata.get("role")
+        if role is None:
+            raise Unauthenticated("a role is needed")
+        if role == "bug":
+            raise KeyError(role)
+        WHO.set(role)
+
+    def exit(self, call, outcome):
+        self.left.append((call.method, getattr(outcome, "ok", None)))
+
+
+class Seeing(Calculator):
+    def who(self):
+        return WHO.get()
+
+    async def who_async(self):
+        return WHO.get()
+
+    @bee_core.nonblocking
+    def who_here(self):
+        return WHO.get()
+
+    def boom(self):
+        raise RuntimeError("boom")
+
+
+@pytest.fixture
+def world():
+    counter, roles = Counter(), Roles()
+    plugins = [
+        offering("observer", "counter", lambda: counter),
+        offering("interceptor", "roles", lambda: roles),
+    ]
+    calculator = Seeing()
+    with (
+        serving(calculator, plugins, observers="counter", interceptors="roles") as server,
+        bee_core.build_client(client_config(server.address, retries=0)) as client,
+    ):
+        yield calculator, counter, roles, client.service("calc")
+
+
+def test_each_request_is_told_from_its_start_to_its_end(world):
+    _, counter, roles, calc = world
+    admin = calc.with_options(metadata={"role": "admin"})
+    for handler in HANDLERS:
+        assert admin.call(handler, 1, 2) == 3
+    with pytest.raises(RemoteError):
+        admin.boom()
+    with pytest.raises(InvalidArgument):
+        admin.add("x", "y")
+    counter.await_ends(5)
+    methods = (*HANDLERS, "boom", "add")
+    assert counter.started == [("calc", method) for method in methods]
+    assert sorted(counter.outcomes) == [
+        (1, "add", "ok"),
+        (2, "add_async", "ok"),
+        (3, "add_here", "ok"),
+        (4, "boom", "remote_error"),
+        (5, "add", "invalid_argument"),
+    ]
+    assert roles.left == [
+        ("add", True),
+        ("add_async", True),
+        ("add_here", True),
+        ("boom", False),
+        ("add", False),
+    ]
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_an_interceptor_refuses_a_request_and_no_handler_runs(world, handler):
+    calculator, counter, roles, calc = world
+    with pytest.raises(Unauthenticated, match="a role is needed") as caught:
+        calc.call(handler, 1, 2)
+    counter.await_ends(1)
+    assert caught.value.executed == "no"
+    assert counter.outcomes == [(1, handler, "unauthenticated")]
+    assert roles.left == []
+    assert calculator.runs == 0
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_an_interceptor_with_a_bug_refuses_the_request_and_is_named_in_the_log(
+    world, handler, caplog
+):
+    calculator, counter, _, calc = world
+    with pytest.raises(PluginFault) as caught:
+        calc.with_options(metadata={"role": "bug"}).call(handler, 1, 2)
+    counter.await_ends(1)
+    assert caught.value.executed == "no"
+    assert calculator.runs == 0
+    (line,) = [record for record in caplog.records if "roles" in record.getMessage()]
+    assert (line.levelname, line.bee_event) == ("ERROR", "plugin_failed")
+    assert "interceptor 'roles'" in line.getMessage()
+    assert __file__ in line.getMessage()
+
+
+@pytest.mark.parametrize("handler", ["who", "who_async", "who_here"])
+def test_what_an_interceptor_puts_into_the_context_reaches_this_handler_alone(world, handler):
+    *_, calc = world
+    assert calc.with_options(metadata={"role": "admin"}).call(handler) == "admin"
+    assert calc.with_options(metadata={"role": "guest"}).call(handler) == "guest"
+    assert WHO.get() == "nobody"
+
+
+def test_an_observer_that_raises_costs_no_answer_and_is_said_once(caplog):
+    class Broken:
+        def request_started(self, call):
+            raise SystemExit(1)
+
+        def request_ended(self, state, call, outcome, seconds):
+            raise RuntimeError("no")
+
+    with (
+        serving(
+            Calculator(), [offering("observer", "broken", Broken)], observers="broken"
+        ) as server,
+        bee_core.build_client(client_config(server.address)) as client,
+    ):
+        calc = client.service("calc")
+        for handler in HANDLERS * 2:
+            assert calc.call(handler, 1, 2) == 3
+        assert server.in_flight == 0
+    lines = [record for record in caplog.records if "broken" in record.getMessage()]
+    assert {(line.levelname, line.bee_event) for line in lines} == {("ERROR", "plugin_failed")}
+    said = [line.getMessage() for line in lines]
+    assert sorted(line.split(": ")[1].split(" ")[0] for line in said) == [
+        "request_ended",
+        "request_started",
+    ]
