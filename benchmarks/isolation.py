@@ -18,7 +18,7 @@ from typing import Any
 
 import bee_core
 
-from .__main__ import spread
+from .spreads import spread
 
 PAIRS = 15
 CALLS = 1500

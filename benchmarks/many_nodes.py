@@ -42,7 +42,7 @@ class Lists:
     def _ghost(number: int) -> Node:
         return Node(
             f"n{number}",
-            f"tcp://10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:9000",
+            f"tcp://127.{1 + (number >> 16 & 63)}.{number >> 8 & 255}.{number & 255}:9",
             "1.0.0",
             weight=0.0,
         )
@@ -53,6 +53,9 @@ class Lists:
 
     def known(self, service: str, addresses: tuple[Node, ...]) -> None:
         return None
+
+    async def register(self, instance: Any) -> Any:
+        raise bee_core.errors.RegistryError("this registry only lists nodes")
 
     async def watch(self, service: str) -> AsyncIterator[Snapshot]:
         self._loop = asyncio.get_running_loop()

@@ -1,0 +1,1 @@
+"""The schemas of the contenders, and what their tools made of them."""

@@ -1,0 +1,124 @@
+"""What runs under valgrind: ``python -m benchmarks.instructions.programs PROGRAM [PORT FEW MANY]``.
+
+A client makes some calls, marks, makes more calls, marks, and ends. A server prints its port,
+marks when it reads a line, and ends when its input ends. All of bee's governance is on, as for the
+other benchmarks; a lone thread does not poll.
+
+A mark is a child that ends at once: valgrind says at the end of each process how many instructions
+it has run, and a child begins with its parent's number. So starting and importing, which is most of
+the work, is done once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from ..contenders.bee import Bee, handlers
+from ..contenders.floors import BareProtocol, BareProtocolBlocking
+from ..payloads import RECORD_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IN_FLIGHT = 64
+
+
+def bee() -> Any:
+    """bee, and nobody polls: how often would depend on the clock."""
+    return Bee(transport={"busy_poll": 0})
+
+
+def mark() -> None:
+    """Have valgrind say the number of instructions so far."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def call_blocking(contender: Any, port: int, parts: tuple[int, ...]) -> None:
+    """One after the other; a mark behind each part."""
+    with contender.open(port, RECORD_SIZE, 1) as (call,):
+        for calls in parts:
+            for _ in range(calls):
+                call()
+            mark()
+
+
+def call_asyncio(contender: Any, port: int, parts: tuple[int, ...]) -> None:
+    """``IN_FLIGHT`` at a time: all go on together, since their answers come together."""
+
+    async def main() -> None:
+        async with contender.open_async(port, RECORD_SIZE, IN_FLIGHT) as functions:
+
+            async def work(call: Any, calls: int) -> None:
+                for _ in range(calls // IN_FLIGHT):
+                    await call()
+
+            for calls in parts:
+                await asyncio.gather(*(work(call, calls) for call in functions))
+                mark()
+
+    uvloop.run(main())
+
+
+def serve_bee() -> None:
+    """bee's server with an ``async def`` handler."""
+    import bee_core
+
+    settings = {"name": "echo", "version": "1.0.0", "address": "127.0.0.1:0"}
+    server = bee_core.build_server({"bee": {"rpc": {"server": settings}}})
+    server.add(handlers())
+
+    async def main() -> None:
+        async with server:
+            print(server.address.rpartition(":")[2], flush=True)
+            await asyncio.Event().wait()
+
+    uvloop.run(main())
+
+
+def serve_bare() -> None:
+    """The bare protocol's server."""
+    BareProtocol().serve(lambda port: print(port, flush=True))
+
+
+CLIENTS: dict[str, tuple[Callable[[Any, int, tuple[int, ...]], None], Callable[[], Any]]] = {
+    "blocking": (call_blocking, bee),
+    "bare-blocking": (call_blocking, BareProtocolBlocking),
+    "asyncio": (call_asyncio, bee),
+    "bare-asyncio": (call_asyncio, BareProtocol),
+}
+SERVERS: dict[str, Callable[[], None]] = {"server": serve_bee, "bare-server": serve_bare}
+
+
+def mark_when_told() -> None:
+    """Mark for each line of the input, and say so; end when the input ends."""
+    for _ in sys.stdin:
+        mark()
+        print("marked", flush=True)
+    os._exit(0)
+
+
+def main() -> None:
+    """See the module."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads that only ends
+    name, *rest = sys.argv[1:]
+    if name in CLIENTS:
+        call, new = CLIENTS[name]
+        port, *parts = map(int, rest)
+        call(new(), port, tuple(parts))
+        os._exit(0)  # what a loop does to end is nobody's business here
+    threading.Thread(target=mark_when_told, daemon=True).start()
+    SERVERS[name]()
+
+
+if __name__ == "__main__":
+    main()

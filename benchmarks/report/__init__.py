@@ -1,0 +1,1 @@
+"""What people read: tables in Markdown, a picture, and the page that has both."""
