@@ -274,14 +274,14 @@ def find_python_for_atheris(session: nox.Session) -> str:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure the headlines beside peers in under ten minutes; needs a quiet machine."""
-    session.install(".[bench]")
+    session.install("-e", ".[bench]")  # the native part lies beside the sources, which run
     session.run("python", "-m", "benchmarks", "run", "--quick", *session.posargs)
 
 
 @nox.session(default=False, name="bench-full")
 def bench_full(session: nox.Session) -> None:
     """Measure everything beside peers, for an hour or two; needs a quiet machine."""
-    session.install(".[bench]")
+    session.install("-e", ".[bench]")  # the native part lies beside the sources, which run
     session.run("python", "-m", "benchmarks", "run", *session.posargs)
 
 

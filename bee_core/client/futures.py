@@ -118,7 +118,8 @@ class FutureCalls:
         clock: Callable[[], float],
     ) -> None:
         self.plane = ControlPlane(name)
-        self.plane.at_stop(self._close_channels)
+        self.plane.at_stop(self._wind_up)
+        self._over = False
         self._make_channel = make_channel
         self._discoveries = discoveries
         self._clock = clock
@@ -132,7 +133,7 @@ class FutureCalls:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._overdue = Overdue(self._clock)
-        self._tasks: dict[CallFuture[Any], asyncio.Task[None]] = {}
+        self._tasks: dict[CallFuture[Any], tuple[Call, asyncio.Task[None]]] = {}
         self.attempts: dict[Channel, Attempt] = {}
         # Channels whose nodes have left. The calls that are still on them keep them alive.
         self._retired: WeakSet[AsyncChannel] = WeakSet()
@@ -141,7 +142,9 @@ class FutureCalls:
         """Make a call, in the context that is current. Does not wait."""
         future: CallFuture[Any] = CallFuture(self)
         self._begun.append((call, future, copy_context()))
-        if not self._told:
+        if self._over:  # looked at behind `append`: whoever sets it ends what was begun before
+            self._end_begun(_closed)
+        elif not self._told:
             self._told = True  # one wake-up for all that are begun until the loop has its turn
             try:
                 if not self.plane.call_soon(self._take):
@@ -198,8 +201,9 @@ class FutureCalls:
 
     def close(self) -> None:
         """End all calls with CallCancelled, and the thread. Idempotent."""
+        self._over = True
         self.plane.stop()
-        self._end_begun(_closed)
+        self._end_all()
 
     def after_fork(self) -> None:
         """In a forked child: forget the parent's calls in flight, and their sockets."""
@@ -230,7 +234,14 @@ class FutureCalls:
         while begun:
             call, future, context = begun.popleft()
             if not future.cancelled():
-                self._tasks[future] = context.run(loop.create_task, self._run(call, future))
+                task = context.run(loop.create_task, self._run(call, future))
+                self._tasks[future] = call, task
+
+    def _end_all(self) -> None:
+        """End the calls that have not begun, and those whose task was ended before it ran."""
+        self._end_begun(_closed)
+        for future, (call, _) in tuple(self._tasks.items()):
+            future.end(None, _closed(call))
 
     def _end_begun(self, why: Callable[[Call], CallError]) -> None:
         """End the calls that have not begun."""
@@ -300,11 +311,14 @@ class FutureCalls:
             attempt.channel.retire()
 
     def _cancel(self, future: CallFuture[Any]) -> None:
-        task = self._tasks.get(future)
-        if task is not None:
-            task.cancel()
+        begun = self._tasks.get(future)
+        if begun is not None:
+            begun[1].cancel()
 
-    async def _close_channels(self) -> None:
+    async def _wind_up(self) -> None:
+        """The plane ends, and its tasks have ended; also where the client was only dropped."""
+        self._over = True
+        self._end_all()
         channels = self._channels()
         self.attempts = {}
         if channels:

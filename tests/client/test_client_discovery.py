@@ -309,7 +309,7 @@ def test_with_a_registry_out_of_reach_and_nothing_else_known_the_error_says_wher
 ):
     registry.go_out_of_reach()
     with pytest.raises(Unavailable) as caught:
-        client().name(timeout=0.2)
+        client().name(timeout=scaled(0.5))
     for part in (
         "registry memory is out of reach",
         str(own_cache_folder),

@@ -574,6 +574,58 @@ def test_closing_while_threads_begin_futures_leaves_none_without_an_end(clients,
         }
 
 
+def test_a_future_that_is_begun_while_the_client_closes_ends(client, calc, monkeypatch):
+    calc.add(1, 2)
+    futures_of_client = client.futures
+    # The loop takes no more calls, as when it stops between two turns.
+    monkeypatch.setattr(futures_of_client.plane, "call_soon", lambda _: True)
+    first = bee_core.future(calc.add, 1, 2)
+    start, inside, closed = futures_of_client.start, threading.Event(), threading.Event()
+
+    def late(call):
+        inside.set()
+        assert closed.wait(PATIENCE)
+        return start(call)
+
+    monkeypatch.setattr(futures_of_client, "start", late)
+    begun = []
+    thread = threading.Thread(target=lambda: begun.append(bee_core.future(calc.add, 1, 2)))
+    thread.start()
+    assert inside.wait(PATIENCE)
+    client.close()
+    closed.set()
+    thread.join(PATIENCE)
+    for future in (first, *begun):
+        error = future.exception(PATIENCE)
+        assert isinstance(error, CallCancelled)
+        assert error.executed == "no"
+    assert len(begun) == 1
+
+
+def test_closing_ends_the_futures_of_a_loop_that_is_blocked(clients, waiter, monkeypatch):
+    gate, blocked = threading.Event(), threading.Event()
+
+    def block():
+        blocked.set()
+        gate.wait(PATIENCE)
+
+    with serving(waiter) as server:
+        client = clients(server.address)
+        future = bee_core.future(client.service("calc").hold, 1)
+        waiter.await_began()
+        plane = client.futures.plane
+        plane.call_soon(block)
+        assert blocked.wait(PATIENCE)
+        with monkeypatch.context() as patch:
+            patch.setattr(plane, "stop", lambda: False)  # as when its patience is over
+            client.close()
+        error = future.exception(0)
+        gate.set()
+        assert plane.stop()
+    assert isinstance(error, CallCancelled)
+    assert error.executed == "maybe"
+
+
 def in_child(check):
     """Run a check in a forked child; fails with what it said."""
     reading, writing = os.pipe()
