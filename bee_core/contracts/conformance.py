@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from functools import cache
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
@@ -121,8 +122,8 @@ def misfits(thing: Any, contract: type) -> str:
         for problem in _wrong_method(thing, one, name)
     ]
     if not required and not any(implements(thing, name) for name in _methods(contract)):
-        where = in_brackets(place(*defined_at(thing)))
-        found.append(f"it has no method of an Observer: {', '.join(_methods(contract))}{where}")
+        names = ", ".join(_methods(contract))
+        found.append(f"it has no method of an Observer: {names}{_where(thing)}")
     return "; ".join(found)
 
 
@@ -143,6 +144,7 @@ def part_misfits(part: Any, contract: type) -> str:
 _FITTING: WeakKeyDictionary[type, set[type]] = WeakKeyDictionary()
 
 
+@cache
 def _methods(contract: type) -> tuple[str, ...]:
     return tuple(
         name
@@ -152,6 +154,7 @@ def _methods(contract: type) -> tuple[str, ...]:
     )
 
 
+@cache
 def _attributes(contract: type) -> Mapping[str, str]:
     """The attributes that a contract has besides methods, with their annotations as text."""
     return {
@@ -173,7 +176,6 @@ def _get(thing: Any, name: str) -> tuple[Any, str]:
 
 
 def _missing(thing: Any, contract: type) -> Iterator[str]:
-    where = in_brackets(place(*defined_at(thing)))
     missing = []
     for name in _methods(contract):
         found, why = _get(thing, name)
@@ -182,7 +184,7 @@ def _missing(thing: Any, contract: type) -> Iterator[str]:
         elif not callable(found):
             yield (
                 f"{name} of the contract {contract.__name__} is a method, and here it is of type "
-                f"{type(found).__name__}{where}"
+                f"{type(found).__name__}{_where(thing)}"
             )
     for name, annotation in _attributes(contract).items():
         if isinstance(thing, type):
@@ -197,7 +199,13 @@ def _missing(thing: Any, contract: type) -> Iterator[str]:
         yield from _wrong_callable(thing, name, value, annotation)
     if missing:
         kind = thing.__qualname__ if isinstance(thing, type) else type(thing).__qualname__
-        yield f"{kind} lacks {', '.join(missing)} of the contract {contract.__name__}{where}"
+        lacks = ", ".join(missing)
+        yield f"{kind} lacks {lacks} of the contract {contract.__name__}{_where(thing)}"
+
+
+def _where(*places: Any) -> str:
+    """File and line of the first of these that has one. Looked for only to complain."""
+    return in_brackets(next(filter(None, (place(*defined_at(one)) for one in places)), ""))
 
 
 def _wrong_callable(thing: Any, name: str, value: Any, annotation: str) -> Iterator[str]:
@@ -205,20 +213,21 @@ def _wrong_callable(thing: Any, name: str, value: Any, annotation: str) -> Itera
     wanted = _parameters_of_callable(annotation)
     if wanted is None or value is None:
         return
-    where = in_brackets(place(*defined_at(value)) or place(*defined_at(thing)))
     if not callable(value):
-        yield f"{name} is neither a method nor None{where}"
+        yield f"{name} is neither a method nor None{_where(value, thing)}"
         return
     if _is_async(value):
-        yield f"{name}() is async, and the core does not wait for it{where}"
+        yield f"{name}() is async, and the core does not wait for it{_where(value, thing)}"
     takes = _signature(value)
     try:
         if takes is not None:
             takes.bind(*[None] * wanted)
     except TypeError:
+        where = _where(value, thing)
         yield f"{name}{takes} does not take the {wanted} arguments of the contract{where}"
 
 
+@cache
 def _parameters_of_callable(annotation: str) -> int | None:
     """How many arguments ``Callable[[A, B], None] | None`` takes; None where it is no function."""
     for node in ast.walk(ast.parse(annotation, mode="eval")):
@@ -233,24 +242,24 @@ def _wrong_method(thing: Any, contract: type, name: str) -> Iterator[str]:
     if not callable(method):
         return
     declared = vars(contract)[name]
-    where = in_brackets(place(*defined_at(method)) or place(*defined_at(thing)))
     iterates = "Iterator" in str(declared.__annotations__.get("return", ""))
     if inspect.iscoroutinefunction(declared):
         if not (_is_async(method) or _promises_to_wait(method)):
             yield (
                 f"{name}() of the contract {contract.__name__} is async, and here it is not; "
-                f"write async def{where}"
+                f"write async def{_where(method, thing)}"
             )
     elif _is_async(method):
         yield (
             f"{name}() is async, and in the contract {contract.__name__} it is not; "
-            f"write def{where}"
+            f"write def{_where(method, thing)}"
         )
     elif not iterates and _is_generator(method):
+        where = _where(method, thing)
         yield f"{name}() is a generator, and the contract {contract.__name__} wants none{where}"
     takes = _signature(method)
     if takes is not None:
-        wanted = list(inspect.signature(declared).parameters.values())[1:]
+        wanted = _declared_parameters(declared)
         given = list(takes.parameters.values())
         if isinstance(thing, type) and inspect.isfunction(inspect.getattr_static(thing, name)):
             given = given[1:]  # self
@@ -258,8 +267,14 @@ def _wrong_method(thing: Any, contract: type, name: str) -> Iterator[str]:
         if problem:
             yield (
                 f"{name}{_shown(given)} does not fit {name}{_shown(wanted)} of the contract "
-                f"{contract.__name__}: {problem}{where}"
+                f"{contract.__name__}: {problem}{_where(method, thing)}"
             )
+
+
+@cache
+def _declared_parameters(method: Any) -> tuple[Parameter, ...]:
+    """What a method of a contract takes behind ``self``."""
+    return tuple(inspect.signature(method).parameters.values())[1:]
 
 
 def _inner(method: Any) -> Any:

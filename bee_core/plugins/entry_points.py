@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import time
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,26 +120,74 @@ def read_offers(
     Returns:
         For each kind and name the offers, more than one where distributions collide.
     """
-    groups: dict[str, Kind] = {f"bee.{kind}": kind for kind in REGISTER_HOOKS}
-    if entry_points is None:
-        # One scan for all groups: each call of entry_points() reads the metadata of every
-        # distribution again.
+    if entry_points is not None:
+        return _by_name(entry_points)
+    environment = _environment()
+    if environment is None:
+        return _by_name(_scan())
+    return {name: [*same_name] for name, same_name in _offers_in(environment).items()}
+
+
+_SETTLED = 2.0
+"""Seconds. A folder that changed so short ago may change again without a newer time."""
+
+
+def _environment() -> tuple[object, ...] | None:
+    """What a scan depends on, or None where it changes just now.
+
+    Whoever installs or removes a distribution changes the time of its folder on ``sys.path``.
+    """
+    places: list[object] = []
+    settled = time.time() - _SETTLED
+    for place in sys.path:
         try:
-            found = importlib.metadata.entry_points()
-            entry_points = [
-                entry_point for group in groups for entry_point in found.select(group=group)
-            ]
-        except Exception:  # one distribution whose metadata is broken must not stop all programs
-            entry_points = _readable(groups)
+            status = Path(place or ".").stat()
+        except OSError:
+            places.append(place)
+            continue
+        if status.st_mtime > settled:
+            return None
+        places += place, status.st_dev, status.st_ino, status.st_mtime_ns
+    # Tests and import hooks put functions and finders of their own there.
+    return importlib.metadata.entry_points, *map(id, sys.meta_path), *places
+
+
+@lru_cache(maxsize=1)
+def _offers_in(_environment: tuple[object, ...]) -> dict[tuple[Kind, str], list[Offer]]:
+    """The offers of an environment.
+
+    A scan opens a file of each distribution. That takes longer than all else that it takes to build
+    a client.
+    """
+    return _by_name(_scan())
+
+
+def _scan() -> list[importlib.metadata.EntryPoint]:
+    """The entry points of all kinds in the environment."""
+    # One scan for all groups: each call of entry_points() reads the metadata of every distribution
+    # again.
+    try:
+        found = importlib.metadata.entry_points()
+        return [entry_point for group in _GROUPS for entry_point in found.select(group=group)]
+    except Exception:  # one distribution whose metadata is broken must not stop all programs
+        return _readable(_GROUPS)
+
+
+def _by_name(
+    entry_points: Iterable[importlib.metadata.EntryPoint],
+) -> dict[tuple[Kind, str], list[Offer]]:
     offers: dict[tuple[Kind, str], list[Offer]] = {}
     for entry_point in entry_points:
-        kind = groups.get(entry_point.group)
+        kind = _GROUPS.get(entry_point.group)
         if kind is not None:
             offer = _offer(kind, entry_point)
             same_name = offers.setdefault((kind, offer.name), [])
             if offer not in same_name:
                 same_name.append(offer)
     return offers
+
+
+_GROUPS: dict[str, Kind] = {f"bee.{kind}": kind for kind in REGISTER_HOOKS}
 
 
 def _readable(groups: Collection[str]) -> list[importlib.metadata.EntryPoint]:

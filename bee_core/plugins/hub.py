@@ -13,8 +13,6 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
 from .. import hookspecs
 from ..contracts.plugin_origin import defined_at, in_brackets
 from ..errors import PluginError
@@ -26,6 +24,7 @@ from .making import make
 from .provenance import Provenance
 from .registered import (
     OBJECT,
+    Manager,
     Registered,
     Registrations,
     placed,
@@ -69,7 +68,7 @@ class PluginHub:
         disabled: Collection[str] | None = None,
         entry_points: Iterable[EntryPoint] | None = None,
     ) -> None:
-        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager = Manager(hookspecs.PROJECT)
         """pluggy's manager, for tests and debuggers that listen in."""
         self.manager.add_hookspecs(hookspecs)
         self._disabled = frozenset(

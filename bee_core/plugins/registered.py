@@ -80,6 +80,19 @@ class Registrations:
         )
 
 
+class Manager(pluggy.PluginManager):
+    """pluggy's manager, which looks at the functions of a module only.
+
+    What else a module holds is no hook, and pluggy takes its time with each name.
+    """
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """See :meth:`pluggy.PluginManager.parse_hookimpl_opts`."""
+        if inspect.ismodule(plugin) and not inspect.isroutine(vars(plugin).get(name)):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
 def register(manager: pluggy.PluginManager, plugin: object, name: str, origin: Origin) -> None:
     """Register a plugin object with pluggy, if it is a plugin of bee.
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
+import time
 import types
 from textwrap import dedent
 from typing import Annotated, Any
@@ -639,6 +641,47 @@ def test_a_distribution_without_metadata_is_named_by_its_folder(site):
     (site.root / "dist_alpha_codec-1.0.dist-info" / "METADATA").unlink()
     row = next(row for row in list_installed(PluginHub()) if row.name == "alpha")
     assert (row.distribution, row.version, row.loadable) == ("dist_alpha_codec-1.0", "", True)
+
+
+def settled(site):
+    """Make the site look as if nothing was installed there lately."""
+    long_ago = time.time() - 3600
+    os.utime(site.root, (long_ago, long_ago))
+
+
+def test_distributions_are_read_once_for_all_clients(site, monkeypatch):
+    site.codec("alpha_codec", "alpha")
+    settled(site)
+    opened = []
+    read = importlib.metadata.PathDistribution.read_text
+
+    def counted(distribution, name):
+        opened.append(name)
+        return read(distribution, name)
+
+    monkeypatch.setattr(importlib.metadata.PathDistribution, "read_text", counted)
+    PluginHub()
+    assert "entry_points.txt" in opened
+    opened.clear()
+    assert PluginHub().load("codec", "alpha").name == "alpha"
+    assert "entry_points.txt" not in opened
+
+
+@pytest.mark.parametrize("lately", [True, False])
+def test_what_is_installed_later_is_found_by_the_next_client(site, lately):
+    site.codec("alpha_codec", "alpha")
+    if not lately:
+        settled(site)
+    assert ("codec", "beta") not in PluginHub().offers
+    site.codec("beta_codec", "beta")
+    assert PluginHub().load("codec", "beta").name == "beta"
+
+
+def test_a_client_cannot_change_what_the_next_one_finds(site):
+    settled(site)
+    PluginHub().offers.clear()
+    PluginHub().offers["codec", "json"].clear()
+    assert PluginHub().load("codec", "json").name == "json"
 
 
 def test_a_distribution_whose_entry_points_cannot_be_read_hides_no_others(site):
