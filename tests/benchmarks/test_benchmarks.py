@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks import stages
 from benchmarks.instructions import scripted, table
 from benchmarks.loads import open_loop
 from benchmarks.loads.meter import Meter
@@ -151,3 +152,19 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(ValueError, match="not a result file"):
         load(path)
+
+
+def test_the_innermost_function_says_what_time_is_spent_on() -> None:
+    encode = "encode_args (bee_plugins/codecs/msgspec_methods.py:164)"
+    raw = f"""\
+<module> (programs.py:1);drive (bee_core/client/blocking_driver.py:40) 1
+<module> (programs.py:1);drive (bee_core/client/blocking_driver.py:40);{encode} 2
+_find_and_load (<frozen importlib._bootstrap>:1360) 90
+mark_when_told (benchmarks/instructions/programs.py:108) 90
+ 1
+"""
+    shares = stages.shares(raw)
+    codec, client = stages.stage_of(encode), "client: proxy, driver"
+    assert shares == {codec: 0.5, client: 0.25, stages.REST: 0.25}
+    assert codec.startswith("codec")
+    assert f"| {client} | 25% |" in stages.table({"a load": {"client": shares}})
