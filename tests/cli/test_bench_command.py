@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -278,3 +281,33 @@ def test_ctrl_c_prints_what_was_measured_and_gives_up_what_hangs(start, calls, d
     assert result["ending"] == "interrupted"
     assert result["given_up"] == 1
     assert result["answered"] == 20 - (1 if driver else 2)
+
+
+def read_all(terminal):
+    """What a program writes on its terminal, until it has ended."""
+    text = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 4096)
+        except OSError:  # nobody has the other side any more
+            chunk = b""
+        if not chunk:
+            return text.decode()
+        text += chunk
+
+
+def test_on_a_terminal_a_bar_says_how_far_the_run_is(calls, folder):
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "bee_core", "bench", "calc", "add", "1", "2"]
+    options = ["--rate", "50", "--duration", "1", "--warmup", "1", "--json"]
+    with subprocess.Popen(
+        [*command, *options], cwd=folder, stdout=subprocess.PIPE, stderr=theirs, text=True
+    ) as program:
+        os.close(theirs)
+        shown = read_all(ours)
+        os.close(ours)
+        result = json.loads(program.stdout.read())
+    assert result["calls"] == 50
+    lines = [line for line in re.split(r"[\r\n]+|\x1b\[[\d;?]*[A-Za-z]", shown) if "[" in line]
+    assert any("warm-up" in line for line in lines)
+    assert any(re.search(r"#+.*\d calls +\d+ a second +0 failed", line) for line in lines)
