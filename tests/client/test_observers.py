@@ -353,6 +353,9 @@ def test_an_observer_hears_how_many_nodes_there_are_and_fit(kind):
     address = [{"url": f"127.0.0.1:{port}", "version": f"{port}.0.0"} for port in (1, 2, 3)]
     client = {"address": address, "version": ">=2", "observers": "rec"}
     config = {"bee": {"rpc": {"client": {"calc": client}}}}
-    make_user(kind, config, [offering("observer", "rec", Watcher)]).close()
+    user = make_user(kind, config, [offering("observer", "rec", Watcher)])
+    with pytest.raises(CallError):
+        user.call("add", 1, 2)  # an asyncio client makes its channels now
+    user.close()
     fields = {"service": "calc", "listed": 3, "fitting": 2, "source": "address"}
     assert heard == [("nodes", fields)]
