@@ -6,9 +6,10 @@ import asyncio
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
-from opentelemetry import baggage, context, trace
+from opentelemetry import baggage, context, metrics, trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import bee_core
@@ -19,9 +20,11 @@ from bee_core.testing.observing_contracts import IncomingCall, OutgoingCall, rec
 from bee_plugins.observers.opentelemetry.attributes import (
     BOUNDARIES,
     MOST,
+    MOST_STATUSES,
     Methods,
     peer_of,
     server_address,
+    status_of,
 )
 from bee_plugins.observers.opentelemetry.observer import OpenTelemetry, OpenTelemetryOptions
 from faults.processes import fixed_port
@@ -424,6 +427,28 @@ def test_no_more_methods_are_told_apart_than_fit():
     assert methods.get("calc", "one more").attributes["rpc.method"] == "calc/one more"
 
 
+def test_no_more_ways_to_end_are_told_apart_than_fit():
+    method = Methods(frozenset({"OK"})).get("calc", "add")
+    for number in range(MOST_STATUSES):
+        assert method.measured(f"E{number}")["error.type"] == f"E{number}"
+    assert method.measured("one more")["error.type"] == "_OTHER"
+    assert method.measured("E1")["error.type"] == "E1"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (None, "CANCELLED"),
+        (Success(b""), "OK"),
+        (local("circuit_open", "no"), "CIRCUIT_OPEN"),
+        (SimpleNamespace(ok=False, kind="remote_error", code=""), "REMOTE_ERROR"),
+        (SimpleNamespace(ok=False, kind="remote_error", code="OUT_OF_STOCK"), "OUT_OF_STOCK"),
+    ],
+)
+def test_the_status_is_the_code_of_the_service_or_the_kind_of_the_error(outcome, status):
+    assert status_of(outcome) == status
+
+
 # ── addresses ──
 
 
@@ -627,6 +652,23 @@ def test_with_the_api_alone_it_does_nothing_but_pass_a_trace_on():
     assert first == "none"
     assert second == f"00-{1:032x}-{2:016x}-01 1"
     assert done.stderr == ""
+
+
+def test_a_server_that_stops_sends_what_is_left(monkeypatch, telemetry):
+    flushed = []
+
+    class Provider:
+        def __init__(self, name):
+            self.name = name
+
+        def force_flush(self, timeout_millis):
+            flushed.append((self.name, timeout_millis))
+
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: Provider("spans"))
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: Provider("metrics"))
+    with serving(Calculator(), observers="opentelemetry"):
+        assert flushed == []
+    assert flushed == [("spans", 1000), ("metrics", 1000)]
 
 
 def test_events_without_a_state_are_passed_over(telemetry):

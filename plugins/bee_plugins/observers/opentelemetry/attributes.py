@@ -20,24 +20,43 @@ if TYPE_CHECKING:
 SCHEMA = "https://opentelemetry.io/schemas/1.45.0"
 SYSTEM = "bee"
 OTHER = "_OTHER"
-"""The method's name where it is none of the server's, or where there are too many names."""
+"""The name of a method that the server does not know, and of whatever has too many names."""
 METHOD_NOT_FOUND = "METHOD_NOT_FOUND"
 
-NO_ERROR_OF_THE_SERVER = frozenset({"OK", "INVALID_ARGUMENT", "UNAUTHENTICATED", "CANCELLED"})
-"""What a server's span and metric do not count as an error: the caller did it, or wanted it."""
+NO_ERROR_OF_THE_SERVER = frozenset(
+    {
+        *("OK", "CANCELLED", "INVALID_ARGUMENT", "UNAUTHENTICATED", "PERMISSION_DENIED"),
+        *("NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE"),
+        "RESOURCE_EXHAUSTED",
+    }
+)
+"""What a server's span and metric do not count as an error: the caller did it, or wanted it.
+
+The list is that of the conventions for gRPC. bee has its own word for a server that is overloaded,
+and that is an error.
+"""
 
 BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds: the bounds of the buckets of both histograms."""
 
 MOST = 1000
 """Methods that are told apart: a program that makes up names must not fill the memory."""
+MOST_STATUSES = 50
+"""Ways to end that are told apart for a method: services may make up codes."""
 
 
 def status_of(outcome: Outcome | None) -> str:
-    """``rpc.status_code``: ``OK``, or the kind of the error in capitals."""
+    """``rpc.status_code``: ``OK``, the code that the service gave, or the error's kind in capitals.
+
+    Args:
+        outcome: None for a call that was given up.
+    """
     if outcome is None:
         return "CANCELLED"
-    return "OK" if outcome.ok else outcome.kind.upper()  # type: ignore[union-attr]  # by `ok`
+    if outcome.ok:
+        return "OK"
+    failure: Any = outcome
+    return getattr(failure, "code", "") or failure.kind.upper()
 
 
 class Method:
@@ -64,6 +83,8 @@ class Method:
         """The attributes of a duration; an empty status is not known."""
         found = self._measured.get((status, degraded))
         if found is None:
+            if len(self._measured) >= MOST_STATUSES and status != OTHER:
+                return self.measured(OTHER, degraded=degraded)
             made: dict[str, Any] = dict(self.attributes)
             if status:
                 made["rpc.status_code"] = status

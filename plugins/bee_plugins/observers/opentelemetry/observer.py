@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     )
 
 SCOPE = "bee-rpc"
+FLUSH_MILLISECONDS = 1000
+"""What a server that stops waits for a collector, for spans and for metrics each. It has drained
+before, so nobody waits for it but whoever has stopped it."""
 
 
 @attrs.frozen
@@ -205,6 +208,14 @@ class OpenTelemetry(Observer):
             self._call_duration.record(record.seconds, measured, state.context)
 
     # Servers.
+
+    def server_changed(self, event: str) -> None:
+        """See the contract. Workers leave without ``atexit``, so what is left goes out now."""
+        if event == "stopped":
+            for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+                flush = getattr(provider, "force_flush", None)  # the SDK's providers have it
+                if flush is not None:
+                    flush(FLUSH_MILLISECONDS)
 
     def request_refused(self, call: InboundCall, failure: Failure) -> None:
         """See the contract. A server that is overloaded makes no spans of what it refuses."""
