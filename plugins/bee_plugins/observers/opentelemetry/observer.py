@@ -161,21 +161,29 @@ class OpenTelemetry(Observer):
         state.attempts += 1
         status = status_of(outcome)
         attributes: dict[str, Any] = {"bee.attempt": state.attempts, "bee.node.id": node.id}
+        failed = _say(
+            attributes,
+            state.method,
+            "" if state.oneway and status == "OK" else status,
+            outcome,
+        )
         if not self._attempts:
-            if status != "OK":
-                attributes["error.type"] = status
+            if failed:
                 state.span.add_event("bee.attempt_failed", attributes)
             return
         assert self._tracer is not None  # noqa: S101  # it made the span; narrows the type
+        attributes.update(peer_of(node.url))
         end = time_ns()
-        method = state.method
+        # Made when it is over, with all that is known by then: a span that is changed costs more.
         span = self._tracer.start_span(
-            f"{method.name} attempt",
+            f"{state.method.name} attempt",
             state.context,
-            attributes={**method.attributes, **peer_of(node.url), **attributes},
+            attributes=attributes,
             start_time=max(state.start, end - int(seconds * 1e9)),
         )
-        _end(span, {}, method, "" if state.oneway and status == "OK" else status, outcome, end)
+        if failed:
+            span.set_status(StatusCode.ERROR, getattr(outcome, "message", None))
+        span.end(end)
 
     def call_ended(self, state: Any, record: CallRecord) -> None:
         """See the contract."""
@@ -263,6 +271,20 @@ def _end_of(under: Under, seconds: float) -> int:
     return under.start + int(seconds * 1e9)
 
 
+def _say(attributes: dict[str, Any], method: Method, status: str, outcome: Outcome | None) -> bool:
+    """Add how it went. True if it has failed, on this side."""
+    if not status:
+        return False
+    attributes["rpc.status_code"] = status
+    error_type = getattr(outcome, "error_type", "")
+    if error_type:
+        attributes["bee.error_type"] = error_type
+    failed = method.is_error(status)
+    if failed:
+        attributes["error.type"] = status
+    return failed
+
+
 def _end(
     span: Span,
     attributes: dict[str, Any],
@@ -272,14 +294,7 @@ def _end(
     end: int,
 ) -> None:
     """Say how it went, and end the span."""
-    if status:
-        attributes["rpc.status_code"] = status
-    if outcome is not None and not outcome.ok:
-        failure: Any = outcome
-        if failure.error_type:
-            attributes["bee.error_type"] = failure.error_type
-    if status and method.is_error(status):
-        attributes["error.type"] = status
+    if _say(attributes, method, status, outcome):
         span.set_status(StatusCode.ERROR, getattr(outcome, "message", None))
     if attributes:
         span.set_attributes(attributes)
