@@ -143,19 +143,30 @@ def report(results: Path, into: Path | None) -> None:
 @click.option("--update", is_flag=True, help="Write what was counted into the table.")
 @click.option("--reason", default="", help="Why the figures moved, for the table's history.")
 @click.option("--pure", is_flag=True, help="Without the native exchange, though it is there.")
-def instructions(*, update: bool, reason: str, pure: bool) -> None:
+@click.option("--observers", default="", help="Show what these observers cost: NAME,NAME.")
+def instructions(*, update: bool, reason: str, pure: bool, observers: str) -> None:
     """Count the instructions of a call, and compare them with the committed table.
 
     Fails if a figure is not within the table's tolerance. It needs valgrind, and not a quiet
     machine.
     """
+    if observers and update:
+        raise click.UsageError("the table is for calls that nobody observes")
     native = native_exchange() and not pure
     python = table.this_python(native=native)
     known = table.read()
     try:
-        counted = counting.count(native=native)
+        counted = counting.count(native=native, observers=observers)
     except counting.CannotCount as error:
         raise click.ClickException(str(error)) from None
+    if observers:
+        click.echo(f"Python {python}: instructions a call with {observers}, and beyond the table")
+        figures = known["figures"].get(python, {})
+        for name, (own, _) in counted.items():
+            without = figures[name]["instructions"] if name in figures else own
+            more = f"{own - without:>+10,} {own / without - 1:+8.1%}"
+            click.echo(f"  {name:<30} {own:>9,} {more}")
+        return
     click.echo(f"Python {python}: instructions a call, those of the bare protocol, the ratio")
     for name, (own, bare) in counted.items():
         click.echo(f"  {name:<30} {own:>9,} {bare:>9,} {own / bare:8.3f}")

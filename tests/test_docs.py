@@ -215,6 +215,14 @@ def test_the_commands_that_measure_speed_do(folder: Path) -> None:
         assert line == "failed" or line in printed
 
 
+def test_the_trace_of_the_page_is_printed(folder: Path) -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    (printed,) = blocks(read(DOCS / "how-to" / "trace-calls.md"), "console")
+    assert run(folder, sys.executable, "traced.py") == printed
+    config = bee_core.load_config(folder / "observed.yml")
+    assert [one.name for one in config.application.observers] == ["opentelemetry"]
+
+
 @pytest.mark.timeout(240)
 def test_the_tutorial(tmp_path: Path) -> None:
     """Each file is written and each command typed, in the order of the page."""

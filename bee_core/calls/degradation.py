@@ -63,7 +63,7 @@ class Degradation:
                 f"{self._service}.{printable(method)}: degraded: {fallback} answers instead of"
                 f" {type(error).__name__}: {printable(error.message)}"
             )
-            self._tell("begun", method, 1)
+            self._tell("begun", method, 1, error.kind)
 
     def succeeded(self, method: str, now: float) -> bool:
         """A call of a method has its result. True when nothing is degraded any more."""
@@ -78,11 +78,15 @@ class Degradation:
             f"{self._service}.{printable(method)}: no longer degraded: nodes answer again; the"
             f" fallback answered {count} call{'s' if count != 1 else ''} in {last - since:.1f} s"
         )
-        self._tell("ended", method, count)
+        self._tell("ended", method, count, "")
         return not left
 
-    def _tell(self, state: str, method: str, calls: int) -> None:
-        self._told(
-            "degradation",
-            {"service": self._service, "method": method, "state": state, "calls": calls},
-        )
+    def _tell(self, state: str, method: str, calls: int, error: str) -> None:
+        fields = {
+            "service": self._service,
+            "method": method,
+            "state": state,
+            "calls": calls,
+            "error": error,
+        }
+        self._told("degradation", fields)

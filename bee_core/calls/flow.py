@@ -234,9 +234,8 @@ def _turn(call: Call, limiter: Limiter, held: list[Any]) -> Steps:
 
 def _tell(call: Call, state: str, reason: str) -> None:
     """Tell the observers what the limiter made of a call."""
-    service = call.plan.service
-    fields = {"service": service.name, "method": call.method, "state": state, "reason": reason}
-    service.observation.event("limiter", fields)
+    observation = call.plan.service.observation
+    observation.limited("client", call.service, call.method, state, reason)
 
 
 def _has_left(call: Call, limiter: Limiter, leave: Callable[[], bool]) -> bool:

@@ -133,6 +133,13 @@ class Service(Generic[C]):
         self.nodes.apply(snapshot)
         self.undiscovered = None
         self.observation.nodes_changed(self.name, snapshot)
+        fields = {
+            "service": self.name,
+            "listed": len(self.nodes.snapshot.nodes),
+            "fitting": len(self.nodes.states),
+            "source": self.nodes.snapshot.source,
+        }
+        self.observation.event("nodes", fields)
 
     def bind(self, signature: Signature) -> MethodCodec:
         """The codec bound to a signature; bound once, as far as a signature can be remembered.

@@ -14,7 +14,7 @@ from .plugin_faults import PluginFaults
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..terms.failures import Outcome
+    from ..terms.failures import Failure, Outcome
     from ..terms.node import Node, Snapshot
     from ..terms.request import Request
     from .policies import BreakerState
@@ -40,6 +40,7 @@ class Observation:
     Attributes:
         of_calls: Whether any observer wants ``call_started`` or ``call_ended``.
         of_attempts: Whether any wants ``attempt_ended``.
+        of_refusals: Whether any wants ``request_refused``.
         of_requests: Whether any wants ``request_started`` or ``request_ended``.
     """
 
@@ -50,6 +51,7 @@ class Observation:
         "_observers",
         "of_attempts",
         "of_calls",
+        "of_refusals",
         "of_requests",
     )
 
@@ -70,6 +72,7 @@ class Observation:
         wanted = {name for name, collected in self._methods.items() if collected}
         self.of_attempts = "attempt_ended" in wanted
         self.of_calls = self.of_attempts or bool(wanted & {"call_started", "call_ended"})
+        self.of_refusals = "request_refused" in wanted
         self.of_requests = bool(wanted & {"request_started", "request_ended"})
 
     def call_started(self, call: Request) -> Sequence[Any]:
@@ -90,6 +93,10 @@ class Observation:
     def call_ended(self, states: Sequence[Any], record: CallRecord) -> None:
         """See :meth:`bee_core.interfaces.Observer.call_ended`."""
         self._follow("call_ended", states, record)
+
+    def request_refused(self, call: InboundCall, failure: Failure) -> None:
+        """See :meth:`bee_core.interfaces.Observer.request_refused`."""
+        self._tell("request_refused", call, failure)
 
     def request_started(self, call: InboundCall) -> Sequence[Any]:
         """A server accepted a request. Returns the states to hand to :meth:`request_ended`."""
@@ -122,6 +129,17 @@ class Observation:
     def event(self, name: str, fields: Mapping[str, object]) -> None:
         """See :meth:`bee_core.interfaces.Observer.event`."""
         self._tell("event", name, fields)
+
+    def limited(self, side: str, service: str, method: str, state: str, reason: str) -> None:
+        """A limiter has queued or refused a call or a request: ``event("limiter", …)``."""
+        fields = {
+            "side": side,
+            "service": service,
+            "method": method,
+            "state": state,
+            "reason": reason,
+        }
+        self.event("limiter", fields)
 
     def _start(self, name: str, call: Any) -> Sequence[Any]:
         states: list[Any] = [None] * len(self._observers)

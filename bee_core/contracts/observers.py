@@ -84,8 +84,24 @@ class Observer(Protocol):
         """A call of a client has ended. Called exactly once for each that began."""
         return
 
+    def request_refused(self, call: InboundCall, failure: Failure) -> None:
+        """A server has refused a request before it accepted it; on its loop's thread.
+
+        Too many are in flight, it was late, or there is no such method. None of the other events of
+        requests follows. Nobody has looked at the method's name yet: it may be anything. Be very
+        quick: under overload the server refuses most requests.
+
+        Args:
+            call: The request.
+            failure: What was answered.
+        """
+        return
+
     def request_started(self, call: InboundCall) -> Any:
         """A server has accepted a request, and has not decoded it yet.
+
+        The handler runs in the same context or in a copy, whatever kind it is. So it sees the
+        context variables that are set here, and so do the calls that it makes.
 
         Returns:
             A state of your own, handed to :meth:`request_ended`.
@@ -134,7 +150,13 @@ class Observer(Protocol):
         return
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
-        """Something else has happened: a name with dots, and values for people and counters."""
+        """Something else has happened. Ignore names that you do not know: more may come.
+
+        Args:
+            name: ``limiter``, ``degradation``, ``nodes``, ``peer_refused`` or ``drained``.
+            fields: Values for people and counters, ``service`` among them. ``docs/plugins.md``
+                lists them.
+        """
         return
 
 

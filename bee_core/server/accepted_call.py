@@ -114,7 +114,13 @@ class AcceptedCall:
             self.permitted_at = now
             self._start()
         else:
+            self._limited("refused", admitted.message)
             self._end(admitted)
+
+    def _limited(self, state: str, reason: str) -> None:
+        """Tell the observers what the limiter made of the request."""
+        call = self.call
+        self._answers.observers.limited("server", call.service, call.method, state, reason)
 
     def _queue(self, ticket: Ticket) -> None:
         """Wait for the permit, then start.
@@ -122,6 +128,7 @@ class AcceptedCall:
         The wait ends without it when the deadline passes, the peer gives up, or the ticket's own
         timeout is over.
         """
+        self._limited("queued", "")
         self._place = place = QueuePlace(self._answers, self.call, ticket)
         self._flight.watch(self)
         place.wait(partial(self._step, self._admitted), partial(self._step, self._give_up_queue))
@@ -142,5 +149,7 @@ class AcceptedCall:
         """End a call that is still in the limiter's queue; False when it is not there."""
         if self._place is None:
             return False
+        if answer is not None:
+            self._limited("refused", answer.message)
         self._end(answer, begun=False)
         return True

@@ -135,6 +135,13 @@ class ServiceEndpoint:
         It must show one of the tokens and ask for this service, and its codec and compressor must
         be offered here.
         """
+        failure = self._objection(hello)
+        if failure is not None:
+            fields = {"service": self.ack.service, "kind": failure.kind, "reason": failure.message}
+            self._answers.observers.event("peer_refused", fields)
+        return failure
+
+    def _objection(self, hello: Hello) -> Failure | None:
         # The token first: a stranger does not learn what is offered here.
         if self._tokens and not accepts(self._tokens, hello.token):
             return local(
@@ -180,17 +187,18 @@ class ServiceEndpoint:
                     f"{self.flight.count} requests are in flight, "
                     f"max_in_flight is {self._max_in_flight}"
                 )
-                call.fail(local("overloaded", message))
+                self._refuse(call, local("overloaded", message))
                 return None
             granted = call.granted
             if granted is not None:
                 if granted <= 0:
-                    call.fail(local("deadline_exceeded", "the request was late when it arrived"))
+                    late = "the request was late when it arrived"
+                    self._refuse(call, local("deadline_exceeded", late))
                     return None
                 call.deadline = self.clock() + granted
             bound = self._tables[call.caller.codec].get(call.method)
             if bound is None:
-                call.fail(self._unknown(call))
+                self._refuse(call, self._unknown(call))
                 return None
             if answers.straight and bound.kind == "nonblocking" and not call.compressed:
                 # Nothing can come between the parts of this call: it is over when this returns.
@@ -208,6 +216,13 @@ class ServiceEndpoint:
             answers.send(call, answers.faults.fault(None, "begin", call, error, executed))
             return None
         return None if running.ended else running
+
+    def _refuse(self, call: InboundCall, failure: Failure) -> None:
+        """Answer a request that is not accepted."""
+        observers = self._answers.observers
+        if observers.of_refusals:
+            observers.request_refused(call, failure)
+        call.fail(failure)
 
     def _unknown(self, call: InboundCall) -> Failure:
         if call.method in self._streams:

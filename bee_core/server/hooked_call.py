@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 class HookedCall:
-    """One call, as observers and interceptors see it. All of them run in the call's context."""
+    """One call, as observers and interceptors see it. All of them run in the call's context.
 
-    __slots__ = ("_answers", "_call", "_context", "_entered", "_started", "_states")
+    Attributes:
+        answered: What the caller was told before the handler was done, or None.
+    """
+
+    __slots__ = ("_answers", "_call", "_context", "_entered", "_started", "_states", "answered")
 
     def __init__(self, answers: Answers, call: InboundCall, context: Context) -> None:
         self._answers = answers
@@ -29,6 +33,7 @@ class HookedCall:
         self._context = context
         self._entered = 0
         self._states: Sequence[Any] = ()
+        self.answered: Failure | None = None
         self._started = answers.flight.clock()
 
     def started(self) -> None:

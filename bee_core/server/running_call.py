@@ -239,6 +239,7 @@ class RunningCall(AcceptedCall):
         outcome: Any = SUCCESS if type(answer) is tuple else answer
         try:
             if hooked is not None:
+                outcome = hooked.answered or outcome
                 hooked.exit(outcome)
             if answer is not None:
                 answers.send(call, answer)
@@ -263,7 +264,10 @@ class RunningCall(AcceptedCall):
         """
         self.call.cancelled = True
         executed: Executed = "maybe" if self._begun else "no"
-        self._answers.send(self.call, Failure(kind, message, executed, "never", "none"))
+        failure = Failure(kind, message, executed, "never", "none")
+        if self._hooked is not None:
+            self._hooked.answered = failure
+        self._answers.send(self.call, failure)
         self.cancel()
 
     def cancel(self) -> None:

@@ -209,6 +209,7 @@ class Server:
         for listener in self.listeners:
             listener.stop_accepting()
             await listener.drain()
+        given_up = 0
         if not await endpoint.flight.wait_quiet(self._settings.drain_timeout):
             given_up = endpoint.flight.give_up_rest()
             seconds = self._settings.drain_timeout
@@ -218,6 +219,8 @@ class Server:
                 level=logging.WARNING,
                 cancelled=given_up,
             )
+        drained = {"service": self._settings.name, "cancelled": given_up}
+        self._assembly.observers.event("drained", drained)
         await self._close()
         self._assembly.observers.server_changed("stopped")
         if not self._is_worker:

@@ -42,9 +42,22 @@ class RequestHead:
         oneway: No answer will come, and the server is told so.
         made: What transports have made of this head, such as encoded header fields. Each uses a key
             of its own, so that it encodes a head once and not for every request.
+        base: The head that this one was made of by :meth:`adding`, or None.
+        added: What was added to the metadata of ``base``. A transport sends it last: what it has
+            made of ``base`` is used again, and a receiver may know what stands before.
     """
 
-    __slots__ = ("baggage", "idempotent", "made", "metadata", "method", "oneway", "service")
+    __slots__ = (
+        "added",
+        "baggage",
+        "base",
+        "idempotent",
+        "made",
+        "metadata",
+        "method",
+        "oneway",
+        "service",
+    )
 
     def __init__(
         self,
@@ -63,6 +76,16 @@ class RequestHead:
         self.idempotent = idempotent
         self.oneway = oneway
         self.made: dict[str, Any] = {}
+        self.base: RequestHead | None = None
+        self.added: Metadata = NOTHING
+
+    def adding(self, name: str, value: Value) -> RequestHead:
+        """The same head with one more value in its metadata, for one request."""
+        head = self.carrying({**self.metadata, name: value}, self.baggage)
+        base = self.base or self
+        if name not in base.metadata:
+            head.base, head.added = base, {**self.added, name: value}
+        return head
 
     def carrying(self, metadata: Metadata, baggage: Metadata) -> RequestHead:
         """The same head with other metadata and baggage."""
@@ -162,8 +185,7 @@ class Request:
 
     def add_metadata(self, name: str, value: Value) -> None:
         """Send one more value with this request only. Before it is sent."""
-        head = self.head
-        self.head = head.carrying({**head.metadata, name: value}, head.baggage)
+        self.head = self.head.adding(name, value)
 
     def add_baggage(self, name: str, value: Value) -> None:
         """Like :meth:`add_metadata`, for what also travels on."""

@@ -32,6 +32,20 @@ OUTCOMES: tuple[Outcome | None, ...] = (
     cancelled("the caller gave up", sent=True),
     None,
 )
+EVENTS: tuple[tuple[str, dict[str, object]], ...] = (
+    (
+        "limiter",
+        {"side": "client", "service": "calc", "method": "add", "state": "queued", "reason": ""},
+    ),
+    (
+        "degradation",
+        {"service": "calc", "method": "add", "state": "begun", "calls": 1, "error": "unavailable"},
+    ),
+    ("nodes", {"service": "calc", "listed": 3, "fitting": 2, "source": "registry"}),
+    ("peer_refused", {"service": "calc", "kind": "unauthenticated", "reason": "no token"}),
+    ("drained", {"service": "calc", "cancelled": 0}),
+    ("news.of.tomorrow", {"service": "calc", "count": 3}),
+)
 ORDERS = (1, -1)
 """Calls end in the order in which they began, or the other way round."""
 AT_A_TIME = 8
@@ -136,6 +150,13 @@ class ObserverContract(_NeverWaits):
         list(self.call(observer, outcome))
         list(self.request(observer, outcome))
 
+    @pytest.mark.parametrize("kind", ["overloaded", "deadline_exceeded", "method_not_found"])
+    def test_it_takes_a_request_that_is_refused(self, observer: Any, kind: str) -> None:
+        call = IncomingCall()
+        fixed = call.fixed()
+        self.tell(observer, "request_refused", call, local(kind, "no"))
+        assert call.fixed() == fixed
+
     def test_it_takes_a_call_that_had_no_attempt(self, observer: Any) -> None:
         list(self.call(observer, local("unavailable", "no node"), None))
 
@@ -164,7 +185,8 @@ class ObserverContract(_NeverWaits):
         self.tell(observer, "registry_changed", "calc", "registry_out_of_reach", "refused")
         for event in ("serving", "draining", "stopped"):
             self.tell(observer, "server_changed", event)
-        self.tell(observer, "event", "news.of.tomorrow", {"service": "calc", "count": 3})
+        for name, fields in EVENTS:
+            self.tell(observer, "event", name, fields)
 
     def test_it_never_waits(self, observer: Any, pauses: list[float]) -> None:
         list(self.call(observer, OUTCOMES[0]))

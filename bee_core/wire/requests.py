@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from math import ceil
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,12 +60,24 @@ def request_fields(
     Raises:
         ValueError: A name, key or value is too long.
     """
-    block = (
+    return _fitting(
         f.text(f.METHOD, method)
         + f.pairs(f.METADATA, f.METADATA_BYTES, metadata)
         + f.pairs(f.BAGGAGE, f.BAGGAGE_BYTES, baggage)
         + (f.field(f.ONEWAY, b"") if oneway else b"")
     )
+
+
+def with_metadata(block: bytes, added: Metadata) -> bytes:
+    """These fields of a request, with more metadata behind them.
+
+    Raises:
+        ValueError: A key or a value is too long, or all together are.
+    """
+    return _fitting(block + f.pairs(f.METADATA, f.METADATA_BYTES, added))
+
+
+def _fitting(block: bytes) -> bytes:
     if len(block) > f.MAX_FIELDS - 128:
         raise ValueError(
             f"method name and metadata have {len(block)} bytes; a frame has room for "
@@ -126,6 +139,15 @@ def whole_milliseconds(milliseconds: float) -> int:
     return MAX_MILLISECONDS if milliseconds > 0 else 0
 
 
+TRACEPARENT = "traceparent"
+"""The name in the metadata under which the context of a trace travels (W3C Trace Context)."""
+TRACEPARENT_SIZE = 55
+"""Characters of its value in the version of now, ``00``."""
+_TRACE_HEAD = f.pairs(f.METADATA, f.METADATA_BYTES, {TRACEPARENT: "0" * TRACEPARENT_SIZE})[
+    :-TRACEPARENT_SIZE
+]
+_TRACE_FIELD_SIZE = len(_TRACE_HEAD) + TRACEPARENT_SIZE
+
 _TIME = struct.Struct(f">{TIME_LEFT_FORMAT}")
 _TIME_AND_KEY = struct.Struct(f">{TIME_LEFT_FORMAT}{KEY_FORMAT}")
 
@@ -134,9 +156,9 @@ class RequestParser:
     """Parses the fields of requests, and remembers what it parsed.
 
     The time left and the deduplication key differ from call to call, and clients write them last.
-    What stands before them is the same for most requests of a method, so this part is remembered.
-    The memory is bounded: it keeps short blocks only, and is emptied when it is full. For one
-    thread.
+    So does the ``traceparent`` of a traced call, which stands before them. What stands before all
+    of these is the same for most requests of a method, so this part is remembered. The memory is
+    bounded: it keeps short blocks only, and is emptied when it is full. For one thread.
     """
 
     __slots__ = ("_known",)
@@ -185,6 +207,15 @@ class RequestParser:
 
         The end of a long value may look like a field. Then the part before it is cut short.
         """
+        end = len(lasting) - _TRACE_FIELD_SIZE
+        if end > 0 and lasting.startswith(_TRACE_HEAD, end):
+            before = lasting[:end]
+            known = self._known.get(before) or self._remember(before)
+            if known is not None and TRACEPARENT not in known.metadata:
+                return _traced(known, lasting[-TRACEPARENT_SIZE:])
+        return self._remember(lasting)
+
+    def _remember(self, lasting: bytes) -> RequestFields | None:
         try:
             parsed = _parse_request(lasting)
         except ProtocolError:
@@ -196,6 +227,14 @@ class RequestParser:
                 self._known.clear()
             self._known[lasting] = parsed
         return parsed
+
+
+def _traced(known: RequestFields, traceparent: bytes) -> RequestFields | None:
+    """Known fields with the context of a trace in their metadata; None if that is no text."""
+    if not traceparent.isascii():
+        return None
+    metadata = MappingProxyType({**known.metadata, TRACEPARENT: traceparent.decode()})
+    return RequestFields(known.method, None, metadata, known.baggage, None, known.oneway)
 
 
 def _parse_request(block: bytes) -> RequestFields:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import attrs
 
-from .programs import CLIENTS, IN_FLIGHT, SERVERS
+from .programs import CLIENTS, IN_FLIGHT, OBSERVERS, SERVERS
 from .scripted import TIMEOUT, Answering, Replay
 
 WARM, CALLS = 640, 1280
@@ -60,10 +60,11 @@ def command(*arguments: str, counted: bool = True) -> list[str]:
     return tool + program if counted else program
 
 
-def environment(*, native: bool | None) -> dict[str, str]:
+def environment(*, native: bool | None, observers: str = "") -> dict[str, str]:
     """The same for each run. Nothing of the caller's own settings of Python gets in."""
     chosen = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     chosen["PYTHONHASHSEED"] = "0"
+    chosen[OBSERVERS] = observers
     if native is not None:
         chosen["BEE_NATIVE"] = str(int(native))
     return chosen
@@ -145,18 +146,19 @@ def count_server(program: str, env: dict[str, str]) -> dict[int, int]:
     }
 
 
-def count(native: bool | None = None) -> dict[str, tuple[int, int]]:
+def count(native: bool | None = None, observers: str = "") -> dict[str, tuple[int, int]]:
     """Instructions a call of every figure, and those of the bare protocol.
 
     Args:
         native: Whether bee's native exchange runs; None for what bee chooses.
+        observers: Their names, with commas between them.
 
     Raises:
         CannotCount: valgrind is not there, or a program failed.
     """
     if shutil.which("valgrind") is None:
         raise CannotCount("valgrind is not installed; on Debian: apt-get install valgrind")
-    env = environment(native=native)
+    env = environment(native=native, observers=observers)
 
     def run(program: str) -> dict[int, int]:
         return (count_client if program in CLIENTS else count_server)(program, env)

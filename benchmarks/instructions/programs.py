@@ -28,11 +28,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IN_FLIGHT = 64
+OBSERVERS = "BEE_BENCHMARK_OBSERVERS"
+"""A variable of the environment: names of observers, with commas between them."""
+
+
+def observers() -> list[str]:
+    """The observers that are to be measured, with what they need."""
+    names = [name for name in os.environ.get(OBSERVERS, "").split(",") if name]
+    if "opentelemetry" in names:
+        use_sdk()
+    return names
+
+
+def use_sdk() -> None:
+    """Set up OpenTelemetry as programs do, with spans in batches. They go nowhere.
+
+    The variable ``OTEL_TRACES_SAMPLER`` decides which calls are traced, as in any program.
+    """
+    from opentelemetry import metrics, trace
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import (
+        BatchSpanProcessor,
+        SpanExporter,
+        SpanExportResult,
+    )
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
 
 
 def bee() -> Any:
     """bee, and nobody polls: how often would depend on the clock."""
-    return Bee(transport={"busy_poll": 0})
+    return Bee(transport={"busy_poll": 0}, service={"observers": observers() or None})
 
 
 def mark() -> None:
@@ -73,7 +108,8 @@ def serve_bee() -> None:
     """bee's server with an ``async def`` handler."""
     import bee_core
 
-    settings = {"name": "echo", "version": "1.0.0", "address": "127.0.0.1:0"}
+    settings: dict[str, Any] = {"name": "echo", "version": "1.0.0", "address": "127.0.0.1:0"}
+    settings["observers"] = observers()
     server = bee_core.build_server({"bee": {"rpc": {"server": settings}}})
     server.add(handlers())
 

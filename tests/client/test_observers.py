@@ -322,7 +322,8 @@ def test_an_observer_hears_that_a_limiter_queues_and_refuses(kind, calculator, q
 
     class Watcher:
         def event(self, name, fields):
-            heard.append((name, fields["state"], fields["service"], fields["method"]))
+            if name == "limiter":
+                heard.append(tuple(fields[key] for key in ("side", "state", "service", "method")))
 
     options = {"max_in_flight": 1, "max_queue": queue, "queue_timeout": 0.01}
     with serving(calculator) as server:
@@ -338,4 +339,23 @@ def test_an_observer_hears_that_a_limiter_queues_and_refuses(kind, calculator, q
             limiter.release(None, 0.0)
         finally:
             user.close()
-    assert heard == [("limiter", state, "calc", "add") for state in states]
+    assert heard == [("client", state, "calc", "add") for state in states]
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_an_observer_hears_how_many_nodes_there_are_and_fit(kind):
+    heard = []
+
+    class Watcher:
+        def event(self, name, fields):
+            heard.append((name, fields))
+
+    address = [{"url": f"127.0.0.1:{port}", "version": f"{port}.0.0"} for port in (1, 2, 3)]
+    client = {"address": address, "version": ">=2", "observers": "rec"}
+    config = {"bee": {"rpc": {"client": {"calc": client}}}}
+    user = make_user(kind, config, [offering("observer", "rec", Watcher)])
+    with pytest.raises(CallError):
+        user.call("add", 1, 2)  # an asyncio client makes its channels now
+    user.close()
+    fields = {"service": "calc", "listed": 3, "fitting": 2, "source": "address"}
+    assert heard == [("nodes", fields)]

@@ -50,6 +50,7 @@ class Raising:
 
 
 EVENTS = {
+    "request_refused": ("request", "failure"),
     "breaker_changed": ("calc", "node", "closed", "open"),
     "nodes_changed": ("calc", "snapshot"),
     "registry_changed": ("calc", "registry_in_reach", ""),
@@ -110,19 +111,20 @@ def test_an_observer_that_wants_no_start_has_no_state():
 @pytest.mark.parametrize(
     ("methods", "wanted"),
     [
-        ((), (False, False, False)),
-        (("call_started",), (True, False, False)),
-        (("call_ended",), (True, False, False)),
-        (("attempt_ended",), (True, True, False)),
-        (("request_started",), (False, False, True)),
-        (("request_ended",), (False, False, True)),
-        (("breaker_changed", "event"), (False, False, False)),
+        ((), (False, False, False, False)),
+        (("call_started",), (True, False, False, False)),
+        (("call_ended",), (True, False, False, False)),
+        (("attempt_ended",), (True, True, False, False)),
+        (("request_started",), (False, False, True, False)),
+        (("request_ended",), (False, False, True, False)),
+        (("request_refused",), (False, False, False, True)),
+        (("breaker_changed", "event"), (False, False, False, False)),
     ],
 )
 def test_what_nobody_wants_to_hear_is_known_at_build(methods, wanted):
     observer = type("Some", (Observer,), {name: lambda *news: None for name in methods})()
     told = Observation([observer])
-    assert (told.of_calls, told.of_attempts, told.of_requests) == wanted
+    assert (told.of_calls, told.of_attempts, told.of_requests, told.of_refusals) == wanted
 
 
 @pytest.mark.parametrize(

@@ -109,11 +109,14 @@ class Limiter:
 
 
 class Observer:
+    def __init__(self) -> None:
+        self.outcomes: list[Any] = []
+
     def request_started(self, call):
         return "state"
 
     def request_ended(self, state, call, outcome, seconds) -> None:
-        pass
+        self.outcomes.append(outcome)
 
 
 class Interceptor:
@@ -152,6 +155,7 @@ class Life:
         self.limiter = Limiter() if limited else None
         self.threads = HandlerThreads("calc", 2)
         self.codec, self.compressor = Codec(), Compressor()
+        self.observer = Observer()
         rules = {
             name: SizeRule(self.compressor, max_size=1000, max_inflated=10_000_000, name="zip")
             for name in (None, "zip")
@@ -168,7 +172,7 @@ class Life:
             tokens=[],
             codecs={"json": self.codec},
             interceptors=Interception([Interceptor()] if hooked else [], contained=BaseException),
-            observers=Observation([Observer()] if hooked else [], contained=BaseException),
+            observers=Observation([self.observer] if hooked else [], contained=BaseException),
         )
 
     async def call(self, **request) -> list[Any]:
@@ -387,5 +391,29 @@ def test_whatever_raises_there_is_one_answer_and_nothing_is_lost(life, error):
             assert len(got) == 1, f"{name} raised: {got}"
             await subject.assert_well()
             subject.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["async", "threaded"])
+def test_an_observer_hears_what_the_caller_was_told_as_the_deadline_came(kind):
+    done = threading.Event()
+
+    async def wait():
+        await asyncio.Event().wait()
+
+    async def main():
+        life = Life(wait if kind == "async" else done.wait, kind, hooked=True)
+        call = Call()
+        call.granted = 0.001
+        life.endpoint.begin(call)
+        while not call.answers:  # noqa: ASYNC110  # the call tells nobody else
+            await asyncio.sleep(0.001)
+        done.set()
+        assert await life.endpoint.flight.wait_quiet(PATIENCE)
+        life.close()
+        (answer,) = call.answers[:1]
+        assert answer.kind == "deadline_exceeded"
+        assert life.observer.outcomes == [answer]
 
     asyncio.run(main())

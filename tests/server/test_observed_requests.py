@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 
 import pytest
 
 import bee_core
-from bee_core.errors import InvalidArgument, PluginFault, RemoteError, Unauthenticated
+from bee_core.errors import (
+    CallError,
+    InvalidArgument,
+    Overloaded,
+    PluginFault,
+    RemoteError,
+    Unauthenticated,
+)
 from faults.services import Calculator, serving
 from faults.users import client_config
 from support.patience import PATIENCE
@@ -178,3 +186,128 @@ def test_an_observer_that_raises_costs_no_answer_and_is_said_once(caplog):
         "request_ended",
         "request_started",
     ]
+
+
+class Watcher:
+    """An observer of what a server refuses, and of other events."""
+
+    def __init__(self):
+        self.refused, self.events, self.outcomes = [], [], []
+        self.ended = threading.Semaphore(0)
+
+    def request_refused(self, call, failure):
+        self.refused.append((call.service, call.method, failure.kind))
+
+    def request_ended(self, state, call, outcome, seconds):
+        self.outcomes.append((call.method, getattr(outcome, "kind", "ok")))
+        self.ended.release()
+
+    def event(self, name, fields):
+        self.events.append((name, fields))
+
+
+@pytest.fixture
+def watcher():
+    return Watcher()
+
+
+@pytest.fixture
+def watched(watcher):
+    return {"plugins": [offering("observer", "rec", lambda: watcher)], "observers": "rec"}
+
+
+def test_an_observer_hears_of_requests_that_are_not_accepted(watcher, watched):
+    calculator = Calculator()
+    with (
+        serving(calculator, max_in_flight=1, **watched) as server,
+        bee_core.build_client(client_config(server.address, retries=0)) as client,
+    ):
+        calc = client.service("calc")
+        with pytest.raises(CallError):
+            calc.nope()
+        held = bee_core.future(calc.hold, 1)
+        calculator.await_entered()
+        with pytest.raises(Overloaded):
+            calc.add(1, 2)
+        calculator.release.set()
+        held.result(PATIENCE)
+    assert watcher.refused == [
+        ("calc", "nope", "method_not_found"),
+        ("calc", "add", "overloaded"),
+    ]
+    assert watcher.outcomes == [("hold", "ok")]
+
+
+@pytest.mark.parametrize(("queue", "states"), [(0, ["refused"]), (1, ["queued", "refused"])])
+def test_an_observer_hears_that_the_servers_limiter_queues_and_refuses(
+    watcher, watched, queue, states
+):
+    calculator = Calculator()
+    options = {"max_in_flight": 1, "max_queue": queue, "queue_timeout": 0.01}
+    with (
+        serving(calculator, limiter={"name": "fixed", "options": options}, **watched) as server,
+        bee_core.build_client(client_config(server.address, retries=0)) as client,
+    ):
+        calc = client.service("calc")
+        held = bee_core.future(calc.hold, 1)
+        calculator.await_entered()
+        with pytest.raises(Overloaded):
+            calc.add(1, 2)
+        calculator.release.set()
+        held.result(PATIENCE)
+    heard = [fields for name, fields in watcher.events if name == "limiter"]
+    assert [(one["side"], one["method"], one["state"]) for one in heard] == [
+        ("server", "add", state) for state in states
+    ]
+    assert "limiter" in heard[-1]["reason"]
+
+
+def test_an_observer_hears_of_a_peer_that_is_turned_away_and_not_its_token(watcher, watched):
+    with (
+        serving(Calculator(), tokens=["s" * 20], **watched) as server,
+        bee_core.build_client(client_config(server.address, token="x" * 20)) as client,
+        pytest.raises(Unauthenticated),
+    ):
+        client.service("calc").add(1, 2)
+    fields = next(fields for name, fields in watcher.events if name == "peer_refused")
+    assert (fields["service"], fields["kind"]) == ("calc", "unauthenticated")
+    assert "x" * 20 not in str(fields)
+
+
+class Hanging:
+    def __init__(self):
+        self.entered = threading.Event()
+
+    async def hang(self) -> None:
+        self.entered.set()
+        await asyncio.Event().wait()
+
+
+def test_an_observer_hears_how_a_drain_ended(watcher, watched):
+    hanging = Hanging()
+    with serving(hanging, drain_timeout=0.05, **watched) as server:
+        client = bee_core.build_client(client_config(server.address))
+        held = bee_core.future(client.service("calc").hang)
+        assert hanging.entered.wait(PATIENCE)
+    with pytest.raises(CallError):
+        held.result(PATIENCE)
+    client.close()
+    assert ("drained", {"service": "calc", "cancelled": 1}) in watcher.events
+    assert watcher.outcomes == [("hang", "cancelled")]
+
+
+@pytest.mark.parametrize("handler", ["who", "who_async", "who_here"])
+def test_what_an_observer_puts_into_the_context_reaches_this_handler_alone(handler):
+    class Naming:
+        def request_started(self, call):
+            WHO.set(call.metadata["role"])
+
+    plugins = [offering("observer", "naming", Naming)]
+    with (
+        serving(Seeing(), plugins, observers="naming") as server,
+        bee_core.build_client(client_config(server.address)) as client,
+    ):
+        calc = client.service("calc")
+        for role in ("admin", "guest"):
+            assert calc.with_options(metadata={"role": role}).call(handler) == role
+    assert WHO.get() == "nobody"

@@ -308,3 +308,60 @@ def test_what_is_refused_is_not_remembered():
         with pytest.raises(ProtocolError, match="a request must name a method"):
             parser.parse(requests.time_left_field(1))
     assert parser.remembered == 0
+
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-{:016x}-01"
+
+
+def traced(head, parent):
+    return requests.with_metadata(head, {"traceparent": parent})
+
+
+def test_the_context_of_a_trace_is_not_remembered_and_what_stands_before_is():
+    parser = RequestParser()
+    head = requests.request_fields("add", {"tenant": "a"}, {"user": "u"})
+    for number in range(100):
+        parent = PARENT.format(number)
+        said = parser.parse(traced(head, parent) + requests.time_left_field(number))
+        assert (said.method, said.time_left) == ("add", number)
+        assert said.metadata == {"tenant": "a", "traceparent": parent}
+        assert said.baggage == {"user": "u"}
+        with pytest.raises(TypeError):
+            said.metadata["tenant"] = "b"
+    assert parser.parse(head).metadata == {"tenant": "a"}
+    assert parser.remembered == 1
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"traceparent": "of another length"},
+        {"traceparent": b"b" * requests.TRACEPARENT_SIZE},
+        {"blob": "a" + traced(b"", PARENT.format(1)).decode()},
+    ],
+)
+def test_what_only_looks_like_the_context_of_a_trace_is_read_as_it_is(metadata):
+    head = requests.request_fields("add", metadata)
+    assert RequestParser().parse(head).metadata == metadata
+    assert RequestParser().parse(head + requests.time_left_field(1)).metadata == metadata
+
+
+def test_of_two_contexts_the_last_one_counts_and_bytes_before_text():
+    first = requests.request_fields("add", {"traceparent": PARENT.format(1)})
+    twice = traced(first, PARENT.format(2))
+    assert RequestParser().parse(twice).metadata == {"traceparent": PARENT.format(2)}
+    raw = requests.request_fields("add", {"traceparent": b"raw"})
+    assert RequestParser().parse(traced(raw, PARENT.format(2))).metadata == {"traceparent": b"raw"}
+
+
+def test_a_context_that_is_not_text_is_refused():
+    block = traced(requests.request_fields("add"), PARENT.format(1))
+    with pytest.raises(ProtocolError, match="UTF-8"):
+        RequestParser().parse(block[:-1] + b"\xff")
+
+
+def test_many_contexts_behind_each_other_take_no_time():
+    block = requests.request_fields("add") + 900 * traced(b"", PARENT.format(1))
+    parser = RequestParser()
+    assert parser.parse(block).metadata == {"traceparent": PARENT.format(1)}
+    assert parser.remembered == 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...terms.causes import local
-from ...wire.requests import request_fields
+from ...terms.failures import Failure
+from ...wire.requests import request_fields, with_metadata
 
 if TYPE_CHECKING:
-    from ...terms.failures import Failure
     from ...terms.request import RequestHead
 
 MADE = "bee"
@@ -19,7 +19,13 @@ there itself, because each call does."""
 def encode_head(head: RequestHead) -> bytes | Failure:
     """The fields, which are remembered in the head; a failure where they cannot be sent."""
     try:
-        fields = request_fields(head.method, head.metadata, head.baggage, oneway=head.oneway)
+        if head.base is None:
+            fields = request_fields(head.method, head.metadata, head.baggage, oneway=head.oneway)
+        else:
+            before = head.base.made.get(MADE) or encode_head(head.base)
+            if isinstance(before, Failure):
+                return before
+            fields = with_metadata(before, head.added)
     except ValueError as error:
         return local("invalid_argument", str(error))
     head.made[MADE] = fields
