@@ -266,6 +266,12 @@ class ServerConfig:
         aliases=("token",),
         repr=False,
     )
+    describe: bool = setting(
+        True,
+        "Tell who may call which methods there are, with their docs and types: `bee methods`, `bee "
+        "describe`, named arguments of `bee call`, completion.",
+        "Who may call may know what can be called.",
+    )
     send_tracebacks: bool = setting(
         False,
         "Send the traceback of a handler's exception to the client.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .decorators import IDEMPOTENT, ONEWAY, PROTO_NAME, STREAMS
+from .decorators import IDEMPOTENT, ONEWAY, PROTO_NAME, RAISES, STREAMS
 from .signatures import NOTHING, Signature
 from .type_arguments import attribute_hints, class_of, substituted, type_arguments
 from .type_hints import awaited, callable_hints, hint_text
@@ -34,6 +34,7 @@ class InterfaceMethod:
         streams: Why it cannot be called: it would stream. Empty if it does not.
         doc: Its docstring.
         proto: Its full name in the ``.proto`` that declares it, or None.
+        errors: What it is marked to raise (``@bee_core.raises``).
     """
 
     name: str
@@ -44,6 +45,7 @@ class InterfaceMethod:
     streams: str = ""
     doc: str | None = None
     proto: str | None = None
+    errors: tuple[Any, ...] = ()
 
 
 def interface_methods(interface: Any) -> dict[str, InterfaceMethod]:
@@ -125,6 +127,7 @@ def _methods(interface: Any, prefix: str) -> dict[str, InterfaceMethod]:
             getattr(function, STREAMS, ""),
             inspect.getdoc(function),
             getattr(function, PROTO_NAME, None),
+            tuple(getattr(function, RAISES, ())),
         )
     return found
 

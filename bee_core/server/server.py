@@ -165,6 +165,7 @@ class Server:
         """Listen: where the configuration says, or on sockets that were bound before, by url."""
         self._check_startable()
         workers = 1 if turns is None else turns.count
+        self._exposed.describe_itself(self._settings, self._assembly.codecs)
         self.endpoint = self._assembly.endpoint(
             self._epoch,
             self._exposed.tables,
