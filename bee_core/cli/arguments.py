@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ _LARGEST = 64 << 20  # bytes of a file or of standard input
 _ALL = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "number"}
 _POSITIONAL = ("positional_or_keyword", "positional_only")
+_BY_NAME = ("positional_or_keyword", "keyword_only")
 _REFERENCE = "#/types/"
 
 
@@ -293,13 +295,8 @@ def mismatch(method: MethodDescription, count: int, names: list[str]) -> str:
         count: How many arguments are given by position.
         names: The names of the others.
     """
-    from difflib import get_close_matches
-
     params = method.params or ()
     positional = [param.name for param in params if param.kind in _POSITIONAL]
-    by_name = [
-        param.name for param in params if param.kind in {"positional_or_keyword", "keyword_only"}
-    ]
     kinds = {param.kind for param in params}
     given = ", ".join([*([f"{count} by position"] if count else []), *names]) or "nothing"
     takes = f"{method.name} takes {', '.join(map(_shown, params)) or 'nothing'}; you gave "
@@ -309,17 +306,23 @@ def mismatch(method: MethodDescription, count: int, names: list[str]) -> str:
     for name in names:
         if name in positional[:count]:
             return f"{takes}{name} twice, by position and by name"
-        if name not in by_name and "var_keyword" not in kinds:
-            if name in positional:
-                return f"{takes}{given}; {name} goes by position only, without its name"
-            close = get_close_matches(name[:128], by_name, 1)
-            advice = f"; did you mean {close[0]}=…?" if close else ""
-            return f"{takes}{given}{advice}"
+        unknown = _unknown(name, params)
+        if unknown is not None:
+            return f"{takes}{given}{unknown}"
     here = {*positional[:count], *names}
     absent = [param.name for param in params if param.required and param.name not in here]
-    if absent:
-        return f"{takes}{given}; {', '.join(absent)} is missing"
-    return ""
+    return f"{takes}{given}; {', '.join(absent)} is missing" if absent else ""
+
+
+def _unknown(name: str, params: Iterable[ParameterDescription]) -> str | None:
+    """What to say of a name that no parameter has; None for one that may be given."""
+    by_name = [param.name for param in params if param.kind in _BY_NAME]
+    if name in by_name or any(param.kind == "var_keyword" for param in params):
+        return None
+    if any(param.name == name for param in params):
+        return f"; {name} goes by position only, without its name"
+    close = get_close_matches(name[:128], by_name, 1)
+    return f"; did you mean {close[0]}=…?" if close else ""
 
 
 def _shown(param: ParameterDescription) -> str:

@@ -50,6 +50,7 @@ class UnusableCommandError(click.ClickException):
 
 COMMANDS = {
     "bench": ("bench.bench_command", "Call a method over and over and say how fast it is."),
+    "breaking": ("breaking_command", "Say which changes of a service break its callers."),
     "call": ("call_command", "Call a method and print the result as JSON."),
     "check": ("check_command", "Say what is wrong with a configuration, all of it."),
     "completion": ("completion", "Print what makes a shell complete bee's words."),
@@ -61,6 +62,7 @@ COMMANDS = {
     "plugins": ("list_commands", "List the plugins that are installed."),
     "serve": ("serve_command", "Serve objects and functions until SIGTERM or SIGINT."),
     "services": ("list_commands", "List the services that a client can call."),
+    "stub": ("stub_command", "Write the asyncio or blocking twin of an interface."),
 }
 """By name: the module that has the command under this name, and what the command does."""
 

@@ -52,6 +52,11 @@ class Exposed:
         """The names of all methods, sorted."""
         return tuple(sorted(self.described))
 
+    @property
+    def methods(self) -> list[ServedMethod]:
+        """What each method is to people and tools, in the order of their names."""
+        return [self.described[name] for name in self.names]
+
     def add(self, target: Any, name: str | None, interface: Any) -> None:
         """Expose an object or a function; see :meth:`.server.Server.add`."""
         handlers = collect(target, name, interface)
@@ -84,9 +89,7 @@ class Exposed:
                 " bee.rpc.server.describe is false there"
             )
             return
-        own = SelfDescription(
-            settings, codecs, lambda: [self.described[name] for name in self.names]
-        )
+        own = SelfDescription(settings, codecs, lambda: self.methods)
         for codec, table in self.tables.items():
             # A codec of one's own that carries some types only has no place for a description.
             with suppress(TypeError, BeeError):

@@ -79,13 +79,14 @@ class SelfDescription:
         return found.plain
 
     def _make(self) -> ServiceDescription:
-        from .. import __version__
+        from importlib.metadata import version
+
         from ..contracts.description import About, describe
 
         settings = self._settings
         teller = next((one for one in self._codecs.values() if hasattr(one, "json_schemas")), None)
         about = About(
-            settings.name, settings.version, settings.desc, __version__, tuple(self._codecs)
+            settings.name, settings.version, settings.desc, version("bee-rpc"), tuple(self._codecs)
         )
         return describe(about, self._methods(), teller)
 

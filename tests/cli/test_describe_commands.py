@@ -60,7 +60,7 @@ def shop(folder):
     server.add(shop.Shop())
     with server.in_thread():
         (folder / "bee.yml").write_text(
-            "bee: {rpc: {client: {shop: {codec: msgpack, address: '%s'}}}}" % server.address
+            f"bee: {{rpc: {{client: {{shop: {{codec: msgpack, address: '{server.address}'}}}}}}}}"
         )
         yield server
 

@@ -88,7 +88,7 @@ class Model(pydantic.BaseModel):
         (Money, {"type": "integer"}),
         (T, {}),
         (Literal["a", 1], {"enum": ["a", 1]}),
-        (Optional[int], {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
+        (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
         (Union[int, Any], {}),
         (list[int], {"type": "array", "items": {"type": "integer"}}),
         (list, {"type": "array", "items": {}}),

@@ -28,12 +28,12 @@ class OutOfStock(Exception):
 
 class Shop:
     @bee_core.idempotent
-    def get(self, id: int, *, note: str = "x") -> Line:
+    def get(self, number: int, *, note: str = "x") -> Line:
         """Get a line.
 
         It is the newest.
         """
-        return Line(note, id)
+        return Line(note, number)
 
     @bee_core.nonblocking
     def ping(self) -> None: ...
@@ -86,7 +86,7 @@ def test_it_is_the_same_in_each_codec(serve, codec):
     assert list(methods) == ["get", "loose", "ping", "put"]
     assert methods["get"] == {
         "name": "get",
-        "signature": "get(id: int, *, note: str = 'x') -> Line",
+        "signature": "get(number: int, *, note: str = 'x') -> Line",
         "doc": "Get a line.\n\nIt is the newest.",
         "kind": "threaded",
         "idempotent": True,
@@ -94,7 +94,7 @@ def test_it_is_the_same_in_each_codec(serve, codec):
         "proto": None,
         "params": [
             {
-                "name": "id",
+                "name": "number",
                 "kind": "positional_or_keyword",
                 "required": True,
                 "type": "int",
