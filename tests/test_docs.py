@@ -175,6 +175,23 @@ def test_the_page_on_descriptions_prints_what_it_says(
                 assert said.out + said.err == printed
 
 
+def test_the_page_on_changes_prints_what_it_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {"billing.py", "billing_next.py", "billing.yml"} <= SNIPPETS.keys()
+    monkeypatch.chdir(folder)
+    (session,) = blocks(read(DOCS / "how-to" / "change-a-service.md"), "console")
+    command, _, printed = session.removeprefix("$ ").partition("\n")
+    assert main(shlex.split(command)[1:]) == 1
+    assert capsys.readouterr().out == printed
+    for module in ("billing", "billing_next"):
+        del sys.modules[module]
+    sys.path.remove(str(folder))
+    server = bee_core.load_config(folder / "billing.yml").server
+    assert server is not None
+    assert server.on_breaking == "refuse"
+
+
 def saying(answer: str) -> Callable[[], str]:
     return lambda: answer
 
