@@ -63,7 +63,7 @@ def interface_methods(interface: Any) -> dict[str, InterfaceMethod]:
     if not isinstance(class_of(interface), type):
         raise TypeError(f"an interface is a class, a Protocol or an ABC, not {interface!r}")
     found = _methods(interface, "")
-    for attribute, nested in _nested(interface).items():
+    for attribute, nested in nested_interfaces(interface).items():
         found.update(_methods(nested, f"{attribute}."))
     if not found:
         raise TypeError(f"the interface {hint_text(interface)} declares no public method")
@@ -132,7 +132,8 @@ def _methods(interface: Any, prefix: str) -> dict[str, InterfaceMethod]:
     return found
 
 
-def _nested(interface: Any) -> dict[str, Any]:
+def nested_interfaces(interface: Any) -> dict[str, Any]:
+    """The interfaces that an interface has under names, by these."""
     owner = f"interface {hint_text(interface)}"
     hints = attribute_hints(interface, owner, lambda name: not name.startswith("_"))
     return {

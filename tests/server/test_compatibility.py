@@ -159,5 +159,3 @@ def test_another_word_is_an_error_of_the_configuration():
     section = {"name": "calc", "on_breaking": "stop"}
     with pytest.raises(bee_core.errors.ConfigError, match=r"on_breaking"):
         bee_core.build_server({"bee": {"rpc": {"server": section}}})
-
-
