@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from contextlib import contextmanager
@@ -15,11 +16,15 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from ..terms.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _PATIENCE = 1.0
 """Seconds for a service to say which methods it has. A person waits for the Tab key."""
+_WIDEST = 100
+_NAME = re.compile(r"[\w.]+")
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -68,9 +73,10 @@ def _methods(
     with open_service(_config_of(ctx), service) as client:
         found = ask(client, service, brief=True, patience=_PATIENCE)
     return [
-        CompletionItem(prefix + method.name, help=method.signature)
+        CompletionItem(prefix + method.name, help=printable(method.signature, _WIDEST))
         for method in found.methods
-        if method.name.startswith(incomplete)
+        # What a server says ends up in a shell: nothing but names.
+        if method.name.startswith(incomplete) and _NAME.fullmatch(method.name)
     ]
 
 

@@ -16,6 +16,7 @@ from ..methods.interface_methods import interface_methods
 from ..methods.signatures import MISSING, Signature
 from ..methods.type_arguments import attribute_hints
 from ..methods.type_hints import hint_text
+from .schema_shape import check_schema
 from .transport import ServedMethod
 
 if TYPE_CHECKING:
@@ -250,7 +251,16 @@ def read_description(value: Any) -> ServiceDescription:
     """
     if isinstance(value, dict) and value.get("format", FORMAT) != FORMAT:
         raise ValueError(f"it has the format {value['format']!r:.20}, this bee reads {FORMAT}")
-    return msgspec.convert(value, ServiceDescription)
+    found = msgspec.convert(value, ServiceDescription)
+    for method in found.methods:
+        for param in method.params or ():
+            check_schema(param.schema)
+        check_schema(method.result)
+        for error in method.errors:
+            check_schema(error.schema)
+    for schema in found.types.values():
+        check_schema(schema)
+    return found
 
 
 def too_large(description: ServiceDescription) -> int:

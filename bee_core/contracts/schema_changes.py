@@ -185,8 +185,7 @@ class _Comparison:
             )
 
     def _messages(self, writer: Schema, reader: Schema, path: str, depth: int) -> Iterator[Misfit]:
-        mine: Schema = writer.get("properties", {})
-        theirs: Schema = reader.get("properties", {})
+        mine, theirs = _fields_of(writer), _fields_of(reader)
         by_number = {one["x-proto"]["number"]: name for name, one in theirs.items()}
         for name, one in mine.items():
             where, proto = f"{path}.{name}", one["x-proto"]
@@ -362,6 +361,12 @@ def _proto_types(mine: Schema, theirs: Schema, path: str) -> Iterator[Misfit]:
             yield Misfit("FIELD_TYPE", path, message, breaks)
     elif mine.get("oneof") != theirs.get("oneof"):
         yield Misfit("FIELD_ONEOF", path, "in a oneof on one side only", "binary")
+
+
+def _fields_of(message: Schema) -> Schema:
+    """The fields of a message, by name."""
+    fields = message.get("properties", {})
+    return {name: one for name, one in fields.items() if "x-proto" in one}
 
 
 def _value_of(schema: Schema) -> Schema:
