@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bee_core
+from bee_core.cli import main
 from bee_core.config import warnings
 from bee_core.testing import BalancerContract
 from support.readme_shell import Shell, blocks, files, steps
@@ -147,6 +149,47 @@ def test_the_other_configurations_are_understood(
     monkeypatch.chdir(folder)
     (folder / "tokens").write_text("x" * 20, encoding="utf-8")
     assert bee_core.load_config(folder / name).server is not None
+
+
+def test_the_page_on_descriptions_prints_what_it_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("BEE_CONFIG", "shelf.yml")
+    shelf = runpy.run_path(str(folder / "shelf.py"), run_name="shelf")["Shelf"]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    text = SNIPPETS["shelf.yml"].replace("127.0.0.1:9000", address)
+    (folder / "shelf.yml").write_text(text, encoding="utf-8")
+    (session,) = blocks(read(DOCS / "how-to" / "describe-a-service.md"), "console")
+    server = bee_core.build_server(folder / "shelf.yml")
+    server.add(shelf())
+    with server.in_thread():
+        for typed in session.split("$ ")[1:]:
+            command, _, printed = typed.partition("\n")
+            words = shlex.split(command)
+            if words[0] == "bee":
+                main(words[1:])
+                said = capsys.readouterr()
+                assert said.out + said.err == printed
+
+
+def test_the_page_on_changes_prints_what_it_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {"billing.py", "billing_next.py", "billing.yml"} <= SNIPPETS.keys()
+    monkeypatch.chdir(folder)
+    (session,) = blocks(read(DOCS / "how-to" / "change-a-service.md"), "console")
+    command, _, printed = session.removeprefix("$ ").partition("\n")
+    assert main(shlex.split(command)[1:]) == 1
+    assert capsys.readouterr().out == printed
+    for module in ("billing", "billing_next"):
+        del sys.modules[module]
+    sys.path.remove(str(folder))
+    server = bee_core.load_config(folder / "billing.yml").server
+    assert server is not None
+    assert server.on_breaking == "refuse"
 
 
 def saying(answer: str) -> Callable[[], str]:

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import detailed, with_options
-from ..errors import CallError
+from ..errors import CallError, InvalidArgument
 from ..methods.interface_methods import interface_methods
+from .arguments import Given, fitting
 from .command_group import FAILED, UnusableCommandError
+from .completion import complete_method, complete_service
+from .described import Teller, open_service
 from .output import encode, fields
-from .shared_options import config_option, interface_option, open_client, printing_options
+from .shared_options import config_option, interface_option, printing_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..calls.options import CallOptionsDict
     from ..client.asyncio import AsyncClient
     from ..client.blocking import Client
     from ..client.proxies import Reply
 
-_NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
-
 
 # Unknown options are let through, because a negative number looks like one.
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("service")
-@click.argument("method")
-@click.argument("arguments", metavar="[JSON]...", nargs=-1, type=click.UNPROCESSED)
+@click.argument("service", shell_complete=complete_service)
+@click.argument("method", shell_complete=complete_method)
+@click.argument("arguments", metavar="[VALUE]...", nargs=-1, type=click.UNPROCESSED)
 @config_option
 @click.option(
     "--timeout",
@@ -60,13 +60,17 @@ def call(
 ) -> None:
     """Call METHOD of SERVICE and print the result as JSON.
 
-    SERVICE is a key under bee.rpc.client. METHOD is a name such as add or Stats.mean. Each argument
-    is JSON, or name=JSON for a named one:
+    SERVICE is a key under bee.rpc.client, or the url of a node. METHOD is a name such as add or
+    Stats.mean. Each argument is JSON, or name=JSON for a named one. Where the method takes text, a
+    bare text will do. @FILE stands for what the file has, and - for standard input; alone, an
+    object in them is all arguments by name:
 
     \b
         bee call calc add 1 2
         bee call calc add a=1 b=2
-        bee call greeter greet '"Ada"'
+        bee call greeter greet name=Ada
+        bee call shop order lines=@lines.json
+        bee call tcp://127.0.0.1:9000 add - < arguments.json
 
     With --interface the call has the types and marks of that class. A method of protobuf messages
     takes and prints them as JSON.
@@ -74,15 +78,14 @@ def call(
     \b
         bee call greeter SayHello '{"name": "Ada"}' --interface greeter:Greeter
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
-    args, kwargs = read_arguments(arguments)
+    given = Given.of(arguments)
     texts = read_metadata(metadata)
-    with open_client(config_path, told=False) as client:
+    with open_service(config_path, service, told=False) as client:
         options: CallOptionsDict = {"timeout": timeout, "metadata": texts}
         target = partial(detailed, *target_of(client, service, method, interface, options))
-        if interface is not None:
-            args, kwargs = with_messages(interface, method, args, kwargs)
+        teller = Teller(client, service, method, interface)
         try:
-            reply: Reply[Any] = target(*args, **kwargs)
+            reply = _call(target, given, teller, method, interface)
         except CallError as error:
             if not as_json:
                 raise
@@ -98,6 +101,36 @@ def call(
         "seconds": round(reply.seconds, 6),
     }
     click.echo(encode(described))
+
+
+def _call(
+    target: Callable[..., Reply[Any]], given: Given, teller: Teller, method: str, interface: Any
+) -> Reply[Any]:
+    """Make the call. What the method takes is asked for only where the words alone will not do."""
+
+    def make(words: tuple[tuple[Any, ...], dict[str, Any]]) -> Reply[Any]:
+        if interface is not None:
+            words = with_messages(interface, method, *words)
+        return target(*words[0], **words[1])
+
+    try:
+        words = given.plain()
+    except UnusableCommandError:
+        words = fitting(given, teller.known, method)
+        if words is None:
+            raise
+        return make(words)
+    if given.whole and interface is not None:
+        return make(fitting(given, teller.known, method) or words)
+    try:
+        return make(words)
+    except InvalidArgument as error:
+        if error.executed != "no":
+            raise
+        suited = fitting(given, teller.known, method)
+        if suited is None or suited == words:
+            raise
+        return make(suited)
 
 
 def target_of(
@@ -181,52 +214,6 @@ def without_messages(value: Any) -> Any:
     from google.protobuf import json_format
 
     return json_format.MessageToDict(value, preserving_proto_field_name=True)
-
-
-def read_arguments(texts: tuple[str, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Read the arguments of a call: JSON, or ``name=JSON``.
-
-    Raises:
-        UnusableCommandError: One is not JSON, a name is given twice, or a positional one follows a
-            named one.
-    """
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    for number, text in enumerate(texts, 1):
-        named = _NAMED.fullmatch(text)
-        if named is None:
-            if kwargs:
-                raise UnusableCommandError(
-                    f"argument {number} ({text}) follows a named one;"
-                    " positional arguments come first"
-                )
-            args.append(_read(text, number, ""))
-        elif named[1] in kwargs:
-            raise UnusableCommandError(f"argument {number}: {named[1]!r} is given twice")
-        else:
-            kwargs[named[1]] = _read(named[2], number, f"{named[1]}=")
-    return tuple(args), kwargs
-
-
-def _read(text: str, number: int, prefix: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        if not prefix and text.startswith("--"):
-            raise UnusableCommandError(f"there is no option {text.partition('=')[0]}") from error
-        if text[:1] in {"{", "[", '"'}:
-            raise UnusableCommandError(
-                f"argument {number} is not JSON: {text} ({error})"
-            ) from error
-        quoted = shlex.quote(prefix + json.dumps(text, ensure_ascii=False))
-        raise UnusableCommandError(
-            f"argument {number} is not JSON: {prefix}{text}; a text wants double quotes,"
-            f" and the shell takes one pair: {quoted}"
-        ) from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def read_metadata(pairs: tuple[str, ...]) -> dict[str, str]:

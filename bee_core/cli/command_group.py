@@ -13,13 +13,16 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from .. import __version__
 from ..errors import BeeError, ConfigError, PluginError
 from ..terms.printable import name_of, printable, printable_lines, text_of
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,14 +50,19 @@ class UnusableCommandError(click.ClickException):
 
 COMMANDS = {
     "bench": ("bench.bench_command", "Call a method over and over and say how fast it is."),
+    "breaking": ("breaking_command", "Say which changes of a service break its callers."),
     "call": ("call_command", "Call a method and print the result as JSON."),
     "check": ("check_command", "Say what is wrong with a configuration, all of it."),
+    "completion": ("completion", "Print what makes a shell complete bee's words."),
     "demo": ("demo.demo_command", "Kill one of three servers while calls go on."),
+    "describe": ("describe_commands", "Say what a service or a method takes and gives."),
     "explain": ("explain_command", "Say what would happen to a call, and why."),
+    "methods": ("describe_commands", "List the methods of a service, a line each."),
     "nodes": ("list_commands", "List the nodes of a service, and which of them fit."),
     "plugins": ("list_commands", "List the plugins that are installed."),
     "serve": ("serve_command", "Serve objects and functions until SIGTERM or SIGINT."),
     "services": ("list_commands", "List the services that a client can call."),
+    "stub": ("stub_command", "Write the asyncio or blocking twin of an interface."),
 }
 """By name: the module that has the command under this name, and what the command does."""
 
@@ -73,6 +81,17 @@ class CommandGroup(click.Group):
         module = importlib.import_module(f"{__package__}.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, without importing them, and the options."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands for the help, without importing them."""

@@ -8,7 +8,7 @@ import attrs
 import click
 
 from ..terms.printable import name_of, text_of
-from .call_command import read_arguments
+from .arguments import read_arguments
 from .command_group import FAILED, UnusableCommandError
 from .output import echo, encode, fields, node_object, print_table
 from .registry_lines import outlook_code, outlook_fields, print_outlook, source_text

@@ -120,7 +120,8 @@ class Assembly(Generic[C]):
         balancer = self._create(client, "balancer")
         trust = self._trusts[client.name] = self._trust(client)
         self._settings[client.name] = ChannelSettings(
-            service=client.name,
+            # A url in place of a name asks for whichever service is there; see Hello.
+            service="" if "://" in client.name else client.name,
             codec=client.codec.name,
             compressor=None if client.compress is None else client.compress.name,
             max_body=client.max_size,

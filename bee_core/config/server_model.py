@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  cattrs reads the annotations
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import attrs
 
@@ -265,6 +265,19 @@ class ServerConfig:
         "Anybody who can connect may call.",
         aliases=("token",),
         repr=False,
+    )
+    describe: bool = setting(
+        True,
+        "Tell who may call which methods there are, with their docs and types: `bee methods`, `bee "
+        "describe`, named arguments of `bee call`, completion.",
+        "Who may call may know what can be called.",
+    )
+    on_breaking: Literal["refuse", "warn"] | None = setting(
+        None,
+        "What a server does before it registers if it would break the callers of another one: the "
+        "registry's nodes of the same major version and of no newer version are asked what they "
+        "are. `refuse` does not start, `warn` says it in the log.",
+        "Nobody is asked: a start needs no other node.",
     )
     send_tracebacks: bool = setting(
         False,

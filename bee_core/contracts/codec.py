@@ -49,6 +49,11 @@ class Codec(Protocol):
     """Turns arguments and results into bytes.
 
     One object a client or server; the factory gets the options.
+
+    A codec may also define ``json_schemas(hints)``, which says what values look like as JSON. It
+    returns a list of JSON Schemas (2020-12) in the order of the hints, ``{}`` for what it cannot
+    tell, and a dict of schemas by name, to which they refer as ``#/types/<name>``. Without it the
+    descriptions of a server have the names of types only.
     """
 
     def bind(self, signature: Signature) -> MethodCodec:

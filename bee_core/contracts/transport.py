@@ -285,12 +285,21 @@ class ServedMethod:
         doc: Its docstring, without the indentation; empty without one.
         proto: Its full name in the ``.proto`` that declares it, ``shop.v1.Greeter.SayHello``, or
             None.
+        errors: The exceptions that it declares (``@bee_core.raises``).
+        kind: How its handler runs: ``async``, ``threaded`` or ``nonblocking``; empty if there is
+            none, for a method of an interface.
+        idempotent: Whether the handler or its interface is marked ``@bee_core.idempotent``.
+        oneway: Whether the handler or its interface is marked ``@bee_core.oneway``.
     """
 
     name: str
     signature: Signature
     doc: str = ""
     proto: str | None = None
+    errors: tuple[Any, ...] = ()
+    kind: str = ""
+    idempotent: bool = False
+    oneway: bool = False
 
 
 class Endpoint(Protocol):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 NONBLOCKING = "__bee_nonblocking__"
 IDEMPOTENT = "__bee_idempotent__"
 ONEWAY = "__bee_oneway__"
+RAISES = "__bee_raises__"
 PROTO_NAME = "__bee_proto_name__"
 STREAMS = "__bee_streams__"
 """Why a method of a ``.proto`` cannot be called: it would stream."""

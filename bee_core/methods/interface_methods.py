@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .decorators import IDEMPOTENT, ONEWAY, PROTO_NAME, STREAMS
+from .decorators import IDEMPOTENT, ONEWAY, PROTO_NAME, RAISES, STREAMS
 from .signatures import NOTHING, Signature
 from .type_arguments import attribute_hints, class_of, substituted, type_arguments
 from .type_hints import awaited, callable_hints, hint_text
@@ -34,6 +34,7 @@ class InterfaceMethod:
         streams: Why it cannot be called: it would stream. Empty if it does not.
         doc: Its docstring.
         proto: Its full name in the ``.proto`` that declares it, or None.
+        errors: What it is marked to raise (``@bee_core.raises``).
     """
 
     name: str
@@ -44,6 +45,7 @@ class InterfaceMethod:
     streams: str = ""
     doc: str | None = None
     proto: str | None = None
+    errors: tuple[Any, ...] = ()
 
 
 def interface_methods(interface: Any) -> dict[str, InterfaceMethod]:
@@ -61,7 +63,7 @@ def interface_methods(interface: Any) -> dict[str, InterfaceMethod]:
     if not isinstance(class_of(interface), type):
         raise TypeError(f"an interface is a class, a Protocol or an ABC, not {interface!r}")
     found = _methods(interface, "")
-    for attribute, nested in _nested(interface).items():
+    for attribute, nested in nested_interfaces(interface).items():
         found.update(_methods(nested, f"{attribute}."))
     if not found:
         raise TypeError(f"the interface {hint_text(interface)} declares no public method")
@@ -125,11 +127,13 @@ def _methods(interface: Any, prefix: str) -> dict[str, InterfaceMethod]:
             getattr(function, STREAMS, ""),
             inspect.getdoc(function),
             getattr(function, PROTO_NAME, None),
+            tuple(getattr(function, RAISES, ())),
         )
     return found
 
 
-def _nested(interface: Any) -> dict[str, Any]:
+def nested_interfaces(interface: Any) -> dict[str, Any]:
+    """The interfaces that an interface has under names, by these."""
     owner = f"interface {hint_text(interface)}"
     hints = attribute_hints(interface, owner, lambda name: not name.startswith("_"))
     return {

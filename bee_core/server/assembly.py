@@ -109,7 +109,7 @@ class Assembly:
             inf if settings.max_connections_per_peer is None else settings.max_connections_per_peer,
         )
         self.registry_section = config.registry or RegistryConfig()
-        self._registry = self._make_registry() if settings.register else None
+        self._registry = self.make_registry() if settings.register else None
 
     def _make_limiter(self) -> Limiter | None:
         ref = self.settings.limiter
@@ -127,7 +127,8 @@ class Assembly:
         ]
         return Interception(interceptors, self._faults, BaseException)
 
-    def _make_registry(self) -> Registry:
+    def make_registry(self) -> Registry:
+        """A new registry plugin."""
         section = self.registry_section
         registry: Registry = self._hub.create(
             section.plugin,
@@ -226,6 +227,18 @@ class Assembly:
             blame=self._hub.origin_of,
         )
 
+    def transport_of(self, scheme: str) -> Transport:
+        """The transport of a scheme: the one that is listened with, or a new one.
+
+        Raises:
+            BeeError: There is none.
+        """
+        found = self.transports.get(scheme)
+        if found is None:
+            ref = self.settings.transport(scheme)
+            found = self._hub.create(ref, "transport", origin=self._config)
+        return found
+
     def announce(
         self, urls: Sequence[str], workers: int, ticks: Callable[[], int], run: Run
     ) -> Announcer | None:
@@ -240,7 +253,7 @@ class Assembly:
         settings, section = self.settings, self.registry_section
         if not settings.register:
             return None
-        registry = self._registry or self._make_registry()
+        registry = self._registry or self.make_registry()
         if registry.known(settings.name, ()) is not None:
             # It says what it knows without asking anybody, so there is nobody who could be told.
             say(

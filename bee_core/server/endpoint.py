@@ -147,7 +147,8 @@ class ServiceEndpoint:
             return local(
                 "unauthenticated", _NOTHING_SHOWN if hello.token is None else _NOT_ACCEPTED
             )
-        if hello.service != self.ack.service:
+        # Without a name it asks for whichever service is here.
+        if hello.service and hello.service != self.ack.service:
             return local(
                 "protocol_error",
                 f"this is the service {self.ack.service!r}, not {hello.service!r}: "
@@ -227,7 +228,8 @@ class ServiceEndpoint:
     def _unknown(self, call: InboundCall) -> Failure:
         if call.method in self._streams:
             return local("method_not_found", self._streams[call.method])
-        table, method = self._tables[call.caller.codec], call.method[:128]
+        method = call.method[:128]
+        table = [name for name in self._tables[call.caller.codec] if not name.startswith("_")]
         near = get_close_matches(method, table, n=3)
         there = f"there are: {', '.join(sorted(table)[:20])}"
         hint = f"did you mean {' or '.join(near)}?" if near else there

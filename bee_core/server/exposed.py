@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..contracts.transport import ServedMethod
+from ..errors import BeeError
+from ..terms.request import DESCRIBE
 from .handlers import BoundHandler, collect, streaming_methods
+from .self_description import SIGNATURE, SelfDescription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
+    from ..config.server_model import ServerConfig
     from ..contracts.codec import MethodCodec
+    from ..contracts.transport import ServedMethod
     from ..methods.signatures import Signature
 
 
@@ -47,6 +52,11 @@ class Exposed:
         """The names of all methods, sorted."""
         return tuple(sorted(self.described))
 
+    @property
+    def methods(self) -> list[ServedMethod]:
+        """What each method is to people and tools, in the order of their names."""
+        return [self.described[name] for name in self.names]
+
     def add(self, target: Any, name: str | None, interface: Any) -> None:
         """Expose an object or a function; see :meth:`.server.Server.add`."""
         handlers = collect(target, name, interface)
@@ -68,8 +78,20 @@ class Exposed:
         # Only now: a codec that cannot carry one of the types leaves the server as it was.
         for codec_name, table in bound.items():
             self.tables[codec_name].update(table)
-        self.described.update(
-            (name, ServedMethod(name, handler.signature, handler.doc, handler.proto))
-            for name, handler in handlers.items()
-        )
+        self.described.update((name, handler.served(name)) for name, handler in handlers.items())
         self.streams.update(streaming_methods(interface, name))
+
+    def describe_itself(self, settings: ServerConfig, codecs: Mapping[str, object]) -> None:
+        """Answer the reserved method, or say why it is not answered. Before the server starts."""
+        if not settings.describe:
+            self.streams[DESCRIBE] = (
+                f"the service {self._service} does not describe itself:"
+                " bee.rpc.server.describe is false there"
+            )
+            return
+        own = SelfDescription(settings, codecs, lambda: self.methods)
+        for codec, table in self.tables.items():
+            # A codec of one's own that carries some types only has no place for a description.
+            with suppress(TypeError, BeeError):
+                bound = self._bind(codec, SIGNATURE)
+                table[DESCRIBE] = BoundHandler(own.describe, "threaded", bound)

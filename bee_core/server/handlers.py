@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..methods.decorators import NONBLOCKING
+from ..contracts.transport import ServedMethod
+from ..methods.decorators import IDEMPOTENT, NONBLOCKING, ONEWAY, RAISES
 from ..methods.interface_methods import (
     InterfaceMethod,
     interface_methods,
@@ -41,6 +42,9 @@ class Handler:
         signature: What arguments are decoded to and the result is checked against.
         doc: Its docstring, or its interface's; empty without one.
         proto: Its full name in a ``.proto``, or None.
+        errors: The exceptions that it declares, or its interface does.
+        idempotent: Whether it, or its interface, is marked ``@bee_core.idempotent``.
+        oneway: Whether it, or its interface, is marked ``@bee_core.oneway``.
     """
 
     function: Callable[..., Any]
@@ -48,6 +52,22 @@ class Handler:
     signature: Signature
     doc: str = ""
     proto: str | None = None
+    errors: tuple[Any, ...] = ()
+    idempotent: bool = False
+    oneway: bool = False
+
+    def served(self, name: str) -> ServedMethod:
+        """What it is to people and tools."""
+        return ServedMethod(
+            name,
+            self.signature,
+            self.doc,
+            self.proto,
+            self.errors,
+            self.kind,
+            self.idempotent,
+            self.oneway,
+        )
 
 
 @attrs.frozen(eq=False)
@@ -181,7 +201,16 @@ def _declared_handler(
             f"{name} does not take what its interface declares, {signature}: {mismatch.message}"
         )
     doc = inspect.getdoc(function) or declared.doc or ""
-    return Handler(function, _kind(name, function), signature, doc, declared.proto)
+    return Handler(
+        function,
+        _kind(name, function),
+        signature,
+        doc,
+        declared.proto,
+        declared.errors,
+        declared.idempotent or bool(_mark(function, IDEMPOTENT)),
+        declared.oneway,
+    )
 
 
 def _names_of(signature: Signature, kind: object) -> list[str]:
@@ -192,8 +221,23 @@ def _names_of(signature: Signature, kind: object) -> list[str]:
 def _handler(
     name: str, function: Callable[..., Any], given: Mapping[Any, Any] = NOTHING
 ) -> Handler:
-    doc = inspect.getdoc(function) or ""
-    return Handler(function, _kind(name, function), Signature.of(function, name, given), doc)
+    return Handler(
+        function,
+        _kind(name, function),
+        Signature.of(function, name, given),
+        inspect.getdoc(function) or "",
+        None,
+        tuple(_mark(function, RAISES) or ()),
+        bool(_mark(function, IDEMPOTENT)),
+        bool(_mark(function, ONEWAY)),
+    )
+
+
+def _mark(function: Any, name: str) -> Any:
+    """What a decorator has noted on a handler; None without it."""
+    target = _without_partial(function)
+    inner = target if inspect.isroutine(target) else type(target).__call__
+    return getattr(target, name, None) or getattr(inner, name, None)
 
 
 def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:
@@ -203,8 +247,7 @@ def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:
         raise TypeError(f"{name} is a generator, and {NO_STREAMS}")
     if inspect.iscoroutinefunction(inner):
         return "async"
-    marked = getattr(target, NONBLOCKING, False) or getattr(inner, NONBLOCKING, False)
-    return "nonblocking" if marked else "threaded"
+    return "nonblocking" if _mark(function, NONBLOCKING) else "threaded"
 
 
 def _without_partial(function: Any) -> Any:

@@ -138,6 +138,8 @@ class Server:
                 "processes; here one process serves",
                 level=logging.WARNING,
             )
+        self._check_startable()
+        await self._compare()
         await self._listen({})
         for url in self.addresses:
             say(
@@ -159,16 +161,28 @@ class Server:
         if not self._exposed.described:
             raise BeeError("the server has no methods; add an object or a function first")
 
+    async def _compare(self) -> None:
+        """Compare the methods with those of the other nodes, where the configuration asks for it.
+
+        Raises:
+            BeeError: They would break callers, and ``on_breaking`` is ``refuse``.
+        """
+        if self._settings.on_breaking is not None:
+            from .compatibility import compare_with_others
+
+            await compare_with_others(self._assembly, self._exposed.methods)
+
     async def _listen(
         self, sockets: Mapping[str, socket.socket], turns: AcceptTurns | None = None
     ) -> None:
         """Listen: where the configuration says, or on sockets that were bound before, by url."""
         self._check_startable()
         workers = 1 if turns is None else turns.count
+        self._exposed.describe_itself(self._settings, self._assembly.codecs)
         self.endpoint = self._assembly.endpoint(
             self._epoch,
             self._exposed.tables,
-            [self._exposed.described[name] for name in self.methods],
+            self._exposed.methods,
             self._exposed.streams,
             workers,
         )
@@ -281,6 +295,7 @@ class Server:
     def _run(self) -> None:
         if self._settings.workers > 1:
             self._check_startable()
+            asyncio.run(self._compare())
             WorkerPool(
                 self._assembly,
                 lambda sockets, turns: partial(self._serve_as_worker, sockets, turns),

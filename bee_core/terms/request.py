@@ -18,6 +18,9 @@ MIXED = 2
 MESSAGE = 3
 """Form of arguments: one message, with no envelope around it."""
 
+DESCRIBE = "_bee.describe"
+"""The method with which a service describes itself. No handler can have a name like this."""
+
 FORMS = (POSITIONAL, NAMED, MIXED, MESSAGE)
 """All of them."""
 

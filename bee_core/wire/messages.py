@@ -48,7 +48,7 @@ class Hello:
     """The first frame of a client: what it wants and what it can take.
 
     Attributes:
-        service: The service it thinks it calls.
+        service: The service it thinks it calls; empty for whichever is there.
         codec: Name of the codec of all bodies on this connection.
         compressor: Name of the compressor of bodies flagged as compressed, or None.
         token: Shared secret, or None.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import math
 import signal
@@ -11,7 +12,7 @@ import click
 import pytest
 
 import bee_core
-from bee_core.cli.call_command import read_arguments
+from bee_core.cli.arguments import read_arguments
 from bee_core.cli.output import encode
 
 
@@ -53,6 +54,86 @@ def test_json_says_how_the_call_went(run, server):
     reply = json.loads(run("call", "calc", "add", "1", "2", "--json").out)
     assert reply.pop("seconds") > 0
     assert reply == {"value": 3, "node": server.address, "attempts": 1, "degraded": False}
+
+
+@pytest.mark.parametrize(
+    ("args", "printed"),
+    [
+        (["greet", "Ada"], '"hello Ada"'),
+        (["greet", "name=Ada = ä"], '"hello Ada = ä"'),
+        (["greet", "name=12"], '"hello 12"'),  # JSON would be a number, and it takes text
+        (["greet", "true"], '"hello true"'),
+        (["greet", 'name="12"'], '"hello 12"'),
+    ],
+)
+def test_a_bare_text_will_do_where_the_method_takes_text(run, server, args, printed):
+    result = run("call", "calc", *args)
+    assert (result.code, result.out, result.err) == (0, printed + "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["add", "a=1", "d=2"], "add takes a: int, b: int; you gave a, d"),
+        (["greet", "nam=Ada"], "you gave nam; did you mean name=…?"),
+        (["add", "1", "2", "3"], "you gave 3 by position, and 2 values fit there"),
+        (["add", "1", "a=2"], "you gave a twice, by position and by name"),
+        (["add", "b=1"], "you gave b; a is missing"),
+        (["add", "1", "b=two"], "argument 2: b: int cannot be two"),
+        (["add", "1", "[2"], "argument 2 is not JSON: [2"),
+    ],
+)
+def test_what_a_method_does_not_take_is_said_with_what_it_takes(run, server, args, said):
+    result = run("call", "calc", *args)
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+
+
+def test_a_service_that_does_not_describe_itself_gets_json_only(run, folder):
+    section = {"name": "calc", "address": "127.0.0.1:0", "describe": False}
+    server = bee_core.build_server({"bee": {"rpc": {"server": section}}})
+    server.add(lambda text: text, name="echo")
+    with server.in_thread():
+        (folder / "bee.yml").write_text(
+            f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}"
+        )
+        assert run("call", "calc", "echo", '"a"').out == '"a"\n'
+        assert "argument 1 is not JSON: a; a text wants" in run("call", "calc", "echo", "a").err
+        wrong = run("call", "calc", "echo", "txt=1")
+        assert (wrong.code, "has no argument 'txt'" in wrong.err) == (1, True)
+
+
+def test_files_stand_for_values_and_for_all_arguments(run, server, folder):
+    (folder / "xs.json").write_text("[1, 2]")
+    (folder / "both.json").write_text('{"a": 1, "b": 2}')
+    (folder / "name.txt").write_text("Ada\n")
+    (folder / "bad.bin").write_bytes(b"\xff")
+    assert run("call", "calc", "Stats.mean", "@xs.json").out == "1.5\n"
+    assert run("call", "calc", "Stats.mean", "xs=@xs.json").out == "1.5\n"
+    assert run("call", "calc", "add", "@both.json").out == "3\n"
+    assert run("call", "calc", "greet", "name=@name.txt").out == '"hello Ada"\n'
+    assert run("call", "calc", "greet", "@name.txt").out == '"hello Ada"\n'
+    assert "@none.json cannot be read: No such file" in run("call", "calc", "add", "@none.json").err
+    assert "@bad.bin is no text in UTF-8" in run("call", "calc", "greet", "@bad.bin").err
+    wrong = run("call", "calc", "add", "@name.txt", "1")
+    assert "argument 1: what @name.txt has is not JSON" in wrong.err
+
+
+def test_standard_input_stands_for_arguments(run, server, monkeypatch):
+    for text, args in (('{"a": 1, "b": 2}', ("-",)), ("2", ("1", "-")), ("2", ("1", "b=-"))):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        assert run("call", "calc", "add", *args).out == "3\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"1")))
+    assert "- stands twice" in run("call", "calc", "add", "-", "-").err
+
+
+def test_a_url_stands_for_a_service(run, server, folder):
+    (folder / "bee.yml").unlink()
+    assert run("call", server.address, "add", "1", "2").out == "3\n"
+    assert "is missing" in run("call", server.address, "add", "1").err
+    assert run("call", "http//x", "add").code == 2
+    wrong = run("call", "nothing://127.0.0.1:1", "add")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
 
 
 def test_metadata_reaches_the_handler(run, server):

@@ -23,7 +23,10 @@ def test_help_names_every_command(run):
         for line in result.out.partition("Commands:")[2].splitlines()
         if line.strip()
     ]
-    wanted = "bench call check demo explain nodes plugins serve services"
+    wanted = (
+        "bench breaking call check completion demo describe explain methods nodes plugins serve"
+        " services stub"
+    )
     assert named == wanted.split()
 
 

@@ -43,7 +43,7 @@ def test_the_package_imports_nothing_that_a_first_use_may_need(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--help"], "serve     Serve objects and functions"),
+        (["--help"], "serve       Serve objects and functions"),
         (["xyzzy"], ""),  # its error goes elsewhere
     ],
 )

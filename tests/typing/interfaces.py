@@ -80,3 +80,25 @@ class AsyncRepo(Protocol[T]):
     async def get(self, key: int) -> T: ...
 
     async def save(self, item: T) -> int: ...
+
+
+class Warehouse(Protocol):
+    """What is where."""
+
+    @bee_core.oneway
+    def note(self, text: str) -> None: ...
+
+    def move(
+        self,
+        user: User,
+        /,
+        amounts: dict[str, list[float]],
+        *places: int,
+        limit: int | None = None,
+        **more: str,
+    ) -> tuple[User, ...]:
+        """Move things.
+
+        Everything goes at once.
+        """
+        ...

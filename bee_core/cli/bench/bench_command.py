@@ -17,7 +17,8 @@ import click
 
 from ... import __version__, build_async_client, build_client, detailed
 from ...server.event_loop import close_loop, new_event_loop
-from ..call_command import read_arguments, read_metadata, target_of, with_messages
+from ..arguments import read_arguments
+from ..call_command import read_metadata, target_of, with_messages
 from ..command_group import FAILED, INTERRUPTED, UnusableCommandError
 from ..output import echo, print_json
 from ..shared_options import config_option, interface_option, load_configuration, printing_options

@@ -12,7 +12,7 @@ MIXED      ``[[1], {"b": 2}]``       the positional values, the named ones
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
@@ -21,6 +21,8 @@ from .msgspec_typed_methods import RewritingMethod, TypedMethod
 from .parameters import ANYTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bee_core.interfaces import MethodCodec, Signature
 
     from .msgspec_format import Format
@@ -54,3 +56,11 @@ class MsgspecCodec:
         if writes or write_result is not None:
             return RewritingMethod(self.format, signature, result, hints, writes, write_result)
         return TypedMethod(self.format, signature, result, hints)
+
+    def json_schemas(
+        self, hints: Iterable[Any]
+    ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+        """See :class:`bee_core.interfaces.Codec`."""
+        from .json_schemas import json_schemas  # loaded when a service is described
+
+        return json_schemas(hints)

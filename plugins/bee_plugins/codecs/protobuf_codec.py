@@ -48,7 +48,7 @@ from .protobuf_messages import MessageType
 from .protobuf_values import read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from bee_core.errors import Executed
 
@@ -71,6 +71,14 @@ class ProtobufCodec:
         if len(params) == 1 and is_message(params[0].hint) and params[0].kind not in VARIADIC:
             return _MessageMethod(signature)
         return _Method(signature)
+
+    def json_schemas(
+        self, hints: Iterable[Any]
+    ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+        """See :class:`bee_core.interfaces.Codec`."""
+        from .json_schemas import json_schemas  # loaded when a service is described
+
+        return json_schemas(hints)
 
 
 class _Method:

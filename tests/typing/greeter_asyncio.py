@@ -1,0 +1,20 @@
+"""The asyncio form of greeter_pb2:Greeter.
+
+Written by `bee stub greeter_pb2:Greeter --asyncio`; do not edit.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import bee_core
+from greeter_pb2 import CountReply, CountRequest, HelloReply, HelloRequest
+
+
+class AsyncGreeter(Protocol):
+    """The service greeter.Greeter of greeter.proto."""
+
+    @bee_core.idempotent
+    async def SayHello(self, request: HelloRequest, /) -> HelloReply: ...
+
+    async def Count(self, request: CountRequest, /) -> CountReply: ...
