@@ -133,6 +133,9 @@ class Service(Generic[C]):
         self.nodes.apply(snapshot)
         self.undiscovered = None
         self.observation.nodes_changed(self.name, snapshot)
+        known, fitting = len(snapshot.nodes), len(self.nodes.states)
+        fields = {"service": self.name, "known": known, "fitting": fitting}
+        self.observation.event("nodes", fields)
 
     def bind(self, signature: Signature) -> MethodCodec:
         """The codec bound to a signature; bound once, as far as a signature can be remembered.
@@ -204,6 +207,7 @@ class Service(Generic[C]):
         for plugin in (self.balancer, self.limiter):
             self.faults.renew_after_fork(plugin)
         self.faults.after_fork()
+        self.observation.after_fork()
         self.degradation.after_fork()
         self.nodes.after_fork()
         self.budget.renew_lock()

@@ -270,7 +270,7 @@ class Assembly:
             section.heartbeat_interval,
             ticks,
             run,
-            self.observers.registry_changed,
+            self.observers,
         )
 
 

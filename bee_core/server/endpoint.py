@@ -117,6 +117,7 @@ class ServiceEndpoint:
         self._methods = methods
         self._lag = LoopLag()
         self._streams = streams
+        self._observers = observers
         self._answers = Answers(
             rules,
             codecs,
@@ -180,17 +181,18 @@ class ServiceEndpoint:
                     f"{self.flight.count} requests are in flight, "
                     f"max_in_flight is {self._max_in_flight}"
                 )
-                call.fail(local("overloaded", message))
+                self._reject(call, local("overloaded", message))
                 return None
             granted = call.granted
             if granted is not None:
                 if granted <= 0:
-                    call.fail(local("deadline_exceeded", "the request was late when it arrived"))
+                    late = "the request was late when it arrived"
+                    self._reject(call, local("deadline_exceeded", late))
                     return None
                 call.deadline = self.clock() + granted
             bound = self._tables[call.caller.codec].get(call.method)
             if bound is None:
-                call.fail(self._unknown(call))
+                self._reject(call, self._unknown(call))
                 return None
             if answers.straight and bound.kind == "nonblocking" and not call.compressed:
                 # Nothing can come between the parts of this call: it is over when this returns.
@@ -208,6 +210,12 @@ class ServiceEndpoint:
             answers.send(call, answers.faults.fault(None, "begin", call, error, executed))
             return None
         return None if running.ended else running
+
+    def _reject(self, call: InboundCall, failure: Failure) -> None:
+        call.fail(failure)
+        if self._observers.of_events:
+            fields = {"service": self.ack.service, "reason": failure.kind}
+            self._observers.event("request_rejected", fields)
 
     def _unknown(self, call: InboundCall) -> Failure:
         if call.method in self._streams:
