@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import socket
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -34,12 +33,21 @@ HEAD_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """From the request to its answer, which is as long as Prometheus waits; and as long again for the
 caller to read it."""
+_PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 _PLAIN = "text/plain; charset=utf-8"
 
 
 @attrs.frozen
 class Answer:
-    """What is answered: the status of HTTP, the body, and its media type."""
+    """What is answered: a status of :data:`_PHRASES`, the body, and its media type."""
 
     status: int
     body: bytes = b""
@@ -47,9 +55,9 @@ class Answer:
 
     def encode(self, *, head_only: bool = False) -> bytes:
         """The bytes on the wire."""
-        allow = "Allow: GET, HEAD\r\n" if self.status == HTTPStatus.METHOD_NOT_ALLOWED else ""
+        allow = "Allow: GET, HEAD\r\n" if self.status == 405 else ""
         head = (
-            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
+            f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\n"
             f"Content-Type: {self.kind}\r\nContent-Length: {len(self.body)}\r\n{allow}"
             "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
         )
