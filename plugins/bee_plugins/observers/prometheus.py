@@ -67,7 +67,11 @@ class PrometheusOptions:
 
 
 class Prometheus(Observer):
-    """Keeps the numbers of one client or server among those of its process. Thread-safe."""
+    """Keeps the numbers of one client or server among those of its process. Thread-safe.
+
+    Attributes:
+        meters: The metrics.
+    """
 
     def __init__(self, options: PrometheusOptions) -> None:
         meters = current.meters
@@ -79,11 +83,12 @@ class Prometheus(Observer):
                 "another observer of this process has other buckets: name it once, under "
                 "bee.application.observers",
             )
-        self._renew(meters)
+        self.renew(meters)
         _living.add(self)
 
-    def _renew(self, meters: Meters) -> None:
-        self._meters = meters
+    def renew(self, meters: Meters) -> None:
+        """Count from now on with these metrics."""
+        self.meters = meters
         self._lock = Lock()
         self._calls: dict[str, ServiceMeters] = {}
         self._requests: dict[str, ServiceMeters] = {}
@@ -99,7 +104,7 @@ class Prometheus(Observer):
             found = self._calls[call.head.service]
         except KeyError:
             name = call.head.service
-            found = self._calls[name] = self._meters.service("client", name)
+            found = self._calls[name] = self.meters.service("client", name)
         found.began()
         return found
 
@@ -123,7 +128,7 @@ class Prometheus(Observer):
             found = self._requests[call.service]
         except KeyError:
             name = call.service
-            found = self._requests[name] = self._meters.service("server", name)
+            found = self._requests[name] = self.meters.service("server", name)
         found.began()
         return found
 
@@ -155,11 +160,11 @@ class Prometheus(Observer):
             urls = self._urls.setdefault(service, set())
             if node.url in urls or len(urls) < MOST_NODES:
                 urls.add(node.url)
-                self._meters.breaker_state.labels(service, node.url).set(_STATES[after])
+                self.meters.breaker_state.labels(service, node.url).set(_STATES[after])
 
     def _count_breaker(self, service: str, state: str | None, by: int) -> None:
         if state is not None:
-            self._meters.breakers.labels(service, state).inc(by)
+            self.meters.breakers.labels(service, state).inc(by)
 
     def nodes_changed(self, service: str, snapshot: Snapshot) -> None:
         """See :meth:`bee_core.interfaces.Observer.nodes_changed`."""
@@ -173,24 +178,24 @@ class Prometheus(Observer):
             for url in urls - {node.url for node in snapshot.nodes}:
                 if current.shared is None:
                     urls.discard(url)
-                    self._meters.breaker_state.remove(service, url)
+                    self.meters.breaker_state.remove(service, url)
                 else:  # what stands in a file that processes share cannot be removed
-                    self._meters.breaker_state.labels(service, url).set(0)
+                    self.meters.breaker_state.labels(service, url).set(0)
 
     def registry_changed(self, service: str, event: str, reason: str) -> None:
         """See :meth:`bee_core.interfaces.Observer.registry_changed`."""
         reached = _REACH.get(event)
         if reached is not None:
-            self._meters.registry_in_reach.labels(service).set(reached)
+            self.meters.registry_in_reach.labels(service).set(reached)
 
     def server_changed(self, event: str) -> None:
         """See :meth:`bee_core.interfaces.Observer.server_changed`."""
         if event in {"serving", "draining"}:
-            self._meters.processes.inc(1 if event == "serving" else -1)
+            self.meters.processes.inc(1 if event == "serving" else -1)
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
         """See :meth:`bee_core.interfaces.Observer.event`."""
-        meters, service = self._meters, str(fields.get("service", ""))
+        meters, service = self.meters, str(fields.get("service", ""))
         if name == "limiter":
             meters.limited.labels(service, str(fields["state"])).inc()
         elif name == "request_rejected":
@@ -237,9 +242,9 @@ class Prometheus(Observer):
         """In a forked child that is no worker: begin at zero, since the parent goes on counting."""
         if current.shared is None:
             if current.pid != os.getpid():
-                current.make(self._meters.boundaries)
-            if current.meters is not None and current.meters is not self._meters:
-                self._renew(current.meters)
+                current.make(self.meters.boundaries)
+            if current.meters is not None and current.meters is not self.meters:
+                self.renew(current.meters)
 
 
 _living: WeakSet[Prometheus] = WeakSet()
@@ -249,7 +254,7 @@ def _renew_all() -> None:
     before = current.meters
     meters = current.make(BOUNDARIES if before is None else before.boundaries)
     for one in _living:
-        one._renew(meters)  # noqa: SLF001  the same class
+        one.renew(meters)
 
 
 @hookimpl
