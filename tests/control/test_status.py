@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -179,13 +178,11 @@ def test_a_loop_that_hangs_is_seen_from_another(address, monkeypatch):
 
 def test_a_client_that_is_dropped_leaves_the_address(address):
     with serving(None, "server").in_thread() as server:
-        client = bee_core.build_client(
-            config(address, client={"calc": {"address": server.address}}), plugins=plugin("client")
-        )
-        client.service("calc").add(1, 2)
+        settings = config(address, client={"calc": {"address": server.address}})
+        clients = [bee_core.build_client(settings, plugins=plugin("client"))]
+        clients[0].service("calc").add(1, 2)
         with pytest.warns(ResourceWarning):
-            del client
-            gc.collect()
+            clients.clear()
         end = time.monotonic() + PATIENCE
         while not is_closed(address) and time.monotonic() < end:
             time.sleep(0.01)
