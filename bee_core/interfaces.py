@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from .contracts.channels import AsyncChannel, AsyncPending, Channel, Pending
 from .contracts.codec import Codec, Compressor, MethodCodec
-from .contracts.observers import CallRecord, Interceptor, Observer
+from .contracts.observers import CallRecord, Exposing, Interceptor, Observer
 from .contracts.plugin_origin import PluginOrigin
 from .contracts.policies import (
     Again,
@@ -91,6 +91,7 @@ __all__ = [
     "Codec",
     "Compressor",
     "Endpoint",
+    "Exposing",
     "Failure",
     "Fallback",
     "FaultTolerance",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -139,6 +140,25 @@ def test_no_configuration_of_a_page_contradicts_itself(
             (tmp_path / name).write_text(text, encoding="utf-8")
             config = bee_core.load_config(tmp_path / name)
             assert [str(one) for one in warnings(config)] == []
+
+
+def test_the_server_of_the_page_about_metrics_shows_them(folder: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    text = (folder / "metrics.yml").read_text(encoding="utf-8")
+    assert SNIPPETS["metrics.yml"] == text
+    (folder / "metrics.yml").write_text(
+        text.replace("9464", "0").replace("9000", "0").replace(", workers: 2", ""), "utf-8"
+    )
+    server = bee_core.build_server(folder / "metrics.yml")
+    server.add(lambda: 1, name="one")
+    page = read(DOCS / "how-to" / "metrics.md")
+    listed = set(re.findall(r"`((?:bee|rpc)_\w+)`", page)) - {"rpc_service", "rpc_method"}
+    with server.in_thread():
+        found = urlopen(f"{server.metrics_address}/metrics").read().decode()
+        shown = set(re.findall(r"^# TYPE ((?:bee|rpc)_\w+)", found, re.MULTILINE))
+        assert listed == shown
+        for path in ("healthz", "readyz"):
+            assert urlopen(f"{server.metrics_address}/{path}").status == 200
 
 
 @pytest.mark.parametrize("name", ["stock.yml", "vault.yml"])

@@ -7,6 +7,7 @@ environment for all READMEs, out of the packages that are installed here, and ty
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -32,7 +33,13 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SETUP = "python3 -m venv .venv && . .venv/bin/activate && pip install '.[all]'"
 ADDRESSES = ("CALC", "GREETER", "ORDERS", "PRICES", "STOCK", "VAULT")
-NEEDS = {"interop/java": "java", "interop/node": "node", "tls": "openssl"}
+METRICS = {"ORDERS": "9464", "STOCK": "9465", "PRICES": "9466", "CLIENT": "9467"}
+NEEDS = {
+    "interop/java": "java",
+    "interop/node": "node",
+    "observability": "curl",
+    "tls": "openssl",
+}
 INSTALLED = {
     SETUP: ". .venv/bin/activate",
     "pip install -e . pytest": "true",
@@ -57,10 +64,9 @@ def port_of(address: str) -> str:
 @pytest.fixture
 def environment(tmp_path: Path) -> Mapping[str, str]:
     """Free ports for all examples, and folders of this test's own."""
-    probes = {name: socket.create_server(("127.0.0.1", 0)) for name in ADDRESSES}
-    found = {
-        f"{name}_ADDRESS": f"127.0.0.1:{probe.getsockname()[1]}" for name, probe in probes.items()
-    }
+    names = (*(f"{name}_ADDRESS" for name in ADDRESSES), *(f"{name}_METRICS" for name in METRICS))
+    probes = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
+    found = {name: f"127.0.0.1:{probe.getsockname()[1]}" for name, probe in probes.items()}
     for probe in probes.values():
         probe.close()
     found["VAULT_ADDRESS"] = f"tls://{found['VAULT_ADDRESS']}"
@@ -96,13 +102,16 @@ def run_readme(
         pytest.skip(f"the example needs {NEEDS[name]}")
     page = steps((clone / "examples" / name / "README.md").read_text(encoding="utf-8"))
     assert page[0].commands == [SETUP, f"cd examples/{name}"], "a README begins with the set-up"
-    shell = Shell(clone, environment, "registered" if name == "shop" else "listening on")
+    registers = name in {"shop", "observability"}
+    shell = Shell(clone, environment, "registered" if registers else "listening on")
     history: list[Said] = []
     try:
         for step in page:
             said = []
             for command in step.commands:
                 typed = command.replace("9000", port_of(environment["CALC_ADDRESS"]))
+                for service, port in METRICS.items():
+                    typed = typed.replace(port, port_of(environment[f"{service}_METRICS"]))
                 if not fresh:
                     typed = INSTALLED.get(typed, typed)
                 output, code = shell.type(typed, within=600 if command == SETUP else 120)
@@ -198,6 +207,30 @@ def test_the_shop(clone: Path, environment: Mapping[str, str]) -> None:
     assert "placed=4, estimated=0" in orders[1]
     left = [output for command, output in said if command == "wait"]
     assert left[0].count("gone") == 3
+
+
+def test_the_services_that_can_be_seen(clone: Path, environment: Mapping[str, str]) -> None:
+    pytest.importorskip("prometheus_client")
+    run_readme("observability", clone, environment, fresh=False)
+
+
+def test_the_dashboard_shows_metrics_that_there_are() -> None:
+    meters = pytest.importorskip("bee_plugins.observers.prometheus_meters")
+    folder = EXAMPLES / "observability"
+    dashboard = json.loads((folder / "dashboard.json").read_text(encoding="utf-8"))
+    shown = set()
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            shown.update(re.findall(r"\b(?:bee|rpc)_\w*[a-z](?=[{)\[])", target["expr"]))
+    there = {
+        f"{metric.name}{end}"
+        for metric in meters.Meters([1.0]).registry.collect()
+        for end in {"counter": ["_total"], "gauge": [""]}.get(metric.type, ["_count", "_bucket"])
+    }
+    assert shown - {"rpc_service", "rpc_method"} <= there
+    assert {name for name in there if name.startswith("bee_")} - shown == set()
+    scraped = (folder / "prometheus.yml").read_text(encoding="utf-8")
+    assert [port for port in list(METRICS.values())[:3] if port not in scraped] == []
 
 
 def test_the_client_in_node(clone: Path, environment: Mapping[str, str]) -> None:

@@ -211,6 +211,7 @@ class Service(Generic[C]):
         for plugin in (self.balancer, self.limiter):
             self.faults.renew_after_fork(plugin)
         self.faults.after_fork()
+        self.observation.after_fork()
         self.degradation.after_fork()
         self.nodes.after_fork()
         self.budget.renew_lock()

@@ -187,6 +187,16 @@ class Assembly(Generic[C]):
         observers = self.hub.share(refs, "observer", self._config)
         return Observation(observers, faults)
 
+    def exposition(self) -> Callable[[str], tuple[str, bytes] | None]:
+        """A function that exposes what an observer does, and does not keep the client alive."""
+        observations = [service.observation for service in self.services.values()]
+
+        def expose(accept: str) -> tuple[str, bytes] | None:
+            found = (observation.exposition(accept) for observation in observations)
+            return next((one for one in found if one is not None), None)
+
+        return expose
+
     def apply_known_nodes(self) -> None:
         """Hand each service the nodes that are known without any I/O.
 

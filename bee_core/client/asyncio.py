@@ -64,7 +64,11 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         self._overdue = Overdue(self.assembly.clock)
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._finalizer = finalize(
-            self, end_asyncio, (self._channels, self._retired), (self._plane,), self._loops
+            self,
+            end_asyncio,
+            (self._channels, self._retired),
+            (self._plane, self._status),
+            self._loops,
         )
         self._finalizer.atexit = False
 
@@ -186,6 +190,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         if self._loop is None:
             self._loop = loop
             self._loops.append(loop)
+            self._status.open_on_plane(self._shown)
             self.assembly.apply_known_nodes()
         elif self._loop is not loop:
             raise BeeError(
@@ -237,6 +242,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         channels = self._all_channels()
         if channels:
             await asyncio.gather(*(channel.close() for channel in channels))
+        await self._status.stop_async()
         await self._plane.stop_async()
 
     async def _close_elsewhere(self, own: asyncio.AbstractEventLoop) -> None:
@@ -255,6 +261,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         self._overdue.close()
         self.discoveries.release()
         abandon(self._all_channels())
+        await self._status.stop_async()
         await self._plane.stop_async()
 
     async def __aenter__(self) -> Self:

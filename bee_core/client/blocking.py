@@ -63,14 +63,15 @@ class Client(ClientCore["Channel"]):
             self.assembly.clock,
         )
         self.assembly.apply_known_nodes()
-        # False after close and in a forked child: calls look at this one flag only.
-        self._ready = True
+        # False after close and in a forked child, and until a first call that has to show metrics:
+        # calls look at this one flag only.
+        self._ready = self.config.application.metrics_address is None
         fork.watch(self)
         self._finalizer = finalize(
             self,
             end_blocking,
             (self._channels, self._retired),
-            (self._plane, self.futures.plane),
+            (self._plane, self.futures.plane, self._status),
         )
         self._finalizer.atexit = False
 
@@ -118,11 +119,12 @@ class Client(ClientCore["Channel"]):
         return call
 
     def _prepare(self, plan: CallPlan) -> None:
-        """Make the client ready after a fork, or refuse the call after close."""
+        """Make the client ready for a first call, or refuse the call after close."""
         self._ready = True  # set before `_closing` is read, so that a concurrent `close` wins
         if self._closing.is_set():
             self._ready = False
         self._check_open(plan.service, plan.method)
+        self._status.open_on_plane(self._shown)
         self._prober.resume(self.assembly.services.values())
 
     def _discover(self, service: Service[Channel], began: float, until: float, method: str) -> None:
@@ -246,6 +248,7 @@ class Client(ClientCore["Channel"]):
         self.discoveries.release()
         self._close_channels()
         self.futures.close()
+        self._status.stop()
         self._plane.stop()
         self._close_channels()  # a list of nodes may have come in just now
 

@@ -18,6 +18,7 @@ from ..contracts.plugin_faults import kind_of
 from ..control.monkey_patching import refuse_patched_threads
 from ..control.plane import ControlPlane
 from ..control.prober import Prober
+from ..control.status import Source, StatusPlace
 from ..errors import CallCancelled
 from ..nodes.report import NodesReport, report_nodes
 from ..plugins.hub import PluginHub
@@ -88,6 +89,8 @@ class ClientCore(ABC, Generic[C]):
             heartbeat_interval=self.assembly.registry_config.heartbeat_interval,
             rng=self._rng,
         )
+        self._status = StatusPlace(self.config.application.metrics_address)
+        self._shown = Source(self.assembly.exposition())
         for service in self.assembly.services.values():
             self._prober.watch(service)
         self.discoveries: Discoveries[C] = Discoveries(
@@ -98,6 +101,15 @@ class ClientCore(ABC, Generic[C]):
             clock=time.monotonic,
             rng=self._rng,
         )
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where the process shows metrics, ``http://127.0.0.1:9464``, with the real port.
+
+        None before the first call, and where the configuration names no ``metrics_address`` or it
+        cannot be listened on.
+        """
+        return self._status.url
 
     @overload
     def service(self, name: str) -> ServiceProxy: ...

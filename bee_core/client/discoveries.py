@@ -90,6 +90,7 @@ class Discoveries(Generic[C]):
                 clock=clock,
                 rng=rng,
                 registry_changed=service.observation.registry_changed,
+                event=service.observation.event if service.observation.of_events else None,
             )
             self._discoveries[service.name] = discovery
             service.undiscovered = discovery

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakMethod
 
 from ..errors import BeeError
@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..contracts.channels import AsyncChannel, Channel
-    from ..control.plane import ControlPlane
 
 T = TypeVar("T")
+
+
+class Stoppable(Protocol):
+    """What runs on threads of its own, or joins what does: a control plane, a place for metrics."""
+
+    def begin_stop(self) -> object:
+        """End it, without waiting."""
 
 
 def weakly(method: Callable[..., T]) -> Callable[..., T]:
@@ -41,7 +47,7 @@ def weakly(method: Callable[..., T]) -> Callable[..., T]:
     return call
 
 
-def end_blocking(channels: tuple[Iterable[Channel], ...], planes: tuple[ControlPlane, ...]) -> None:
+def end_blocking(channels: tuple[Iterable[Channel], ...], planes: tuple[Stoppable, ...]) -> None:
     """Let go of a blocking client. Does not wait: the garbage collector may call it anywhere."""
     _warn("Client")
     for plane in planes:
@@ -54,7 +60,7 @@ def end_blocking(channels: tuple[Iterable[Channel], ...], planes: tuple[ControlP
 
 def end_asyncio(
     channels: tuple[Iterable[AsyncChannel], ...],
-    planes: tuple[ControlPlane, ...],
+    planes: tuple[Stoppable, ...],
     loops: list[asyncio.AbstractEventLoop],
 ) -> None:
     """Let go of an asyncio client, whose loop may run, or be closed."""

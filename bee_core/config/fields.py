@@ -215,6 +215,13 @@ def dialled(value: str) -> str:
 
 
 @validator
+def http_address(value: str) -> str:
+    """A host and a port to listen on, without a scheme."""
+    parse(f"tcp://{value}")
+    return "" if "://" not in value else "host:port without a scheme, such as 127.0.0.1:9464"
+
+
+@validator
 def not_wildcard(value: str) -> str:
     """The url of one host, and not of every interface."""
     if not parse(value).is_wildcard:

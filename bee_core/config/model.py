@@ -12,7 +12,15 @@ from ..errors import ConfigError
 from ..options import SEVERAL
 from ..terms.addresses import parse
 from .client_model import CALL_FIELDS, ClientConfig
-from .fields import PluginRef, about, observers, plugin_kinds, written_at
+from .fields import (
+    PluginRef,
+    about,
+    http_address,
+    observers,
+    plugin_kinds,
+    setting,
+    written_at,
+)
 from .server_model import RegistryConfig, ServerConfig
 
 APPLICATION = "bee.application"
@@ -33,6 +41,14 @@ class ApplicationConfig:
     )
     observers: Annotated[tuple[PluginRef, ...], SEVERAL] = observers(
         "Who is told of every call of every service, and of every request of the server"
+    )
+    metrics_address: str | None = setting(
+        None,
+        "Where this process answers HTTP: `/metrics` for Prometheus (name the observer "
+        "`prometheus` too), `/healthz` and `/readyz` for probes; `host:port`. Port 0 takes any "
+        "free port. With `workers` the parent answers for all of them.",
+        "No door is opened that nobody asked for.",
+        check=http_address,
     )
 
 

@@ -17,7 +17,7 @@ from ..terms.printable import brief
 from ..terms.tracebacks import place
 from .codec import Codec, Compressor
 from .observation import implements
-from .observers import Interceptor, Observer
+from .observers import Exposing, Interceptor, Observer
 from .plugin_origin import defined_at, in_brackets
 from .policies import Balancer, Breaker, Breakers, Fallback, FaultTolerance, Limiter
 from .registry import Registry
@@ -94,6 +94,7 @@ OPTIONAL: Mapping[type, tuple[type, ...]] = {
     Breaker: (ForkAware,),
     FaultTolerance: (Hedging, Targeting),
     Limiter: (ForkAware,),
+    Observer: (ForkAware, Exposing),
     Transport: (Listening,),
 }
 """What an object of a contract may do besides; where it does, it is checked as well."""
@@ -113,7 +114,9 @@ def misfits(thing: Any, contract: type) -> str:
         return f"it is None, and no {contract.__name__}"
     # Of an observer's methods none is required, and one there must be.
     required = () if contract is Observer else (contract,)
-    optional = (contract,) if contract is Observer else OPTIONAL.get(contract, ())
+    optional = OPTIONAL.get(contract, ())
+    if contract is Observer:
+        optional = (contract, *optional)
     found = [problem for one in required for problem in _missing(thing, one)]
     found += [
         problem

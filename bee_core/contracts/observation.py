@@ -42,6 +42,7 @@ class Observation:
         of_attempts: Whether any wants ``attempt_ended``.
         of_refusals: Whether any wants ``request_refused``.
         of_requests: Whether any wants ``request_started`` or ``request_ended``.
+        of_events: Whether any wants ``event``.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Observation:
         "_observers",
         "of_attempts",
         "of_calls",
+        "of_events",
         "of_refusals",
         "of_requests",
     )
@@ -74,6 +76,7 @@ class Observation:
         self.of_calls = self.of_attempts or bool(wanted & {"call_started", "call_ended"})
         self.of_refusals = "request_refused" in wanted
         self.of_requests = bool(wanted & {"request_started", "request_ended"})
+        self.of_events = "event" in wanted
 
     def call_started(self, call: Request) -> Sequence[Any]:
         """A client begins a call. Returns the states to hand to the later events of this call."""
@@ -140,6 +143,45 @@ class Observation:
             "reason": reason,
         }
         self.event("limiter", fields)
+
+    def exposition(self, accept: str) -> tuple[str, bytes] | None:
+        """What the first observer exposes that exposes something; None where none does.
+
+        See :meth:`bee_core.interfaces.Exposing.exposition`.
+
+        Raises:
+            PluginFault: It raised, or returned something else.
+        """
+        for observer in self._observers:
+            expose = getattr(observer, "exposition", None)
+            if expose is None:
+                continue
+            try:
+                found = expose(accept)
+                kind, body = found
+                sound = type(kind) is str and type(body) is bytes and kind.isprintable()
+            except Exception as error:
+                raise self._faults.fault(observer, "exposition", error) from error
+            if not sound:
+                problem = f"returned {found!r:.80}, which is no media type and bytes"
+                raise self._faults.wrong(observer, "exposition", problem)
+            return kind, body
+        return None
+
+    def tell_exposing(self, name: str, *news: Any) -> None:
+        """Tell those observers that have it of an event of :class:`.observers.Exposing`."""
+        for observer in self._observers:
+            told = getattr(observer, name, None)
+            if told is not None:
+                try:
+                    told(*news)
+                except self._contained as error:
+                    self._faults.said(observer, name, error)
+
+    def after_fork(self) -> None:
+        """In a forked child: tell the observers that want to know."""
+        for observer in self._observers:
+            self._faults.renew_after_fork(observer)
 
     def _start(self, name: str, call: Any) -> Sequence[Any]:
         states: list[Any] = [None] * len(self._observers)

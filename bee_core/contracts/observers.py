@@ -160,6 +160,40 @@ class Observer(Protocol):
         return
 
 
+class Exposing(Protocol):
+    """What an observer may define whose numbers are read over HTTP, at ``metrics_address``.
+
+    Every method is optional. The numbers are those of the whole process: of all observers of a
+    process that expose something, one is asked.
+    """
+
+    def exposition(self, accept: str) -> tuple[str, bytes]:
+        """The numbers of now, as text or in another form. Thread-safe; may take milliseconds.
+
+        Args:
+            accept: The header ``Accept`` of whoever asks; empty without one.
+
+        Returns:
+            The media type, for the header ``Content-Type``, and the body.
+        """
+        return "text/plain; charset=utf-8", b""
+
+    def workers_begin(self) -> None:
+        """This process is about to fork workers, and its exposition stands for all of them.
+
+        On the main thread, which forks afterwards.
+        """
+        return
+
+    def worker_ended(self, pid: int) -> None:
+        """A worker has ended. Told in the process that has forked it."""
+        return
+
+    def workers_ended(self) -> None:
+        """All workers have ended, and the process that has forked them ends."""
+        return
+
+
 class Interceptor(Protocol):
     """Stands before and after each call of a service, or each request of a server.
 

@@ -26,7 +26,7 @@ from .suspicion import ASK_AGAIN, DoubtLines, Suspicion
 from .watch import RegistryWatch, confirms, said
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from random import Random
 
     from ..contracts.registry import Registry
@@ -69,6 +69,7 @@ class Discovery:
         rng: For jitter.
         registry_changed: Is told as the registry goes out of reach and comes back, and as doubt
             begins and ends: the service, what has happened, and why.
+        event: Is told how many nodes are in doubt; or None.
 
     Attributes:
         first: The wait of first calls.
@@ -92,6 +93,7 @@ class Discovery:
         clock: Callable[[], float],
         rng: Random,
         registry_changed: Callable[[str, str, str], None],
+        event: Callable[[str, Mapping[str, object]], None] | None = None,
     ) -> None:
         self.service = service
         self._registry_name = registry_name
@@ -104,10 +106,9 @@ class Discovery:
         self._doubts = doubts
         self._heartbeat = heartbeat_interval
         self._bound = HELD_HEARTBEATS * heartbeat_interval
-        self._clock = clock
-        self._rng = rng
+        self._clock, self._rng = clock, rng
         self._revision = 0
-        self._registry_changed = registry_changed
+        self._told = registry_changed, event
         self._current: Snapshot | None = None
         self._make_watch: Callable[[], RegistryWatch] = lambda: RegistryWatch(
             service,
@@ -150,9 +151,7 @@ class Discovery:
             doubts=self._doubts,
             ask=self._ask,
             settled=self._take,
-            lines=DoubtLines(
-                self.service, self._registry_name, self._bound, self._registry_changed
-            ),
+            lines=DoubtLines(self.service, self._registry_name, self._bound, *self._told),
             ask_again=min(ASK_AGAIN, self._heartbeat),
             clock=self._clock,
             rng=self._rng,

@@ -18,7 +18,7 @@ import attrs
 from ..contracts.conformance import part_misfits
 from ..contracts.registry import Lease
 from ..terms.backoff import Backoff
-from .lease_states import Event, EventName, LeaseState
+from .lease_states import Event, EventName, LeaseState, State
 from .renewals import Renewals, outcome, sent
 
 if TYPE_CHECKING:
@@ -110,6 +110,17 @@ class Registration:
         self._seen_at = 0.0
         self._why = ""
         self._leaving = False
+        self._attempted = False
+
+    @property
+    def state(self) -> State:
+        """The state of the lease. From any thread."""
+        return self._state.state
+
+    @property
+    def attempted(self) -> bool:
+        """Whether the first attempt to register has ended, or waits in vain. From any thread."""
+        return self._attempted
 
     @property
     def registered(self) -> bool:
@@ -277,6 +288,7 @@ class Registration:
 
     def _meet(self, event: Event, reason: str = "", ttl: float = 0.0) -> None:
         name = self._state.meet(event)
+        self._attempted = self._attempted or event != "ask"
         self._why = reason
         if name is not None:
             self._tell(name, reason, ttl)

@@ -15,7 +15,7 @@ from ..terms.printable import counted
 from .roster import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from random import Random
     from threading import Lock
 
@@ -98,6 +98,7 @@ class Suspicion:
             self._doubts.end(suspect)
         left = self._roster.suspects
         self._lines.settle(delta, left=len(left))
+        self._lines.count(left)
         if self._hearing.state == "lying" and not any(one.serves for one in left):
             self._hearing.on("agreed", self._clock())
 
@@ -137,7 +138,9 @@ class Suspicion:
         if suspect.serves:
             self._hearing.on("contradicted", now)
         if suspect.status == "doubted":
-            self._lines.begin(self._roster.suspects, listed=self._roster.listed)
+            suspects = self._roster.suspects
+            self._lines.begin(suspects, listed=self._roster.listed)
+            self._lines.count(suspects)
         if suspect.failures:
             return AFTER_FAILURE[suspect.failures - 1]
         return self._ask_again * (0.75 + 0.5 * self._rng.random())
@@ -165,6 +168,7 @@ class DoubtLines:
         registry_name: For messages.
         bound: Seconds for which nodes in doubt are kept.
         tell: Takes the service, what has happened, and why.
+        event: Takes the name and the fields of an event: how many nodes are in doubt.
     """
 
     def __init__(
@@ -173,13 +177,24 @@ class DoubtLines:
         registry_name: str,
         bound: float,
         tell: Callable[[str, str, str], None],
+        event: Callable[[str, Mapping[str, object]], None] | None = None,
     ) -> None:
         self._service = service
         self._registry_name = registry_name
         self._bound = bound
         self._tell = tell
+        self._event = event
+        self._count = 0
         self._begun = False
         self._cleared = self._dropped = 0
+
+    def count(self, suspects: Sequence[Suspect]) -> None:
+        """Tell the observers how many nodes are in doubt, where that has changed."""
+        if self._event is None:
+            return
+        before, self._count = self._count, sum(one.status == "doubted" for one in suspects)
+        if before != self._count:
+            self._event("nodes_in_doubt", {"service": self._service, "nodes": self._count})
 
     def begin(self, suspects: Sequence[Suspect], *, listed: int) -> None:
         """A node is in doubt whose first answer has not let it go. Said once for all of them."""

@@ -22,7 +22,9 @@ from .log_lines import log, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..contracts.observation import Observation
     from ..contracts.registry import Instance, Registry
+    from ..control.lease_states import State
 
     Run = Callable[[Callable[[], None]], Any]
     """Calls what writes to the log, at once or later."""
@@ -170,7 +172,8 @@ class Announcer:
         heartbeat_interval: Seconds between renewals.
         ticks: A number that grows while the serving loop runs.
         run: Calls what writes to the log; it is itself called on the control plane's thread.
-        registry_changed: Is told of each change: the service, what has happened, and why.
+        observers: Are told of each change: the service, what has happened, and why; and of the
+            state of the lease.
     """
 
     def __init__(
@@ -181,11 +184,11 @@ class Announcer:
         heartbeat_interval: float,
         ticks: Callable[[], int],
         run: Run,
-        registry_changed: Callable[[str, str, str], None],
+        observers: Observation,
     ) -> None:
         self._registry_name = registry_name
         self._instance = instance
-        self._registry_changed = registry_changed
+        self._observers = observers
         self._plane = ControlPlane(f"server-{instance.service}")
         self._plane.at_stop(registry.close)
         self._registration = Registration(
@@ -195,7 +198,24 @@ class Announcer:
             ticks,
             lambda event: run(partial(self._say, event)),
         )
+        self._tell_lease("registering")
         self._plane.spawn(self._registration.keep)
+
+    @property
+    def attempted(self) -> bool:
+        """Whether the first attempt to register has ended, well or not, or waits in vain."""
+        return self._registration.attempted
+
+    @property
+    def standing(self) -> str:
+        """What the server has with its registry, for people: ``the lease is held``."""
+        where, state = self._registry_name, self._registration.state
+        return {
+            "held": f"registered in {where}",
+            "unsure": f"{where} is out of reach or refuses; the lease goes on",
+            "lost": f"the lease in {where} is lost; registering again",
+            "left": f"has left {where}",
+        }.get(state, f"registering in {where}")
 
     async def leave(self) -> None:
         """Leave the registry within a bound, and end the control plane.
@@ -217,6 +237,10 @@ class Announcer:
         if registered and left.done() and left.result():
             await asyncio.sleep(WATCH_GRACE)
         await self._plane.stop_async(DEREGISTER_TIMEOUT)
+        self._tell_lease("left")
+
+    def _tell_lease(self, state: State) -> None:
+        self._observers.event("lease", {"service": self._instance.service, "state": state})
 
     def _say(self, event: RegistrationEvent) -> None:
         node, where, reason = self._instance.node, self._registry_name, event.reason
@@ -255,4 +279,5 @@ class Announcer:
         if reason:
             fields["reason"] = reason
         say(event.name, text, level=level, **fields)
-        self._registry_changed(self._instance.service, event.name, reason)
+        self._observers.registry_changed(self._instance.service, event.name, reason)
+        self._tell_lease(self._registration.state)

@@ -283,7 +283,7 @@ class Assembly:
             section.heartbeat_interval,
             ticks,
             run,
-            self.observers.registry_changed,
+            self.observers,
         )
 
 

@@ -26,6 +26,7 @@ from .event_loop import (
 from .exposed import Exposed
 from .log_lines import say
 from .log_output import shown_when_nobody_listens
+from .status import ServerStatus
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class Server:
         self._is_worker = False
         self._announcer: Announcer | None = None
         self._ticks = LoopTicks(self._assembly.registry_section.heartbeat_interval)
+        self._status = ServerStatus(
+            self.config.application.metrics_address, self._assembly.observers
+        )
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
 
@@ -115,6 +119,14 @@ class Server:
         return tuple(listener.url for listener in self.listeners)
 
     @property
+    def metrics_address(self) -> str | None:
+        """Where it shows metrics and probes, ``http://127.0.0.1:9464``, with the real port.
+
+        None where the configuration names no ``metrics_address``, and before and after it runs.
+        """
+        return self._status.url
+
+    @property
     def in_flight(self) -> int:
         """Requests that have begun and not ended."""
         return 0 if self.endpoint is None else self.endpoint.flight.count
@@ -140,7 +152,12 @@ class Server:
             )
         self._check_startable()
         await self._compare()
-        await self._listen({})
+        await self._status.open(on_thread=True)
+        try:
+            await self._listen({})
+        except BaseException:
+            self._status.close()
+            raise
         for url in self.addresses:
             say(
                 "listening",
@@ -154,6 +171,8 @@ class Server:
         )
         if self._announcer is not None:
             self._ticks.start()
+        self._status.announcer = self._announcer
+        self._status.started = True
 
     def _check_startable(self) -> None:
         if self.endpoint is not None:
@@ -207,7 +226,7 @@ class Server:
         endpoint = self.endpoint
         if endpoint is None or endpoint.draining:
             return
-        endpoint.draining = True
+        endpoint.draining = self._status.draining = True
         self._assembly.observers.server_changed("draining")
         if not self._is_worker:
             in_flight = endpoint.flight.count
@@ -237,6 +256,7 @@ class Server:
         self._assembly.observers.event("drained", drained)
         await self._close()
         self._assembly.observers.server_changed("stopped")
+        self._status.close()
         if not self._is_worker:
             say("gone", "gone")
 
@@ -298,6 +318,7 @@ class Server:
             asyncio.run(self._compare())
             WorkerPool(
                 self._assembly,
+                self._status,
                 lambda sockets, turns: partial(self._serve_as_worker, sockets, turns),
             ).run()
             return

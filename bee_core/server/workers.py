@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ..control.status import Verdict
 from ..errors import BeeError
 from ..terms.addresses import parse
 from ..terms.backoff import Backoff
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..contracts.transport import AcceptTurns
     from .assembly import Assembly
+    from .status import ServerStatus
     from .worker import Serve
 
 _STABLE_SECONDS = 10.0
@@ -52,12 +54,14 @@ class _Worker:
         number: Its place, from 1; its replacement takes it over.
         born: When it was forked, seconds of the monotonic clock.
         early_deaths: How many before it, in its place and in a row, did not live long.
+        ticked: When its loop ticked last, or when it was forked.
         ready: Whether it serves.
     """
 
     number: int
     born: float
     early_deaths: int
+    ticked: float
     ready: bool = False
 
 
@@ -66,15 +70,18 @@ class WorkerPool:
 
     Args:
         assembly: The parts of the server; its transports must be able to ``bind``.
+        status: Shows metrics and probes, for all workers.
         serve: Makes what a worker does, of the sockets, by url, and its turns to accept.
     """
 
     def __init__(
         self,
         assembly: Assembly,
+        status: ServerStatus,
         serve: Callable[[Mapping[str, socket.socket], AcceptTurns], Serve],
     ) -> None:
         self._assembly = assembly
+        self._status = status
         self._settings = assembly.settings
         self._serve = serve
         self._patience = assembly.settings.drain_timeout + HUNG_LOOP_SECONDS
@@ -135,7 +142,10 @@ class WorkerPool:
             os.set_blocking(end, False)
         loop.add_reader(self._news[0], self._hear)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        observers = self._assembly.observers
         try:
+            await self._status.open(on_thread=False, lives=self._lives)
+            observers.tell_exposing("workers_begin")
             for number in range(1, self._settings.workers + 1):
                 self._fork(number, 0)
             await self._started(stopping)
@@ -146,6 +156,8 @@ class WorkerPool:
             self._draining = True
             self._signal(signal.SIGKILL)
             await self._until(lambda: not self._workers, 5.0)
+            self._status.close()
+            observers.tell_exposing("workers_ended")
             loop.remove_signal_handler(signal.SIGCHLD)
             loop.remove_reader(self._news[0])
             for end in (*self._life, *self._news):
@@ -184,7 +196,10 @@ class WorkerPool:
         announcer = self._assembly.announce(
             tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe
         )
+        self._status.announcer = announcer
+        self._status.started = True
         await stopping.wait()
+        self._status.draining = True
         say("draining", f"draining: {len(self._workers)} workers", workers=len(self._workers))
         if announcer is not None:
             await announcer.leave()
@@ -205,6 +220,18 @@ class WorkerPool:
             )
         if self._serving:
             say("gone", "gone")
+
+    def _lives(self) -> Verdict:
+        """Whether calls are served: the loop of some worker ticks."""
+        # As long as a lease is renewed without a tick: three of them make a heartbeat.
+        patience = self._assembly.registry_section.heartbeat_interval
+        now, workers = time.monotonic(), tuple(self._workers.items())
+        hung = [(pid, one) for pid, one in workers if now - one.ticked > patience]
+        lines = (
+            f"worker {one.number} (process {pid}) hangs: no tick for {now - one.ticked:.0f} s"
+            for pid, one in hung
+        )
+        return Verdict(len(hung) < len(workers) or not workers, tuple(lines))
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in self._workers:
@@ -253,7 +280,8 @@ class WorkerPool:
             )
             asyncio.get_running_loop().call_later(delay, self._fork, number, early_deaths + 1)
         else:
-            self._workers[pid] = _Worker(number, time.monotonic(), early_deaths)
+            now = time.monotonic()
+            self._workers[pid] = _Worker(number, now, early_deaths, now)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -261,6 +289,8 @@ class WorkerPool:
         """The workers have written."""
         for kind, pid in NEWS.iter_unpack(os.read(self._news[0], NEWS.size * 1024)):
             worker = self._workers.get(pid)
+            if worker is not None:
+                worker.ticked = time.monotonic()
             if kind == READY and worker is not None:
                 worker.ready = True
                 self._changed.set()
@@ -284,6 +314,7 @@ class WorkerPool:
     def _bury(self, pid: int, code: int) -> None:
         worker = self._workers.pop(pid)
         self._changed.set()
+        self._assembly.observers.tell_exposing("worker_ended", pid)
         if self._draining:
             return
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

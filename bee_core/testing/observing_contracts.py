@@ -188,6 +188,19 @@ class ObserverContract(_NeverWaits):
         for name, fields in EVENTS:
             self.tell(observer, "event", name, fields)
 
+    def test_what_it_exposes_is_a_media_type_and_a_body(self, observer: Any) -> None:
+        if not hasattr(observer, "exposition"):
+            return  # it shows nothing over HTTP, which is right too
+        under_way = self.call(observer, OUTCOMES[0])
+        next(under_way)
+        for accept in ("", "*/*", "text/plain;version=0.0.4, */*;q=0.1", "never heard of"):
+            kind, body = observer.exposition(accept)
+            assert type(kind) is str
+            assert "/" in kind
+            assert kind.isprintable()
+            assert type(body) is bytes
+        list(under_way)
+
     def test_it_never_waits(self, observer: Any, pauses: list[float]) -> None:
         list(self.call(observer, OUTCOMES[0]))
         list(self.request(observer, OUTCOMES[0]))

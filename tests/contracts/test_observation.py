@@ -157,6 +157,55 @@ def test_an_interrupt_goes_on_at_a_client_and_not_at_a_server(error):
     assert len(lines) == 1
 
 
+# ── what observers expose ──
+
+
+class Exposing:
+    def __init__(self, *found, error=None):
+        self.found, self.error, self.heard = found, error, []
+
+    def exposition(self, accept):
+        if self.error is not None:
+            raise self.error
+        return self.found if len(self.found) != 1 else self.found[0]
+
+    def worker_ended(self, pid):
+        self.heard.append(pid)
+        raise KeyError(pid)
+
+
+def test_the_first_observer_that_exposes_something_is_asked():
+    first, second = Exposing("text/plain", b"1"), Exposing("text/plain", b"2")
+    assert Observation([Raising(KeyError()).error, first, second]).exposition("") == (
+        "text/plain",
+        b"1",
+    )
+    assert Observation([Recording("a", [])]).exposition("") is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [(None,), (b"text",), ("text/plain", "text"), ("a\r\nb: c", b""), ("a", b"", 3)],
+)
+def test_what_is_no_media_type_and_body_is_a_fault_that_names_the_observer(found):
+    lines = []
+    with pytest.raises(PluginFault, match="observer 'tracing'"):
+        Observation([Exposing(*found)], faults(lines)).exposition("")
+    assert len(lines) == 1
+
+
+def test_an_exposition_that_raises_is_a_fault_and_news_of_workers_are_contained():
+    lines = []
+    observers = [Exposing(error=KeyError("x")), Recording("a", [])]
+    told = Observation(observers, faults(lines))
+    with pytest.raises(PluginFault, match="exposition raised KeyError"):
+        told.exposition("")
+    told.tell_exposing("worker_ended", 7)
+    told.tell_exposing("workers_begin")
+    assert observers[0].heard == [7]
+    assert len(lines) == 2
+
+
 # ── interceptors ──
 
 

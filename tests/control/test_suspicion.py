@@ -55,6 +55,7 @@ class World:
         self.pings = []
         self.snapshots = []
         self.news = []
+        self.events = []
         self.cache = SnapshotCache("memory", folder)
         self.discovery = Discovery(
             "calc",
@@ -71,6 +72,7 @@ class World:
             clock=loop.time,
             rng=seeded_random(),
             registry_changed=lambda *news: self.news.append(news[1]),
+            event=lambda name, fields: self.events.append((name, fields["nodes"])),
         )
 
     def publish(self, name, url="", version="1.0.0"):
@@ -532,9 +534,12 @@ def test_doubt_is_said_once_when_it_begins_and_once_when_it_ends(play, caplog):
         await asyncio.sleep(3)
         world.publish("a")
         await asyncio.sleep(1)
-        return world.news
+        return world.news, world.events
 
-    assert play(scenario) == ["nodes_doubted", "doubt_ended"]
+    news, events = play(scenario)
+    assert news == ["nodes_doubted", "doubt_ended"]
+    assert {name for name, _ in events} == {"nodes_in_doubt"}
+    assert [nodes for _, nodes in events][-4:] == [3, 2, 1, 0]
     begin, end = (record.getMessage() for record in caplog.records)
     assert begin.startswith(
         "the registry memory lists no node of calc any more; 3 nodes in doubt: kept while pings "

@@ -40,12 +40,19 @@ class ServeProcess:
         folder: Where its files are written.
         rpc: What stands under ``bee.rpc``.
         env: Beside this process's own variables.
+        application: What stands under ``bee.application``.
     """
 
-    def __init__(self, folder: Path, rpc: dict, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rpc: dict,
+        env: dict[str, str] | None = None,
+        application: dict | None = None,
+    ) -> None:
         (folder / "app.py").write_text(APP)
         config = folder / "serve.yml"
-        config.write_text(json.dumps({"bee": {"rpc": rpc}}))
+        config.write_text(json.dumps({"bee": {"application": application or {}, "rpc": rpc}}))
         self.process = nursery.start(
             ["-m", "bee_core", "serve", "app.py:Service", "--config", str(config), "--json-logs"],
             cwd=folder,
