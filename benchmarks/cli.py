@@ -143,7 +143,7 @@ def report(results: Path, into: Path | None) -> None:
 @click.option("--update", is_flag=True, help="Write what was counted into the table.")
 @click.option("--reason", default="", help="Why the figures moved, for the table's history.")
 @click.option("--pure", is_flag=True, help="Without the native exchange, though it is there.")
-@click.option("--observers", default="", help="Show what these observers cost: NAME,NAME.")
+@click.option("--observers", default="", help="Show what these observers cost: NAME,NAME or JSON.")
 def instructions(*, update: bool, reason: str, pure: bool, observers: str) -> None:
     """Count the instructions of a call, and compare them with the committed table.
 

@@ -12,6 +12,7 @@ the work, is done once.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import threading
@@ -29,15 +30,16 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 64
 OBSERVERS = "BEE_BENCHMARK_OBSERVERS"
-"""A variable of the environment: names of observers, with commas between them."""
+"""A variable of the environment: names of observers with commas between them, or a list in JSON, as
+the configuration has it."""
 
 
-def observers() -> list[str]:
+def observers() -> list[Any]:
     """The observers that are to be measured, with what they need."""
-    names = [name for name in os.environ.get(OBSERVERS, "").split(",") if name]
-    if "opentelemetry" in names:
+    text = os.environ.get(OBSERVERS, "")
+    if "opentelemetry" in text:
         use_sdk()
-    return names
+    return json.loads(text) if text.startswith("[") else [name for name in text.split(",") if name]
 
 
 def use_sdk() -> None:
