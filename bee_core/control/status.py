@@ -244,6 +244,9 @@ class StatusPlace:
             return self._page, False
         with _process.lock:
             page = _process.pages.get(self._address)
+            if page is not None and page.loop is not None and page.loop.is_closed():
+                page.listener.sock.close()  # its server did not leave
+                page = None
             is_new = page is None
             if page is None:
                 page = _process.pages[self._address] = StatusPage(self._address)
