@@ -107,11 +107,14 @@ def test_a_caller_that_makes_up_methods_makes_one_label(observer, monkeypatch):
     for number in range(50):
         call(observer, f"made-up-{number}", local("method_not_found", "no such method"))
     assert labels(observer, "rpc_method") == {"_OTHER"}
+    for name in ("x" * 200, "two\nlines", "\ud800"):
+        call(observer, name)
+    assert labels(observer, "rpc_method") == {"_OTHER"}
     monkeypatch.setattr(prometheus_meters, "MOST_METHODS", 10)
     for number in range(50):
         call(observer, f"there-{number}")
     assert len(labels(observer, "rpc_method")) == 11
-    assert read(observer, CALLS, rpc_service="calc", rpc_method="_OTHER", error_type="") == 40
+    assert read(observer, CALLS, rpc_service="calc", rpc_method="_OTHER", error_type="") == 43
 
 
 def test_breakers_are_counted_and_named_as_long_as_their_nodes_are_listed(observer):
@@ -232,8 +235,15 @@ def test_a_parent_counts_in_a_private_folder_until_its_workers_have_ended(tempor
 
 def test_a_folder_of_the_user_is_used_and_stays(temporary, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(temporary / "theirs"))
+    monkeypatch.setattr(values, "ValueClass", of_theirs := values.MultiProcessValue())
+    (temporary / "theirs").mkdir()
+    (temporary / "theirs" / "bee_999999999.names").write_text(
+        '[0, 1, "in_flight", "client", "x"]\n'
+    )
     folder = SharedFolder([1.0])
     assert Path(folder.path) == temporary / "theirs"
+    assert list(Path(folder.path).iterdir()) == [], "numbers of an earlier run"
+    assert values.ValueClass is of_theirs, "two would write to one file"
     folder.remove()
     assert (temporary / "theirs").is_dir()
     assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(temporary / "theirs")

@@ -143,7 +143,9 @@ class Prometheus(Observer):
     ) -> None:
         """See :meth:`bee_core.interfaces.Observer.request_ended`."""
         # A server tells of the methods that it has, and of no others.
-        method = state.methods.get(call.method) or state.method(call.method)
+        method = state.methods.get(call.method)
+        if method is None:
+            method = state.method(call.method)
         kind = "cancelled" if outcome is None else "" if outcome.ok else outcome.kind  # type: ignore[union-attr]
         numbers = method[kind]
         bucket = bisect_left(state.boundaries, seconds)

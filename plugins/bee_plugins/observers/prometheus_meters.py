@@ -30,6 +30,8 @@ BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5
 MOST_METHODS = 500
 """Methods of a service that have numbers of their own; a Prometheus server bears 500 times 17
 series, and an interface of 500 methods is larger than any that people wrote."""
+LONGEST = 128
+"""Characters of a method's name that is a label."""
 MOST_NODES = 200
 """Nodes of a service whose breakers have numbers of their own: those that were cut off."""
 OTHER = "_OTHER"
@@ -144,7 +146,8 @@ class ServiceMeters:
         with self.lock:
             found = self.methods.get(name)
             if found is None:
-                if len(self.methods) >= MOST_METHODS:
+                odd = len(name) > LONGEST or not name.isprintable()
+                if odd or len(self.methods) >= MOST_METHODS:
                     return self.other
                 found = MethodMeters(self._meters, self._side, self._name, name)
                 self.methods[name] = found

@@ -63,9 +63,13 @@ class SharedFolder:
         else:
             Path(stated).mkdir(parents=True, exist_ok=True)
             self.path = stated
+            for pid in processes(stated):
+                if not _lives(int(pid)):
+                    forget(stated, pid)  # of an earlier run
         # What is counted from now on is kept in the folder. prometheus_client decides that when it
-        # is imported, which was long ago.
-        values.ValueClass = values.MultiProcessValue()
+        # is imported, which was long ago. Never a second time: two would write to one file.
+        if values.ValueClass is values.MutexValue:
+            values.ValueClass = values.MultiProcessValue()
         # What processes that have ended have counted of calls.
         self._ended: dict[Names, list[float]] = {}
 
