@@ -215,7 +215,10 @@ def test_the_services_that_can_be_seen(clone: Path, environment: Mapping[str, st
 
 
 def test_the_dashboard_shows_metrics_that_there_are() -> None:
-    meters = pytest.importorskip("bee_plugins.observers.prometheus_meters")
+    pytest.importorskip("prometheus_client")
+    from bee_plugins.observers.prometheus_meters import Meters
+    from bee_plugins.observers.prometheus_numbers import families
+
     folder = EXAMPLES / "observability"
     dashboard = json.loads((folder / "dashboard.json").read_text(encoding="utf-8"))
     shown = set()
@@ -224,7 +227,7 @@ def test_the_dashboard_shows_metrics_that_there_are() -> None:
             shown.update(re.findall(r"\b(?:bee|rpc)_\w*[a-z](?=[{)\[])", target["expr"]))
     there = {
         f"{metric.name}{end}"
-        for metric in meters.Meters([1.0]).registry.collect()
+        for metric in (*Meters([1.0]).registry.collect(), *families({}, [1.0]))
         for end in {"counter": ["_total"], "gauge": [""]}.get(metric.type, ["_count", "_bucket"])
     }
     assert shown - {"rpc_service", "rpc_method"} <= there

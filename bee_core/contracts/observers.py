@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-import attrs
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from .transport import InboundCall
 
 
-@attrs.frozen
-class CallRecord:
+class CallRecord(msgspec.Struct, frozen=True):  # a struct is made in C
     """What an observer is told of a finished call of a client.
 
     Attributes:
@@ -38,7 +37,7 @@ class CallRecord:
     seconds: float
     failure: Failure | None
     degraded: bool
-    metadata: Mapping[str, str | bytes] = attrs.field(factory=dict)
+    metadata: Mapping[str, str | bytes] = msgspec.field(default_factory=dict)
 
 
 class Observer(Protocol):

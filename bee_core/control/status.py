@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import RLock
+from concurrent.futures import Future
+from threading import RLock, Thread
 from typing import TYPE_CHECKING
 
 import attrs
@@ -28,7 +28,6 @@ from .plane import ControlPlane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from threading import Thread
 
 log = logger("bee.client")
 
@@ -79,7 +78,7 @@ class StatusPage:
         self.url = attrs.evolve(where, scheme="http", port=port).url
         self.plane: ControlPlane | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._under_way: Future[tuple[str, bytes] | None] | None = None
 
     async def open_here(self) -> None:
         """Listen on the running loop, a server's."""
@@ -97,22 +96,15 @@ class StatusPage:
         before = self.listener
         self.listener = HttpListener(before.sock.dup(), self._answer)
         self.loop = None
-        self._end_thread()
         before.close()
         self.open_on_plane()
 
     def close(self) -> None:
         """Listen no more. On the loop that it listens on."""
-        self._end_thread()
         self.listener.close()
 
     async def _close_async(self) -> None:
         self.close()
-
-    def _end_thread(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.shutdown(wait=False)
 
     async def _answer(self, path: str, accept: str) -> Answer:
         sources = self.sources
@@ -128,15 +120,31 @@ class StatusPage:
     async def _metrics(self, sources: tuple[Source, ...], accept: str) -> Answer:
         for source in sources:
             if source.on_thread and source.loop is self.loop:
-                self._thread = self._thread or ThreadPoolExecutor(1, "bee-metrics")
-                loop = asyncio.get_running_loop()
-                found = await loop.run_in_executor(self._thread, source.expose, accept)
+                found = await self._on_thread(source, accept)
             else:
                 found = source.expose(accept)
             if found is not None:
                 return Answer(200, found[1], found[0])
         advice = b"no observer exposes metrics; bee.application.observers: prometheus does\n"
         return Answer(404, advice)
+
+    async def _on_thread(self, source: Source, accept: str) -> tuple[str, bytes] | None:
+        """Expose on a thread, one at a time: an observer may hang, however often it is asked."""
+        while self._under_way is not None and not self._under_way.done():
+            await asyncio.wait((asyncio.wrap_future(self._under_way),))
+        answered: Future[tuple[str, bytes] | None] = Future()
+        answered.set_running_or_notify_cancel()  # whoever waits may give up, and it goes on
+
+        def work() -> None:
+            try:
+                answered.set_result(source.expose(accept))
+            except BaseException as error:
+                answered.set_exception(error)
+
+        # A daemon, so that one that hangs does not keep the process.
+        Thread(target=work, name="bee-metrics", daemon=True).start()
+        self._under_way = answered
+        return await asyncio.wrap_future(answered)
 
     async def _lives(self, source: Source) -> Verdict:
         loop = source.loop
@@ -244,6 +252,9 @@ class StatusPlace:
             return self._page, False
         with _process.lock:
             page = _process.pages.get(self._address)
+            if page is not None and page.loop is not None and page.loop.is_closed():
+                page.listener.sock.close()  # its server did not leave
+                page = None
             is_new = page is None
             if page is None:
                 page = _process.pages[self._address] = StatusPage(self._address)

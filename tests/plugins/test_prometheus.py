@@ -22,6 +22,7 @@ from bee_core.testing.observing_contracts import IncomingCall, OutgoingCall
 from bee_plugins.observers import prometheus_meters
 from bee_plugins.observers.prometheus import Prometheus, PrometheusOptions
 from bee_plugins.observers.prometheus_meters import Meters
+from bee_plugins.observers.prometheus_numbers import families
 from bee_plugins.observers.prometheus_workers import SharedFolder
 
 NODE = Node("1", "tcp://10.0.0.1:9000")
@@ -41,8 +42,16 @@ def observer():
     return made
 
 
+def collected(observer):
+    meters = observer.meters
+    yield from families(meters.numbers.items(), meters.boundaries)
+    yield from meters.registry.collect()
+
+
 def read(observer, name, **labels):
-    return observer.meters.registry.get_sample_value(name, labels)
+    wanted = (name, labels)
+    samples = [one for metric in collected(observer) for one in metric.samples]
+    return next((one.value for one in samples if (one.name, one.labels) == wanted), None)
 
 
 def call(observer, method, failure=None, attempts=1, degraded=False):
@@ -88,7 +97,7 @@ def test_a_call_that_runs_is_in_flight(observer):
 def labels(observer, label):
     return {
         sample.labels[label]
-        for metric in observer.meters.registry.collect()
+        for metric in collected(observer)
         for sample in metric.samples
         if label in sample.labels
     }
@@ -98,11 +107,14 @@ def test_a_caller_that_makes_up_methods_makes_one_label(observer, monkeypatch):
     for number in range(50):
         call(observer, f"made-up-{number}", local("method_not_found", "no such method"))
     assert labels(observer, "rpc_method") == {"_OTHER"}
+    for name in ("x" * 200, "two\nlines", "\ud800"):
+        call(observer, name)
+    assert labels(observer, "rpc_method") == {"_OTHER"}
     monkeypatch.setattr(prometheus_meters, "MOST_METHODS", 10)
     for number in range(50):
         call(observer, f"there-{number}")
     assert len(labels(observer, "rpc_method")) == 11
-    assert read(observer, CALLS, rpc_service="calc", rpc_method="_OTHER", error_type="") == 40
+    assert read(observer, CALLS, rpc_service="calc", rpc_method="_OTHER", error_type="") == 43
 
 
 def test_breakers_are_counted_and_named_as_long_as_their_nodes_are_listed(observer):
@@ -214,7 +226,7 @@ def test_a_parent_counts_in_a_private_folder_until_its_workers_have_ended(tempor
         call(made, "add")
         assert f'{CALLS}{{error_type="",rpc_method="add"' in made.exposition("")[1].decode()
         made.worker_ended(os.getpid())
-        assert [one.name for one in folder.glob("*.db")] == ["histogram_0.db"]
+        assert [one.name for one in folder.glob("*.n*")] == []
         assert f'{CALLS}{{error_type="",rpc_method="add"' in made.exposition("")[1].decode()
     finally:
         made.workers_ended()
@@ -225,8 +237,15 @@ def test_a_parent_counts_in_a_private_folder_until_its_workers_have_ended(tempor
 
 def test_a_folder_of_the_user_is_used_and_stays(temporary, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(temporary / "theirs"))
-    folder = SharedFolder()
+    monkeypatch.setattr(values, "ValueClass", of_theirs := values.MultiProcessValue())
+    (temporary / "theirs").mkdir()
+    (temporary / "theirs" / "bee_999999999.names").write_text(
+        '[0, 1, "in_flight", "client", "x"]\n'
+    )
+    folder = SharedFolder([1.0])
     assert Path(folder.path) == temporary / "theirs"
+    assert list(Path(folder.path).iterdir()) == [], "numbers of an earlier run"
+    assert values.ValueClass is of_theirs, "two would write to one file"
     folder.remove()
     assert (temporary / "theirs").is_dir()
     assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(temporary / "theirs")
@@ -237,9 +256,9 @@ def test_what_a_dead_program_has_left_is_removed_and_what_lives_is_not(temporary
     (temporary / "bee-prometheus-dead" / ".lock").touch()
     (temporary / "bee-prometheus-none").mkdir()
     (temporary / "other").mkdir()
-    first = SharedFolder()
+    first = SharedFolder([1.0])
     del os.environ["PROMETHEUS_MULTIPROC_DIR"]
-    second = SharedFolder()
+    second = SharedFolder([1.0])
     left = {one.name for one in temporary.iterdir()}
     assert left == {
         Path(first.path).name,
@@ -260,8 +279,6 @@ def test_a_forked_child_begins_at_zero():
     before = read(made, CALLS, **names)
     read_end, write_end = os.pipe()
     if os.fork() == 0:
-        made.after_fork()
-        made.after_fork()
         call(made, "forked")
         os.write(write_end, b"%d" % read(made, CALLS, **names))
         os._exit(0)

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 import bee_core
+from bee_core.control import http_listener
 from bee_core.errors import CallError, ConfigError
 from bee_core.testing import MemoryRegistry
 from faults.services import Calculator
@@ -206,6 +207,34 @@ def test_an_observer_that_cannot_expose_is_said_and_the_probes_go_on(caplog):
         assert get(server.metrics_address, "/readyz")[0] == 200
     lines = [one for one in caplog.records if "exposition raised KeyError" in one.getMessage()]
     assert len(lines) == 1
+
+
+class Hanging(Broken):
+    def __init__(self):
+        self.release, self.asked = threading.Event(), 0
+
+    def exposition(self, accept):
+        self.asked += 1
+        self.release.wait(PATIENCE)
+        return "text/plain", b"late"
+
+
+def test_an_observer_that_hangs_takes_one_thread_and_holds_up_nothing_else(monkeypatch):
+    monkeypatch.setattr(http_listener, "ANSWER_SECONDS", 0.1)
+    hanging = Hanging()
+    server = built(
+        Calculator(),
+        observers="hanging",
+        plugins=[offering("observer", "hanging", lambda: hanging)],
+    )
+    with server.in_thread(), bee_core.build_client(client_config(server.address)) as client:
+        for _ in range(3):
+            assert get(server.metrics_address, "/metrics")[0] == 503
+            assert client.service("calc").add(1, 2) == 3
+            assert get(server.metrics_address, "/healthz")[0] == 200
+        assert hanging.asked == 1
+        hanging.release.set()
+        until(lambda: get(server.metrics_address, "/metrics")[:2] == (200, "late"), "the answer")
 
 
 # ── workers ──

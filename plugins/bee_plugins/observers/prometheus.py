@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from itertools import pairwise
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import attrs
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.interfaces import Observer
@@ -106,12 +106,12 @@ class Prometheus(Observer):
         except KeyError:
             name = call.head.service
             found = self._calls[name] = self.meters.service("client", name)
-        found.began()
+        with found.lock:
+            found.running[0] += 1.0
         return found
 
     def call_ended(self, state: ServiceMeters, record: CallRecord) -> None:
         """See :meth:`bee_core.interfaces.Observer.call_ended`."""
-        state.left()
         failure = record.failure
         kind = "" if failure is None else failure.kind
         method = state.methods.get(record.method)
@@ -119,7 +119,12 @@ class Prometheus(Observer):
             # A name that the server does not know may be any name, as often as somebody likes.
             unknown = kind == "method_not_found"
             method = state.other if unknown else state.method(record.method)
-        method[kind](record.seconds)
+        numbers, seconds = method[kind], record.seconds
+        bucket = bisect_left(state.boundaries, seconds)
+        with state.lock:
+            state.running[0] -= 1.0
+            numbers[bucket] += 1.0
+            numbers[-1] += seconds
         if record.attempts > 1 or record.degraded:
             method.more(record.attempts, degraded=record.degraded)
 
@@ -130,20 +135,25 @@ class Prometheus(Observer):
         except KeyError:
             name = call.service
             found = self._requests[name] = self.meters.service("server", name)
-        found.began()
+        with found.lock:
+            found.running[0] += 1.0
         return found
 
     def request_ended(
         self, state: ServiceMeters, call: InboundCall, outcome: Outcome | None, seconds: float
     ) -> None:
         """See :meth:`bee_core.interfaces.Observer.request_ended`."""
-        state.left()
         # A server tells of the methods that it has, and of no others.
-        method = state.methods.get(call.method) or state.method(call.method)
-        if outcome is None:
-            method["cancelled"](seconds)
-        else:
-            method["" if outcome.ok else outcome.kind](seconds)  # type: ignore[union-attr]
+        method = state.methods.get(call.method)
+        if method is None:
+            method = state.method(call.method)
+        kind = "cancelled" if outcome is None else "" if outcome.ok else outcome.kind  # type: ignore[union-attr]
+        numbers = method[kind]
+        bucket = bisect_left(state.boundaries, seconds)
+        with state.lock:
+            state.running[0] -= 1.0
+            numbers[bucket] += 1.0
+            numbers[-1] += seconds
 
     def request_refused(self, call: InboundCall, failure: Failure) -> None:
         """See :meth:`bee_core.interfaces.Observer.request_refused`."""
@@ -220,14 +230,12 @@ class Prometheus(Observer):
         encode, kind = choose_encoder(accept)
         if current.shared is None:
             return kind, encode(REGISTRY)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, current.shared.path)
-        return kind, encode(registry)
+        return kind, encode(current.shared)
 
     def workers_begin(self) -> None:
         """See :meth:`bee_core.interfaces.Exposing.workers_begin`."""
         if current.shared is None:
-            current.shared = SharedFolder()
+            current.shared = SharedFolder(self.meters.boundaries)
             _renew_all()
 
     def worker_ended(self, pid: int) -> None:
@@ -242,14 +250,6 @@ class Prometheus(Observer):
             shared.remove()
             _renew_all()
 
-    def after_fork(self) -> None:
-        """In a forked child that is no worker: begin at zero, since the parent goes on counting."""
-        if current.shared is None:
-            if current.pid != os.getpid():
-                current.make(self.meters.boundaries)
-            if current.meters is not None and current.meters is not self.meters:
-                self.renew(current.meters)
-
 
 _living: WeakSet[Prometheus] = WeakSet()
 
@@ -259,6 +259,16 @@ def _renew_all() -> None:
     meters = current.make(BOUNDARIES if before is None else before.boundaries)
     for one in _living:
         one.renew(meters)
+
+
+def _in_child() -> None:
+    """In a forked child: begin at zero, since the parent goes on counting; with new locks."""
+    if current.meters is not None:
+        _renew_all()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 @hookimpl

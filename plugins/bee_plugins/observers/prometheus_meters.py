@@ -11,14 +11,15 @@ that the server does not know. An error is one of bee's kinds.
 
 from __future__ import annotations
 
-import os
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from .prometheus_numbers import Numbers, families
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client.metrics_core import Metric
 
@@ -29,6 +30,8 @@ BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5
 MOST_METHODS = 500
 """Methods of a service that have numbers of their own; a Prometheus server bears 500 times 17
 series, and an interface of 500 methods is larger than any that people wrote."""
+LONGEST = 128
+"""Characters of a method's name that is a label."""
 MOST_NODES = 200
 """Nodes of a service whose breakers have numbers of their own: those that were cut off."""
 OTHER = "_OTHER"
@@ -39,17 +42,18 @@ Side = Literal["client", "server"]
 
 
 class Meters:
-    """All metrics, on a registry of their own. Thread-safe.
+    """All metrics of a process. Thread-safe.
 
     Args:
         boundaries: Of the histograms, in seconds, ascending.
+        folder: Where workers and their parent keep the numbers of calls; None for one process.
     """
 
-    def __init__(self, boundaries: Sequence[float]) -> None:
+    def __init__(self, boundaries: Sequence[float], folder: str | None = None) -> None:
         self.registry = on = CollectorRegistry()
         self.boundaries = tuple(boundaries)
-        call, service = ("rpc_service", "rpc_method", "error_type"), ("rpc_service",)
-        method = call[:2]
+        self.numbers = Numbers(folder)
+        service, method = ("rpc_service",), ("rpc_service", "rpc_method")
 
         def gauge(name: str, text: str, labels: Sequence[str], mode: Any) -> Gauge:
             return Gauge(name, text, labels, registry=on, multiprocess_mode=mode)
@@ -57,26 +61,6 @@ class Meters:
         def counter(name: str, text: str, labels: Sequence[str]) -> Counter:
             return Counter(name, text, labels, registry=on)
 
-        self.durations = {
-            side: Histogram(
-                f"rpc_{side}_call_duration_seconds", text, call, registry=on, buckets=boundaries
-            )
-            for side, text in (
-                ("client", "Calls of clients, from start to end, retries included."),
-                ("server", "Requests of servers, from acceptance to the answer."),
-            )
-        }
-        self.in_flight = {
-            "client": gauge(
-                "bee_client_calls_in_flight", "Calls that run.", service, mode="livesum"
-            ),
-            "server": gauge(
-                "bee_server_requests_in_flight",
-                "Requests that run or wait for their turn.",
-                service,
-                mode="livesum",
-            ),
-        }
         self.retries = counter("bee_client_retries", "Attempts after the first of a call.", method)
         self.degraded = counter(
             "bee_client_degraded_calls", "Calls that a fallback has answered.", method
@@ -140,38 +124,41 @@ class ServiceMeters:
     """The numbers of the calls of one service at one side. Thread-safe.
 
     Attributes:
-        began, left: Count a call in and out.
+        boundaries: Of the histograms.
+        lock: Whoever changes ``running``, or the numbers of a method, holds it.
+        running: One double: what is in flight.
         methods: By name. A name that is missing is looked up by :meth:`method`.
         other: Of the methods that have no numbers of their own.
     """
 
-    __slots__ = ("_lock", "_meters", "_name", "_side", "began", "left", "methods", "other")
+    __slots__ = ("_meters", "_name", "_side", "boundaries", "lock", "methods", "other", "running")
 
     def __init__(self, meters: Meters, side: Side, name: str) -> None:
-        in_flight = meters.in_flight[side].labels(name)
-        self.began: Callable[[], None] = in_flight.inc
-        self.left: Callable[[], None] = in_flight.dec
         self._meters, self._side, self._name = meters, side, name
-        self._lock = Lock()
+        self.boundaries = meters.boundaries
+        self.lock = Lock()
+        self.running = meters.numbers.place(("in_flight", side, name), 1)
         self.methods: dict[str, MethodMeters] = {}
         self.other = MethodMeters(meters, side, name, OTHER)
 
     def method(self, name: str) -> MethodMeters:
         """The numbers of a method: its own, as far as there is room for them."""
-        with self._lock:
+        with self.lock:
             found = self.methods.get(name)
             if found is None:
-                if len(self.methods) >= MOST_METHODS:
+                odd = len(name) > LONGEST or not name.isprintable()
+                if odd or len(self.methods) >= MOST_METHODS:
                     return self.other
                 found = MethodMeters(self._meters, self._side, self._name, name)
                 self.methods[name] = found
             return found
 
 
-class MethodMeters(dict[str, "Callable[[float], None]"]):
-    """What counts a call of a method, by the kind of its error; the empty kind is for a result.
+class MethodMeters(dict[str, "memoryview[float]"]):
+    """The numbers of a method by the kind of the error; the empty kind is for a result.
 
-    The children of a metric are made once, at the first call that ends so.
+    They are the calls in each bucket, those above all of them, and the sum of the seconds. They are
+    made at the first call that ends so.
     """
 
     __slots__ = ("_meters", "_names", "_side")
@@ -180,12 +167,11 @@ class MethodMeters(dict[str, "Callable[[float], None]"]):
         super().__init__()
         self._meters, self._side, self._names = meters, side, (service, method)
 
-    def __missing__(self, kind: str) -> Callable[[float], None]:
-        """Make the child for an error."""
-        histogram = self._meters.durations[self._side]
-        observe: Callable[[float], None] = histogram.labels(*self._names, kind).observe
-        self[kind] = observe
-        return observe
+    def __missing__(self, kind: str) -> memoryview[float]:
+        """Make the numbers for an error."""
+        names = ("duration", self._side, *self._names, kind)
+        found = self[kind] = self._meters.numbers.place(names, len(self._meters.boundaries) + 2)
+        return found
 
     def more(self, attempts: int, *, degraded: bool) -> None:
         """Count what most calls do not have: retries, and a fallback's answer."""
@@ -203,22 +189,26 @@ class Current:
 
     def __init__(self) -> None:
         self.meters: Meters | None = None
-        self.pid = 0  # of the process that they count
         self.shared: SharedFolder | None = None  # with its workers, where it has some
         self._registered = False
 
     def make(self, boundaries: Sequence[float]) -> Meters:
         """Begin anew, with these boundaries."""
-        self.meters, self.pid = Meters(boundaries), os.getpid()
+        if self.meters is not None:
+            self.meters.numbers.close()
+        self.meters = Meters(boundaries, None if self.shared is None else self.shared.path)
         if not self._registered:
             self._registered = True
             REGISTRY.register(self)
         return self.meters
 
     def collect(self) -> Iterator[Metric]:
-        """All numbers of now, without the times at which they began."""
+        """All numbers of this process, without the times at which they began."""
         meters = self.meters
-        for metric in () if meters is None else meters.registry.collect():
+        if meters is None:
+            return
+        yield from families(meters.numbers.items(), meters.boundaries)
+        for metric in meters.registry.collect():
             metric.samples = [one for one in metric.samples if not one.name.endswith("_created")]
             yield metric
 

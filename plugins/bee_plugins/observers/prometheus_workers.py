@@ -12,10 +12,20 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from prometheus_client import values
+from prometheus_client import CollectorRegistry, values
 from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from .prometheus_numbers import add, families, forget, is_gauge, processes, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from prometheus_client.metrics_core import Metric
+
+    from .prometheus_numbers import Names
 
 try:
     import fcntl
@@ -28,15 +38,19 @@ _LOCK = ".lock"
 
 
 class SharedFolder:
-    """The folder, while this process has workers. Used on the main thread.
+    """The folder, while this process has workers. Used on the main thread. A collector.
 
     Where ``PROMETHEUS_MULTIPROC_DIR`` is set already, that folder is used, and left as it is.
+
+    Args:
+        boundaries: Of the histograms.
 
     Attributes:
         path: The folder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, boundaries: Sequence[float]) -> None:
+        self._boundaries = boundaries
         self._before = values.ValueClass
         self._lock: int | None = None
         stated = os.environ.get(_VARIABLE)
@@ -49,16 +63,38 @@ class SharedFolder:
         else:
             Path(stated).mkdir(parents=True, exist_ok=True)
             self.path = stated
+            for pid in processes(stated):
+                if not _lives(int(pid)):
+                    forget(stated, pid)  # of an earlier run
         # What is counted from now on is kept in the folder. prometheus_client decides that when it
-        # is imported, which was long ago.
-        values.ValueClass = values.MultiProcessValue()
+        # is imported, which was long ago. Never a second time: two would write to one file.
+        if values.ValueClass is values.MutexValue:
+            values.ValueClass = values.MultiProcessValue()
+        # What processes that have ended have counted of calls.
+        self._ended: dict[Names, list[float]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """What all processes have counted together."""
+        for pid in processes(self.path):
+            if not _lives(int(pid)):
+                self.process_ended(int(pid))  # not a worker, but forked by one
+        sums = dict(self._ended)
+        for pid in processes(self.path):
+            add(sums, read(self.path, pid))
+        yield from families(sums, self._boundaries)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, self.path)
+        yield from registry.collect()
 
     def process_ended(self, pid: int) -> None:
         """Keep what a process has counted, and nothing of what it was.
 
-        All processes that have ended share the files of process 0, so that they do not become more
-        and more.
+        All processes that have ended share the files of process 0, so that there are not more and
+        more of them.
         """
+        counted = read(self.path, pid)
+        add(self._ended, {names: one for names, one in counted.items() if not is_gauge(names)})
+        forget(self.path, pid)
         mark_process_dead(pid, self.path)
         for kind in ("counter", "histogram", "summary"):
             left = Path(self.path, f"{kind}_{pid}.db")
@@ -73,6 +109,18 @@ class SharedFolder:
             os.environ.pop(_VARIABLE, None)
             os.close(self._lock)
             shutil.rmtree(self.path, ignore_errors=True)
+        else:
+            forget(self.path, os.getpid())
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _add_up(source: Path, target: Path) -> None:
