@@ -157,6 +157,7 @@ class Interceptor(Protocol):
         Raises:
             CallError: The call is refused with this error; no handler ran, and no later interceptor
                 is entered. Anything else that is raised is a ``PluginFault``.
+            ServiceError: Likewise. The caller gets a ``RemoteError`` with its code and details.
         """
         return
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..methods.declared_errors import DeclaredError
     from ..methods.signatures import Signature
     from ..terms.failures import Failure, Load
     from ..terms.metadata import Metadata
@@ -175,7 +176,8 @@ class Peer:
         max_body: Bytes that it takes in a reply, or None when it did not say.
         certificate: The certificate that it showed and the server verified, in the form of
             ``ssl.SSLSocket.getpeercert()``; None without one.
-        identity: Whom its token stands for, or None. It is not shown.
+        identity: Whom its token stands for, as the server's ``tokens`` say, or None. It is not
+            shown.
         load_wanted: Whether its answers are to say how busy the server is.
     """
 
@@ -229,6 +231,11 @@ class InboundCall(CurrentCall):
     def peer_certificate(self) -> Mapping[str, Any] | None:
         """See :attr:`bee_core.terms.call_context.CurrentCall.peer_certificate`."""
         return self.caller.certificate
+
+    @property
+    def peer_identity(self) -> str | None:
+        """See :attr:`bee_core.terms.call_context.CurrentCall.peer_identity`."""
+        return self.caller.identity
 
     def answer_metadata(self) -> Metadata:
         """What the handler sends along with the answer."""
@@ -285,12 +292,14 @@ class ServedMethod:
         doc: Its docstring, without the indentation; empty without one.
         proto: Its full name in the ``.proto`` that declares it, ``shop.v1.Greeter.SayHello``, or
             None.
+        errors: The exceptions that it declares (``@bee_core.raises``), with their fields.
     """
 
     name: str
     signature: Signature
     doc: str = ""
     proto: str | None = None
+    errors: tuple[DeclaredError, ...] = ()
 
 
 class Endpoint(Protocol):
@@ -307,6 +316,9 @@ class Endpoint(Protocol):
 
     def admit(self, hello: Hello) -> Failure | None:
         """Decide about a hello. A failure refuses the peer: nothing on that connection ran."""
+
+    def identity(self, hello: Hello) -> str | None:
+        """Whom the token of a peer that was admitted stands for, or None: for :class:`Peer`."""
 
     def begin(self, call: InboundCall) -> Running | None:
         """Start a request. One of ``call.reply`` and ``call.fail`` follows once, now or later.

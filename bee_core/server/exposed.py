@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..contracts.transport import ServedMethod
+from ..methods.declared_errors import DETAILS
+from ..methods.signatures import Signature
 from .handlers import BoundHandler, collect, streaming_methods
+from .meant_errors import MeantErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..contracts.codec import MethodCodec
-    from ..methods.signatures import Signature
+    from ..methods.declared_errors import DeclaredError
 
 
 class Exposed:
@@ -28,7 +31,7 @@ class Exposed:
         streams: By name, why a method that an interface declares cannot be called: it would stream.
     """
 
-    __slots__ = ("_bind", "_service", "described", "streams", "tables")
+    __slots__ = ("_bind", "_details", "_service", "described", "streams", "tables")
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Exposed:
     ) -> None:
         self._service = service
         self._bind = bind
+        self._details: dict[str, MethodCodec] = {}
         self.tables: dict[str, dict[str, BoundHandler]] = {name: {} for name in codecs}
         self.described: dict[str, ServedMethod] = {}
         self.streams: dict[str, str] = {}
@@ -59,7 +63,10 @@ class Exposed:
         bound = {
             codec_name: {
                 method: BoundHandler(
-                    handler.function, handler.kind, self._bind(codec_name, handler.signature)
+                    handler.function,
+                    handler.kind,
+                    self._bind(codec_name, handler.signature),
+                    self._errors(codec_name, method, handler.errors),
                 )
                 for method, handler in handlers.items()
             }
@@ -69,7 +76,20 @@ class Exposed:
         for codec_name, table in bound.items():
             self.tables[codec_name].update(table)
         self.described.update(
-            (name, ServedMethod(name, handler.signature, handler.doc, handler.proto))
+            (
+                name,
+                ServedMethod(name, handler.signature, handler.doc, handler.proto, handler.errors),
+            )
             for name, handler in handlers.items()
         )
         self.streams.update(streaming_methods(interface, name))
+
+    def _errors(self, codec: str, method: str, errors: Iterable[DeclaredError]) -> MeantErrors:
+        """What encodes the errors that a method means, for one codec."""
+        details = self._details.get(codec)
+        if details is None:
+            details = self._details[codec] = self._bind(codec, Signature.dynamic(DETAILS))
+        return MeantErrors(
+            details,
+            {error.cls: (error, self._bind(codec, error.signature(method))) for error in errors},
+        )

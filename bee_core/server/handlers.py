@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from ..methods.declared_errors import DeclaredError, declared_errors, definitions, merged_errors
 from ..methods.decorators import NONBLOCKING
 from ..methods.interface_methods import (
     InterfaceMethod,
@@ -17,6 +18,7 @@ from ..methods.interface_methods import (
 )
 from ..methods.signatures import NOTHING, Signature
 from ..methods.type_hints import NO_STREAMS, hint_text
+from .meant_errors import NO_DETAILS, MeantErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +43,7 @@ class Handler:
         signature: What arguments are decoded to and the result is checked against.
         doc: Its docstring, or its interface's; empty without one.
         proto: Its full name in a ``.proto``, or None.
+        errors: The exceptions that it declares, or its interface does.
     """
 
     function: Callable[..., Any]
@@ -48,15 +51,20 @@ class Handler:
     signature: Signature
     doc: str = ""
     proto: str | None = None
+    errors: tuple[DeclaredError, ...] = ()
 
 
 @attrs.frozen(eq=False)
 class BoundHandler:
-    """What a handler is to a peer: ``function`` and ``kind``, and the ``codec`` of its bodies."""
+    """What a handler is to a peer: ``function`` and ``kind``, and the ``codec`` of its bodies.
+
+    ``errors`` encodes the errors that it means; it is read when one is raised.
+    """
 
     function: Callable[..., Any]
     kind: HandlerKind
     codec: MethodCodec
+    errors: MeantErrors = NO_DETAILS
 
 
 def collect(target: Any, name: str | None = None, interface: Any = None) -> dict[str, Handler]:
@@ -181,7 +189,8 @@ def _declared_handler(
             f"{name} does not take what its interface declares, {signature}: {mismatch.message}"
         )
     doc = inspect.getdoc(function) or declared.doc or ""
-    return Handler(function, _kind(name, function), signature, doc, declared.proto)
+    errors = merged_errors(name, declared.errors, _own_errors(name, function))
+    return Handler(function, _kind(name, function), signature, doc, declared.proto, errors)
 
 
 def _names_of(signature: Signature, kind: object) -> list[str]:
@@ -193,7 +202,16 @@ def _handler(
     name: str, function: Callable[..., Any], given: Mapping[Any, Any] = NOTHING
 ) -> Handler:
     doc = inspect.getdoc(function) or ""
-    return Handler(function, _kind(name, function), Signature.of(function, name, given), doc)
+    signature, errors = Signature.of(function, name, given), _own_errors(name, function)
+    return Handler(function, _kind(name, function), signature, doc, errors=errors)
+
+
+def _own_errors(name: str, function: Callable[..., Any]) -> tuple[DeclaredError, ...]:
+    """The exceptions that a handler declares, or a method of a base class that it overrides."""
+    target = _without_partial(function)
+    owner = getattr(target, "__self__", None)
+    cls = owner if isinstance(owner, type) else type(owner)
+    return declared_errors(name, target, *definitions(cls, getattr(target, "__name__", "")))
 
 
 def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:
