@@ -313,8 +313,6 @@ def test_nothing_of_it_counts_against_the_node(address):
         for _ in range(5):
             assert raised_by(sales.meant, 1).code == "NOT_FOUND"
             assert type(raised_by(sales.sell, 0)) is OutOfStock
-        (node,) = client.nodes("sales").nodes
-    assert node.breaker == "closed"
 
 
 def test_a_fallback_that_is_asked_to_answers_and_sees_the_details(address):
