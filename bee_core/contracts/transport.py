@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import attrs
 
 from ..terms.call_context import CurrentCall
-from ..terms.metadata import NOTHING
+from ..terms.metadata import NOTHING, check_item
 
 Reach = Literal["process", "machine", "network"]
 """How far something goes: within a process, within a machine, or beyond."""
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..methods.declared_errors import DeclaredError
     from ..methods.signatures import Signature
     from ..terms.failures import Failure, Load
-    from ..terms.metadata import Metadata
+    from ..terms.metadata import Metadata, Value
     from ..terms.node import Node
     from ..terms.request import Form
     from ..wire.messages import Hello, HelloAck
@@ -236,6 +236,16 @@ class InboundCall(CurrentCall):
     def peer_identity(self) -> str | None:
         """See :attr:`bee_core.terms.call_context.CurrentCall.peer_identity`."""
         return self.caller.identity
+
+    def add_metadata(self, name: str, value: Value) -> None:
+        """Show the handler one more value; for interceptors. Raises as a client's request does."""
+        check_item("metadata", name, value)
+        self._metadata = {**self._metadata, name: value}
+
+    def add_baggage(self, name: str, value: Value) -> None:
+        """Like :meth:`add_metadata`, for what also goes with the calls that the handler makes."""
+        check_item("baggage", name, value)
+        self.baggage = {**self.baggage, name: value}
 
     def answer_metadata(self) -> Metadata:
         """What the handler sends along with the answer."""
