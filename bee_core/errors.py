@@ -151,13 +151,11 @@ class ServiceError(BeeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by state, whatever a subclass's constructor takes."""
-        return _remade, (type(self), self.args, dict(self.__dict__))
+        return _remade, (type(self), self.args), self.__dict__
 
 
-def _remade(cls: type[BeeError], args: tuple[Any, ...], state: dict[str, Any]) -> BeeError:
-    error = cls.__new__(cls, *args)
-    error.__dict__.update(state)
-    return error
+def _remade(cls: type[BeeError], args: tuple[Any, ...]) -> BeeError:
+    return cls.__new__(cls, *args)
 
 
 class CallError(BeeError):
