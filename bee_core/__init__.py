@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from .methods.decorators import idempotent, nonblocking, oneway
+from .errors import ServiceError
+from .methods.decorators import idempotent, nonblocking, oneway, raises
 from .terms.call_context import CurrentCall, current_call
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "Node",
     "Reply",
     "Server",
+    "ServiceError",
     "ServiceProxy",
     "build_async_client",
     "build_client",
@@ -50,6 +52,7 @@ __all__ = [
     "load_config",
     "nonblocking",
     "oneway",
+    "raises",
     "with_options",
 ]
 

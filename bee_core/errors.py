@@ -8,6 +8,7 @@ The tree::
     ├── RegistryError          a registry that refuses
     │   ├── LeaseLost          a registration that has gone, as the registry says
     │   └── IdTaken            another server that lives has the id
+    ├── ServiceError           a handler's own error, with a code: raised there, RemoteError here
     └── CallError              a call that did not give a result
         ├── RemoteError        the handler raised
         ├── PluginFault        a plugin broke its contract in the middle of a call
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from .terms.codes import checked_meaning
 from .terms.metadata import NOTHING
 
 if TYPE_CHECKING:
@@ -117,6 +119,45 @@ class IdTaken(RegistryError):
     """Another server that lives has registered the id. The message says which one."""
 
 
+class ServiceError(BeeError):
+    """An error that a handler means, with a code that its callers can act on.
+
+    It reaches the client as a :class:`RemoteError`, executed ``yes``. It says nothing against the
+    node and is not logged. An interceptor refuses a call by it, executed ``no``.
+
+    Args:
+        code: Your own text or one of gRPC's 16 codes, ``NOT_FOUND``; 1 to 64 printable characters.
+        message: One sentence for a person.
+        details: Any value that the codec of the call carries, up to 64 KiB encoded; None for none.
+        retry_after: Seconds after which another try may help. bee itself does not try again.
+
+    Raises:
+        TypeError, ValueError: The code or ``retry_after`` cannot be used.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, details: Any = None, retry_after: float | None = None
+    ) -> None:
+        checked_meaning(code, retry_after)
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.details = details
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        """Code and message."""
+        return f"{self.code}: {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by state, whatever a subclass's constructor takes."""
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(cls: type[BeeError], args: tuple[Any, ...]) -> BeeError:
+    return cls.__new__(cls, *args)
+
+
 class CallError(BeeError):
     """A call that gave no result.
 
@@ -173,19 +214,29 @@ class CallError(BeeError):
 
 
 class RemoteError(CallError):
-    """The handler raised. The node is fine: this is the application's answer.
+    """The handler raised. The node is fine: it is the application's answer.
 
     Attributes:
         type: The name of the exception's class at the server, ``ValueError``.
+        code: Of a :class:`ServiceError` or a declared error; else empty: nobody meant it.
+        details: Of a :class:`ServiceError`; the fields of a declared error by name; or None.
+        retry_after: Seconds after which another try may help, or None. bee does not act on it.
         traceback: The server's traceback, only where the server is told to send it.
     """
 
     kind = "remote_error"
     type: str = ""
+    code: str = ""
+    details: Any = None
+    retry_after: float | None = None
     traceback: str | None = None
 
     def _said(self) -> str:
-        return f"the handler raised {self.type}: {self.message}" if self.type else self.message
+        if not self.type:
+            return self.message
+        code = f" ({self.code})" if self.code not in {"", self.type} else ""
+        did = "refused with" if self.executed == "no" else "the handler raised"
+        return f"{did} {self.type}{code}: {self.message}"
 
 
 class PluginFault(CallError):

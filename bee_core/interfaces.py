@@ -51,12 +51,14 @@ from .contracts.transport import (
     ServedMethod,
     Transport,
 )
+from .methods.declared_errors import DeclaredError
 from .methods.signatures import Mismatch, Parameter, Signature
 from .methods.type_arguments import attribute_hints, stands_for, substituted
 from .methods.type_hints import hint_text
 from .terms.addresses import Address, parse
 from .terms.backoff import BASE, CAP, Backoff
 from .terms.causes import local
+from .terms.codes import Status, status_of
 from .terms.failures import Failure, HandshakeError, Load, Outcome, Success
 from .terms.loggers import logger
 from .terms.metadata import Metadata
@@ -90,6 +92,7 @@ __all__ = [
     "ChannelSettings",
     "Codec",
     "Compressor",
+    "DeclaredError",
     "Endpoint",
     "Exposing",
     "Failure",
@@ -128,6 +131,7 @@ __all__ = [
     "Signature",
     "Snapshot",
     "Source",
+    "Status",
     "Success",
     "Ticket",
     "Transport",
@@ -139,6 +143,7 @@ __all__ = [
     "parse",
     "printable",
     "stands_for",
+    "status_of",
     "substituted",
     "text_of",
 ]

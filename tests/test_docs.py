@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
@@ -71,6 +72,25 @@ def test_every_snippet_of_the_how_to_pages_has_a_test_here() -> None:
 def test_the_tour_prints_what_its_page_says(folder: Path) -> None:
     (printed,) = blocks(read(DOCS / "how-to" / "call-a-service.md"), "console")
     assert run(folder, sys.executable, "tour.py") == printed
+
+
+def test_the_sales_print_what_their_page_says(folder: Path) -> None:
+    (printed,) = blocks(read(DOCS / "how-to" / "errors.md"), "console")
+    assert run(folder, sys.executable, "sales.py") == printed
+
+
+def test_the_page_about_interceptors_gives_ids(folder: Path) -> None:
+    plugin = ModuleType("request_ids")
+    vars(plugin).update(runpy.run_path(str(folder / "request_ids.py")))
+    server = bee_core.build_server(folder / "ids.yml", plugins=[plugin])
+    server.add(lambda: bee_core.current_call().metadata["request-id"], name="seen")
+    token = "for billing"
+    with server.in_thread():
+        config = {"bee": {"rpc": {"client": {"calc": {"address": server.address, "token": token}}}}}
+        with bee_core.build_client(config) as client:
+            reply = bee_core.detailed(client.service("calc").call, "seen")
+    assert reply.metadata["request-id"] == reply.value
+    assert len(reply.value) == 32
 
 
 def test_the_typed_client_adds_up(folder: Path) -> None:

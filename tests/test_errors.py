@@ -20,6 +20,7 @@ from bee_core.errors import (
     PluginError,
     RegistryError,
     RemoteError,
+    ServiceError,
 )
 from bee_core.terms.node import Node
 
@@ -160,3 +161,55 @@ def test_a_configuration_error_can_be_pickled(several):
 @pytest.mark.parametrize("cls", [PluginError, RegistryError])
 def test_the_others_carry_a_message(cls):
     assert str(pickle.loads(pickle.dumps(cls("install it")))) == "install it"
+
+
+class OutOfStock(ServiceError):
+    """A subclass with a constructor of its own."""
+
+    def __init__(self, sku):
+        super().__init__("OUT_OF_STOCK", f"none of {sku} is left", details={"sku": sku})
+        self.sku = sku
+
+
+@pytest.mark.parametrize(
+    "error", [ServiceError("NO", "no", details=[1], retry_after=2), OutOfStock(7)]
+)
+@pytest.mark.parametrize("twin_of", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_a_service_error_can_be_pickled_and_copied(error, twin_of):
+    twin = twin_of(error)
+    assert type(twin) is type(error)
+    assert (str(twin), vars(twin)) == (str(error), vars(error))
+
+
+def test_a_service_error_says_its_code_and_its_message():
+    assert str(ServiceError("NOT_FOUND", "no such order")) == "NOT_FOUND: no such order"
+
+
+@pytest.mark.parametrize("code", ["", " ", "OK", "x" * 65, "two\nlines", None, 404])
+def test_a_service_error_with_a_code_that_is_none_is_refused_where_it_is_raised(code):
+    with pytest.raises(ValueError, match="1 to 64 printable characters"):
+        ServiceError(code, "no")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error"),
+    [("2", TypeError), (True, TypeError), (-1, ValueError), (float("nan"), ValueError)],
+)
+def test_a_time_to_wait_that_is_none_is_refused(seconds, error):
+    with pytest.raises(error, match="retry_after"):
+        ServiceError("NO", "no", retry_after=seconds)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "executed", "text"),
+    [
+        ("KeyError", "", "yes", "the handler raised KeyError: no"),
+        ("ServiceError", "GONE", "yes", "the handler raised ServiceError (GONE): no"),
+        ("Gone", "Gone", "yes", "the handler raised Gone: no"),
+        ("ServiceError", "GONE", "no", "refused with ServiceError (GONE): no"),
+    ],
+)
+def test_a_remote_error_says_class_and_code_once(kind, code, executed, text):
+    error = RemoteError("no", service="calc", method="add", executed=executed)
+    error.type, error.code = kind, code
+    assert str(error) == f"calc.add: {text} (executed: {executed})"

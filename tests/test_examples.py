@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(300)  # a README is a dozen programs, and the m
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SETUP = "python3 -m venv .venv && . .venv/bin/activate && pip install '.[all]'"
-ADDRESSES = ("CALC", "GREETER", "ORDERS", "PRICES", "STOCK", "VAULT")
+ADDRESSES = ("ACCOUNTS", "CALC", "GREETER", "ORDERS", "PRICES", "STOCK", "VAULT")
 METRICS = {"ORDERS": "9464", "STOCK": "9465", "PRICES": "9466", "CLIENT": "9467"}
 NEEDS = {
     "interop/java": "java",
@@ -151,8 +151,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"site.addsitedir({sysconfig.get_path(kind)!r})" for kind in ("purelib", "platlib")
     )
     (packages / "installed.pth").write_text(f"import site; {installed}\n", encoding="utf-8")
-    install_plugin(folder / "examples" / "plugin", packages)
-    script = f"#!{programs / 'python'}\nfrom bee_core.cli import main\n\nmain()\n"
+    for name in ("plugin", "roles"):
+        install_plugin(folder / "examples" / name, packages)
+    script = f"#!{programs / 'python'}\nfrom bee_core.cli import main\n\nraise SystemExit(main())\n"
     (programs / "bee").write_text(script, encoding="utf-8")
     (programs / "bee").chmod(0o755)
     return folder
@@ -161,15 +162,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def install_plugin(project: Path, packages: Path) -> None:
     """What ``pip install -e .`` leaves behind: a path, a name, and the entry points."""
     stated = (project / "pyproject.toml").read_text(encoding="utf-8")
+    (name,) = re.findall(r'^name = "(.+)"$', stated, re.MULTILINE)
     groups = re.findall(r'^\[project\.entry-points\."(.+)"\]\n((?:\S.*\n)+)', stated, re.MULTILINE)
     assert groups
-    found = packages / "bee_sticky_balancer-1.0.0.dist-info"
+    found = packages / f"{name.replace('-', '_')}-1.0.0.dist-info"
     found.mkdir()
-    (found / "METADATA").write_text("Name: bee-sticky-balancer\nVersion: 1.0.0\n", "utf-8")
+    (found / "METADATA").write_text(f"Name: {name}\nVersion: 1.0.0\n", "utf-8")
     (found / "entry_points.txt").write_text(
         "".join(f"[{group}]\n" + lines.replace('"', "") for group, lines in groups), "utf-8"
     )
-    (packages / "sticky.pth").write_text(f"{project}\n", encoding="utf-8")
+    (packages / f"{name}.pth").write_text(f"{project}\n", encoding="utf-8")
 
 
 def test_the_calculator(clone: Path, environment: Mapping[str, str]) -> None:
@@ -188,6 +190,11 @@ def test_typed_records(clone: Path, environment: Mapping[str, str], codec: str) 
 def test_the_plugin(clone: Path, environment: Mapping[str, str]) -> None:
     said = run_readme("plugin", clone, environment, fresh=False)
     assert "passed" in said[-1].output
+
+
+def test_the_roles(clone: Path, environment: Mapping[str, str]) -> None:
+    said = run_readme("roles", clone, environment, fresh=False)
+    assert any("passed" in output for _, output in said)
 
 
 def test_the_vault(clone: Path, environment: Mapping[str, str]) -> None:

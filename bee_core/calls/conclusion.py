@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..contracts.observers import CallRecord
 from ..terms.causes import cancelled
 from ..terms.failures import to_error
+from .application_errors import as_declared, read_details
 
 if TYPE_CHECKING:
     from ..contracts.policies import Fallback
@@ -21,8 +22,8 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
     A driver skips it for a success where the service is not ``attentive``.
 
     Returns:
-        None when the call has a value (``call.value``), else the error: a ``CallError``, or
-        whatever a fallback raised instead of it.
+        None when the call has a value (``call.value``), else the error: a ``CallError``, an
+        exception that the method declares, or whatever a fallback raised instead of it.
     """
     plan = call.plan
     error: Exception | None = None
@@ -35,7 +36,11 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
             attempts=call.attempts,
             executed=call.executed,
         )
+        if failure.details:
+            read_details(plan.service, failure, said)
         error = said if plan.fallback is None else _degrade(call, plan.fallback, said)
+        if error is said and failure.code and plan.errors:
+            error = as_declared(plan.service, plan.errors, failure, said)
     elif plan.service.degradation.methods:
         plan.service.recovered(call.method)
     if plan.service.observation.of_calls:

@@ -28,7 +28,7 @@ from ..contracts.plugin_faults import kind_of
 from ..contracts.policies import Limiter, Permit, Tried
 from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument
 from ..terms.causes import local, undecodable
-from ..terms.failures import Failure, Outcome, Success, raised
+from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broken_effects import checked
 from .picking import again, elsewhere, give_back, pick, standing
 from .retries import Redial, Stop, after, with_note
@@ -140,8 +140,7 @@ def _staged(call: Call) -> Steps:
     outcome: Outcome | None = None
     try:
         if refusal is not None:
-            refusal.executed = "no"
-            outcome = raised(refusal)
+            outcome = refused_by(refusal)
             return outcome
         failure = yield from _limited(call, limiter)
         outcome = failure or call.reply

@@ -11,13 +11,18 @@ import attrs
 
 from ..methods.signatures import Signature
 from ..terms.request import RequestHead
+from .application_errors import bind_errors
 from .options import NO_OPTIONS, TIMES, CallOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from ..contracts.codec import MethodCodec
     from ..contracts.policies import Fallback, FaultTolerance
     from ..contracts.size_rule import SizeRule
+    from ..methods.declared_errors import DeclaredError
     from ..terms.metadata import Metadata
+    from .application_errors import Declared
     from .service import Service
 
 
@@ -28,6 +33,7 @@ class CallPlan:
     Attributes:
         service: The state that calls share.
         method: The method's name on the wire.
+        errors: The exceptions that the method declares, by their names on the wire.
         head: What each request of the method says in its head: names, metadata, baggage.
         codec: The codec, bound to the method's signature.
         key: The routing key, or None.
@@ -55,6 +61,7 @@ class CallPlan:
     fallback: Fallback | None
     rule: SizeRule
     head: RequestHead
+    errors: Mapping[str, Declared]
 
     def inheriting(self, baggage: Metadata) -> RequestHead:
         """The head, with the baggage of the call being handled under this plan's own."""
@@ -68,6 +75,7 @@ def make_plan(
     *,
     marked_idempotent: bool = False,
     marked_oneway: bool = False,
+    errors: Iterable[DeclaredError] = (),
     options: CallOptions = NO_OPTIONS,
 ) -> CallPlan:
     """Prepare the calls of a method.
@@ -78,10 +86,11 @@ def make_plan(
         signature: From a typed interface, or None.
         marked_idempotent: The interface's mark.
         marked_oneway: Likewise.
+        errors: The exceptions that the interface declares for it.
         options: From ``with_options``.
 
     Raises:
-        TypeError: The codec cannot carry a type of the signature.
+        TypeError: The codec cannot carry a type of the signature, or a field of an exception.
     """
     codec = service.bind(signature or Signature.dynamic(method))
     config = service.config.method(method)
@@ -107,6 +116,7 @@ def make_plan(
         head=RequestHead(
             service.name, method, metadata, baggage, idempotent=idempotent, oneway=oneway
         ),
+        errors=bind_errors(service, method, errors),
         **times,
     )
 

@@ -59,7 +59,11 @@ def after(
     """
     failure = history[-1].failure
     # It is proven that the server never saw the whole request.
-    unseen = failure.unsent and failure.executed == "no"
+    unseen = failure.executed == "no" and (
+        failure.unsent
+        # A function gives the token, so a new connection asks it for a newer one: once.
+        or (failure.token_refused and plan.service.renews_token)
+    )
     if unseen and redials == 0 and now < deadline:
         return _REDIAL
     if not may_retry(failure, idempotent=plan.idempotent) or len(history) > plan.retries:

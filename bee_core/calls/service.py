@@ -63,6 +63,7 @@ class Service(Generic[C]):
         observation: The observers of the calls, of nodes and of breakers.
         interception: The interceptors of the calls.
         transport_of: The transport plugin that carries calls to a node, for messages.
+        renews_token: Whether a new connection may show another token than the last one.
 
     Attributes:
         undiscovered: The discovery that finds the nodes; None when they are known. Each call reads
@@ -95,6 +96,7 @@ class Service(Generic[C]):
         observation: Observation | None = None,
         interception: Interception | None = None,
         transport_of: Callable[[Node], object] = lambda node: node,
+        renews_token: bool = False,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -110,6 +112,7 @@ class Service(Generic[C]):
         self.observation = observation or Observation()
         self.interception = interception or Interception()
         self.transport_of = transport_of
+        self.renews_token = renews_token
         self.clock = clock
         self.rng = rng
         self.undiscovered: Any = None

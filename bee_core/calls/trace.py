@@ -131,6 +131,8 @@ class CallRecorder:
         if following is None:
             return f"give up: {self._why_given_up(call, step.failure)}"
         where = self._where_next(index)
+        if step.failure.token_refused:
+            return f"send anew{where}: nothing ran, and the token's function is asked again"
         if following.kind == "pause":
             return f"retry{where} after a pause"
         if step.failure.unsent and step.failure.executed == "no":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import detailed, with_options
-from ..errors import CallError, InvalidArgument
+from ..calls.application_errors import call_error_of
+from ..errors import InvalidArgument
 from ..methods.interface_methods import interface_methods
 from .arguments import Given, fitting
 from .command_group import FAILED, UnusableCommandError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..client.asyncio import AsyncClient
     from ..client.blocking import Client
     from ..client.proxies import Reply
+    from ..errors import CallError
 
 
 # Unknown options are let through, because a negative number looks like one.
@@ -86,9 +88,10 @@ def call(
         teller = Teller(client, service, method, interface)
         try:
             reply = _call(target, given, teller, method, interface)
-        except CallError as error:
+        except Exception as raised:
+            error = call_error_of(raised)
             if not as_json:
-                raise
+                raise error from error.__cause__
             click.echo(encode({"error": _describe(error)}))
             ctx.exit(FAILED)
     if not as_json:
@@ -236,9 +239,10 @@ def _describe(error: CallError) -> dict[str, Any]:
         **fields(error, "kind", "message", "service", "method", "executed", "attempts"),
         "node": None if error.node is None else error.node.url,
     }
-    # What only some errors have: the class of the handler's exception, the path of a bad argument,
-    # when to try again.
-    extra = {
-        name: getattr(error, name, None) for name in ("type", "path", "traceback", "retry_after")
+    # What only some errors have: the class of the handler's exception, its code, the path of a bad
+    # argument, when to try again.
+    names = ("type", "code", "details", "path", "traceback", "retry_after")
+    extra = {name: getattr(error, name, None) for name in names}
+    return described | {
+        name: value for name, value in extra.items() if value is not None and value != ""
     }
-    return described | {name: value for name, value in extra.items() if value not in {None, ""}}

@@ -28,6 +28,7 @@ from ..terms.addresses import parse
 from ..terms.node import Node, Snapshot
 from ..terms.versions import Range
 from .interruptions import is_interruption
+from .token_function import token_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +128,7 @@ class Assembly(Generic[C]):
             max_body=client.max_size,
             clock=self.clock,
             decompress=None if compressor is None else Unpacking(rule, faults),
-            token=None if client.token is None else client.token.first,
+            token=token_of(client, self._config.source),
             load_wanted=bool(getattr(balancer, "wants_load", False)),
             max_idle=client.max_idle,
             interrupts=is_interruption,
@@ -173,6 +174,7 @@ class Assembly(Generic[C]):
                 faults,
             ),
             transport_of=lambda node: self.transport(client, node.url),
+            renews_token=client.token is not None and client.token.function is not None,
         )
         for scheme in client.schemes or ():
             path = f"bee.rpc.client.{client.name}.schemes"

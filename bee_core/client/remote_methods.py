@@ -86,6 +86,7 @@ class Binding:
             declared.signature,
             marked_idempotent=declared.idempotent,
             marked_oneway=declared.oneway,
+            errors=declared.errors,
             options=self.options,
         )
 

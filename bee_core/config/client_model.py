@@ -36,7 +36,7 @@ from .fields import (
     version,
     version_range,
 )
-from .secret import Secret  # noqa: TC001  cattrs reads the annotations
+from .secret import Secret, shown_token
 
 
 @attrs.frozen
@@ -251,9 +251,11 @@ class ClientConfig(CallConfig):
     )
     token: Secret | None = setting(
         None,
-        "A secret that the server knows as well: a text such as `${BEE_TOKEN}`, or `{file: "
-        "/path}`, of which the first line counts and which is read again when it has changed.",
+        "A secret that the server knows as well: a text such as `${BEE_TOKEN}`; `{file: /path}`, "
+        "of which the first line counts and which is read again when it has changed; or "
+        "`{function: module:callable}`, a function that gives the token of each new connection.",
         "None: a server that states no `tokens` asks for none.",
+        check=optional(shown_token),
         repr=False,
     )
     zone: str | None = setting(

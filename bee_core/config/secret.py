@@ -1,4 +1,4 @@
-"""Secrets of a configuration: a text, or a file that is read again when it changes.
+"""Secrets of a configuration: a text, a file that is read again, or the name of a function.
 
 Nothing here shows a secret, whatever is wrong with it.
 """
@@ -18,7 +18,8 @@ log = logger("bee.config")
 MAX_LENGTH = 4096
 """Bytes of a token. The hello that carries it may have 64 KiB."""
 _MAX_FILE = 64 * 1024
-_EXPECTED = "a token: a text such as ${BEE_TOKEN}, or {file: /path}"
+_EXPECTED = "a token: a text such as ${BEE_TOKEN}, {file: /path} or {function: module:callable}"
+_SOURCES = ("token", "file", "function")
 
 
 class Secret:
@@ -31,20 +32,39 @@ class Secret:
     Args:
         text: The secret itself, or None.
         file: Where it stands, or None.
+        function: What gives it, ``package.module:callable``, or None. The client calls it; here is
+            only its name.
+        identity: Whom it stands for at a server, or None.
+
+    Attributes:
+        function: See above.
+        identity: See above. It is not shown.
 
     Raises:
-        ValueError: The text or the file cannot be used.
+        ValueError: The text or the file cannot be used, or the function's name is none.
     """
 
-    __slots__ = ("_file", "_stamp", "_values")
+    __slots__ = ("_file", "_stamp", "_values", "function", "identity")
 
-    def __init__(self, text: str | None = None, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        text: str | None = None,
+        file: Path | None = None,
+        function: str | None = None,
+        identity: str | None = None,
+    ) -> None:
         self._file = file
         self._stamp = None if file is None else _stamp(file)
-        self._values = (_checked(text or ""),) if file is None else _read(file)
+        self.function = function
+        self.identity = identity
+        self._values: tuple[str, ...] = ()
+        if function is not None:
+            _check_name(function)
+        else:
+            self._values = (checked_token(text or ""),) if file is None else _read(file)
 
     def values(self) -> tuple[str, ...]:
-        """All that it stands for now; at least one."""
+        """All that it stands for now; at least one, and none of a function."""
         if self._file is not None:
             stamp = _stamp(self._file)
             if stamp != self._stamp:
@@ -63,15 +83,19 @@ class Secret:
         """Equal when they come from the same place."""
         return (
             isinstance(other, Secret)
-            and self._file == other._file
+            and (self._file, self.function, self.identity)
+            == (other._file, other.function, other.identity)
             and (self._file is not None or self._values == other._values)
         )
 
     def __hash__(self) -> int:
-        return hash((self._file, None if self._file is not None else self._values))
+        values = None if self._file is not None else self._values
+        return hash((self._file, self.function, self.identity, values))
 
     def __repr__(self) -> str:
-        """Where it comes from, never what it is."""
+        """Where it comes from, never what it is or whom it stands for."""
+        if self.function is not None:
+            return f"Secret(function={self.function!r})"
         return "Secret(…)" if self._file is None else f"Secret(file={str(self._file)!r})"
 
 
@@ -85,7 +109,7 @@ def read_secret(value: Any) -> Secret:
         return value
     try:
         if isinstance(value, Mapping):
-            return Secret(file=_path_in(value))
+            return _stated(value)
         if isinstance(value, str) and not is_null(value):
             return Secret(str(value))
     except ValueError as error:
@@ -93,13 +117,37 @@ def read_secret(value: Any) -> Secret:
     raise MisfitError(f"this is not {_EXPECTED}", value=None, expected=_EXPECTED)
 
 
-def _path_in(value: Mapping[Any, Any]) -> Path:
-    file = value.get("file")
-    if set(value) != {"file"} or not isinstance(file, (str, Path)) or not str(file).strip():
+def _stated(value: Mapping[Any, Any]) -> Secret:
+    """A secret of a mapping: one source, and perhaps an identity."""
+    identity = value.get("identity")
+    sources = set(value) - {"identity"}
+    if len(sources) != 1 or not sources <= set(_SOURCES):
         raise ValueError(
-            "a token that stands in a file is written {file: /path}, with no other key"
+            "a token is written as a text, or with one of the keys token, file ({file: /path}) and "
+            "function ({function: module:callable}), and no other key; at a server identity may "
+            "stand beside them"
         )
-    return Path(file)
+    (source,) = sources
+    stated = value[source]
+    if not isinstance(stated, (str, Path)) or is_null(stated) or not str(stated).strip():
+        raise ValueError(f"the key {source} of a token has no text")
+    if "identity" in value and not (isinstance(identity, str) and identity.strip()):
+        raise ValueError("the identity of a token is a text that is not empty")
+    name = None if identity is None else str(identity)
+    if source == "file":
+        return Secret(file=Path(stated), identity=name)
+    if source == "function":
+        return Secret(function=str(stated), identity=name)
+    return Secret(str(stated), identity=name)
+
+
+def _check_name(function: str) -> None:
+    module, colon, name = function.partition(":")
+    if not (module.strip() and colon and name.strip()):
+        raise ValueError(
+            "the function of a token is written package.module:function, and this is not of that "
+            "form"
+        )
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
@@ -127,13 +175,18 @@ def _read(file: Path) -> tuple[str, ...]:
         lines = data.decode().splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"the file of tokens {file} is not text in UTF-8") from None
-    values = tuple(_checked(line) for line in lines if line.strip())
+    values = tuple(checked_token(line) for line in lines if line.strip())
     if not values:
         raise ValueError(f"the file of tokens {file} is empty; it has one token a line")
     return values
 
 
-def _checked(text: str) -> str:
+def checked_token(text: str) -> str:
+    """A token without the blanks around it.
+
+    Raises:
+        ValueError: It is empty, too long, or cannot be sent; the message does not show it.
+    """
     token = text.strip()
     if not token:
         raise ValueError(
@@ -146,3 +199,24 @@ def _checked(text: str) -> str:
     if size > MAX_LENGTH:
         raise ValueError(f"the token has {size} bytes, more than {MAX_LENGTH}")
     return token
+
+
+def shown_token(_: Any, __: Any, value: Secret) -> None:
+    """A token that a client shows: it stands for nobody there."""
+    if value.identity is not None:
+        raise MisfitError(
+            "whom a token stands for is said by the server, under tokens; remove identity",
+            value=None,
+            expected=_EXPECTED,
+        )
+
+
+def accepted_tokens(_: Any, __: Any, value: tuple[Secret, ...]) -> None:
+    """Tokens that a server accepts: it must know them all."""
+    if any(token.function is not None for token in value):
+        raise MisfitError(
+            "a function gives the token that a client shows; a server has tokens as text or in a "
+            "file, which is read again when it has changed",
+            value=None,
+            expected="a token: a text such as ${BEE_TOKEN}, or {file: /path}",
+        )

@@ -35,7 +35,7 @@ from .fields import (
     setting,
     version,
 )
-from .secret import Secret  # noqa: TC001  cattrs reads the annotations
+from .secret import Secret, accepted_tokens
 
 
 def _on_this_machine(address: str) -> bool:
@@ -261,8 +261,10 @@ class ServerConfig:
     tokens: Annotated[tuple[Secret, ...], SEVERAL] = setting(
         (),
         "Who shows one of these secrets may call: a text such as `${BEE_TOKEN}`, `{file: "
-        "/path}`, or a list. A file has one a line, and is read again when it has changed.",
+        "/path}`, or a list. A file has one a line, and is read again when it has changed. "
+        "`{token: …, identity: billing}` and `{file: …, identity: …}` also say whom it stands for.",
         "Anybody who can connect may call.",
+        check=accepted_tokens,
         aliases=("token",),
         repr=False,
     )

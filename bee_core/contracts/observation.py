@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CallError
+from ..errors import CallError, ServiceError
 from .observers import CallRecord, Interceptor, Observer
 from .plugin_faults import PluginFaults
 
@@ -246,19 +246,27 @@ class Interception:
         self._contained = contained
         self.count = len(self._chain)
 
-    def enter(self, call: Any) -> tuple[int, CallError | None]:
+    def enter(self, call: Any) -> tuple[int, CallError | ServiceError | None]:
         """Enter each interceptor, until one refuses the call.
 
         Returns:
             How many were entered, for :meth:`exit`; and the error that refuses the call, or None.
+
+        Raises:
+            BaseException: An interruption of the caller. Those that were entered are left.
         """
-        for index, (interceptor, enter, _) in enumerate(self._chain):
-            try:
-                enter(call)
-            except CallError as refusal:  # noqa: PERF203  each for itself
-                return index, refusal
-            except self._contained as error:
-                return index, self._faults.fault(interceptor, "enter", error)
+        index = 0
+        try:
+            for index, (interceptor, enter, _) in enumerate(self._chain):
+                try:
+                    enter(call)
+                except (CallError, ServiceError) as refusal:  # noqa: PERF203  each for itself
+                    return index, refusal
+                except self._contained as error:
+                    return index, self._faults.fault(interceptor, "enter", error)
+        except BaseException:
+            self.exit(call, None, index)
+            raise
         return self.count, None
 
     def exit(self, call: Any, outcome: Outcome | None, entered: int) -> None:
@@ -268,9 +276,18 @@ class Interception:
             call: The call.
             outcome: How it ended.
             entered: What :meth:`enter` returned.
+
+        Raises:
+            BaseException: An interruption of the caller, once all were left.
         """
+        interruption: BaseException | None = None
         for interceptor, _, leave in reversed(self._chain[:entered]):
             try:
-                leave(call, outcome)
-            except self._contained as error:  # noqa: PERF203  each for itself
-                self._faults.said(interceptor, "exit", error)
+                try:
+                    leave(call, outcome)
+                except self._contained as error:
+                    self._faults.said(interceptor, "exit", error)
+            except BaseException as error:  # noqa: PERF203  each for itself
+                interruption = error
+        if interruption is not None:
+            raise interruption

@@ -205,6 +205,10 @@ class Interceptor(Protocol):
     def enter(self, call: Any) -> None:
         """A call begins: it may add metadata, set context variables, or refuse the call.
 
+        ``call.add_metadata(name, value)`` and ``call.add_baggage(name, value)`` add to what the
+        handler sees. At a server ``call.peer_identity`` is whom the caller's token stands for, and
+        ``call.reply_metadata`` goes back with the answer, a refusal too.
+
         Args:
             call: The ``Request`` at a client, the ``InboundCall`` at a server, where the request is
                 accepted and not yet decoded.
@@ -212,6 +216,7 @@ class Interceptor(Protocol):
         Raises:
             CallError: The call is refused with this error; no handler ran, and no later interceptor
                 is entered. Anything else that is raised is a ``PluginFault``.
+            ServiceError: Likewise. The caller gets a ``RemoteError`` with its code and details.
         """
         return
 

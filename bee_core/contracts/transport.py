@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import attrs
 
 from ..terms.call_context import CurrentCall
-from ..terms.metadata import NOTHING
+from ..terms.metadata import NOTHING, check_item
 
 Reach = Literal["process", "machine", "network"]
 """How far something goes: within a process, within a machine, or beyond."""
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..methods.declared_errors import DeclaredError
     from ..methods.signatures import Signature
     from ..terms.failures import Failure, Load
-    from ..terms.metadata import Metadata
+    from ..terms.metadata import Metadata, Value
     from ..terms.node import Node
     from ..terms.request import Form
     from ..wire.messages import Hello, HelloAck
@@ -175,7 +176,8 @@ class Peer:
         max_body: Bytes that it takes in a reply, or None when it did not say.
         certificate: The certificate that it showed and the server verified, in the form of
             ``ssl.SSLSocket.getpeercert()``; None without one.
-        identity: Whom its token stands for, or None. It is not shown.
+        identity: Whom its token stands for, as the server's ``tokens`` say, or None. It is not
+            shown.
         load_wanted: Whether its answers are to say how busy the server is.
     """
 
@@ -229,6 +231,21 @@ class InboundCall(CurrentCall):
     def peer_certificate(self) -> Mapping[str, Any] | None:
         """See :attr:`bee_core.terms.call_context.CurrentCall.peer_certificate`."""
         return self.caller.certificate
+
+    @property
+    def peer_identity(self) -> str | None:
+        """See :attr:`bee_core.terms.call_context.CurrentCall.peer_identity`."""
+        return self.caller.identity
+
+    def add_metadata(self, name: str, value: Value) -> None:
+        """Show the handler one more value; for interceptors. Raises as a client's request does."""
+        check_item("metadata", name, value)
+        self._metadata = {**self._metadata, name: value}
+
+    def add_baggage(self, name: str, value: Value) -> None:
+        """Like :meth:`add_metadata`, for what also goes with the calls that the handler makes."""
+        check_item("baggage", name, value)
+        self.baggage = {**self.baggage, name: value}
 
     def answer_metadata(self) -> Metadata:
         """What the handler sends along with the answer."""
@@ -296,7 +313,7 @@ class ServedMethod:
     signature: Signature
     doc: str = ""
     proto: str | None = None
-    errors: tuple[Any, ...] = ()
+    errors: tuple[DeclaredError, ...] = ()
     kind: str = ""
     idempotent: bool = False
     oneway: bool = False
@@ -316,6 +333,9 @@ class Endpoint(Protocol):
 
     def admit(self, hello: Hello) -> Failure | None:
         """Decide about a hello. A failure refuses the peer: nothing on that connection ran."""
+
+    def identity(self, hello: Hello) -> str | None:
+        """Whom the token of a peer that was admitted stands for, or None: for :class:`Peer`."""
 
     def begin(self, call: InboundCall) -> Running | None:
         """Start a request. One of ``call.reply`` and ``call.fail`` follows once, now or later.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import BeeError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,3 +47,49 @@ def oneway(function: F) -> F:
     """
     setattr(function, ONEWAY, True)
     return function
+
+
+def raises(*errors: type[Exception]) -> Callable[[F], F]:
+    """Declare exceptions of a method: each reaches the client as itself.
+
+    Mark the method of an interface, or the handler, or both. The exception that the client gets is
+    raised from its ``RemoteError``: ``error.__cause__`` has node, attempts and ``executed``. A
+    client that does not know the declaration gets that ``RemoteError``.
+
+    Args:
+        *errors: Classes of your own: a plain class with annotated fields, a dataclass, a pydantic
+            dataclass or an attrs class. Not a frozen one: Python sets the traceback of what is
+            raised. A subclass that is not declared arrives as the nearest class that is.
+
+    Raises:
+        TypeError: One is no exception of that kind. Fields that the codec cannot carry are found
+            when the client makes a typed proxy, and in ``Server.add``.
+    """
+    for error in errors:
+        problem = _undeclarable(error)
+        if problem:
+            raise TypeError(f"raises({getattr(error, '__qualname__', repr(error))}): {problem}")
+
+    def mark(function: F) -> F:
+        known = getattr(function, RAISES, ())
+        setattr(function, RAISES, (*known, *(error for error in errors if error not in known)))
+        return function
+
+    return mark
+
+
+def _undeclarable(error: Any) -> str:
+    """Why something cannot be declared, or the empty string."""
+    if not isinstance(error, type) or not issubclass(error, Exception):
+        return "raises() takes classes that derive from Exception"
+    if issubclass(error, BeeError):
+        return (
+            "bee's own errors are not declared. Derive a class of your own from Exception, or raise"
+            " bee_core.ServiceError: it needs no declaration"
+        )
+    if error.__module__ == "builtins":
+        return (
+            "Python's own exceptions are not declared, because a bug may raise them too. Derive a"
+            " class of your own"
+        )
+    return ""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .decorators import IDEMPOTENT, ONEWAY, PROTO_NAME, RAISES, STREAMS
+from .declared_errors import DeclaredError, declared_errors, definitions
+from .decorators import IDEMPOTENT, ONEWAY, PROTO_NAME, STREAMS
 from .signatures import NOTHING, Signature
 from .type_arguments import attribute_hints, class_of, substituted, type_arguments
 from .type_hints import awaited, callable_hints, hint_text
@@ -34,7 +35,7 @@ class InterfaceMethod:
         streams: Why it cannot be called: it would stream. Empty if it does not.
         doc: Its docstring.
         proto: Its full name in the ``.proto`` that declares it, or None.
-        errors: What it is marked to raise (``@bee_core.raises``).
+        errors: What it is marked to raise (``@bee_core.raises``), here or in a base class.
     """
 
     name: str
@@ -45,7 +46,7 @@ class InterfaceMethod:
     streams: str = ""
     doc: str | None = None
     proto: str | None = None
-    errors: tuple[Any, ...] = ()
+    errors: tuple[DeclaredError, ...] = ()
 
 
 def interface_methods(interface: Any) -> dict[str, InterfaceMethod]:
@@ -57,8 +58,8 @@ def interface_methods(interface: Any) -> dict[str, InterfaceMethod]:
     stands in place of its type variables.
 
     Raises:
-        TypeError: Not a class, nothing public in it, a hint cannot be resolved, or a method is
-            marked oneway and declares a result.
+        TypeError: Not a class, nothing public in it, a hint cannot be resolved, a method is marked
+            oneway and declares a result, or an exception that it declares cannot be carried.
     """
     if not isinstance(class_of(interface), type):
         raise TypeError(f"an interface is a class, a Protocol or an ABC, not {interface!r}")
@@ -127,7 +128,7 @@ def _methods(interface: Any, prefix: str) -> dict[str, InterfaceMethod]:
             getattr(function, STREAMS, ""),
             inspect.getdoc(function),
             getattr(function, PROTO_NAME, None),
-            tuple(getattr(function, RAISES, ())),
+            declared_errors(prefix + name, *definitions(cls, name)),
         )
     return found
 

@@ -189,7 +189,7 @@ class Answers:
         try:
             value = bound.function(*args, **kwargs)
         except BaseException as error:
-            return self.faults.failure_of(error, call)
+            return self.faults.failure_of(error, call, bound.errors)
         return self.encode(call, bound, value)
 
     def run_there(
@@ -213,7 +213,7 @@ class Answers:
                 finally:
                     self.on_loop(call.packs, -size)
         except BaseException as error:  # a handler must not end a thread of the pool
-            return self.faults.failure_of(error, call)
+            return self.faults.failure_of(error, call, bound.errors)
         return answer
 
     # Results.

@@ -218,7 +218,7 @@ class Assembly:
             limiter=self._make_limiter(),
             send_tracebacks=settings.send_tracebacks,
             clock=time.monotonic,
-            tokens=[token.values for token in settings.tokens],
+            tokens=settings.tokens,
             methods=methods,
             streams=streams,
             codecs=self.codecs,

@@ -20,6 +20,7 @@ from .running_call import RunningCall
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..config.secret import Secret
     from ..contracts.plugin_origin import Blame
     from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .handlers import BoundHandler
     from .threads import HandlerThreads
 
-    Tokens = Sequence[Callable[[], Sequence[str]]]
+    Tokens = Sequence[Secret]
 
 _NO_INTERCEPTORS, _NO_OBSERVERS = Interception(), Observation()
 _NOTHING_SHOWN = (
@@ -42,22 +43,25 @@ _NOT_ACCEPTED = (
 )
 
 
-def accepts(tokens: Tokens, token: str | None) -> bool:
-    """Whether a token is one of those that a server accepts; from any thread.
+def entry_of(tokens: Tokens, token: str | None) -> Secret | None:
+    """The entry of the configuration that a token belongs to, or None for one that is not accepted.
 
-    The time that it takes does not tell which one, how much of it was right, or how long they are.
+    From any thread. The time that it takes does not tell which one, how much of it was right, or
+    how long they are. Of several entries with this token the first one counts.
 
     Args:
-        tokens: Each gives the tokens of one entry of the configuration, as they are now.
+        tokens: The entries. Each gives its tokens as they are now.
         token: What a client shows, or None.
     """
     # Digests have one length, and the comparison looks at all of each and at all of them.
     given = sha256((token or "").encode()).digest()
-    found = False
-    for source in tokens:
-        for known in source():
-            found |= compare_digest(sha256(known.encode()).digest(), given)
-    return found and token is not None
+    found = [
+        entry
+        for entry in tokens
+        for known in entry.values()
+        if compare_digest(sha256(known.encode()).digest(), given)
+    ]
+    return found[0] if found and token is not None else None
 
 
 class ServiceEndpoint:
@@ -73,7 +77,7 @@ class ServiceEndpoint:
         limiter: Bounds the requests that run at a time, or None.
         send_tracebacks: Whether errors carry the server's traceback.
         clock: Seconds, monotonic.
-        tokens: What a client must show one of, as :func:`accepts` takes them; empty where anybody
+        tokens: What a client must show one of, as :func:`entry_of` takes them; empty where anybody
             may call.
         methods: What the methods are to people and tools, in the order of their names.
         codecs: By name, for what is said of them.
@@ -143,7 +147,7 @@ class ServiceEndpoint:
 
     def _objection(self, hello: Hello) -> Failure | None:
         # The token first: a stranger does not learn what is offered here.
-        if self._tokens and not accepts(self._tokens, hello.token):
+        if self._tokens and entry_of(self._tokens, hello.token) is None:
             return local(
                 "unauthenticated", _NOTHING_SHOWN if hello.token is None else _NOT_ACCEPTED
             )
@@ -168,6 +172,11 @@ class ServiceEndpoint:
                 f"offered: {names} (server.compressors)",
             )
         return None
+
+    def identity(self, hello: Hello) -> str | None:
+        """See :meth:`bee_core.interfaces.Endpoint.identity`."""
+        entry = entry_of(self._tokens, hello.token) if self._tokens else None
+        return None if entry is None else entry.identity
 
     def methods(self) -> Sequence[ServedMethod]:
         """See :meth:`bee_core.interfaces.Endpoint.methods`."""

@@ -6,8 +6,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BeeError
+from ..methods.declared_errors import DETAILS
+from ..methods.signatures import Signature
 from ..terms.request import DESCRIBE
 from .handlers import BoundHandler, collect, streaming_methods
+from .meant_errors import MeantErrors
 from .self_description import SIGNATURE, SelfDescription
 
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from ..config.server_model import ServerConfig
     from ..contracts.codec import MethodCodec
     from ..contracts.transport import ServedMethod
-    from ..methods.signatures import Signature
+    from ..methods.declared_errors import DeclaredError
 
 
 class Exposed:
@@ -33,7 +36,7 @@ class Exposed:
         streams: By name, why a method that an interface declares cannot be called: it would stream.
     """
 
-    __slots__ = ("_bind", "_service", "described", "streams", "tables")
+    __slots__ = ("_bind", "_details", "_service", "described", "streams", "tables")
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Exposed:
     ) -> None:
         self._service = service
         self._bind = bind
+        self._details: dict[str, MethodCodec] = {}
         self.tables: dict[str, dict[str, BoundHandler]] = {name: {} for name in codecs}
         self.described: dict[str, ServedMethod] = {}
         self.streams: dict[str, str] = {}
@@ -69,7 +73,10 @@ class Exposed:
         bound = {
             codec_name: {
                 method: BoundHandler(
-                    handler.function, handler.kind, self._bind(codec_name, handler.signature)
+                    handler.function,
+                    handler.kind,
+                    self._bind(codec_name, handler.signature),
+                    self._errors(codec_name, method, handler.errors),
                 )
                 for method, handler in handlers.items()
             }
@@ -94,4 +101,15 @@ class Exposed:
             # A codec of one's own that carries some types only has no place for a description.
             with suppress(TypeError, BeeError):
                 bound = self._bind(codec, SIGNATURE)
-                table[DESCRIBE] = BoundHandler(own.describe, "threaded", bound)
+                errors = self._errors(codec, DESCRIBE, ())
+                table[DESCRIBE] = BoundHandler(own.describe, "threaded", bound, errors)
+
+    def _errors(self, codec: str, method: str, errors: Iterable[DeclaredError]) -> MeantErrors:
+        """What encodes the errors that a method means, for one codec."""
+        details = self._details.get(codec)
+        if details is None:
+            details = self._details[codec] = self._bind(codec, Signature.dynamic(DETAILS))
+        return MeantErrors(
+            details,
+            {error.cls: (error, self._bind(codec, error.signature(method))) for error in errors},
+        )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..contracts.plugin_origin import Blame
     from ..contracts.transport import InboundCall
     from ..errors import Executed
+    from .meant_errors import MeantErrors
 
 
 class Faults:
@@ -57,10 +58,19 @@ class Faults:
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
         self._on_loop(self._loop.call_later, seconds, callback)
 
-    def failure_of(self, error: BaseException, call: InboundCall) -> Failure:
-        """What a handler's exception is to the caller; said in the log if nobody meant it."""
+    def failure_of(self, error: BaseException, call: InboundCall, errors: MeantErrors) -> Failure:
+        """What a handler's exception is to the caller; said in the log if nobody meant it.
+
+        Args:
+            error: The exception.
+            call: The call.
+            errors: Those that the handler means.
+        """
         if call.cancelled and isinstance(error, (asyncio.CancelledError, CallCancelled)):
             return Failure("cancelled", "the handler was cancelled", "maybe", "never", "none")
+        meant = self.meant(error, call, errors, "yes")
+        if meant is not None:
+            return meant
         # An error of a call that the handler made, or one that it raised for its caller.
         if isinstance(error, CallError):
             if call.oneway:
@@ -77,6 +87,26 @@ class Faults:
             error_type=name_of(error),
             traceback=traceback_of(error) if self._send_tracebacks else None,
         )
+
+    def meant(
+        self, error: BaseException, call: InboundCall, errors: MeantErrors, executed: Executed
+    ) -> Failure | None:
+        """What an error that was meant is to the caller, or None for another one.
+
+        It is no line of the log, except where nobody hears of it or its details cannot be encoded.
+        """
+        found = errors.failure_of(error, executed, call.caller.max_body)
+        if found is None:
+            return None
+        failure, problem = found
+        if problem is not None:
+            self.lines.handler_raised(call, problem)
+            self._pass_on(problem)
+        elif call.oneway:
+            self.lines.nobody_hears(call, error)
+        if self._send_tracebacks:
+            failure.traceback = traceback_of(error)
+        return failure
 
     def fault(
         self,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from ..contracts.transport import ServedMethod
-from ..methods.decorators import IDEMPOTENT, NONBLOCKING, ONEWAY, RAISES
+from ..methods.declared_errors import DeclaredError, declared_errors, definitions, merged_errors
+from ..methods.decorators import IDEMPOTENT, NONBLOCKING, ONEWAY
 from ..methods.interface_methods import (
     InterfaceMethod,
     interface_methods,
@@ -18,6 +19,7 @@ from ..methods.interface_methods import (
 )
 from ..methods.signatures import NOTHING, Signature
 from ..methods.type_hints import NO_STREAMS, hint_text
+from .meant_errors import NO_DETAILS, MeantErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +54,7 @@ class Handler:
     signature: Signature
     doc: str = ""
     proto: str | None = None
-    errors: tuple[Any, ...] = ()
+    errors: tuple[DeclaredError, ...] = ()
     idempotent: bool = False
     oneway: bool = False
 
@@ -72,11 +74,15 @@ class Handler:
 
 @attrs.frozen(eq=False)
 class BoundHandler:
-    """What a handler is to a peer: ``function`` and ``kind``, and the ``codec`` of its bodies."""
+    """What a handler is to a peer: ``function`` and ``kind``, and the ``codec`` of its bodies.
+
+    ``errors`` encodes the errors that it means; it is read when one is raised.
+    """
 
     function: Callable[..., Any]
     kind: HandlerKind
     codec: MethodCodec
+    errors: MeantErrors = NO_DETAILS
 
 
 def collect(target: Any, name: str | None = None, interface: Any = None) -> dict[str, Handler]:
@@ -207,7 +213,7 @@ def _declared_handler(
         signature,
         doc,
         declared.proto,
-        declared.errors,
+        merged_errors(name, declared.errors, _own_errors(name, function)),
         declared.idempotent or bool(_mark(function, IDEMPOTENT)),
         declared.oneway,
     )
@@ -227,7 +233,7 @@ def _handler(
         Signature.of(function, name, given),
         inspect.getdoc(function) or "",
         None,
-        tuple(_mark(function, RAISES) or ()),
+        _own_errors(name, function),
         bool(_mark(function, IDEMPOTENT)),
         bool(_mark(function, ONEWAY)),
     )
@@ -238,6 +244,14 @@ def _mark(function: Any, name: str) -> Any:
     target = _without_partial(function)
     inner = target if inspect.isroutine(target) else type(target).__call__
     return getattr(target, name, None) or getattr(inner, name, None)
+
+
+def _own_errors(name: str, function: Callable[..., Any]) -> tuple[DeclaredError, ...]:
+    """The exceptions that a handler declares, or a method of a base class that it overrides."""
+    target = _without_partial(function)
+    owner = getattr(target, "__self__", None)
+    cls = owner if isinstance(owner, type) else type(owner)
+    return declared_errors(name, target, *definitions(cls, getattr(target, "__name__", "")))
 
 
 def _kind(name: str, function: Callable[..., Any]) -> HandlerKind:

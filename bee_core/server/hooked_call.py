@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PluginFault
+from ..errors import PluginFault, ServiceError
 from ..terms.causes import local
 from .faults import plugin_failure
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..errors import CallError
     from ..terms.failures import Failure, Outcome
     from .answers import Answers
+    from .meant_errors import MeantErrors
 
 
 class HookedCall:
@@ -40,12 +41,20 @@ class HookedCall:
         """Tell the observers that the request was accepted."""
         self._states = self._context.run(self._answers.observers.request_started, self._call)
 
-    def enter(self) -> Failure | None:
-        """Enter the interceptors, in order; a failure where one refuses the call."""
-        self._entered, refusal = self._context.run(self._answers.interceptors.enter, self._call)
-        return None if refusal is None else self._refused(refusal)
+    def enter(self, errors: MeantErrors) -> Failure | None:
+        """Enter the interceptors, in order; a failure where one refuses the call.
 
-    def _refused(self, error: CallError) -> Failure:
+        Args:
+            errors: Encodes the details of a ``ServiceError``.
+        """
+        self._entered, refusal = self._context.run(self._answers.interceptors.enter, self._call)
+        return None if refusal is None else self._refused(refusal, errors)
+
+    def _refused(self, error: CallError | ServiceError, errors: MeantErrors) -> Failure:
+        if isinstance(error, ServiceError):
+            meant = self._answers.faults.meant(error, self._call, errors, "no")
+            assert meant is not None  # noqa: S101  # each ServiceError is meant
+            return meant
         cause = error.__cause__
         if isinstance(error, PluginFault) and cause is not None:
             return plugin_failure(error.plugin, cause, "no")

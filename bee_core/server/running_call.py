@@ -83,7 +83,7 @@ class RunningCall(AcceptedCall):
         bound, call, answers = self._bound, self.call, self._answers
         if body is None:
             if self._hooked is not None:
-                refused = self._hooked.enter()
+                refused = self._hooked.enter(bound.errors)
                 if refused is not None:
                     self._end(refused)
                     return
@@ -171,7 +171,7 @@ class RunningCall(AcceptedCall):
                 await room_of(call, answers.loop)
             answer = answers.encode(call, self._bound, value)
         except BaseException as error:
-            self._end(answers.faults.failure_of(error, call))
+            self._end(answers.faults.failure_of(error, call, self._bound.errors))
             return
         try:  # _step() written out
             self._go_on(answer)

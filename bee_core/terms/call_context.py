@@ -91,6 +91,11 @@ class CurrentCall:
         return None
 
     @property
+    def peer_identity(self) -> str | None:
+        """Whom the caller's token stands for, as the server's ``tokens`` say, or None."""
+        return None
+
+    @property
     def time_left(self) -> float | None:
         """Seconds until the deadline, not below 0, or None when the caller set no bound."""
         return None if self.deadline is None else max(0.0, self.deadline - self._clock())

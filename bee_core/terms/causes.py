@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from ..errors import CallError, Executed
 
 
+from .codes import MAX_CODE
 from .failures import Blame, Failure, HandshakeError, Retry
-from .printable import text_of
+from .printable import printable, text_of
 
 
 class FailureClass(NamedTuple):
@@ -54,6 +55,8 @@ def reported(
     executed: Executed | None = None,
     retry_after: float | None = None,
     error_type: str = "",
+    code: str = "",
+    details: bytes = b"",
     path: str = "",
     traceback: str | None = None,
 ) -> Failure:
@@ -66,6 +69,8 @@ def reported(
         executed: What the server said, else the default of the kind.
         retry_after: Seconds, or None.
         error_type: Class name of the handler's exception, or the plugin of a ``plugin_fault``.
+        code: What the application calls it; made printable here.
+        details: What came with it, encoded.
         path: Path of the bad argument.
         traceback: Text, or None.
     """
@@ -84,6 +89,8 @@ def reported(
         row.blame,
         retry_after=retry_after,
         error_type=error_type,
+        code=printable(code, MAX_CODE),
+        details=details,
         path=path,
         traceback=traceback,
     )
@@ -231,6 +238,7 @@ def passed_over(message: str, *, kind: str = "unavailable") -> Failure:
         row.retry,
         row.blame,
         unsent=kind == "unavailable",
+        token_refused=kind == "unauthenticated",
     )
 
 

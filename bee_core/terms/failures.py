@@ -28,8 +28,10 @@ from ..errors import (
     Overloaded,
     PluginFault,
     RemoteError,
+    ServiceError,
 )
 from .metadata import NOTHING, Metadata
+from .printable import name_of
 
 if TYPE_CHECKING:
     from .node import Node
@@ -64,10 +66,16 @@ class Failure(msgspec.Struct, eq=False, gc=False):
         retry_after: Seconds that the server asks to wait, or None.
         error_type: The class name of the handler's exception (kind ``remote_error``); the plugin,
             as ``codec 'json'``, where a server says that one has a bug (kind ``plugin_fault``).
+        code: What the application calls it (kind ``remote_error``); empty for an exception that
+            nobody meant.
+        details: What came with such an error, as the codec of the call has encoded it; empty for
+            nothing.
         path: The path of the bad argument (kind ``invalid_argument``).
         traceback: The server's traceback, where it sends it.
         reached: False when no connection was made: a retry costs the server nothing.
         refused: True when nobody listens at the address: the system refused the connection.
+        token_refused: True when the server refused the connection for its token: a new connection
+            may show a newer one.
         unsent: True when the server cannot have seen the whole request, on a connection that had
             served before: a redial is free.
         metadata: What the handler sent along with its error.
@@ -81,10 +89,13 @@ class Failure(msgspec.Struct, eq=False, gc=False):
     blame: Blame
     retry_after: float | None = None
     error_type: str = ""
+    code: str = ""
+    details: bytes = b""
     path: str = ""
     traceback: str | None = None
     reached: bool = True
     refused: bool = False
+    token_refused: bool = False
     unsent: bool = False
     metadata: Metadata = NOTHING
     load: Load | None = None
@@ -111,6 +122,20 @@ class Raised(Failure, gc=True):
 def raised(error: CallError) -> Raised:
     """The failure for an error that ends a call: it is the same wherever it is tried."""
     return Raised(error.kind, error.message, error.executed, "never", "caller", error=error)
+
+
+def refused_by(error: CallError | ServiceError) -> Raised:
+    """The failure for the error by which an interceptor of the client refuses a call."""
+    if isinstance(error, ServiceError):
+        told = RemoteError(error.message)
+        told.type, told.code = name_of(error), error.code
+        told.details, told.retry_after = error.details, error.retry_after
+        told.__cause__ = error
+        failure = raised(told)
+        failure.error_type, failure.code = told.type, told.code
+        return failure
+    error.executed = "no"
+    return raised(error)
 
 
 @final
@@ -178,6 +203,8 @@ def to_error(
         error.metadata = dict(failure.metadata)
     if isinstance(error, RemoteError):
         error.type = failure.error_type
+        error.code = failure.code
+        error.retry_after = failure.retry_after
         error.traceback = failure.traceback
     elif isinstance(error, PluginFault):
         error.plugin = failure.error_type

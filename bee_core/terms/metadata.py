@@ -55,15 +55,7 @@ class ReplyMetadata(MutableMapping[str, Value]):
             ValueError: The name is empty or longer than 255 bytes, or all together would be larger
                 than 16 KiB.
         """
-        if not is_metadata({name: value}):
-            raise TypeError(
-                "reply metadata has text for a name and text or bytes for a value, not"
-                f" {type(name).__name__} and {type(value).__name__}"
-            )
-        if not 0 < len(_raw(name)) <= MAX_NAME:
-            raise ValueError(
-                f"a name of reply metadata has 1 to {MAX_NAME} bytes, not {name!r:.80}"
-            )
+        check_item("reply metadata", name, value)
         before = self._items.get(name)
         size = self._size + _size(name, value) - (0 if before is None else _size(name, before))
         if size > MAX_REPLY:
@@ -89,6 +81,22 @@ class ReplyMetadata(MutableMapping[str, Value]):
     def __repr__(self) -> str:
         """The names; values may be secrets."""
         return f"<reply metadata {sorted(self._items)}>"
+
+
+def check_item(what: str, name: object, value: object) -> None:
+    """Refuse what cannot be sent as one value.
+
+    Raises:
+        TypeError: The name is not text, or the value is neither text nor bytes.
+        ValueError: The name is empty or longer than 255 bytes.
+    """
+    if not isinstance(name, str) or not isinstance(value, (str, bytes)):
+        raise TypeError(
+            f"{what} has text for a name and text or bytes for a value, not"
+            f" {type(name).__name__} and {type(value).__name__}"
+        )
+    if not 0 < len(_raw(name)) <= MAX_NAME:
+        raise ValueError(f"a name of {what} has 1 to {MAX_NAME} bytes, not {name!r:.80}")
 
 
 def is_metadata(value: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .metadata import NOTHING
+from .metadata import NOTHING, check_item
 
 if TYPE_CHECKING:
     from .metadata import Metadata, Value
@@ -187,10 +187,17 @@ class Request:
         return self.head.idempotent
 
     def add_metadata(self, name: str, value: Value) -> None:
-        """Send one more value with this request only. Before it is sent."""
+        """Send one more value with this request only. Before it is sent.
+
+        Raises:
+            TypeError: The name is not text, or the value is neither text nor bytes.
+            ValueError: The name is empty or longer than 255 bytes.
+        """
+        check_item("metadata", name, value)
         self.head = self.head.adding(name, value)
 
     def add_baggage(self, name: str, value: Value) -> None:
         """Like :meth:`add_metadata`, for what also travels on."""
+        check_item("baggage", name, value)
         head = self.head
         self.head = head.carrying(head.metadata, {**head.baggage, name: value})

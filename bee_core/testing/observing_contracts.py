@@ -13,7 +13,7 @@ from bee_core.contracts.conformance import misfits
 from bee_core.contracts.observation import implements
 from bee_core.contracts.observers import CallRecord, Interceptor, Observer
 from bee_core.contracts.transport import InboundCall, Peer
-from bee_core.errors import CallError
+from bee_core.errors import CallError, ServiceError
 from bee_core.terms.causes import cancelled, local, lost
 from bee_core.terms.failures import Success
 from bee_core.terms.node import Node, Snapshot
@@ -232,7 +232,7 @@ class InterceptorContract(_NeverWaits):
         fixed = call.fixed()
         try:
             answer: Any = interceptor.enter(call)  # type: ignore[func-returns-value]
-        except CallError:
+        except (CallError, ServiceError):
             assert call.fixed() == fixed
             return
         assert answer is None

@@ -68,6 +68,10 @@ class ContractEndpoint:
         """See :class:`bee_core.interfaces.Endpoint`."""
         return self.refusal
 
+    def identity(self, hello: Hello) -> str | None:
+        """One for every token."""
+        return None if hello.token is None else "somebody"
+
     def methods(self) -> Sequence[ServedMethod]:
         """None that are described."""
         return ()

@@ -142,6 +142,7 @@ _ERROR = _ANSWER | {
     f.ERROR_TYPE,
     f.PATH,
     f.TRACEBACK,
+    f.APPLICATION_CODE,
 }
 _GOAWAY = frozenset({f.LAST_ID, f.ERROR_CODE, f.MESSAGE})
 _PONG = frozenset({f.STATUS})
@@ -178,7 +179,7 @@ def _beside(found: dict[int, list[bytes]]) -> tuple[Metadata, Load | None]:
 
 
 def error_fields(failure: Failure) -> bytes:
-    """The fields of an error frame."""
+    """The fields of an error frame. Its body is ``failure.details``."""
     block = (
         f.number(f.ERROR_CODE, ERROR_CODES.get(failure.kind, ERROR_CODES["remote_error"]), 2)
         + f.number(f.EXECUTED, _EXECUTED.index(failure.executed), 1)
@@ -195,11 +196,15 @@ def error_fields(failure: Failure) -> bytes:
         block += f.clipped(f.PATH, failure.path, 1024)
     if failure.traceback is not None:
         block += f.clipped(f.TRACEBACK, failure.traceback, _MAX_TRACEBACK)
-    return block
+    return block + f.clipped(f.APPLICATION_CODE, failure.code, 255) if failure.code else block
 
 
-def parse_error(block: bytes) -> Failure:
+def parse_error(block: bytes, details: bytes = b"") -> Failure:
     """What a server says about a request, classed.
+
+    Args:
+        block: The fields of an error frame.
+        details: Its body.
 
     Raises:
         ProtocolError: The fields are not well-formed.
@@ -218,6 +223,8 @@ def parse_error(block: bytes) -> Failure:
         executed=None if executed is None else _EXECUTED[executed],
         retry_after=None if retry_after is None else retry_after / 1000,
         error_type=f.get_text(found, f.ERROR_TYPE),
+        code=f.get_text(found, f.APPLICATION_CODE),
+        details=details,
         path=f.get_text(found, f.PATH),
         traceback=f.get_text(found, f.TRACEBACK) if f.TRACEBACK in found else None,
     )

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 import bee_core
-from bee_core.errors import CallError, PluginFault, Unauthenticated
+from bee_core.errors import CallError, PluginFault, RemoteError, ServiceError, Unauthenticated
 from faults.processes import fixed_port
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
@@ -162,6 +162,25 @@ def test_a_clients_interceptor_refuses_a_call_before_anything_is_sent(kind, calc
             user.close()
     assert caught.value.executed == "no"
     assert trace == ["enter it", "enter no", "exit it False"]
+    assert calculator.runs == 0
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_clients_interceptor_refuses_by_a_service_error(kind, calculator):
+    refusal = ServiceError("QUOTA", "enough for today", details={"left": 0}, retry_after=60)
+    with serving(calculator) as server:
+        config = client_config(server.address, interceptors="gate")
+        user = make_user(kind, config, [gates([], it=refusal)])
+        try:
+            with pytest.raises(RemoteError, match="refused with ServiceError") as caught:
+                user.call("add", 1, 2)
+        finally:
+            user.close()
+    error = caught.value
+    assert (error.executed, error.attempts, error.code) == ("no", 0, "QUOTA")
+    assert (error.details, error.retry_after) == ({"left": 0}, 60)
+    assert (error.service, error.method) == ("calc", "add")
+    assert error.__cause__ is refusal
     assert calculator.runs == 0
 
 
@@ -359,3 +378,26 @@ def test_an_observer_hears_how_many_nodes_there_are_and_fit(kind):
     user.close()
     fields = {"service": "calc", "listed": 3, "fitting": 2, "source": "address"}
     assert heard == [("nodes", fields)]
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("x", 5, "TypeError"), (5, "x", "TypeError"), ("z" * 256, "x", "ValueError")],
+)
+def test_what_cannot_be_metadata_is_the_fault_of_the_interceptor(kind, name, value, says):
+    class Wrong:
+        def enter(self, call):
+            call.add_metadata(name, value)
+
+        def exit(self, call, outcome):
+            pass
+
+    with serving(Calculator()) as server:
+        config = client_config(server.address, interceptors="wrong", retries=0)
+        user = make_user(kind, config, [offering("interceptor", "wrong", Wrong)])
+        try:
+            with pytest.raises(PluginFault, match=rf"interceptor 'wrong'.* raised {says}"):
+                user.call("add", 1, 2)
+        finally:
+            user.close()

@@ -6,7 +6,7 @@ import pytest
 
 from bee_core.contracts.observation import Interception, Observation
 from bee_core.contracts.plugin_faults import PluginFaults
-from bee_core.errors import Overloaded, PluginFault
+from bee_core.errors import Overloaded, PluginFault, ServiceError
 from bee_core.interfaces import Observer, PluginOrigin
 
 BLAME = PluginOrigin("observer", "tracing", "bee-tracing", "1.0", "/srv/tracing.py", 3)
@@ -265,3 +265,30 @@ def test_an_exit_that_raises_is_said_once_and_the_others_are_left():
     assert trace == ["exit b ok", "exit a ok"] * 2
     (line,) = lines
     assert "exit raised KeyError: 'x'" in line
+
+
+@pytest.mark.parametrize("refusal", [Overloaded("later"), ServiceError("QUOTA", "enough")])
+def test_both_kinds_of_errors_refuse_a_call(refusal):
+    assert Interception([Gate("a", [], refusal)]).enter("call") == (0, refusal)
+
+
+class Stop(BaseException):
+    """What a handler of signals raises."""
+
+
+def test_an_interruption_of_enter_leaves_those_that_were_entered_and_goes_on():
+    trace, stop = [], Stop()
+    chain = Interception([Gate("a", trace), Gate("b", trace), Gate("c", trace, stop)])
+    with pytest.raises(Stop) as caught:
+        chain.enter("call")
+    assert caught.value is stop
+    assert trace == ["enter a", "enter b", "enter c", "exit b None", "exit a None"]
+
+
+def test_an_interruption_of_exit_goes_on_once_the_others_were_left():
+    trace, stop = [], Stop()
+    chain = Interception([Gate("a", trace), Gate("b", trace, breaks=stop)])
+    with pytest.raises(Stop) as caught:
+        chain.exit("call", "ok", 2)
+    assert caught.value is stop
+    assert trace == ["exit b ok", "exit a ok"]

@@ -57,6 +57,10 @@ class Calculator:
         self._ran()
         return "a" * count
 
+    def meant(self, code: str) -> None:
+        details = {"sku": 2**53 + 1, "größe": [1.5, None]}
+        raise bee_core.ServiceError(code, "as was asked", details=details, retry_after=1.5)
+
     def hold(self, answer: int) -> int:
         """Wait until the test releases it."""
         self._ran()

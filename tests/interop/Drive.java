@@ -37,7 +37,11 @@ public final class Drive {
         try {
             answer.put("result", act(command));
         } catch (Bee.BeeException error) {
-            answer.put("error", Map.of("code", error.code.text(), "executed", error.executed.text(), "message", error.getMessage(), "path", error.path, "type", error.type));
+            Map<String, Object> said = new java.util.HashMap<>(Map.of("code", error.code.text(), "executed", error.executed.text(), "message", error.getMessage(), "path", error.path, "type", error.type));
+            said.put("applicationCode", error.applicationCode);
+            said.put("details", error.details());
+            said.put("retryAfter", error.retryAfter);
+            answer.put("error", said);
         }
         synchronized (System.out) {
             System.out.println(new String(Bee.Json.write(answer), StandardCharsets.UTF_8));

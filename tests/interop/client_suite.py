@@ -94,6 +94,16 @@ class ForeignClientSuite:
         assert (error.code, error.executed, error.type) == ("remote_error", "yes", "KeyError")
         assert "no such account" in error.message
 
+    def test_an_error_that_was_meant_has_its_code_its_details_and_its_time(self, calc):
+        error = calc.error_of("meant", "OUT_OF_STOCK")
+        assert (error.code, error.executed, error.type) == ("remote_error", "yes", "ServiceError")
+        assert error.application_code == "OUT_OF_STOCK"
+        assert error.details == {"sku": 2**53 + 1, "größe": [1.5, None]}
+        assert error.retry_after_ms == 1500
+        assert error.message == "as was asked"
+        plain = calc.error_of("fail", "x")
+        assert (plain.application_code, plain.details, plain.retry_after_ms) == ("", None, None)
+
     def test_a_method_that_is_not_there(self, calc, calculator):
         error = calc.error_of("ad", 1, 2)
         assert (error.code, error.executed) == ("method_not_found", "no")

@@ -38,8 +38,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   act(command)
     .catch((error) => {
       if (!(error instanceof BeeError)) throw error;
-      const { code, executed, message, path, type } = error;
-      return { error: { code, executed, message, path, type } };
+      const { code, executed, message, path, type, applicationCode, details, retryAfter } = error;
+      return { error: { code, executed, message, path, type, applicationCode, details, retryAfter } };
     })
     .then((answer) => process.stdout.write(`${writeJson({ n: command.n, ...answer })}\n`));
 }

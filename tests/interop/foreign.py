@@ -21,13 +21,16 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "interop"
 class ForeignError(Exception):
     """What the other language's exception says."""
 
-    def __init__(self, said: dict[str, str]) -> None:
+    def __init__(self, said: dict[str, Any]) -> None:
         super().__init__(f"{said['code']}: {said['message']}")
         self.code = said["code"]
         self.executed = said["executed"]
         self.message = said["message"]
         self.path = said["path"]
         self.type = said["type"]
+        self.application_code = said["applicationCode"]
+        self.details = said["details"]
+        self.retry_after_ms = said["retryAfter"]
 
 
 class ForeignClient:

@@ -316,6 +316,15 @@ def test_explain_asks_the_java_server_how_it_is(java_server):
     assert asyncio.run(ask()) == "serving"
 
 
+def test_an_error_that_the_java_server_means_reaches_the_caller(users, java_server):
+    with pytest.raises(RemoteError) as caught:
+        users(java_server.url).call("meant", "OUT_OF_STOCK")
+    error = caught.value
+    assert (error.type, error.code, error.executed) == ("ServiceError", "OUT_OF_STOCK", "yes")
+    assert error.details == {"sku": 7, "größe": [1.5, "é"]}
+    assert (error.retry_after, error.message) == (1.5, "as was asked")
+
+
 # Peers that do not keep to the rules.
 
 

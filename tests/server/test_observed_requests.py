@@ -15,6 +15,7 @@ from bee_core.errors import (
     Overloaded,
     PluginFault,
     RemoteError,
+    ServiceError,
     Unauthenticated,
 )
 from faults.services import Calculator, serving
@@ -61,6 +62,12 @@ class Roles:
             raise Unauthenticated("a role is needed")
         if role == "bug":
             raise KeyError(role)
+        if role == "reader":
+            raise ServiceError(
+                "PERMISSION_DENIED", "not you", details={"role": role}, retry_after=2
+            )
+        if role == "odd":
+            raise ServiceError("ODD", "not you", details={"role": object()})
         WHO.set(role)
 
     def exit(self, call, outcome):
@@ -135,6 +142,30 @@ def test_an_interceptor_refuses_a_request_and_no_handler_runs(world, handler):
     assert counter.outcomes == [(1, handler, "unauthenticated")]
     assert roles.left == []
     assert calculator.runs == 0
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_an_interceptor_refuses_by_a_service_error_and_its_code_and_details_arrive(
+    world, handler, caplog
+):
+    calculator, counter, roles, calc = world
+    with pytest.raises(RemoteError) as caught:
+        calc.with_options(metadata={"role": "reader"}).call(handler, 1, 2)
+    counter.await_ends(1)
+    error = caught.value
+    assert (error.executed, error.code, error.type) == ("no", "PERMISSION_DENIED", "ServiceError")
+    assert (error.details, error.retry_after) == ({"role": "reader"}, 2.0)
+    assert "refused with ServiceError (PERMISSION_DENIED): not you" in str(error)
+    assert counter.outcomes == [(1, handler, "remote_error")]
+    assert (roles.left, calculator.runs, caplog.records) == ([], 0, [])
+
+
+def test_details_of_a_refusal_that_cannot_be_encoded_cost_the_details_alone(world):
+    calculator, counter, _, calc = world
+    with pytest.raises(RemoteError, match="without its details") as caught:
+        calc.with_options(metadata={"role": "odd"}).add(1, 2)
+    counter.await_ends(1)
+    assert (caught.value.executed, caught.value.code, calculator.runs) == ("no", "ODD", 0)
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
@@ -311,3 +342,77 @@ def test_what_an_observer_puts_into_the_context_reaches_this_handler_alone(handl
         for role in ("admin", "guest"):
             assert calc.with_options(metadata={"role": role}).call(handler) == role
     assert WHO.get() == "nobody"
+
+
+class RequestIds:
+    """Gives each request an id, shows it to the handler and to the caller, and sends it on."""
+
+    def __init__(self):
+        self.seen = []
+
+    def enter(self, call):
+        number = call.metadata.get("request-id") or f"made-{len(self.seen)}"
+        self.seen.append(number)
+        call.add_baggage("request-id", number)
+        call.add_metadata("first", number)
+        call.reply_metadata["request-id"] = number
+        if number == "refused":
+            raise Unauthenticated("not this one")
+
+    def exit(self, call, outcome):
+        call.reply_metadata["ended"] = getattr(outcome, "kind", "ok")
+
+
+class Passing(Calculator):
+    def seen(self) -> dict[str, str]:
+        call = bee_core.current_call()
+        return {**call.metadata, "baggage": call.baggage["request-id"]}
+
+    @bee_core.nonblocking
+    def seen_here(self) -> dict[str, str]:
+        return self.seen()
+
+    async def seen_async(self) -> dict[str, str]:
+        return self.seen()
+
+
+@pytest.mark.parametrize("handler", ["seen", "seen_here", "seen_async"])
+def test_an_interceptor_gives_ids_that_handler_and_caller_see_and_no_other_request(handler):
+    ids = RequestIds()
+    plugins = [offering("interceptor", "ids", lambda: ids)]
+    with (
+        serving(Passing(), plugins, interceptors="ids") as server,
+        bee_core.build_client(client_config(server.address)) as client,
+    ):
+        calc = client.service("calc")
+        for number in ("made-0", "made-1"):
+            reply = bee_core.detailed(calc.call, handler)
+            assert reply.value == {"first": number, "request-id": number, "baggage": number}
+            assert reply.metadata == {"request-id": number, "ended": "ok"}
+        given = calc.with_options(metadata={"request-id": "refused"})
+        with pytest.raises(Unauthenticated) as caught:
+            given.call(handler)
+        assert caught.value.metadata == {"request-id": "refused"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("x", 5, "TypeError"), (5, "x", "TypeError"), ("", "x", "ValueError")],
+)
+@pytest.mark.parametrize("add", ["add_metadata", "add_baggage"])
+def test_what_cannot_be_metadata_is_the_fault_of_the_interceptor(name, value, says, add):
+    class Wrong:
+        def enter(self, call):
+            getattr(call, add)(name, value)
+
+        def exit(self, call, outcome):
+            pass
+
+    with (
+        serving(
+            Calculator(), [offering("interceptor", "wrong", Wrong)], interceptors="wrong"
+        ) as server,
+        bee_core.build_client(client_config(server.address, retries=0)) as client,
+        pytest.raises(PluginFault, match=f"interceptor 'wrong' of the server has failed .{says}"),
+    ):
+        client.service("calc").add(1, 2)

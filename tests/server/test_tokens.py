@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import hmac
-from functools import partial
 
 import pytest
 
 from bee_core.server import endpoint
-from bee_core.server.endpoint import accepts
+from bee_core.server.endpoint import entry_of
+
+
+class Entry:
+    """An entry of ``tokens``: what it stands for now."""
+
+    def __init__(self, *values, identity=None):
+        self.now = list(values)
+        self.identity = identity
+
+    def values(self):
+        return tuple(self.now)
+
+
+def accepts(entries, token):
+    return entry_of(entries, token) is not None
 
 
 def accepting(*values):
-    return partial(accepts, [lambda: values])
+    entry = Entry(*values)
+    return lambda token: accepts([entry], token)
 
 
 def test_one_of_the_tokens_is_accepted_and_no_other():
@@ -30,13 +45,20 @@ def test_no_token_is_never_accepted():
 
 
 def test_tokens_of_all_sources_count_as_they_are_at_that_moment():
-    now = ["first"]
-    made = partial(accepts, [lambda: ("fixed",), lambda: tuple(now)])
-    assert made("first")
-    now[:] = ["second"]
-    assert made("second")
-    assert made("fixed")
-    assert not made("first")
+    changing = Entry("first")
+    entries = [Entry("fixed"), changing]
+    assert accepts(entries, "first")
+    changing.now = ["second"]
+    assert accepts(entries, "second")
+    assert accepts(entries, "fixed")
+    assert not accepts(entries, "first")
+
+
+def test_a_token_belongs_to_the_first_entry_that_has_it():
+    entries = [Entry("a"), Entry("b", "old b", identity="b"), Entry("b", identity="never")]
+    assert entry_of(entries, "a").identity is None
+    assert entry_of(entries, "b").identity == entry_of(entries, "old b").identity == "b"
+    assert entry_of(entries, "c") is None
 
 
 def test_text_of_any_script_is_compared_as_bytes():

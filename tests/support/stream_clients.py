@@ -49,6 +49,9 @@ class KeepingEndpoint:
             else local("protocol_error", f"no service {hello.service!r} here")
         )
 
+    def identity(self, hello):
+        return None
+
     def begin(self, call):
         self.calls.append(call)
         self.running.append(Running())

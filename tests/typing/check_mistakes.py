@@ -44,6 +44,13 @@ def wrong_futures(client: bee_core.Client) -> None:
     assert text
 
 
+def wrong_marks() -> None:
+    bee_core.raises(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    bee_core.raises(KeyboardInterrupt)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    bee_core.ServiceError("NO")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    bee_core.ServiceError("NO", "no", {})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 async def wrong_awaits(client: bee_core.AsyncClient) -> None:
     calc = client.service("calc", AsyncCalculator)
     text: str = await calc.add(1, 2)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]

@@ -17,7 +17,9 @@ from interfaces import (
     Calculator,
     CalculatorABC,
     CalculatorProtocol,
+    OutOfStock,
     Repo,
+    Sales,
     Store,
     User,
     Users,
@@ -27,6 +29,7 @@ from interfaces import (
 from typing_extensions import assert_type
 
 import bee_core
+from bee_core.interfaces import Status, status_of
 
 
 def blocking(client: bee_core.Client) -> None:
@@ -134,6 +137,30 @@ def handlers() -> None:
     write("x")
     assert_type(bee_core.current_call(), bee_core.CurrentCall)
     assert_type(bee_core.current_call(None), bee_core.CurrentCall | None)
+
+
+def a_mark_of_what_is_raised_keeps_the_type(client: bee_core.Client) -> None:
+    sales = client.service("sales", Sales)
+    assert_type(sales.sell(1), int)
+    assert_type(bee_core.detailed(sales.sell, 1).value, int)
+
+    @bee_core.raises(OutOfStock)
+    def sell(sku: int) -> int:
+        raise bee_core.ServiceError("OUT_OF_STOCK", "none", details={"sku": sku}, retry_after=1)
+
+    assert_type(sell(1), int)
+
+
+async def a_mark_of_what_is_raised_keeps_a_coroutine(client: bee_core.AsyncClient) -> None:
+    assert_type(await client.service("sales", Sales).reserve(1), str)
+
+
+def what_a_remote_error_has(error: bee_core.errors.RemoteError) -> None:
+    assert_type(error.code, str)
+    assert_type(error.details, Any)
+    assert_type(error.retry_after, float | None)
+    assert_type(status_of(error), Status)
+    assert_type(bee_core.current_call().peer_identity, str | None)
 
 
 def interfaces_of_protos_are_of_any_type(

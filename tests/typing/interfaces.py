@@ -76,6 +76,22 @@ class Store(Generic[T]):
 class UserStore(Store[User]): ...
 
 
+class OutOfStock(Exception):
+    sku: int
+
+
+class LookupErrorOfOurs(LookupError):
+    key: str
+
+
+class Sales(Protocol):
+    @bee_core.raises(OutOfStock)
+    def sell(self, sku: int) -> int: ...
+
+    @bee_core.raises(OutOfStock, LookupErrorOfOurs)
+    async def reserve(self, sku: int) -> str: ...
+
+
 class AsyncRepo(Protocol[T]):
     async def get(self, key: int) -> T: ...
 

@@ -6,7 +6,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CallError
+from ...calls.application_errors import call_error_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -126,8 +126,8 @@ class Callers:
         course = self._course
         try:
             reply = await self._call()
-        except CallError as error:
-            ended = perf_counter()
+        except Exception as raised:
+            error, ended = call_error_of(raised), perf_counter()
             if planned >= course.counted_from:
                 course.tally.add_error(error, ended - planned)
         else:

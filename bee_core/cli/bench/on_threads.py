@@ -6,7 +6,8 @@ import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CallCancelled, CallError
+from ...calls.application_errors import call_error_of
+from ...errors import CallCancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,8 +111,8 @@ class Callers:
                 raise
             with self._lock:
                 course.given_up += 1
-        except CallError as error:
-            ended = perf_counter()
+        except Exception as raised:
+            error, ended = call_error_of(raised), perf_counter()
             if planned >= course.counted_from:
                 with self._lock:
                     course.tally.add_error(error, ended - planned)

@@ -62,7 +62,7 @@ def outcome_of(
         return _result(frame, settings, epoch, most)
     try:
         if frame.kind == frames.ERROR:
-            return parse_error(frame.fields)
+            return parse_error(frame.fields, frame.body)
         raise ProtocolError("a pong where a response was due")
     except ProtocolError as error:
         return broken_peer(error)

@@ -191,6 +191,7 @@ class ServedConnection(Intake):
             hello.compressor,
             hello.max_body,
             self._transport.get_extra_info("peercert") or None,
+            self._endpoint.identity(hello),
             load_wanted=hello.load_wanted,
         )
         self.write(self.protocol.accept(self._endpoint.ack))

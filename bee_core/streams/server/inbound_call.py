@@ -134,7 +134,8 @@ class ServedCall(InboundCall):
         if failure.kind == "overloaded":
             self._connection.crowded()
         fields = error_fields(failure) + self._beside()
-        self._connection.finish(self.id, frames.encode(frames.ERROR, self.id, fields))
+        answer = frames.encode(frames.ERROR, self.id, fields, failure.details)
+        self._connection.finish(self.id, answer)
 
     def _beside(self) -> bytes:
         """The fields that say more than the answer itself."""

@@ -145,12 +145,20 @@ public final class Bee {
         public final Long retryAfter;
         /** The server's traceback, where it sends one, or null. */
         public final String traceback;
+        /** What the application calls its error, {@code OUT_OF_STOCK}: § Errors with meaning. Empty for an exception that nobody meant. */
+        public final String applicationCode;
+        private final byte[] detailsBody;
 
         public BeeException(Code code, String message, Executed executed) {
             this(code, message, executed, "", "", null, null);
         }
 
         public BeeException(Code code, String message, Executed executed, String type, String path, Long retryAfter, String traceback) {
+            this(code, message, executed, type, path, retryAfter, traceback, "", NOTHING);
+        }
+
+        BeeException(
+                Code code, String message, Executed executed, String type, String path, Long retryAfter, String traceback, String applicationCode, byte[] detailsBody) {
             super(message);
             this.code = code;
             this.executed = executed;
@@ -158,15 +166,39 @@ public final class Bee {
             this.path = path;
             this.retryAfter = retryAfter;
             this.traceback = traceback;
+            this.applicationCode = applicationCode;
+            this.detailsBody = detailsBody;
         }
 
         BeeException with(Executed other) {
-            return new BeeException(code, getMessage(), other, type, path, retryAfter, traceback);
+            return new BeeException(code, getMessage(), other, type, path, retryAfter, traceback, applicationCode, detailsBody);
+        }
+
+        /** What came with the error, as a value; null for nothing. Throws IllegalArgumentException for what is not JSON. */
+        public Object details() {
+            return detailsBody.length == 0 ? null : Json.parse(detailsBody);
         }
 
         @Override
         public String toString() {
-            return code.text() + (type.isEmpty() ? "" : " (" + type + ")") + ": " + getMessage() + " [executed: " + executed.text() + "]";
+            String both = type.isEmpty() || applicationCode.isEmpty() || type.equals(applicationCode) ? type + (type.isEmpty() ? applicationCode : "") : type + ", " + applicationCode;
+            return code.text() + (both.isEmpty() ? "" : " (" + both + ")") + ": " + getMessage() + " [executed: " + executed.text() + "]";
+        }
+    }
+
+    /** An error that a handler means: its caller gets REMOTE_ERROR with this code, these details (a value of JSON, or null) and this time to wait (or null). */
+    public static final class ServiceException extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        public final String code;
+        public final transient Object details;
+        public final Duration retryAfter;
+
+        public ServiceException(String code, String message, Object details, Duration retryAfter) {
+            super(message);
+            this.code = code;
+            this.details = details;
+            this.retryAfter = retryAfter;
         }
     }
 
@@ -360,6 +392,7 @@ public final class Bee {
     static final int ERROR_TYPE = 0x14;
     static final int PATH = 0x15;
     static final int TRACEBACK = 0x16;
+    static final int APPLICATION_CODE = 0x17;
     static final int SERVICE = 0x20;
     static final int CODEC = 0x21;
     static final int COMPRESSOR = 0x22;
@@ -372,13 +405,14 @@ public final class Bee {
     static final int CRITICAL = 0x80;
 
     static final int MAX_MESSAGE = 8 * 1024;
+    static final int MAX_DETAILS = 64 * 1024;
 
     /** The fields that belong to each kind of frame; others are passed over, unless they are critical. */
     static final Map<Integer, Set<Integer>> FIELDS_OF = Map.of(
             HELLO, Set.of(SERVICE, CODEC, COMPRESSOR, TOKEN, MAX_BODY),
             HELLO_ACK, Set.of(SERVICE, SERVICE_VERSION, EPOCH, MAX_BODY),
             REQUEST, Set.of(METHOD, TIME_LEFT, METADATA, BAGGAGE, DEDUPE_KEY),
-            ERROR, Set.of(ERROR_CODE, MESSAGE, EXECUTED, RETRY_AFTER, ERROR_TYPE, PATH, TRACEBACK),
+            ERROR, Set.of(ERROR_CODE, MESSAGE, EXECUTED, RETRY_AFTER, ERROR_TYPE, PATH, TRACEBACK, APPLICATION_CODE),
             PONG, Set.of(STATUS),
             GOAWAY, Set.of(LAST_ID, ERROR_CODE, MESSAGE));
 
@@ -596,11 +630,12 @@ public final class Bee {
                 .clipped(ERROR_TYPE, error.type.isEmpty() ? null : error.type, 255)
                 .clipped(PATH, error.path.isEmpty() ? null : error.path, 1024)
                 .clipped(TRACEBACK, error.traceback, 4 * MAX_MESSAGE)
+                .clipped(APPLICATION_CODE, error.applicationCode.isEmpty() ? null : error.applicationCode, 255)
                 .done();
-        return Frame.encode(ERROR, id, fields);
+        return Frame.encode(ERROR, id, fields, error.detailsBody, false, 0);
     }
 
-    static BeeException parseError(byte[] block) {
+    static BeeException parseError(byte[] block, byte[] body) {
         Fields fields = new Fields(ERROR, block);
         int number = Fields.required(fields.number(ERROR_CODE, 2), "the error code").intValue();
         Long said = fields.number(EXECUTED, 1);
@@ -621,7 +656,9 @@ public final class Bee {
                 fields.text(ERROR_TYPE, ""),
                 fields.text(PATH, ""),
                 fields.number(RETRY_AFTER, 4),
-                fields.text(TRACEBACK, null));
+                fields.text(TRACEBACK, null),
+                fields.text(APPLICATION_CODE, ""),
+                body);
     }
 
     /** The server takes no more requests here. UNAVAILABLE is a drain. */
@@ -1101,7 +1138,7 @@ public final class Bee {
             long id = frame.id();
             try {
                 if (frame.kind() == ERROR) {
-                    return new Settled(id, null, null, parseError(frame.fields()));
+                    return new Settled(id, null, null, parseError(frame.fields(), frame.body()));
                 }
                 if (what == Waits.PING && frame.kind() == PONG) {
                     return new Settled(id, null, Status.parse(frame.fields()), null);
@@ -2269,6 +2306,8 @@ public final class Bee {
                     value = handler.handle(this);
                 } catch (ArgumentException error) {
                     return errorFrame(id, invalidArgument(error.path, error.getMessage()));
+                } catch (ServiceException error) {
+                    return errorFrame(id, meant(error));
                 } catch (Throwable error) { // whatever a handler raises is its answer
                     String message = error.getMessage() == null ? error.getClass().getSimpleName() : error.getMessage();
                     return errorFrame(id, new BeeException(Code.REMOTE_ERROR, message, Executed.YES, error.getClass().getSimpleName(), "", null, null));
@@ -2278,6 +2317,24 @@ public final class Bee {
                 } catch (BeeException error) {
                     return errorFrame(id, error);
                 }
+            }
+
+            /** The details are left out where they are too large, or cannot be written. */
+            private BeeException meant(ServiceException error) {
+                String message = String.valueOf(error.getMessage());
+                byte[] details = NOTHING;
+                try {
+                    details = error.details == null ? NOTHING : Json.write(error.details);
+                    Long most = connection.hello.maxBody();
+                    if (details.length > (most == null ? MAX_DETAILS : Math.min(MAX_DETAILS, most))) {
+                        message += " (without its details: they have " + details.length + " bytes)";
+                        details = NOTHING;
+                    }
+                } catch (IllegalArgumentException problem) {
+                    message += " (without its details: " + problem.getMessage() + ")";
+                }
+                Long wait = error.retryAfter == null ? null : error.retryAfter.toMillis();
+                return new BeeException(Code.REMOTE_ERROR, message, Executed.YES, "ServiceError", "", wait, null, error.code, details);
             }
 
             private byte[] encoded(Object value) {
@@ -2366,6 +2423,10 @@ public final class Bee {
             throw new IllegalStateException(call.arguments("message").text("message"));
         });
         server.handle("size", call -> call.arguments("text").text("text").length());
+        server.handle("meant", call -> {
+            String code = call.arguments("code").text("code");
+            throw new ServiceException(code, "as was asked", Map.of("sku", 7L, "größe", List.of(1.5, "é")), Duration.ofMillis(1500));
+        });
         server.handle("letters", call -> "a".repeat(call.arguments("count").integer("count").intValueExact()));
         server.handle("metadata", Call::metadata);
         server.handle("timeLeft", call -> call.timeLeft() == null ? null : call.timeLeft().toMillis() / 1000.0);
@@ -2422,6 +2483,7 @@ public final class Bee {
             each("tolerated", Vectors::decodes);
             each("invalid_streams", Vectors::refusesStream);
             each("invalid_fields", Vectors::refusesFields);
+            each("errors", Vectors::means);
             each("bodies", Vectors::inflates);
             each("first_call", Vectors::makesFirstCall);
             for (int chunk : CHUNKS) {
@@ -2516,7 +2578,7 @@ public final class Bee {
                     said.put("body", hex(frame.body()));
                 }
                 case ERROR -> {
-                    BeeException error = parseError(frame.fields());
+                    BeeException error = parseError(frame.fields(), NOTHING);
                     said.put("code", error.code.text());
                     said.put("executed", error.executed.text());
                     said.put("message", error.getMessage());
@@ -2588,6 +2650,24 @@ public final class Bee {
 
         private static void encodes(Map<String, Object> vector) {
             same("bytes", hex(bytesOf(map(vector.get("meaning")))), hex(unhex(vector.get("hex"))));
+        }
+
+        /** An error of errors.json: its fields, and the details in its body. */
+        private static void means(Map<String, Object> vector) {
+            if (vector.containsKey("error")) {
+                refusesFields(vector);
+                return;
+            }
+            Map<String, Object> meant = map(vector.get("meaning"));
+            Frame frame = frames(unhex(vector.get("hex"))).get(0);
+            BeeException error = parseError(frame.fields(), frame.body());
+            Map<String, Object> said = meaningOf(frame);
+            said.put("application_code", error.applicationCode);
+            said.put("details", hex(error.detailsBody));
+            same("meaning", said, meant);
+            if (Boolean.TRUE.equals(vector.get("written"))) {
+                same("bytes", hex(errorFrame((Long) meant.get("id"), error)), vector.get("hex"));
+            }
         }
 
         private static void refusesStream(Map<String, Object> vector) {

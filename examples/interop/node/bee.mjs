@@ -44,6 +44,11 @@ export class BeeError extends Error {
     this.path = details.path ?? '';
     /** The server's traceback, where it sends one. */
     this.traceback = details.traceback ?? null;
+    /** What the application calls its error, 'OUT_OF_STOCK': § Errors with meaning. Empty for an exception that nobody meant. */
+    this.applicationCode = details.applicationCode ?? '';
+    /** What came with it, as bytes and as a value; null for nothing, or for what is not JSON. */
+    this.detailsBody = details.detailsBody ?? NOTHING;
+    this.details = details.details ?? null;
     /** How many times the request was tried. */
     this.attempts = details.attempts ?? 0;
   }
@@ -174,6 +179,7 @@ const RETRY_AFTER = 0x13;
 const ERROR_TYPE = 0x14;
 const PATH = 0x15;
 const TRACEBACK = 0x16;
+const APPLICATION_CODE = 0x17;
 const SERVICE = 0x20;
 const CODEC = 0x21;
 const COMPRESSOR = 0x22;
@@ -190,7 +196,7 @@ const FIELDS_OF = {
   [HELLO]: [SERVICE, CODEC, COMPRESSOR, TOKEN, MAX_BODY],
   [HELLO_ACK]: [SERVICE, SERVICE_VERSION, EPOCH, MAX_BODY],
   [REQUEST]: [METHOD, TIME_LEFT, METADATA, BAGGAGE, DEDUPE_KEY],
-  [ERROR]: [ERROR_CODE, MESSAGE, EXECUTED, RETRY_AFTER, ERROR_TYPE, PATH, TRACEBACK],
+  [ERROR]: [ERROR_CODE, MESSAGE, EXECUTED, RETRY_AFTER, ERROR_TYPE, PATH, TRACEBACK, APPLICATION_CODE],
   [PONG]: [STATUS],
   [GOAWAY]: [LAST_ID, ERROR_CODE, MESSAGE],
 };
@@ -329,7 +335,7 @@ function parseHelloAck(block) {
   return { service: fields.text(SERVICE) ?? '', version: fields.text(SERVICE_VERSION) ?? '', epoch: fields.bytes(EPOCH) ?? NOTHING, maxBody: fields.number(MAX_BODY) };
 }
 
-function parseError(block) {
+function parseError(block, body = NOTHING) {
   const fields = new Fields(ERROR, block);
   const number = fields.required(ERROR_CODE, fields.number(ERROR_CODE, 2));
   const said = fields.number(EXECUTED, 1);
@@ -342,12 +348,22 @@ function parseError(block) {
     code = executed === 'no' ? 'unavailable' : 'remote_error';
     message = `error code ${number}: ${message}`;
   }
+  const applicationCode = fields.text(APPLICATION_CODE) ?? '';
+  let details = null;
+  try {
+    details = body.length > 0 ? parseJson(body) : null;
+  } catch (error) {
+    message += ` (its details cannot be decoded: ${error.message})`;
+  }
   executed ??= EXECUTED_BY_DEFAULT[code] ?? 'no';
   return new BeeError(code, message, executed, {
     retryAfter: fields.number(RETRY_AFTER),
     type: fields.text(ERROR_TYPE) ?? '',
     path: fields.text(PATH) ?? '',
     traceback: fields.text(TRACEBACK),
+    applicationCode,
+    details,
+    detailsBody: body,
   });
 }
 
@@ -515,7 +531,7 @@ export class ClientProtocol {
   /** An answer that makes no sense costs its own request only. */
   #answer(what, frame) {
     try {
-      if (frame.kind === ERROR) return { error: parseError(frame.fields) };
+      if (frame.kind === ERROR) return { error: parseError(frame.fields, frame.body) };
       if (what === 'ping' && frame.kind === PONG) return { status: parsePong(frame.fields) };
       if (what === 'request' && frame.kind === RESPONSE) return { body: frame.compressed ? this.#inflate(frame.body) : frame.body };
       throw protocolError(`a frame of kind ${KIND_NAMES[frame.kind]} is no answer to a ${what}`);
@@ -907,7 +923,8 @@ async function main(argv) {
 }
 
 function describe(error) {
-  const type = error.type ? ` (${error.type})` : '';
+  const names = [error.type, error.applicationCode].filter((name, at, all) => name && all.indexOf(name) === at);
+  const type = names.length > 0 ? ` (${names.join(', ')})` : '';
   return `${error.code}${type}: ${error.message} [executed: ${error.executed}]`;
 }
 

@@ -94,6 +94,19 @@ function refusesFields(vector) {
   if (parse) failsWith(vector.error, () => parse(unhex(vector.hex)));
 }
 
+/** An error of errors.json: its fields, and the details in its body. */
+function means(vector) {
+  if (vector.error) {
+    refusesFields(vector);
+    return;
+  }
+  const { frames, error } = decode(unhex(vector.hex));
+  same('error', error, null);
+  const said = wire.parsers.error(frames[0].fields, frames[0].body);
+  const meaning = { ...meaningOf(frames[0]), application_code: said.applicationCode, details: said.detailsBody.toString('hex') };
+  same('meaning', sorted(meaning), sorted(vector.meaning));
+}
+
 function inflates(vector) {
   const inflate = () => gunzip(unhex(vector.hex), vector.limit);
   if (vector.error) failsWith(vector.error, inflate);
@@ -152,6 +165,7 @@ export function replay(folder) {
     ['tolerated', decodes],
     ['invalid_streams', refusesStream],
     ['invalid_fields', refusesFields],
+    ['errors', means],
     ['bodies', inflates],
     ['first_call', makesFirstCall],
     ...[1 << 20, 1, 7].map((size) => ['client_conversations', (talk) => holds(talk, size)]),
