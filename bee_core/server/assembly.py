@@ -227,7 +227,12 @@ class Assembly:
         )
 
     def announce(
-        self, urls: Sequence[str], workers: int, ticks: Callable[[], int], run: Run
+        self,
+        urls: Sequence[str],
+        workers: int,
+        ticks: Callable[[], int],
+        run: Run,
+        heard: Callable[[str, str], object],
     ) -> Announcer | None:
         """What announces the server from now on, or None where it is not to be announced.
 
@@ -236,6 +241,7 @@ class Assembly:
             workers: How many processes serve behind them.
             ticks: A number that grows while the serving loop runs.
             run: Calls what writes to the log.
+            heard: Is told what becomes of the registration, and why.
         """
         settings, section = self.settings, self.registry_section
         if not settings.register:
@@ -271,6 +277,7 @@ class Assembly:
             ticks,
             run,
             self.observers.registry_changed,
+            heard,
         )
 
 

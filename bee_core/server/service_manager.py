@@ -1,0 +1,100 @@
+"""What a server tells the service manager that started it: the protocol of ``sd_notify(3)``.
+
+systemd sets ``NOTIFY_SOCKET`` for a unit with ``Type=notify``, and ``WATCHDOG_USEC`` where it has
+``WatchdogSec``. Other managers, such as s6 and containers' inits, speak the same protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from .log_lines import log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .announcement import LoopTicks
+    from .readiness import Readiness, State
+
+_TICKS_A_WATCHDOG = 4
+"""How often a server says that it lives in the time that the manager grants. One late tick, and one
+that gets lost, cost no restart."""
+_SEND_TIMEOUT = 0.5
+"""Seconds that a message may wait for a manager that does not read."""
+
+_LINES: dict[State, tuple[str, ...]] = {
+    "starting": ("STATUS=starting",),
+    "registering": ("STATUS=serving, registering",),
+    "ready": ("READY=1", "STATUS=serving"),
+    "draining": ("STOPPING=1", "STATUS=draining"),
+}
+
+
+class ServiceManager:
+    """Takes messages for the manager. What cannot be sent is logged once, and stops nobody.
+
+    Args:
+        environ: Has ``NOTIFY_SOCKET``: a path, or the name of an abstract socket behind an ``@``.
+        pid: This process, for ``WATCHDOG_PID``.
+
+    Attributes:
+        watchdog: Seconds within which the manager wants a sign of life, or None.
+    """
+
+    def __init__(self, environ: Mapping[str, str], pid: int) -> None:
+        place = environ["NOTIFY_SOCKET"]
+        self._place = "\0" + place[1:] if place.startswith("@") else place
+        self._failed = not place.startswith(("/", "@"))
+        if self._failed:
+            log.warning("NOTIFY_SOCKET is %r, neither a path nor a name behind @", place)
+        micros, meant = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", str(pid))
+        wanted = micros.isdecimal() and int(micros) > 0 and meant == str(pid)
+        self.watchdog = int(micros) / 1e6 if wanted else None
+
+    def tell(self, *lines: str) -> None:
+        """Send a message of some lines, such as ``READY=1``. From any thread."""
+        if self._failed:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(_SEND_TIMEOUT)
+                sock.sendto("\n".join(lines).encode(), self._place)
+        except OSError as error:
+            self._failed = True
+            log.warning("the service manager (NOTIFY_SOCKET) cannot be told: %s", error)
+
+    def state_changed(self, state: State) -> None:
+        """The server's readiness has changed."""
+        if lines := _LINES.get(state):
+            self.tell(*lines)
+
+    def alive(self) -> None:
+        """The serving loop has ticked."""
+        self.tell("WATCHDOG=1")
+
+
+@contextlib.contextmanager
+def service_manager(readiness: Readiness, ticks: LoopTicks) -> Iterator[None]:
+    """While the block runs, tell the manager of this process how the server is, if there is one.
+
+    Args:
+        readiness: Is watched.
+        ticks: Of the serving loop. They become as frequent as the manager wants signs of life.
+    """
+    if not os.environ.get("NOTIFY_SOCKET") or not hasattr(socket, "AF_UNIX"):
+        yield
+        return
+    manager = ServiceManager(os.environ, os.getpid())
+    before = ticks.interval
+    if manager.watchdog is not None:
+        ticks.interval = min(before, manager.watchdog / _TICKS_A_WATCHDOG)
+        ticks.told = manager.alive
+    readiness.watch(manager.state_changed)
+    try:
+        yield
+    finally:
+        readiness.unwatch(manager.state_changed)
+        ticks.interval, ticks.told = before, None
