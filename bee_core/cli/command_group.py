@@ -51,6 +51,7 @@ COMMANDS = {
     "check": ("check_command", "Say what is wrong with a configuration, all of it."),
     "demo": ("demo.demo_command", "Kill one of three servers while calls go on."),
     "explain": ("explain_command", "Say what would happen to a call, and why."),
+    "health": ("health_command", "Say whether a service or an address serves, for probes."),
     "nodes": ("list_commands", "List the nodes of a service, and which of them fit."),
     "plugins": ("list_commands", "List the plugins that are installed."),
     "serve": ("serve_command", "Serve objects and functions until SIGTERM or SIGINT."),
@@ -133,6 +134,11 @@ def debug_option(function: F) -> F:
 def _note_debug(ctx: click.Context, _: click.Parameter, given: bool) -> None:
     if given:
         ctx.meta[_DEBUG_KEY] = True
+
+
+def debug_given(ctx: click.Context) -> bool:
+    """Whether ``--debug`` was given, before or behind the name of the command."""
+    return bool(ctx.meta.get(_DEBUG_KEY))
 
 
 def exit_code(error: Exception) -> int:

@@ -72,6 +72,7 @@ class Server:
         self._is_worker = False
         self._announcer: Announcer | None = None
         self._ticks = LoopTicks(self._assembly.registry_section.heartbeat_interval)
+        self._bound: dict[str, socket.socket] = {}
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
 
@@ -120,6 +121,10 @@ class Server:
         self._check_stopped("hooks are given")
         self._life.add_stop(hook)
         return hook
+
+    def listen_on(self, sockets: Mapping[str, socket.socket]) -> None:
+        """Listen on sockets that are bound already, by the url of the configuration."""
+        self._bound = dict(sockets)
 
     def _check_stopped(self, what: str) -> None:
         if self.readiness.state != "stopped":
@@ -216,7 +221,8 @@ class Server:
                 1 if turns is None else turns.count,
             )
             for url in sockets or self._settings.address:
-                listening = self._assembly.listen(url, self.endpoint, sockets.get(url), turns)
+                sock = sockets.get(url) or self._bound.pop(url, None)
+                listening = self._assembly.listen(url, self.endpoint, sock, turns)
                 self.listeners.append(await listening)
         except BaseException:
             await self._close()

@@ -42,6 +42,9 @@ _MOST = 0xFFFF  # of the two numbers of a load
 _HELLO = frozenset({f.SERVICE, f.CODEC, f.COMPRESSOR, f.TOKEN, f.MAX_BODY, f.LOAD_WANTED})
 _HELLO_ACK = frozenset({f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY, f.WORKERS})
 
+ANY_SERVICE = "*"
+"""In place of a hello's service: whichever lives there. For probes, which know only an address."""
+
 
 @attrs.frozen
 class Hello:
