@@ -60,8 +60,8 @@ class _Answer:
 
     Attributes:
         url: Of the node.
-        health: ``serving``, ``draining``, ``refused`` (it answered, and takes no such client) or
-            ``unreachable`` (no connection, or no answer in time).
+        health: ``serving``, ``draining``, ``refused`` (it answered, and one side does not take the
+            other) or ``unreachable`` (no connection, or no answer in time).
         reason: Why, for people; empty for the first two.
         seconds: How long it took.
     """
