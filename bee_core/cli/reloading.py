@@ -128,7 +128,7 @@ class Reloading:
         names = ", ".join(os.path.relpath(path) for path in paths)
         for path in {*paths, *self._broken}:
             self._broken.pop(path, None)
-            if problem := _syntax_error(path):
+            if problem := syntax_error(path):
                 self._broken[path] = problem
         problem = next(iter(self._broken.values()), "") or self._rebound()
         if problem:
@@ -227,7 +227,7 @@ def _of_terminal(number: int) -> bool:
         return False
 
 
-def _syntax_error(path: str) -> str:
+def syntax_error(path: str) -> str:
     """What is wrong with the syntax of a file; nothing for one that has gone or is not Python."""
     if not path.endswith(".py"):
         return ""

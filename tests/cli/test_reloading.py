@@ -12,6 +12,7 @@ import pytest
 
 from bee_core.cli import reloading
 from bee_core.cli.handed_over import VARIABLE, hand_over, take_over
+from bee_core.cli.reloading import syntax_error
 from support.patience import PATIENCE
 from support.serve_process import children, wait_until_gone
 
@@ -134,12 +135,12 @@ def test_what_is_handed_over_is_taken_once(monkeypatch):
 )
 def test_what_is_wrong_with_a_file(folder, text, problem):
     (folder / "file.py").write_bytes(text)
-    found = reloading._syntax_error(str(folder / "file.py"))
+    found = syntax_error(str(folder / "file.py"))
     assert found.startswith(problem)
     assert bool(found) == bool(problem)
 
 
 def test_files_that_are_gone_or_not_python_have_no_syntax(folder):
     (folder / "a.yml").write_text(json.dumps({"a": 1}) + "(")
-    assert reloading._syntax_error(str(folder / "a.yml")) == ""
-    assert reloading._syntax_error(str(folder / "gone.py")) == ""
+    assert syntax_error(str(folder / "a.yml")) == ""
+    assert syntax_error(str(folder / "gone.py")) == ""
