@@ -23,7 +23,7 @@ _TICKS_A_WATCHDOG = 4
 """How often a server says that it lives in the time that the manager grants. One late tick, and one
 that gets lost, cost no restart."""
 _SEND_TIMEOUT = 0.5
-"""Seconds that a message may wait for a manager that does not read."""
+"""Seconds that a change may wait for a manager that does not read: systems queue ten messages."""
 
 _LINES: dict[State, tuple[str, ...]] = {
     "starting": ("STATUS=starting",),
@@ -34,7 +34,7 @@ _LINES: dict[State, tuple[str, ...]] = {
 
 
 class ServiceManager:
-    """Takes messages for the manager. What cannot be sent is logged once, and stops nobody.
+    """Takes messages for the manager. That one cannot be sent is logged once, and stops nobody.
 
     Args:
         environ: Has ``NOTIFY_SOCKET``: a path, or the name of an abstract socket behind an ``@``.
@@ -47,24 +47,31 @@ class ServiceManager:
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
         place = environ["NOTIFY_SOCKET"]
         self._place = "\0" + place[1:] if place.startswith("@") else place
-        self._failed = not place.startswith(("/", "@"))
-        if self._failed:
+        self._usable = place.startswith(("/", "@"))
+        self._said = False
+        if not self._usable:
             log.warning("NOTIFY_SOCKET is %r, neither a path nor a name behind @", place)
         micros, meant = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", str(pid))
         wanted = micros.isdecimal() and int(micros) > 0 and meant == str(pid)
         self.watchdog = int(micros) / 1e6 if wanted else None
 
-    def tell(self, *lines: str) -> None:
-        """Send a message of some lines, such as ``READY=1``. From any thread."""
-        if self._failed:
+    def tell(self, *lines: str, patience: float = _SEND_TIMEOUT) -> None:
+        """Send a message of some lines, such as ``READY=1``. From any thread.
+
+        Args:
+            lines: Of the message.
+            patience: Seconds that it may wait for a manager that does not read.
+        """
+        if not self._usable:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(_SEND_TIMEOUT)
+                sock.settimeout(patience)
                 sock.sendto("\n".join(lines).encode(), self._place)
-        except OSError as error:
-            self._failed = True
-            log.warning("the service manager (NOTIFY_SOCKET) cannot be told: %s", error)
+        except OSError as error:  # the next message may arrive
+            if not self._said:
+                log.warning("the service manager (NOTIFY_SOCKET) cannot be told: %s", error)
+            self._said = True
 
     def state_changed(self, state: State) -> None:
         """The server's readiness has changed."""
@@ -73,7 +80,8 @@ class ServiceManager:
 
     def alive(self) -> None:
         """The serving loop has ticked."""
-        self.tell("WATCHDOG=1")
+        # Not waited for, as the loop runs meanwhile: the next tick says the same.
+        self.tell("WATCHDOG=1", patience=0.0)
 
 
 @contextlib.contextmanager
