@@ -137,6 +137,18 @@ def test_the_server_of_the_page_serves_its_methods(folder: Path) -> None:
             assert calc.largest([1, 3]) == 3
 
 
+def test_the_parts_of_the_page_begin_and_end_with_the_server(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = runpy.run_path(str(folder / "life.py"))["server"]
+    with server.in_thread():
+        assert capsys.readouterr().out == "prices are there\n"
+        config = {"bee": {"rpc": {"client": {"orders": {"address": server.address}}}}}
+        with bee_core.build_client(config) as client:
+            assert client.service("orders").count() == 1
+    assert capsys.readouterr().out == "nothing is left to write\n"
+
+
 def test_the_explained_yaml_can_be_used(folder: Path) -> None:
     bee_core.build_server(folder / "shop.yml")
     with bee_core.build_client(folder / "shop.yml") as client:

@@ -187,6 +187,10 @@ def test_typed_records(clone: Path, environment: Mapping[str, str], codec: str) 
     run_readme("typed", clone, {**environment, "ORDERS_CODEC": codec}, fresh=False)
 
 
+def test_the_deployment(clone: Path, environment: Mapping[str, str]) -> None:
+    run_readme("deploy", clone, environment, fresh=False)
+
+
 def test_the_plugin(clone: Path, environment: Mapping[str, str]) -> None:
     said = run_readme("plugin", clone, environment, fresh=False)
     assert "passed" in said[-1].output

@@ -57,6 +57,7 @@ COMMANDS = {
     "demo": ("demo.demo_command", "Kill one of three servers while calls go on."),
     "describe": ("describe_commands", "Say what a service or a method takes and gives."),
     "explain": ("explain_command", "Say what would happen to a call, and why."),
+    "health": ("health_command", "Say whether a service or an address serves, for probes."),
     "methods": ("describe_commands", "List the methods of a service, a line each."),
     "nodes": ("list_commands", "List the nodes of a service, and which of them fit."),
     "plugins": ("list_commands", "List the plugins that are installed."),
@@ -152,6 +153,11 @@ def debug_option(function: F) -> F:
 def _note_debug(ctx: click.Context, _: click.Parameter, given: bool) -> None:
     if given:
         ctx.meta[_DEBUG_KEY] = True
+
+
+def debug_given(ctx: click.Context) -> bool:
+    """Whether ``--debug`` was given, before or behind the name of the command."""
+    return bool(ctx.meta.get(_DEBUG_KEY))
 
 
 def exit_code(error: Exception) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 from click.core import ParameterSource
 
@@ -109,3 +110,17 @@ def load_configuration(path: str) -> Config:
                 f" or ${CONFIG_VARIABLE}"
             ) from error
         raise
+
+
+def at_address(config: Config, address: str | None) -> Config:
+    """The configuration, with the address of ``--address`` if there is one.
+
+    Raises:
+        UnusableCommandError: It is no address.
+    """
+    if address is None or config.server is None:
+        return config
+    try:
+        return attrs.evolve(config, server=attrs.evolve(config.server, address=(address,)))
+    except ValueError as error:
+        raise UnusableCommandError(f"--address: {error}") from error

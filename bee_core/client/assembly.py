@@ -27,6 +27,7 @@ from ..plugins.shown_options import shown_options
 from ..terms.addresses import parse
 from ..terms.node import Node, Snapshot
 from ..terms.versions import Range
+from ..wire.messages import ANY_SERVICE
 from .interruptions import is_interruption
 from .token_function import token_of
 
@@ -122,7 +123,7 @@ class Assembly(Generic[C]):
         trust = self._trusts[client.name] = self._trust(client)
         self._settings[client.name] = ChannelSettings(
             # A url in place of a name asks for whichever service is there; see Hello.
-            service="" if "://" in client.name else client.name,
+            service=ANY_SERVICE if "://" in client.name else client.name,
             codec=client.codec.name,
             compressor=None if client.compress is None else client.compress.name,
             max_body=client.max_size,

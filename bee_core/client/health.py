@@ -28,12 +28,27 @@ def ask_health(nodes: NodeSet[Channel]) -> dict[str, str]:
     Returns:
         By node id: ``serving``, ``draining``, or why the node did not answer.
     """
+    answers = _ping(nodes, PING_TIMEOUT)
+    return {
+        id_: f"no answer: {brief(answer)}" if isinstance(answer, Exception) else _said(answer)
+        for id_, answer in answers.items()
+    }
 
-    def ask(state: NodeState[Channel]) -> str:
+
+def ping_all(
+    nodes: NodeSet[Channel], timeout: float
+) -> list[tuple[str, str | Failure | Exception]]:
+    """What each node answers to a ping, by its url: its status, or why there is none."""
+    asked = _ping(nodes, timeout)
+    return [(nodes.states[id_].node.url, answer) for id_, answer in asked.items()]
+
+
+def _ping(nodes: NodeSet[Channel], timeout: float) -> dict[str, str | Failure | Exception]:
+    def ask(state: NodeState[Channel]) -> str | Failure | Exception:
         try:
-            return _said(_channel(nodes, state).ping(PING_TIMEOUT))
+            return _channel(nodes, state).ping(timeout)  # type: ignore[no-any-return]
         except Exception as error:  # a transport's
-            return f"no answer: {brief(error)}"
+            return error
 
     asked = dict(islice(nodes.states.items(), MOST_PINGED))
     if not asked:

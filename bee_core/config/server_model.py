@@ -229,6 +229,20 @@ class ServerConfig:
         check=positive,
         unit="seconds",
     )
+    start_timeout: Seconds = setting(
+        60.0,
+        "How long objects that are context managers and start hooks may take to begin, together.",
+        "A model loads within it, and systemd waits 90 s for a service.",
+        check=positive,
+        unit="seconds",
+    )
+    stop_timeout: Seconds = setting(
+        5.0,
+        "How long stop hooks and objects may take to end after the drain, together.",
+        "With `drain_timeout` and what a hung registry takes, within the 30 s of Kubernetes.",
+        check=at_least(0),
+        unit="seconds",
+    )
     drain_timeout: Seconds = setting(
         10.0,
         "How long calls in flight may take to end after SIGTERM.",

@@ -136,23 +136,25 @@ class LoopTicks:
 
     Args:
         heartbeat_interval: Seconds between renewals in the registry.
+
+    Attributes:
+        count: The number.
+        interval: Seconds between two ticks.
+        told: Called on the loop for each tick, or None.
     """
 
     def __init__(self, heartbeat_interval: float) -> None:
         self.count = 0
-        self._interval = heartbeat_interval / _TICKS_A_BEAT
+        self.interval = heartbeat_interval / _TICKS_A_BEAT
+        self.told: Callable[[], object] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, told: Callable[[], object] | None = None) -> None:
-        """Tick now and then after each interval, on the running loop.
-
-        Args:
-            told: Called on the loop for each tick, or None.
-        """
+    def start(self) -> None:
+        """Tick now and then after each interval, on the running loop."""
         self.count += 1
-        if told is not None:
-            told()
-        self._timer = asyncio.get_running_loop().call_later(self._interval, self.start, told)
+        if self.told is not None:
+            self.told()
+        self._timer = asyncio.get_running_loop().call_later(self.interval, self.start)
 
     def stop(self) -> None:
         """End. Idempotent."""
@@ -174,6 +176,7 @@ class Announcer:
         run: Calls what writes to the log; it is itself called on the control plane's thread.
         observers: Are told of each change: the service, what has happened, and why; and of the
             state of the lease.
+        heard: Is told what has happened, and why, where the log is written.
     """
 
     def __init__(
@@ -185,7 +188,9 @@ class Announcer:
         ticks: Callable[[], int],
         run: Run,
         observers: Observation,
+        heard: Callable[[str, str], object],
     ) -> None:
+        self._heard = heard
         self._registry_name = registry_name
         self._instance = instance
         self._observers = observers
@@ -279,5 +284,6 @@ class Announcer:
         if reason:
             fields["reason"] = reason
         say(event.name, text, level=level, **fields)
+        self._heard(event.name, reason)
         self._observers.registry_changed(self._instance.service, event.name, reason)
         self._tell_lease(self._registration.state)

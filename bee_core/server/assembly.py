@@ -240,7 +240,12 @@ class Assembly:
         return found
 
     def announce(
-        self, urls: Sequence[str], workers: int, ticks: Callable[[], int], run: Run
+        self,
+        urls: Sequence[str],
+        workers: int,
+        ticks: Callable[[], int],
+        run: Run,
+        heard: Callable[[str, str], object],
     ) -> Announcer | None:
         """What announces the server from now on, or None where it is not to be announced.
 
@@ -249,6 +254,7 @@ class Assembly:
             workers: How many processes serve behind them.
             ticks: A number that grows while the serving loop runs.
             run: Calls what writes to the log.
+            heard: Is told what becomes of the registration, and why.
         """
         settings, section = self.settings, self.registry_section
         if not settings.register:
@@ -284,6 +290,7 @@ class Assembly:
             ticks,
             run,
             self.observers,
+            heard,
         )
 
 

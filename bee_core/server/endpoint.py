@@ -12,6 +12,7 @@ from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_origin import of_unknown
 from ..terms.causes import local
 from ..terms.failures import Load
+from ..wire.messages import ANY_SERVICE
 from .answers import Answers, Unfinished
 from .in_flight import InFlight
 from .loop_lag import LoopLag
@@ -151,8 +152,7 @@ class ServiceEndpoint:
             return local(
                 "unauthenticated", _NOTHING_SHOWN if hello.token is None else _NOT_ACCEPTED
             )
-        # Without a name it asks for whichever service is here.
-        if hello.service and hello.service != self.ack.service:
+        if hello.service not in {self.ack.service, ANY_SERVICE}:
             return local(
                 "protocol_error",
                 f"this is the service {self.ack.service!r}, not {hello.service!r}: "

@@ -17,9 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from types import FrameType
 
+    from ..config.server_model import ServerConfig
+
+    Serve = Callable[[asyncio.Event, Callable[[], None]], Coroutine[object, object, None]]
+
 HUNG_LOOP_SECONDS = 5.0 + 2 * DEREGISTER_TIMEOUT + WATCH_GRACE
 """How long past drain_timeout a signalled process waits for its registry and its own event loop,
 before it leaves without them."""
+
+
+def patience(settings: ServerConfig) -> float:
+    """Seconds after the signal when a server leaves in any case, with what may hang in it."""
+    return settings.drain_timeout + settings.stop_timeout + HUNG_LOOP_SECONDS
+
+
 _FLUSH_SECONDS = 0.2
 """How long a process that leaves at once waits for its last lines to be written."""
 
@@ -49,10 +60,46 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
+def run_until_signal(serve: Serve, patience: float) -> None:
+    """Serve on a new loop of this thread, the main one, until a signal asks to leave.
+
+    Args:
+        serve: Ends some time after the event; what it calls once it serves is for others.
+        patience: Seconds after the signal when the process leaves in any case.
+    """
+    loop = new_event_loop()
+    try:
+        with stop_signals(loop, patience) as stopping:
+            loop.run_until_complete(serve(stopping, lambda: None))
+    finally:
+        close_loop(loop)
+
+
+async def unless_stopped(stopping: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
+    """Run something to its end, or cancel it when an event is set before.
+
+    Returns:
+        Whether it has ended by itself.
+
+    Raises:
+        BaseException: What it raised.
+    """
+    working = asyncio.ensure_future(work)
+    asked = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
+        ended = working.done()
+        if not ended:
+            working.cancel()
+        with contextlib.suppress(*(() if ended else (asyncio.CancelledError,))):
+            await working
+        return ended
+    finally:
+        asked.cancel()
+
+
 @contextlib.contextmanager
-def run_in_thread(
-    serve: Callable[[asyncio.Event, Callable[[], None]], Coroutine[object, object, None]], name: str
-) -> Iterator[None]:
+def run_in_thread(serve: Serve, name: str) -> Iterator[None]:
     """Serve on a new thread, with a loop of its own, while the block runs.
 
     Args:

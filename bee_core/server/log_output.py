@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEVELS = ("debug", "info", "warning", "error")
-_TALKATIVE = ("httpx", "httpcore", "kazoo", "urllib3", "asyncio")
+_TALKATIVE = ("httpx", "httpcore", "kazoo", "urllib3", "asyncio", "watchfiles")
 """Libraries of bee's own plugins that write a line for each request at INFO."""
 
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config import load_config
 from ..control import fork
@@ -16,16 +16,14 @@ from ..control.serving_loops import serving_loops
 from ..errors import BeeError
 from .announcement import Announcer, LoopTicks
 from .assembly import Assembly
-from .event_loop import (
-    HUNG_LOOP_SECONDS,
-    close_loop,
-    new_event_loop,
-    run_in_thread,
-    stop_signals,
-)
+from .drain import close, drain
+from .event_loop import patience, run_in_thread, run_until_signal, unless_stopped
 from .exposed import Exposed
+from .life import Life
 from .log_lines import say
 from .log_output import shown_when_nobody_listens
+from .readiness import Readiness
+from .service_manager import service_manager
 from .status import ServerStatus
 from .workers import WorkerPool
 
@@ -40,8 +38,7 @@ if TYPE_CHECKING:
     from ..contracts.transport import AcceptTurns, Listener
     from .endpoint import ServiceEndpoint
 
-_HUNG_HANDLER_SECONDS = 0.1
-"""How long a server that leaves waits for handler threads: those that work have been given up."""
+H = TypeVar("H", bound="Callable[[], Any]")
 
 
 class Server:
@@ -55,6 +52,7 @@ class Server:
         config: The whole configuration.
         endpoint: Decides about peers and requests while the server runs; None before and after.
         listeners: What the transports listen with; empty before and after.
+        readiness: Whether it is ready for calls, and why not.
     """
 
     def __init__(
@@ -68,12 +66,17 @@ class Server:
         self._settings = self._assembly.settings
         self._exposed = Exposed(self._settings.name, self._assembly.codecs, self._assembly.bind)
         self._epoch = os.urandom(8)
+        self._life = Life(
+            self._settings.name, self._settings.start_timeout, self._settings.stop_timeout
+        )
+        self.readiness = Readiness()
         self._is_worker = False
         self._announcer: Announcer | None = None
         self._ticks = LoopTicks(self._assembly.registry_section.heartbeat_interval)
         self._status = ServerStatus(
-            self.config.application.metrics_address, self._assembly.observers
+            self.config.application.metrics_address, self._assembly.observers, self.readiness
         )
+        self._bound: dict[str, socket.socket] = {}
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
 
@@ -82,6 +85,7 @@ class Server:
 
         Args:
             target: An object, whose public methods become methods of the service, or a function.
+                A context manager is entered as the server starts, and left after the drain.
             name: Methods of an object become ``<name>.<method>``; a function is exposed under this
                 name.
             interface: Expose only what it declares, with its type hints. A class, a Protocol, an
@@ -93,9 +97,42 @@ class Server:
             ValueError: The name is not usable, or a method of that name is there already.
             RuntimeError: The server runs.
         """
-        if self.endpoint is not None:
-            raise RuntimeError("methods are added before the server starts")
+        self._check_stopped("methods are added")
         self._exposed.add(target, name, interface)
+        self._life.add_object(target)
+
+    def on_start(self, hook: H) -> H:
+        """Call a function as the server starts, before it listens. A decorator.
+
+        Hooks and objects begin in the order in which they were given to the server. ``async def``
+        runs on the server's loop, ``def`` on a thread of its own. What a hook raises ends the
+        start, with a ``BeeError``.
+
+        Raises:
+            TypeError: The hook needs arguments.
+            RuntimeError: The server runs.
+        """
+        self._check_stopped("hooks are given")
+        self._life.add_start(hook)
+        return hook
+
+    def on_stop(self, hook: H) -> H:
+        """Call a function once the server has drained, in reverse order. As :meth:`on_start`.
+
+        If a start hook raises, the stop hooks that were given before it are called, and no others.
+        What a stop hook raises is logged.
+        """
+        self._check_stopped("hooks are given")
+        self._life.add_stop(hook)
+        return hook
+
+    def listen_on(self, sockets: Mapping[str, socket.socket]) -> None:
+        """Listen on sockets that are bound already, by the url of the configuration."""
+        self._bound = dict(sockets)
+
+    def _check_stopped(self, what: str) -> None:
+        if self.readiness.state != "stopped":
+            raise RuntimeError(f"{what} before the server starts")
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -134,13 +171,15 @@ class Server:
     # Life.
 
     async def start(self) -> None:
-        """Listen, on the running loop, and announce the server where ``register`` says so.
+        """Serve on the running loop: objects, start hooks, addresses, then the registry.
 
-        One process serves, whatever ``workers`` says: only ``run`` makes workers.
+        One process serves, whatever ``workers`` says: only ``run`` makes workers. A start that
+        fails or is cancelled ends what had begun.
 
         Raises:
             OSError: An address cannot be listened on.
-            BeeError: Nothing was added, or it runs already.
+            BeeError: Nothing was added, it runs already, an object or a start hook raised (which is
+                the cause), or these took longer than ``start_timeout``.
         """
         settings = self._settings
         if settings.workers > 1:
@@ -166,16 +205,22 @@ class Server:
                 service=settings.name,
                 version=settings.version,
             )
+        self.readiness.listening()
         self._announcer = self._assembly.announce(
-            self.addresses, 1, lambda: self._ticks.count, lambda line: line()
+            self.addresses,
+            1,
+            lambda: self._ticks.count,
+            lambda line: line(),
+            self.readiness.registration,
         )
-        if self._announcer is not None:
+        if self._announcer is None:
+            self.readiness.registration()
+        if self._announcer is not None or self._ticks.told is not None:
             self._ticks.start()
         self._status.announcer = self._announcer
-        self._status.started = True
 
     def _check_startable(self) -> None:
-        if self.endpoint is not None:
+        if self.readiness.state != "stopped":
             raise BeeError("the server runs already")
         if not self._exposed.described:
             raise BeeError("the server has no methods; add an object or a function first")
@@ -194,20 +239,22 @@ class Server:
     async def _listen(
         self, sockets: Mapping[str, socket.socket], turns: AcceptTurns | None = None
     ) -> None:
-        """Listen: where the configuration says, or on sockets that were bound before, by url."""
+        """Start, and listen: where the configuration says, or on sockets that are bound, by url."""
         self._check_startable()
-        workers = 1 if turns is None else turns.count
         self._exposed.describe_itself(self._settings, self._assembly.codecs)
-        self.endpoint = self._assembly.endpoint(
-            self._epoch,
-            self._exposed.tables,
-            self._exposed.methods,
-            self._exposed.streams,
-            workers,
-        )
+        self.readiness.starting()
         try:
+            await self._life.start()
+            self.endpoint = self._assembly.endpoint(
+                self._epoch,
+                self._exposed.tables,
+                self._exposed.methods,
+                self._exposed.streams,
+                1 if turns is None else turns.count,
+            )
             for url in sockets or self._settings.address:
-                listening = self._assembly.listen(url, self.endpoint, sockets.get(url), turns)
+                sock = sockets.get(url) or self._bound.pop(url, None)
+                listening = self._assembly.listen(url, self.endpoint, sock, turns)
                 self.listeners.append(await listening)
         except BaseException:
             await self._close()
@@ -221,12 +268,13 @@ class Server:
 
         The registry comes first, so that nobody new comes. Then the server takes no new connections
         and tells its clients to go (goaway). What is in flight may end within drain_timeout; the
-        rest is cancelled.
+        rest is cancelled. Then stop hooks are called and objects are left, within stop_timeout.
         """
         endpoint = self.endpoint
         if endpoint is None or endpoint.draining:
             return
-        endpoint.draining = self._status.draining = True
+        endpoint.draining = True
+        self.readiness.draining()
         self._assembly.observers.server_changed("draining")
         if not self._is_worker:
             in_flight = endpoint.flight.count
@@ -234,24 +282,7 @@ class Server:
         announcer, self._announcer = self._announcer, None
         if announcer is not None:
             await announcer.leave()
-        # A listening socket that closes resets the connections that wait behind it, and their
-        # clients could not know whether anything ran. A few turns of the loop let them in, to be
-        # refused properly; asyncio's own loop takes four.
-        for _ in range(4):
-            await asyncio.sleep(0)
-        for listener in self.listeners:
-            listener.stop_accepting()
-            await listener.drain()
-        given_up = 0
-        if not await endpoint.flight.wait_quiet(self._settings.drain_timeout):
-            given_up = endpoint.flight.give_up_rest()
-            seconds = self._settings.drain_timeout
-            say(
-                "drain_timeout",
-                f"drain_timeout ({seconds:g} s) is over: {given_up} requests were cancelled",
-                level=logging.WARNING,
-                cancelled=given_up,
-            )
+        given_up = await drain(self.listeners, endpoint, self._settings.drain_timeout)
         drained = {"service": self._settings.name, "cancelled": given_up}
         self._assembly.observers.event("drained", drained)
         await self._close()
@@ -262,19 +293,12 @@ class Server:
 
     async def _close(self) -> None:
         listeners, self.listeners = self.listeners, []
-        await asyncio.gather(*(listener.close() for listener in listeners))
         endpoint, self.endpoint = self.endpoint, None
-        hung = [] if endpoint is None else endpoint.close(_HUNG_HANDLER_SECONDS)
-        if hung:
-            say(
-                "hung_handlers",
-                f"{len(hung)} handlers still hang in threads and end with the process: "
-                f"{', '.join(hung)}",
-                level=logging.WARNING,
-                threads=hung,
-            )
-        self._ticks.stop()
+        await close(listeners, endpoint)
         serving_loops.discard(asyncio.get_running_loop())
+        await self._life.stop()
+        self._ticks.stop()
+        self.readiness.stopped()
 
     def after_fork_in_child(self) -> None:
         """In a child that a handler forked: let go of the server's sockets."""
@@ -307,9 +331,9 @@ class Server:
 
         Raises:
             OSError: An address cannot be listened on.
-            BeeError: Nothing was added, it runs already, or a worker could not start.
+            BeeError: As for :meth:`start`, or a worker could not start.
         """
-        with shown_when_nobody_listens():
+        with shown_when_nobody_listens(), service_manager(self.readiness, self._ticks):
             self._run()
 
     def _run(self) -> None:
@@ -320,19 +344,16 @@ class Server:
                 self._assembly,
                 self._status,
                 lambda sockets, turns: partial(self._serve_as_worker, sockets, turns),
+                self.readiness,
+                self._ticks.told,
             ).run()
             return
-        loop = new_event_loop()
-        try:
-            with stop_signals(loop, self._settings.drain_timeout + HUNG_LOOP_SECONDS) as stopping:
-                loop.run_until_complete(self._serve(stopping, lambda: None))
-        finally:
-            close_loop(loop)
+        run_until_signal(self._serve, patience(self._settings))
 
     async def _serve(self, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
-        await self.start()
-        ready()
-        await stopping.wait()
+        if await unless_stopped(stopping, self.start()):
+            ready()
+            await stopping.wait()
         await self.stop()
 
     async def _serve_as_worker(
@@ -346,10 +367,13 @@ class Server:
         """Serve in a forked worker, until its parent says so."""
         self._is_worker = True
         self._epoch = os.urandom(8)  # it is a process of its own
-        await self._listen(sockets, turns)
-        self._ticks.start(tick)
-        ready()
-        await stopping.wait()
+        self.readiness, self._ticks.told = Readiness(), tick
+        if await unless_stopped(stopping, self._listen(sockets, turns)):
+            self.readiness.listening()
+            self.readiness.registration()  # its parent's
+            self._ticks.start()
+            ready()
+            await stopping.wait()
         await self.stop()
 
     @contextlib.contextmanager

@@ -13,30 +13,26 @@ if TYPE_CHECKING:
 
     from ..contracts.observation import Observation
     from .announcement import Announcer
+    from .readiness import Readiness
 
 
 class ServerStatus:
     """One server's, or that of the parent of its workers. On the loop that opens it.
 
-    A server is ready when it serves, the first attempt to register it has ended, and it does not
-    drain. A lost lease does not make it unready: then an outage of the registry would take all
-    servers away from their clients.
-
     Args:
         address: ``host:port``; None to show nothing.
         observers: Those of the server.
+        readiness: Of the server.
 
     Attributes:
-        started: Whether it serves; set after all that has to come first.
-        draining: Whether it leaves.
         announcer: Keeps it registered; None where it is not to be.
     """
 
-    def __init__(self, address: str | None, observers: Observation) -> None:
+    def __init__(self, address: str | None, observers: Observation, readiness: Readiness) -> None:
         self._address = address
         self._observers = observers
+        self._readiness = readiness
         self._place = StatusPlace(address)
-        self.started = self.draining = False
         self.announcer: Announcer | None = None
 
     @property
@@ -56,7 +52,6 @@ class ServerStatus:
         Raises:
             OSError: The address cannot be listened on.
         """
-        self.started = self.draining = False
         self.announcer = None
         source = Source(
             self._observers.exposition,
@@ -82,15 +77,7 @@ class ServerStatus:
 
     def ready(self) -> Verdict:
         """Whether clients may send calls, with a line for what is worth a word."""
-        announcer, lines = self.announcer, []
-        good = self.started and not self.draining
-        if self.draining:
-            lines.append("draining")
-        elif not self.started:
-            lines.append("starting")
-        if announcer is not None:
-            lines.append(f"registry: {announcer.standing}")
-            if not announcer.attempted:
-                good = False
-                lines.append("the first attempt to register has not ended yet")
-        return Verdict(good, tuple(lines))
+        lines = [] if self._readiness.ready else [self._readiness.why_not]
+        if self.announcer is not None:
+            lines.append(f"registry: {self.announcer.standing}")
+        return Verdict(self._readiness.ready, tuple(lines))

@@ -24,7 +24,7 @@ from ..errors import BeeError
 from ..terms.addresses import parse
 from ..terms.backoff import Backoff
 from .accept_turns import WorkerTurns
-from .event_loop import HUNG_LOOP_SECONDS, close_loop, stop_signals
+from .event_loop import HUNG_LOOP_SECONDS, close_loop, patience, stop_signals
 from .log_lines import say
 from .worker import NEWS, READY, work
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..contracts.transport import AcceptTurns
     from .assembly import Assembly
+    from .readiness import Readiness
     from .status import ServerStatus
     from .worker import Serve
 
@@ -42,7 +43,8 @@ _STABLE_SECONDS = 10.0
 twice as long each time: the worker may die of what it does first."""
 _BACKOFF = Backoff(0.1, 5.0)
 _START_TIMEOUT = 30.0
-"""Seconds that the workers may take until they serve. They only fork and listen."""
+"""Seconds that the workers may take until they serve, beside their objects and start hooks. They
+only fork and listen."""
 _BOTH = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -72,6 +74,8 @@ class WorkerPool:
         assembly: The parts of the server; its transports must be able to ``bind``.
         status: Shows metrics and probes, for all workers.
         serve: Makes what a worker does, of the sockets, by url, and its turns to accept.
+        readiness: Of the server as a whole.
+        ticked: Called for each tick of a worker's loop, or None.
     """
 
     def __init__(
@@ -79,12 +83,16 @@ class WorkerPool:
         assembly: Assembly,
         status: ServerStatus,
         serve: Callable[[Mapping[str, socket.socket], AcceptTurns], Serve],
+        readiness: Readiness,
+        ticked: Callable[[], object] | None,
     ) -> None:
+        self._readiness = readiness
+        self._ticked = ticked
         self._assembly = assembly
         self._status = status
         self._settings = assembly.settings
         self._serve = serve
-        self._patience = assembly.settings.drain_timeout + HUNG_LOOP_SECONDS
+        self._patience = patience(assembly.settings)
         self._sockets: dict[str, socket.socket] = {}
         self._turns = WorkerTurns(assembly.settings.workers)
         self._workers: dict[int, _Worker] = {}
@@ -107,6 +115,7 @@ class WorkerPool:
                 "this system cannot fork, so set workers: 1 and start several servers instead"
             )
         loop = asyncio.SelectorEventLoop()
+        self._readiness.starting()
         try:
             self._bind()
             with stop_signals(loop, self._patience + 3 * HUNG_LOOP_SECONDS) as stopping:
@@ -114,6 +123,7 @@ class WorkerPool:
         finally:
             self._release()
             close_loop(loop)
+            self._readiness.stopped()
 
     def _bind(self) -> None:
         for url in self._settings.address:
@@ -173,11 +183,11 @@ class WorkerPool:
                 or bool(self._failed)
                 or all(worker.ready for worker in self._workers.values())
             ),
-            _START_TIMEOUT,
+            seconds := _START_TIMEOUT + self._settings.start_timeout + self._settings.stop_timeout,
         )
         stopped.cancel()
         if self._failed or not in_time:
-            raise BeeError(self._failed or f"the workers did not serve within {_START_TIMEOUT:g} s")
+            raise BeeError(self._failed or f"the workers did not serve within {seconds:g} s")
 
     async def _serve_until(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
         settings, count = self._settings, self._settings.workers
@@ -193,19 +203,26 @@ class WorkerPool:
             )
         # Log lines are written on this thread, which forks. The lock of a log stream that another
         # thread held would stay locked in the child.
+        self._readiness.listening()
         announcer = self._assembly.announce(
-            tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe
+            tuple(self._sockets),
+            count,
+            lambda: self._ticks,
+            loop.call_soon_threadsafe,
+            self._readiness.registration,
         )
+        if announcer is None:
+            self._readiness.registration()
         self._status.announcer = announcer
-        self._status.started = True
         await stopping.wait()
-        self._status.draining = True
+        self._readiness.draining()
         say("draining", f"draining: {len(self._workers)} workers", workers=len(self._workers))
         if announcer is not None:
             await announcer.leave()
 
     async def _drain_workers(self) -> None:
         self._draining = True
+        self._readiness.draining()
         # Our copies first: a socket that we alone held open would take connections that nobody
         # accepts.
         self._release()
@@ -302,6 +319,8 @@ class WorkerPool:
                         worker_pid=pid,
                     )
             self._ticks += 1
+            if self._ticked is not None:
+                self._ticked()
 
     def _reap(self) -> None:
         """A child has ended; signals of several may have become one."""

@@ -42,13 +42,16 @@ _MOST = 0xFFFF  # of the two numbers of a load
 _HELLO = frozenset({f.SERVICE, f.CODEC, f.COMPRESSOR, f.TOKEN, f.MAX_BODY, f.LOAD_WANTED})
 _HELLO_ACK = frozenset({f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY, f.WORKERS})
 
+ANY_SERVICE = "*"
+"""In place of a hello's service: whichever lives there. For probes, which know only an address."""
+
 
 @attrs.frozen
 class Hello:
     """The first frame of a client: what it wants and what it can take.
 
     Attributes:
-        service: The service it thinks it calls; empty for whichever is there.
+        service: The service it thinks it calls; ``ANY_SERVICE`` for whichever is there.
         codec: Name of the codec of all bodies on this connection.
         compressor: Name of the compressor of bodies flagged as compressed, or None.
         token: Shared secret, or None.

@@ -68,3 +68,13 @@ def test_data_for_programs_needs_nothing_that_draws(tmp_path):
     )
     assert '"service": "calc"' in out
     assert "rich" not in loaded
+
+
+def test_a_probe_of_an_address_needs_no_client(tmp_path):
+    (tmp_path / "bee.yml").write_text(CLIENT)
+    for asked in ("calc", "127.0.0.1:9"):
+        out, loaded = modules_after(
+            f"from bee_core.cli import main; main(['health', '{asked}'])", tmp_path
+        )
+        assert out.startswith("tcp://127.0.0.1:9: unreachable")
+        assert not loaded & {*OF_A_CHECK, "concurrent.futures.thread", "bee_plugins.codecs"}
