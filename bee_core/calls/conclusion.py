@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..contracts.observers import CallRecord
 from ..terms.causes import cancelled
 from ..terms.failures import to_error
+from .recording import abandoned, failed
 
 if TYPE_CHECKING:
     from ..contracts.policies import Fallback
@@ -26,6 +27,7 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
     """
     plan = call.plan
     error: Exception | None = None
+    recorder = plan.service.recorder
     if failure is not None:
         said = to_error(
             failure,
@@ -36,6 +38,9 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
             executed=call.executed,
         )
         error = said if plan.fallback is None else _degrade(call, plan.fallback, said)
+        if recorder is not None:
+            name = plan.service.faults.name(plan.fallback) if call.degraded else ""
+            failed(recorder, call, failure, name)
     elif plan.service.degradation.methods:
         plan.service.recovered(call.method)
     if plan.service.observation.of_calls:
@@ -45,6 +50,9 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
 
 def abandon(call: Call) -> None:
     """End a call whose caller is gone (a cancelled task, Ctrl-C): there is nobody to answer."""
+    recorder = call.plan.service.recorder
+    if recorder is not None:
+        abandoned(recorder, call)
     if call.plan.service.observation.of_calls:
         _observe(call, cancelled("the caller gave up", sent=call.attempts > 0))
 

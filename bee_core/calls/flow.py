@@ -31,6 +31,7 @@ from ..terms.causes import local, undecodable
 from ..terms.failures import Failure, Outcome, Success, raised
 from .broken_effects import checked
 from .picking import again, elsewhere, give_back, pick, standing
+from .recording import note, went_well
 from .retries import Redial, Stop, after, with_note
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
             if type(outcome) is Success:
                 return _take(call, outcome)
             outcome = _failed(call, node, outcome)
+            note(call, "attempt", node, outcome)
             failed = (*history, Tried(node, outcome))
             tried = (*tried, node.id)
             now = service.clock()
@@ -104,6 +106,8 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
             delay = max(0.0, step.delay)
             if delay and (interrupted := (yield Pause(delay))) is not None:
                 return interrupted  # type: ignore[no-any-return]
+            if delay:
+                note(call, "pause")
             now += delay
             state, permit, picked = again(call, state, step.where, tried, now)
     except CallError as error:  # a plugin broke its contract; what it cost is given back already
@@ -222,14 +226,18 @@ def _turn(call: Call, limiter: Limiter, held: list[Any]) -> Steps:
     answer: Any = yield Queue(ticket, until)
     if answer is True:
         held[0] = True
+        note(call, "queue")
         return None
     if isinstance(answer, Failure):
+        note(call, "queue", None, answer)
         return answer
     late = until >= call.deadline
     over = "the deadline came" if late else f"the limiter's queue_timeout ({patience:g} s) was over"
     message = f"{over} while the call waited for its turn at the client's limiter"
     _tell(call, "refused", message)
-    return local("overloaded", message)
+    refusal = local("overloaded", message)
+    note(call, "queue", None, refusal)
+    return refusal
 
 
 def _tell(call: Call, state: str, reason: str) -> None:
@@ -315,6 +323,9 @@ def _take(call: Call, reply: Success) -> Failure | None:
         service = call.plan.service
         return raised(service.faults.fault(service.codec, "decode_result", error, "yes"))
     call.reply = reply
+    recorder = call.plan.service.recorder
+    if recorder is not None:
+        went_well(recorder, call)
     return None
 
 

@@ -14,6 +14,7 @@ from ..contracts.plugin_faults import kind_of
 from ..errors import CallError, PluginFault
 from ..nodes.node_set import UNUSED, NodeState
 from ..terms.printable import printable
+from .recording import note
 
 if TYPE_CHECKING:
     from ..contracts.policies import Permit
@@ -132,6 +133,8 @@ def _search(
             raise
         if admitted is not None:
             return admitted
+        if state is not None:
+            note(call, "breaker", node)
         give_back(call, node)
         passed = (*passed, node.id)
         if service.clock() >= call.deadline:

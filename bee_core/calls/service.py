@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..config.client_model import ClientConfig
     from ..contracts.codec import Codec
     from ..contracts.effects import Attempt
+    from ..contracts.flight_recorder import FlightRecorder
     from ..contracts.plugin_faults import PluginFaults
     from ..contracts.policies import Balancer, Fallback, FaultTolerance, Limiter
     from ..contracts.size_rule import SizeRule
@@ -63,6 +64,7 @@ class Service(Generic[C]):
         observation: The observers of the calls, of nodes and of breakers.
         interception: The interceptors of the calls.
         transport_of: The transport plugin that carries calls to a node, for messages.
+        recorder: Remembers the last calls, or None.
 
     Attributes:
         undiscovered: The discovery that finds the nodes; None when they are known. Each call reads
@@ -95,6 +97,7 @@ class Service(Generic[C]):
         observation: Observation | None = None,
         interception: Interception | None = None,
         transport_of: Callable[[Node], object] = lambda node: node,
+        recorder: FlightRecorder | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -110,6 +113,7 @@ class Service(Generic[C]):
         self.observation = observation or Observation()
         self.interception = interception or Interception()
         self.transport_of = transport_of
+        self.recorder = recorder
         self.clock = clock
         self.rng = rng
         self.undiscovered: Any = None

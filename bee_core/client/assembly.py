@@ -15,6 +15,7 @@ from ..calls.retry_budget import RetryBudget
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
 from ..config.fields import plugin_kinds
+from ..contracts.flight_recorder import FlightRecorder
 from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_faults import PluginFaults
 from ..contracts.registry import Registry, RegistrySettings
@@ -57,6 +58,7 @@ class Assembly(Generic[C]):
         services: By name.
         registry: Who knows the nodes.
         registry_config: The registry's part of the configuration, or its defaults.
+        recorder: Remembers the last calls of all services; None where it is off.
 
     Raises:
         ConfigError: A value or an option cannot be used.
@@ -89,6 +91,7 @@ class Assembly(Generic[C]):
         self._trusts: dict[str, Trust] = {}
         self.registry_config = config.registry or RegistryConfig()
         self.registry = self.make_registry()
+        self.recorder = FlightRecorder(clock) if config.application.recorder else None
         self.services: dict[str, Service[C]] = {
             name: self._service(client) for name, client in config.clients.items()
         }
@@ -172,6 +175,7 @@ class Assembly(Generic[C]):
                 faults,
             ),
             transport_of=lambda node: self.transport(client, node.url),
+            recorder=self.recorder,
         )
         for scheme in client.schemes or ():
             path = f"bee.rpc.client.{client.name}.schemes"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 HUNG_LOOP_SECONDS = 5.0 + 2 * DEREGISTER_TIMEOUT + WATCH_GRACE
 """How long past drain_timeout a signalled process waits for its registry and its own event loop,
 before it leaves without them."""
+LEFT = "the server left without waiting for what was in flight"
+"""Why a process that leaves at once writes its last calls."""
 _FLUSH_SECONDS = 0.2
 """How long a process that leaves at once waits for its last lines to be written."""
 
@@ -100,7 +102,10 @@ def run_in_thread(
 
 @contextlib.contextmanager
 def stop_signals(
-    loop: asyncio.AbstractEventLoop, patience: float, ignored: tuple[signal.Signals, ...] = ()
+    loop: asyncio.AbstractEventLoop,
+    patience: float,
+    ignored: tuple[signal.Signals, ...] = (),
+    last_words: Callable[[], object] = lambda: None,
 ) -> Iterator[asyncio.Event]:
     """While the block runs, a first SIGTERM or SIGINT asks the server to leave: it sets the event.
 
@@ -111,6 +116,7 @@ def stop_signals(
         loop: Where the event belongs.
         patience: Seconds after the first signal when the process leaves in any case.
         ignored: Signals to take without doing anything.
+        last_words: Called, on any thread and not for long, before the process leaves at once.
     """
     stopping = asyncio.Event()
     asked = False
@@ -118,10 +124,10 @@ def stop_signals(
     def on_signal(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            _leave_now(128 + number)
+            _leave_now(128 + number, last_words)
         asked = True
         loop.call_soon_threadsafe(stopping.set)
-        watchdog = threading.Timer(patience, _leave_now, (1,))
+        watchdog = threading.Timer(patience, _leave_now, (1, last_words))
         watchdog.daemon = True
         with contextlib.suppress(RuntimeError):  # no thread can be started; a second signal helps
             watchdog.start()
@@ -141,18 +147,19 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     """Not SIG_IGN, which programs that a handler starts would inherit."""
 
 
-def _leave_now(code: int) -> None:
+def _leave_now(code: int, last_words: Callable[[], object]) -> None:
     """End the process without waiting for anything but its last lines, and for those not long."""
     # The signal may have come in the middle of a write to these streams, which cannot be flushed
     # then. The reader of the streams may hang, too. Neither keeps the process.
-    flush = threading.Thread(target=_flush_output, daemon=True)
+    flush = threading.Thread(target=_flush_output, args=(last_words,), daemon=True)
     with contextlib.suppress(RuntimeError):  # no thread can be started
         flush.start()
         flush.join(_FLUSH_SECONDS)
     os._exit(code)
 
 
-def _flush_output() -> None:
+def _flush_output(last_words: Callable[[], object]) -> None:
+    last_words()
     for stream in (sys.stderr, sys.stdout):
         with contextlib.suppress(Exception):
             stream.flush()

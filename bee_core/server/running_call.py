@@ -26,6 +26,7 @@ from . import first_step
 from .accepted_call import AcceptedCall
 from .answers import LARGE, SUCCESS, Answer, Answers, Unfinished
 from .memory_waits import LargeBody, room_of
+from .recording import record
 from .threads import NoThread
 
 if TYPE_CHECKING:
@@ -244,6 +245,8 @@ class RunningCall(AcceptedCall):
                 answers.send(call, answer)
             if hooked is not None:
                 hooked.ended(outcome)
+            if answers.recorder is not None:
+                record(answers.recorder, call, answer)
         finally:
             place, self._place = self._place, None
             if place is not None and not place.leave():

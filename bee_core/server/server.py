@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import load_config
 from ..control import fork
+from ..control.crash_dump import crashed, dump
 from ..control.monkey_patching import refuse_patched_threads
+from ..control.recent_calls import RecentCalls
 from ..control.serving_loops import serving_loops
 from ..errors import BeeError
 from .announcement import Announcer, LoopTicks
 from .assembly import Assembly
 from .event_loop import (
     HUNG_LOOP_SECONDS,
+    LEFT,
     close_loop,
     new_event_loop,
     run_in_thread,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # type checkers bring it
 
     from ..config.model import Config
+    from ..contracts.flight_recorder import Kept
     from ..contracts.transport import AcceptTurns, Listener
     from .endpoint import ServiceEndpoint
 
@@ -69,6 +73,12 @@ class Server:
         self._epoch = os.urandom(8)
         self._is_worker = False
         self._announcer: Announcer | None = None
+        recorder = self._assembly.recorder
+        self._recent = (
+            None
+            if recorder is None
+            else RecentCalls(recorder, "server", self._settings.name, self._running)
+        )
         self._ticks = LoopTicks(self._assembly.registry_section.heartbeat_interval)
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
@@ -181,6 +191,8 @@ class Server:
             raise
         serving_loops.add(asyncio.get_running_loop())
         fork.watch(self)
+        if self._recent is not None:
+            await self._recent.open()
         self._assembly.observers.server_changed("serving")
 
     async def stop(self) -> None:
@@ -224,6 +236,8 @@ class Server:
             say("gone", "gone")
 
     async def _close(self) -> None:
+        if self._recent is not None:
+            self._recent.close()
         listeners, self.listeners = self.listeners, []
         await asyncio.gather(*(listener.close() for listener in listeners))
         endpoint, self.endpoint = self.endpoint, None
@@ -238,6 +252,10 @@ class Server:
             )
         self._ticks.stop()
         serving_loops.discard(asyncio.get_running_loop())
+
+    def _running(self) -> list[Kept]:
+        endpoint = self.endpoint
+        return [] if endpoint is None else endpoint.running()
 
     def after_fork_in_child(self) -> None:
         """In a child that a handler forked: let go of the server's sockets."""
@@ -273,7 +291,11 @@ class Server:
             BeeError: Nothing was added, it runs already, or a worker could not start.
         """
         with shown_when_nobody_listens():
-            self._run()
+            try:
+                self._run()
+            except BaseException as error:
+                crashed(error)
+                raise
 
     def _run(self) -> None:
         if self._settings.workers > 1:
@@ -285,7 +307,8 @@ class Server:
             return
         loop = new_event_loop()
         try:
-            with stop_signals(loop, self._settings.drain_timeout + HUNG_LOOP_SECONDS) as stopping:
+            patience = self._settings.drain_timeout + HUNG_LOOP_SECONDS
+            with stop_signals(loop, patience, last_words=partial(dump, LEFT)) as stopping:
                 loop.run_until_complete(self._serve(stopping, lambda: None))
         finally:
             close_loop(loop)

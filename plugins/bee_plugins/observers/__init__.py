@@ -1,0 +1,1 @@
+"""Observers: who is told what a client or a server does."""
