@@ -104,10 +104,8 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
             if type(step) is Stop:
                 return step.failure
             delay = max(0.0, step.delay)
-            if delay and (interrupted := (yield Pause(delay))) is not None:
-                return interrupted  # type: ignore[no-any-return]
-            if delay:
-                note(call, "pause")
+            if delay and (interrupted := (yield from _paused(call, delay))) is not None:
+                return interrupted
             now += delay
             state, permit, picked = again(call, state, step.where, tried, now)
     except CallError as error:  # a plugin broke its contract; what it cost is given back already
@@ -116,6 +114,13 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
         if call.permit is not None or service.told:
             _give_up(call)
     return _none_left(call, picked, outcome)
+
+
+def _paused(call: Call, delay: float) -> Steps:
+    """Wait before a retry; a failure where the call is interrupted meanwhile."""
+    interrupted: Failure | None = yield Pause(delay)
+    note(call, "pause", None, interrupted)
+    return interrupted
 
 
 def _failed(call: Call, node: Node, outcome: Any) -> Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..terms.printable import name_of, text_of
+from ..terms.printable import counted, name_of, text_of
 from .output import echo, fields, print_table
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def print_steps(call: dict[str, Any], ending: str) -> None:
     """Print what a call waited for, and how it ended.
 
     Args:
-        call: Has ``steps``, ``seconds`` and ``attempts``, as :func:`trace_object` makes them.
+        call: Has ``steps``, ``seconds`` and ``attempts``, as :func:`trace_object` makes them; and
+            ``side`` and ``peer``, if it is a request at a server.
         ending: How it ended, for people.
     """
     if call["steps"]:
@@ -47,8 +48,10 @@ def print_steps(call: dict[str, Any], ending: str) -> None:
         print_table(
             ("attempt", "time", "outcome", "decision"), rows, wrapped=("outcome", "decision")
         )
-    attempts = "1 attempt" if call["attempts"] == 1 else f"{call['attempts']} attempts"
-    echo(f"the call took {milliseconds(call['seconds'])} and {attempts}{ending}")
+    took = f"the {call.get('side', 'call')} took {milliseconds(call['seconds'])}"
+    if "peer" not in call:
+        took += f" and {counted(call['attempts'], 'attempt')}"
+    echo(f"{took}{ending}")
 
 
 def milliseconds(seconds: float) -> str:

@@ -14,7 +14,7 @@ from ..terms.printable import counted
 from .call_steps import milliseconds, print_steps
 from .command_group import FAILED
 from .output import echo, print_json, print_table
-from .recent_processes import ask_all, read_dump
+from .recent_processes import ask_all, in_dumps, read_dump
 from .shared_options import printing_options
 
 _ID = re.compile(r"(\d+)-(\d+)")
@@ -50,7 +50,8 @@ def recent(ctx: click.Context, what: str, want: str | None, limit: int, as_json:
         answers = read_dump(Path(what), want or "last")
     elif named := _ID.fullmatch(what):
         answers = ask_all(folder, {"number": int(named[2])}, int(named[1]))
-        _show_one(ctx, what, [call for one in answers for call in one["calls"]], as_json)
+        calls = [call for one in answers for call in one["calls"]] or in_dumps(folder, what)
+        _show_one(ctx, what, calls, as_json)
         return
     else:
         pid = int(what) if what.isdecimal() else None
@@ -77,8 +78,8 @@ def recent(ctx: click.Context, what: str, want: str | None, limit: int, as_json:
 def _show_one(ctx: click.Context, what: str, calls: list[dict[str, Any]], as_json: bool) -> None:
     if not calls:
         echo(
-            f"error: {what} is not known: its process has ended, or newer calls have taken its"
-            " place",
+            f"error: {what} is not known: its process has ended without a crash, or newer calls"
+            " have taken its place",
             err=True,
         )
         ctx.exit(FAILED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..control.recent_folder import remove_if_deaf, sockets
+from ..control.recent_folder import dumps, remove_if_deaf, sockets
 from ..terms.printable import brief
 from .command_group import UnusableCommandError
 from .output import echo
@@ -91,7 +91,19 @@ def _object(text: bytes) -> dict[str, Any]:
     return found
 
 
-def read_dump(path: Path, want: str) -> list[dict[str, Any]]:
+def in_dumps(folder: Path, id_: str) -> list[dict[str, Any]]:
+    """The call of an id in what its process wrote when it crashed; empty where there is none."""
+    pid = id_.partition("-")[0]
+    for path in reversed([path for path in dumps(folder) if path.name.startswith(f"{pid}-")]):
+        for want in ("failed", "last", "slow"):
+            for one in read_dump(path, want, quiet=True):
+                for call in one["calls"]:
+                    if call["id"] == id_:
+                        return [call]
+    return []
+
+
+def read_dump(path: Path, want: str, *, quiet: bool = False) -> list[dict[str, Any]]:
     """What a process wrote when it crashed, as answers.
 
     Raises:
@@ -101,7 +113,8 @@ def read_dump(path: Path, want: str) -> list[dict[str, Any]]:
         if path.stat().st_size > _LARGEST:
             raise ValueError("it is too large")
         content = json.loads(path.read_bytes())
-        echo(f"process {content['pid']}: {content['reason']}", err=True)
+        if not quiet:
+            echo(f"process {content['pid']}: {content['reason']}", err=True)
         return [
             {"pid": content["pid"], **{name: one[name] for name in ("side", "name", "program")}}
             | {"calls": one[want]}

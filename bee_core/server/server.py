@@ -58,6 +58,7 @@ class Server:
         config: The whole configuration.
         endpoint: Decides about peers and requests while the server runs; None before and after.
         listeners: What the transports listen with; empty before and after.
+        recent: Its last requests, for others to ask for; None where the recorder is off.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Server:
         self._is_worker = False
         self._announcer: Announcer | None = None
         recorder = self._assembly.recorder
-        self._recent = (
+        self.recent = (
             None
             if recorder is None
             else RecentCalls(recorder, "server", self._settings.name, self._running)
@@ -191,8 +192,8 @@ class Server:
             raise
         serving_loops.add(asyncio.get_running_loop())
         fork.watch(self)
-        if self._recent is not None:
-            await self._recent.open()
+        if self.recent is not None:
+            await self.recent.open()
         self._assembly.observers.server_changed("serving")
 
     async def stop(self) -> None:
@@ -236,8 +237,8 @@ class Server:
             say("gone", "gone")
 
     async def _close(self) -> None:
-        if self._recent is not None:
-            self._recent.close()
+        if self.recent is not None:
+            self.recent.close()
         listeners, self.listeners = self.listeners, []
         await asyncio.gather(*(listener.close() for listener in listeners))
         endpoint, self.endpoint = self.endpoint, None
