@@ -31,7 +31,7 @@ from ..terms.causes import local, undecodable
 from ..terms.failures import Failure, Outcome, Success, raised
 from .broken_effects import checked
 from .picking import again, elsewhere, give_back, pick, standing
-from .recording import note, went_well
+from .recording import note, went_well_in_the_end
 from .retries import Redial, Stop, after, with_note
 
 if TYPE_CHECKING:
@@ -328,9 +328,15 @@ def _take(call: Call, reply: Success) -> Failure | None:
         service = call.plan.service
         return raised(service.faults.fault(service.codec, "decode_result", error, "yes"))
     call.reply = reply
-    recorder = call.plan.service.recorder
+    plan = call.plan
+    service = plan.service
+    recorder = service.recorder
     if recorder is not None:
-        went_well(recorder, call)
+        if call.steps is None:
+            metadata = call.head.metadata
+            recorder.went_well(service.name, plan.method, call.node, call.started, metadata)
+        else:
+            went_well_in_the_end(recorder, call)
     return None
 
 

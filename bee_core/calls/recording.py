@@ -32,14 +32,10 @@ def note(
         call.steps.append((kind, node, failure, service.clock()))
 
 
-def went_well(recorder: FlightRecorder, call: Call) -> None:
-    """A call has its result."""
-    if call.steps is None:
-        service = call.plan.service.name
-        recorder.went_well(service, call.method, call.node, call.started, call.head.metadata)
-    else:
-        note(call, "attempt", call.node)
-        _keep(recorder, call, None, "")
+def went_well_in_the_end(recorder: FlightRecorder, call: Call) -> None:
+    """A call has its result, after steps that were noted."""
+    note(call, "attempt", call.node)
+    _keep(recorder, call, None, "")
 
 
 def failed(recorder: FlightRecorder, call: Call, failure: Failure, fallback: str = "") -> None:

@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ..terms.metadata import NOTHING
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -108,6 +110,7 @@ class FlightRecorder:
     """
 
     __slots__ = (
+        "_append",
         "_before",
         "_lock",
         "_slow",
@@ -130,6 +133,7 @@ class FlightRecorder:
     def clear(self) -> None:
         """Forget everything: a forked child does, since the calls are its parent's."""
         self.last: deque[Entry] = deque(maxlen=LAST)
+        self._append = self.last.append
         self.failed: deque[Kept] = deque(maxlen=FAILED)
         self.retried: deque[Kept] = deque(maxlen=RETRIED)
         self.refused: deque[Kept] = deque(maxlen=REFUSED)
@@ -153,9 +157,9 @@ class FlightRecorder:
             metadata: Of the request, for its trace.
         """
         ended = self.clock()
-        trace = trace_of(metadata) if metadata else None
+        trace = None if metadata is NOTHING else trace_of(metadata)
         number = next(_numbers)
-        self.last.append((number, service, method, where, began, ended, "", trace))
+        self._append((number, service, method, where, began, ended, "", trace))
         if ended - began > self.slow_above or ended > self.turns_at:
             kept = Kept(number, service, method, place(where), began, ended, trace=trace)
             self._keep_slow(kept)

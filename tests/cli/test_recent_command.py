@@ -128,9 +128,7 @@ def test_a_socket_of_a_dead_process_is_removed(run, own, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_every_worker_answers_and_one_that_leaves_at_once_writes_what_it_knows(
-    run, own, tmp_path
-):
+def test_every_worker_answers_and_one_that_leaves_at_once_writes_what_it_knows(run, own, tmp_path):
     settings = {"name": "calc", "version": "1.0.0", "address": "127.0.0.1:0", "workers": 2}
     server = ServeProcess(tmp_path, {"server": settings}, {"BEE_RECENT_DIR": str(own)})
     try:
@@ -143,7 +141,9 @@ def test_every_worker_answers_and_one_that_leaves_at_once_writes_what_it_knows(
         with bee_core.build_client(config) as client:
             pid = client.service("calc").pid()
             bee_core.future(client.service("calc").with_options(timeout=60).hang)
-            until(lambda: "running" in run("recent", str(pid)).out or "running" in run("recent").out)
+            until(
+                lambda: "running" in run("recent", str(pid)).out or "running" in run("recent").out
+            )
             (busy,) = {
                 one["id"].partition("-")[0]
                 for one in json.loads(run("recent", "--json").out)["calls"]

@@ -153,7 +153,9 @@ def test_a_forked_child_has_calls_and_a_socket_of_its_own(folder):
             try:
                 client.assembly.recorder.listen_at = 0.0
                 calc.add(3, 4)
-                until(lambda: any(path.name.startswith(f"{os.getpid()}-") for path in sockets(folder)))
+                until(
+                    lambda: any(path.name.startswith(f"{os.getpid()}-") for path in sockets(folder))
+                )
                 os.write(tell, b"1")
                 os.read(go_on, 1)
             finally:
