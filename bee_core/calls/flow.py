@@ -30,14 +30,14 @@ from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument
 from ..terms.causes import local, undecodable
 from ..terms.failures import Failure, Outcome, Success, raised
 from .broken_effects import checked
-from .picking import again, elsewhere, give_back, pick, standing
-from .recording import note, went_well_in_the_end
+from .picking import again, elsewhere, give_back, pick, seen, standing
+from .recording import note, slow, went_well_in_the_end
 from .retries import Redial, Stop, after, with_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from ..nodes.node_set import NodeSet, NodeState
+    from ..nodes.node_set import NodeState
     from ..terms.node import Node
     from .call import Call
 
@@ -277,8 +277,8 @@ def _settle(
     no_news = outcome is not None and outcome.ok and permit is standing(call, state)
     try:
         if permit is not None and not no_news:
-            seen = _seen(service.nodes, state, outcome) if call.plan.oneway else outcome
-            service.nodes.settle(state, permit, seen, now - began, now)
+            shown = seen(service.nodes, state, outcome) if call.plan.oneway else outcome
+            service.nodes.settle(state, permit, shown, now - began, now)
     finally:  # an interruption of the breaker is no reason to lose the pick
         # A retry on the same node was not the balancer's choice, so it hears nothing of it.
         told = service.balancer.settle
@@ -304,17 +304,6 @@ def _give_up(call: Call) -> None:
             give_back(call, call.picked)
 
 
-def _seen(nodes: NodeSet[Any], state: NodeState[Any], outcome: Outcome | None) -> Outcome | None:
-    """What a oneway call shows of its node.
-
-    That it was sent is no verdict. Otherwise oneway calls would break up the row of failures when
-    other calls hang. Only a node that is half-open, and so answers pings, is taken back for it.
-    There is no better trial: without it a service of oneway calls would stay half-open.
-    """
-    half_open = nodes.state_of(state.breaker) == "half-open"
-    return outcome if outcome is None or not outcome.ok or half_open else None
-
-
 def _take(call: Call, reply: Success) -> Failure | None:
     """Take the result out of a reply."""
     try:
@@ -333,8 +322,10 @@ def _take(call: Call, reply: Success) -> Failure | None:
     recorder = service.recorder
     if recorder is not None:
         if call.steps is None:
-            metadata = call.head.metadata
-            recorder.went_well(service.name, plan.method, call.node, call.started, metadata)
+            began, ended = call.started, recorder.clock()
+            recorder.append((service.name, plan.method, call.node, began, ended))
+            if ended - began > recorder.slow_above:
+                slow(recorder, call, ended)
         else:
             went_well_in_the_end(recorder, call)
     return None

@@ -32,6 +32,12 @@ def note(
         call.steps.append((kind, node, failure, service.clock()))
 
 
+def slow(recorder: FlightRecorder, call: Call, ended: float) -> None:
+    """An ordinary call is one of the slowest."""
+    name = call.plan.service.name
+    recorder.slow(name, call.method, call.node, call.started, ended, call.head.metadata)
+
+
 def went_well_in_the_end(recorder: FlightRecorder, call: Call) -> None:
     """A call has its result, after steps that were noted."""
     note(call, "attempt", call.node)
@@ -59,10 +65,8 @@ def abandoned(recorder: FlightRecorder, call: Call) -> None:
 
 
 def _keep(recorder: FlightRecorder, call: Call, failure: Failure | None, fallback: str) -> None:
-    metadata = call.head.metadata
     recorder.keep(
         Kept(
-            recorder.number(),
             call.plan.service.name,
             call.method[:LONGEST],
             place(call.node),
@@ -75,7 +79,7 @@ def _keep(recorder: FlightRecorder, call: Call, failure: Failure | None, fallbac
             call.attempts,
             fallback[:LONGEST],
             _steps(call, failure),
-            trace_of(metadata) if metadata else None,
+            trace_of(call.head.metadata),
         )
     )
 

@@ -17,7 +17,7 @@ from .output import echo, print_json, print_table
 from .recent_processes import ask_all, in_dumps, read_dump
 from .shared_options import printing_options
 
-_ID = re.compile(r"(\d+)-(\d+)")
+_ID = re.compile(r"(\d+)-([0-9a-z]{1,12})")
 
 
 @click.command()
@@ -49,7 +49,7 @@ def recent(ctx: click.Context, what: str, want: str | None, limit: int, as_json:
     if what.endswith(".json") or "/" in what:
         answers = read_dump(Path(what), want or "last")
     elif named := _ID.fullmatch(what):
-        answers = ask_all(folder, {"number": int(named[2])}, int(named[1]))
+        answers = ask_all(folder, {"number": int(named[2], 36)}, int(named[1]))
         calls = [call for one in answers for call in one["calls"]] or in_dumps(folder, what)
         _show_one(ctx, what, calls, as_json)
         return

@@ -24,22 +24,19 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from heapq import heappush, heappushpop
-from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..terms.metadata import NOTHING
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from ..terms.metadata import Metadata
 
-    Entry = tuple[int, str, str, Any, float, float, str, "str | None"]
-    """Number, service, method, where (a ``Node``, or the peer's address), when it began and ended,
-    the kind of its failure or the empty text, trace id."""
+    Entry = tuple[Any, ...]
+    """Service, method, where (a ``Node``, or the peer's address), when it began and ended; and for
+    one that failed the kind of its failure."""
 
 LAST, FAILED, RETRIED, REFUSED, SLOW = 1000, 200, 50, 100, 50
 PERIOD = 300.0
@@ -51,8 +48,6 @@ LONGEST = 200
 LISTEN_AFTER = 1.0
 """Seconds after which somebody may want to ask: a program that ends sooner opens no socket."""
 
-_numbers = count(1)
-"""Of all calls of the process, so that a number names one of them."""
 _TRACEPARENT = 55
 _TRACE = slice(3, 35)
 
@@ -62,7 +57,6 @@ class Kept:
     """A call that is kept longer than others.
 
     Attributes:
-        number: Its number in the process.
         service: The service's name.
         method: The method's name.
         where: The url of its last node, or the address of the peer; empty where there was none.
@@ -77,7 +71,6 @@ class Kept:
         trace: The id of its trace, or None.
     """
 
-    number: int
     service: str
     method: str
     where: str
@@ -92,6 +85,11 @@ class Kept:
     steps: tuple[Mapping[str, Any], ...] = ()
     trace: str | None = None
 
+    @property
+    def number(self) -> int:
+        """Names the call among those of its process: microseconds of the clock at its start."""
+        return int(self.began * 1e6)
+
 
 class FlightRecorder:
     """The last calls of a client, or the last requests of a server.
@@ -104,16 +102,18 @@ class FlightRecorder:
 
     Attributes:
         last, failed, retried, refused: The rings, oldest first.
+        append: Takes an ordinary call into ``last``, as a tuple. The hot path calls it, and then
+            :meth:`slow` where that is due, without a function of its own between.
         slow_above: Seconds from which a call is one of the slowest.
         listen: Opens the socket where others ask; called once, from any thread, when a call is kept
             and the recorder is a second old. None where there is no socket, or once it was called.
     """
 
     __slots__ = (
-        "_append",
         "_before",
         "_lock",
         "_slow",
+        "append",
         "clock",
         "failed",
         "last",
@@ -133,52 +133,36 @@ class FlightRecorder:
     def clear(self) -> None:
         """Forget everything: a forked child does, since the calls are its parent's."""
         self.last: deque[Entry] = deque(maxlen=LAST)
-        self._append = self.last.append
+        self.append = self.last.append
         self.failed: deque[Kept] = deque(maxlen=FAILED)
         self.retried: deque[Kept] = deque(maxlen=RETRIED)
         self.refused: deque[Kept] = deque(maxlen=REFUSED)
-        self._slow: list[tuple[float, int, Kept]] = []
-        self._before: list[tuple[float, int, Kept]] = []
+        self._slow: list[tuple[float, float, Kept]] = []
+        self._before: list[tuple[float, float, Kept]] = []
         self._lock = Lock()
         self.slow_above = 0.0
         self.turns_at = self.clock() + PERIOD
         self.listen_at = self.clock() + LISTEN_AFTER
 
-    def went_well(
-        self, service: str, method: str, where: Any, began: float, metadata: Metadata
+    def slow(
+        self, service: str, method: str, where: Any, began: float, ended: float, metadata: Metadata
     ) -> None:
-        """An ordinary call has its result: at the first attempt, with nothing to tell.
+        """An ordinary call that :attr:`append` was told of took longer than :attr:`slow_above`.
 
         Args:
             service: The service's name.
             method: The method's name.
             where: The node, or the peer's address.
             began: When it began, seconds of the clock.
+            ended: When it ended.
             metadata: Of the request, for its trace.
         """
-        ended = self.clock()
-        trace = None if metadata is NOTHING else trace_of(metadata)
-        number = next(_numbers)
-        self._append((number, service, method, where, began, ended, "", trace))
-        if ended - began > self.slow_above or ended > self.turns_at:
-            kept = Kept(number, service, method, place(where), began, ended, trace=trace)
-            self._keep_slow(kept)
-            self._look()
+        self._keep_slow(Kept(service, method, place(where), began, ended, trace=trace_of(metadata)))
+        self._look()
 
     def keep(self, kept: Kept) -> None:
         """A call that has more to tell than that it went well."""
-        self.last.append(
-            (
-                kept.number,
-                kept.service,
-                kept.method,
-                kept.where,
-                kept.began,
-                kept.ended,
-                kept.kind,
-                kept.trace,
-            )
-        )
+        self.append((kept.service, kept.method, kept.where, kept.began, kept.ended, kept.kind))
         if kept.kind or kept.fallback:
             self.failed.append(kept)
         else:
@@ -192,18 +176,27 @@ class FlightRecorder:
         self.refused.append(kept)
         self._look()
 
-    def number(self) -> int:
-        """The number of a new call."""
-        return next(_numbers)
+    def turn(self) -> None:
+        """Look for the slowest calls anew, if it is time. Whoever answers questions does it."""
+        if self.clock() > self.turns_at and self._lock.acquire(blocking=False):
+            try:
+                self._turn(self.clock())
+            finally:
+                self._lock.release()
+
+    def _turn(self, now: float) -> None:
+        # After a long time without any slow call those of before are too old as well.
+        self._before = self._slow if now <= self.turns_at + PERIOD else []
+        self._slow = []
+        self.slow_above, self.turns_at = 0.0, now + PERIOD
 
     def _keep_slow(self, kept: Kept) -> None:
         if not self._lock.acquire(blocking=False):  # a handler of signals must not wait for itself
             return
         try:
             if kept.ended > self.turns_at:
-                self._before, self._slow = self._slow, []
-                self.slow_above, self.turns_at = 0.0, kept.ended + PERIOD
-            item = (kept.ended - kept.began, kept.number, kept)
+                self._turn(kept.ended)
+            item = (kept.ended - kept.began, kept.began, kept)
             if len(self._slow) < SLOW:
                 heappush(self._slow, item)
             else:
@@ -229,18 +222,17 @@ class FlightRecorder:
             want: ``last``, ``failed`` or ``slow``.
             service: Only its calls; empty for those of all services.
         """
-        found: Iterator[Kept] | Sequence[Kept]
+        found: list[Kept]
         if want == "slow":
-            both = {item[1]: item for item in [*self._before, *self._slow]}
-            found = [kept for _, _, kept in sorted(both.values(), key=_slowness)]
+            both = {one.began: one for _, _, one in [*self._before, *self._slow]}
+            found = sorted(both.values(), key=_slowness)
         elif want == "failed":
-            found = sorted([*self.failed, *self.refused], key=_number)
+            found = sorted([*self.failed, *self.refused], key=_end)
         else:
-            known = {one.number: one for one in self._kept()}
-            known |= {
-                entry[0]: known.get(entry[0]) or _readable(entry) for entry in list(self.last)
-            }
-            found = (known[number] for number in sorted(known))
+            known = {one.began: one for one in self._kept()}
+            for entry in list(self.last):
+                known.setdefault(entry[3], _readable(entry))
+            found = sorted(known.values(), key=_end)
         return [one for one in found if not service or one.service == service]
 
     def find(self, number: int) -> Kept | None:
@@ -267,14 +259,14 @@ def place(where: Any) -> str:
     return str(getattr(where, "url", where) or "")[:LONGEST]
 
 
-def _slowness(item: tuple[float, int, Kept]) -> tuple[float, int]:
-    return item[:2]
+def _slowness(kept: Kept) -> float:
+    return kept.ended - kept.began
 
 
-def _number(kept: Kept) -> int:
-    return kept.number
+def _end(kept: Kept) -> float:
+    return kept.ended
 
 
 def _readable(entry: Entry) -> Kept:
-    number, service, method, where, began, ended, kind, trace = entry
-    return Kept(number, service, method, place(where), began, ended, kind, trace=trace)
+    service, method, where, began, ended, *kind = entry
+    return Kept(service, method, place(where), began, ended, *kind)

@@ -23,6 +23,7 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.flight_recorder import PERIOD
 from ..terms.loggers import logger
 from ..terms.printable import brief
 from . import crash_dump, fork
@@ -70,6 +71,7 @@ class RecentCalls:
         self._server: asyncio.AbstractServer | None = None
         self._path: Path | None = None
         self._asked = 0
+        self._turning: asyncio.TimerHandle | None = None
         self._spawn: Callable[[Callable[[], Any]], object] | None = None
         crash_dump.watch(self)
         fork.watch(self)
@@ -79,8 +81,11 @@ class RecentCalls:
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         """What is answered to a question."""
         if "number" in question:
-            kept = self.recorder.find(int(question["number"]))
-            found = [] if kept is None else [kept]
+            number = int(question["number"])
+            kept = self.recorder.find(number)
+            found = [one for one in self._running() if one.number == number]
+            if kept is not None:
+                found = [kept]
         else:
             limit = max(0, min(int(question.get("limit", 20)), MOST_ASKED))
             want, service = str(question.get("want", "last")), str(question.get("service", ""))
@@ -108,7 +113,7 @@ class RecentCalls:
     def _object(self, one: Kept, ahead: float, pid: int) -> dict[str, Any]:
         failed = bool(one.kind) and one.kind != RUNNING
         return {
-            "id": f"{pid}-{one.number}",
+            "id": f"{pid}-{base36(one.number)}",
             "side": "call" if self.side == "client" else "request",
             "state": one.kind if one.kind == RUNNING else "failed" if failed else "ok",
             "service": one.service,
@@ -191,10 +196,18 @@ class RecentCalls:
                 sock.close()
             self.close()
             return False
+        self._turn()
         return True
+
+    def _turn(self) -> None:
+        self.recorder.turn()
+        self._turning = asyncio.get_running_loop().call_later(PERIOD, self._turn)
 
     def close(self) -> None:
         """Answer no more. On the loop's thread; idempotent."""
+        if self._turning is not None:
+            self._turning.cancel()
+            self._turning = None
         server, self._server, self._socket = self._server, None, None
         if server is not None:
             server.close()
@@ -206,7 +219,7 @@ class RecentCalls:
     def after_fork_in_child(self) -> None:
         """In a forked child: the calls and the socket are the parent's."""
         sock, self._socket, self._server, self._path = self._socket, None, None, None
-        self._asked = 0
+        self._asked, self._turning = 0, None
         self.recorder.clear()
         if self._spawn is not None:
             self.serve_later(self._spawn)
@@ -236,6 +249,15 @@ class RecentCalls:
 
 RUNNING = "running"
 """The state of a call that has not ended."""
+
+
+def base36(number: int) -> str:
+    """A number as short as letters and digits make it; ``int(text, 36)`` reads it."""
+    text = ""
+    while number or not text:
+        number, digit = divmod(number, 36)
+        text = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + text
+    return text
 
 
 def _is_own(sock: Any) -> bool:

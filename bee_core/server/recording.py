@@ -27,23 +27,31 @@ def record(recorder: FlightRecorder, call: InboundCall, answer: Answer | None) -
         answer: None where nobody waits for one.
     """
     if type(answer) is tuple and not call.cancelled:
-        recorder.went_well(call.service, call.method, call.peer, call.accepted, call.metadata)
+        began, ended = call.accepted, recorder.clock()
+        recorder.append((call.service, call.method, call.peer, began, ended))
+        if ended - began > recorder.slow_above:
+            record_slow(recorder, call, ended)
         return
     now = recorder.clock()
     if isinstance(answer, Failure) and not call.cancelled:
-        recorder.keep(_kept(recorder, call, answer, call.accepted, now))
+        recorder.keep(_kept(call, answer, call.accepted, now))
         return
     # Given up: its caller has been told, or has gone. A handler on a thread may have gone on.
     late = call.deadline is not None and now >= call.deadline
     kind, why = ("deadline_exceeded", "the deadline passed") if late else ("cancelled", "given up")
     end = Failure(kind, f"{why} before it was done", "maybe", "never", "none")
-    recorder.keep(_kept(recorder, call, end, call.accepted, now))
+    recorder.keep(_kept(call, end, call.accepted, now))
+
+
+def record_slow(recorder: FlightRecorder, call: InboundCall, ended: float) -> None:
+    """A request that went well is one of the slowest."""
+    recorder.slow(call.service, call.method, call.peer, call.accepted, ended, call.metadata)
 
 
 def record_refusal(recorder: FlightRecorder, call: InboundCall, failure: Failure) -> None:
     """A request was rejected before any work."""
     now = recorder.clock()
-    recorder.refuse(_kept(recorder, call, failure, now, now))
+    recorder.refuse(_kept(call, failure, now, now))
 
 
 def running(flight: InFlight) -> list[Kept]:
@@ -54,17 +62,13 @@ def running(flight: InFlight) -> list[Kept]:
         for one in tuple(flight.watched):
             call = one.call
             found.append(
-                Kept(0, call.service, call.method, place(call.peer), call.accepted, now, RUNNING)
+                Kept(call.service, call.method, place(call.peer), call.accepted, now, RUNNING)
             )
     return found
 
 
-def _kept(
-    recorder: FlightRecorder, call: InboundCall, failure: Failure, began: float, now: float
-) -> Kept:
-    metadata = call.metadata
+def _kept(call: InboundCall, failure: Failure, began: float, now: float) -> Kept:
     return Kept(
-        recorder.number(),
         call.service,
         call.method[:LONGEST],
         place(call.peer),
@@ -74,5 +78,5 @@ def _kept(
         failure.message[:LONGEST],
         failure.executed,
         failure.error_type[:LONGEST],
-        trace=trace_of(metadata) if metadata else None,
+        trace=trace_of(call.metadata),
     )

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from rich.console import Console
 
 from bee_core.cli.demo.registry_server import SERVERS
@@ -287,17 +286,15 @@ def test_text_is_wrapped_between_words(width):
 
 def test_a_spinner_turns_while_there_is_nothing_to_show():
     console = Console(width=80, force_terminal=True, color_system=None, highlight=False)
-    with console.capture() as shown:
-        with LivePicture(console) as screen:
-            screen.waiting("starting 3 servers")
+    with console.capture() as shown, LivePicture(console) as screen:
+        screen.waiting("starting 3 servers")
     assert "starting 3 servers …" in shown.get()
 
 
 def test_events_of_a_picture_are_wrapped_below_their_time():
     console = Console(width=60, force_terminal=True, color_system=None, highlight=False)
-    with console.capture() as shown:
-        with LivePicture(console) as screen:
-            screen.event("noticed 0.020 s after the kill: " + "the call was answered " * 3)
+    with console.capture() as shown, LivePicture(console) as screen:
+        screen.event("noticed 0.020 s after the kill: " + "the call was answered " * 3)
     event = [line for line in shown.get().splitlines() if "noticed" in line or "answered" in line]
     assert len(event) > 1
     assert all(line.startswith(" " * 9) and len(line) <= 60 for line in event[1:])
@@ -309,5 +306,5 @@ def test_plain_lines_end_with_the_nodes(capsys):
     out = capsys.readouterr().out.splitlines()
     assert (
         out[1].split()
-        == "tcp://127.0.0.1:42000 1.1.0 recovered 120 calls is back: it answers".split()
+        == ["tcp://127.0.0.1:42000", "1.1.0", "recovered", "120", "calls", "is", "back:", "it", "answers"]
     )
