@@ -304,7 +304,14 @@ def test_plain_lines_end_with_the_nodes(capsys):
     with PlainLines() as screen:
         screen.refresh(ROWS)
     out = capsys.readouterr().out.splitlines()
-    assert (
-        out[1].split()
-        == ["tcp://127.0.0.1:42000", "1.1.0", "recovered", "120", "calls", "is", "back:", "it", "answers"]
-    )
+    assert out[1].split() == [
+        "tcp://127.0.0.1:42000",
+        "1.1.0",
+        "recovered",
+        "120",
+        "calls",
+        "is",
+        "back:",
+        "it",
+        "answers",
+    ]

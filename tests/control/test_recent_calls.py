@@ -52,7 +52,7 @@ def test_a_server_answers_as_long_as_it_serves(folder):
         (call,) = answer["calls"]
         assert (call["method"], call["side"], call["state"]) == ("add", "request", "ok")
         assert abs(call["began"] - time.time()) < PATIENCE
-        number = int(call["id"].partition("-")[2])
+        number = int(call["id"].partition("-")[2], 36)
         assert ask_all(folder, {"number": number})[0]["calls"][0]["id"] == call["id"]
         assert ask_all(folder, {"number": number + 10_000})[0]["calls"] == []
         assert ask_all(folder, LAST, pid=os.getpid() + 1) == []
