@@ -199,7 +199,10 @@ def test_the_access_log_is_what_the_page_says(
 ) -> None:
     monkeypatch.chdir(folder)
     runpy.run_path("log_file.py")
-    with bee_core.build_client("both_sides.yml") as client, pytest.raises(bee_core.errors.CallError):
+    with (
+        bee_core.build_client("both_sides.yml") as client,
+        pytest.raises(bee_core.errors.CallError),
+    ):
         client.service("stock").with_options(retries=0).level(1)
     (line,) = (folder / "access.log").read_text(encoding="utf-8").splitlines()
     assert " event=call service=stock method=level " in line
