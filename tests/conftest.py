@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import tempfile
 from itertools import count
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def cache_folders(tmp_path_factory):
         os.environ.pop("BEE_CACHE_DIR", None)
     else:
         os.environ["BEE_CACHE_DIR"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def recent_folder():
+    """Where this run's processes are asked for their last calls; a socket's path must be short."""
+    before = os.environ.get("BEE_RECENT_DIR")
+    with tempfile.TemporaryDirectory(prefix="bee-recent-") as folder:
+        os.environ["BEE_RECENT_DIR"] = folder
+        yield Path(folder)
+    if before is None:
+        os.environ.pop("BEE_RECENT_DIR", None)
+    else:
+        os.environ["BEE_RECENT_DIR"] = before
 
 
 @pytest.fixture(autouse=True)

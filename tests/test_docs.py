@@ -289,6 +289,23 @@ def test_the_test_with_a_registry_passes(folder: Path) -> None:
     assert run(folder, sys.executable, "with_registry.py") == "passed\n"
 
 
+def test_the_access_log_is_what_the_page_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    runpy.run_path("log_file.py")
+    with (
+        bee_core.build_client("both_sides.yml") as client,
+        pytest.raises(bee_core.errors.CallError),
+    ):
+        client.service("stock").with_options(retries=0).level(1)
+    (line,) = (folder / "access.log").read_text(encoding="utf-8").splitlines()
+    assert " event=call service=stock method=level " in line
+    assert " status=unavailable executed=no " in line
+    for name in ("logged.yml", "sampled.yml"):
+        assert bee_core.build_server(name).config.server.observers[0].name == "access-log"
+
+
 def test_the_commands_that_measure_speed_do(folder: Path) -> None:
     pytest.importorskip("hdrh.histogram")
     page = read(DOCS / "how-to" / "measure-speed.md")

@@ -38,6 +38,7 @@ class Call(Request):
         args, kwargs: As the caller gave them; only a fallback needs them.
         started: When the call began.
         states: What the observers keep of it; not there where nobody observes it.
+        steps: What the flight recorder was told before the end; None for an ordinary call.
         node: The node of the last attempt.
         attempts: Attempts made so far.
         executed: The most that any attempt may have done.
@@ -62,6 +63,7 @@ class Call(Request):
         "reply",
         "started",
         "states",
+        "steps",
         "value",
     )
 
@@ -101,6 +103,7 @@ class Call(Request):
         self.value: Any = None
         self.reply: Success | None = None
         self.states: Sequence[Any]
+        self.steps: list[Any] | None = None
         self.asked: NodeState[Any]
         self.permit: Permit | None = None
         self.picked: Node | None = None

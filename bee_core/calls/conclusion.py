@@ -8,6 +8,7 @@ from ..contracts.observers import CallRecord
 from ..terms.causes import cancelled
 from ..terms.failures import to_error
 from .application_errors import as_declared, read_details
+from .recording import abandoned, failed
 
 if TYPE_CHECKING:
     from ..contracts.policies import Fallback
@@ -27,6 +28,7 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
     """
     plan = call.plan
     error: Exception | None = None
+    recorder = plan.service.recorder
     if failure is not None:
         said = to_error(
             failure,
@@ -41,6 +43,9 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
         error = said if plan.fallback is None else _degrade(call, plan.fallback, said)
         if error is said and failure.code and plan.errors:
             error = as_declared(plan.service, plan.errors, failure, said)
+        if recorder is not None:
+            name = plan.service.faults.name(plan.fallback) if call.degraded else ""
+            failed(recorder, call, failure, name)
     elif plan.service.degradation.methods:
         plan.service.recovered(call.method)
     if plan.service.observation.of_calls:
@@ -50,6 +55,9 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
 
 def abandon(call: Call) -> None:
     """End a call whose caller is gone (a cancelled task, Ctrl-C): there is nobody to answer."""
+    recorder = call.plan.service.recorder
+    if recorder is not None:
+        abandoned(recorder, call)
     if call.plan.service.observation.of_calls:
         _observe(call, cancelled("the caller gave up", sent=call.attempts > 0))
 

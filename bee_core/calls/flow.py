@@ -30,13 +30,14 @@ from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument
 from ..terms.causes import local, undecodable
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broken_effects import checked
-from .picking import again, elsewhere, give_back, pick, standing
+from .picking import again, elsewhere, give_back, pick, seen, standing
+from .recording import note, slow, went_well_in_the_end
 from .retries import Redial, Stop, after, with_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from ..nodes.node_set import NodeSet, NodeState
+    from ..nodes.node_set import NodeState
     from ..terms.node import Node
     from .call import Call
 
@@ -88,6 +89,7 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
             if type(outcome) is Success:
                 return _take(call, outcome)
             outcome = _failed(call, node, outcome)
+            note(call, "attempt", node, outcome)
             failed = (*history, Tried(node, outcome))
             tried = (*tried, node.id)
             now = service.clock()
@@ -102,8 +104,8 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
             if type(step) is Stop:
                 return step.failure
             delay = max(0.0, step.delay)
-            if delay and (interrupted := (yield Pause(delay))) is not None:
-                return interrupted  # type: ignore[no-any-return]
+            if delay and (interrupted := (yield from _paused(call, delay))) is not None:
+                return interrupted
             now += delay
             state, permit, picked = again(call, state, step.where, tried, now)
     except CallError as error:  # a plugin broke its contract; what it cost is given back already
@@ -112,6 +114,13 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
         if call.permit is not None or service.told:
             _give_up(call)
     return _none_left(call, picked, outcome)
+
+
+def _paused(call: Call, delay: float) -> Steps:
+    """Wait before a retry; a failure where the call is interrupted meanwhile."""
+    interrupted: Failure | None = yield Pause(delay)
+    note(call, "pause", None, interrupted)
+    return interrupted
 
 
 def _failed(call: Call, node: Node, outcome: Any) -> Failure:
@@ -221,14 +230,18 @@ def _turn(call: Call, limiter: Limiter, held: list[Any]) -> Steps:
     answer: Any = yield Queue(ticket, until)
     if answer is True:
         held[0] = True
+        note(call, "queue")
         return None
     if isinstance(answer, Failure):
+        note(call, "queue", None, answer)
         return answer
     late = until >= call.deadline
     over = "the deadline came" if late else f"the limiter's queue_timeout ({patience:g} s) was over"
     message = f"{over} while the call waited for its turn at the client's limiter"
     _tell(call, "refused", message)
-    return local("overloaded", message)
+    refusal = local("overloaded", message)
+    note(call, "queue", None, refusal)
+    return refusal
 
 
 def _tell(call: Call, state: str, reason: str) -> None:
@@ -262,8 +275,8 @@ def _settle(
     no_news = outcome is not None and outcome.ok and permit is standing(call, state)
     try:
         if permit is not None and not no_news:
-            seen = _seen(service.nodes, state, outcome) if call.plan.oneway else outcome
-            service.nodes.settle(state, permit, seen, now - began, now)
+            shown = seen(service.nodes, state, outcome) if call.plan.oneway else outcome
+            service.nodes.settle(state, permit, shown, now - began, now)
     finally:  # an interruption of the breaker is no reason to lose the pick
         # A retry on the same node was not the balancer's choice, so it hears nothing of it.
         told = service.balancer.settle
@@ -289,17 +302,6 @@ def _give_up(call: Call) -> None:
             give_back(call, call.picked)
 
 
-def _seen(nodes: NodeSet[Any], state: NodeState[Any], outcome: Outcome | None) -> Outcome | None:
-    """What a oneway call shows of its node.
-
-    That it was sent is no verdict. Otherwise oneway calls would break up the row of failures when
-    other calls hang. Only a node that is half-open, and so answers pings, is taken back for it.
-    There is no better trial: without it a service of oneway calls would stay half-open.
-    """
-    half_open = nodes.state_of(state.breaker) == "half-open"
-    return outcome if outcome is None or not outcome.ok or half_open else None
-
-
 def _take(call: Call, reply: Success) -> Failure | None:
     """Take the result out of a reply."""
     try:
@@ -313,6 +315,17 @@ def _take(call: Call, reply: Success) -> Failure | None:
         service = call.plan.service
         return raised(service.faults.fault(service.codec, "decode_result", error, "yes"))
     call.reply = reply
+    plan = call.plan
+    service = plan.service
+    recorder = service.recorder
+    if recorder is not None:
+        if call.steps is None:
+            began, ended = call.started, recorder.clock()
+            recorder.append((service.name, plan.method, call.node, began, ended))
+            if ended - began > recorder.slow_above:
+                slow(recorder, call, ended)
+        else:
+            went_well_in_the_end(recorder, call)
     return None
 
 

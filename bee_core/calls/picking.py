@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts.plugin_faults import kind_of
 from ..errors import CallError, PluginFault
-from ..nodes.node_set import UNUSED, NodeState
+from ..nodes.node_set import UNUSED, NodeSet, NodeState
 from ..terms.printable import printable
+from .recording import note
 
 if TYPE_CHECKING:
     from ..contracts.policies import Permit
+    from ..terms.failures import Outcome
     from ..terms.node import Node
     from .call import Call
 
@@ -132,6 +134,8 @@ def _search(
             raise
         if admitted is not None:
             return admitted
+        if state is not None:
+            note(call, "breaker", node)
         give_back(call, node)
         passed = (*passed, node.id)
         if service.clock() >= call.deadline:
@@ -174,3 +178,14 @@ def give_back(call: Call, node: Node) -> None:
             told(node, None, 0.0, service.clock())
         except Exception as error:  # the search goes on
             service.faults.said(service.balancer, "settle", error)
+
+
+def seen(nodes: NodeSet[Any], state: NodeState[Any], outcome: Outcome | None) -> Outcome | None:
+    """What a oneway call shows of its node.
+
+    That it was sent is no verdict. Otherwise oneway calls would break up the row of failures when
+    other calls hang. Only a node that is half-open, and so answers pings, is taken back for it.
+    There is no better trial: without it a service of oneway calls would stay half-open.
+    """
+    half_open = nodes.state_of(state.breaker) == "half-open"
+    return outcome if outcome is None or not outcome.ok or half_open else None

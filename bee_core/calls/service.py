@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..config.client_model import ClientConfig
     from ..contracts.codec import Codec
     from ..contracts.effects import Attempt
+    from ..contracts.flight_recorder import FlightRecorder
     from ..contracts.plugin_faults import PluginFaults
     from ..contracts.policies import Balancer, Fallback, FaultTolerance, Limiter
     from ..contracts.size_rule import SizeRule
@@ -64,6 +65,7 @@ class Service(Generic[C]):
         interception: The interceptors of the calls.
         transport_of: The transport plugin that carries calls to a node, for messages.
         renews_token: Whether a new connection may show another token than the last one.
+        recorder: Remembers the last calls, or None.
 
     Attributes:
         undiscovered: The discovery that finds the nodes; None when they are known. Each call reads
@@ -97,6 +99,7 @@ class Service(Generic[C]):
         interception: Interception | None = None,
         transport_of: Callable[[Node], object] = lambda node: node,
         renews_token: bool = False,
+        recorder: FlightRecorder | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -113,6 +116,7 @@ class Service(Generic[C]):
         self.interception = interception or Interception()
         self.transport_of = transport_of
         self.renews_token = renews_token
+        self.recorder = recorder
         self.clock = clock
         self.rng = rng
         self.undiscovered: Any = None

@@ -61,6 +61,7 @@ COMMANDS = {
     "methods": ("describe_commands", "List the methods of a service, a line each."),
     "nodes": ("list_commands", "List the nodes of a service, and which of them fit."),
     "plugins": ("list_commands", "List the plugins that are installed."),
+    "recent": ("recent_command", "Show the last calls of processes that run."),
     "serve": ("serve_command", "Serve objects and functions until SIGTERM or SIGINT."),
     "services": ("list_commands", "List the services that a client can call."),
     "stub": ("stub_command", "Write the asyncio or blocking twin of an interface."),

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from ..terms.printable import name_of, text_of
 from .arguments import read_arguments
+from .call_steps import print_steps, trace_object
 from .command_group import FAILED, UnusableCommandError
 from .output import echo, encode, fields, node_object, print_table
 from .registry_lines import outlook_code, outlook_fields, print_outlook, source_text
 from .shared_options import config_option, interface_option, open_client, printing_options
 
 if TYPE_CHECKING:
-    from ..calls.trace import CallTrace, Step
+    from ..calls.trace import CallTrace
     from ..client.explanation import Explanation, NextPick, NodeStanding, Setting
 
 _SHARES_SHOWN = 5
@@ -185,34 +185,12 @@ def origin_text(setting: Setting, file: str | None, verbose: bool) -> str:
 
 def _print_trace(trace: CallTrace) -> None:
     click.echo()
-    if trace.steps:
-        rows = (
-            (
-                step.node.url if step.node else step.kind,
-                f"{step.seconds * 1000:.2f} ms",
-                _outcome(step),
-                step.decision,
-            )
-            for step in trace.steps
-        )
-        print_table(
-            ("attempt", "time", "outcome", "decision"), rows, wrapped=("outcome", "decision")
-        )
-    attempts = "1 attempt" if trace.attempts == 1 else f"{trace.attempts} attempts"
-    ending = f"the call took {trace.seconds * 1000:.2f} ms and {attempts}"
     if trace.error is not None:
-        echo(f"{ending} and failed: {type(trace.error).__name__}: {trace.error}")
+        ending = f" and failed: {type(trace.error).__name__}: {trace.error}"
     else:
         answered = "the fallback answered" if trace.degraded else "result"
-        echo(f"{ending}; {answered}: {encode(trace.value)}")
-
-
-def _outcome(step: Step) -> str:
-    failure = step.failure
-    if failure is None:
-        return "ok" if step.kind == "attempt" else "-"
-    fields = f"executed: {failure.executed}, blame: {failure.blame}, retry: {failure.retry}"
-    return f"{failure.kind}: {failure.message} ({fields})"
+        ending = f"; {answered}: {encode(trace.value)}"
+    print_steps(trace_object(trace), ending)
 
 
 def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]:
@@ -240,30 +218,4 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
         "file": explanation.file,
         "retries_left": explanation.retries_left,
     }
-    return described if trace is None else described | {"call": _trace_object(trace)}
-
-
-def _trace_object(trace: CallTrace) -> dict[str, Any]:
-    error = trace.error
-    return {
-        "steps": [_step_object(step) for step in trace.steps],
-        "seconds": round(trace.seconds, 6),
-        **fields(trace, "attempts", "degraded", "value"),
-        "error": None
-        if error is None
-        else {
-            "kind": getattr(error, "kind", name_of(error)),
-            "message": getattr(error, "message", text_of(error)),
-        },
-    }
-
-
-def _step_object(step: Step) -> dict[str, Any]:
-    failed = ("kind", "message", "executed", "blame", "retry", "reached")
-    return {
-        "kind": step.kind,
-        "node": None if step.node is None else step.node.url,
-        "seconds": round(step.seconds, 6),
-        "failure": None if step.failure is None else fields(step.failure, *failed),
-        "decision": step.decision,
-    }
+    return described if trace is None else described | {"call": trace_object(trace)}

@@ -15,6 +15,7 @@ from ..calls.retry_budget import RetryBudget
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
 from ..config.fields import plugin_kinds
+from ..contracts.flight_recorder import FlightRecorder
 from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_faults import PluginFaults
 from ..contracts.registry import Registry, RegistrySettings
@@ -59,6 +60,7 @@ class Assembly(Generic[C]):
         services: By name.
         registry: Who knows the nodes.
         registry_config: The registry's part of the configuration, or its defaults.
+        recorder: Remembers the last calls of all services; None where it is off.
 
     Raises:
         ConfigError: A value or an option cannot be used.
@@ -91,6 +93,7 @@ class Assembly(Generic[C]):
         self._trusts: dict[str, Trust] = {}
         self.registry_config = config.registry or RegistryConfig()
         self.registry = self.make_registry()
+        self.recorder = FlightRecorder(clock) if config.application.recorder else None
         self.services: dict[str, Service[C]] = {
             name: self._service(client) for name, client in config.clients.items()
         }
@@ -176,6 +179,7 @@ class Assembly(Generic[C]):
             ),
             transport_of=lambda node: self.transport(client, node.url),
             renews_token=client.token is not None and client.token.function is not None,
+            recorder=self.recorder,
         )
         for scheme in client.schemes or ():
             path = f"bee.rpc.client.{client.name}.schemes"

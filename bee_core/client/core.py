@@ -18,6 +18,7 @@ from ..contracts.plugin_faults import kind_of
 from ..control.monkey_patching import refuse_patched_threads
 from ..control.plane import ControlPlane
 from ..control.prober import Prober
+from ..control.recent_calls import RecentCalls
 from ..control.status import Source, StatusPlace
 from ..errors import CallCancelled
 from ..nodes.report import NodesReport, report_nodes
@@ -83,6 +84,11 @@ class ClientCore(ABC, Generic[C]):
             complain=log.warning,
         )
         self._plane = ControlPlane(self.config.application.name or "client")
+        self._recent: RecentCalls | None = None
+        if self.assembly.recorder is not None:
+            name = self.config.application.name
+            self._recent = RecentCalls(self.assembly.recorder, "client", name)
+            self._recent.serve_later(self._plane.spawn)
         self._prober = Prober(
             self._plane.spawn,
             self.assembly.async_channel,

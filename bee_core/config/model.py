@@ -50,6 +50,12 @@ class ApplicationConfig:
         "No door is opened that nobody asked for.",
         check=http_address,
     )
+    recorder: bool = setting(
+        True,
+        "Whether the last calls and requests of this process are remembered, for `bee recent` and "
+        "for the file that is written when it crashes.",
+        "Yes: it costs under 2 % of a call and at most 3 MB, and what it has is missed at night.",
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -203,6 +203,7 @@ class InboundCall(CurrentCall):
         compressed: Whether ``body`` went through the caller's compressor.
         granted: Seconds that the caller granted as the request was sent, or None. The endpoint
             makes ``deadline`` of it.
+        accepted: When the endpoint began it, seconds of the endpoint's clock.
         caller: What was agreed with the caller.
         oneway: Nobody waits for an answer: ``reply`` sends nothing, ``fail`` writes the log.
         held: Bytes that are counted for it; see :mod:`bee_core.contracts.memory_bound`.
@@ -210,7 +211,7 @@ class InboundCall(CurrentCall):
             begins and no result is encoded before ``when_room`` says so.
     """
 
-    __slots__ = ("body", "caller", "compressed", "form", "granted", "id")
+    __slots__ = ("accepted", "body", "caller", "compressed", "form", "granted", "id")
 
     oneway: bool = False
     held: int = 0
@@ -225,6 +226,7 @@ class InboundCall(CurrentCall):
     body: bytes
     compressed: bool
     granted: float | None
+    accepted: float
     caller: Peer
 
     @property

@@ -23,6 +23,7 @@ from .faults import Faults
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..contracts.flight_recorder import FlightRecorder
     from ..contracts.observation import Interception, Observation
     from ..contracts.plugin_origin import Blame
     from ..contracts.policies import Limiter
@@ -71,6 +72,7 @@ class Answers:
         observers: Are told of each call.
         send_tracebacks: Whether errors carry the server's traceback.
         blame: Says where a plugin comes from.
+        recorder: Remembers the last requests, or None.
 
     Attributes:
         faults: Makes failures of exceptions.
@@ -91,6 +93,7 @@ class Answers:
         "limiter",
         "loop",
         "observers",
+        "recorder",
         "straight",
         "threads",
     )
@@ -107,7 +110,9 @@ class Answers:
         *,
         send_tracebacks: bool,
         blame: Blame,
+        recorder: FlightRecorder | None = None,
     ) -> None:
+        self.recorder = recorder
         self._rules = rules
         self._codecs = codecs
         self.threads = threads

@@ -14,6 +14,7 @@ from ..config import Config, RegistryConfig
 from ..config.contradictions import announces_loopback, announces_nothing
 from ..contracts.codec import MethodCodec
 from ..contracts.conformance import part_misfits
+from ..contracts.flight_recorder import FlightRecorder
 from ..contracts.memory_bound import MemoryBound
 from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_faults import PluginFaults
@@ -60,6 +61,7 @@ class Assembly:
         listen_settings: The bounds of connections.
         observers: Are told of every request, and of the server's life.
         registry_section: The registry's part of the configuration, or its defaults.
+        recorder: Remembers the last requests; None where it is off.
 
     Raises:
         ConfigError: There is no server section, or the options of a plugin are wrong.
@@ -108,6 +110,7 @@ class Assembly:
             inf if settings.max_idle is None else settings.max_idle,
             inf if settings.max_connections_per_peer is None else settings.max_connections_per_peer,
         )
+        self.recorder = FlightRecorder(time.monotonic) if config.application.recorder else None
         self.registry_section = config.registry or RegistryConfig()
         self._registry = self.make_registry() if settings.register else None
 
@@ -225,6 +228,7 @@ class Assembly:
             interceptors=self._interceptors,
             observers=self.observers,
             blame=self._hub.origin_of,
+            recorder=self.recorder,
         )
 
     def transport_of(self, scheme: str) -> Transport:

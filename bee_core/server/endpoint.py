@@ -16,12 +16,14 @@ from ..wire.messages import ANY_SERVICE
 from .answers import Answers, Unfinished
 from .in_flight import InFlight
 from .loop_lag import LoopLag
+from .recording import record, record_refusal, running
 from .running_call import RunningCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..config.secret import Secret
+    from ..contracts.flight_recorder import FlightRecorder, Kept
     from ..contracts.plugin_origin import Blame
     from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
@@ -86,6 +88,7 @@ class ServiceEndpoint:
         observers: Are told of each call.
         blame: Says where a plugin comes from.
         streams: By name, why a method that an interface declares cannot be called: it would stream.
+        recorder: Remembers the last requests, or None.
 
     Attributes:
         flight: The requests that have begun and not ended.
@@ -109,6 +112,7 @@ class ServiceEndpoint:
         observers: Observation = _NO_OBSERVERS,
         blame: Blame = of_unknown,
         streams: Mapping[str, str] = MappingProxyType({}),
+        recorder: FlightRecorder | None = None,
     ) -> None:
         self.ack = ack
         self.clock = clock
@@ -132,6 +136,7 @@ class ServiceEndpoint:
             observers,
             send_tracebacks=send_tracebacks,
             blame=blame,
+            recorder=recorder,
         )
 
     def admit(self, hello: Hello) -> Failure | None:
@@ -199,13 +204,14 @@ class ServiceEndpoint:
                 )
                 self._refuse(call, local("overloaded", message))
                 return None
+            call.accepted = now = self.clock()
             granted = call.granted
             if granted is not None:
                 if granted <= 0:
                     late = "the request was late when it arrived"
                     self._refuse(call, local("deadline_exceeded", late))
                     return None
-                call.deadline = self.clock() + granted
+                call.deadline = now + granted
             bound = self._tables[call.caller.codec].get(call.method)
             if bound is None:
                 self._refuse(call, self._unknown(call))
@@ -215,6 +221,8 @@ class ServiceEndpoint:
                 answer = answers.context.copy().run(answers.run_here, call, bound, call.body)
                 if type(answer) is not Unfinished:
                     answers.send(call, answer)  # type: ignore[arg-type]  # not narrowed by type()
+                    if answers.recorder is not None:
+                        record(answers.recorder, call, answer)  # type: ignore[arg-type]
                     return None
                 running = RunningCall(answers, call, bound)
                 running.go_on(answer)
@@ -233,6 +241,12 @@ class ServiceEndpoint:
         if observers.of_refusals:
             observers.request_refused(call, failure)
         call.fail(failure)
+        if self._answers.recorder is not None:
+            record_refusal(self._answers.recorder, call, failure)
+
+    def running(self) -> list[Kept]:
+        """The requests that did not end at once and still run, for people. From any thread."""
+        return running(self.flight)
 
     def _unknown(self, call: InboundCall) -> Failure:
         if call.method in self._streams:

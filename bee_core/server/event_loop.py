@@ -31,6 +31,8 @@ def patience(settings: ServerConfig) -> float:
     return settings.drain_timeout + settings.stop_timeout + HUNG_LOOP_SECONDS
 
 
+LEFT = "the server left without waiting for what was in flight"
+"""Why a process that leaves at once writes its last calls."""
 _FLUSH_SECONDS = 0.2
 """How long a process that leaves at once waits for its last lines to be written."""
 
@@ -60,16 +62,17 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def run_until_signal(serve: Serve, patience: float) -> None:
+def run_until_signal(serve: Serve, patience: float, last_words: Callable[[], object]) -> None:
     """Serve on a new loop of this thread, the main one, until a signal asks to leave.
 
     Args:
         serve: Ends some time after the event; what it calls once it serves is for others.
         patience: Seconds after the signal when the process leaves in any case.
+        last_words: As for :func:`stop_signals`.
     """
     loop = new_event_loop()
     try:
-        with stop_signals(loop, patience) as stopping:
+        with stop_signals(loop, patience, last_words=last_words) as stopping:
             loop.run_until_complete(serve(stopping, lambda: None))
     finally:
         close_loop(loop)
@@ -147,7 +150,10 @@ def run_in_thread(serve: Serve, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_signals(
-    loop: asyncio.AbstractEventLoop, patience: float, ignored: tuple[signal.Signals, ...] = ()
+    loop: asyncio.AbstractEventLoop,
+    patience: float,
+    ignored: tuple[signal.Signals, ...] = (),
+    last_words: Callable[[], object] = lambda: None,
 ) -> Iterator[asyncio.Event]:
     """While the block runs, a first SIGTERM or SIGINT asks the server to leave: it sets the event.
 
@@ -158,6 +164,7 @@ def stop_signals(
         loop: Where the event belongs.
         patience: Seconds after the first signal when the process leaves in any case.
         ignored: Signals to take without doing anything.
+        last_words: Called, on any thread and not for long, before the process leaves at once.
     """
     stopping = asyncio.Event()
     asked = False
@@ -165,10 +172,10 @@ def stop_signals(
     def on_signal(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            _leave_now(128 + number)
+            _leave_now(128 + number, last_words)
         asked = True
         loop.call_soon_threadsafe(stopping.set)
-        watchdog = threading.Timer(patience, _leave_now, (1,))
+        watchdog = threading.Timer(patience, _leave_now, (1, last_words))
         watchdog.daemon = True
         with contextlib.suppress(RuntimeError):  # no thread can be started; a second signal helps
             watchdog.start()
@@ -188,18 +195,19 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     """Not SIG_IGN, which programs that a handler starts would inherit."""
 
 
-def _leave_now(code: int) -> None:
+def _leave_now(code: int, last_words: Callable[[], object]) -> None:
     """End the process without waiting for anything but its last lines, and for those not long."""
     # The signal may have come in the middle of a write to these streams, which cannot be flushed
     # then. The reader of the streams may hang, too. Neither keeps the process.
-    flush = threading.Thread(target=_flush_output, daemon=True)
+    flush = threading.Thread(target=_flush_output, args=(last_words,), daemon=True)
     with contextlib.suppress(RuntimeError):  # no thread can be started
         flush.start()
         flush.join(_FLUSH_SECONDS)
     os._exit(code)
 
 
-def _flush_output() -> None:
+def _flush_output(last_words: Callable[[], object]) -> None:
+    last_words()
     for stream in (sys.stderr, sys.stdout):
         with contextlib.suppress(Exception):
             stream.flush()

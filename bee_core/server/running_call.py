@@ -26,6 +26,7 @@ from . import first_step
 from .accepted_call import AcceptedCall
 from .answers import LARGE, SUCCESS, Answer, Answers, Unfinished
 from .memory_waits import LargeBody, room_of
+from .recording import record, record_slow
 from .threads import NoThread
 
 if TYPE_CHECKING:
@@ -245,6 +246,15 @@ class RunningCall(AcceptedCall):
                 answers.send(call, answer)
             if hooked is not None:
                 hooked.ended(outcome)
+            recorder = answers.recorder
+            if recorder is not None:
+                if outcome is SUCCESS and not call.cancelled:  # record() written out
+                    began, now = call.accepted, recorder.clock()
+                    recorder.append((call.service, call.method, call.peer, began, now))
+                    if now - began > recorder.slow_above:
+                        record_slow(recorder, call, now)
+                else:
+                    record(recorder, call, answer)
         finally:
             place, self._place = self._place, None
             if place is not None and not place.leave():

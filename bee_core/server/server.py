@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config import load_config
 from ..control import fork
+from ..control.crash_dump import crashed, dump
 from ..control.monkey_patching import refuse_patched_threads
+from ..control.recent_calls import RecentCalls
 from ..control.serving_loops import serving_loops
 from ..errors import BeeError
 from .announcement import Announcer, LoopTicks
 from .assembly import Assembly
 from .drain import close, drain
-from .event_loop import patience, run_in_thread, run_until_signal, unless_stopped
+from .event_loop import LEFT, patience, run_in_thread, run_until_signal, unless_stopped
 from .exposed import Exposed
 from .life import Life
 from .log_lines import say
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # type checkers bring it
 
     from ..config.model import Config
+    from ..contracts.flight_recorder import Kept
     from ..contracts.transport import AcceptTurns, Listener
     from .endpoint import ServiceEndpoint
 
@@ -53,6 +56,7 @@ class Server:
         endpoint: Decides about peers and requests while the server runs; None before and after.
         listeners: What the transports listen with; empty before and after.
         readiness: Whether it is ready for calls, and why not.
+        recent: Its last requests, for others to ask for; None where the recorder is off.
     """
 
     def __init__(
@@ -72,6 +76,12 @@ class Server:
         self.readiness = Readiness()
         self._is_worker = False
         self._announcer: Announcer | None = None
+        recorder = self._assembly.recorder
+        self.recent = (
+            None
+            if recorder is None
+            else RecentCalls(recorder, "server", self._settings.name, self._running)
+        )
         self._ticks = LoopTicks(self._assembly.registry_section.heartbeat_interval)
         self._status = ServerStatus(
             self.config.application.metrics_address, self._assembly.observers, self.readiness
@@ -261,6 +271,8 @@ class Server:
             raise
         serving_loops.add(asyncio.get_running_loop())
         fork.watch(self)
+        if self.recent is not None:
+            await self.recent.open()
         self._assembly.observers.server_changed("serving")
 
     async def stop(self) -> None:
@@ -292,6 +304,8 @@ class Server:
             say("gone", "gone")
 
     async def _close(self) -> None:
+        if self.recent is not None:
+            self.recent.close()
         listeners, self.listeners = self.listeners, []
         endpoint, self.endpoint = self.endpoint, None
         await close(listeners, endpoint)
@@ -299,6 +313,10 @@ class Server:
         await self._life.stop()
         self._ticks.stop()
         self.readiness.stopped()
+
+    def _running(self) -> list[Kept]:
+        endpoint = self.endpoint
+        return [] if endpoint is None else endpoint.running()
 
     def after_fork_in_child(self) -> None:
         """In a child that a handler forked: let go of the server's sockets."""
@@ -334,7 +352,11 @@ class Server:
             BeeError: As for :meth:`start`, or a worker could not start.
         """
         with shown_when_nobody_listens(), service_manager(self.readiness, self._ticks):
-            self._run()
+            try:
+                self._run()
+            except BaseException as error:
+                crashed(error)
+                raise
 
     def _run(self) -> None:
         if self._settings.workers > 1:
@@ -348,7 +370,7 @@ class Server:
                 self._ticks.told,
             ).run()
             return
-        run_until_signal(self._serve, patience(self._settings))
+        run_until_signal(self._serve, patience(self._settings), partial(dump, LEFT))
 
     async def _serve(self, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
         if await unless_stopped(stopping, self.start()):

@@ -17,8 +17,9 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from ..control.crash_dump import crashed, dump
 from ..terms.printable import brief
-from .event_loop import close_loop, new_event_loop, stop_signals
+from .event_loop import LEFT, close_loop, new_event_loop, stop_signals
 from .log_lines import log
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def work(
         loop = new_event_loop()
         # Ctrl-C reaches the whole group of processes at once. The parent says when to stop, after
         # it has left the registry.
-        with stop_signals(loop, patience, ignored=(signal.SIGINT,)) as stopping:
+        with stop_signals(
+            loop, patience, ignored=(signal.SIGINT,), last_words=partial(dump, LEFT)
+        ) as stopping:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             loop.run_until_complete(serve(stopping, partial(tell, READY), partial(tell, TICK)))
             close_loop(loop)
@@ -83,6 +86,7 @@ def work(
             brief(error),
             exc_info=not isinstance(error, OSError),
         )
+        crashed(error)
     finally:
         # Not sys.exit: what the parent has on its stack and in atexit is the parent's.
         with contextlib.suppress(Exception):

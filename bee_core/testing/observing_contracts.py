@@ -72,6 +72,7 @@ class IncomingCall(InboundCall):
             "calc", "Stats.mean", 30.0, {"tenant": "a"}, {}, "10.0.0.9:4711", b"key", lambda: 1.0
         )
         self.form, self.body, self.compressed, self.granted = POSITIONAL, b"[1,2]", False, 29.0
+        self.id, self.accepted = 1, 1.0
         self.caller = Peer(self.peer, "json", None)
 
     def fixed(self) -> tuple[object, ...]:

@@ -269,6 +269,7 @@ class Harness:
         clock=None,
         make_channel=None,
         random_bytes=None,
+        recorder=None,
         **config,
     ):
         self.trace = [] if trace is None else trace
@@ -312,6 +313,7 @@ class Harness:
             rng=seeded_random(),
             random_bytes=random_bytes or seeded_bytes(),
             complain=self.complaints.append,
+            recorder=recorder,
         )
         self.revision = 0
         self.list_nodes(nodes)

@@ -17,19 +17,22 @@ from ..output import fields
 from ..shared_options import printing_options
 from .registry_server import SERVERS
 from .scenario import Report, play
-from .screen import LiveTable, PlainLines, Screen
+from .screen import WIDEST, LivePicture, PlainLines, Screen, wrapped
 
-_EXPLANATION = """\
-Three servers of one service run in processes of their own. Their versions are 1.0.0, 1.1.0 and
-2.0.0. They announce themselves in a registry: {registry}. One client finds them there. It asks for
-">=1.0, <2", so the third server gets no calls. On the others it calls an idempotent method in turn,
-from four threads. Then one of these is killed, and started again. No call fails:
-- a call that meets the dead server goes on to the other one (fail: failover);
-- three failures in a row cut the dead server off (breaker: consecutive);
-- the registry takes it off the list {when}.
-All of this is said by the YAML files in {folder};
-the code is only calc.add(1, 2).
-"""
+_EXPLANATION = (
+    (
+        "Three servers of one service run in processes of their own. Their versions are 1.0.0,"
+        " 1.1.0 and 2.0.0. They announce themselves in a registry: {registry}. One client finds"
+        ' them there. It asks for ">=1.0, <2", so the third server gets no calls. On the others it'
+        " calls an idempotent method in turn, from four threads. Then one of these is killed, and"
+        " started again. No call fails:"
+    ),
+    "- a call that meets the dead server goes on to the other one (fail: failover);",
+    "- three failures in a row cut the dead server off (breaker: consecutive);",
+    "- the registry takes it off the list {when}.",
+    "All of this is said by the YAML files in {folder}; the code is only calc.add(1, 2).",
+    "",
+)
 
 
 @click.command()
@@ -66,7 +69,7 @@ def demo(
     try:
         if not as_json:
             click.echo(
-                _EXPLANATION.format(
+                _explanation(
                     folder=folder if keep else f"{folder} (gone afterwards; --keep keeps them)",
                     registry="a folder" if registry == "local" else registry,
                     when="at once" if registry == "local" else "when its lease has run out",
@@ -78,15 +81,30 @@ def demo(
         signal.signal(signal.SIGTERM, before)
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-    click.echo(json.dumps(_object(report)) if as_json else _summary(report))
+    if sys.stdout.isatty() and not as_json:
+        click.echo()
+    click.echo(json.dumps(_object(report)) if as_json else wrapped(_summary(report), _width()))
     if not report.succeeded:
         ctx.exit(FAILED)
+
+
+def _explanation(**values: Any) -> str:
+    paragraphs = [line.format(**values) for line in _EXPLANATION]
+    return "\n".join(
+        wrapped(one, _width(), "  " if one.startswith("- ") else "") for one in paragraphs
+    )
+
+
+def _width() -> int:
+    """Columns for text; a file or a pipe gets lines as long as a wide terminal."""
+    here = shutil.get_terminal_size((WIDEST, 24)).columns if sys.stdout.isatty() else WIDEST
+    return min(here, WIDEST)
 
 
 def _screen(as_json: bool) -> Screen:
     if as_json:
         return Screen()
-    return LiveTable() if sys.stdout.isatty() else PlainLines()
+    return LivePicture() if sys.stdout.isatty() else PlainLines()
 
 
 def _object(report: Report) -> dict[str, Any]:

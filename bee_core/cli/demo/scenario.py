@@ -14,7 +14,7 @@ import attrs
 
 from ... import build_client, detailed
 from ...errors import BeeError, CallError
-from .cluster import SERVICE, Cluster, NodeProcess
+from .cluster import SERVICE, VERSIONS, Cluster, NodeProcess
 from .registry_server import SERVERS
 from .screen import Row, Screen
 
@@ -46,7 +46,7 @@ class Tally:
         failures: Calls that ended with an error.
         moved_on: Calls that met a dead node and were answered by another one.
         answered: Answers by the node's url.
-        last_error: By the node's url.
+        news: What happened to a node last, by its url.
         seconds_to_detect: From the kill to the end of the first call that met the dead node and
             went elsewhere, or to the node's leaving the client's list.
         seconds_to_delist: From the kill to the node's leaving the client's list.
@@ -58,7 +58,7 @@ class Tally:
         self.failures = 0
         self.moved_on = 0
         self.answered = dict.fromkeys(urls, 0)
-        self.last_error: dict[str, str] = {}
+        self.news: dict[str, str] = {}
         self.seconds_to_detect: float | None = None
         self.seconds_to_delist: float | None = None
         self.seconds_to_recover: float | None = None
@@ -94,12 +94,15 @@ class Tally:
             if reply.attempts > 1:
                 self.moved_on += 1
                 if self._dead is not None and url != self._dead:
-                    self.last_error[self._dead] = "could not be reached; the call went elsewhere"
+                    self.news[self._dead] = "could not be reached; calls went elsewhere"
                     if self.seconds_to_detect is None:
                         self.seconds_to_detect = now - self._killed_at
             back = url == self._dead and now >= self._restarted_at
             if back and self.seconds_to_recover is None:
                 self.seconds_to_recover = now - self._restarted_at
+                self.news[url] = (
+                    f"is back: it answers, {self.seconds_to_recover:.3f} s after its start"
+                )
 
     def failed(self, error: Exception) -> None:
         """A call ended with an error."""
@@ -107,7 +110,7 @@ class Tally:
         with self._lock:
             self.calls += 1
             self.failures += 1
-            self.last_error[node.url if node is not None else ""] = str(error)
+            self.news[node.url if node is not None else ""] = f"a call failed: {error}"
 
 
 class SteadyCalls:
@@ -202,6 +205,7 @@ def play(
         stack.callback(log.removeHandler, handler)
         if address is None:
             address = _own_registry(folder / "registry", protocol, screen, stack)
+        screen.waiting(f"starting {len(VERSIONS)} servers")
         cluster = stack.enter_context(Cluster(folder, protocol, address))
         client = stack.enter_context(build_client(cluster.client_config))
         return _Play(cluster, client, began, seconds, screen).run()
@@ -213,6 +217,7 @@ def _own_registry(folder: Path, protocol: str, screen: Screen, stack: contextlib
         return str(folder)  # local needs no server
     server = SERVERS[protocol](folder)
     stack.callback(server.stop)
+    screen.waiting(f"starting a server of {protocol}")
     server.start(tied=True)
     screen.event(f"started a server of {protocol} at {server.address}")
     return server.address
@@ -285,7 +290,7 @@ class _Play:
         moved = f"{tally.moved_on} calls have moved on to another node so far"
         self._screen.event(f"started it again, on the same port; {moved}")
         if (recovered := self._measured(lambda: tally.seconds_to_recover)) is not None:
-            self._victim_state = "serving"
+            self._victim_state = "recovered"
             self._screen.event(f"it answers again, {recovered:.3f} s after its start")
 
     def _go_on(self, until: float, over: Callable[[], bool] = lambda: False) -> None:
@@ -309,13 +314,11 @@ class _Play:
 
     def _row(self, node: NodeProcess) -> Row:
         known = self._known.get(node.address)
-        fits = "not listed" if known is None else "yes" if known.fitting else "no"
         return Row(
             node.address,
             node.version,
-            fits,
             self._victim_state if node is self._victim else "serving",
             self._tally.answered[node.address],
             "" if known is None else known.reason,
-            self._tally.last_error.get(node.address, ""),
+            self._tally.news.get(node.address, ""),
         )
