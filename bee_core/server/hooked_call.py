@@ -37,7 +37,10 @@ class HookedCall:
 
     def enter(self) -> Failure | None:
         """Enter the interceptors, in order; a failure where one refuses the call."""
-        self._entered, refusal = self._context.run(self._answers.interceptors.enter, self._call)
+        interceptors = self._answers.interceptors
+        if not interceptors.count:
+            return None
+        self._entered, refusal = self._context.run(interceptors.enter, self._call)
         return None if refusal is None else self._refused(refusal)
 
     def _refused(self, error: CallError) -> Failure:
