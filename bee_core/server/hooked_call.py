@@ -47,7 +47,10 @@ class HookedCall:
         Args:
             errors: Encodes the details of a ``ServiceError``.
         """
-        self._entered, refusal = self._context.run(self._answers.interceptors.enter, self._call)
+        interceptors = self._answers.interceptors
+        if not interceptors.count:
+            return None
+        self._entered, refusal = self._context.run(interceptors.enter, self._call)
         return None if refusal is None else self._refused(refusal, errors)
 
     def _refused(self, error: CallError | ServiceError, errors: MeantErrors) -> Failure:

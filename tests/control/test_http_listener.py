@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
 import threading
 
 import hypothesis
@@ -22,6 +23,7 @@ from bee_core.control.http_listener import (
     bind,
     read_request,
 )
+from bee_core.server.event_loop import new_event_loop
 from support.patience import PATIENCE
 from support.status_pages import get, raw
 
@@ -37,9 +39,9 @@ async def ask(path, accept):
 
 
 @contextlib.contextmanager
-def listening():
+def listening(new_loop=asyncio.new_event_loop):
     """A listener on a loop in a thread of its own: its url, and the listener."""
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     listener = HttpListener(bind("127.0.0.1", 0), ask)
@@ -54,9 +56,10 @@ def listening():
         loop.close()
 
 
-@pytest.fixture(scope="module")
-def url():
-    with listening() as (url, _):
+@pytest.fixture(scope="module", params=[asyncio.new_event_loop, new_event_loop])
+def url(request):
+    """On the loop of a control plane, and on that of a server."""
+    with listening(request.param) as (url, _):
         yield url
 
 
@@ -159,6 +162,8 @@ def test_a_caller_that_leaves_ends_what_was_made_for_it():
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as sock:
             sock.sendall(b"GET /hangs HTTP/1.1\r\n\r\n")
             until_connections(listener, 1)
+            # Not a half-close, after which an answer may be read.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         until_connections(listener, 0)
 
 
