@@ -172,6 +172,46 @@ def test_a_failed_call_as_json_is_an_object_on_stdout(run, server):
     }
 
 
+SALES = """
+import bee_core
+
+
+class OutOfStock(Exception):
+    sku: int
+
+    def __init__(self, sku: int) -> None:
+        super().__init__(f"no {sku} is left")
+        self.sku = sku
+
+
+class Sales:
+    @bee_core.raises(OutOfStock)
+    def sell(self, sku: int) -> int:
+        raise OutOfStock(sku)
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--interface", "sales:Sales")])
+def test_an_error_that_was_meant_shows_its_code_and_details_with_and_without_the_interface(
+    run, folder, more
+):
+    (folder / "sales.py").write_text(SALES)
+    sys.path.insert(0, str(folder))
+    import sales
+
+    server = bee_core.build_server(str(folder / "bee.yml"))
+    server.add(sales.Sales())
+    with server.in_thread():
+        client = f"bee: {{rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}"
+        (folder / "bee.yml").write_text(client)
+        plain = run("call", "calc", "sell", "7", *more)
+        error = json.loads(run("call", "calc", "sell", "7", "--json", *more).out)["error"]
+    assert (plain.code, plain.out, plain.err.count("\n")) == (1, "", 1)
+    assert plain.err.startswith("error: calc.sell: the handler raised OutOfStock: no 7 is left")
+    assert (error["type"], error["code"]) == ("OutOfStock", "OutOfStock")
+    assert (error["details"], error["executed"]) == ({"sku": 7}, "yes")
+
+
 def test_a_bad_argument_is_reported_with_its_path(run, server):
     error = json.loads(run("call", "calc", "add", "1", '"two"', "--json").out)["error"]
     assert (error["kind"], error["executed"]) == ("invalid_argument", "no")
