@@ -292,7 +292,8 @@ class Server:
     def _run(self) -> None:
         if self._settings.workers > 1:
             self._check_startable()
-            asyncio.run(self._compare())
+            if self._settings.on_breaking is not None:
+                asyncio.run(self._compare())
             WorkerPool(
                 self._assembly,
                 lambda sockets, turns: partial(self._serve_as_worker, sockets, turns),
