@@ -161,9 +161,12 @@ def _error_fields(error: Any) -> Mapping[str, Any]:
 def _error(error: Any, schemas: Any) -> ErrorDescription:
     cls = getattr(error, "cls", error)
     properties = {name: next(schemas) for name in _error_fields(error)}
+    # A shape is a TypedDict, in which a field with a default may be missing.
+    needed = getattr(getattr(error, "shape", None), "__required_keys__", properties)
+    required = [name for name in properties if name in needed]
     return ErrorDescription(
         cls.__name__,
-        {"type": "object", "properties": properties, "required": list(properties)},
+        {"type": "object", "properties": properties, "required": required},
         _first_paragraph(cls),
     )
 
