@@ -15,7 +15,8 @@ from ..client.health import ask_health
 from ..config import Config
 from ..config.client_model import AddressConfig
 from ..config.fields import PluginRef
-from ..contracts.description import describe_interface, read_description
+from ..contracts.describing import describe_interface
+from ..contracts.description import read_description
 from ..errors import CallError, MethodNotFound, RemoteError
 from ..plugins.hub import PluginHub
 from ..plugins.listing import list_installed

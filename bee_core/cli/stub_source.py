@@ -183,7 +183,8 @@ class _Writer:
             lines.append(f"@bee_core.raises({', '.join(classes)})")
         if lines:
             names.modules.add("bee_core")
-        body = "\n".join(_docstring(method.doc, "    ")) if method.doc else "    ..."
+        # With the dots: pyright takes a docstring alone for a body that returns None.
+        body = "\n".join([*(_docstring(method.doc, "    ") if method.doc else []), "    ..."])
         return lines + names.function(method.name, method.signature, is_async=is_async, body=body)
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .schema_changes import Misfit, lost_fields, misfits
+from .lost_fields import lost_fields
+from .schema_changes import Misfit, misfits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -82,12 +82,12 @@ class _Comparison:
         if depth > _DEEPEST:
             return
         if "$ref" in writer and "$ref" in reader:
-            pair = (_key(writer), _key(reader))
+            pair = (reference_of(writer), reference_of(reader))
             if pair in self._seen:
                 return
             self._seen.add(pair)
-        writer = _resolved(writer, self._writer_types)
-        reader = _resolved(reader, self._reader_types)
+        writer = resolved(writer, self._writer_types)
+        reader = resolved(reader, self._reader_types)
         if _takes_all(reader):
             return
         if "x-message" in writer and "x-message" in reader:
@@ -156,7 +156,7 @@ class _Comparison:
         if not mine and theirs and isinstance(writer.get("additionalProperties"), dict):
             yield Misfit("TYPE", path, "a mapping does not fit an object of fixed fields")
             return
-        renamed = _renamed_fields(mine, theirs)
+        renamed = renamed_fields(mine, theirs)
         for name in reader.get("required", ()):
             if name not in mine and name not in renamed.values():
                 yield Misfit("REQUIRED", f"{path}.{name}", "it is required, and not sent")
@@ -173,7 +173,7 @@ class _Comparison:
                 yield from self.of(one, rest, where, depth + 1)
             elif rest is False:
                 yield Misfit("FIELD_UNKNOWN", where, "it is sent, and refused where it arrives")
-            # Another field that the reader does not know is ignored; see `lost_fields`.
+            # Another field that the reader does not know is ignored; see ``lost_fields``.
         inner = writer.get("additionalProperties")
         if not mine and isinstance(inner, dict) and isinstance(rest, dict):
             yield from self.of(inner, rest, f"{path}{{}}", depth + 1)
@@ -207,57 +207,7 @@ class _Comparison:
 # ── parts ──
 
 
-def lost_fields(old: Schema, old_types: Types, new: Schema, new_types: Types) -> list[Misfit]:
-    """The fields of records that the old schema has and the new one does not, at any depth."""
-    return list(_lost(old, old_types, new, new_types, "", set()))
-
-
-def _lost(
-    old: Schema, old_types: Types, new: Schema, new_types: Types, path: str, seen: set[Any]
-) -> Iterator[Misfit]:
-    if len(path) > 1000:
-        return
-    if "$ref" in old and "$ref" in new:
-        pair = (_key(old), _key(new))
-        if pair in seen:
-            return
-        seen.add(pair)
-    old, new = _resolved(old, old_types), _resolved(new, new_types)
-    mine, theirs = old.get("properties", {}), new.get("properties", {})
-    if mine and theirs:
-        numbers = {one.get("x-proto", {}).get("number") for one in theirs.values()}
-        for name, one in mine.items():
-            number = one.get("x-proto", {}).get("number")
-            if name in theirs:
-                yield from _lost(one, old_types, theirs[name], new_types, f"{path}.{name}", seen)
-            elif number is not None:
-                yield from _lost_number(name, number, numbers, new, path)
-            elif name not in _renamed_fields(mine, theirs):
-                yield Misfit("FIELD_REMOVED", f"{path}.{name}", "the field is gone")
-    for key, mark in (("items", "[]"), ("additionalProperties", "{}")):
-        if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
-            yield from _lost(old[key], old_types, new[key], new_types, path + mark, seen)
-    for one, other in zip(old.get("anyOf", ()), new.get("anyOf", ()), strict=False):
-        yield from _lost(one, old_types, other, new_types, path, seen)
-
-
-def _lost_number(
-    name: str, number: int, numbers: set[Any], new: Schema, path: str
-) -> Iterator[Misfit]:
-    """A field that a message lacks: it breaks nobody if its name and number are reserved."""
-    if number in numbers:
-        return  # it has another name; that is said elsewhere
-    reserved = new.get("x-reserved", {})
-    kept = any(start <= number < end for start, end in reserved.get("numbers", ()))
-    if not kept:
-        message = f"the field is gone, and its number {number} is not reserved"
-        yield Misfit("FIELD_REMOVED", f"{path}.{name}", message)
-    elif name not in reserved.get("names", ()):
-        message = "the field is gone, and its name is not reserved"
-        yield Misfit("FIELD_REMOVED", f"{path}.{name}", message, "json")
-
-
-def _renamed_fields(mine: Schema, theirs: Schema) -> dict[str, str]:
+def renamed_fields(mine: Schema, theirs: Schema) -> dict[str, str]:
     """Fields that one side lacks and that stand at the same place of the other, of one type."""
     return {
         name: other
@@ -266,11 +216,12 @@ def _renamed_fields(mine: Schema, theirs: Schema) -> dict[str, str]:
     }
 
 
-def _key(schema: Schema) -> Any:
+def reference_of(schema: Schema) -> Any:
+    """What a reference means, to compare it with others."""
     return schema["$ref"], str(schema.get("properties", ""))
 
 
-def _resolved(schema: Schema, types: Types) -> Schema:
+def resolved(schema: Schema, types: Types) -> Schema:
     """A schema in place of a reference, with what stands beside the reference."""
     for _ in range(_DEEPEST):
         target = schema.get("$ref")

@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..contracts.breaking import BreakingChange, breaking_changes
-from ..contracts.description import About, ServiceDescription, describe, read_description
+from ..contracts.describing import About, describe
+from ..contracts.description import ServiceDescription, read_description
 from ..contracts.transport import ChannelSettings
 from ..errors import BeeError
 from ..terms.addresses import parse

@@ -81,7 +81,7 @@ class SelfDescription:
     def _make(self) -> ServiceDescription:
         from importlib.metadata import version
 
-        from ..contracts.description import About, describe
+        from ..contracts.describing import About, describe
 
         settings = self._settings
         teller = next((one for one in self._codecs.values() if hasattr(one, "json_schemas")), None)

@@ -361,7 +361,8 @@ class Server:
     def _run(self) -> None:
         if self._settings.workers > 1:
             self._check_startable()
-            asyncio.run(self._compare())
+            if self._settings.on_breaking is not None:
+                asyncio.run(self._compare())
             WorkerPool(
                 self._assembly,
                 self._status,

@@ -102,6 +102,7 @@ class AsyncShop(Protocol):
     @bee_core.idempotent
     async def get(self, sku: Sku, color: Color = Color.RED) -> Line | None:
         """Get \\\\d lines."""
+        ...
 
     async def put(
         self,

@@ -7,14 +7,11 @@ import random
 
 import msgspec
 import pytest
+from typing_extensions import NotRequired, TypedDict
 
 from bee_core.contracts.breaking import breaking_changes
-from bee_core.contracts.description import (
-    About,
-    describe,
-    describe_interface,
-    read_description,
-)
+from bee_core.contracts.describing import About, describe, describe_interface
+from bee_core.contracts.description import read_description
 from bee_core.contracts.transport import ServedMethod
 from bee_core.methods.signatures import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
@@ -110,13 +107,32 @@ def test_any_damage_is_refused_or_can_be_compared():
         return rng.choice(odd)
 
     good = read_description(plain())
-    read = 0
-    for _ in range(1500):
+    read, whole = 0, plain()
+    for _ in range(1000):
         try:
-            found = read_description(damage(plain()))
+            found = read_description(damage(whole))
         except ValueError:
             continue
         read += 1
         breaking_changes(good, found)
         breaking_changes(found, good)
     assert read > 100
+
+
+def test_a_declared_error_that_knows_its_fields_is_described_by_them():
+    shape_of = TypedDict("shape_of", {"sku": str, "left": NotRequired[int]})  # noqa: UP013  # as text it would not be read
+
+    class OutOfStock(Exception):
+        """None is left."""
+
+    class Declared:
+        cls, shape = OutOfStock, shape_of
+
+    method = ServedMethod("m", Signature.dynamic("m"), errors=(Declared(),))
+    (error,) = describe(About("s"), [method], JsonCodec()).methods[0].errors
+    assert (error.type, error.doc) == ("OutOfStock", "None is left.")
+    assert error.schema == {
+        "type": "object",
+        "properties": {"sku": {"type": "string"}, "left": {"type": "integer"}},
+        "required": ["sku"],
+    }

@@ -70,6 +70,7 @@ class AsyncWarehouse(Protocol):
 
         Everything goes at once.
         """
+        ...
 
 
 class CalculatorABC(Protocol):
