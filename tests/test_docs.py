@@ -149,6 +149,19 @@ def test_the_other_configurations_are_understood(
     assert bee_core.load_config(folder / name).server is not None
 
 
+def test_files_of_a_page_are_laid_over_one_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEE_ENV", "production")
+    config = bee_core.load_config(folder / "billing.yml")
+    assert {Path(path).name for path in config.files} == {
+        *("billing.yml", "shared.yml", "billing.production.yml", "stock.key")
+    }
+    assert config.registry is not None
+    assert config.registry.protocol == "etcd3"
+    assert config.client("stock").timeout == 2
+
+
 def saying(answer: str) -> Callable[[], str]:
     return lambda: answer
 

@@ -53,6 +53,7 @@ COMMANDS = {
     "explain": ("explain_command", "Say what would happen to a call, and why."),
     "nodes": ("list_commands", "List the nodes of a service, and which of them fit."),
     "plugins": ("list_commands", "List the plugins that are installed."),
+    "schema": ("schema_command", "Print the JSON Schema of the configuration, for editors."),
     "serve": ("serve_command", "Serve objects and functions until SIGTERM or SIGINT."),
     "services": ("list_commands", "List the services that a client can call."),
 }

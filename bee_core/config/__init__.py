@@ -2,9 +2,10 @@
 
 The way from the text of a file to a :class:`Config`, with the module of each step::
 
-    text of the file
-      │  yaml_tree        YAML to a tree of text with line numbers
-      │  expansion        ${NAME} replaced in that tree, and the line of each key
+    text of the files
+      │  yaml_tree        YAML to a tree of text with files and line numbers
+      │  files, merging   the trees of included files and of the environment's own, in one
+      │  expansion        ${NAME} and ${file:…} replaced in that tree, and the place of each key
       ▼
     tree
       │  whole_file       the sections, and what they inherit from each other
@@ -15,7 +16,8 @@ The way from the text of a file to a :class:`Config`, with the module of each st
     Config                model; its parts stand in client_model and server_model
 
 ``fields`` has what the fields of the classes say about themselves. ``contradictions`` finds values
-that do not go together, for ``bee check``. ``reference`` writes ``docs/configuration.md``.
+that do not go together, for ``bee check``. ``differences`` compares two configurations.
+``reference`` writes ``docs/configuration.md``, ``json_schema`` the schema for editors.
 
 What belongs here: keys, their defaults and reasons, and how they are read. What does not: the
 objects that a client or server is made of, and the plugins behind the names.
@@ -37,10 +39,10 @@ from .contradictions import Contradiction, warnings
 from .converter import structure_options
 from .expansion import Expansion
 from .fields import PluginRef
+from .files import Files, no_bee
 from .model import Config, NamedPlugin, named_plugins
 from .server_model import RegistryConfig, ServerConfig
 from .whole_file import stated_plugins, structure_config
-from .yaml_tree import MAX_BYTES, decode, parse
 
 __all__ = [
     "AddressConfig",
@@ -66,48 +68,52 @@ def load_config(
     *,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
-    """Read a configuration.
+    """Read a configuration, with the files that it includes and those of its environment.
 
     Args:
         source: The path of a YAML file (``bee.yml``), or a mapping of the same shape, whose values
             may be numbers and bools. A ``Config`` is returned as it is.
-        environ: What ``${NAME}`` refers to; the process's environment by default.
+        environ: What ``${NAME}`` refers to, and where ``BEE_ENV`` is looked up; the process's
+            environment by default.
 
     Raises:
-        ConfigError: The file cannot be read, or something in it is wrong. ``problems`` has
+        ConfigError: A file cannot be read, or something in it is wrong. ``problems`` has
             everything that is wrong, in the order of the lines.
     """
     if isinstance(source, Config):
         return source
-    return structure_config(_expand(source, os.environ if environ is None else environ))
+    expansion, files = _expand(source, os.environ if environ is None else environ)
+    return structure_config(expansion, files)
 
 
 def readable_plugins(
     source: str | os.PathLike[str] | Mapping[str, Any],
-) -> tuple[list[NamedPlugin], Mapping[str, int | None]]:
+) -> tuple[list[NamedPlugin], Expansion | None]:
     """The plugins that a configuration names which cannot be used as a whole.
 
     So ``bee check`` reports what is wrong with them together with everything else.
 
     Returns:
-        The places that can be read, with the lines of all paths.
+        The places that can be read, and what knows the file and the line of each path.
     """
     try:
-        expansion = _expand(source, os.environ)
+        expansion, _ = _expand(source, os.environ)
     except ConfigError:
-        return [], {}
-    return stated_plugins(expansion), expansion.lines
+        return [], None
+    return stated_plugins(expansion), expansion
 
 
 def _expand(
     source: str | os.PathLike[str] | Mapping[str, Any], environ: Mapping[str, str]
-) -> Expansion:
+) -> tuple[Expansion, tuple[str, ...]]:
+    """The whole tree, and all files that it comes from, as absolute paths."""
     name: str | None = None
+    files = Files(environ)
     if isinstance(source, Mapping):
-        root: Mapping[Any, Any] = source
+        root = files.with_includes(source, None)
     elif isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
-        root = parse(decode(_read(name), name), name)
+        root = _tree(files, name)
     else:
         raise ConfigError(
             f"a configuration is a path, a mapping or a Config, not {type(source).__name__}",
@@ -117,37 +123,27 @@ def _expand(
     expansion = Expansion(root, environ, name)
     if "bee" not in expansion.tree:
         raise ConfigError(
-            _no_bee(expansion.tree),
+            no_bee(expansion.tree),
             path="bee",
             source=name,
             line=1 if name else None,
             expected="the key 'bee'",
         )
-    return expansion
+    read = (*files.names, *expansion.files)
+    return expansion, tuple(dict.fromkeys(map(os.path.abspath, read)))
 
 
-def _read(name: str) -> bytes:
+def _tree(files: Files, name: str) -> Mapping[Any, Any]:
     if "\n" in name or name.startswith("bee:"):
         raise ConfigError(
             "this is the text of a configuration, and its path is wanted; "
             "write it to a file, or hand it over as a dict"
         )
-    path = Path(name)
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return files.tree(name)
     except FileNotFoundError:
+        path = Path(name)
         tried = "" if path.is_absolute() else f" (looked for {path.absolute()})"
         raise ConfigError(
             f"there is no such file{tried}", source=name, expected="the path of a YAML file"
         ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"the file cannot be read: {getattr(error, 'strerror', None) or error}", source=name
-        ) from None
-
-
-def _no_bee(tree: Mapping[str, Any]) -> str:
-    if not tree:
-        return "the configuration is empty; it begins with the key 'bee'"
-    return f"the root has no key 'bee', under which everything stands; it has: {', '.join(tree)}"

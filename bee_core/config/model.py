@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..options import SEVERAL
 from ..terms.addresses import parse
 from .client_model import CALL_FIELDS, ClientConfig
-from .fields import PluginRef, about, observers, plugin_kinds, written_at
+from .fields import PluginRef, about, observers, plugin_kinds, setting, written_at
 from .server_model import RegistryConfig, ServerConfig
 
 APPLICATION = "bee.application"
@@ -34,6 +34,17 @@ class ApplicationConfig:
     observers: Annotated[tuple[PluginRef, ...], SEVERAL] = observers(
         "Who is told of every call of every service, and of every request of the server"
     )
+    include: Annotated[tuple[str, ...], SEVERAL] = setting(
+        (),
+        "Files that are merged under this one, a later one over an earlier one: a path, relative "
+        "to this file, or a list.",
+        "This file says all.",
+    )
+    watch: bool = setting(
+        False,
+        "Whether clients and servers reload this configuration when its files change.",
+        "A file that is being written must not change a program that nobody is looking at.",
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -48,6 +59,10 @@ class Config:
         default: ``bee.rpc.client.default``, which ``clients`` have taken in already.
         source: The file, or None for a configuration from Python.
         lines: The line of every path that is stated; None for what came from Python.
+        sources: The file of each path that is stated in another file than ``source``: one that is
+            included, or one of the environment.
+        written: How each value is written in which ``${…}`` was replaced, by path.
+        files: All files that it comes from and those that were looked for, as absolute paths.
     """
 
     application: ApplicationConfig = attrs.field(factory=ApplicationConfig)
@@ -57,6 +72,9 @@ class Config:
     default: ClientConfig = attrs.field(factory=ClientConfig)
     source: str | None = None
     lines: Mapping[str, int | None] = attrs.field(factory=dict, repr=False, eq=False)
+    sources: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
+    written: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
+    files: tuple[str, ...] = attrs.field(default=(), repr=False, eq=False)
 
     def client(self, service: str) -> ClientConfig:
         """How to call a service.
@@ -84,6 +102,10 @@ class Config:
         None for a default, and for what came from Python.
         """
         return self.lines.get(path)
+
+    def file(self, path: str) -> str | None:
+        """The file that states a dotted path; None for a configuration from Python."""
+        return self.sources.get(path, self.source)
 
     def stated(self, service: str, field: str, method: str | None = None) -> str | None:
         """Where the value of a field comes from.
