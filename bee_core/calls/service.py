@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from ..terms.node import Node, Snapshot
     from .retry_budget import RetryBudget
 
+    Policies = tuple[Mapping[str, FaultTolerance], Mapping[str, Fallback | None]]
+    """The fault tolerances and the fallbacks, by method name."""
+
 C = TypeVar("C")
 
 MAX_BOUND = 4096
@@ -127,6 +130,16 @@ class Service(Generic[C]):
         """Begin a new series of deduplication keys: at the start, and in a forked child."""
         self.key_prefix = self._random_bytes(8)
         self.key_numbers = count(1)
+
+    def revise(
+        self,
+        config: ClientConfig,
+        fault_tolerances: Mapping[str, FaultTolerance],
+        fallbacks: Mapping[str, Fallback | None],
+    ) -> None:
+        """Take other settings of calls. Plans that were made before keep theirs."""
+        self.config = config
+        self.fault_tolerances, self.fallbacks = fault_tolerances, fallbacks
 
     def learn(self, snapshot: Snapshot) -> None:
         """Take a list of nodes from a discovery. Called where the client makes its channels."""

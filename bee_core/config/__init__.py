@@ -31,7 +31,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from ..errors import ConfigError
 from .client_model import AddressConfig, CallConfig, ClientConfig, MethodConfig
@@ -39,16 +39,20 @@ from .contradictions import Contradiction, warnings
 from .converter import structure_options
 from .expansion import Expansion
 from .fields import PluginRef
-from .files import Files, no_bee
+from .files import Files, digest, no_bee
 from .model import Config, NamedPlugin, named_plugins
 from .server_model import RegistryConfig, ServerConfig
 from .whole_file import stated_plugins, structure_config
+
+ConfigSource = Union[str, "os.PathLike[str]", Mapping[str, Any], Config]
+"""What can be loaded: a path, a mapping, or a configuration."""
 
 __all__ = [
     "AddressConfig",
     "CallConfig",
     "ClientConfig",
     "Config",
+    "ConfigSource",
     "Contradiction",
     "MethodConfig",
     "NamedPlugin",
@@ -58,6 +62,7 @@ __all__ = [
     "load_config",
     "named_plugins",
     "readable_plugins",
+    "source_of",
     "structure_options",
     "warnings",
 ]
@@ -82,8 +87,30 @@ def load_config(
     """
     if isinstance(source, Config):
         return source
-    expansion, files = _expand(source, os.environ if environ is None else environ)
-    return structure_config(expansion, files)
+    reading = _Reading(source, os.environ if environ is None else environ)
+    try:
+        return structure_config(reading.expansion(), reading.files())
+    except ConfigError as error:
+        error.files = reading.files()
+        raise
+
+
+def source_of(config: Config, source: ConfigSource | None) -> ConfigSource:
+    """What to load when a configuration is reloaded.
+
+    Args:
+        config: The one in use.
+        source: What is to take its place, or None for its own file.
+
+    Raises:
+        ConfigError: It has no file.
+    """
+    if source is not None:
+        return source
+    if config.source is None:
+        raise ConfigError("this configuration is no file, so there is nothing to read again")
+    first = next(iter(config.files))
+    return config.source if _absolute(config.source) == first else first
 
 
 def readable_plugins(
@@ -97,40 +124,56 @@ def readable_plugins(
         The places that can be read, and what knows the file and the line of each path.
     """
     try:
-        expansion, _ = _expand(source, os.environ)
+        expansion = _Reading(source, os.environ).expansion()
     except ConfigError:
         return [], None
     return stated_plugins(expansion), expansion
 
 
-def _expand(
-    source: str | os.PathLike[str] | Mapping[str, Any], environ: Mapping[str, str]
-) -> tuple[Expansion, tuple[str, ...]]:
-    """The whole tree, and all files that it comes from, as absolute paths."""
-    name: str | None = None
-    files = Files(environ)
-    if isinstance(source, Mapping):
-        root = files.with_includes(source, None)
-    elif isinstance(source, (str, os.PathLike)):
-        name = os.fspath(source)
-        root = _tree(files, name)
-    else:
-        raise ConfigError(
-            f"a configuration is a path, a mapping or a Config, not {type(source).__name__}",
-            value=source,
-            expected="a path or a mapping",
-        )
-    expansion = Expansion(root, environ, name)
-    if "bee" not in expansion.tree:
-        raise ConfigError(
-            no_bee(expansion.tree),
-            path="bee",
-            source=name,
-            line=1 if name else None,
-            expected="the key 'bee'",
-        )
-    read = (*files.names, *expansion.files)
-    return expansion, tuple(dict.fromkeys(map(os.path.abspath, read)))
+def _absolute(name: str) -> str:
+    return str(Path(name).absolute())
+
+
+class _Reading:
+    """One reading of a configuration, and of the files that it comes from."""
+
+    def __init__(self, source: object, environ: Mapping[str, str]) -> None:
+        self._source = source
+        self._environ = environ
+        self._files = Files(environ)
+        self._secrets: Mapping[str, bytes] = {}
+
+    def files(self) -> Mapping[str, bytes]:
+        """A digest of each file, by its absolute path."""
+        found = self._files.digests | {name: digest(one) for name, one in self._secrets.items()}
+        return {_absolute(name): one for name, one in found.items()}
+
+    def expansion(self) -> Expansion:
+        """The whole tree, with all references replaced."""
+        source = self._source
+        name: str | None = None
+        if isinstance(source, Mapping):
+            root = self._files.with_includes(source, None)
+        elif isinstance(source, (str, os.PathLike)):
+            name = os.fspath(source)
+            root = _tree(self._files, name)
+        else:
+            raise ConfigError(
+                f"a configuration is a path, a mapping or a Config, not {type(source).__name__}",
+                value=source,
+                expected="a path or a mapping",
+            )
+        expansion = Expansion(root, self._environ, name)
+        self._secrets = expansion.files
+        if "bee" not in expansion.tree:
+            raise ConfigError(
+                no_bee(expansion.tree),
+                path="bee",
+                source=name,
+                line=1 if name else None,
+                expected="the key 'bee'",
+            )
+        return expansion
 
 
 def _tree(files: Files, name: str) -> Mapping[Any, Any]:

@@ -40,7 +40,7 @@ class Expansion:
         source: The file's name, or None.
         sources: The file of each path that stands in another file than ``source``.
         written: How each value stood there in which something was replaced, by path.
-        files: The names of the files of secrets that it refers to.
+        files: The files of secrets that it refers to, with what they hold.
         problems: What could not be replaced.
     """
 
@@ -57,7 +57,7 @@ class Expansion:
         self._secrets = SecretFiles()
         self._left = MAX_NODES
         self.tree: Any = self._walk(root, "", (None, source), 0)
-        self.files = self._secrets.names
+        self.files = self._secrets.contents
 
     def _walk(self, value: Any, path: str, place: Place, depth: int) -> Any:
         self._left -= 1

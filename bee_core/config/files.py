@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ class Files:
         environ: The environment's variables.
 
     Attributes:
-        names: All files that were read or looked for, in that order.
+        digests: A digest of each file that was read, in that order; empty for one that was looked
+            for and is not there.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -45,7 +47,7 @@ class Files:
         self._chain: list[str] = []  # the files that include one another, by their real paths
         self._read = 0
         self._total = 0
-        self.names: list[str] = []
+        self.digests: dict[str, bytes] = {}
 
     def tree(self, name: str) -> Mapping[Any, Any]:
         """The tree of a file with all that belongs to it.
@@ -135,9 +137,10 @@ class Files:
             FileNotFoundError: It is not there.
             ConfigError: It cannot be read, or is no YAML.
         """
-        self.names.append(name)
+        self.digests[name] = b""
         self._read += 1
         data = _read(name)
+        self.digests[name] = digest(data)
         self._total += len(data)
         if self._total > _MAX_TOTAL:
             raise ConfigError(
@@ -145,6 +148,11 @@ class Files:
                 source=name,
             )
         return parse(decode(data, name), name)
+
+
+def digest(data: bytes) -> bytes:
+    """Tells one content of a file from another; empty for no content."""
+    return blake2b(data, digest_size=16).digest() if data else b""
 
 
 def overlay_of(name: str, environ: Mapping[str, str]) -> str | None:

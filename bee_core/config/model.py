@@ -44,6 +44,7 @@ class ApplicationConfig:
         False,
         "Whether clients and servers reload this configuration when its files change.",
         "A file that is being written must not change a program that nobody is looking at.",
+        live=True,
     )
 
 
@@ -62,7 +63,8 @@ class Config:
         sources: The file of each path that is stated in another file than ``source``: one that is
             included, or one of the environment.
         written: How each value is written in which ``${…}`` was replaced, by path.
-        files: All files that it comes from and those that were looked for, as absolute paths.
+        files: All files that it comes from and those that were looked for, by their absolute
+            paths, with a digest of each.
     """
 
     application: ApplicationConfig = attrs.field(factory=ApplicationConfig)
@@ -74,7 +76,7 @@ class Config:
     lines: Mapping[str, int | None] = attrs.field(factory=dict, repr=False, eq=False)
     sources: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
     written: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
-    files: tuple[str, ...] = attrs.field(default=(), repr=False, eq=False)
+    files: Mapping[str, bytes] = attrs.field(factory=dict, repr=False, eq=False)
 
     def client(self, service: str) -> ClientConfig:
         """How to call a service.

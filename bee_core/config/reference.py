@@ -91,7 +91,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
     (
         "`bee.rpc.server`",
         ServerConfig,
-        "What this program serves. Left out for a program that only calls others.",
+        (
+            "What this program serves. Left out for a program that only calls others. A server"
+            " that runs takes changes of the keys marked with ↻ over; the others need a restart"
+            " ([reload](how-to/reload.md))."
+        ),
     ),
     (
         "`bee.rpc.client.<service>`",
@@ -159,6 +163,8 @@ def _row(attribute: attrs.Attribute[Any], cls: type) -> str:
         key += " or " + ", ".join(f"`{name}`" for name in about.aliases)
     if cls is ClientConfig and attribute.name in CALL_FIELDS:
         key += " \\*"
+    if cls is ServerConfig and about.live:
+        key += " ↻"
     cells = (
         key,
         _type(attribute.type),

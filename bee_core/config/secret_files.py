@@ -17,16 +17,13 @@ class SecretFiles:
     """Reads the files that one configuration refers to, each of them once.
 
     Attributes:
-        names: Their names, those that are missing included, in the order of the configuration.
+        contents: What each of them holds, those that are missing included; empty for one that
+            cannot be read.
     """
 
     def __init__(self) -> None:
         self._read: dict[str, tuple[str | None, str]] = {}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all files."""
-        return tuple(self._read)
+        self.contents: dict[str, bytes] = {}
 
     def look_up(self, path: str, source: str | None, *, needed: bool) -> tuple[str | None, str]:
         """The text of a file, without the line ends at its end.
@@ -42,7 +39,9 @@ class SecretFiles:
         """
         name = os.path.normpath(Path(source or "").parent / path)
         if name not in self._read:
-            self._read[name] = _read(name)
+            data, problem = _read(name)
+            self.contents[name] = data
+            self._read[name] = (None, problem) if problem else _text(data)
         text, problem = self._read[name]
         if problem == _MISSING and not needed:
             return None, ""
@@ -52,21 +51,26 @@ class SecretFiles:
 _MISSING = "is not there; write it, or state a default: ${file:/path:-default}"
 
 
-def _read(name: str) -> tuple[str | None, str]:
+def _read(name: str) -> tuple[bytes, str]:
+    """What a file holds, and why that cannot be used."""
     try:
         # A pipe that nobody writes to must not hold the program up.
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(descriptor, "rb") as file:  # noqa: PTH123  # it is open already
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None, "is no ordinary file"
+                return b"", "is no ordinary file"
             data = file.read(MAX_SECRET + 1)
     except (FileNotFoundError, NotADirectoryError):
-        return None, _MISSING
+        return b"", _MISSING
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        return None, f"cannot be read: {reason.lower()}"
+        return b"", f"cannot be read: {reason.lower()}"
     if len(data) > MAX_SECRET:
-        return None, f"is larger than {MAX_SECRET >> 10} KiB; this is no secret"
+        return data, f"is larger than {MAX_SECRET >> 10} KiB; this is no secret"
+    return data, ""
+
+
+def _text(data: bytes) -> tuple[str | None, str]:
     try:
         return data.decode("utf-8-sig").rstrip("\r\n"), ""
     except UnicodeDecodeError:

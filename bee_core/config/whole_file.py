@@ -65,7 +65,7 @@ class _Root:
     bee: _Bee = attrs.field(metadata=about("Everything of bee."))
 
 
-def structure_config(expansion: Expansion, files: tuple[str, ...] = ()) -> Config:
+def structure_config(expansion: Expansion, files: Mapping[str, bytes]) -> Config:
     """Make a configuration from a tree whose references to the environment are replaced.
 
     Args:
@@ -255,7 +255,7 @@ register(ServerConfig, _read_server)
 # ── inheritance ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _assemble(root: _Root, expansion: Expansion, files: tuple[str, ...]) -> Config:
+def _assemble(root: _Root, expansion: Expansion, files: Mapping[str, bytes]) -> Config:
     rpc = root.bee.rpc
     default = _overlay(ClientConfig(), rpc.client.default, f"{CLIENT}.default")
     return Config(

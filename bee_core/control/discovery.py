@@ -67,12 +67,14 @@ class Discovery:
         heartbeat_interval: Seconds; bounds the pause between attempts to reach the registry.
         clock: Seconds, monotonic.
         rng: For jitter.
+        known: What another discovery of the same registry has found, or None.
         registry_changed: Is told as the registry goes out of reach and comes back, and as doubt
             begins and ends: the service, what has happened, and why.
 
     Attributes:
         first: The wait of first calls.
         suspicion: The nodes in question; another object after a fork, like ``first``.
+        known: As given.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Discovery:
         clock: Callable[[], float],
         rng: Random,
         registry_changed: Callable[[str, str, str], None],
+        known: Snapshot | None = None,
     ) -> None:
         self.service = service
         self._registry_name = registry_name
@@ -108,7 +111,7 @@ class Discovery:
         self._rng = rng
         self._revision = 0
         self._registry_changed = registry_changed
-        self._current: Snapshot | None = None
+        self._current = self.known = known
         self._make_watch: Callable[[], RegistryWatch] = lambda: RegistryWatch(
             service,
             registry=registry,
@@ -166,6 +169,20 @@ class Discovery:
         with self._lock:
             if self._handle is None:
                 self._handle = plane.spawn(self._run)
+
+    @property
+    def started(self) -> bool:
+        """Whether it watches, or has watched."""
+        return self._handle is not None
+
+    async def stop(self, timeout: float) -> None:
+        """Watch no longer, and ask nobody. On the plane's loop; waits so many seconds at most."""
+        with self._lock:
+            handle, suspects = self._handle, self._roster.suspects
+        for suspect in suspects:
+            self._doubts.end(suspect)
+        if handle is not None:
+            await handle.end(timeout)
 
     def fall_back(self) -> None:
         """Go on with what there is.

@@ -82,6 +82,7 @@ class NodeSet(Generic[C]):
         on_breaker_change: ``(node, before, after)``, told of each change of a node's breaker, on
             the thread that changed it and outside of the lock; or None.
         on_connect: Told that a node's channel was made, outside of the lock; or None.
+        retired: Whether another set has taken its place.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class NodeSet(Generic[C]):
         self.lock = Lock()
         self.on_breaker_change: Callable[[Node, BreakerState, BreakerState], None] | None = None
         self.on_connect: Callable[[], object] | None = None
+        self.retired = False
         self.explain_unknown: Callable[[], str] | None = None
         self.outlook: Callable[[], Outlook] | None = None
         self.snapshot = Snapshot(-1, "address")
@@ -204,12 +206,24 @@ class NodeSet(Generic[C]):
             if state is not current:
                 state.attempt, state.breaker = current.attempt, current.breaker
             attempt = current.attempt
-            left = self.states.get(state.node.id) is not current
+            left = self.retired or self.states.get(state.node.id) is not current
         if left:
             self._let_go(state)
         if self.on_connect is not None:
             self.on_connect()
         return attempt
+
+    def retire(self) -> None:
+        """Another set takes the place of this one.
+
+        Calls that are under way may go on picking nodes here. Each channel ends with its last call.
+        """
+        with self.lock:
+            self.retired = True
+            connected = [state for state in self.states.values() if state.attempt is not None]
+        self.on_breaker_change = self.on_connect = None
+        for state in connected:
+            self._let_go(state)
 
     def _let_go(self, state: NodeState[C]) -> None:
         """A node has left with its channel and its breaker."""

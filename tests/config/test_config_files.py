@@ -65,7 +65,7 @@ def test_an_include_is_relative_to_the_file_that_names_it(folder, monkeypatch):
     config = load_config(path, environ={})
     assert (config.client("calc").retries, config.client("calc").timeout) == (9, 7)
     names = ("bee.yml", "shared/common.yml", "shared/deep.yml")
-    assert config.files == tuple(str(folder.path / name) for name in names)
+    assert list(config.files) == [str(folder.path / name) for name in names]
     assert config.application.include == ("shared/common.yml",)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import datetime
+import datetime as dt  # noqa: TC003  # attrs resolves the hint
 import json
 import re
 from pathlib import Path
@@ -183,7 +183,7 @@ class _Options:
 
     first: list[_Inner] = attrs.field(factory=list)
     second: dict[str, int | None] = attrs.field(factory=dict)
-    third: datetime.date | None = None
+    third: dt.date | None = None
     _fourth: str = "x"
 
 
