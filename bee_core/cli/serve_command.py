@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -16,6 +17,9 @@ from ..server.server import Server
 from .application_code import load_attribute, load_failed
 from .command_group import UnusableCommandError, debug_option
 from .shared_options import config_option, load_configuration
+
+if TYPE_CHECKING:
+    from ..config import Config
 
 _NAMED = re.compile(r"([A-Za-z_][\w.]*)=(.+)", re.DOTALL)
 
@@ -83,16 +87,22 @@ def _ready_made(ctx: click.Context, targets: list[Target], address: str | None) 
 
 
 def _build(targets: list[Target], config_path: str, address: str | None) -> Server:
-    config = load_configuration(config_path)
-    if address is not None and config.server is not None:
-        try:
-            config = attrs.evolve(config, server=attrs.evolve(config.server, address=(address,)))
-        except ValueError as error:
-            raise UnusableCommandError(f"--address: {error}") from error
-    server = build_server(config)
+    listening_there = partial(_with_address, address)
+    server = build_server(listening_there(load_configuration(config_path)))
+    server.amend = listening_there  # also what is read again later
     for target in targets:
         _add(server, target)
     return server
+
+
+def _with_address(address: str | None, config: Config) -> Config:
+    """A configuration with the address of the command line."""
+    if address is None or config.server is None:
+        return config
+    try:
+        return attrs.evolve(config, server=attrs.evolve(config.server, address=(address,)))
+    except ValueError as error:
+        raise UnusableCommandError(f"--address: {error}") from error
 
 
 def _add(server: Server, target: Target) -> None:

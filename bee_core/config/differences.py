@@ -68,6 +68,30 @@ def only_calls_differ(old: ClientConfig, new: ClientConfig) -> bool:
     return attrs.evolve(new, **same) == old
 
 
+def in_use(running: Config, new: Config) -> Config:
+    """What holds in a server that runs once it has reloaded: what needs a restart stays as it is.
+
+    Args:
+        running: What holds there now; it has a server section.
+        new: What the files say, likewise.
+    """
+    assert running.server is not None and new.server is not None  # noqa: S101, PT018
+    application, server = (
+        {
+            attribute.name: getattr(of, attribute.name)
+            for attribute in attrs.fields(type(of))
+            if not remarks(attribute).live and attribute.name != "include"
+        }
+        for of in (running.application, running.server)
+    )
+    return attrs.evolve(
+        new,
+        application=attrs.evolve(new.application, **application),
+        registry=running.registry,
+        server=attrs.evolve(new.server, **server),
+    )
+
+
 def differences(old: Config, new: Config, hides: Hides = lambda *_: True) -> list[Difference]:
     """Everything that differs, in the order of the sections.
 

@@ -8,6 +8,8 @@ from hmac import compare_digest
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import attrs
+
 from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_origin import of_unknown
 from ..terms.causes import local
@@ -20,6 +22,7 @@ from .running_call import RunningCall
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..config.server_model import ServerConfig
     from ..contracts.plugin_origin import Blame
     from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
@@ -58,6 +61,23 @@ def accepts(tokens: Tokens, token: str | None) -> bool:
         for known in source():
             found |= compare_digest(sha256(known.encode()).digest(), given)
     return found and token is not None
+
+
+@attrs.frozen
+class Parts:
+    """What a configuration makes for the requests of a server.
+
+    Attributes:
+        rules: For each compressor's name and None, the size rule.
+        limiter: Bounds the requests that run at a time, or None.
+        interceptors: Stand around each call.
+        observers: Are told of each call.
+    """
+
+    rules: Mapping[str | None, SizeRule]
+    limiter: Limiter | None
+    interceptors: Interception
+    observers: Observation
 
 
 class ServiceEndpoint:
@@ -116,6 +136,7 @@ class ServiceEndpoint:
         self._tokens = tokens
         self._methods = methods
         self._lag = LoopLag()
+        self._blame = blame
         self._streams = streams
         self._answers = Answers(
             rules,
@@ -127,6 +148,22 @@ class ServiceEndpoint:
             observers,
             send_tracebacks=send_tracebacks,
             blame=blame,
+        )
+
+    def reload(self, settings: ServerConfig, parts: Parts) -> None:
+        """Take other bounds, tokens and policies. Requests in flight end with those of before."""
+        self.ack = attrs.evolve(self.ack, max_body=settings.max_size)
+        self._rules = parts.rules
+        self._max_in_flight = settings.max_in_flight
+        self._tokens = [token.values for token in settings.tokens]
+        self._threads.resize(settings.max_pool_size)
+        self._answers = self._answers.revised(
+            parts.rules,
+            parts.limiter,
+            parts.interceptors,
+            parts.observers,
+            send_tracebacks=settings.send_tracebacks,
+            blame=self._blame,
         )
 
     def admit(self, hello: Hello) -> Failure | None:

@@ -100,7 +100,9 @@ def run_in_thread(
 
 @contextlib.contextmanager
 def stop_signals(
-    loop: asyncio.AbstractEventLoop, patience: float, ignored: tuple[signal.Signals, ...] = ()
+    loop: asyncio.AbstractEventLoop,
+    patience: Callable[[], float],
+    ignored: tuple[signal.Signals, ...] = (),
 ) -> Iterator[asyncio.Event]:
     """While the block runs, a first SIGTERM or SIGINT asks the server to leave: it sets the event.
 
@@ -109,7 +111,7 @@ def stop_signals(
 
     Args:
         loop: Where the event belongs.
-        patience: Seconds after the first signal when the process leaves in any case.
+        patience: Says the seconds after the first signal when the process leaves in any case.
         ignored: Signals to take without doing anything.
     """
     stopping = asyncio.Event()
@@ -121,7 +123,7 @@ def stop_signals(
             _leave_now(128 + number)
         asked = True
         loop.call_soon_threadsafe(stopping.set)
-        watchdog = threading.Timer(patience, _leave_now, (1,))
+        watchdog = threading.Timer(patience(), _leave_now, (1,))
         watchdog.daemon = True
         with contextlib.suppress(RuntimeError):  # no thread can be started; a second signal helps
             watchdog.start()
@@ -135,6 +137,48 @@ def stop_signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def on_hangup(
+    loop: asyncio.AbstractEventLoop, reload: Callable[[], object], leave: Callable[[], object]
+) -> Iterator[None]:
+    """While the block runs, SIGHUP calls a function on the loop. For the main thread.
+
+    Args:
+        loop: The serving loop.
+        reload: What to do.
+        leave: What to do instead when the terminal, from which the process was started, has gone:
+            the system sends the same signal then.
+    """
+    number = getattr(signal, "SIGHUP", None)
+    if number is None:  # Windows
+        yield
+        return
+    attached = _has_terminal()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(leave if attached and not _has_terminal() else reload)
+
+    before = signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.tcgetpgrp(0)
+    except OSError:
+        return False
+    return True
+
+
+def ignore_hangup() -> None:
+    """Not SIG_IGN, which programs that a handler starts would inherit."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, _ignore)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -26,6 +26,7 @@ from .event_loop import (
 from .exposed import Exposed
 from .log_lines import say
 from .log_output import shown_when_nobody_listens
+from .reloads import Reloads
 from .workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self  # type checkers bring it
 
+    from ..config import ConfigSource
     from ..config.model import Config
+    from ..config.server_model import ServerConfig
     from ..contracts.transport import AcceptTurns, Listener
     from .endpoint import ServiceEndpoint
 
@@ -51,7 +54,7 @@ class Server:
     again.
 
     Attributes:
-        config: The whole configuration.
+        amend: Changes each configuration that is read again, as ``bee serve --address`` does.
         endpoint: Decides about peers and requests while the server runs; None before and after.
         listeners: What the transports listen with; empty before and after.
     """
@@ -62,16 +65,41 @@ class Server:
         plugins: Sequence[object] = (),
     ) -> None:
         refuse_patched_threads()
-        self.config = load_config(config)
-        self._assembly = Assembly(self.config, plugins)
-        self._settings = self._assembly.settings
+        self._assembly = Assembly(load_config(config), plugins)
+        self._reloads = Reloads(self, self._assembly)
         self._exposed = Exposed(self._settings.name, self._assembly.codecs, self._assembly.bind)
         self._epoch = os.urandom(8)
         self._is_worker = False
         self._announcer: Announcer | None = None
+        self.amend: Callable[[Config], Config] = lambda config: config
         self._ticks = LoopTicks(self._assembly.registry_section.heartbeat_interval)
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
+
+    @property
+    def config(self) -> Config:
+        """The whole configuration that holds."""
+        return self._assembly.config
+
+    @property
+    def _settings(self) -> ServerConfig:
+        return self._assembly.settings
+
+    def reload(self, config: ConfigSource | None = None) -> None:
+        """Take another configuration, whole or not at all, without losing a call. Thread-safe.
+
+        Bounds, tokens, limiter, observers and interceptors hold for the requests from then on; see
+        the keys marked in ``docs/configuration.md``. Of all others the log warns that they need a
+        restart. ``run`` does this by itself on SIGHUP, and with ``bee.application.watch``.
+
+        Args:
+            config: As for :func:`bee_core.build_server`; None reads the server's own file again.
+
+        Raises:
+            ConfigError, PluginError: It cannot be used. Nothing has changed.
+            BeeError: The serving loop does not answer.
+        """
+        self._reloads.reload(config)
 
     def add(self, target: Any, name: str | None = None, interface: Any = None) -> None:
         """Expose something; before the server starts.
@@ -152,6 +180,7 @@ class Server:
         )
         if self._announcer is not None:
             self._ticks.start()
+        self._reloads.watch()
 
     def _check_startable(self) -> None:
         if self.endpoint is not None:
@@ -180,6 +209,7 @@ class Server:
             await self._close()
             raise
         serving_loops.add(asyncio.get_running_loop())
+        self._reloads.begin()
         fork.watch(self)
         self._assembly.observers.server_changed("serving")
 
@@ -224,6 +254,7 @@ class Server:
             say("gone", "gone")
 
     async def _close(self) -> None:
+        self._reloads.end()
         listeners, self.listeners = self.listeners, []
         await asyncio.gather(*(listener.close() for listener in listeners))
         endpoint, self.endpoint = self.endpoint, None
@@ -278,17 +309,26 @@ class Server:
     def _run(self) -> None:
         if self._settings.workers > 1:
             self._check_startable()
+            readable = self.config.source is not None
             WorkerPool(
                 self._assembly,
                 lambda sockets, turns: partial(self._serve_as_worker, sockets, turns),
+                self._reloads.now if readable else None,
+                self._reloads.watch_files if readable and self.config.application.watch else None,
             ).run()
             return
         loop = new_event_loop()
         try:
-            with stop_signals(loop, self._settings.drain_timeout + HUNG_LOOP_SECONDS) as stopping:
+            with (
+                stop_signals(loop, self._patience) as stopping,
+                self._reloads.on_hangup(loop, stopping.set),
+            ):
                 loop.run_until_complete(self._serve(stopping, lambda: None))
         finally:
             close_loop(loop)
+
+    def _patience(self) -> float:
+        return self._settings.drain_timeout + HUNG_LOOP_SECONDS
 
     async def _serve(self, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
         await self.start()
@@ -309,9 +349,10 @@ class Server:
         self._epoch = os.urandom(8)  # it is a process of its own
         await self._listen(sockets, turns)
         self._ticks.start(tick)
-        ready()
-        await stopping.wait()
-        await self.stop()
+        with self._reloads.on_hangup(asyncio.get_running_loop(), lambda: None):
+            ready()
+            await stopping.wait()
+            await self.stop()
 
     @contextlib.contextmanager
     def in_thread(self) -> Iterator[Server]:

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -23,14 +23,15 @@ from ..errors import BeeError
 from ..terms.addresses import parse
 from ..terms.backoff import Backoff
 from .accept_turns import WorkerTurns
-from .event_loop import HUNG_LOOP_SECONDS, close_loop, stop_signals
+from .event_loop import HUNG_LOOP_SECONDS, close_loop, on_hangup, stop_signals
 from .log_lines import say
 from .worker import NEWS, READY, work
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
+    from ..config.server_model import ServerConfig
     from ..contracts.transport import AcceptTurns
     from .assembly import Assembly
     from .worker import Serve
@@ -41,7 +42,9 @@ twice as long each time: the worker may die of what it does first."""
 _BACKOFF = Backoff(0.1, 5.0)
 _START_TIMEOUT = 30.0
 """Seconds that the workers may take until they serve. They only fork and listen."""
-_BOTH = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
 
 
 @attrs.define(eq=False)
@@ -67,17 +70,23 @@ class WorkerPool:
     Args:
         assembly: The parts of the server; its transports must be able to ``bind``.
         serve: Makes what a worker does, of the sockets, by url, and its turns to accept.
+        reload: Reloads the configuration here, for the workers that are forked from then on; says
+            whether it could be used. None where it cannot be reloaded.
+        watch: Watches the files of the configuration, with what is to be done when they change; or
+            None.
     """
 
     def __init__(
         self,
         assembly: Assembly,
         serve: Callable[[Mapping[str, socket.socket], AcceptTurns], Serve],
+        reload: Callable[[], bool] | None = None,
+        watch: Callable[[Callable[[], bool]], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._assembly = assembly
-        self._settings = assembly.settings
         self._serve = serve
-        self._patience = assembly.settings.drain_timeout + HUNG_LOOP_SECONDS
+        self._reload = reload
+        self._watch = watch
         self._sockets: dict[str, socket.socket] = {}
         self._turns = WorkerTurns(assembly.settings.workers)
         self._workers: dict[int, _Worker] = {}
@@ -85,6 +94,20 @@ class WorkerPool:
         self._ticks = 0
         self._serving = self._draining = False
         self._failed = ""
+
+    @property
+    def _settings(self) -> ServerConfig:
+        return self._assembly.settings
+
+    def _patience(self) -> float:
+        return self._settings.drain_timeout + HUNG_LOOP_SECONDS
+
+    def _reload_all(self) -> bool:
+        """Reload the configuration here, and tell the workers to."""
+        usable = self._reload is not None and self._reload()
+        if usable and hasattr(signal, "SIGHUP"):
+            self._signal(signal.SIGHUP)
+        return usable
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain all workers.
@@ -102,8 +125,15 @@ class WorkerPool:
         loop = asyncio.SelectorEventLoop()
         try:
             self._bind()
-            with stop_signals(loop, self._patience + 3 * HUNG_LOOP_SECONDS) as stopping:
-                loop.run_until_complete(self._supervise(loop, stopping))
+            longest = 3 * HUNG_LOOP_SECONDS
+            with stop_signals(loop, lambda: self._patience() + longest) as stopping:
+                hung_up = (
+                    contextlib.nullcontext()
+                    if self._reload is None
+                    else on_hangup(loop, self._reload_all, stopping.set)
+                )
+                with hung_up:
+                    loop.run_until_complete(self._supervise(loop, stopping))
         finally:
             self._release()
             close_loop(loop)
@@ -184,7 +214,10 @@ class WorkerPool:
         announcer = self._assembly.announce(
             tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe
         )
+        watching = None if self._watch is None else loop.create_task(self._watch(self._reload_all))
         await stopping.wait()
+        if watching is not None:
+            watching.cancel()
         say("draining", f"draining: {len(self._workers)} workers", workers=len(self._workers))
         if announcer is not None:
             await announcer.leave()
@@ -195,7 +228,7 @@ class WorkerPool:
         # accepts.
         self._release()
         self._signal(signal.SIGTERM)
-        if not await self._until(lambda: not self._workers, self._patience + 1.0):
+        if not await self._until(lambda: not self._workers, self._patience() + 1.0):
             count, seconds = len(self._workers), self._settings.drain_timeout
             say(
                 "workers_killed",
@@ -233,7 +266,7 @@ class WorkerPool:
         sys.stdout.flush()
         sys.stderr.flush()
         # Until the child has handlers of its own, a signal would run the parent's in it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BOTH)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         serve, parent = self._serve(self._sockets, self._turns.of(number - 1)), os.getpid()
         try:
             with warnings.catch_warnings():
