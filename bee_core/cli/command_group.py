@@ -50,6 +50,7 @@ COMMANDS = {
     "call": ("call_command", "Call a method and print the result as JSON."),
     "check": ("check_command", "Say what is wrong with a configuration, all of it."),
     "demo": ("demo.demo_command", "Kill one of three servers while calls go on."),
+    "diff": ("diff_command", "Say what differs between two configurations."),
     "explain": ("explain_command", "Say what would happen to a call, and why."),
     "nodes": ("list_commands", "List the nodes of a service, and which of them fit."),
     "plugins": ("list_commands", "List the plugins that are installed."),

@@ -45,7 +45,9 @@ class World:
 
     @staticmethod
     def config(**section):
-        return {"bee": {"rpc": {"server": {"name": "calc", "address": "tcp://127.0.0.1:0", **section}}}}
+        return {
+            "bee": {"rpc": {"server": {"name": "calc", "address": "tcp://127.0.0.1:0", **section}}}
+        }
 
     def reload(self, **section):
         self.server.reload(self.config(**section))
@@ -153,7 +155,12 @@ def test_what_needs_a_restart_is_warned_of_and_stays(stack, caplog):
                 "application": {"name": "other"},
                 "rpc": {
                     "registry": {"protocol": "local"},
-                    "server": {"name": "sums", "address": "127.0.0.1:1", "workers": 3, "max_in_flight": 9},
+                    "server": {
+                        "name": "sums",
+                        "address": "127.0.0.1:1",
+                        "workers": 3,
+                        "max_in_flight": 9,
+                    },
                 },
             }
         }
@@ -230,7 +237,9 @@ def test_no_call_is_lost_while_bounds_change(stack):
     for thread in threads:
         thread.start()
     for round_ in range(30):
-        limiter = {"name": "fixed", "options": {"max_in_flight": 20 + round_}} if round_ % 3 else "none"
+        limiter = (
+            {"name": "fixed", "options": {"max_in_flight": 20 + round_}} if round_ % 3 else "none"
+        )
         world.reload(max_pool_size=1 + round_ % 3, max_in_flight=50 + round_, limiter=limiter)
     over.set()
     for thread in threads:
