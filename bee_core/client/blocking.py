@@ -127,8 +127,7 @@ class Client(ClientCore["Channel"]):
             self._ready = False
         self._check_open(plan.service, plan.method)
         self._prober.resume(self.assembly.services.values())
-        if self._watching is None:
-            self._watch_files()
+        self._watch_files()
 
     def _discover(self, service: Service[Channel], began: float, until: float, method: str) -> None:
         self.discoveries.wait(service, began, until)

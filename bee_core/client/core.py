@@ -76,6 +76,7 @@ class ClientCore(ABC, Generic[C]):
         self._closing = closing
         self.prepared = Prepared()
         self._watching: Handle | None = None
+        self._watched: str | None = None  # the file whose changes are watched for
         self._channels: set[C] = set()
         # Channels whose nodes have left. The calls that are still on them keep them alive.
         self._retired: WeakSet[C] = WeakSet()
@@ -178,11 +179,14 @@ class ClientCore(ABC, Generic[C]):
 
     def _watch_files(self) -> None:
         """Watch the configuration's files where it says so, and not otherwise."""
-        watching, self._watching = self._watching, None
+        config = self.config
+        wanted = config.source if config.application.watch else None
+        if wanted == self._watched:
+            return  # the watch that is there follows the files by itself
+        watching, self._watching, self._watched = self._watching, None, wanted
         if watching is not None:
             watching.cancel()
-        config = self.config
-        if config.application.watch and config.source is not None and not self._closing.is_set():
+        if wanted is not None and not self._closing.is_set():
             watch = FileWatch(config.files, weakly(self._files_changed))
             self._watching = self._plane.spawn(watch.run)
 
@@ -287,7 +291,7 @@ class ClientCore(ABC, Generic[C]):
     def _renew_after_fork(self) -> None:
         """In a forked child: other randomness, new locks, and services to be discovered anew."""
         self._rng.seed()
-        self._watching = None
+        self._watching = self._watched = None
         self.prepared.renew_lock()
         self.assembly.after_fork()
         self.discoveries.after_fork()

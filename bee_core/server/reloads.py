@@ -62,6 +62,7 @@ class Reloads:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._watches = False  # in this process: not in a worker, whose parent does
         self._failed_files: Mapping[str, bytes] = {}
 
     def begin(self) -> None:
@@ -72,9 +73,8 @@ class Reloads:
     def end(self) -> None:
         """It does not any more."""
         self._loop = None
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        self._watches = False
+        self._end_watch()
 
     def reload(self, source: ConfigSource | None) -> None:
         """See :meth:`bee_core.server.server.Server.reload`."""
@@ -120,6 +120,8 @@ class Reloads:
             reload: Any = getattr(listener, "reload", None)
             if reload is not None:
                 reload(self._assembly.listen_settings)
+        if self._watches:
+            self.watch()
 
     def _tell(self, before: Config, config: Config) -> None:
         """Say what is in use now, and what needs a restart."""
@@ -162,19 +164,41 @@ class Reloads:
             threading.Thread(target=self.now, name="bee-reload", daemon=True).start()
 
     def on_hangup(
-        self, loop: asyncio.AbstractEventLoop, leave: Callable[[], object]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        leave: Callable[[], object],
+        reload: Callable[[], object] | None = None,
     ) -> contextlib.AbstractContextManager[None]:
-        """While the block runs, SIGHUP reloads the server's file, if it has one."""
+        """While the block runs, SIGHUP reloads the server's file, if it has one.
+
+        Args:
+            loop: The serving loop.
+            leave: What to do when the terminal has gone.
+            reload: Reloads; by default on a thread.
+        """
         if self._assembly.config.source is None:
             return contextlib.nullcontext()
-        return on_hangup(loop, self.soon, leave)
+        return on_hangup(loop, reload or self.soon, leave)
 
     def watch(self) -> None:
-        """Watch the files of the configuration on the running loop, where it says so."""
-        config = self._assembly.config
-        if config.application.watch and config.source is not None:
+        """Watch the files of the configuration on the running loop, as long as it says so."""
+        self._watches = True
+        if not self.wants_watch:
+            self._end_watch()
+        elif self._watching is None:
             watching = self.watch_files(self.now, on_thread=True)
             self._watching = asyncio.get_running_loop().create_task(watching)
+
+    @property
+    def wants_watch(self) -> bool:
+        """Whether the files of the configuration are to be watched."""
+        config = self._assembly.config
+        return config.application.watch and config.source is not None
+
+    def _end_watch(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
     async def watch_files(self, reload: Callable[[], bool], *, on_thread: bool = False) -> None:
         """Watch the files of the configuration, and reload when they change.

@@ -309,12 +309,10 @@ class Server:
     def _run(self) -> None:
         if self._settings.workers > 1:
             self._check_startable()
-            readable = self.config.source is not None
             WorkerPool(
                 self._assembly,
                 lambda sockets, turns: partial(self._serve_as_worker, sockets, turns),
-                self._reloads.now if readable else None,
-                self._reloads.watch_files if readable and self.config.application.watch else None,
+                self._reloads,
             ).run()
             return
         loop = new_event_loop()

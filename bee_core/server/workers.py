@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -23,17 +23,18 @@ from ..errors import BeeError
 from ..terms.addresses import parse
 from ..terms.backoff import Backoff
 from .accept_turns import WorkerTurns
-from .event_loop import HUNG_LOOP_SECONDS, close_loop, on_hangup, stop_signals
+from .event_loop import HUNG_LOOP_SECONDS, close_loop, stop_signals
 from .log_lines import say
 from .worker import NEWS, READY, work
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
 
     from ..config.server_model import ServerConfig
     from ..contracts.transport import AcceptTurns
     from .assembly import Assembly
+    from .reloads import Reloads
     from .worker import Serve
 
 _STABLE_SECONDS = 10.0
@@ -70,23 +71,19 @@ class WorkerPool:
     Args:
         assembly: The parts of the server; its transports must be able to ``bind``.
         serve: Makes what a worker does, of the sockets, by url, and its turns to accept.
-        reload: Reloads the configuration here, for the workers that are forked from then on; says
-            whether it could be used. None where it cannot be reloaded.
-        watch: Watches the files of the configuration, with what is to be done when they change; or
-            None.
+        reloads: Reload the configuration here, for the workers that are forked from then on.
     """
 
     def __init__(
         self,
         assembly: Assembly,
         serve: Callable[[Mapping[str, socket.socket], AcceptTurns], Serve],
-        reload: Callable[[], bool] | None = None,
-        watch: Callable[[Callable[[], bool]], Coroutine[Any, Any, None]] | None = None,
+        reloads: Reloads,
     ) -> None:
         self._assembly = assembly
         self._serve = serve
-        self._reload = reload
-        self._watch = watch
+        self._reloads = reloads
+        self._watching: asyncio.Task[None] | None = None
         self._sockets: dict[str, socket.socket] = {}
         self._turns = WorkerTurns(assembly.settings.workers)
         self._workers: dict[int, _Worker] = {}
@@ -104,10 +101,21 @@ class WorkerPool:
 
     def _reload_all(self) -> bool:
         """Reload the configuration here, and tell the workers to."""
-        usable = self._reload is not None and self._reload()
+        usable = self._reloads.now()
         if usable and hasattr(signal, "SIGHUP"):
             self._signal(signal.SIGHUP)
+        self._watch_files()
         return usable
+
+    def _watch_files(self) -> None:
+        """Watch the files of the configuration, as long as it says so."""
+        if self._reloads.wants_watch and not self._draining:
+            if self._watching is None:
+                watching = self._reloads.watch_files(self._reload_all)
+                self._watching = asyncio.get_running_loop().create_task(watching)
+        elif self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain all workers.
@@ -127,12 +135,7 @@ class WorkerPool:
             self._bind()
             longest = 3 * HUNG_LOOP_SECONDS
             with stop_signals(loop, lambda: self._patience() + longest) as stopping:
-                hung_up = (
-                    contextlib.nullcontext()
-                    if self._reload is None
-                    else on_hangup(loop, self._reload_all, stopping.set)
-                )
-                with hung_up:
+                with self._reloads.on_hangup(loop, stopping.set, self._reload_all):
                     loop.run_until_complete(self._supervise(loop, stopping))
         finally:
             self._release()
@@ -214,16 +217,16 @@ class WorkerPool:
         announcer = self._assembly.announce(
             tuple(self._sockets), count, lambda: self._ticks, loop.call_soon_threadsafe
         )
-        watching = None if self._watch is None else loop.create_task(self._watch(self._reload_all))
+        self._watch_files()
         await stopping.wait()
-        if watching is not None:
-            watching.cancel()
         say("draining", f"draining: {len(self._workers)} workers", workers=len(self._workers))
         if announcer is not None:
             await announcer.leave()
 
     async def _drain_workers(self) -> None:
         self._draining = True
+        if self._watching is not None:
+            self._watching.cancel()
         # Our copies first: a socket that we alone held open would take connections that nobody
         # accepts.
         self._release()

@@ -358,6 +358,7 @@ def test_later_options_stand_over_earlier_ones_and_texts_are_joined(dynamic, cal
 
 def test_metadata_is_added_to_that_of_the_configuration(caller):
     service = Harness("a", metadata={"tenant": "a", "app": "shop"}, baggage={"trace": "1"}).service
+    caller.service = service
     make_proxy(caller, service, None).with_options(
         metadata={"tenant": "b"}, baggage={"user": "2"}
     ).add()
