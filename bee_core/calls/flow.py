@@ -36,7 +36,8 @@ from .retries import Redial, Stop, after, with_note
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from ..nodes.node_set import NodeSet, NodeState
+    from ..nodes.node_set import NodeSet
+    from ..nodes.node_state import NodeState
     from ..terms.node import Node
     from .call import Call
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts.plugin_faults import kind_of
 from ..errors import CallError, PluginFault
-from ..nodes.node_set import UNUSED, NodeState
+from ..nodes.node_state import UNUSED, NodeState
 from ..terms.printable import printable
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ..contracts.policies import Balancer, Fallback, FaultTolerance, Limiter
     from ..contracts.size_rule import SizeRule
     from ..methods.signatures import Signature
-    from ..nodes.node_set import NodeSet, NodeState
+    from ..nodes.node_set import NodeSet
+    from ..nodes.node_state import NodeState
     from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
     from .retry_budget import RetryBudget

@@ -123,7 +123,7 @@ def _of_transports(config: Config) -> Sequence[ConfigError]:
     """What else the transports of a server that listens want."""
     try:
         if config.server is not None:
-            from ..server.assembly import make_transports  # the server and asyncio: as dear as all
+            from ..server.transports import make_transports  # with asyncio: as dear as all
 
             make_transports(config, config.server, PluginHub())
     except ConfigError as error:

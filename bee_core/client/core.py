@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
     from .assembly import Draft
-    from .discoveries import Found
     from .explanation import Explanation
+    from .searches import Found
 
 C = TypeVar("C")
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from ..control.discovery import Discovery
 from ..control.doubts import Doubts
 from ..control.snapshot_cache import SnapshotCache
 from ..terms.causes import read_timed_out
+from .searches import Found, Search, Source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -41,61 +42,6 @@ each, of the few that the control plane has for files and names."""
 _LEAVING = 30.0
 """Seconds that a discovery whose service was replaced goes on for calls that wait for its nodes."""
 _ENDING = 2.0  # seconds for a watch that is cancelled
-
-
-@attrs.define(eq=False)
-class _Source:
-    """A registry, as one configuration names it.
-
-    Attributes:
-        registry: The plugin's object; None in a forked child that has not asked for it yet.
-        make: Makes another one.
-        name: For messages.
-        cache: The lists on disk.
-        heartbeat_interval: Seconds.
-    """
-
-    registry: Registry | None
-    make: Callable[[], Registry]
-    name: str
-    cache: SnapshotCache
-    heartbeat_interval: float
-
-    def get(self) -> Registry:
-        """The registry."""
-        if self.registry is None:
-            self.registry = self.make()
-        return self.registry
-
-    async def close(self) -> None:
-        """Close the registry, if it is there."""
-        registry, self.registry = self.registry, None
-        if registry is not None:
-            await registry.close()
-
-
-@attrs.frozen(eq=False)
-class _Search(Generic[C]):
-    """The discovery of one service, and the registry that it asks."""
-
-    service: Service[C]
-    discovery: Discovery
-    source: _Source
-
-
-@attrs.frozen
-class Found(Generic[C]):
-    """How the nodes of a draft's services will be found.
-
-    Attributes:
-        source: The registry.
-        searches: The discoveries.
-        known: The lists of services that need none.
-    """
-
-    source: _Source
-    searches: list[_Search[C]] = attrs.field(factory=list)
-    known: dict[Service[C], Snapshot] = attrs.field(factory=dict)
 
 
 class Discoveries(Generic[C]):
@@ -129,8 +75,8 @@ class Discoveries(Generic[C]):
         self._rng = rng
         self._doubts = Doubts(clock, rng)
         self._assembly = assembly
-        self._current: dict[str, _Search[C]] = {}
-        self._leaving: set[_Search[C]] = set()
+        self._current: dict[str, Search[C]] = {}
+        self._leaving: set[Search[C]] = set()
         self._source = self._make_source(assembly.registry, assembly.registry_config)
         found = Found[C](self._source)
         for service in assembly.services.values():
@@ -159,7 +105,7 @@ class Discoveries(Generic[C]):
             self._look(service, draft.registry, before.get(service.name), found)
         return found
 
-    def adopt(self, found: Found[C], gone: Iterable[Service[C]] = ()) -> list[_Search[C]]:
+    def adopt(self, found: Found[C], gone: Iterable[Service[C]] = ()) -> list[Search[C]]:
         """Have services be found so from now on.
 
         Args:
@@ -186,16 +132,16 @@ class Discoveries(Generic[C]):
                 continue
             service.nodes.apply(discovery.known)
             heir = before.get(service.name)
-            if heir is not None and heir.discovery.started:
+            if heir is not None and heir.discovery.handle is not None:
                 with contextlib.suppress(RuntimeError):  # no thread: the next call tries again
                     discovery.start(self._plane)
         return list(before.values())
 
-    def retire(self, searches: Iterable[_Search[C]]) -> None:
+    def retire(self, searches: Iterable[Search[C]]) -> None:
         """Others take the place of these. Calls may still wait for their nodes."""
         for search in searches:
             self._leaving.add(search)
-            if search.discovery.started:
+            if search.discovery.handle is not None:
                 self._leave(search)
 
     def _look(
@@ -227,12 +173,12 @@ class Discoveries(Generic[C]):
             registry_changed=service.observation.registry_changed,
             known=None if known is None else attrs.evolve(known, revision=0, changes=None),
         )
-        found.searches.append(_Search(service, discovery, source))
+        found.searches.append(Search(service, discovery, source))
 
-    def _make_source(self, registry: Registry, section: RegistryConfig) -> _Source:
+    def _make_source(self, registry: Registry, section: RegistryConfig) -> Source:
         where = ",".join(section.address)
         options = partial(self._assembly.registry_options, section)
-        return _Source(
+        return Source(
             registry,
             self._assembly.make_registry,
             f"{section.protocol} at {where}" if where else section.protocol,
@@ -240,18 +186,20 @@ class Discoveries(Generic[C]):
             section.heartbeat_interval,
         )
 
-    def _leave(self, search: _Search[C]) -> None:
+    def _leave(self, search: Search[C]) -> None:
         with contextlib.suppress(RuntimeError):  # the system gives no thread: nothing runs there
             self._plane.spawn(partial(self._end, search))
 
-    async def _end(self, search: _Search[C]) -> None:
+    async def _end(self, search: Search[C]) -> None:
         """End a discovery, once no call waits for it any more."""
         try:
             if search.service.undiscovered is not None:
                 until = self._clock() + _LEAVING
                 await search.discovery.first.wait_async(until, until)
         finally:
-            await search.discovery.stop(_ENDING)
+            search.discovery.suspicion.end()
+            if search.discovery.handle is not None:
+                await search.discovery.handle.end(_ENDING)
             self._leaving.discard(search)
             left = {self._source, *(other.source for other in self._leaving)}
             if search.source not in left:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..calls.service import Service
     from ..config.model import Config
     from ..contracts.policies import Balancer, BreakerState
-    from ..nodes.node_set import NodeState
+    from ..nodes.node_state import NodeState
     from ..nodes.report import KnownNode, NodesReport
     from ..terms.node import Node
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import collections.abc
 import enum
 import inspect
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -35,6 +34,7 @@ from ..options import (
 )
 from ..terms.metadata import Value
 from .client_model import AddressConfig, ClientConfig, MethodConfig
+from .docstrings import documented, first_paragraph
 from .fields import PluginRef, remarks, spellings, written_at
 from .model import ApplicationConfig
 from .secret import Secret
@@ -151,7 +151,7 @@ class _Writer:
                 "additionalProperties": self._define("method", lambda: self._section(MethodConfig)),
                 "description": remarks(attrs.fields(ClientConfig).methods).doc,
             }
-        return _closed(properties, _first_sentence(cls))
+        return _closed(properties, first_paragraph(cls))
 
     def _described(self, attribute: attrs.Attribute[Any]) -> Schema:
         about = remarks(attribute)
@@ -227,7 +227,7 @@ class _Writer:
 
     def _class(self, cls: type) -> Schema:
         """The options of a plugin, or a class in them: any attrs class."""
-        documented = _documented(cls)
+        words = documented(cls)
         properties: dict[str, Schema] = {}
         required = []
         for attribute in attrs.fields(attrs.resolve_types(cls)):
@@ -236,14 +236,14 @@ class _Writer:
             key = attribute.alias
             properties[key] = dict(self.of(attribute.type))
             default = _plain_default(attribute)
-            told = documented.get(attribute.name, "")
+            told = words.get(attribute.name, "")
             if told:
                 properties[key]["description"] = told
             if default is not None and attribute.repr:
                 properties[key]["default"] = default
             if attribute.default is attrs.NOTHING:
                 required.append(key)
-        found = _closed(properties, _first_sentence(cls))
+        found = _closed(properties, first_paragraph(cls))
         return {**found, "required": required} if required else found
 
     # Types.
@@ -341,32 +341,3 @@ def _plain_default(attribute: attrs.Attribute[Any]) -> Any:
 
 def _shown(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
-
-
-def _first_sentence(cls: type) -> str:
-    text = " ".join(inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].split())
-    return text.replace("``", "`")
-
-
-_ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.*)$")
-
-
-def _documented(cls: type) -> dict[str, str]:
-    """What the docstrings of a class say of its attributes, by name."""
-    found: dict[str, str] = {}
-    for one in reversed(cls.__mro__):
-        _, begun, section = inspect.cleandoc(one.__dict__.get("__doc__") or "").partition(
-            "Attributes:\n"
-        )
-        names: list[str] = []
-        for line in section.splitlines() if begun else ():
-            if not line.strip() or not line.startswith("    "):
-                break
-            entry = _ENTRY.match(line)
-            if entry is not None:
-                names = entry[1].split(", ")
-                found.update(dict.fromkeys(names, entry[2].replace("``", "`")))
-            else:
-                for name in names:
-                    found[name] += f" {line.strip().replace('``', '`')}"
-    return found

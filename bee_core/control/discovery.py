@@ -23,7 +23,7 @@ from .first_nodes import FirstNodes
 from .roster import Delta, Roster
 from .sound_nodes import SoundNodes
 from .suspicion import ASK_AGAIN, DoubtLines, Suspicion
-from .watch import RegistryWatch, confirms, said
+from .watch import RegistryWatch, confirms, nothing_known, said
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -75,6 +75,7 @@ class Discovery:
         first: The wait of first calls.
         suspicion: The nodes in question; another object after a fork, like ``first``.
         known: As given.
+        handle: The task that watches; None before :meth:`start`.
     """
 
     def __init__(
@@ -160,29 +161,15 @@ class Discovery:
             clock=self._clock,
             rng=self._rng,
         )
-        self._handle: Handle | None = None
+        self.handle: Handle | None = None
 
     # For first calls, on their threads.
 
     def start(self, plane: ControlPlane) -> None:
         """Begin to watch, once. Does not wait."""
         with self._lock:
-            if self._handle is None:
-                self._handle = plane.spawn(self._run)
-
-    @property
-    def started(self) -> bool:
-        """Whether it watches, or has watched."""
-        return self._handle is not None
-
-    async def stop(self, timeout: float) -> None:
-        """Watch no longer, and ask nobody. On the plane's loop; waits so many seconds at most."""
-        with self._lock:
-            handle, suspects = self._handle, self._roster.suspects
-        for suspect in suspects:
-            self._doubts.end(suspect)
-        if handle is not None:
-            await handle.end(timeout)
+            if self.handle is None:
+                self.handle = plane.spawn(self._run)
 
     def fall_back(self) -> None:
         """Go on with what there is.
@@ -224,11 +211,8 @@ class Discovery:
 
     def explain(self) -> str:
         """Why no node is known, and what to do, for a call that finds none."""
-        return (
-            f"the registry {self._registry_name} {self._watch.said}, no list of it is kept on disk "
-            f"in {self._cache.folder}, and bee.rpc.client.{self.service}.address names no node. "
-            "Start the registry, correct bee.rpc.registry.address, "
-            "or set an address as the last resort"
+        return nothing_known(
+            self._registry_name, self._watch.said, self._cache.folder, self.service
         )
 
     # On the control plane.

@@ -6,7 +6,7 @@ import logging
 import time
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -20,10 +20,9 @@ from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_faults import PluginFaults
 from ..contracts.registry import Instance, Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
-from ..contracts.transport import Listener, ListenSettings, ServedMethod, Transport
+from ..contracts.transport import Listener, ListenSettings, ServedMethod
 from ..errors import BeeError, ConfigError, PluginError
 from ..plugins.hub import PluginHub
-from ..plugins.registered import option_error
 from ..terms.addresses import parse
 from ..terms.node import Node
 from ..wire.messages import HelloAck
@@ -31,6 +30,7 @@ from .announcement import Announcer, announced_url, instance_id
 from .endpoint import Parts, ServiceEndpoint
 from .log_lines import say
 from .threads import HandlerThreads
+from .transports import make_transports
 
 if TYPE_CHECKING:
     import socket
@@ -342,32 +342,3 @@ def _listen_settings(settings: ServerConfig, memory: MemoryBound) -> ListenSetti
         inf if settings.max_idle is None else settings.max_idle,
         inf if settings.max_connections_per_peer is None else settings.max_connections_per_peer,
     )
-
-
-def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> dict[str, Transport]:
-    """The transport of each scheme that the server listens on.
-
-    Raises:
-        PluginError: There is none for a scheme.
-        ConfigError: Its options are wrong, or do not do for a server.
-    """
-    made: dict[str, Transport] = {}
-    for url in settings.address:
-        scheme = parse(url).scheme
-        ref = settings.transport(scheme)
-        if scheme not in made:
-            made[scheme] = hub.create(ref, "transport", origin=config)
-        check: Any = getattr(made[scheme], "check_listening", None)
-        if check is None:
-            continue
-        try:
-            check(url)
-        except ValueError as error:
-            raise option_error(
-                f"{url}: {error}",
-                error,
-                ref.path or "bee.rpc.server.transport",
-                tuple(ref.options),
-                config,
-            ) from error
-    return made

@@ -24,7 +24,7 @@ from .event_loop import (
     stop_signals,
 )
 from .exposed import Exposed
-from .log_lines import say
+from .log_lines import say, say_cancelled, say_hung
 from .log_output import shown_when_nobody_listens
 from .reloads import Reloads
 from .workers import WorkerPool
@@ -88,16 +88,14 @@ class Server:
     def reload(self, config: ConfigSource | None = None) -> None:
         """Take another configuration, whole or not at all, without losing a call. Thread-safe.
 
-        Bounds, tokens, limiter, observers and interceptors hold for the requests from then on; see
-        the keys marked in ``docs/configuration.md``. Of all others the log warns that they need a
+        Bounds, tokens and policies hold for requests from then on; the log warns of what needs a
         restart. ``run`` does this by itself on SIGHUP, and with ``bee.application.watch``.
 
         Args:
             config: As for :func:`bee_core.build_server`; None reads the server's own file again.
 
         Raises:
-            ConfigError, PluginError: It cannot be used. Nothing has changed.
-            BeeError: The serving loop does not answer.
+            BeeError: It cannot be used, and nothing has changed; or the loop does not answer.
         """
         self._reloads.reload(config)
 
@@ -241,13 +239,7 @@ class Server:
             await listener.drain()
         if not await endpoint.flight.wait_quiet(self._settings.drain_timeout):
             given_up = endpoint.flight.give_up_rest()
-            seconds = self._settings.drain_timeout
-            say(
-                "drain_timeout",
-                f"drain_timeout ({seconds:g} s) is over: {given_up} requests were cancelled",
-                level=logging.WARNING,
-                cancelled=given_up,
-            )
+            say_cancelled(given_up, self._settings.drain_timeout)
         await self._close()
         self._assembly.observers.server_changed("stopped")
         if not self._is_worker:
@@ -260,13 +252,7 @@ class Server:
         endpoint, self.endpoint = self.endpoint, None
         hung = [] if endpoint is None else endpoint.close(_HUNG_HANDLER_SECONDS)
         if hung:
-            say(
-                "hung_handlers",
-                f"{len(hung)} handlers still hang in threads and end with the process: "
-                f"{', '.join(hung)}",
-                level=logging.WARNING,
-                threads=hung,
-            )
+            say_hung(hung)
         self._ticks.stop()
         serving_loops.discard(asyncio.get_running_loop())
 
@@ -318,15 +304,14 @@ class Server:
         loop = new_event_loop()
         try:
             with (
-                stop_signals(loop, self._patience) as stopping,
+                stop_signals(
+                    loop, lambda: self._settings.drain_timeout + HUNG_LOOP_SECONDS
+                ) as stopping,
                 self._reloads.on_hangup(loop, stopping.set),
             ):
                 loop.run_until_complete(self._serve(stopping, lambda: None))
         finally:
             close_loop(loop)
-
-    def _patience(self) -> float:
-        return self._settings.drain_timeout + HUNG_LOOP_SECONDS
 
     async def _serve(self, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
         await self.start()

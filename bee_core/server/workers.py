@@ -134,9 +134,11 @@ class WorkerPool:
         try:
             self._bind()
             longest = 3 * HUNG_LOOP_SECONDS
-            with stop_signals(loop, lambda: self._patience() + longest) as stopping:
-                with self._reloads.on_hangup(loop, stopping.set, self._reload_all):
-                    loop.run_until_complete(self._supervise(loop, stopping))
+            with (
+                stop_signals(loop, lambda: self._patience() + longest) as stopping,
+                self._reloads.on_hangup(loop, stopping.set, self._reload_all),
+            ):
+                loop.run_until_complete(self._supervise(loop, stopping))
         finally:
             self._release()
             close_loop(loop)
