@@ -149,6 +149,10 @@ def test_the_other_configurations_are_understood(
     assert bee_core.load_config(folder / name).server is not None
 
 
+def test_the_client_of_the_page_reloads(folder: Path) -> None:
+    assert run(folder, sys.executable, "reloading.py") == "1.0\n"
+
+
 def test_files_of_a_page_are_laid_over_one_another(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ never become structure.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ConfigError
@@ -110,44 +110,41 @@ class Expansion:
         if "${" not in value:
             return value if isinstance(value, Text) else Text(value, line, plain)
         written = self.written[path] = str(value)
+        text = "".join(self._parts(written, path, place))
+        return Text(text, line, plain, written=written, source=source)
+
+    def _parts(self, written: str, path: str, place: Place) -> Iterator[str]:
+        """A text with its references replaced, in parts."""
         missing: set[str] = set()
-        last = written.rfind("}")
-        parts: list[str] = []
-        at = 0
+        last, at = written.rfind("}"), 0
         while (match := _REFERENCE.search(written, at)) is not None:
-            parts.append(written[at : match.start()])
+            yield written[at : match.start()]
             at = match.end()
             if match[0] == "$${":
-                parts.append("${")
+                yield "${"
                 continue
-            inner, default = match[2] or "", None
+            name, default = match[2] or "", None
             if match[1] or match[0].endswith(":-"):
                 end = written.find("}", at) if at <= last else -1
                 rest, at = (written[at:end], end + 1) if end >= 0 else ("", -1)
-                if match[1]:
-                    inner, colon, stated = rest.partition(":-")
-                    default = stated if colon else None
-                else:
-                    default = rest
-            if not inner.strip() or at < 0:
+                name, default = _of_file(rest) if match[1] else (name, rest)
+            if not name or at < 0:
                 self._problem(_UNKNOWN, path, place, written)
-                break
-            found, problem = self._look_up(inner, default, source, of_file=bool(match[1]))
-            if problem and inner not in missing:
-                missing.add(inner)  # said once, however often it stands there
+                return
+            found, problem = self._look_up(name, default, place[1], of_file=bool(match[1]))
+            if problem and name not in missing:
+                missing.add(name)  # said once, however often it stands there
                 self._problem(problem, path, place, written)
             # As in a shell: ':-' also stands in for a variable that is set to nothing.
-            parts.append(found or default or "")
-        else:
-            parts.append(written[at:])
-        return Text("".join(parts), line, plain, written=written, source=source)
+            yield found or default or ""
+        yield written[at:]
 
     def _look_up(
         self, name: str, default: str | None, source: str | None, *, of_file: bool
     ) -> tuple[str | None, str]:
         """What a reference stands for, or None; and what is wrong with it, or the empty text."""
         if of_file:
-            return self._secrets.look_up(name.strip(), source, needed=default is None)
+            return self._secrets.look_up(name, source, needed=default is None)
         found = self._environ.get(name)
         if found is not None or default is not None:
             return found, ""
@@ -158,6 +155,12 @@ class Expansion:
     def _problem(self, message: str, path: str, place: Place, value: object) -> None:
         line, source = place
         self.problems.append(ConfigError(message, path=path, line=line, value=value, source=source))
+
+
+def _of_file(rest: str) -> tuple[str, str | None]:
+    """The path and the default in what follows ``${file:``."""
+    path, colon, default = rest.partition(":-")
+    return path.strip(), default if colon else None
 
 
 def _place(stated: Any, above: Place) -> Place:

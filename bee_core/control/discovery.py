@@ -211,9 +211,7 @@ class Discovery:
 
     def explain(self) -> str:
         """Why no node is known, and what to do, for a call that finds none."""
-        return nothing_known(
-            self._registry_name, self._watch.said, self._cache.folder, self.service
-        )
+        return nothing_known(self._registry_name, self._watch.said, self._cache, self.service)
 
     # On the control plane.
 
