@@ -199,6 +199,8 @@ class ClientCore(ABC, Generic[C]):
         try:
             await self._reload_files()
         except BeeError as error:
+            if self._closing.is_set():
+                return {}
             said = " ".join(str(error).split())
             # Without a traceback: it is the file that is wrong.
             log.error("%s; the configuration before stays in use", said)  # noqa: TRY400
