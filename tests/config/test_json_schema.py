@@ -123,6 +123,7 @@ def test_it_marks_what_is_wrong(problems, section, place):
 
 
 def test_it_marks_unknown_sections_and_options_of_the_registry(problems):
+    pytest.importorskip("httpx")
     assert problems("bee: {rpc: {clients: {}}}") == ["$.bee.rpc"] * 2
     assert problems("bes: {}") != []
     registry = "bee: {rpc: {registry: {protocol: etcd3, options: {%s: /x}}}}"
@@ -161,6 +162,7 @@ def test_it_has_every_key_of_a_service_and_of_an_address(schema):
 
 
 def test_the_options_of_plugins_have_the_words_of_their_docstrings(schema):
+    pytest.importorskip("httpx")
     options = schema["$defs"]["options.registry.etcd3"]["properties"]
     assert options["prefix"]["description"].startswith("Beginning of all keys")
     assert "system trusts" in options["ca"]["description"]
