@@ -36,7 +36,7 @@ from .terms.codes import checked_meaning
 from .terms.metadata import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .terms.metadata import Metadata
     from .terms.node import Node
@@ -60,7 +60,10 @@ class ConfigError(BeeError):
         line: The line in the file, from 1, or None for a configuration that is not a file.
         problems: All problems found, this one first. A problem is itself a ``ConfigError`` without
             further problems.
+        files: The files that were read until then, by their absolute paths, with a digest of each.
     """
+
+    files: Mapping[str, bytes] = {}
 
     def __init__(
         self,

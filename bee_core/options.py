@@ -187,12 +187,15 @@ def place_of(path: str, origin: Any) -> tuple[str | None, int | None]:
 
     Args:
         path: The key, dotted from the root: ``bee.rpc.client.calc.codec.options.level``.
-        origin: A configuration, which knows its file and the lines of its keys. Or a function
+        origin: A configuration, which knows its files and the lines of its keys. Or a function
             from a path to a line; then the file is None. Or None.
     """
     find = getattr(origin, "origin", origin)
+    source, elsewhere = getattr(origin, "source", None), getattr(origin, "sources", {})
     line = None
     while find is not None and path and line is None:
         line = find(path)
+        if line is not None:
+            source = elsewhere.get(path, source)
         path = path[: max(path.rfind("."), path.rfind("["), 0)]
-    return getattr(origin, "source", None), line
+    return source, line

@@ -244,6 +244,23 @@ def test_the_page_on_changes_prints_what_it_says(
     assert server.on_breaking == "refuse"
 
 
+def test_the_client_of_the_page_reloads(folder: Path) -> None:
+    assert run(folder, sys.executable, "reloading.py") == "1.0\n"
+
+
+def test_files_of_a_page_are_laid_over_one_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEE_ENV", "production")
+    config = bee_core.load_config(folder / "invoices.yml")
+    assert {Path(path).name for path in config.files} == {
+        *("invoices.yml", "shared.yml", "invoices.production.yml", "stock.key")
+    }
+    assert config.registry is not None
+    assert config.registry.protocol == "etcd3"
+    assert config.client("stock").timeout == 2
+
+
 def saying(answer: str) -> Callable[[], str]:
     return lambda: answer
 

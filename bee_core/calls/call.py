@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..contracts.policies import Permit
-    from ..nodes.node_set import NodeState
+    from ..nodes.node_state import NodeState
     from ..terms.failures import Success
     from ..terms.metadata import Metadata
     from ..terms.node import Node

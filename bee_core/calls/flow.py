@@ -37,7 +37,7 @@ from .retries import Redial, Stop, after, with_note
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from ..nodes.node_set import NodeState
+    from ..nodes.node_state import NodeState
     from ..terms.node import Node
     from .call import Call
 

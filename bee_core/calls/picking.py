@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts.plugin_faults import kind_of
 from ..errors import CallError, PluginFault
-from ..nodes.node_set import UNUSED, NodeSet, NodeState
+from ..nodes.node_state import UNUSED, NodeState
 from ..terms.printable import printable
 from .recording import note
 
 if TYPE_CHECKING:
     from ..contracts.policies import Permit
+    from ..nodes.node_set import NodeSet
     from ..terms.failures import Outcome
     from ..terms.node import Node
     from .call import Call

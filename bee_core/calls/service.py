@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     from ..contracts.policies import Balancer, Fallback, FaultTolerance, Limiter
     from ..contracts.size_rule import SizeRule
     from ..methods.signatures import Signature
-    from ..nodes.node_set import NodeSet, NodeState
+    from ..nodes.node_set import NodeSet
+    from ..nodes.node_state import NodeState
     from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
     from .retry_budget import RetryBudget
+
+    Policies = tuple[Mapping[str, FaultTolerance], Mapping[str, Fallback | None]]
+    """The fault tolerances and the fallbacks, by method name."""
 
 C = TypeVar("C")
 
@@ -134,6 +138,16 @@ class Service(Generic[C]):
         """Begin a new series of deduplication keys: at the start, and in a forked child."""
         self.key_prefix = self._random_bytes(8)
         self.key_numbers = count(1)
+
+    def revise(
+        self,
+        config: ClientConfig,
+        fault_tolerances: Mapping[str, FaultTolerance],
+        fallbacks: Mapping[str, Fallback | None],
+    ) -> None:
+        """Take other settings of calls. Plans that were made before keep theirs."""
+        self.config = config
+        self.fault_tolerances, self.fallbacks = fault_tolerances, fallbacks
 
     def learn(self, snapshot: Snapshot) -> None:
         """Take a list of nodes from a discovery. Called where the client makes its channels."""

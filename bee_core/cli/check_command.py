@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,13 +18,14 @@ from ..config import (
 )
 from ..errors import ConfigError, PluginError
 from ..interfaces import RegistrySettings
+from ..options import place_of
 from ..plugins.hub import PluginHub
 from .command_group import FAILED
 from .output import echo, fields, print_json
 from .shared_options import CONFIG_VARIABLE, DEFAULT_CONFIG, printing_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @click.command()
@@ -43,8 +44,8 @@ def check(ctx: click.Context, file: str, as_json: bool) -> None:
             {
                 "file": file,
                 "usable": not problems,
-                "problems": [fields(one, "path", "line", "message") for one in problems],
-                "warnings": [fields(one, "path", "line", "message") for one in warned],
+                "problems": [_as_object(one, file) for one in problems],
+                "warnings": [_as_object(one, file) for one in warned],
             }
         )
     else:
@@ -62,17 +63,17 @@ def findings(file: str) -> tuple[Sequence[ConfigError], Sequence[Contradiction]]
     try:
         config = load_config(file)
     except ConfigError as error:
-        named, lines = readable_plugins(file)
+        named, origin = readable_plugins(file)
         problems = list(error.problems)
         broken = [problem.path or "" for problem in problems]
         problems += [
             one
-            for one in _of_plugins(named, lines.get, RegistryConfig())
+            for one in _of_plugins(named, origin, RegistryConfig())
             if not _follows(one.path or "", broken)
         ]
         return sorted(problems, key=lambda problem: problem.line or 0), ()
     registry = config.registry or RegistryConfig()
-    found = list(_of_plugins(named_plugins(config), config.origin, registry))
+    found = list(_of_plugins(named_plugins(config), config, registry))
     said = {problem.path for problem in found}
     found += [one for one in _of_transports(config) if one.path not in said]
     return found, warnings(config)
@@ -88,11 +89,12 @@ def _follows(path: str, broken: Iterable[str]) -> bool:
 
 
 def _of_plugins(
-    named: Iterable[NamedPlugin],
-    line_of: Callable[[str], int | None],
-    registry: RegistryConfig,
+    named: Iterable[NamedPlugin], origin: Any, registry: RegistryConfig
 ) -> Iterator[ConfigError]:
-    """Load and make every plugin that is named, which checks its options. Making does no I/O."""
+    """Load and make every plugin that is named, which checks its options. Making does no I/O.
+
+    ``origin`` knows the file and the line of each path.
+    """
     try:
         hub = PluginHub()
     except PluginError as error:  # BEE_DISABLE_PLUGINS itself is wrong
@@ -101,15 +103,19 @@ def _of_plugins(
     settings = RegistrySettings(registry.address, registry.heartbeat_interval)
     for one in named:
         context = (settings,) if one.kind == "registry" else ()
-        line = line_of(one.path) or line_of(one.ref.path)
+        stated = one.path if origin.origin(one.path) else one.ref.path
+        source, line = place_of(stated, origin)
         try:
-            hub.create(one.ref, one.kind, *context, origin=line_of)
+            # Only the lines: a message of the hub must not begin with file and line.
+            hub.create(one.ref, one.kind, *context, origin=origin.origin)
         except PluginError as error:
             message = str(error).removeprefix(f"{one.ref.path}: ")
-            yield ConfigError(message, path=one.path, line=line)
+            yield ConfigError(message, path=one.path, line=line, source=source)
         except ConfigError as error:
             for problem in error.problems:
-                problem.path, problem.line = problem.path or one.path, problem.line or line
+                problem.path = problem.path or one.path
+                problem.line = problem.line or line
+                problem.source = place_of(problem.path, origin)[0]
                 yield problem
 
 
@@ -117,7 +123,7 @@ def _of_transports(config: Config) -> Sequence[ConfigError]:
     """What else the transports of a server that listens want."""
     try:
         if config.server is not None:
-            from ..server.assembly import make_transports  # the server and asyncio: as dear as all
+            from ..server.transports import make_transports  # with asyncio: as dear as all
 
             make_transports(config, config.server, PluginHub())
     except ConfigError as error:
@@ -129,7 +135,15 @@ def _of_transports(config: Config) -> Sequence[ConfigError]:
 
 def _in_file(found: ConfigError | Contradiction, file: str) -> str:
     """As one line, in the form of compilers and linters."""
-    return str(ConfigError(found.message, path=found.path, line=found.line, source=file))
+    source = found.source or file
+    return str(ConfigError(found.message, path=found.path, line=found.line, source=source))
+
+
+def _as_object(found: ConfigError | Contradiction, file: str) -> dict[str, Any]:
+    return {
+        **fields(found, "path", "line", "message"),
+        "file": found.source or file,
+    }
 
 
 def _summary(file: str, problems: int, warnings: int) -> str:

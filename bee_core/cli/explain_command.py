@@ -125,7 +125,7 @@ def _print(explanation: Explanation, verbose: bool) -> None:
     print_table(
         ("setting", "value", "from"),
         (
-            (setting.name, value_text(setting), origin_text(setting, explanation.file, verbose))
+            (setting.name, value_text(setting), origin_text(setting, verbose))
             for setting in explanation.settings
         ),
         wrapped=("value", "from"),
@@ -176,11 +176,11 @@ def value_text(setting: Setting) -> str:
     return f"{value} (options: {', '.join(setting.options)})" if setting.options else str(value)
 
 
-def origin_text(setting: Setting, file: str | None, verbose: bool) -> str:
+def origin_text(setting: Setting, verbose: bool) -> str:
     """Where a setting comes from: ``bee.yml:12 bee.rpc.client.default.retries``."""
     if setting.path is None:
         return f"default: {setting.why}" if verbose and setting.why else "default"
-    return setting.path if setting.line is None else f"{file}:{setting.line} {setting.path}"
+    return setting.path if setting.line is None else f"{setting.file}:{setting.line} {setting.path}"
 
 
 def _print_trace(trace: CallTrace) -> None:
@@ -212,7 +212,7 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
             ],
         },
         "settings": {
-            one.name: fields(one, "value", "path", "line", "options", "unit")
+            one.name: fields(one, "value", "path", "file", "line", "options", "unit")
             for one in explanation.settings
         },
         "file": explanation.file,

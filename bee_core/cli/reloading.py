@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from ..config import load_config
 from ..errors import BeeError, ConfigError
 from ..plugins.hub import PluginHub
-from ..server.assembly import make_transports
 from ..server.event_loop import patience
 from ..server.log_lines import say
+from ..server.transports import make_transports
 from ..terms.addresses import parse
 from .command_group import FAILED, UnusableCommandError, one_line
 from .handed_over import VARIABLE, hand_over

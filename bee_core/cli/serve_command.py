@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -16,6 +16,9 @@ from .command_group import UnusableCommandError, debug_given, debug_option
 from .handed_over import take_over
 from .shared_options import at_address, config_option, load_configuration
 from .targets import Target, load_target
+
+if TYPE_CHECKING:
+    from ..config import Config
 
 
 @click.command()
@@ -151,10 +154,14 @@ def _build(
     *,
     alone: bool,
 ) -> Server:
-    config = at_address(load_configuration(config_path), address)
-    if alone and config.server is not None:
-        config = attrs.evolve(config, server=attrs.evolve(config.server, workers=1))
-    server = build_server(config)
+    def amended(config: Config) -> Config:
+        config = at_address(config, address)
+        if alone and config.server is not None:
+            config = attrs.evolve(config, server=attrs.evolve(config.server, workers=1))
+        return config
+
+    server = build_server(amended(load_configuration(config_path)))
+    server.amend = amended  # also what is read again later
     declared = None if interface is None else load_attribute(interface, "an interface")
     for target in targets:
         _add(server, target, declared)

@@ -1,19 +1,21 @@
 """Makes the services of a client from a configuration and its plugins.
 
-What is wrong with them is reported here, before the first call.
+What is wrong with them is reported here, before the first call. A further configuration makes a
+:class:`Draft`: what is new in it is made and checked, and nothing has changed yet.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import attrs
 
 from ..calls.retry_budget import RetryBudget
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
+from ..config.differences import only_calls_differ, same_surroundings
 from ..config.fields import plugin_kinds
 from ..contracts.flight_recorder import FlightRecorder
 from ..contracts.observation import Interception, Observation
@@ -23,24 +25,50 @@ from ..contracts.size_rule import SizeRule, Unpacking
 from ..contracts.transport import ChannelSettings, Transport
 from ..nodes.directory import Directory
 from ..nodes.node_set import NodeSet
-from ..nodes.trust import Trust, reach_of
 from ..plugins.shown_options import shown_options
-from ..terms.addresses import parse
 from ..terms.node import Node, Snapshot
 from ..terms.versions import Range
 from ..wire.messages import ANY_SERVICE
 from .interruptions import is_interruption
 from .token_function import token_of
+from .ways import Ways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from random import Random
 
+    from ..calls.service import Policies
     from ..contracts.channels import AsyncChannel
     from ..contracts.policies import Balancer
     from ..plugins.hub import PluginHub
 
 C = TypeVar("C")
+
+
+@attrs.frozen
+class Draft(Generic[C]):
+    """What a configuration makes beside what is there already.
+
+    Attributes:
+        config: The configuration.
+        registry: Who knows the nodes.
+        services: All services, by name.
+        fresh: Those among them that were made anew.
+        revised: Those that stay, with other settings of their calls.
+        gone: Those of before that are not in use any more.
+    """
+
+    config: Config
+    registry: Registry
+    services: dict[str, Service[C]]
+    fresh: tuple[Service[C], ...]
+    revised: Mapping[Service[C], Policies]
+    gone: tuple[Service[C], ...]
+
+    @property
+    def registry_config(self) -> RegistryConfig:
+        """The registry's part of the configuration, or its defaults."""
+        return self.config.registry or RegistryConfig()
 
 
 class Assembly(Generic[C]):
@@ -57,7 +85,7 @@ class Assembly(Generic[C]):
         complain: Takes one line for the operator.
 
     Attributes:
-        services: By name.
+        services: By name. Replaced whole.
         registry: Who knows the nodes.
         registry_config: The registry's part of the configuration, or its defaults.
         recorder: Remembers the last calls of all services; None where it is off.
@@ -87,34 +115,80 @@ class Assembly(Generic[C]):
         self._rng = rng
         self._random_bytes = random_bytes
         self._complain = complain
-        self._lock = Lock()
-        self._transports: dict[tuple[str, str], Transport] = {}
-        self._settings: dict[str, ChannelSettings] = {}
-        self._trusts: dict[str, Trust] = {}
+        self._lock = RLock()  # of the hub
+        self._transports: dict[str, Transport] = {}
+        self._ways: WeakKeyDictionary[Service[C], Ways] = WeakKeyDictionary()
         self.registry_config = config.registry or RegistryConfig()
         self.registry = self.make_registry()
         self.recorder = FlightRecorder(clock) if config.application.recorder else None
         self.services: dict[str, Service[C]] = {
-            name: self._service(client) for name, client in config.clients.items()
+            name: self._service(client, config, self.registry)
+            for name, client in config.clients.items()
         }
 
-    def _create(self, section: CallConfig, field: str) -> Any:
+    # Another configuration.
+
+    def draft(self, config: Config) -> Draft[C]:
+        """Make what a configuration has that the one in use has not. No I/O.
+
+        Raises:
+            ConfigError, PluginError: It cannot be used. Nothing has changed.
+        """
+        before = self._config
+        registry, kept = self.registry, same_surroundings(before, config)
+        if (config.registry or RegistryConfig()) != self.registry_config:
+            registry = self.make_registry(config)
+        services: dict[str, Service[C]] = {}
+        fresh: list[Service[C]] = []
+        revised: dict[Service[C], Policies] = {}
+        for name, client in config.clients.items():
+            old = self.services.get(name) if kept else None
+            if old is not None and only_calls_differ(old.config, client):
+                services[name] = old
+                if old.config != client:
+                    revised[old] = self._policies(client, config)
+            else:
+                services[name] = self._service(client, config, registry)
+                fresh.append(services[name])
+        staying = set(services.values())
+        gone = tuple(one for one in self.services.values() if one not in staying)
+        return Draft(config, registry, services, tuple(fresh), revised, gone)
+
+    def adopt(self, draft: Draft[C]) -> None:
+        """Have a draft be what the client is made of."""
+        self._config = draft.config
+        self.registry, self.registry_config = draft.registry, draft.registry_config
+        for service, policies in draft.revised.items():
+            service.revise(draft.config.clients[service.name], *policies)
+        self.services = draft.services
+
+    # One service.
+
+    def _create(self, section: CallConfig, field: str, config: Config) -> Any:
         """The plugin that a field of a service or method names; None where it names none."""
         ref: PluginRef | None = getattr(section, field)
         kind = plugin_kinds(type(section))[field]
-        return None if ref is None else self.hub.create(ref, kind, origin=self._config)
+        return None if ref is None else self._make(ref, kind, config)
 
-    def _by_method(self, client: ClientConfig, field: str) -> dict[str, Any]:
+    def _make(self, ref: PluginRef, kind: Any, config: Config, *context: Any) -> Any:
+        with self._lock:
+            return self.hub.create(ref, kind, *context, origin=config)
+
+    def _policies(self, client: ClientConfig, config: Config) -> Policies:
+        """The fault tolerances and the fallbacks, by method."""
+        return self._by_method(client, "fail", config), self._by_method(client, "fallback", config)
+
+    def _by_method(self, client: ClientConfig, field: str, config: Config) -> dict[str, Any]:
         """The policies of methods that have their own; the empty name is for all others."""
-        return {"": self._create(client, field)} | {
-            name: self._create(method, field)
+        return {"": self._create(client, field, config)} | {
+            name: self._create(method, field, config)
             for name, method in client.methods.items()
             if getattr(method, field) != getattr(client, field)
         }
 
-    def _service(self, client: ClientConfig) -> Service[C]:
+    def _service(self, client: ClientConfig, config: Config, registry: Registry) -> Service[C]:
         faults = PluginFaults(self._complain, self.clock, self.hub.origin_of, is_interruption)
-        compressor = self._create(client, "compress")
+        compressor = self._create(client, "compress", config)
         rule = SizeRule(
             compressor,
             max_size=client.max_size,
@@ -122,9 +196,14 @@ class Assembly(Generic[C]):
             compress_above=client.compress_above,
             name="" if client.compress is None else client.compress.name,
         )
-        balancer = self._create(client, "balancer")
-        trust = self._trusts[client.name] = self._trust(client)
-        self._settings[client.name] = ChannelSettings(
+        balancer = self._create(client, "balancer", config)
+        ways = Ways(
+            client,
+            lambda ref: self._make(ref, "transport", config),
+            self._transports,
+            registry,
+        )
+        ways.settings = ChannelSettings(
             # A url in place of a name asks for whichever service is there; see Hello.
             service=ANY_SERVICE if "://" in client.name else client.name,
             codec=client.codec.name,
@@ -144,54 +223,54 @@ class Assembly(Generic[C]):
                 None if client.version is None else Range.parse(client.version),
                 client.tags,
                 client.zone,
-                trust,
+                ways.trust,
             ),
             balancer,
             lambda node: self._make_channel(
-                self.transport(client, node.url), node, self._settings_for(client, node)
+                ways.transport(node.url), node, ways.settings_for(node)
             ),
-            self._create(client, "breaker"),
+            self._create(client, "breaker", config),
             self._drop_channel,
             faults,
         )
+        fault_tolerances, fallbacks = self._policies(client, config)
         service = Service(
             client,
-            codec=self._create(client, "codec"),
+            codec=self._create(client, "codec", config),
             rule=rule,
             balancer=balancer,
             nodes=nodes,
             budget=RetryBudget(),
-            limiter=self._create(client, "limiter"),
-            fault_tolerances=self._by_method(client, "fail"),
-            fallbacks=self._by_method(client, "fallback"),
+            limiter=self._create(client, "limiter", config),
+            fault_tolerances=fault_tolerances,
+            fallbacks=fallbacks,
             faults=faults,
             clock=self.clock,
             rng=self._rng,
             random_bytes=self._random_bytes,
             complain=self._complain,
-            observation=self._observation(client, faults),
+            observation=self._observation(client, config, faults),
             interception=Interception(
-                [
-                    self.hub.create(ref, "interceptor", origin=self._config)
-                    for ref in client.interceptors
-                ],
-                faults,
+                [self._make(ref, "interceptor", config) for ref in client.interceptors], faults
             ),
-            transport_of=lambda node: self.transport(client, node.url),
+            transport_of=lambda node: ways.transport(node.url),
             renews_token=client.token is not None and client.token.function is not None,
             recorder=self.recorder,
         )
         for scheme in client.schemes or ():
             path = f"bee.rpc.client.{client.name}.schemes"
-            self.hub.load("transport", scheme, path=path, origin=self._config)
-        for url in (f"{client.transport.name}://", *(one.url for one in client.address)):
-            self.transport(client, url)
+            with self._lock:
+                self.hub.load("transport", scheme, path=path, origin=config)
+        self._ways[service] = ways
         return service
 
-    def _observation(self, client: ClientConfig, faults: PluginFaults) -> Observation:
+    def _observation(
+        self, client: ClientConfig, config: Config, faults: PluginFaults
+    ) -> Observation:
         """The observers of a service: those of the application, then its own."""
-        refs = (*self._config.application.observers, *client.observers)
-        observers = self.hub.share(refs, "observer", self._config)
+        refs = (*config.application.observers, *client.observers)
+        with self._lock:
+            observers = self.hub.share(refs, "observer", config)
         return Observation(observers, faults)
 
     def exposition(self) -> Callable[[str], tuple[str, bytes] | None]:
@@ -207,7 +286,7 @@ class Assembly(Generic[C]):
     def apply_known_nodes(self) -> None:
         """Hand each service the nodes that are known without any I/O.
 
-        Makes channels. An asyncio client must call it on its running loop.
+        This makes channels. An asyncio client must call it on its running loop.
         """
         for service in self.services.values():
             # A registry that must be asked knows nothing yet. Its services are discovered at
@@ -216,9 +295,9 @@ class Assembly(Generic[C]):
             if snapshot is not None:
                 service.learn(snapshot)
 
-    def known(self, service: Service[C]) -> Snapshot | None:
+    def known(self, service: Service[C], registry: Registry | None = None) -> Snapshot | None:
         """What the registry says of a service without any I/O, or None where it must be watched."""
-        return self.registry.known(service.name, self.addresses(service))
+        return (registry or self.registry).known(service.name, self.addresses(service))
 
     def addresses(self, service: Service[C]) -> tuple[Node, ...]:
         """The nodes that the configuration names."""
@@ -227,30 +306,30 @@ class Assembly(Generic[C]):
             for entry in service.config.address
         )
 
-    def make_registry(self) -> Registry:
+    def make_registry(self, config: Config | None = None) -> Registry:
         """A new registry plugin.
 
         A forked child makes its own, because the connections of the old one belong to the parent.
         """
-        section = self.registry_config
+        config = config or self._config
+        section = config.registry or RegistryConfig()
         settings = RegistrySettings(section.address, section.heartbeat_interval)
-        registry: Registry = self.hub.create(
-            section.plugin, "registry", settings, origin=self._config
-        )
+        registry: Registry = self._make(section.plugin, "registry", config, settings)
         return registry
 
-    def registry_options(self) -> str:
-        """The options of the registry as a text, without secrets."""
-        return shown_options(self.hub, self.registry_config.plugin, "registry")
+    def registry_options(self, section: RegistryConfig) -> str:
+        """The options of a registry as a text, without secrets."""
+        with self._lock:
+            return shown_options(self.hub, section.plugin, "registry")
 
     def make_balancer(self, service: Service[C]) -> Balancer:
         """A balancer like the service's, with no nodes yet: for picks that no call hears of."""
-        balancer: Balancer = self._create(service.config, "balancer")
+        balancer: Balancer = self._create(service.config, "balancer", self._config)
         return balancer
 
     def after_fork(self) -> None:
         """In a forked child: another thread of the parent may have held the lock."""
-        self._lock = Lock()
+        self._lock = RLock()
         for service in self.services.values():
             service.after_fork()
 
@@ -259,56 +338,8 @@ class Assembly(Generic[C]):
 
         The control plane uses it for both kinds of client.
         """
-        transport = self.transport(service.config, node.url)
-        return transport.async_channel(node, self._settings_for(service.config, node))
+        return self._ways[service].async_channel(node)
 
     def unfit(self, service: Service[C], url: str) -> str:
         """See :meth:`bee_core.nodes.trust.Trust.unfit`."""
-        return self._trusts[service.name].unfit(url)
-
-    def _trust(self, client: ClientConfig) -> Trust:
-        schemes = client.schemes
-        if schemes is None and getattr(
-            self.transport(client, f"{client.transport.name}://"), "encrypted", False
-        ):
-            schemes = (client.transport.name,)
-        return Trust(
-            reach_of(self.registry),
-            schemes,
-            client.token is not None,
-            frozenset(entry.url for entry in client.address),
-            partial(self.transport, client),
-        )
-
-    def _settings_for(self, client: ClientConfig, node: Node) -> ChannelSettings:
-        """The settings of a node's channel, without the token where it would go out in clear."""
-        settings = self._settings[client.name]
-        # Such a node is passed over for calls. This holds for pings too, and for whatever comes.
-        if settings.token is not None and not self._trusts[client.name].may_show_token(node.url):
-            return attrs.evolve(settings, token=None)
-        return settings
-
-    def transport(self, client: ClientConfig, url: str) -> Transport:
-        """The transport for a url: the scheme is the plugin's name.
-
-        It has the options of the service, if the service names this transport.
-
-        Raises:
-            ValueError: It is not a url.
-            BeeError: There is no transport for it.
-        """
-        scheme = url.removesuffix("://") if url.endswith("://") else parse(url).scheme
-        own = client.transport.name == scheme
-        key = (client.name if own else "", scheme)
-        with self._lock:
-            transport = self._transports.get(key)
-            if transport is None:
-                ref = (
-                    client.transport
-                    if own
-                    else PluginRef(scheme, {}, f"bee.rpc.client.{client.name}.address")
-                )
-                transport = self._transports[key] = self.hub.create(
-                    ref, "transport", origin=self._config
-                )
-            return transport
+        return self._ways[service].trust.unfit(url)

@@ -14,7 +14,7 @@ from weakref import finalize
 from ..calls.call import Call, begin, encode, pack
 from ..calls.plan import CallPlan, make_plan
 from ..contracts.size_rule import HEAVY
-from ..errors import BeeError, DeadlineExceeded
+from ..errors import BeeError, CallCancelled, DeadlineExceeded
 from .asyncio_driver import drive
 from .core import REPORT_PATIENCE, ClientCore
 from .discoveries import on_loop
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..calls.service import Service
     from ..calls.trace import CallTrace
+    from ..config import ConfigSource
     from ..config.model import Config
     from ..contracts.channels import AsyncChannel
     from ..contracts.transport import ChannelSettings, Transport
@@ -60,6 +61,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
     ) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._late: set[asyncio.Future[None]] = set()
+        self._reloading = asyncio.Lock()
         super().__init__(config, plugins, asyncio.Event())
         self._overdue = Overdue(self.assembly.clock)
         self._loops: list[asyncio.AbstractEventLoop] = []
@@ -152,9 +154,31 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         await self.discoveries.wait_async(service, began, until)
         self._check_open(service, method)
 
+    async def reload(self, config: ConfigSource | None = None) -> None:
+        """Take another configuration, like :meth:`bee_core.Client.reload`. Calls go on meanwhile.
+
+        Raises:
+            BeeError: The client belongs to another event loop.
+        """
+        loop = _running_loop()
+        if self._loop is not None:
+            self._adopt(loop)
+        async with self._reloading:
+            # Files are read and plugins imported on a thread.
+            draft, found = await loop.run_in_executor(None, self._draft, config)
+            if self._closing.is_set():
+                raise CallCancelled("the client is closed")
+            self._take_over(draft, found, known=self._loop is not None)
+
+    async def _reload_files(self) -> None:
+        loop = self._loop
+        if loop is not None and loop.is_running():
+            reloading = asyncio.run_coroutine_threadsafe(self.reload(), loop)
+            await asyncio.wrap_future(reloading)
+
     async def nodes(self, service: str) -> NodesReport:
         """A report of the nodes of a service, like :meth:`bee_core.Client.nodes`."""
-        found = self._find(service)
+        found = self.find(service)
         self._adopt(_running_loop())
         until = self.assembly.clock() + REPORT_PATIENCE
         await self.discoveries.wait_for_report_async(found, until)
@@ -174,14 +198,14 @@ class AsyncClient(ClientCore["AsyncChannel"]):
         from .health import ask_health_async  # loaded at its first use
 
         known = await self.nodes(service)
-        health = await ask_health_async(self._find(service).nodes) if ask else {}
+        health = await ask_health_async(self.find(service).nodes) if ask else {}
         return self._explain(known, method, key, health, interface)
 
     async def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
         """Make one real call and tell how it went, like :meth:`bee_core.Client.trace`."""
         from ..calls.trace import CallRecorder  # loaded at its first use
 
-        call = await self._begin(make_plan(self._find(service), method), args, kwargs)
+        call = await self._begin(make_plan(self.find(service), method), args, kwargs)
         recorder = CallRecorder()
         error = await drive(call, self._closing, self._overdue, recorder.flow)
         return recorder.finish(call, error)
@@ -192,6 +216,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
             self._loops.append(loop)
             self._status.open_on_plane(self._shown)
             self.assembly.apply_known_nodes()
+            self._watch_files()
         elif self._loop is not loop:
             raise BeeError(
                 "this asyncio client belongs to another event loop; build one for each loop"

@@ -12,7 +12,7 @@ from ..calls.call import Call, make
 from ..calls.plan import CallPlan, make_plan
 from ..control import fork
 from ..control.serving_loops import serving_loops
-from ..errors import BeeError, CallError
+from ..errors import BeeError, CallCancelled, CallError
 from .blocking_driver import drive
 from .core import REPORT_PATIENCE, ClientCore
 from .dropped import end_blocking
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..calls.service import Service
     from ..calls.trace import CallTrace
+    from ..config import ConfigSource
     from ..config.model import Config
     from ..contracts.channels import Channel
     from ..contracts.transport import ChannelSettings, Transport
@@ -54,6 +55,7 @@ class Client(ClientCore["Channel"]):
         plugins: Sequence[object] = (),
     ) -> None:
         self._lock = Lock()
+        self._reloading = Lock()
         self._warned = False
         super().__init__(config, plugins, Event())
         self.futures = FutureCalls(
@@ -63,9 +65,10 @@ class Client(ClientCore["Channel"]):
             self.assembly.clock,
         )
         self.assembly.apply_known_nodes()
-        # False after close and in a forked child, and until a first call that has to show metrics:
-        # calls look at this one flag only.
-        self._ready = self.config.application.metrics_address is None
+        # False before the first call where metrics are shown or files are watched, after close and
+        # in a forked child: calls look at this one flag only.
+        application = self.config.application
+        self._ready = application.metrics_address is None and not application.watch
         fork.watch(self)
         self._finalizer = finalize(
             self,
@@ -126,10 +129,36 @@ class Client(ClientCore["Channel"]):
         self._check_open(plan.service, plan.method)
         self._status.open_on_plane(self._shown)
         self._prober.resume(self.assembly.services.values())
+        self._watch_files()
 
     def _discover(self, service: Service[Channel], began: float, until: float, method: str) -> None:
         self.discoveries.wait(service, began, until)
         self._check_open(service, method)
+
+    def reload(self, config: ConfigSource | None = None) -> None:
+        """Take another configuration, whole or not at all, without losing a call. Thread-safe.
+
+        A service whose section is the same keeps its connections, breakers, limiter and retry
+        budget; with other settings of calls only, such as ``timeout``, as well. Any other one is
+        made anew: calls in flight end with what they began with, and then its connections are
+        closed. Proxies go on with the new configuration. Those of a service that is not configured
+        any more raise ConfigError.
+
+        Args:
+            config: As for :func:`bee_core.build_client`; None reads the client's own file again.
+
+        Raises:
+            ConfigError, PluginError: It cannot be used. Nothing has changed.
+            CallCancelled: The client is closed.
+        """
+        with self._reloading:
+            draft, found = self._draft(config)
+            if self._closing.is_set():
+                raise CallCancelled("the client is closed")
+            self._take_over(draft, found, known=True)
+
+    async def _reload_files(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self.reload)
 
     def nodes(self, service: str) -> NodesReport:
         """A report of the nodes of a service: which fit, and why the others do not.
@@ -144,7 +173,7 @@ class Client(ClientCore["Channel"]):
             ConfigError: No such service is configured.
             CallCancelled: The client was closed meanwhile.
         """
-        found = self._find(service)
+        found = self.find(service)
         self.discoveries.wait_for_report(found, self.assembly.clock() + REPORT_PATIENCE)
         self._check_open(found, "")
         return self._report(found)
@@ -177,7 +206,7 @@ class Client(ClientCore["Channel"]):
         from .health import ask_health  # loaded at its first use
 
         known = self.nodes(service)
-        health = ask_health(self._find(service).nodes) if ask else {}
+        health = ask_health(self.find(service).nodes) if ask else {}
         return self._explain(known, method, key, health, interface)
 
     def trace(self, service: str, method: str, /, *args: Any, **kwargs: Any) -> CallTrace:
@@ -197,7 +226,7 @@ class Client(ClientCore["Channel"]):
         """
         from ..calls.trace import CallRecorder  # loaded at its first use
 
-        call = self._begin(make_plan(self._find(service), method), args, kwargs)
+        call = self._begin(make_plan(self.find(service), method), args, kwargs)
         recorder = CallRecorder()
         error = drive(call, self._closing, call.plan.service.clock, recorder.flow)
         return recorder.finish(call, error)
@@ -266,6 +295,7 @@ class Client(ClientCore["Channel"]):
             self._closing.set()
         self._ready = False
         self._lock = Lock()
+        self._reloading = Lock()
         for channel in (*self._channels, *self._retired):
             channel.discard_after_fork()
         self.futures.after_fork()

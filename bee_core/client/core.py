@@ -13,14 +13,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from weakref import WeakSet
 
-from ..config import load_config
+from ..config import load_config, source_of
+from ..config.differences import told
 from ..contracts.plugin_faults import kind_of
+from ..control.file_watch import FileWatch
 from ..control.monkey_patching import refuse_patched_threads
 from ..control.plane import ControlPlane
 from ..control.prober import Prober
 from ..control.recent_calls import RecentCalls
 from ..control.status import Source, StatusPlace
-from ..errors import CallCancelled
+from ..errors import BeeError, CallCancelled
 from ..nodes.report import NodesReport, report_nodes
 from ..plugins.hub import PluginHub
 from ..terms.loggers import logger
@@ -28,17 +30,22 @@ from .assembly import Assembly
 from .discoveries import Discoveries
 from .dropped import weakly
 from .proxies import Reply, ServiceProxy, make_proxy
+from .remote_methods import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..calls.call import Call
     from ..calls.service import Service
+    from ..config import ConfigSource
     from ..config.model import Config
     from ..contracts.transport import ChannelSettings, Transport
+    from ..control.plane import Handle
     from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
+    from .assembly import Draft
     from .explanation import Explanation
+    from .searches import Found
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -69,6 +76,9 @@ class ClientCore(ABC, Generic[C]):
         refuse_patched_threads()
         self.config = load_config(config)
         self._closing = closing
+        self.prepared = Prepared()
+        self._watching: Handle | None = None
+        self._watched: str | None = None  # the file whose changes are watched for
         self._channels: set[C] = set()
         # Channels whose nodes have left. The calls that are still on them keep them alive.
         self._retired: WeakSet[C] = WeakSet()
@@ -134,11 +144,86 @@ class ClientCore(ABC, Generic[C]):
             TypeError: The interface cannot be used.
         """
         # Each of the two clients has the methods of a Caller.
-        return make_proxy(self, self._find(name), interface)  # type: ignore[arg-type]
+        return make_proxy(self, self.find(name), interface)  # type: ignore[arg-type]
 
-    def _find(self, name: str) -> Service[C]:
-        self.config.client(name)
-        return self.assembly.services[name]
+    def find(self, name: str) -> Service[C]:
+        """A service, as it is now; for proxies.
+
+        Raises:
+            ConfigError: No such service is configured.
+        """
+        found = self.assembly.services.get(name)
+        if found is None:
+            self.config.client(name)  # says what is configured
+            raise BeeError(f"the service {name!r} is just being replaced; try again")
+        return found
+
+    # Another configuration.
+
+    def _draft(self, source: ConfigSource | None) -> tuple[Draft[C], Found[C]]:
+        """Read and make another configuration, whole. Nothing changes. From any thread.
+
+        Raises:
+            ConfigError, PluginError: It cannot be used.
+        """
+        draft = self.assembly.draft(load_config(source_of(self.config, source)))
+        found = self.discoveries.prepare(draft)
+        self.prepared.check({service.name: service for service in draft.fresh})
+        return draft, found
+
+    def _take_over(self, draft: Draft[C], found: Found[C], *, known: bool) -> None:
+        """Put a draft in use: first what is new, last what leaves. Raises nothing.
+
+        Args:
+            draft: The draft.
+            found: How its nodes are found.
+            known: Whether to make the channels of nodes that are known; on the client's loop.
+        """
+        before = self.config
+        self._prober.pace(draft.registry_config.heartbeat_interval)
+        for service in draft.fresh:
+            self._prober.watch(service)
+        leaving = self.discoveries.adopt(found, draft.gone)
+        for service, snapshot in found.known.items() if known else ():
+            service.learn(snapshot)
+        self.config = draft.config
+        self.assembly.adopt(draft)
+        self.prepared.drop()
+        for service in draft.gone:
+            service.nodes.retire()
+        self.discoveries.retire(leaving)
+        log.info("%s", told(before, draft.config))
+        self._watch_files()
+
+    def _watch_files(self) -> None:
+        """Watch the configuration's files where it says so, and not otherwise."""
+        config = self.config
+        wanted = config.source if config.application.watch else None
+        if wanted == self._watched:
+            return  # the watch that is there follows the files by itself
+        watching, self._watching, self._watched = self._watching, None, wanted
+        if watching is not None:
+            watching.cancel()
+        if wanted is not None and not self._closing.is_set():
+            watch = FileWatch(config.files, weakly(self._files_changed))
+            self._watching = self._plane.spawn(watch.run)
+
+    @abstractmethod
+    async def _reload_files(self) -> None:
+        """Reload the configuration's own files; called on the control plane's loop."""
+
+    async def _files_changed(self) -> Mapping[str, bytes]:
+        """Files have changed: reload them. Returns which to watch from now on."""
+        try:
+            await self._reload_files()
+        except BeeError as error:
+            if self._closing.is_set():
+                return {}
+            said = " ".join(str(error).split())
+            # Without a traceback: it is the file that is wrong.
+            log.error("%s; the configuration before stays in use", said)  # noqa: TRY400
+            return {**self.config.files, **getattr(error, "files", {})}
+        return self.config.files
 
     @abstractmethod
     def _make_channel(self, transport: Transport, node: Node, settings: ChannelSettings) -> C:
@@ -197,7 +282,7 @@ class ClientCore(ABC, Generic[C]):
     ) -> Explanation:
         from .explanation import explain  # loaded at its first use
 
-        service = self._find(known.service)
+        service = self.find(known.service)
         return explain(
             service,
             self.config,
@@ -226,5 +311,7 @@ class ClientCore(ABC, Generic[C]):
     def _renew_after_fork(self) -> None:
         """In a forked child: other randomness, new locks, and services to be discovered anew."""
         self._rng.seed()
+        self._watching = self._watched = None
+        self.prepared.renew_lock()
         self.assembly.after_fork()
         self.discoveries.after_fork()

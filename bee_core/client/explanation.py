@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..calls.service import Service
     from ..config.model import Config
     from ..contracts.policies import Balancer, BreakerState
-    from ..nodes.node_set import NodeState
+    from ..nodes.node_state import NodeState
     from ..nodes.report import KnownNode, NodesReport
     from ..terms.node import Node
 
@@ -87,6 +87,7 @@ class Setting:
             options are not told, because they may be secrets.
         path: The dotted key that states it, or None for the built-in default.
         line: The line of the file, or None.
+        file: The file, or None.
         why: The reason of the default; empty for what is stated.
         unit: ``seconds``, ``bytes`` or empty.
         options: Names of the plugin's options that are stated.
@@ -99,6 +100,7 @@ class Setting:
     why: str = ""
     unit: str = ""
     options: tuple[str, ...] = ()
+    file: str | None = None
 
 
 @attrs.frozen
@@ -272,7 +274,12 @@ def _registry(config: Config) -> Setting:
     if section is None or path not in config.lines:
         return Setting("registry", "direct" if section is None else section.protocol, None, None)
     return Setting(
-        "registry", section.protocol, path, config.origin(path), options=tuple(section.options)
+        "registry",
+        section.protocol,
+        path,
+        config.origin(path),
+        options=tuple(section.options),
+        file=config.file(path),
     )
 
 
@@ -315,12 +322,13 @@ def _settings(
         )
         shown, options = _plain(getattr(source, name))
         path = config.stated(service.name, name, method)
-        line = None if path is None else config.origin(path)
-        if path is None and marks.get(name):
+        line = file = None
+        if path is not None:
+            line, file = config.origin(path), config.file(path)
+        elif marks.get(name):
             path = "the interface's mark"
-        yield Setting(
-            name, shown, path, line, about.why if path is None else "", about.unit, options
-        )
+        why = about.why if path is None else ""
+        yield Setting(name, shown, path, line, why, about.unit, options, file)
 
 
 def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:

@@ -298,9 +298,10 @@ class FutureCalls:
         assert call.node is not None  # noqa: S101  # the flow has picked it; narrows the type
         service = call.plan.service
         attempt = self.attempts[channel] = Attempt(self._make_channel(service, call.node))
-        current = service.nodes.states.get(call.node.id)
-        if current is None or current.attempt is None or current.attempt.channel is not channel:
-            # The node has left just now, so no call of `drop` will follow.
+        current, retired = service.nodes.states.get(call.node.id), service.nodes.retired
+        attempted = None if current is None or retired else current.attempt
+        if attempted is None or attempted.channel is not channel:
+            # The node, or the service, has left just now, so no call of `drop` will follow.
             asyncio.get_running_loop().call_soon(self._retire, channel)
         return attempt
 

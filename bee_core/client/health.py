@@ -11,7 +11,8 @@ from ..terms.printable import brief
 
 if TYPE_CHECKING:
     from ..contracts.channels import AsyncChannel, Channel
-    from ..nodes.node_set import NodeSet, NodeState
+    from ..nodes.node_set import NodeSet
+    from ..nodes.node_state import NodeState
     from ..terms.failures import Failure
 
 PING_TIMEOUT = 1.0

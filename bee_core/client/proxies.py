@@ -78,7 +78,7 @@ class ServiceProxy:
 
     def __repr__(self) -> str:
         """The service."""
-        return f"<service {self._binding.service.name}>"
+        return f"<service {self._binding.name}>"
 
 
 class AsyncServiceProxy(ServiceProxy):
@@ -129,7 +129,7 @@ class TypedProxy:
 
     def __repr__(self) -> str:
         """The service and the interface."""
-        return f"<service {self._binding.service.name} as {hint_text(self._binding.interface)}>"
+        return f"<service {self._binding.name} as {hint_text(self._binding.interface)}>"
 
 
 def _proxy(binding: Binding) -> Any:
@@ -147,11 +147,11 @@ def make_proxy(caller: Caller, service: Service[Any], interface: Any) -> Any:
             the codec cannot carry.
     """
     methods = {} if interface is None else interface_methods(interface)
-    binding = Binding(caller, service, interface, methods)
-    for name, method in methods.items():
-        if not method.streams:
+    binding = Binding(caller, service.name, interface, methods)
+    for method, declared in methods.items():
+        if not declared.streams:
             binding.plan(
-                name
+                method
             )  # a type that cannot be carried is reported now, not at the first call
     return _proxy(binding)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from weakref import ref
 
 import attrs
 
 from ..calls.options import NO_OPTIONS, CallOptions
 from ..calls.plan import CallPlan, make_plan
-from ..errors import MethodNotFound
+from ..errors import ConfigError, MethodNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +20,83 @@ if TYPE_CHECKING:
     from ..methods.interface_methods import InterfaceMethod
 
 
+class Prepared:
+    """The methods of a client's proxies that have a plan. Thread-safe.
+
+    Attributes:
+        generation: Grows when all plans are dropped.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._methods: list[ref[Method]] = []
+        self._tidy_at = _TIDY_AT
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held it."""
+        self._lock = Lock()
+
+    def keep(self, method: Method, plan: CallPlan, generation: int) -> bool:
+        """Give a method its plan. False where all plans were dropped while it was made."""
+        with self._lock:
+            if generation != self.generation:
+                return False
+            method._plan = plan  # noqa: SLF001  # two halves of one thing
+            self._methods.append(ref(method))
+            if len(self._methods) > self._tidy_at:
+                self._methods = [one for one in self._methods if one() is not None]
+                self._tidy_at = 2 * len(self._methods) + _TIDY_AT
+        return True
+
+    def check(self, services: Mapping[str, Service[Any]]) -> None:
+        """Whether other services can carry the methods that interfaces declare.
+
+        Raises:
+            ConfigError: The codec of one cannot carry a type of a signature.
+        """
+        with self._lock:
+            methods = [one() for one in self._methods]
+        for method in filter(None, methods):
+            binding, name = method._binding, method._name  # noqa: SLF001  # as above
+            declared, service = binding.methods.get(name), services.get(binding.name)
+            if declared is not None and service is not None:
+                try:
+                    service.bind(declared.signature)
+                except TypeError as error:
+                    path = f"bee.rpc.client.{service.name}.codec"
+                    raise ConfigError(f"a proxy is in use: {error}", path=path) from error
+
+    def drop(self) -> None:
+        """Have each method make a new plan at its next call."""
+        with self._lock:
+            self.generation += 1
+            methods, self._methods = self._methods, []
+            for one in methods:
+                method = one()
+                if method is not None:
+                    method._plan = None  # noqa: SLF001  # two halves of one thing
+
+
+_TIDY_AT = 64
+"""Methods, at least, until those that are gone are looked for."""
+
+
 class Caller(Protocol):
-    """Makes calls: the blocking client returns values, the asyncio client awaitables of them."""
+    """Makes calls: the blocking client returns values, the asyncio client awaitables of them.
+
+    Attributes:
+        prepared: The methods that have a plan.
+    """
+
+    prepared: Prepared
+
+    def find(self, name: str) -> Service[Any]:
+        """A service, as it is now.
+
+        Raises:
+            ConfigError: No such service is configured.
+        """
 
     def invoke(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The value, or an awaitable of it."""
@@ -41,7 +118,7 @@ class Binding:
 
     Attributes:
         caller: The client.
-        service: The service.
+        name: The service's.
         interface: Its interface, a class or a generic one with its types given; or None.
         methods: The methods that the interface declares, by name.
         options: For each call.
@@ -49,7 +126,7 @@ class Binding:
     """
 
     caller: Caller
-    service: Service[Any]
+    name: str
     interface: Any
     methods: Mapping[str, InterfaceMethod]
     options: CallOptions = NO_OPTIONS
@@ -74,14 +151,16 @@ class Binding:
 
         Raises:
             MethodNotFound: It would stream.
+            ConfigError: The service is not configured any more.
         """
+        service = self.caller.find(self.name)
         declared = self.methods.get(method)
         if declared is None:
-            return make_plan(self.service, method, options=self.options)
+            return make_plan(service, method, options=self.options)
         if declared.streams:
-            raise MethodNotFound(declared.streams, service=self.service.name, method=method)
+            raise MethodNotFound(declared.streams, service=self.name, method=method)
         return make_plan(
-            self.service,
+            service,
             method,
             declared.signature,
             marked_idempotent=declared.idempotent,
@@ -97,7 +176,7 @@ class Method:
     An attribute of it is a method of the object of that name: ``calc.Stats.mean``.
     """
 
-    __slots__ = ("_binding", "_invoke", "_name", "_plan")
+    __slots__ = ("__weakref__", "_binding", "_invoke", "_name", "_plan")
 
     def __init__(self, binding: Binding, name: str) -> None:
         self._binding = binding
@@ -110,8 +189,12 @@ class Method:
         return self._invoke(self._plan or self._prepare(), args, kwargs)
 
     def _prepare(self) -> CallPlan:
-        self._plan = plan = self._binding.plan(self._name)
-        return plan
+        prepared = self._binding.caller.prepared
+        while True:
+            generation = prepared.generation
+            plan = self._binding.plan(self._name)
+            if prepared.keep(self, plan, generation):
+                return plan
 
     def __getattr__(self, name: str) -> Any:
         """A method of the object of this name."""
@@ -128,7 +211,7 @@ class Method:
 
     def __repr__(self) -> str:
         """The service and the method."""
-        return f"<method {self._name} of {self._binding.service.name}>"
+        return f"<method {self._name} of {self._binding.name}>"
 
 
 class TypedMethod(Method):  # noqa: D101  # __doc__ is the declaration's

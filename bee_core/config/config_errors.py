@@ -109,13 +109,13 @@ def problems(error: Exception, path: str, origin: Any) -> list[ConfigError]:
 
 
 def raise_all(found: list[ConfigError]) -> None:
-    """Raise one error that holds all problems, in the order of the lines; none for none.
+    """Raise one error that holds all problems, by file and line; none for none.
 
     The traceback shows it alone, without the errors of the readers.
     """
     if not found:
         return
-    found.sort(key=lambda problem: problem.line or 0)
+    found.sort(key=lambda problem: (problem.source or "", problem.line or 0))
     first = found[0]
     if len(found) == 1:
         raise first from None

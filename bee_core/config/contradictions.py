@@ -53,7 +53,7 @@ def warnings(config: Config) -> list[Contradiction]:
             for field, message in _of_server(config, config.server)
         ]
     return [
-        Contradiction(path, message, config.origin(stated or path), config.source)
+        Contradiction(path, message, config.origin(stated or path), config.file(stated or path))
         for path, message, stated in found
     ]
 

@@ -34,6 +34,8 @@ class About:
             ``-`` for a field that is not written at all.
         aliases: Other spellings of the key.
         plugin: The kind of the plugins that the value names, or empty.
+        live: Whether a server that runs takes a change over when it reloads. A client takes over
+            every change of a service.
     """
 
     doc: str
@@ -42,6 +44,7 @@ class About:
     key: str = attrs.field(default="", kw_only=True)
     aliases: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     plugin: str = attrs.field(default="", kw_only=True)
+    live: bool = attrs.field(default=False, kw_only=True)
 
 
 def about(doc: str, why: str = "", **more: Any) -> dict[str, About]:
@@ -153,6 +156,7 @@ def max_size(codec_key: str) -> int:
         "Half of gRPC's 4 MiB: a larger message holds up the others behind it on its connection.",
         check=_BODY,
         unit="bytes",
+        live=True,
         key=f"{codec_key}.options.max_size",
     )
 
@@ -165,6 +169,7 @@ def max_inflated(codec_key: str) -> int:
         "32 times `max_size`: JSON shrinks to about a tenth, a gzip bomb to a thousandth.",
         check=_BODY,
         unit="bytes",
+        live=True,
         key=f"{codec_key}.options.max_inflated",
     )
 
@@ -176,6 +181,7 @@ def observers(what: str) -> tuple[PluginRef, ...]:
         f"{what}: a name, `{{name, options}}`, or a list; `none` for none.",
         "Nobody: an observer costs time in each call.",
         plugin="observer",
+        live=True,
     )
 
 
@@ -187,6 +193,7 @@ def interceptors(what: str) -> tuple[PluginRef, ...]:
         "list; `none` for none.",
         "Nobody: an interceptor costs time in each call, and may refuse it.",
         plugin="interceptor",
+        live=True,
     )
 
 

@@ -56,6 +56,18 @@ class ApplicationConfig:
         "for the file that is written when it crashes.",
         "Yes: it costs under 2 % of a call and at most 3 MB, and what it has is missed at night.",
     )
+    include: Annotated[tuple[str, ...], SEVERAL] = setting(
+        (),
+        "Files that are merged under this one, a later one over an earlier one: a path, relative "
+        "to this file, or a list.",
+        "This file says all.",
+    )
+    watch: bool = setting(
+        False,
+        "Whether clients and servers reload this configuration when its files change.",
+        "A file that is being written must not change a program that nobody is looking at.",
+        live=True,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +82,11 @@ class Config:
         default: ``bee.rpc.client.default``, which ``clients`` have taken in already.
         source: The file, or None for a configuration from Python.
         lines: The line of every path that is stated; None for what came from Python.
+        sources: The file of each path that is stated in another file than ``source``: one that is
+            included, or one of the environment.
+        written: How each value is written in which ``${…}`` was replaced, by path.
+        files: All files that it comes from and those that were looked for, by their absolute
+            paths, with a digest of each.
     """
 
     application: ApplicationConfig = attrs.field(factory=ApplicationConfig)
@@ -79,6 +96,9 @@ class Config:
     default: ClientConfig = attrs.field(factory=ClientConfig)
     source: str | None = None
     lines: Mapping[str, int | None] = attrs.field(factory=dict, repr=False, eq=False)
+    sources: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
+    written: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
+    files: Mapping[str, bytes] = attrs.field(factory=dict, repr=False, eq=False)
 
     def client(self, service: str) -> ClientConfig:
         """How to call a service.
@@ -106,6 +126,10 @@ class Config:
         None for a default, and for what came from Python.
         """
         return self.lines.get(path)
+
+    def file(self, path: str) -> str | None:
+        """The file that states a dotted path; None for a configuration from Python."""
+        return self.sources.get(path, self.source)
 
     def stated(self, service: str, field: str, method: str | None = None) -> str | None:
         """Where the value of a field comes from.

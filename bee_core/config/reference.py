@@ -62,6 +62,15 @@ bee:
   `{ }` put quotes around it, `["${NAME}"]`: YAML has its own use for braces there. `$${` is the two
   characters `${`. What a variable holds is never read as YAML. Error messages show `${NAME}` and
   not what it holds.
+- **Files of secrets.** `${file:/run/secrets/name}` is replaced by the text of that file, without
+  the line end at its end, at most 64 KiB. A relative path begins at the folder of the file that it
+  stands in. `${file:/path:-text}` stands for `text` when the file is missing or empty. It works
+  wherever `${NAME}` does.
+- **Several files.** Files under `bee.application.include` are merged under this one. With
+  `BEE_ENV=production` the file `bee.production.yml` beside `bee.yml` is merged over it, if it is
+  there. Sections are merged key by key; everything else is replaced, a list as a whole. A plugin
+  of another name takes no options over
+  ([edit the configuration](how-to/edit-the-configuration.md)).
 - **Anchors and merge keys** (`&name`, `*name`, `<<`) work. Keys `x-…` at the root are a place for
   anchors. A key that stands twice is an error.
 - **Inheritance.** A method takes what it does not state from its service, a service from `default`,
@@ -82,7 +91,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
     (
         "`bee.rpc.server`",
         ServerConfig,
-        "What this program serves. Left out for a program that only calls others.",
+        (
+            "What this program serves. Left out for a program that only calls others. A server"
+            " that runs takes changes of the keys marked with ↻ over; the others need a restart"
+            " ([reload](how-to/reload.md))."
+        ),
     ),
     (
         "`bee.rpc.client.<service>`",
@@ -150,6 +163,8 @@ def _row(attribute: attrs.Attribute[Any], cls: type) -> str:
         key += " or " + ", ".join(f"`{name}`" for name in about.aliases)
     if cls is ClientConfig and attribute.name in CALL_FIELDS:
         key += " \\*"
+    if cls is ServerConfig and about.live:
+        key += " ↻"
     cells = (
         key,
         _type(attribute.type),

@@ -159,6 +159,7 @@ class ServerConfig:
         "Connections open at a time; one more is refused.",
         "Below 1,024, the number of descriptors that a process usually may have.",
         check=at_least(1),
+        live=True,
     )
     max_idle: Seconds | None = setting(
         None,
@@ -168,6 +169,7 @@ class ServerConfig:
         "has vanished within 90 s.",
         check=attrs.validators.optional(positive),
         unit="seconds",
+        live=True,
     )
     max_connections_per_peer: int | None = setting(
         None,
@@ -175,18 +177,21 @@ class ServerConfig:
         "no address.",
         "Behind a balancer or a NAT all clients have one address.",
         check=attrs.validators.optional(at_least(1)),
+        live=True,
     )
     max_pool_size: int = setting(
         64,
         "Threads for handlers that are plain `def`.",
         "Enough for handlers that wait; more of them only contend for the interpreter.",
         check=at_least(1),
+        live=True,
     )
     max_in_flight: int = setting(
         1024,
         "Requests that run or wait for a thread; one more is rejected before any work.",
         "About one a connection, so one client cannot fill it.",
         check=at_least(1),
+        live=True,
     )
     max_buffered: Bytes = setting(
         512 << 20,
@@ -197,6 +202,7 @@ class ServerConfig:
         "`max_inflated` each, of which half are inflated at a time.",
         check=between(1 << 20, 1 << 40, "a size from 1m to 1024g"),
         unit="bytes",
+        live=True,
     )
     limiter: PluginRef | None = setting(
         None,
@@ -204,6 +210,7 @@ class ServerConfig:
         "in each process of `workers`. `none` for none.",
         "`max_in_flight` bounds already; a queue needs numbers that depend on the service.",
         plugin="limiter",
+        live=True,
     )
     observers: Annotated[tuple[PluginRef, ...], SEVERAL] = observers(
         "Who is told of the requests of this server besides those under `bee.application`"
@@ -221,6 +228,7 @@ class ServerConfig:
         "The same as the client's.",
         check=positive,
         unit="seconds",
+        live=True,
     )
     write_timeout: Seconds = setting(
         10.0,
@@ -228,6 +236,7 @@ class ServerConfig:
         "The same as the client's.",
         check=positive,
         unit="seconds",
+        live=True,
     )
     start_timeout: Seconds = setting(
         60.0,
@@ -249,6 +258,7 @@ class ServerConfig:
         "Well within the 30 s that Kubernetes grants a pod.",
         check=at_least(0),
         unit="seconds",
+        live=True,
     )
     workers: int = setting(
         1,
@@ -281,6 +291,7 @@ class ServerConfig:
         check=accepted_tokens,
         aliases=("token",),
         repr=False,
+        live=True,
     )
     describe: bool = setting(
         True,
@@ -299,6 +310,7 @@ class ServerConfig:
         False,
         "Send the traceback of a handler's exception to the client.",
         "Tracebacks tell outsiders about the inside.",
+        live=True,
     )
 
     def transport(self, scheme: str) -> PluginRef:

@@ -27,6 +27,9 @@ _FLOAT = re.compile(rf"[-+]?{_NUMBER}(?:[eE][-+]?[0-9]+)?")
 _INT = re.compile(r"[-+]?[0-9]+")
 _DURATION = re.compile(rf"(-?{_NUMBER})[ ]*(ms|s|m|h)?")
 _SIZE = re.compile(rf"(-?{_NUMBER})[ ]*(?:([kmg])(?:i?b)?|b)?", re.IGNORECASE)
+TIME_PATTERN = rf" *{_NUMBER} *(ms|s|m|h)? *"
+SIZE_PATTERN = rf" *{_NUMBER} *([kKmMgG]([iI]?[bB])?|[bB])? *"
+"""What :func:`read_seconds` and :func:`read_bytes` read, as editors understand it."""
 _PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
 _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -54,20 +57,27 @@ class Text(str):
         plain: Written without quotes, so ``Any`` fields may take it for a number, a bool or null.
         written: How it stood there before ``${NAME}`` was replaced, or None when nothing was
             replaced. Messages show this, so that secrets stay out of logs.
+        source: The file; None when it came from Python.
     """
 
-    __slots__ = ("line", "plain", "written")
+    __slots__ = ("line", "plain", "source", "written")
 
     line: int | None
     plain: bool
     written: str | None
+    source: str | None
 
     def __new__(  # noqa: PYI034  # 3.10 has no Self
-        cls, value: str, line: int | None = None, plain: bool = False, written: str | None = None
+        cls,
+        value: str,
+        line: int | None = None,
+        plain: bool = False,
+        written: str | None = None,
+        source: str | None = None,
     ) -> Text:
         """Make a text with its place and style."""
         text = super().__new__(cls, value)
-        text.line, text.plain, text.written = line, plain, written
+        text.line, text.plain, text.written, text.source = line, plain, written, source
         return text
 
 

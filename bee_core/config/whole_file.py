@@ -65,8 +65,12 @@ class _Root:
     bee: _Bee = attrs.field(metadata=about("Everything of bee."))
 
 
-def structure_config(expansion: Expansion) -> Config:
+def structure_config(expansion: Expansion, files: Mapping[str, bytes]) -> Config:
     """Make a configuration from a tree whose references to the environment are replaced.
+
+    Args:
+        expansion: The tree.
+        files: All files that it comes from.
 
     Raises:
         ConfigError: ``problems`` has everything that is wrong, in the order of the lines.
@@ -80,7 +84,7 @@ def structure_config(expansion: Expansion) -> Config:
         known = {problem.path for problem in found}
         found += [one for one in problems(error, "", expansion) if one.path not in known]
     raise_all(found)
-    return _assemble(root, expansion)
+    return _assemble(root, expansion, files)
 
 
 def stated_plugins(expansion: Expansion) -> list[NamedPlugin]:
@@ -251,7 +255,7 @@ register(ServerConfig, _read_server)
 # ── inheritance ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _assemble(root: _Root, expansion: Expansion) -> Config:
+def _assemble(root: _Root, expansion: Expansion, files: Mapping[str, bytes]) -> Config:
     rpc = root.bee.rpc
     default = _overlay(ClientConfig(), rpc.client.default, f"{CLIENT}.default")
     return Config(
@@ -264,6 +268,9 @@ def _assemble(root: _Root, expansion: Expansion) -> Config:
         default=default,
         source=expansion.source,
         lines=expansion.lines,
+        sources=expansion.sources,
+        written=expansion.written,
+        files=files,
     )
 
 

@@ -5,7 +5,8 @@ parser's events and not by PyYAML's constructors, so no tag can make an object. 
 hostile or broken file can make large is bounded while it is read. Aliases share what they refer to;
 the bound counts them as if they were written out.
 
-:mod:`~bee_core.config.expansion` then puts the environment into it.
+:mod:`~bee_core.config.files` puts the trees of several files together, and
+:mod:`~bee_core.config.expansion` puts the environment into what comes out.
 """
 
 from __future__ import annotations
@@ -180,7 +181,8 @@ class _Tree:
             except ValueError as error:
                 raise self._error(f"what follows !!binary is not base64: {error}", line) from None
         self._check_tag(event.tag, _AS_TEXT | _BY_FIELD, line)
-        return Text(event.value, line, plain=event.implicit[0] or event.tag in _BY_FIELD)
+        plain = event.implicit[0] or event.tag in _BY_FIELD
+        return Text(event.value, line, plain=plain, source=self._name)
 
     def _begin(self, event: yaml.CollectionStartEvent, line: int) -> None:
         self._check_tag(event.tag, _COLLECTIONS, line)
@@ -223,7 +225,7 @@ class _Tree:
     def _key(self, parent: _Open, value: Any, line: int) -> Text:
         if not isinstance(value, Text) or not value:
             raise self._error("a key must be text", line)
-        key = Text(value, line, plain=value.plain)
+        key = Text(value, line, plain=value.plain, source=self._name)
         for other in parent.value if value in parent.value else ():
             if other == key:
                 raise ConfigError(

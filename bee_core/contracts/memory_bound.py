@@ -97,9 +97,6 @@ class MemoryBound:
     )
 
     def __init__(self, limit: int, largest: int) -> None:
-        self.limit = limit
-        self.half = limit // 2
-        self.share = max(largest, limit // 8)
         self.held = 0
         self.inflated = 0
         self.unread = 0
@@ -107,6 +104,14 @@ class MemoryBound:
         self._bodies: deque[Turn] = deque()
         self._frames: deque[Turn] = deque()
         self._granting = False
+        self.resize(limit, largest)
+
+    def resize(self, limit: int, largest: int) -> None:
+        """Take other bounds; see the arguments of the class. What is held is given back as ever."""
+        self.limit = limit
+        self.half = limit // 2
+        self.share = max(largest, limit // 8)
+        self.grant()
 
     def fits(self, share: MemoryShare, size: int, *, inflating: bool) -> bool:
         """Whether the total has room. The first one has room always."""

@@ -70,8 +70,9 @@ class ChannelSettings:
 class Listener(Protocol):
     """An open address of a server, made by :meth:`Transport.listen`.
 
-    One that holds descriptors may define ``discard_after_fork()``. It is called in a child that a
-    handler forks, and lets go of the listening socket and of all connections there.
+    Two methods may be left out. ``discard_after_fork()`` is called in a child that a handler forks,
+    and lets go of the listening socket and of all connections there. ``reload(settings)`` takes
+    other :class:`ListenSettings`; without it they need a restart. Both are quick.
     """
 
     url: str

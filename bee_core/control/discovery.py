@@ -23,7 +23,7 @@ from .first_nodes import FirstNodes
 from .roster import Delta, Roster
 from .sound_nodes import SoundNodes
 from .suspicion import ASK_AGAIN, DoubtLines, Suspicion
-from .watch import RegistryWatch, confirms, said
+from .watch import RegistryWatch, confirms, nothing_known, said
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -67,6 +67,7 @@ class Discovery:
         heartbeat_interval: Seconds; bounds the pause between attempts to reach the registry.
         clock: Seconds, monotonic.
         rng: For jitter.
+        known: What another discovery of the same registry has found, or None.
         registry_changed: Is told as the registry goes out of reach and comes back, and as doubt
             begins and ends: the service, what has happened, and why.
         event: Is told how many nodes are in doubt; or None.
@@ -74,6 +75,8 @@ class Discovery:
     Attributes:
         first: The wait of first calls.
         suspicion: The nodes in question; another object after a fork, like ``first``.
+        known: As given.
+        handle: The task that watches; None before :meth:`start`.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Discovery:
         rng: Random,
         registry_changed: Callable[[str, str, str], None],
         event: Callable[[str, Mapping[str, object]], None] | None = None,
+        known: Snapshot | None = None,
     ) -> None:
         self.service = service
         self._registry_name = registry_name
@@ -109,7 +113,7 @@ class Discovery:
         self._clock, self._rng = clock, rng
         self._revision = 0
         self._told = registry_changed, event
-        self._current: Snapshot | None = None
+        self._current = self.known = known
         self._make_watch: Callable[[], RegistryWatch] = lambda: RegistryWatch(
             service,
             registry=registry,
@@ -156,15 +160,15 @@ class Discovery:
             clock=self._clock,
             rng=self._rng,
         )
-        self._handle: Handle | None = None
+        self.handle: Handle | None = None
 
     # For first calls, on their threads.
 
     def start(self, plane: ControlPlane) -> None:
         """Begin to watch, once. Does not wait."""
         with self._lock:
-            if self._handle is None:
-                self._handle = plane.spawn(self._run)
+            if self.handle is None:
+                self.handle = plane.spawn(self._run)
 
     def fall_back(self) -> None:
         """Go on with what there is.
@@ -206,12 +210,7 @@ class Discovery:
 
     def explain(self) -> str:
         """Why no node is known, and what to do, for a call that finds none."""
-        return (
-            f"the registry {self._registry_name} {self._watch.said}, no list of it is kept on disk "
-            f"in {self._cache.folder}, and bee.rpc.client.{self.service}.address names no node. "
-            "Start the registry, correct bee.rpc.registry.address, "
-            "or set an address as the last resort"
-        )
+        return nothing_known(self._registry_name, self._watch.said, self._cache, self.service)
 
     # On the control plane.
 

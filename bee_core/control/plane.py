@@ -60,6 +60,12 @@ class Handle:
         """Cancel the task. Idempotent; does not wait."""
         self._plane.call_soon(self._cancel_now)
 
+    async def end(self, timeout: float) -> None:
+        """Cancel the task and wait for it, ``timeout`` seconds at most; on the plane's loop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,), timeout=timeout)
+
     def _cancel_now(self) -> None:
         if self._task is not None:
             self._task.cancel()

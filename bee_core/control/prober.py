@@ -61,11 +61,15 @@ class Prober:
     ) -> None:
         self._spawn = spawn
         self._open_channel = open_channel
-        self._backoff = Backoff(min(FIRST_PAUSE, heartbeat_interval), heartbeat_interval)
+        self.pace(heartbeat_interval)
         self._rng = rng
         self.tasks: dict[tuple[str, str], object] = {}
-        self.swept: set[str] = set()  # services that a task sweeps
+        self.swept: set[Service[Any]] = set()  # those that a task sweeps
         self.pings: dict[tuple[str, str], int] = {}  # since the breaker was closed
+
+    def pace(self, heartbeat_interval: float) -> None:
+        """Take another heartbeat interval, in seconds."""
+        self._backoff = Backoff(min(FIRST_PAUSE, heartbeat_interval), heartbeat_interval)
 
     def watch(self, service: Service[Any]) -> None:
         """Take care of the breakers of a service. While the client is built: starts no task."""
@@ -75,16 +79,16 @@ class Prober:
 
     def sweep(self, service: Service[Any]) -> None:
         """Sweep the breakers of a service from now on. From any thread; once is enough."""
-        if service.name not in self.swept:
-            self.swept.add(service.name)
+        if service not in self.swept:
+            self.swept.add(service)
             self._spawn(lambda: self._sweep(service))
 
     async def _sweep(self, service: Service[Any]) -> None:
         due = service.nodes.sweep(service.clock())
-        while due is not None:
+        while due is not None and not service.nodes.retired:
             await asyncio.sleep(due - service.clock())
             due = service.nodes.sweep(service.clock())
-        self.swept.discard(service.name)
+        self.swept.discard(service)
 
     def breaker_changed(
         self, service: Service[Any], node: Node, before: BreakerState, after: BreakerState
@@ -151,8 +155,9 @@ class Prober:
         while True:
             await asyncio.sleep(self.pause(self.pings.get(key, 0)))
             state = service.nodes.states.get(node.id)
-            if state is None or state.breaker is not breaker:
-                self.pings.pop(key, None)
+            if state is None or state.breaker is not breaker or service.nodes.retired:
+                if self.tasks.get(key) is token:
+                    self.pings.pop(key, None)
                 return
             if not _is_open(breaker) or self.tasks.get(key) is not token:
                 return

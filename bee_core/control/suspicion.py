@@ -102,6 +102,11 @@ class Suspicion:
         if self._hearing.state == "lying" and not any(one.serves for one in left):
             self._hearing.on("agreed", self._clock())
 
+    def end(self) -> None:
+        """Ask nobody any more."""
+        for suspect in self._roster.suspects:
+            self._doubts.end(suspect)
+
     def refused(self, node: Node, failure: Failure) -> None:
         """Nobody listens at a node's address, as a call has found: it need not be asked.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..contracts.registry import Registry
     from ..terms.node import Snapshot
+    from .snapshot_cache import SnapshotCache
 
 log = logger("bee.client")
 
@@ -270,3 +271,20 @@ async def _advance(snapshots: AsyncIterator[Snapshot]) -> Snapshot | None:
         return await snapshots.__anext__()
     except StopAsyncIteration:
         return None
+
+
+def nothing_known(registry: str, said: str, cache: SnapshotCache, service: str) -> str:
+    """Why no node of a service is known, and what to do.
+
+    Args:
+        registry: The registry's name.
+        said: How it is.
+        cache: The lists on disk.
+        service: The service's name.
+    """
+    return (
+        f"the registry {registry} {said}, no list of it is kept on disk "
+        f"in {cache.folder}, and bee.rpc.client.{service}.address names no node. "
+        "Start the registry, correct bee.rpc.registry.address, "
+        "or set an address as the last resort"
+    )

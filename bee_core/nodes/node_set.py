@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..contracts.effects import Attempt
 from ..terms.node import Changes, Node, Snapshot
 from .contained_breakers import ContainedBreakers
 from .directory import Directory, Selection, explain_none
+from .node_state import UNUSED, NodeState
 from .outlook import remark
 
 if TYPE_CHECKING:
@@ -20,45 +21,6 @@ if TYPE_CHECKING:
     from .outlook import Outlook
 
 C = TypeVar("C")
-
-
-class _Unused:
-    """Stands for the breaker of a node that no call has been to: such nodes may be thousands."""
-
-    __slots__ = ()
-    state: ClassVar[BreakerState] = "closed"
-    standing = None
-
-
-UNUSED: Any = _Unused()
-"""See :class:`NodeState`."""
-
-
-class NodeState(Generic[C]):
-    """One node with what outlives a call: its channel and its breaker.
-
-    :meth:`NodeSet.connect` makes both when a call goes there for the first time.
-
-    Attributes:
-        node: The node.
-        attempt: What the flow yields to send a call there; None until then.
-        breaker: The breaker, ``UNUSED`` until then; None where none is configured.
-        reported: The breaker's state as of the last report; changed under the set's lock.
-    """
-
-    __slots__ = ("attempt", "breaker", "node", "reported")
-
-    def __init__(
-        self,
-        node: Node,
-        attempt: Attempt | None,
-        breaker: Breaker | None,
-        reported: BreakerState = "closed",
-    ) -> None:
-        self.node = node
-        self.attempt = attempt
-        self.breaker = breaker
-        self.reported = reported
 
 
 class NodeSet(Generic[C]):
@@ -82,6 +44,7 @@ class NodeSet(Generic[C]):
         on_breaker_change: ``(node, before, after)``, told of each change of a node's breaker, on
             the thread that changed it and outside of the lock; or None.
         on_connect: Told that a node's channel was made, outside of the lock; or None.
+        retired: Whether another set has taken its place.
     """
 
     def __init__(
@@ -104,6 +67,7 @@ class NodeSet(Generic[C]):
         self.lock = Lock()
         self.on_breaker_change: Callable[[Node, BreakerState, BreakerState], None] | None = None
         self.on_connect: Callable[[], object] | None = None
+        self.retired = False
         self.explain_unknown: Callable[[], str] | None = None
         self.outlook: Callable[[], Outlook] | None = None
         self.snapshot = Snapshot(-1, "address")
@@ -204,12 +168,24 @@ class NodeSet(Generic[C]):
             if state is not current:
                 state.attempt, state.breaker = current.attempt, current.breaker
             attempt = current.attempt
-            left = self.states.get(state.node.id) is not current
+            left = self.retired or self.states.get(state.node.id) is not current
         if left:
             self._let_go(state)
         if self.on_connect is not None:
             self.on_connect()
         return attempt
+
+    def retire(self) -> None:
+        """Another set takes the place of this one.
+
+        Calls that are under way may go on picking nodes here. Each channel ends with its last call.
+        """
+        with self.lock:
+            self.retired = True
+            connected = [state for state in self.states.values() if state.attempt is not None]
+        self.on_breaker_change = self.on_connect = None
+        for state in connected:
+            self._let_go(state)
 
     def _let_go(self, state: NodeState[C]) -> None:
         """A node has left with its channel and its breaker."""

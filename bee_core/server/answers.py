@@ -126,6 +126,33 @@ class Answers:
         self.context = copy_context()
         self.faults = Faults(self.on_loop, self.loop, blame, send_tracebacks=send_tracebacks)
 
+    def revised(
+        self,
+        rules: Mapping[str | None, SizeRule],
+        limiter: Limiter | None,
+        interceptors: Interception,
+        observers: Observation,
+        *,
+        send_tracebacks: bool,
+        blame: Blame,
+    ) -> Answers:
+        """The same for the calls from now on, by another configuration."""
+        made = Answers(
+            rules,
+            self._codecs,
+            self.threads,
+            self.flight,
+            limiter,
+            interceptors,
+            observers,
+            send_tracebacks=send_tracebacks,
+            blame=blame,
+            recorder=self.recorder,
+        )
+        made.context = self.context
+        made.faults.lines = self.faults.lines
+        return made
+
     def on_loop(self, callback: Callable[..., object], *args: Any) -> None:
         """Call back on the serving loop; from any thread."""
         try:

@@ -6,12 +6,13 @@ import logging
 import time
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from ..config import Config, RegistryConfig
 from ..config.contradictions import announces_loopback, announces_nothing
+from ..config.differences import in_use
 from ..contracts.codec import MethodCodec
 from ..contracts.conformance import part_misfits
 from ..contracts.flight_recorder import FlightRecorder
@@ -20,17 +21,17 @@ from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_faults import PluginFaults
 from ..contracts.registry import Instance, Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
-from ..contracts.transport import Listener, ListenSettings, ServedMethod, Transport
+from ..contracts.transport import Listener, ListenSettings, ServedMethod
 from ..errors import BeeError, ConfigError, PluginError
 from ..plugins.hub import PluginHub
-from ..plugins.registered import option_error
 from ..terms.addresses import parse
 from ..terms.node import Node
 from ..wire.messages import HelloAck
 from .announcement import Announcer, announced_url, instance_id
-from .endpoint import ServiceEndpoint
+from .endpoint import Parts, ServiceEndpoint
 from .log_lines import say
 from .threads import HandlerThreads
+from .transports import make_transports
 
 if TYPE_CHECKING:
     import socket
@@ -39,10 +40,35 @@ if TYPE_CHECKING:
     from ..config.server_model import ServerConfig
     from ..contracts.codec import Codec, Compressor
     from ..contracts.policies import Limiter
-    from ..contracts.transport import AcceptTurns
+    from ..contracts.transport import AcceptTurns, Transport
     from ..methods.signatures import Signature
     from .announcement import Run
     from .handlers import BoundHandler
+
+
+@attrs.frozen
+class ServerDraft:
+    """What another configuration makes of a server.
+
+    Attributes:
+        config: The configuration, with the values of before where they need a restart.
+        settings: Its server section.
+        parts: What it makes for requests.
+    """
+
+    config: Config
+    settings: ServerConfig
+    parts: Parts
+
+
+def no_server(config: Config) -> ConfigError:
+    """The error for a configuration that serves nothing."""
+    return ConfigError(
+        "this configuration has no server section; a server needs at least a name",
+        path="bee.rpc.server",
+        expected="name: <service>",
+        source=config.source,
+    )
 
 
 class Assembly:
@@ -57,9 +83,9 @@ class Assembly:
     Attributes:
         settings: The server section.
         codecs: By name.
+        config: The whole configuration.
         transports: By scheme.
         listen_settings: The bounds of connections.
-        observers: Are told of every request, and of the server's life.
         registry_section: The registry's part of the configuration, or its defaults.
         recorder: Remembers the last requests; None where it is off.
 
@@ -70,65 +96,94 @@ class Assembly:
 
     def __init__(self, config: Config, plugins: Sequence[object]) -> None:
         if config.server is None:
-            raise ConfigError(
-                "this configuration has no server section; a server needs at least a name",
-                path="bee.rpc.server",
-                expected="name: <service>",
-                source=config.source,
-            )
-        self._config = config
+            raise no_server(config)
+        self.config = config
         self.settings = settings = config.server
         self._hub = hub = PluginHub(plugins)
         self.codecs: dict[str, Codec] = {
             ref.name: hub.create(ref, "codec", origin=config) for ref in settings.codecs
         }
-        compressors: dict[str, Compressor] = {
+        self._compressors: dict[str, Compressor] = {
             ref.name: hub.create(ref, "compressor", origin=config) for ref in settings.compressors
         }
-        self._rules: dict[str | None, SizeRule] = {
+        self.transports = make_transports(config, settings, hub)
+        complain = partial(say, "plugin_failed", level=logging.ERROR)
+        self._faults = PluginFaults(complain, time.monotonic, hub.origin_of)
+        self._parts = self._make_parts(config, settings, None)
+        memory = MemoryBound(settings.max_buffered, settings.max_inflated)
+        self.listen_settings = _listen_settings(settings, memory)
+        self.registry_section = config.registry or RegistryConfig()
+        self.recorder = FlightRecorder(time.monotonic) if config.application.recorder else None
+        self._registry = self.make_registry() if settings.register else None
+
+    @property
+    def observers(self) -> Observation:
+        """The observers of the server."""
+        return self._parts.observers
+
+    # Another configuration.
+
+    def draft(self, config: Config) -> ServerDraft:
+        """Make and check what another configuration has. Nothing changes. From any thread.
+
+        Raises:
+            ConfigError, PluginError: It cannot be used.
+        """
+        new, old = config.server, self.settings
+        if new is None:
+            raise no_server(config)
+        for field, kind in (("codecs", "codec"), ("compressors", "compressor")):
+            if getattr(new, field) != getattr(old, field):
+                for ref in getattr(new, field):  # for the next start; it is checked now
+                    self._hub.create(ref, kind, origin=config)  # type: ignore[arg-type]
+        if (new.address, new.transports) != (old.address, old.transports):
+            make_transports(config, new, self._hub)
+        running = in_use(self.config, config)
+        assert running.server is not None  # noqa: S101  # narrows the type
+        parts = self._make_parts(config, running.server, self._parts)
+        return ServerDraft(running, running.server, parts)
+
+    def adopt(self, draft: ServerDraft) -> None:
+        """Have a draft be what the server is made of. On the serving loop, where there is one."""
+        self.config, self.settings, self._parts = draft.config, draft.settings, draft.parts
+        memory = self.listen_settings.memory
+        memory.resize(draft.settings.max_buffered, draft.settings.max_inflated)
+        self.listen_settings = _listen_settings(draft.settings, memory)
+
+    def _make_parts(self, config: Config, settings: ServerConfig, before: Parts | None) -> Parts:
+        """What a configuration makes for requests. What stays the same is the same object."""
+        old, refs = self.settings, (*config.application.observers, *settings.observers)
+        observers = self._hub.share(refs, "observer", config)
+        limiter = self._make_limiter(config, settings)
+        if before is not None and old.limiter == settings.limiter:
+            limiter = before.limiter
+        interception = (
+            before.interceptors
+            if before is not None and old.interceptors == settings.interceptors
+            else Interception(
+                [
+                    self._hub.create(ref, "interceptor", origin=config)
+                    for ref in settings.interceptors
+                ],
+                self._faults,
+                BaseException,
+            )
+        )
+        rules: dict[str | None, SizeRule] = {
             name or None: SizeRule(
-                compressors.get(name),
+                self._compressors.get(name),
                 max_size=settings.max_size,
                 max_inflated=settings.max_inflated,
                 name=name,
             )
-            for name in ("", *compressors)
+            for name in ("", *self._compressors)
         }
-        self.transports = make_transports(config, settings, hub)
-        self._make_limiter()
-        complain = partial(say, "plugin_failed", level=logging.ERROR)
-        self._faults = PluginFaults(complain, time.monotonic, hub.origin_of)
-        self.observers = self._make_observers()
-        self._interceptors = self._make_interceptors()
-        self.listen_settings = ListenSettings(
-            settings.backlog,
-            settings.max_conn_size,
-            settings.read_timeout,
-            settings.write_timeout,
-            settings.max_size,
-            MemoryBound(settings.max_buffered, settings.max_inflated),
-            inf if settings.max_idle is None else settings.max_idle,
-            inf if settings.max_connections_per_peer is None else settings.max_connections_per_peer,
-        )
-        self.recorder = FlightRecorder(time.monotonic) if config.application.recorder else None
-        self.registry_section = config.registry or RegistryConfig()
-        self._registry = self.make_registry() if settings.register else None
+        observation = Observation(observers, self._faults, BaseException)
+        return Parts(rules, limiter, interception, observation)
 
-    def _make_limiter(self) -> Limiter | None:
-        ref = self.settings.limiter
-        return None if ref is None else self._hub.create(ref, "limiter", origin=self._config)
-
-    def _make_observers(self) -> Observation:
-        refs = (*self._config.application.observers, *self.settings.observers)
-        observers = self._hub.share(refs, "observer", self._config)
-        return Observation(observers, self._faults, BaseException)
-
-    def _make_interceptors(self) -> Interception:
-        interceptors = [
-            self._hub.create(ref, "interceptor", origin=self._config)
-            for ref in self.settings.interceptors
-        ]
-        return Interception(interceptors, self._faults, BaseException)
+    def _make_limiter(self, config: Config, settings: ServerConfig) -> Limiter | None:
+        ref = settings.limiter
+        return None if ref is None else self._hub.create(ref, "limiter", origin=config)
 
     def make_registry(self) -> Registry:
         """A new registry plugin."""
@@ -137,7 +192,7 @@ class Assembly:
             section.plugin,
             "registry",
             RegistrySettings(section.address, section.heartbeat_interval),
-            origin=self._config,
+            origin=self.config,
         )
         return registry
 
@@ -212,21 +267,23 @@ class Assembly:
         # What hung threads of the run before hold is never given back.
         memory = MemoryBound(settings.max_buffered, settings.max_inflated)
         self.listen_settings = attrs.evolve(self.listen_settings, memory=memory)
+        limiter = self._make_limiter(self.config, settings)
+        self._parts = parts = attrs.evolve(self._parts, limiter=limiter)
         return ServiceEndpoint(
             HelloAck(settings.name, settings.version, epoch, settings.max_size, workers),
             tables,
-            self._rules,
+            parts.rules,
             HandlerThreads(settings.name, settings.max_pool_size),
             max_in_flight=settings.max_in_flight,
-            limiter=self._make_limiter(),
+            limiter=parts.limiter,
             send_tracebacks=settings.send_tracebacks,
             clock=time.monotonic,
             tokens=settings.tokens,
             methods=methods,
             streams=streams,
             codecs=self.codecs,
-            interceptors=self._interceptors,
-            observers=self.observers,
+            interceptors=parts.interceptors,
+            observers=parts.observers,
             blame=self._hub.origin_of,
             recorder=self.recorder,
         )
@@ -240,7 +297,7 @@ class Assembly:
         found = self.transports.get(scheme)
         if found is None:
             ref = self.settings.transport(scheme)
-            found = self._hub.create(ref, "transport", origin=self._config)
+            found = self._hub.create(ref, "transport", origin=self.config)
         return found
 
     def announce(
@@ -298,30 +355,14 @@ class Assembly:
         )
 
 
-def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> dict[str, Transport]:
-    """The transport of each scheme that the server listens on.
-
-    Raises:
-        PluginError: There is none for a scheme.
-        ConfigError: Its options are wrong, or do not do for a server.
-    """
-    made: dict[str, Transport] = {}
-    for url in settings.address:
-        scheme = parse(url).scheme
-        ref = settings.transport(scheme)
-        if scheme not in made:
-            made[scheme] = hub.create(ref, "transport", origin=config)
-        check: Any = getattr(made[scheme], "check_listening", None)
-        if check is None:
-            continue
-        try:
-            check(url)
-        except ValueError as error:
-            raise option_error(
-                f"{url}: {error}",
-                error,
-                ref.path or "bee.rpc.server.transport",
-                tuple(ref.options),
-                config,
-            ) from error
-    return made
+def _listen_settings(settings: ServerConfig, memory: MemoryBound) -> ListenSettings:
+    return ListenSettings(
+        settings.backlog,
+        settings.max_conn_size,
+        settings.read_timeout,
+        settings.write_timeout,
+        settings.max_size,
+        memory,
+        inf if settings.max_idle is None else settings.max_idle,
+        inf if settings.max_connections_per_peer is None else settings.max_connections_per_peer,
+    )

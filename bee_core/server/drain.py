@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
-from .log_lines import say
+from .log_lines import say_cancelled, say_hung
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +39,7 @@ async def drain(listeners: Sequence[Listener], endpoint: ServiceEndpoint, timeou
     if await endpoint.flight.wait_quiet(timeout):
         return 0
     given_up = endpoint.flight.give_up_rest()
-    say(
-        "drain_timeout",
-        f"drain_timeout ({timeout:g} s) is over: {given_up} requests were cancelled",
-        level=logging.WARNING,
-        cancelled=given_up,
-    )
+    say_cancelled(given_up, timeout)
     return given_up
 
 
@@ -54,10 +48,4 @@ async def close(listeners: Sequence[Listener], endpoint: ServiceEndpoint | None)
     await asyncio.gather(*(listener.close() for listener in listeners))
     hung = [] if endpoint is None else endpoint.close(_HUNG_HANDLER_SECONDS)
     if hung:
-        say(
-            "hung_handlers",
-            f"{len(hung)} handlers still hang in threads and end with the process: "
-            f"{', '.join(hung)}",
-            level=logging.WARNING,
-            threads=hung,
-        )
+        say_hung(hung)

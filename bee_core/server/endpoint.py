@@ -8,6 +8,8 @@ from hmac import compare_digest
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import attrs
+
 from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_origin import of_unknown
 from ..terms.causes import local
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..config.secret import Secret
+    from ..config.server_model import ServerConfig
     from ..contracts.flight_recorder import FlightRecorder, Kept
     from ..contracts.plugin_origin import Blame
     from ..contracts.policies import Limiter
@@ -65,6 +68,23 @@ def entry_of(tokens: Tokens, token: str | None) -> Secret | None:
         if compare_digest(sha256(known.encode()).digest(), given)
     ]
     return found[0] if found and token is not None else None
+
+
+@attrs.frozen
+class Parts:
+    """What a configuration makes for the requests of a server.
+
+    Attributes:
+        rules: For each compressor's name and None, the size rule.
+        limiter: Bounds the requests that run at a time, or None.
+        interceptors: Stand around each call.
+        observers: Are told of each call.
+    """
+
+    rules: Mapping[str | None, SizeRule]
+    limiter: Limiter | None
+    interceptors: Interception
+    observers: Observation
 
 
 class ServiceEndpoint:
@@ -125,6 +145,7 @@ class ServiceEndpoint:
         self._tokens = tokens
         self._methods = methods
         self._lag = LoopLag()
+        self._blame = blame
         self._streams = streams
         self._answers = Answers(
             rules,
@@ -137,6 +158,22 @@ class ServiceEndpoint:
             send_tracebacks=send_tracebacks,
             blame=blame,
             recorder=recorder,
+        )
+
+    def reload(self, settings: ServerConfig, parts: Parts) -> None:
+        """Take other bounds, tokens and policies. Requests in flight end with those of before."""
+        self.ack = attrs.evolve(self.ack, max_body=settings.max_size)
+        self._rules = parts.rules
+        self._max_in_flight = settings.max_in_flight
+        self._tokens = settings.tokens
+        self._threads.resize(settings.max_pool_size)
+        self._answers = self._answers.revised(
+            parts.rules,
+            parts.limiter,
+            parts.interceptors,
+            parts.observers,
+            send_tracebacks=settings.send_tracebacks,
+            blame=self._blame,
         )
 
     def admit(self, hello: Hello) -> Failure | None:

@@ -62,17 +62,28 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def run_until_signal(serve: Serve, patience: float, last_words: Callable[[], object]) -> None:
+def run_until_signal(
+    serve: Serve,
+    patience: Callable[[], float],
+    last_words: Callable[[], object],
+    also: Callable[
+        [asyncio.AbstractEventLoop, Callable[[], object]], contextlib.AbstractContextManager[None]
+    ],
+) -> None:
     """Serve on a new loop of this thread, the main one, until a signal asks to leave.
 
     Args:
         serve: Ends some time after the event; what it calls once it serves is for others.
-        patience: Seconds after the signal when the process leaves in any case.
+        patience: As for :func:`stop_signals`.
         last_words: As for :func:`stop_signals`.
+        also: Makes what is entered as well, of the loop and of what asks to leave.
     """
     loop = new_event_loop()
     try:
-        with stop_signals(loop, patience, last_words=last_words) as stopping:
+        with (
+            stop_signals(loop, patience, last_words=last_words) as stopping,
+            also(loop, stopping.set),
+        ):
             loop.run_until_complete(serve(stopping, lambda: None))
     finally:
         close_loop(loop)
@@ -151,7 +162,7 @@ def run_in_thread(serve: Serve, name: str) -> Iterator[None]:
 @contextlib.contextmanager
 def stop_signals(
     loop: asyncio.AbstractEventLoop,
-    patience: float,
+    patience: Callable[[], float],
     ignored: tuple[signal.Signals, ...] = (),
     last_words: Callable[[], object] = lambda: None,
 ) -> Iterator[asyncio.Event]:
@@ -162,7 +173,7 @@ def stop_signals(
 
     Args:
         loop: Where the event belongs.
-        patience: Seconds after the first signal when the process leaves in any case.
+        patience: Says the seconds after the first signal when the process leaves in any case.
         ignored: Signals to take without doing anything.
         last_words: Called, on any thread and not for long, before the process leaves at once.
     """
@@ -175,7 +186,7 @@ def stop_signals(
             _leave_now(128 + number, last_words)
         asked = True
         loop.call_soon_threadsafe(stopping.set)
-        watchdog = threading.Timer(patience, _leave_now, (1, last_words))
+        watchdog = threading.Timer(patience(), _leave_now, (1, last_words))
         watchdog.daemon = True
         with contextlib.suppress(RuntimeError):  # no thread can be started; a second signal helps
             watchdog.start()
@@ -189,6 +200,48 @@ def stop_signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def on_hangup(
+    loop: asyncio.AbstractEventLoop, reload: Callable[[], object], leave: Callable[[], object]
+) -> Iterator[None]:
+    """While the block runs, SIGHUP calls a function on the loop. For the main thread.
+
+    Args:
+        loop: The serving loop.
+        reload: What to do.
+        leave: What to do instead when the terminal, from which the process was started, has gone:
+            the system sends the same signal then.
+    """
+    number = getattr(signal, "SIGHUP", None)
+    if number is None:  # Windows
+        yield
+        return
+    attached = _has_terminal()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(leave if attached and not _has_terminal() else reload)
+
+    before = signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.tcgetpgrp(0)
+    except OSError:
+        return False
+    return True
+
+
+def ignore_hangup() -> None:
+    """Not SIG_IGN, which programs that a handler starts would inherit."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, _ignore)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -26,3 +26,24 @@ def say(event: str, text: str, *, level: int = logging.INFO, **fields: Any) -> N
         fields: What the text says, for programs. Values that JSON can carry.
     """
     log.log(level, "%s", text, extra={"bee_event": event, "bee_fields": fields})
+
+
+def say_hung(threads: list[str]) -> None:
+    """Write that handlers hang in these threads when a server leaves."""
+    say(
+        "hung_handlers",
+        f"{len(threads)} handlers still hang in threads and end with the process: "
+        f"{', '.join(threads)}",
+        level=logging.WARNING,
+        threads=threads,
+    )
+
+
+def say_cancelled(count: int, seconds: float) -> None:
+    """Write how many requests a server that leaves has cancelled after ``drain_timeout``."""
+    say(
+        "drain_timeout",
+        f"drain_timeout ({seconds:g} s) is over: {count} requests were cancelled",
+        level=logging.WARNING,
+        cancelled=count,
+    )

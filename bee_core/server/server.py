@@ -25,6 +25,7 @@ from .life import Life
 from .log_lines import say
 from .log_output import shown_when_nobody_listens
 from .readiness import Readiness
+from .reloads import Reloads
 from .service_manager import service_manager
 from .status import ServerStatus
 from .workers import WorkerPool
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self  # type checkers bring it
 
+    from ..config import ConfigSource
     from ..config.model import Config
+    from ..config.server_model import ServerConfig
     from ..contracts.flight_recorder import Kept
     from ..contracts.transport import AcceptTurns, Listener
     from .endpoint import ServiceEndpoint
@@ -52,7 +55,7 @@ class Server:
     again.
 
     Attributes:
-        config: The whole configuration.
+        amend: Changes each configuration that is read again, as ``bee serve --address`` does.
         endpoint: Decides about peers and requests while the server runs; None before and after.
         listeners: What the transports listen with; empty before and after.
         readiness: Whether it is ready for calls, and why not.
@@ -65,9 +68,8 @@ class Server:
         plugins: Sequence[object] = (),
     ) -> None:
         refuse_patched_threads()
-        self.config = load_config(config)
-        self._assembly = Assembly(self.config, plugins)
-        self._settings = self._assembly.settings
+        self._assembly = Assembly(load_config(config), plugins)
+        self._reloads = Reloads(self, self._assembly)
         self._exposed = Exposed(self._settings.name, self._assembly.codecs, self._assembly.bind)
         self._epoch = os.urandom(8)
         self._life = Life(
@@ -76,6 +78,7 @@ class Server:
         self.readiness = Readiness()
         self._is_worker = False
         self._announcer: Announcer | None = None
+        self.amend: Callable[[Config], Config] = lambda config: config
         recorder = self._assembly.recorder
         self.recent = (
             None
@@ -84,11 +87,36 @@ class Server:
         )
         self._ticks = LoopTicks(self._assembly.registry_section.heartbeat_interval)
         self._status = ServerStatus(
-            self.config.application.metrics_address, self._assembly.observers, self.readiness
+            self.config.application.metrics_address,
+            lambda: self._assembly.observers,
+            self.readiness,
         )
         self._bound: dict[str, socket.socket] = {}
         self.listeners: list[Listener] = []
         self.endpoint: ServiceEndpoint | None = None
+
+    @property
+    def config(self) -> Config:
+        """The whole configuration that holds."""
+        return self._assembly.config
+
+    @property
+    def _settings(self) -> ServerConfig:
+        return self._assembly.settings
+
+    def reload(self, config: ConfigSource | None = None) -> None:
+        """Take another configuration, whole or not at all, without losing a call. Thread-safe.
+
+        Bounds, tokens and policies hold for requests from then on; the log warns of what needs a
+        restart. ``run`` does this by itself on SIGHUP, and with ``bee.application.watch``.
+
+        Args:
+            config: As for :func:`bee_core.build_server`; None reads the server's own file again.
+
+        Raises:
+            BeeError: It cannot be used, and nothing has changed; or the loop does not answer.
+        """
+        self._reloads.reload(config)
 
     def add(self, target: Any, name: str | None = None, interface: Any = None) -> None:
         """Expose something; before the server starts.
@@ -228,6 +256,7 @@ class Server:
         if self._announcer is not None or self._ticks.told is not None:
             self._ticks.start()
         self._status.announcer = self._announcer
+        self._reloads.watch()
 
     def _check_startable(self) -> None:
         if self.readiness.state != "stopped":
@@ -270,6 +299,7 @@ class Server:
             await self._close()
             raise
         serving_loops.add(asyncio.get_running_loop())
+        self._reloads.begin()
         fork.watch(self)
         if self.recent is not None:
             await self.recent.open()
@@ -304,6 +334,7 @@ class Server:
             say("gone", "gone")
 
     async def _close(self) -> None:
+        self._reloads.end()
         if self.recent is not None:
             self.recent.close()
         listeners, self.listeners = self.listeners, []
@@ -369,9 +400,15 @@ class Server:
                 lambda sockets, turns: partial(self._serve_as_worker, sockets, turns),
                 self.readiness,
                 self._ticks.told,
+                self._reloads,
             ).run()
             return
-        run_until_signal(self._serve, patience(self._settings), partial(dump, LEFT))
+        run_until_signal(
+            self._serve,
+            lambda: patience(self._settings),
+            partial(dump, LEFT),
+            self._reloads.on_hangup,
+        )
 
     async def _serve(self, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
         if await unless_stopped(stopping, self.start()):
@@ -391,13 +428,14 @@ class Server:
         self._is_worker = True
         self._epoch = os.urandom(8)  # it is a process of its own
         self.readiness, self._ticks.told = Readiness(), tick
-        if await unless_stopped(stopping, self._listen(sockets, turns)):
-            self.readiness.listening()
-            self.readiness.registration()  # its parent's
-            self._ticks.start()
-            ready()
-            await stopping.wait()
-        await self.stop()
+        with self._reloads.on_hangup(asyncio.get_running_loop(), lambda: None):
+            if await unless_stopped(stopping, self._listen(sockets, turns)):
+                self.readiness.listening()
+                self.readiness.registration()  # its parent's
+                self._ticks.start()
+                ready()
+                await stopping.wait()
+            await self.stop()
 
     @contextlib.contextmanager
     def in_thread(self) -> Iterator[Server]:

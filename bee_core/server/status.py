@@ -21,14 +21,16 @@ class ServerStatus:
 
     Args:
         address: ``host:port``; None to show nothing.
-        observers: Those of the server.
+        observers: Gives those of the server.
         readiness: Of the server.
 
     Attributes:
         announcer: Keeps it registered; None where it is not to be.
     """
 
-    def __init__(self, address: str | None, observers: Observation, readiness: Readiness) -> None:
+    def __init__(
+        self, address: str | None, observers: Callable[[], Observation], readiness: Readiness
+    ) -> None:
         self._address = address
         self._observers = observers
         self._readiness = readiness
@@ -54,7 +56,7 @@ class ServerStatus:
         """
         self.announcer = None
         source = Source(
-            self._observers.exposition,
+            lambda accept: self._observers().exposition(accept),
             self.ready,
             lives,
             asyncio.get_running_loop(),

@@ -8,7 +8,7 @@ needed, up to a bound, and each job costs one queue operation instead of a futur
 from __future__ import annotations
 
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 class NoThread(RuntimeError):
     """There is no thread for a job, and the system gives no new one."""
+
+
+def _LEAVE() -> None:  # noqa: N802  # a mark and not a job
+    """Ends a thread that is one too many."""
 
 
 class HandlerThreads:
@@ -50,6 +54,14 @@ class HandlerThreads:
             self._free -= 1
         self._jobs.put(job)
 
+    def resize(self, size: int) -> None:
+        """Take another bound. Threads above it end when they are free."""
+        with self._lock:
+            self._size = size
+            for _ in range(len(self._threads) - size):
+                self._free -= 1
+                self._jobs.put(_LEAVE)
+
     def _start_thread(self) -> None:
         thread = Thread(
             target=self._work, name=f"bee-{self._name}-{len(self._threads)}", daemon=True
@@ -67,6 +79,13 @@ class HandlerThreads:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
+            if job is _LEAVE:
+                with self._lock:
+                    if len(self._threads) > self._size:
+                        self._threads.remove(current_thread())
+                        return
+                    self._free += 1  # the bound was raised again
+                continue
             try:
                 job()
             except BaseException:  # a job answers for itself; if it cannot, the thread lives on

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ..control.crash_dump import crashed, dump
 from ..terms.printable import brief
-from .event_loop import LEFT, close_loop, new_event_loop, stop_signals
+from .event_loop import LEFT, close_loop, ignore_hangup, new_event_loop, stop_signals
 from .log_lines import log
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def work(
     life: tuple[int, int],
     news: int,
     parent: int,
-    patience: float,
+    patience: Callable[[], float],
     mask: set[signal.Signals | int],
 ) -> NoReturn:
     """Be a worker; never returns to what the parent was doing.
@@ -53,7 +53,7 @@ def work(
         life: A pipe whose writing end only the parent keeps: its end of file is the parent's death.
         news: Where to write what the parent must know.
         parent: The parent's process.
-        patience: Seconds after the signal to stop when the process leaves in any case.
+        patience: Says the seconds after the signal to stop when the process leaves in any case.
         mask: The signals to block, as it was before the fork.
     """
 
@@ -68,6 +68,7 @@ def work(
         asyncio._set_running_loop(None)  # noqa: SLF001  # documented for frameworks that run loops
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        ignore_hangup()  # until it serves: it has what its parent had just now
         os.close(life[1])
         _die_with(parent, life[0])
         loop = new_event_loop()

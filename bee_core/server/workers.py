@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from ..config.server_model import ServerConfig
     from ..contracts.transport import AcceptTurns
     from .assembly import Assembly
     from .readiness import Readiness
+    from .reloads import Reloads
     from .status import ServerStatus
     from .worker import Serve
 
@@ -45,7 +47,9 @@ _BACKOFF = Backoff(0.1, 5.0)
 _START_TIMEOUT = 30.0
 """Seconds that the workers may take until they serve, beside their objects and start hooks. They
 only fork and listen."""
-_BOTH = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
 
 
 @attrs.define(eq=False)
@@ -76,6 +80,7 @@ class WorkerPool:
         serve: Makes what a worker does, of the sockets, by url, and its turns to accept.
         readiness: Of the server as a whole.
         ticked: Called for each tick of a worker's loop, or None.
+        reloads: Reload the configuration here, for the workers that are forked from then on.
     """
 
     def __init__(
@@ -85,14 +90,15 @@ class WorkerPool:
         serve: Callable[[Mapping[str, socket.socket], AcceptTurns], Serve],
         readiness: Readiness,
         ticked: Callable[[], object] | None,
+        reloads: Reloads,
     ) -> None:
         self._readiness = readiness
         self._ticked = ticked
         self._assembly = assembly
         self._status = status
-        self._settings = assembly.settings
         self._serve = serve
-        self._patience = patience(assembly.settings)
+        self._reloads = reloads
+        self._watching: asyncio.Task[None] | None = None
         self._sockets: dict[str, socket.socket] = {}
         self._turns = WorkerTurns(assembly.settings.workers)
         self._workers: dict[int, _Worker] = {}
@@ -100,6 +106,31 @@ class WorkerPool:
         self._ticks = 0
         self._serving = self._draining = False
         self._failed = ""
+
+    @property
+    def _settings(self) -> ServerConfig:
+        return self._assembly.settings
+
+    def _patience(self) -> float:
+        return patience(self._settings)
+
+    def _reload_all(self) -> bool:
+        """Reload the configuration here, and tell the workers to."""
+        usable = self._reloads.now()
+        if usable and hasattr(signal, "SIGHUP"):
+            self._signal(signal.SIGHUP)
+        self._watch_files()
+        return usable
+
+    def _watch_files(self) -> None:
+        """Watch the files of the configuration, as long as it says so."""
+        if self._reloads.wants_watch and not self._draining:
+            if self._watching is None:
+                watching = self._reloads.watch_files(self._reload_all)
+                self._watching = asyncio.get_running_loop().create_task(watching)
+        elif self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain all workers.
@@ -118,7 +149,11 @@ class WorkerPool:
         self._readiness.starting()
         try:
             self._bind()
-            with stop_signals(loop, self._patience + 3 * HUNG_LOOP_SECONDS) as stopping:
+            longest = 3 * HUNG_LOOP_SECONDS
+            with (
+                stop_signals(loop, lambda: self._patience() + longest) as stopping,
+                self._reloads.on_hangup(loop, stopping.set, self._reload_all),
+            ):
                 loop.run_until_complete(self._supervise(loop, stopping))
         finally:
             self._release()
@@ -214,6 +249,7 @@ class WorkerPool:
         if announcer is None:
             self._readiness.registration()
         self._status.announcer = announcer
+        self._watch_files()
         await stopping.wait()
         self._readiness.draining()
         say("draining", f"draining: {len(self._workers)} workers", workers=len(self._workers))
@@ -223,11 +259,13 @@ class WorkerPool:
     async def _drain_workers(self) -> None:
         self._draining = True
         self._readiness.draining()
+        if self._watching is not None:
+            self._watching.cancel()
         # Our copies first: a socket that we alone held open would take connections that nobody
         # accepts.
         self._release()
         self._signal(signal.SIGTERM)
-        if not await self._until(lambda: not self._workers, self._patience + 1.0):
+        if not await self._until(lambda: not self._workers, self._patience() + 1.0):
             count, seconds = len(self._workers), self._settings.drain_timeout
             say(
                 "workers_killed",
@@ -277,7 +315,7 @@ class WorkerPool:
         sys.stdout.flush()
         sys.stderr.flush()
         # Until the child has handlers of its own, a signal would run the parent's in it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BOTH)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         serve, parent = self._serve(self._sockets, self._turns.of(number - 1)), os.getpid()
         try:
             with warnings.catch_warnings():

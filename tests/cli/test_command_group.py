@@ -24,8 +24,8 @@ def test_help_names_every_command(run):
         if line.strip()
     ]
     wanted = (
-        "bench breaking call check completion demo describe explain methods nodes plugins serve"
-        " services stub"
+        "bench breaking call check completion demo describe diff explain health methods nodes"
+        " plugins recent schema serve services stub"
     )
     assert named == wanted.split()
 

@@ -85,6 +85,7 @@ def test_json_is_one_object(run, server):
         "line": 6,
         "options": [],
         "unit": "",
+        "file": "bee.yml",
     }
     (step,) = told["call"]["steps"]
     assert (step["node"], step["failure"], step["decision"]) == (

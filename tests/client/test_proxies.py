@@ -16,6 +16,7 @@ from bee_core.calls.call import encode
 from bee_core.calls.options import OPTION_NAMES, CallOptionsDict
 from bee_core.calls.plan import CallPlan
 from bee_core.client.proxies import Method, Reply, ServiceProxy, detailed, make_proxy, with_options
+from bee_core.client.remote_methods import Prepared
 from bee_core.config import CallConfig
 from bee_core.errors import InvalidArgument
 from bee_core.terms.request import RequestHead
@@ -27,8 +28,13 @@ T = TypeVar("T")
 class Recorder:
     """A caller that remembers instead of calling."""
 
-    def __init__(self):
+    def __init__(self, service):
         self.calls = []
+        self.prepared = Prepared()
+        self.service = service
+
+    def find(self, name):
+        return self.service
 
     def invoke(self, plan, args, kwargs):
         self.calls.append((plan, args, kwargs))
@@ -77,13 +83,13 @@ class Nested(Protocol):
 
 
 @pytest.fixture
-def caller():
-    return Recorder()
+def service():
+    return Harness("a").service
 
 
 @pytest.fixture
-def service():
-    return Harness("a").service
+def caller(service):
+    return Recorder(service)
 
 
 @pytest.fixture
@@ -224,7 +230,7 @@ def test_the_methods_of_an_asyncio_client_are_coroutine_functions(service):
         async def add(self, n: int) -> int:
             """Put something in."""
 
-    caller = AsyncRecorder()
+    caller = AsyncRecorder(service)
     typed, untyped = make_proxy(caller, service, AsyncCart), make_proxy(caller, service, None)
     for method in (
         typed.add,
@@ -352,6 +358,7 @@ def test_later_options_stand_over_earlier_ones_and_texts_are_joined(dynamic, cal
 
 def test_metadata_is_added_to_that_of_the_configuration(caller):
     service = Harness("a", metadata={"tenant": "a", "app": "shop"}, baggage={"trace": "1"}).service
+    caller.service = service
     make_proxy(caller, service, None).with_options(
         metadata={"tenant": "b"}, baggage={"user": "2"}
     ).add()

@@ -13,7 +13,8 @@ from bee_core.contracts.plugin_faults import PluginFaults
 from bee_core.contracts.policies import Change
 from bee_core.nodes.contained_breakers import MIN_PAUSE
 from bee_core.nodes.directory import Directory
-from bee_core.nodes.node_set import UNUSED, NodeSet
+from bee_core.nodes.node_set import NodeSet
+from bee_core.nodes.node_state import UNUSED
 from bee_core.terms.node import Changes, Node, Snapshot
 from bee_core.terms.versions import Range
 

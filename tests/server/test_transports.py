@@ -6,7 +6,7 @@ import pytest
 
 import bee_core
 from bee_core.errors import ConfigError, PluginError
-from bee_core.server.assembly import make_transports
+from bee_core.server.transports import make_transports
 from support.certificates import Authority, tls
 
 

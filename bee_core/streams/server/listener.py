@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from ...terms.loggers import logger
 from ...wire import first_frame, frames
 from ...wire.messages import Goaway
@@ -174,6 +176,15 @@ class StreamListener:
             self.crowded = False
             self._free_places(now)
         if self._connections:
+            self.sweep_soon()
+
+    def reload(self, settings: ListenSettings) -> None:
+        """Take other bounds. Connections that are open keep the bound of their bodies."""
+        kept = self.settings
+        self.settings = attrs.evolve(settings, sock=kept.sock, turns=kept.turns)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
             self.sweep_soon()
 
     def stop_accepting(self) -> None:

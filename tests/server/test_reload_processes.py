@@ -1,0 +1,142 @@
+"""``bee serve`` reloads its file: on SIGHUP, with workers, when the file changes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+
+import pytest
+
+import bee_core
+from bee_core.errors import Unauthenticated
+from support.patience import PATIENCE
+from support.serve_process import ServeProcess, children
+
+SECRET = "a-token-of-some-letters"
+OTHER = "b-token-of-some-letters"
+
+
+class Served:
+    def __init__(self, folder, **server):
+        self.file = folder / "serve.yml"
+        self.server = {"name": "calc", "address": "127.0.0.1:0", **server}
+        self.process = ServeProcess(folder, {"server": self.server})
+
+    def write(self, text=None, application=None, **server):
+        bee = {"application": application or {}, "rpc": {"server": {**self.server, **server}}}
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps({"bee": bee}) if text is None else text)
+        new.replace(self.file)
+
+    def hang_up(self):
+        self.process.signal(signal.SIGHUP)
+
+    def add(self, token=None):
+        service = (
+            {"address": self.process.url(), "token": token}
+            if token
+            else {"address": self.process.url()}
+        )
+        with bee_core.build_client({"bee": {"rpc": {"client": {"calc": service}}}}) as client:
+            return client.service("calc").add(1, 2)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    with contextlib.ExitStack() as stack:
+
+        def start(**server):
+            served = Served(tmp_path, **server)
+            stack.callback(served.process.close)
+            served.process.url()
+            return served
+
+        yield start
+
+
+def refused(served, token=None):
+    with pytest.raises(Unauthenticated):
+        served.add(token)
+    return True
+
+
+def test_a_hangup_reloads_the_file_and_a_wrong_one_changes_nothing(serve):
+    served = serve(tokens=[SECRET])
+    assert served.add(SECRET) == 3
+    served.write(tokens=[OTHER], zone="eu")
+    served.hang_up()
+    line = served.process.wait_for("reloaded")
+    assert "bee.rpc.server.tokens" in line["message"]
+    assert "letters" not in line["message"]
+    assert served.process.wait_for("restart_needed")["paths"] == ["bee.rpc.server.zone"]
+    assert served.add(OTHER) == 3
+    assert refused(served, SECRET)
+    served.write("bee: {rpc: {server: {name: calc, max_in_flight: soon}}}")
+    served.hang_up()
+    failed = served.process.wait_for("not_reloaded")
+    assert failed["level"] == "error"
+    assert "serve.yml:1: bee.rpc.server.max_in_flight" in failed["message"]
+    assert served.add(OTHER) == 3
+    served.process.signal(signal.SIGTERM)
+    assert served.process.exit_code() == 0
+    assert len(served.process.all("not_reloaded")) == 1
+
+
+def test_workers_reload_and_so_do_those_that_replace_them(serve):
+    served = serve(workers=2, tokens=[SECRET])
+    served.write(tokens=[OTHER])
+    served.hang_up()
+    served.process.wait_for("reloaded", 3)  # the parent and two workers
+    victim = children(served.process.process.pid)[0]
+    os.kill(victim, signal.SIGKILL)
+    served.process.wait_for("worker_replaced")
+    for _ in range(6):
+        assert served.add(OTHER) == 3
+        assert refused(served, SECRET)
+    served.write("bee: nonsense")
+    served.hang_up()
+    served.process.wait_for("not_reloaded")
+    assert served.add(OTHER) == 3
+    served.process.signal(signal.SIGTERM)
+    assert served.process.exit_code() == 0
+    assert len(served.process.all("not_reloaded")) == 1, "the workers are not asked"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_file_is_watched_where_it_says_so(serve, workers):
+    served = serve(tokens=[SECRET], workers=workers)
+    served.write(application={"watch": True}, tokens=[SECRET])
+    served.hang_up()
+    processes = workers + (workers > 1)
+    served.process.wait_for("reloaded", processes)
+    served.write(application={"watch": True}, tokens=[OTHER])
+    served.process.wait_for("reloaded", 2 * processes)
+    assert served.add(OTHER) == 3
+
+
+def test_a_terminal_that_goes_ends_the_server(tmp_path):
+    (tmp_path / "app.py").write_text("def ping() -> int:\n    return 1\n")
+    (tmp_path / "bee.yml").write_text("bee: {rpc: {server: {name: calc}}}")
+    master, slave = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "bee_core", "serve", "app.py:ping"],
+        cwd=tmp_path,
+        stdin=slave,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+    ) as process:
+        os.close(slave)
+        assert process.stderr is not None
+        assert "listening on" in process.stderr.readline()
+        os.close(master)
+        assert process.wait(PATIENCE) == 0
+        assert "gone" in process.stderr.read()
