@@ -321,7 +321,7 @@ class CallCancelled(CallError):
 class Unauthenticated(CallError):
     """The server did not accept the token, or the client's TLS certificate.
 
-    It stays so until the configuration changes, so bee does not retry.
+    It stays so until the configuration changes, so bee retries only where a function gives tokens.
     """
 
     kind = "unauthenticated"

@@ -177,8 +177,7 @@ class Peer:
         max_body: Bytes that it takes in a reply, or None when it did not say.
         certificate: The certificate that it showed and the server verified, in the form of
             ``ssl.SSLSocket.getpeercert()``; None without one.
-        identity: Whom its token stands for, as the server's ``tokens`` say, or None. It is not
-            shown.
+        identity: Whom its token stands for, or None. It is not shown.
         load_wanted: Whether its answers are to say how busy the server is.
     """
 
