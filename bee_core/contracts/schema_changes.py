@@ -98,7 +98,9 @@ class _Comparison:
         elif "anyOf" in reader or "oneOf" in reader:
             yield from self._one_of(writer, reader, path, depth)
         elif _takes_all(writer):
-            yield Misfit("TYPE", path, f"any value would do, now {_text(reader)}", "all", False)
+            yield Misfit(
+                "TYPE", path, f"anything is sent, and only {_text(reader)} is taken", "all", False
+            )
         elif _values(writer) is not None or _values(reader) is not None:
             yield from _enums(writer, reader, path)
         else:
