@@ -23,7 +23,7 @@ def test_help_names_every_command(run):
         for line in result.out.partition("Commands:")[2].splitlines()
         if line.strip()
     ]
-    wanted = "bench call check demo explain nodes plugins serve services"
+    wanted = "bench call check demo explain health nodes plugins serve services"
     assert named == wanted.split()
 
 
