@@ -54,7 +54,7 @@ class ApplicationConfig:
         True,
         "Whether the last calls and requests of this process are remembered, for `bee recent` and "
         "for the file that is written when it crashes.",
-        "Yes: it costs under 2 % of a call and at most 3 MB, and what it has is missed at night.",
+        "Yes: it costs 1 to 2 % of a call and at most 3 MB, and what it has is missed at night.",
     )
     include: Annotated[tuple[str, ...], SEVERAL] = setting(
         (),

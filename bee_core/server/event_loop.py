@@ -179,14 +179,18 @@ def stop_signals(
     """
     stopping = asyncio.Event()
     asked = False
+    words = [last_words]  # said once: a third signal may come in the middle of them
+
+    def leave(code: int) -> None:
+        _leave_now(code, words.pop() if words else _nothing)
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            _leave_now(128 + number, last_words)
+            leave(128 + number)
         asked = True
         loop.call_soon_threadsafe(stopping.set)
-        watchdog = threading.Timer(patience(), _leave_now, (1, last_words))
+        watchdog = threading.Timer(patience(), leave, (1,))
         watchdog.daemon = True
         with contextlib.suppress(RuntimeError):  # no thread can be started; a second signal helps
             watchdog.start()
@@ -246,6 +250,10 @@ def ignore_hangup() -> None:
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     """Not SIG_IGN, which programs that a handler starts would inherit."""
+
+
+def _nothing() -> None:
+    pass
 
 
 def _leave_now(code: int, last_words: Callable[[], object]) -> None:
