@@ -93,8 +93,8 @@ class ServedConnection(Intake):
         state = self.protocol
         decoder = state.decoder
         complete = state.receive(data)
-        if complete and self._booked:
-            self._unbook()  # the frame has come, and is counted as a request from now on
+        if self._booked:
+            self._booked_came(complete)
         if self._kept or len(complete) > TURN:
             complete = self._some_of(complete)
         rest = iter(complete)
@@ -137,6 +137,11 @@ class ServedConnection(Intake):
             self._await_rest(begun=bool(complete))
         elif self._peer is not None:  # before its hello a client has no right to be idle
             self.partial_since = None
+
+    def _booked_came(self, complete: list[frames.Frame]) -> None:
+        """Once the booked frame has come, it is counted as a request."""
+        if complete:
+            self._unbook()
 
     def _await_rest(self, *, begun: bool) -> None:
         """A part of a frame has come; ``begun``: together with the end of the one before."""
