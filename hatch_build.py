@@ -1,8 +1,10 @@
-"""Compiles bee's native exchange into the wheel, or into the sources of an editable install.
+"""Compiles bee's native parts into the wheel, or into the sources of an editable install.
 
-Without a compiler the wheel is one of pure Python. It does the same, and is slower where many
-threads call. ``BEE_NATIVE=0`` in the environment leaves the native part out, ``BEE_NATIVE=1``
-makes it an error that it cannot be compiled. ``CC``, ``CFLAGS`` and ``LDFLAGS`` are heard.
+There are two, each of one file: the exchange of blocking calls, and the codecs' look at plain
+values. A wheel has both or none. Without a compiler it is one of pure Python. It does the same, and
+is slower where many threads call. ``BEE_NATIVE=0`` in the environment leaves the native parts out,
+``BEE_NATIVE=1`` makes it an error that one cannot be compiled. ``CC``, ``CFLAGS`` and ``LDFLAGS``
+are heard.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("bee_core", "streams", "client", "_exchange.c")
+SOURCES = (
+    Path("bee_core", "streams", "client", "_exchange.c"),
+    Path("plugins", "bee_plugins", "codecs", "_plain.c"),
+)
 SECONDS = 120.0
 """A compiler that takes longer is stuck."""
 
@@ -42,27 +47,34 @@ class NativeHook(BuildHookInterface):  # type: ignore[type-arg]
         if self.target_name != "wheel":
             return
         root, wanted = Path(self.root), os.environ.get("BEE_NATIVE", "")
-        place = SOURCE.with_name(f"{SOURCE.stem}{sysconfig.get_config_var('EXT_SUFFIX')}")
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        places = {source: source.with_name(f"{source.stem}{suffix}") for source in SOURCES}
         if version == "editable":
             # Not one of older sources. A Python that runs keeps the file that it has loaded.
-            (root / place).unlink(missing_ok=True)
+            for place in places.values():
+                (root / place).unlink(missing_ok=True)
         if wanted == "0":
             return
         self._folder = tempfile.TemporaryDirectory()
-        built = Path(self._folder.name, place.name)
-        if problem := compiled(root / SOURCE, built):
-            if wanted == "1":
-                raise RuntimeError(f"BEE_NATIVE=1, and the native exchange {problem}")
-            self.app.display_warning(
-                f"bee-rpc is built without its native exchange, which {problem}; calls of many"
-                " threads are slower without it"
-            )
-        elif version == "editable":
-            shutil.copy(built, root / place)
-        else:
-            build_data["force_include"][str(built)] = place.as_posix()
-            build_data["pure_python"] = False
-            build_data["infer_tag"] = True
+        built = {place: Path(self._folder.name, place.name) for place in places.values()}
+        for source, place in places.items():
+            if problem := compiled(root / source, built[place]):
+                if wanted == "1":
+                    raise RuntimeError(f"BEE_NATIVE=1, and {source.name} {problem}")
+                self.app.display_warning(
+                    f"bee-rpc is built without its native parts, because {source.name} {problem};"
+                    " calls of many threads are slower without them"
+                )
+                return
+        for place, file in built.items():
+            if version == "editable":
+                shutil.copy(file, root / place)
+            else:
+                # The wheel's top level has no folder of plugins.
+                inside = place.relative_to("plugins") if place.parts[0] == "plugins" else place
+                build_data["force_include"][str(file)] = inside.as_posix()
+                build_data["pure_python"] = False
+                build_data["infer_tag"] = True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what was compiled: it is in the wheel by now."""

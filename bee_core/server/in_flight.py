@@ -54,9 +54,11 @@ class InFlight:
 
     def ended(self, running: Watched) -> None:
         """Take the place back from a call whose handler is done or will never begin."""
-        self.watched.pop(running, None)
-        if running.call.held:
-            running.call.let_go()
+        if self.watched:  # a call that ended at once never was
+            self.watched.pop(running, None)
+        call = running.call
+        if call.held:
+            call.let_go()
         self.count -= 1
         if self.count == 0 and self._quiet is not None:
             self._quiet.set()

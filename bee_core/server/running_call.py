@@ -174,8 +174,11 @@ class RunningCall(AcceptedCall):
         except BaseException as error:
             self._end(answers.faults.failure_of(error, call, self._bound.errors))
             return
-        try:  # _step() written out
-            self._go_on(answer)
+        try:  # _step() written out, and what _go_on() does first
+            if type(answer) is Unfinished:
+                self._go_on(answer)
+            else:
+                self._end(answer)  # type: ignore[arg-type]  # not narrowed by `type()`
         except BaseException as error:
             self._broke(error)
 
@@ -256,9 +259,11 @@ class RunningCall(AcceptedCall):
                 else:
                     record(recorder, call, answer)
         finally:
-            place, self._place = self._place, None
-            if place is not None and not place.leave():
-                self.permitted_at = self._flight.clock()  # it came just now, and goes back
+            place = self._place
+            if place is not None:
+                self._place = None
+                if not place.leave():
+                    self.permitted_at = self._flight.clock()  # it came just now, and goes back
             # The place before the permit, which lets the next call begin.
             if self._packing:
                 call.packs(-self._packing)

@@ -229,12 +229,13 @@ class ServerProtocol:
         hello: What the client said, once it did. The caller then calls ``accept`` or ``leave``,
             before it looks at later frames.
         last_id: The last request accepted.
+        most_id: The highest id that a request may have now; 0 while no request is taken.
         error: Why the connection is unusable.
         decoder: Splits the input. ``decoder.error`` is what ended it, behind the frames that
             ``receive`` returned.
     """
 
-    __slots__ = ("_start", "decoder", "error", "hello", "last_id", "state")
+    __slots__ = ("_start", "decoder", "error", "hello", "last_id", "most_id", "state")
 
     def __init__(self, max_body: int) -> None:
         self.decoder = FrameDecoder(max_body)
@@ -242,12 +243,14 @@ class ServerProtocol:
         self.state: Literal["hello", "open", "going", "refused"] = "hello"
         self.hello: Hello | None = None
         self.last_id = 0
+        self.most_id = 0
         self.error: CallError | None = None
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take a chunk; return the frames in it in order.
 
-        The caller passes each to :meth:`check` before it acts upon it.
+        The caller passes each to :meth:`check` before it acts upon it. For a request whose id is
+        above ``last_id`` and not above ``most_id`` it may set ``last_id`` instead.
         """
         if self.state != "open":
             if self.error is not None or self.state == "refused":
@@ -269,26 +272,24 @@ class ServerProtocol:
 
         Otherwise drop it. ``error`` is set where it was an error.
         """
-        kind = frame.kind
         if self.error is not None or self.state == "refused":
             return False
         if self.state == "hello":
             return self._check_hello(frame)
+        kind, last_id = frame.kind, self.last_id
         if kind == REQUEST:
             if self.state == "going":
                 return False
-            if not self.last_id < frame.id <= MAX_ID:
-                self.error = ProtocolError(
-                    f"the request id {frame.id} does not follow {self.last_id}"
-                )
-                return False
-            self.last_id = frame.id
+            if last_id < frame.id <= MAX_ID:
+                self.last_id = frame.id
+                return True
+            what = f"the request id {frame.id} does not follow {last_id}"
+        elif kind in (CANCEL, PING):
             return True
-        if kind in (CANCEL, PING):
-            return True
-        self.error = ProtocolError(
-            f"the client sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is not legal here"
-        )
+        else:
+            name = KIND_NAMES.get(kind, kind)
+            what = f"the client sent a frame of kind {name}, which is not legal here"
+        self.error, self.most_id = ProtocolError(what), 0
         return False
 
     def _check_hello(self, frame: Frame) -> bool:
@@ -307,6 +308,7 @@ class ServerProtocol:
     def accept(self, ack: HelloAck) -> bytes:
         """Agree to the hello; the bytes to send."""
         self.state = "open"
+        self.most_id = MAX_ID
         return frames.encode(HELLO_ACK, 0, ack.encode())
 
     def leave(
@@ -317,6 +319,7 @@ class ServerProtocol:
         It is a drain, a refusal (nothing was accepted yet), or the end after an error. A peer that
         began with a request of HTTP gets an answer of HTTP instead, which its user can read.
         """
+        self.most_id = 0
         if self.state == "hello" and self._start in first_frame.HTTP:
             self.state = "refused"
             return first_frame.http_answer(message)

@@ -149,7 +149,8 @@ _TRACE_HEAD = f.pairs(f.METADATA, f.METADATA_BYTES, {TRACEPARENT: "0" * TRACEPAR
 _TRACE_FIELD_SIZE = len(_TRACE_HEAD) + TRACEPARENT_SIZE
 
 _TIME = struct.Struct(f">{TIME_LEFT_FORMAT}")
-_TIME_AND_KEY = struct.Struct(f">{TIME_LEFT_FORMAT}{KEY_FORMAT}")
+_TIME_AND_KEY_SIZE = TIME_LEFT_SIZE + KEY_FIELD_SIZE
+_unpack_time_and_key = struct.Struct(f">{TIME_LEFT_FORMAT}{KEY_FORMAT}").unpack_from
 
 
 class RequestParser:
@@ -177,11 +178,21 @@ class RequestParser:
         Raises:
             ProtocolError: They are not well-formed, or no method is named.
         """
-        end = len(block) - _TIME_AND_KEY.size
+        end = len(block) - _TIME_AND_KEY_SIZE
         if end > 0:
-            time_head, milliseconds, key_head, key = _TIME_AND_KEY.unpack_from(block, end)
+            time_head, milliseconds, key_head, key = _unpack_time_and_key(block, end)
             if time_head == TIME and key_head == KEY:
-                return self._parse(block, block[:end], milliseconds / 1000, key)
+                known = self._known.get(block[:end])
+                if known is None:
+                    return self._parse(block, block[:end], milliseconds / 1000, key)
+                return RequestFields(  # the hot path: what `_parse` does, without the call
+                    known.method,
+                    milliseconds / 1000,
+                    known.metadata,
+                    known.baggage,
+                    key,
+                    known.oneway,
+                )
         end = len(block) - _TIME.size
         if end > 0:
             time_head, milliseconds = _TIME.unpack_from(block, end)

@@ -301,6 +301,19 @@ def test_a_server_acts_on_the_frames_of_its_state_drops_what_cannot_run_and_refu
         assert isinstance(server.error, ProtocolError)
 
 
+@pytest.mark.parametrize("state", ACTED_ON)
+def test_most_id_lets_a_request_past_the_check_only_where_the_check_would_pass_it(state):
+    server = server_in(state)
+    assert server.most_id == (frames.MAX_ID if state == "open" else 0)
+
+
+@pytest.mark.parametrize("name", sorted(set(EVERY) - ACTED_ON["open"]))
+def test_after_an_error_no_request_is_let_past_the_check(name):
+    server = server_in("open")
+    assert take(server, EVERY[name]) == [False]
+    assert server.most_id == 0
+
+
 def test_a_hello_is_kept():
     assert server_in("open").hello == Hello("calc", "json")
 

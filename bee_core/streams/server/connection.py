@@ -93,8 +93,8 @@ class ServedConnection(Intake):
         state = self.protocol
         decoder = state.decoder
         complete = state.receive(data)
-        if complete and self._booked:
-            self._unbook()  # the frame has come, and is counted as a request from now on
+        if self._booked:
+            self._booked_came(complete)
         if self._kept or len(complete) > TURN:
             complete = self._some_of(complete)
         rest = iter(complete)
@@ -107,10 +107,12 @@ class ServedConnection(Intake):
         writer.corked = True
         try:
             for frame in rest:
-                if not state.check(frame):
+                id_, is_request = frame.id, frame.kind == _REQUEST
+                if is_request and state.last_id < id_ <= state.most_id:
+                    state.last_id = id_  # the hot path: what check() does, without the call
+                elif not state.check(frame):
                     continue  # to be dropped, as all frames are behind one that is not legal
-                kind = frame.kind
-                if kind == _REQUEST:
+                if is_request:
                     self._request(frame, clock() - began)
                 else:
                     self._control(frame)
@@ -135,6 +137,11 @@ class ServedConnection(Intake):
             self._await_rest(begun=bool(complete))
         elif self._peer is not None:  # before its hello a client has no right to be idle
             self.partial_since = None
+
+    def _booked_came(self, complete: list[frames.Frame]) -> None:
+        """Once the booked frame has come, it is counted as a request."""
+        if complete:
+            self._unbook()
 
     def _await_rest(self, *, begun: bool) -> None:
         """A part of a frame has come; ``begun``: together with the end of the one before."""
@@ -208,22 +215,24 @@ class ServedConnection(Intake):
             failure = local("protocol_error", error.message)
             self.write(frames.encode(frames.ERROR, frame.id, error_fields(failure)))
             return
-        assert self._peer is not None  # noqa: S101  # the hello came first; narrows the type
+        peer = self._peer
+        assert peer is not None  # noqa: S101  # the hello came first; narrows the type
         if fields.oneway:
             # Not among what runs for this client: it cannot be given up, and it goes on when the
             # client has left.
-            call: ServedCall = OnewayCall(self, self._peer, frame, fields)
+            call: ServedCall = OnewayCall(self, peer, frame, fields)
         else:
-            call = self._running[frame.id] = ServedCall(self, self._peer, frame, fields)
-        if call.granted is not None:
-            call.granted = max(0.0, call.granted - late)
+            call = self._running[frame.id] = ServedCall(self, peer, frame, fields)
+        granted = fields.time_left
+        if granted is not None:
+            call.granted = granted - late if granted > late else 0.0
         size = len(frame.body) + len(frame.fields)
         if size > FREE:
             call.held = size
             self.memory.take(size)
             self._look_up()
-        call.running = self._endpoint.begin(call)
-        if call.running is None and call.held:
+        call.running = running = self._endpoint.begin(call)
+        if running is None and call.held:
             call.let_go()
 
     def _cancel(self, id_: int) -> None:
@@ -238,14 +247,15 @@ class ServedConnection(Intake):
 
     def finish(self, id_: int, answer: bytes) -> None:
         """Answer a request, unless the client gave it up."""
-        if id_ not in self._running:
+        running = self._running
+        if id_ not in running:
             return
         # Written first: an answer that cannot be written leaves room for another one.
         if self.paused_since is not None:
             self._leaves_unread(len(answer))
         self._writer.write(answer)
-        del self._running[id_]
-        if not self._running and self._owner.closing:
+        del running[id_]
+        if not running and self._owner.closing:
             self.close()
 
     def crowded(self) -> None:

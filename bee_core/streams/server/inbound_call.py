@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 log = logger("bee.server")
 
-_COMPRESSED = frames.COMPRESSED
+_COMPRESSED, _VERSION, _RESPONSE = frames.COMPRESSED, frames.VERSION, frames.RESPONSE
+_HEADER_REST = frames.HEADER_SIZE - 4  # without the length itself
 _LONGEST_METHOD, _LONGEST_MESSAGE = 128, 1024  # characters in the log
 _SAID = frozenset({"remote_error", "plugin_fault"})
 _DROPPED = frozenset({"overloaded", "deadline_exceeded"})  # if rejected before the handler began
@@ -53,7 +54,7 @@ class Owner(Protocol):
 class ServedCall(InboundCall):
     """One request on a connection."""
 
-    __slots__ = ("_connection", "_inflated", "_memory", "held", "running")
+    __slots__ = ("_connection", "_inflated", "held", "running")
 
     def __init__(
         self, connection: Owner, caller: Peer, frame: frames.Frame, fields: RequestFields
@@ -76,7 +77,6 @@ class ServedCall(InboundCall):
         self._clock = connection.clock
         self.deadline = None
         self.cancelled = False
-        self._memory = connection.memory
         self.held = self._inflated = 0
         self.running: Running | None = None
 
@@ -96,7 +96,7 @@ class ServedCall(InboundCall):
             self._count_body(size)
             go_on()
 
-        turn = self._memory.reserve(size, granted, inflating=True)
+        turn = self._connection.memory.reserve(size, granted, inflating=True)
         if turn is None:
             self._count_body(size)
         return turn
@@ -109,7 +109,7 @@ class ServedCall(InboundCall):
         """See :class:`bee_core.interfaces.InboundCall`."""
         less = self._inflated - size
         self._count_body(size)
-        self._memory.give_back(less, inflating=True)
+        self._connection.memory.give_back(less, inflating=True)
 
     def packs(self, size: int) -> None:
         """See :class:`bee_core.interfaces.InboundCall`."""
@@ -119,15 +119,17 @@ class ServedCall(InboundCall):
         """See :class:`bee_core.interfaces.InboundCall`."""
         self.becomes(0)
         held, self.held = self.held, 0
-        self._memory.give_back(held)
+        self._connection.memory.give_back(held)
 
     def reply(self, body: bytes, compressed: bool) -> None:  # as the protocol class has it
         """Send the result."""
-        beside = b""
-        if self._reply_metadata is not None or self.caller.load_wanted:
-            beside = self._beside()
-        answer = protocol.response(self.id, body, compressed=compressed, fields=beside)
-        self._connection.finish(self.id, answer)
+        id_ = self.id
+        if compressed or self._reply_metadata is not None or self.caller.load_wanted:
+            answer = protocol.response(id_, body, compressed=compressed, fields=self._beside())
+        else:  # the hot path: what response() does, without the call
+            size = _HEADER_REST + len(body)
+            answer = frames.pack_header(size, _VERSION, _RESPONSE, 0, 0, id_, 0) + body
+        self._connection.finish(id_, answer)
 
     def fail(self, failure: Failure) -> None:
         """Send an error."""

@@ -21,6 +21,7 @@ from .bounded_decoding import bounded_json
 from .json_losses import KEY_OR_OFFSET, encode, refuse_non_finite, without_loss
 from .msgspec_codec import MsgspecCodec
 from .msgspec_format import Format
+from .plain_values import is_plain
 
 if TYPE_CHECKING:
     from bee_core.interfaces import Codec
@@ -38,6 +39,7 @@ class JsonCodec(MsgspecCodec):
         refuse_loss=refuse_non_finite,
         without_loss=without_loss,
         suspect=KEY_OR_OFFSET,
+        is_plain=is_plain,
         text_keys=True,
         bounded=bounded_json,
     )

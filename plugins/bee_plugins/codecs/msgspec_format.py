@@ -44,6 +44,8 @@ class Format:
         without_loss: Makes the body anew, or refuses the value, if its plain values or its moments
             lost something else; see :func:`.json_losses.without_loss`.
         suspect: Bytes that are in every body that ``without_loss`` has to see.
+        is_plain: Says of nearly every value that neither ``refuse_loss`` nor ``without_loss`` has
+            to see it, for less than it costs to look for those bytes; None where nobody can.
         split: By form of arguments: reads plain arguments.
         split_raw: By form of arguments: cuts the body into undecoded pieces.
     """
@@ -58,6 +60,7 @@ class Format:
     bounded: Callable[[Any, Decode, Callable[..., Any]], Decode]
     without_loss: WithoutLoss | None = None
     suspect: bytes = b""
+    is_plain: Callable[[Any], bool] | None = None
     split: tuple[Decode, ...] = attrs.field(
         init=False, default=attrs.Factory(lambda self: self.splitters(Any), takes_self=True)
     )

@@ -32,6 +32,7 @@ class Method:
         "_encode",
         "_exact_results",
         "_format",
+        "_is_plain",
         "_loss",
         "_result_change",
         "_signature",
@@ -46,6 +47,7 @@ class Method:
         self._format = format_
         self._encode = format_.encode
         self._loss = format_.loss
+        self._is_plain = format_.is_plain
         self._any_result = result is Any
         self._exact_results = exact_types(result, format_.text_keys)
         self._decode_small_result, self._decode_any_result = format_.decoders(result)
@@ -69,8 +71,12 @@ class Method:
             body = self._encode(value)
         except Exception as error:
             raise unencodable(error, [("$", value)], self._encode, "yes") from error
+        is_plain = self._is_plain
+        if is_plain is not None and is_plain(value):
+            if self._any_result or type(value) in self._exact_results:
+                return body
         # `in` is slower: bytes try the right side as a number first, by an exception.
-        if self._any_result and body.find(self._loss) < 0 and body.find(self._suspect) < 0:
+        elif self._any_result and body.find(self._loss) < 0 and body.find(self._suspect) < 0:
             return body
         return self._kept_result(value, value, body)
 
@@ -169,7 +175,10 @@ class DynamicMethod(Method):
             except Exception as error:
                 named = self._decoders.labelled(args, kwargs)
                 raise unencodable(error, named, self._encode) from error
-            if body.find(self._loss) >= 0 or body.find(self._suspect) >= 0:
+            is_plain = self._is_plain
+            if (is_plain is None or not is_plain(args)) and (
+                body.find(self._loss) >= 0 or body.find(self._suspect) >= 0
+            ):
                 body = self._kept(args, body, args, kwargs)
             return POSITIONAL, body
         if not args:

@@ -89,7 +89,10 @@ class TypedMethod(Method):
                 raise unencodable(
                     error, self._decoders.labelled(args, kwargs), self._encode
                 ) from error
-            if body.find(self._loss) >= 0 or body.find(self._suspect) >= 0:
+            is_plain = self._is_plain
+            if (is_plain is None or not is_plain(args)) and (
+                body.find(self._loss) >= 0 or body.find(self._suspect) >= 0
+            ):
                 body = self._kept(args, body, args, kwargs)
             if tuple(map(type, args)) not in self._exact and len(args) not in self._free_counts:
                 # The same check as the server's, and whether all arrives as it is.
