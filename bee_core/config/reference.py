@@ -92,9 +92,9 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         "`bee.rpc.server`",
         ServerConfig,
         (
-            "What this program serves. Left out for a program that only calls others. A server"
-            " that runs takes changes of the keys marked with ↻ over; the others need a restart"
-            " ([reload](how-to/reload.md))."
+            "What this program serves. Left out for a program that only calls others. A server\n"
+            "that runs takes changes of the keys marked with ↻ over; the others need a restart\n"
+            "([reload](how-to/reload.md))."
         ),
     ),
     (
