@@ -229,7 +229,7 @@ class RunningCall(AcceptedCall):
             self._packing = len(encoded)
             self.call.packs(self._packing)
 
-    def _end(self, answer: Answer | None, *, begun: bool = True) -> None:
+    def _end(self, answer: Answer | None, *, begun: bool = True) -> None:  # noqa: PLR0912  # one life
         """Send the one answer, then give back the place in flight, the permit and the watch. Once.
 
         Args:
