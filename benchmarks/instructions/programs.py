@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IN_FLIGHT = 64
+SETTLED = 1.2
+"""Seconds after which a client opens nothing more, as the socket that ``bee recent`` asks."""
 OBSERVERS = "BEE_BENCHMARK_OBSERVERS"
 """A variable of the environment: names of observers with commas between them, or a list in JSON, as
 the configuration has it."""
@@ -83,6 +86,8 @@ def mark() -> None:
 def call_blocking(contender: Any, port: int, parts: tuple[int, ...]) -> None:
     """One after the other; a mark behind each part."""
     with contender.open(port, RECORD_SIZE, 1) as (call,):
+        call()
+        time.sleep(SETTLED)
         for calls in parts:
             for _ in range(calls):
                 call()
@@ -99,6 +104,8 @@ def call_asyncio(contender: Any, port: int, parts: tuple[int, ...]) -> None:
                 for _ in range(calls // IN_FLIGHT):
                     await call()
 
+            await asyncio.gather(*(work(call, IN_FLIGHT) for call in functions))
+            await asyncio.sleep(SETTLED)
             for calls in parts:
                 await asyncio.gather(*(work(call, calls) for call in functions))
                 mark()
