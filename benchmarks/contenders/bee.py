@@ -76,6 +76,7 @@ class Bee(Contender):
         service: Settings of the client that replace those of ``GOVERNED``; None takes one away.
         transport: Options of the transport.
         server: Settings of the server.
+        application: Settings of client and server as programs.
         environment: See :class:`Contender`.
     """
 
@@ -88,6 +89,7 @@ class Bee(Contender):
         service: dict[str, Any] | None = None,
         transport: dict[str, Any] | None = None,
         server: dict[str, Any] | None = None,
+        application: dict[str, Any] | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
         self.title = title
@@ -96,6 +98,7 @@ class Bee(Contender):
         self.service = service or {}
         self.transport = transport or {}
         self.server = server or {}
+        self.application = application or {}
         self.environment = environment or {}  # type: ignore[misc]
 
     def left_out(self) -> str | None:
@@ -109,7 +112,9 @@ class Bee(Contender):
         port = free_port()
         settings = {"name": "echo", "version": "1.0.0", "address": f"127.0.0.1:{port}"}
         settings |= {"codecs": ["json", "msgpack"], **self.server}
-        server = bee_core.build_server({"bee": {"rpc": {"server": settings}}})
+        server = bee_core.build_server(
+            {"bee": {"application": self.application, "rpc": {"server": settings}}}
+        )
         server.add(handlers())
         when_open(port, ready)
         server.run()
@@ -120,7 +125,7 @@ class Bee(Contender):
         service["codec"] = "json" if size == RECORD_SIZE else "msgpack"
         service["transport"] = {"name": "tcp", "options": self.transport}
         service = {key: value for key, value in service.items() if value is not None}
-        return {"bee": {"rpc": {"client": {"echo": service}}}}
+        return {"bee": {"application": self.application, "rpc": {"client": {"echo": service}}}}
 
     @contextmanager
     def open(self, port: int, size: int, count: int) -> Iterator[list[Call]]:

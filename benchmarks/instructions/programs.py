@@ -16,7 +16,6 @@ import json
 import os
 import sys
 import threading
-import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IN_FLIGHT = 64
-SETTLED = 1.2
-"""Seconds after which a client opens nothing more, as the socket that ``bee recent`` asks."""
+NO_RECORDER = {"recorder": False}
+"""Which calls are among the slowest depends on the clock. What the flight recorder costs the other
+calls is in ``docs/decisions/flight-recorder.md``."""
 OBSERVERS = "BEE_BENCHMARK_OBSERVERS"
 """A variable of the environment: names of observers with commas between them, or a list in JSON, as
 the configuration has it."""
@@ -72,7 +72,8 @@ def use_sdk() -> None:
 
 def bee() -> Any:
     """bee, and nobody polls: how often would depend on the clock."""
-    return Bee(transport={"busy_poll": 0}, service={"observers": observers() or None})
+    service = {"observers": observers() or None}
+    return Bee(transport={"busy_poll": 0}, service=service, application=NO_RECORDER)
 
 
 def mark() -> None:
@@ -86,8 +87,6 @@ def mark() -> None:
 def call_blocking(contender: Any, port: int, parts: tuple[int, ...]) -> None:
     """One after the other; a mark behind each part."""
     with contender.open(port, RECORD_SIZE, 1) as (call,):
-        call()
-        time.sleep(SETTLED)
         for calls in parts:
             for _ in range(calls):
                 call()
@@ -104,8 +103,6 @@ def call_asyncio(contender: Any, port: int, parts: tuple[int, ...]) -> None:
                 for _ in range(calls // IN_FLIGHT):
                     await call()
 
-            await asyncio.gather(*(work(call, IN_FLIGHT) for call in functions))
-            await asyncio.sleep(SETTLED)
             for calls in parts:
                 await asyncio.gather(*(work(call, calls) for call in functions))
                 mark()
@@ -119,7 +116,9 @@ def serve_bee() -> None:
 
     settings: dict[str, Any] = {"name": "echo", "version": "1.0.0", "address": "127.0.0.1:0"}
     settings["observers"] = observers()
-    server = bee_core.build_server({"bee": {"rpc": {"server": settings}}})
+    server = bee_core.build_server(
+        {"bee": {"application": NO_RECORDER, "rpc": {"server": settings}}}
+    )
     server.add(handlers())
 
     async def main() -> None:
