@@ -21,7 +21,7 @@ from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_faults import PluginFaults
 from ..contracts.registry import Instance, Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
-from ..contracts.transport import Listener, ListenSettings, ServedMethod
+from ..contracts.transport import Listener, ListenSettings
 from ..errors import BeeError, ConfigError, PluginError
 from ..plugins.hub import PluginHub
 from ..terms.addresses import parse
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from ..config.server_model import ServerConfig
     from ..contracts.codec import Codec, Compressor
+    from ..contracts.endpoint import ServedMethod
     from ..contracts.policies import Limiter
     from ..contracts.transport import AcceptTurns, Transport
     from ..methods.signatures import Signature
