@@ -21,18 +21,6 @@ class Attempt(msgspec.Struct, eq=False):
 
 
 @final
-class Race(NamedTuple):
-    """Send the call on the first channel, and after ``delay`` seconds on the next one too.
-
-    Answered with the ``Outcome`` of the first success, or of the last failure. The others are given
-    up on the wire.
-    """
-
-    attempts: tuple[Attempt, ...]
-    delay: float
-
-
-@final
 class Pause(NamedTuple):
     """Wait. Answered with None, or with a failure when the client is closed meanwhile."""
 

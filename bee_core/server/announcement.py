@@ -207,11 +207,6 @@ class Announcer:
         self._plane.spawn(self._registration.keep)
 
     @property
-    def attempted(self) -> bool:
-        """Whether the first attempt to register has ended, well or not, or waits in vain."""
-        return self._registration.attempted
-
-    @property
     def standing(self) -> str:
         """What the server has with its registry, for people: ``the lease is held``."""
         where, state = self._registry_name, self._registration.state
