@@ -48,6 +48,16 @@ Executed = Literal["no", "maybe", "yes"]
 class BeeError(Exception):
     """The root of all errors that bee raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by state, whatever a subclass's constructor takes."""
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(cls: type[BeeError], args: tuple[Any, ...]) -> BeeError:
+    error = cls.__new__(cls, *args)
+    error.args = args  # one that is an OSError too leaves them to its constructor
+    return error
+
 
 class ConfigError(BeeError):
     """A configuration that cannot be used.
@@ -58,8 +68,6 @@ class ConfigError(BeeError):
         value: The value there, if any.
         expected: What would have been right.
         line: The line in the file, from 1, or None for a configuration that is not a file.
-        problems: All problems found, this one first. A problem is itself a ``ConfigError`` without
-            further problems.
         files: The files that were read until then, by their absolute paths, with a digest of each.
     """
 
@@ -83,7 +91,12 @@ class ConfigError(BeeError):
         self.expected = expected
         self.line = line
         self.source = source
-        self.problems: tuple[ConfigError, ...] = tuple(problems) or (self,)
+        self._problems = tuple(problems)
+
+    @property
+    def problems(self) -> tuple[ConfigError, ...]:
+        """All problems found, this one first. Each is a ``ConfigError`` without further ones."""
+        return self._problems or (self,)
 
     def __str__(self) -> str:
         """Where, what, and what to do, on one line for each problem."""
@@ -91,19 +104,6 @@ class ConfigError(BeeError):
             return "\n".join(str(problem) for problem in self.problems)
         place = ":".join(str(part) for part in (self.source, self.line) if part)
         return ": ".join(part for part in (place, self.path, self.message) if part)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by state: keyword-only arguments do not survive the default."""
-        state = dict(self.__dict__)
-        if self.problems == (self,):
-            del state["problems"]  # the constructor puts the new error itself there
-        return _rebuilt, (type(self), self.message, state)
-
-
-def _rebuilt(cls: type[BeeError], message: str, state: dict[str, Any]) -> BeeError:
-    error = cls(message)
-    error.__dict__.update(state)
-    return error
 
 
 class PluginError(BeeError):
@@ -151,14 +151,6 @@ class ServiceError(BeeError):
     def __str__(self) -> str:
         """Code and message."""
         return f"{self.code}: {self.message}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by state, whatever a subclass's constructor takes."""
-        return _remade, (type(self), self.args), self.__dict__
-
-
-def _remade(cls: type[BeeError], args: tuple[Any, ...]) -> BeeError:
-    return cls.__new__(cls, *args)
 
 
 class CallError(BeeError):
@@ -210,10 +202,6 @@ class CallError(BeeError):
 
     def _said(self) -> str:
         return self.message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by state: keyword-only arguments do not survive the default."""
-        return _rebuilt, (type(self), self.message, dict(self.__dict__))
 
 
 class RemoteError(CallError):

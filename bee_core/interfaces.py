@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from .contracts.channels import AsyncChannel, AsyncPending, Channel, Pending
 from .contracts.codec import Codec, Compressor, MethodCodec
+from .contracts.endpoint import Endpoint, InboundCall, Peer, Running, ServedMethod
 from .contracts.observers import CallRecord, Exposing, Interceptor, Observer
 from .contracts.plugin_origin import PluginOrigin
 from .contracts.policies import (
@@ -41,14 +42,9 @@ from .contracts.registry import Instance, Lease, Registry, RegistrySettings
 from .contracts.transport import (
     AcceptTurns,
     ChannelSettings,
-    Endpoint,
-    InboundCall,
     Listener,
     ListenSettings,
-    Peer,
     Reach,
-    Running,
-    ServedMethod,
     Transport,
 )
 from .methods.declared_errors import DeclaredError

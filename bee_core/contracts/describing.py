@@ -16,7 +16,7 @@ from .description import (
     Schema,
     ServiceDescription,
 )
-from .transport import ServedMethod
+from .endpoint import ServedMethod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

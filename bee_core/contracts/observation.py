@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..terms.failures import Failure, Outcome
     from ..terms.node import Node, Snapshot
     from ..terms.request import Request
+    from .endpoint import InboundCall
     from .policies import BreakerState
-    from .transport import InboundCall
 
     Collected = tuple[tuple[int, Callable[..., Any]], ...]
 

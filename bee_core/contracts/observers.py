@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ..terms.failures import Failure, Outcome
     from ..terms.node import Node, Snapshot
     from ..terms.request import Request
+    from .endpoint import InboundCall
     from .policies import BreakerState
-    from .transport import InboundCall
 
 
 class CallRecord(msgspec.Struct, frozen=True):  # a struct is made in C

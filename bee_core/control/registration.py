@@ -110,17 +110,11 @@ class Registration:
         self._seen_at = 0.0
         self._why = ""
         self._leaving = False
-        self._attempted = False
 
     @property
     def state(self) -> State:
         """The state of the lease. From any thread."""
         return self._state.state
-
-    @property
-    def attempted(self) -> bool:
-        """Whether the first attempt to register has ended, or waits in vain. From any thread."""
-        return self._attempted
 
     @property
     def registered(self) -> bool:
@@ -288,7 +282,6 @@ class Registration:
 
     def _meet(self, event: Event, reason: str = "", ttl: float = 0.0) -> None:
         name = self._state.meet(event)
-        self._attempted = self._attempted or event != "ask"
         self._why = reason
         if name is not None:
             self._tell(name, reason, ttl)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
+    from ..contracts.endpoint import InboundCall
     from ..contracts.policies import Ticket
-    from ..contracts.transport import InboundCall
     from ..errors import Executed
     from .answers import Answer, Answers
     from .in_flight import InFlight

@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ..config.contradictions import announces_loopback
+from ..contracts.registry import Instance
 from ..control.plane import ControlPlane
 from ..control.registration import Registration, RegistrationEvent
 from ..terms.addresses import parse
+from ..terms.node import Node
 from .log_lines import log, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..config import RegistryConfig
+    from ..config.server_model import ServerConfig
     from ..contracts.observation import Observation
-    from ..contracts.registry import Instance, Registry
+    from ..contracts.registry import Registry
     from ..control.lease_states import State
 
     Run = Callable[[Callable[[], None]], Any]
@@ -74,6 +79,32 @@ def announced_url(advertise: str | None, listening: Sequence[str]) -> str:
         own = sorted(map(parse, listening), key=lambda each: each.scheme != address.scheme)
         address = attrs.evolve(address, port=next((each.port for each in own if each.port), 0))
     return address.url
+
+
+def announced_instance(
+    settings: ServerConfig, section: RegistryConfig, urls: Sequence[str], workers: int
+) -> Instance:
+    """What a server announces of itself. Warns of an address that others cannot dial.
+
+    Args:
+        settings: Of the server.
+        section: Of its registry.
+        urls: Those that it listens on, with the real ports.
+        workers: How many processes serve behind them.
+    """
+    url = announced_url(settings.advertise, urls)
+    if section.is_elsewhere and parse(url).is_loopback:
+        say("announces_loopback", announces_loopback(url), level=logging.WARNING, url=url)
+    node = Node(
+        instance_id(settings.name),
+        url,
+        settings.version,
+        settings.weight,
+        settings.zone,
+        settings.tags,
+        workers,
+    )
+    return Instance(settings.name, node)
 
 
 def by_route(family: socket.AddressFamily) -> str | None:
@@ -205,11 +236,6 @@ class Announcer:
         )
         self._tell_lease("registering")
         self._plane.spawn(self._registration.keep)
-
-    @property
-    def attempted(self) -> bool:
-        """Whether the first attempt to register has ended, well or not, or waits in vain."""
-        return self._registration.attempted
 
     @property
     def standing(self) -> str:

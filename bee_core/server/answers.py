@@ -23,12 +23,12 @@ from .faults import Faults
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..contracts.endpoint import InboundCall
     from ..contracts.flight_recorder import FlightRecorder
     from ..contracts.observation import Interception, Observation
     from ..contracts.plugin_origin import Blame
     from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
-    from ..contracts.transport import InboundCall
     from ..terms.failures import Outcome
     from .handlers import BoundHandler
     from .in_flight import InFlight

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING
 
 import attrs
 
 from ..config import Config, RegistryConfig
-from ..config.contradictions import announces_loopback, announces_nothing
+from ..config.contradictions import announces_nothing
 from ..config.differences import in_use
 from ..contracts.codec import MethodCodec
 from ..contracts.conformance import part_misfits
@@ -19,19 +18,18 @@ from ..contracts.flight_recorder import FlightRecorder
 from ..contracts.memory_bound import MemoryBound
 from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_faults import PluginFaults
-from ..contracts.registry import Instance, Registry, RegistrySettings
+from ..contracts.registry import Registry, RegistrySettings
 from ..contracts.size_rule import SizeRule
-from ..contracts.transport import Listener, ListenSettings, ServedMethod
+from ..contracts.transport import Listener
 from ..errors import BeeError, ConfigError, PluginError
 from ..plugins.hub import PluginHub
 from ..terms.addresses import parse
-from ..terms.node import Node
 from ..wire.messages import HelloAck
-from .announcement import Announcer, announced_url, instance_id
+from .announcement import Announcer, announced_instance
 from .endpoint import Parts, ServiceEndpoint
 from .log_lines import say
 from .threads import HandlerThreads
-from .transports import make_transports
+from .transports import listen_settings, make_transports
 
 if TYPE_CHECKING:
     import socket
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..config.server_model import ServerConfig
     from ..contracts.codec import Codec, Compressor
+    from ..contracts.endpoint import ServedMethod
     from ..contracts.policies import Limiter
     from ..contracts.transport import AcceptTurns, Transport
     from ..methods.signatures import Signature
@@ -111,7 +110,7 @@ class Assembly:
         self._faults = PluginFaults(complain, time.monotonic, hub.origin_of)
         self._parts = self._make_parts(config, settings, None)
         memory = MemoryBound(settings.max_buffered, settings.max_inflated)
-        self.listen_settings = _listen_settings(settings, memory)
+        self.listen_settings = listen_settings(settings, memory)
         self.registry_section = config.registry or RegistryConfig()
         self.recorder = FlightRecorder(time.monotonic) if config.application.recorder else None
         self._registry = self.make_registry() if settings.register else None
@@ -148,7 +147,7 @@ class Assembly:
         self.config, self.settings, self._parts = draft.config, draft.settings, draft.parts
         memory = self.listen_settings.memory
         memory.resize(draft.settings.max_buffered, draft.settings.max_inflated)
-        self.listen_settings = _listen_settings(draft.settings, memory)
+        self.listen_settings = listen_settings(draft.settings, memory)
 
     def _make_parts(self, config: Config, settings: ServerConfig, before: Parts | None) -> Parts:
         """What a configuration makes for requests. What stays the same is the same object."""
@@ -331,38 +330,13 @@ class Assembly:
             )
             return None
         self._registry = None  # the announcer closes it
-        url = announced_url(settings.advertise, urls)
-        if section.is_elsewhere and parse(url).is_loopback:
-            say("announces_loopback", announces_loopback(url), level=logging.WARNING, url=url)
-        node = Node(
-            instance_id(settings.name),
-            url,
-            settings.version,
-            settings.weight,
-            settings.zone,
-            settings.tags,
-            workers,
-        )
         return Announcer(
             registry,
             section.protocol,
-            Instance(settings.name, node),
+            announced_instance(settings, section, urls, workers),
             section.heartbeat_interval,
             ticks,
             run,
             self.observers,
             heard,
         )
-
-
-def _listen_settings(settings: ServerConfig, memory: MemoryBound) -> ListenSettings:
-    return ListenSettings(
-        settings.backlog,
-        settings.max_conn_size,
-        settings.read_timeout,
-        settings.write_timeout,
-        settings.max_size,
-        memory,
-        inf if settings.max_idle is None else settings.max_idle,
-        inf if settings.max_connections_per_peer is None else settings.max_connections_per_peer,
-    )

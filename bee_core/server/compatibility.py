@@ -29,8 +29,9 @@ from .self_description import SIGNATURE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..contracts.endpoint import ServedMethod
     from ..contracts.registry import Registry
-    from ..contracts.transport import ServedMethod, Transport
+    from ..contracts.transport import Transport
     from ..terms.node import Node
     from .assembly import Assembly
 

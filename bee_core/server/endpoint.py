@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from ..config.secret import Secret
     from ..config.server_model import ServerConfig
+    from ..contracts.endpoint import InboundCall, Running, ServedMethod
     from ..contracts.flight_recorder import FlightRecorder, Kept
     from ..contracts.plugin_origin import Blame
     from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
-    from ..contracts.transport import InboundCall, Running, ServedMethod
     from ..errors import Executed
     from ..terms.failures import Failure
     from ..wire.messages import Hello, HelloAck

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..config.server_model import ServerConfig
     from ..contracts.codec import MethodCodec
-    from ..contracts.transport import ServedMethod
+    from ..contracts.endpoint import ServedMethod
     from ..methods.declared_errors import DeclaredError
 
 

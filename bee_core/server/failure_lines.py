@@ -20,8 +20,8 @@ from .log_lines import log, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..contracts.endpoint import InboundCall
     from ..contracts.plugin_origin import PluginOrigin
-    from ..contracts.transport import InboundCall
     from ..errors import Executed
 
     Key = tuple[str, ...]

@@ -20,8 +20,8 @@ from .failure_lines import FailureLines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..contracts.endpoint import InboundCall
     from ..contracts.plugin_origin import Blame
-    from ..contracts.transport import InboundCall
     from ..errors import Executed
     from .meant_errors import MeantErrors
 

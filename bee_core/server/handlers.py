@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..contracts.transport import ServedMethod
+from ..contracts.endpoint import ServedMethod
 from ..methods.declared_errors import DeclaredError, declared_errors, definitions, merged_errors
 from ..methods.decorators import IDEMPOTENT, NONBLOCKING, ONEWAY
 from ..methods.interface_methods import (

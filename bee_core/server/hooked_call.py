@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextvars import Context
 
-    from ..contracts.transport import InboundCall
+    from ..contracts.endpoint import InboundCall
     from ..errors import CallError
     from ..terms.failures import Failure, Outcome
     from .answers import Answers

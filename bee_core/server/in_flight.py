@@ -10,7 +10,7 @@ from ..streams.deadline_timer import DeadlineTimer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..contracts.transport import InboundCall
+    from ..contracts.endpoint import InboundCall
 
 
 class Watched(Protocol):

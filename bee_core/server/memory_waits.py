@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from ..contracts.endpoint import InboundCall
     from ..contracts.memory_bound import Turn
-    from ..contracts.transport import InboundCall
     from .answers import Answers
 
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from ..contracts.endpoint import InboundCall
     from ..contracts.policies import Ticket
-    from ..contracts.transport import InboundCall
     from ..terms.failures import Failure
     from .answers import Answers
 

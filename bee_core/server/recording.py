@@ -9,8 +9,8 @@ from ..contracts.flight_recorder import LONGEST, Kept, place, trace_of
 from ..terms.failures import Failure
 
 if TYPE_CHECKING:
+    from ..contracts.endpoint import InboundCall
     from ..contracts.flight_recorder import FlightRecorder
-    from ..contracts.transport import InboundCall
     from .answers import Answer
     from .in_flight import InFlight
 

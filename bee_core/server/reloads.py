@@ -39,13 +39,17 @@ class Reloadable(Protocol):
 
     Attributes:
         amend: Changes each configuration that is read again.
-        endpoint: Decides about requests while it runs, or None.
-        listeners: What it listens with.
     """
 
     amend: Callable[[Config], Config]
-    endpoint: ServiceEndpoint | None
-    listeners: list[Listener]
+
+    @property
+    def endpoint(self) -> ServiceEndpoint | None:
+        """Decides about requests while it runs, or None."""
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """What it listens with."""
 
 
 class Reloads:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
 
-    from ..contracts.transport import InboundCall
+    from ..contracts.endpoint import InboundCall
     from ..errors import Executed
     from .handlers import BoundHandler
     from .hooked_call import HookedCall

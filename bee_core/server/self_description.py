@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..config.server_model import ServerConfig
     from ..contracts.description import ServiceDescription
-    from ..contracts.transport import ServedMethod
+    from ..contracts.endpoint import ServedMethod
 
 SIGNATURE = Signature(
     DESCRIBE,

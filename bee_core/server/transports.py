@@ -1,15 +1,18 @@
-"""The transports that a server listens with."""
+"""The transports that a server listens with, and the bounds of its connections."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.transport import ListenSettings
 from ..plugins.registered import option_error
 from ..terms.addresses import parse
 
 if TYPE_CHECKING:
     from ..config.model import Config
     from ..config.server_model import ServerConfig
+    from ..contracts.memory_bound import MemoryBound
     from ..contracts.transport import Transport
     from ..plugins.hub import PluginHub
 
@@ -41,3 +44,22 @@ def make_transports(config: Config, settings: ServerConfig, hub: PluginHub) -> d
                 config,
             ) from error
     return made
+
+
+def listen_settings(settings: ServerConfig, memory: MemoryBound) -> ListenSettings:
+    """The bounds of a server's connections.
+
+    Args:
+        settings: Have them.
+        memory: Counts what all listeners of the process hold.
+    """
+    return ListenSettings(
+        settings.backlog,
+        settings.max_conn_size,
+        settings.read_timeout,
+        settings.write_timeout,
+        settings.max_size,
+        memory,
+        inf if settings.max_idle is None else settings.max_idle,
+        inf if settings.max_connections_per_peer is None else settings.max_connections_per_peer,
+    )

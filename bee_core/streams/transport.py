@@ -11,7 +11,8 @@ from .server.listener import StreamListener
 
 if TYPE_CHECKING:
     from ..contracts.channels import AsyncChannel, Channel
-    from ..contracts.transport import ChannelSettings, Endpoint, Listener, ListenSettings, Reach
+    from ..contracts.endpoint import Endpoint
+    from ..contracts.transport import ChannelSettings, Listener, ListenSettings, Reach
     from ..terms.node import Node
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bee_core.contracts.conformance import misfits
+from bee_core.contracts.endpoint import InboundCall, Peer
 from bee_core.contracts.observation import implements
 from bee_core.contracts.observers import CallRecord, Interceptor, Observer
-from bee_core.contracts.transport import InboundCall, Peer
 from bee_core.errors import CallError, ServiceError
 from bee_core.terms.causes import cancelled, local, lost
 from bee_core.terms.failures import Success

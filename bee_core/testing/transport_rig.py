@@ -9,7 +9,7 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bee_core.contracts.memory_bound import MemoryBound
-from bee_core.contracts.transport import InboundCall, Listener, ListenSettings, Running
+from bee_core.contracts.transport import Listener, ListenSettings
 from bee_core.terms.failures import Failure, Load
 from bee_core.wire.messages import Hello, HelloAck
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self  # type checkers bring it
 
-    from bee_core.contracts.transport import ServedMethod, Transport
+    from bee_core.contracts.endpoint import InboundCall, Running, ServedMethod
+    from bee_core.contracts.transport import Transport
 
 T = TypeVar("T")
 

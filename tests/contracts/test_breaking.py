@@ -13,7 +13,7 @@ import pytest
 import bee_core
 from bee_core.contracts.breaking import breaking_changes
 from bee_core.contracts.describing import About, describe, describe_interface
-from bee_core.contracts.transport import ServedMethod
+from bee_core.contracts.endpoint import ServedMethod
 from bee_core.methods.signatures import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
 

@@ -12,7 +12,7 @@ from typing_extensions import NotRequired, TypedDict
 from bee_core.contracts.breaking import breaking_changes
 from bee_core.contracts.describing import About, describe, describe_interface
 from bee_core.contracts.description import read_description
-from bee_core.contracts.transport import ServedMethod
+from bee_core.contracts.endpoint import ServedMethod
 from bee_core.methods.signatures import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
 

@@ -173,6 +173,7 @@ NO_CALL_REACHES = {
     Breaker: {"probed"},  # the prober's
     MethodCodec: {"decode_args", "encode_result"},  # the server's
     Observer: {
+        "request_refused",
         "request_started",
         "request_ended",
         "breaker_changed",

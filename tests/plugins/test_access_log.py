@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 import bee_core
-from bee_core.contracts.transport import InboundCall, Peer
+from bee_core.contracts.endpoint import InboundCall, Peer
 from bee_core.errors import ConfigError, RemoteError
 from bee_core.terms.causes import lost, reported
 from bee_core.terms.failures import Success

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ...contracts.endpoint import Endpoint, Peer
 from ...contracts.memory_bound import FREE
-from ...contracts.transport import Endpoint, ListenSettings, Peer
 from ...errors import ProtocolError
 from ...terms.causes import local
 from ...terms.loggers import logger
@@ -19,6 +19,7 @@ from .intake import Owner as IntakeOwner
 if TYPE_CHECKING:
     import asyncio
 
+    from ...contracts.transport import ListenSettings
     from ...terms.failures import Load
     from ...wire.requests import RequestParser
 

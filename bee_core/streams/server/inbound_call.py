@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from ...contracts.transport import InboundCall, Peer, Running
+from ...contracts.endpoint import InboundCall, Peer, Running
 from ...terms.loggers import logger
 from ...terms.printable import printable
 from ...wire import frames, protocol

@@ -17,8 +17,9 @@ from ...wire.requests import RequestParser
 from .connection import LEAVING, ServedConnection
 
 if TYPE_CHECKING:
+    from ...contracts.endpoint import Endpoint
     from ...contracts.memory_bound import SlowReader
-    from ...contracts.transport import Endpoint, ListenSettings
+    from ...contracts.transport import ListenSettings
     from ..byte_streams import Accepting, Acceptor
 
 log = logger("bee.server")
