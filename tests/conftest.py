@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import signal
 import tempfile
@@ -14,6 +15,7 @@ import attrs
 import hypothesis
 import pytest
 
+from bee_core.contracts import flight_recorder
 from support.fault_table import Row, lines, save
 
 pytest_plugins = [
@@ -60,6 +62,17 @@ def cache_folders(tmp_path_factory):
         os.environ.pop("BEE_CACHE_DIR", None)
     else:
         os.environ["BEE_CACHE_DIR"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clients_open_no_socket_by_themselves():
+    """Tests count sockets and threads: a client is asked for its last calls where a test says so.
+
+    It would open a socket with the first call that is kept after its first second.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flight_recorder, "LISTEN_AFTER", math.inf)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

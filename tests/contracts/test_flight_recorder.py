@@ -220,6 +220,7 @@ def test_calls_end_on_many_threads(clock):
 def test_somebody_can_ask_once_a_call_was_kept_and_the_first_second_is_over(recorder, clock):
     asked = []
     recorder.listen = lambda: asked.append(1)
+    recorder.listen_at = clock() + LISTEN_AFTER
     failed(recorder, clock)
     assert asked == []
     clock.advance(LISTEN_AFTER)
