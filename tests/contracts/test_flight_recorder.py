@@ -234,7 +234,7 @@ def test_what_cannot_listen_costs_no_call(recorder, clock):
         raise RuntimeError("can't start new thread")
 
     recorder.listen = listen
-    clock.advance(LISTEN_AFTER)
+    recorder.listen_at = clock()
     failed(recorder, clock)
     assert len(recorder.recent()) == 1
 
