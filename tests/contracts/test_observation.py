@@ -267,7 +267,7 @@ def test_an_exit_that_raises_is_said_once_and_the_others_are_left():
     assert "exit raised KeyError: 'x'" in line
 
 
-class Alarm(Exception):  # noqa: N818  # as programs name what their handler of signals raises
+class Alarm(Exception):  # as programs name what their handler of signals raises
     pass
 
 
