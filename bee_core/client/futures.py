@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -21,11 +20,13 @@ from ..calls.broken_effects import broken
 from ..calls.flow import flow
 from ..contracts.effects import Attempt, Effect
 from ..control.plane import ControlPlane
-from ..errors import BeeError, CallCancelled, CallError, Unavailable
+from ..errors import BeeError, CallCancelled
 from ..terms.causes import local
+from ..terms.loggers import logger
 from .asyncio_driver import drive
 from .open_connections import ask_on_loop
 from .overdue import Overdue
+from .unanswered_futures import closed, no_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
     from ..calls.call import Call
     from ..calls.service import Service
     from ..contracts.channels import AsyncChannel, Channel
+    from ..errors import CallError
     from ..terms.failures import Failure
     from ..terms.node import Node
     from .discoveries import Discoveries
 
 T = TypeVar("T")
+
+log = logger("bee.client")
 
 _inherited: list[object] = []
 """In a forked child: channels of the parent. Kept, so that no destructor of a transport runs."""
@@ -90,12 +94,19 @@ class CallFuture(Future[T]):
 
     def end(self, value: T | None, error: BaseException | None) -> None:
         """Set the result or the error, unless it was cancelled."""
-        with suppress(InvalidStateError):
+        try:
             if error is None:
                 # Without an error there is a value.
                 self.set_result(value)  # type: ignore[arg-type]
             else:
                 self.set_exception(error)
+        except InvalidStateError:
+            return
+        except BaseException:  # of a callback, as sys.exit(); an Exception does not come here
+            if current_thread() is main_thread():
+                raise  # it may be an interruption
+            # It would end the loop, and with it all other calls.
+            log.exception("a callback of a future raised what ends a thread")
 
 
 class FutureCalls:
@@ -143,15 +154,15 @@ class FutureCalls:
         future: CallFuture[Any] = CallFuture(self)
         self._begun.append((call, future, copy_context()))
         if self._over:  # looked at behind `append`: whoever sets it ends what was begun before
-            self._end_begun(_closed)
+            self._end_begun(closed)
         elif not self._told:
             self._told = True  # one wake-up for all that are begun until the loop has its turn
             try:
                 if not self.plane.call_soon(self._take):
-                    self._end_begun(_closed)
+                    self._end_begun(closed)
             except RuntimeError as error:  # the system gives no thread; the next call tries again
                 self._told = False
-                self._end_begun(partial(_no_thread, error))
+                self._end_begun(partial(no_thread, error))
         return future
 
     def failed(self, error: BaseException) -> CallFuture[Any]:
@@ -232,16 +243,19 @@ class FutureCalls:
         self._told = False
         begun = self._begun
         while begun:
-            call, future, context = begun.popleft()
+            try:
+                call, future, context = begun.popleft()
+            except IndexError:  # another thread has ended them
+                return
             if not future.cancelled():
                 task = context.run(loop.create_task, self._run(call, future))
                 self._tasks[future] = call, task
 
     def _end_all(self) -> None:
         """End the calls that have not begun, and those whose task was ended before it ran."""
-        self._end_begun(_closed)
+        self._end_begun(closed)
         for future, (call, _) in tuple(self._tasks.items()):
-            future.end(None, _closed(call))
+            future.end(None, closed(call))
 
     def _end_begun(self, why: Callable[[Call], CallError]) -> None:
         """End the calls that have not begun."""
@@ -260,7 +274,7 @@ class FutureCalls:
                 await self._discoveries.wait_async(service, call.started, call.deadline)
             error = await drive(call, self._closing, self._overdue, self._flow)
         except asyncio.CancelledError:
-            error = _closed(call)  # or the future was cancelled, and takes no error any more
+            error = closed(call)  # or the future was cancelled, and takes no error any more
         except Exception as raised:  # from a plugin; the caller of an ordinary call sees it too
             error = raised
         finally:
@@ -314,6 +328,8 @@ class FutureCalls:
     def _cancel(self, future: CallFuture[Any]) -> None:
         begun = self._tasks.get(future)
         if begun is not None:
+            # A task that is cancelled before its first step never runs a line of `_run`.
+            begun[1].add_done_callback(lambda _: self._tasks.pop(future, None))
             begun[1].cancel()
 
     async def _wind_up(self) -> None:
@@ -327,23 +343,3 @@ class FutureCalls:
 
     def _channels(self) -> list[AsyncChannel]:
         return [*(attempt.channel for attempt in self.attempts.values()), *self._retired]
-
-
-def _closed(call: Call) -> CallCancelled:
-    return CallCancelled(
-        "the client was closed",
-        service=call.plan.service.name,
-        method=call.method,
-        node=call.node,
-        attempts=call.attempts,
-        executed="maybe" if call.attempts else "no",
-    )
-
-
-def _no_thread(error: RuntimeError, call: Call) -> CallError:
-    return Unavailable(
-        f"the thread for futures cannot be started: {error}",
-        service=call.plan.service.name,
-        method=call.method,
-        executed="no",
-    )

@@ -133,13 +133,14 @@ def misfits(thing: Any, contract: type) -> str:
 def part_misfits(part: Any, contract: type) -> str:
     """As :func:`misfits`, for what plugins make in turn and may make often.
 
-    Each class that fits is looked at once. Thread-safe.
+    Each class that fits is looked at once, if the methods are its own and not those that each
+    object has for itself. Thread-safe.
     """
     fitting = _FITTING.setdefault(type(part), set())
     if contract in fitting:
         return ""
     problem = misfits(part, contract)
-    if not problem:
+    if not problem and all(hasattr(type(part), name) for name in _methods(contract)):
         fitting.add(contract)
     return problem
 

@@ -137,8 +137,8 @@ class FlightRecorder:
         self.failed: deque[Kept] = deque(maxlen=FAILED)
         self.retried: deque[Kept] = deque(maxlen=RETRIED)
         self.refused: deque[Kept] = deque(maxlen=REFUSED)
-        self._slow: list[tuple[float, float, Kept]] = []
-        self._before: list[tuple[float, float, Kept]] = []
+        self._slow: list[tuple[float, int, Kept]] = []
+        self._before: list[tuple[float, int, Kept]] = []
         self._lock = Lock()
         self.slow_above = 0.0
         self.turns_at = self.clock() + PERIOD
@@ -196,7 +196,8 @@ class FlightRecorder:
         try:
             if kept.ended > self.turns_at:
                 self._turn(kept.ended)
-            item = (kept.ended - kept.began, kept.began, kept)
+            # Two may have taken the same time, and a heap must tell them apart.
+            item = (kept.ended - kept.began, id(kept), kept)
             if len(self._slow) < SLOW:
                 heappush(self._slow, item)
             else:

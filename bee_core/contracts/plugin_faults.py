@@ -119,7 +119,10 @@ class PluginFaults:
                 self._said[key] = (quiet_until, unsaid + 1)
                 return
             self._said[key] = (now + PAUSE, 0)
-        self._complain(f"{line} ({unsaid} more since the last line)" if unsaid else line)
+        try:
+            self._complain(f"{line} ({unsaid} more since the last line)" if unsaid else line)
+        except Exception as raised:  # a log that raises costs a line, and not the call
+            self.let_pass(raised)
 
 
 def kind_of(value: Any) -> str:

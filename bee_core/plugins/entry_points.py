@@ -149,7 +149,22 @@ def _environment() -> tuple[object, ...] | None:
             return None
         places += place, status.st_dev, status.st_ino, status.st_mtime_ns
     # Tests and import hooks put functions and finders of their own there.
-    return importlib.metadata.entry_points, *map(id, sys.meta_path), *places
+    return importlib.metadata.entry_points, *map(_Same, sys.meta_path), *places
+
+
+class _Same:
+    """Equal for the same object only. It keeps it, so no other object gets its ``id`` meanwhile."""
+
+    __slots__ = ("_thing",)
+
+    def __init__(self, thing: object) -> None:
+        self._thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._thing is other._thing
+
+    def __hash__(self) -> int:
+        return id(self._thing)
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import warnings
+from collections import deque
 from concurrent import futures
 from pathlib import Path
 
@@ -270,6 +271,22 @@ def test_a_callback_that_would_wait_for_ever_is_told_so(waiting, waiter):
     assert held.cancel()
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])
+def test_whatever_a_callback_raises_the_other_futures_go_on(waiting, waiter, caplog, error):
+    def broken(future):
+        raise error
+
+    others = [bee_core.future(waiting.hold, number) for number in range(3)]
+    waiter.await_began(3)
+    short = bee_core.future(waiting.with_options(timeout=0.2).hold, 2)
+    short.add_done_callback(broken)
+    assert isinstance(short.exception(PATIENCE), DeadlineExceeded)
+    bee_core.future(waiting.release).result(PATIENCE)
+    assert [future.result(PATIENCE) for future in others] == [0, 1, 2]
+    assert "a callback of a future raised what ends a thread" in caplog.text
+    assert type(error).__name__ in caplog.text
+
+
 # ── deadlines ──
 
 
@@ -396,6 +413,51 @@ def test_what_is_cancelled_before_it_begins_is_never_sent(calc, calculator):
     go_on.set()
     assert behind.result(PATIENCE) == 7
     assert calculator.runs == runs + 1
+
+
+def on_the_thread_of(calls, function):
+    """Run it on the thread for futures, in one turn of the loop; what it returns."""
+    found = futures.Future()
+
+    def run():
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    calls.plane.call_soon(run)
+    return found.result(PATIENCE)
+
+
+def test_a_future_that_is_cancelled_just_as_its_call_begins_is_forgotten(client, calc):
+    calls = client.futures
+    calc.add(1, 2)
+
+    def begin_and_cancel():
+        future = bee_core.future(calc.add, 1, 2)
+        calls._take()  # noqa: SLF001  # the moment lasts no longer
+        assert future.cancel()
+        # Before the first step of its task.
+        calls._cancel(future)  # noqa: SLF001  # the moment lasts no longer
+        return future
+
+    future = on_the_thread_of(calls, begin_and_cancel)
+    assert future.cancelled()
+    assert bee_core.future(calc.add, 3, 4).result(PATIENCE) == 7
+    kept = on_the_thread_of(calls, lambda: dict(calls._tasks))  # noqa: SLF001  # nobody else tells
+    assert not kept
+
+
+def test_calls_that_another_thread_ends_first_are_no_error(client, calc, monkeypatch):
+    class Emptied(deque):
+        def __bool__(self):
+            return True  # as it was a moment ago
+
+    calls = client.futures
+    assert bee_core.future(calc.add, 1, 2).result(PATIENCE) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(calls, "_begun", Emptied())
+        assert on_the_thread_of(calls, calls._take) is None  # noqa: SLF001  # the moment lasts no longer
 
 
 def test_a_future_that_has_ended_cannot_be_cancelled(calc):

@@ -120,6 +120,15 @@ def test_the_slowest_outlive_the_others_the_slowest_last(recorder, clock):
     assert recorder.find(recorder.recent("slow")[-1].number).method == "after 0.9"
 
 
+def test_calls_of_a_clock_that_is_coarse_are_kept_side_by_side(recorder, clock):
+    began, ended = clock(), clock() + 0.015
+    for number in range(60):
+        recorder.slow("calc", f"m{number}", None, began, ended, NOTHING)
+    recorder.keep(Kept("calc", "failed", "", began, ended + 1, "unavailable"))
+    assert recorder.slow_above == pytest.approx(0.015)
+    assert [kept.method for kept in recorder.failed] == ["failed"]
+
+
 def test_the_slowest_of_one_period_are_kept_through_the_next_and_then_forgotten(recorder, clock):
     call(recorder, clock, 9.0, method="monday")
     clock.advance(PERIOD)

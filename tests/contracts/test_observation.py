@@ -267,6 +267,25 @@ def test_an_exit_that_raises_is_said_once_and_the_others_are_left():
     assert "exit raised KeyError: 'x'" in line
 
 
+class Alarm(Exception):  # as programs name what their handler of signals raises
+    pass
+
+
+def test_a_log_that_raises_costs_a_line_and_an_interruption_of_it_goes_on():
+    def complain(line):
+        raise raised.pop()
+
+    trace, raised = [], [Alarm(), OSError("no space left on device")]
+    told = PluginFaults(complain, lambda: 1.0, lambda _: BLAME, lambda e: isinstance(e, Alarm))
+    chain = Interception([Gate("a", trace, breaks=KeyError("x"))], told)
+    chain.exit("call", "ok", 1)
+    assert len(raised) == 1
+    chain = Interception([Gate("b", trace, breaks=KeyError("x"))], told)
+    with pytest.raises(Alarm):
+        chain.exit("call", "ok", 1)
+    assert trace == ["exit a ok", "exit b ok"]
+
+
 @pytest.mark.parametrize("refusal", [Overloaded("later"), ServiceError("QUOTA", "enough")])
 def test_both_kinds_of_errors_refuse_a_call(refusal):
     assert Interception([Gate("a", [], refusal)]).enter("call") == (0, refusal)

@@ -8,6 +8,7 @@ import json
 import re
 import weakref
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,10 +16,10 @@ import bee_core
 from bee_core.cli import main
 from bee_core.config import PluginRef
 from bee_core.contracts import conformance
-from bee_core.contracts.conformance import CONTRACTS, misfits
+from bee_core.contracts.conformance import CONTRACTS, misfits, part_misfits
 from bee_core.errors import PluginError, PluginFault
 from bee_core.hookspecs import REGISTER_HOOKS
-from bee_core.interfaces import Observer
+from bee_core.interfaces import MethodCodec, Observer
 from bee_core.plugins.hub import PluginHub
 from bee_core.plugins.listing import list_installed
 from bee_plugins.codecs.json_codec import JsonCodec
@@ -567,3 +568,14 @@ def test_the_hub_keeps_no_object_alive():
     del made
     gc.collect()
     assert gone() is None
+
+
+def test_methods_that_each_object_has_for_itself_are_looked_at_in_each():
+    whole = SimpleNamespace(
+        encode_args=lambda args, kwargs: (0, b""),
+        decode_args=lambda form, body: ((), {}),
+        encode_result=lambda value: b"",
+        decode_result=lambda body: None,
+    )
+    assert part_misfits(whole, MethodCodec) == ""
+    assert "encode_args" in part_misfits(SimpleNamespace(), MethodCodec)

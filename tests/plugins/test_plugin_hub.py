@@ -677,6 +677,37 @@ def test_what_is_installed_later_is_found_by_the_next_client(site, lately):
     assert PluginHub().load("codec", "beta").name == "beta"
 
 
+class Finder:
+    """An import hook with distributions of its own, such as those of an archive."""
+
+    __slots__ = ("folders",)  # so that the next one is likely to get its place in memory
+
+    def __init__(self, *folders):
+        self.folders = folders
+
+    def find_spec(self, fullname, path=None, target=None):
+        return None
+
+    def find_distributions(self, context=None):
+        return [importlib.metadata.PathDistribution(folder) for folder in self.folders]
+
+
+def test_a_finder_in_the_place_of_one_that_is_gone_is_asked(site, monkeypatch):
+    site.codec("alpha_codec", "alpha")
+    (folder,) = site.root.glob("*.dist-info")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(site.root)])
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+    # As when nothing was installed anywhere lately.
+    monkeypatch.setattr("bee_core.plugins.entry_points._SETTLED", -3600.0)
+    assert ("codec", "alpha") not in PluginHub().offers
+    gone = id(sys.meta_path.pop())
+    others = []  # each has a place of its own
+    while len(others) < 1000 and (not others or id(others[-1]) != gone):
+        others.append(Finder(folder))
+    sys.meta_path.append(others[-1])
+    assert ("codec", "alpha") in PluginHub().offers
+
+
 def test_a_client_cannot_change_what_the_next_one_finds(site):
     settled(site)
     PluginHub().offers.clear()

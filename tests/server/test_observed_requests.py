@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 
 import pytest
@@ -416,3 +417,30 @@ def test_what_cannot_be_metadata_is_the_fault_of_the_interceptor(name, value, sa
         pytest.raises(PluginFault, match=f"interceptor 'wrong' of the server has failed .{says}"),
     ):
         client.service("calc").add(1, 2)
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_a_log_that_raises_costs_no_answer(handler):
+    class Broken:
+        def enter(self, call):
+            pass
+
+        def exit(self, call, outcome):
+            raise KeyError(call.method)
+
+    class Full(logging.Handler):
+        def emit(self, record):
+            raise OSError("no space left on device")
+
+    full, log = Full(logging.ERROR), logging.getLogger("bee.server")
+    with (
+        serving(
+            Calculator(), [offering("interceptor", "broken", Broken)], interceptors="broken"
+        ) as server,
+        bee_core.build_client(client_config(server.address, retries=0)) as client,
+    ):
+        log.addHandler(full)
+        try:
+            assert getattr(client.service("calc"), handler)(1, 2) == 3
+        finally:
+            log.removeHandler(full)
