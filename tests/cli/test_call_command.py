@@ -5,6 +5,7 @@ import io
 import json
 import math
 import signal
+import socket
 import sys
 import threading
 
@@ -48,6 +49,20 @@ def server(folder):
 def test_the_result_is_printed_as_json(run, server, args, printed):
     result = run("call", "calc", *args)
     assert (result.code, result.out, result.err) == (0, printed + "\n", "")
+
+
+def test_a_command_leaves_the_address_for_metrics_to_the_program_of_the_file(
+    run, server, folder, caplog
+):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        (folder / "bee.yml").write_text(
+            f"bee: {{application: {{metrics_address: '{address}'}},"
+            f" rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}"
+        )
+        result = run("call", "calc", "add", "1", "2")
+    assert (result.code, result.out, result.err) == (0, "3\n", "")
+    assert not [record for record in caplog.records if "metrics" in record.getMessage()]
 
 
 def test_json_says_how_the_call_went(run, server):
