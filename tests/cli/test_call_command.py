@@ -95,6 +95,7 @@ def test_a_bare_text_will_do_where_the_method_takes_text(run, server, args, prin
         (["add", "1", "a=2"], "you gave a twice, by position and by name"),
         (["add", "b=1"], "you gave b; a is missing"),
         (["add", "1", "b=two"], "argument 2: b: int cannot be two"),
+        (["add", "1", "b="], "argument 2: b: int cannot be empty"),
         (["add", "1", "[2"], "argument 2 is not JSON: [2"),
     ],
 )
