@@ -231,9 +231,8 @@ class Reloading:
         self._stopping.set()
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
-        if self._attached and not has_terminal():  # the server has got the signal as well
-            self._asked = True
-            self._stopping.set()
+        if self._attached and not has_terminal():
+            self._stopping.set()  # not _asked: perhaps the server has not got the signal
         else:
             self._again = True
 

@@ -120,12 +120,15 @@ def test_the_file_is_watched_where_it_says_so(serve, workers):
     assert served.add(OTHER) == 3
 
 
-def test_a_terminal_that_goes_ends_the_server(tmp_path):
+@pytest.mark.parametrize("more", [(), ("--reload",)])
+def test_a_terminal_that_goes_ends_the_server(tmp_path, more):
+    if more:
+        pytest.importorskip("watchfiles")
     (tmp_path / "app.py").write_text("def ping() -> int:\n    return 1\n")
     (tmp_path / "bee.yml").write_text("bee: {rpc: {server: {name: calc}}}")
     master, slave = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "bee_core", "serve", "app.py:ping"],
+        [sys.executable, "-m", "bee_core", "serve", "app.py:ping", *more],
         cwd=tmp_path,
         stdin=slave,
         stdout=subprocess.DEVNULL,
@@ -136,7 +139,7 @@ def test_a_terminal_that_goes_ends_the_server(tmp_path):
     ) as process:
         os.close(slave)
         assert process.stderr is not None
-        assert "listening on" in process.stderr.readline()
+        assert any("listening on" in line for line in process.stderr)
         os.close(master)
         assert process.wait(PATIENCE) == 0
         assert "gone" in process.stderr.read()
