@@ -108,6 +108,15 @@ def test_workers_reload_and_so_do_those_that_replace_them(serve):
     assert len(served.process.all("not_reloaded")) == 1, "the workers are not asked"
 
 
+def test_metrics_that_begin_with_a_reload_cannot_add_up_workers_and_the_log_says_so(serve):
+    pytest.importorskip("prometheus_client")
+    served = serve(workers=2)
+    served.write(application={"observers": "prometheus"})
+    served.hang_up()
+    line = served.process.wait_for("restart_needed")
+    assert (line["level"], line["paths"]) == ("warning", ["bee.application.observers"])
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_file_is_watched_where_it_says_so(serve, workers):
     served = serve(tokens=[SECRET], workers=workers)
