@@ -89,7 +89,7 @@ class Typed:
             if kinds == _ALL or self.text[:1] in {"{", "[", '"'} or self.place:
                 raise self._misfit(error) from error
             raise UnusableCommandError(
-                f"argument {self.number}: {what} cannot be {self.text[:100]}"
+                f"argument {self.number}: {what} cannot be {self.text[:100] or 'empty'}"
             ) from error
         if takes_text and not _is_one_of(value, kinds):
             return self._line

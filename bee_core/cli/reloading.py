@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ..config import load_config
 from ..errors import BeeError, ConfigError
 from ..plugins.hub import PluginHub
-from ..server.event_loop import patience
+from ..server.event_loop import has_terminal, patience
 from ..server.log_lines import say
 from ..server.transports import make_transports
 from ..terms.addresses import parse
@@ -34,7 +34,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import FrameType
 
     from ..config import ServerConfig
@@ -84,12 +84,22 @@ class Reloading:
         self._life = os.pipe()
         self._server: subprocess.Popen[bytes] | None = None
         self._asked = False
+        self._again = False
+        self._attached = has_terminal()
         self._stopping = threading.Event()
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT. Returns the exit code of the last server."""
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        """Serve until SIGTERM or SIGINT. Returns the exit code of the last server.
+
+        SIGHUP starts it again. Where the terminal has gone, it ends it.
+        """
+        handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
+            signal.SIGTERM: self._on_signal,
+            signal.SIGINT: self._on_signal,
+        }
+        if hasattr(signal, "SIGHUP"):  # not on Windows
+            handlers[signal.SIGHUP] = self._on_hangup
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             self._bind()
             self._start()
@@ -117,7 +127,8 @@ class Reloading:
         ):
             if self._stopping.is_set():
                 return
-            if changes:
+            if changes or self._again:
+                self._again = False
                 self._changed(sorted({path for _, path in changes}))
             else:
                 self._look_at_server()
@@ -126,6 +137,7 @@ class Reloading:
 
     def _changed(self, paths: Sequence[str]) -> None:
         names = ", ".join(os.path.relpath(path) for path in paths)
+        why = f"{names} changed" if names else "SIGHUP"
         for path in {*paths, *self._broken}:
             self._broken.pop(path, None)
             if problem := syntax_error(path):
@@ -134,7 +146,7 @@ class Reloading:
         if problem:
             say("not_reloaded", f"not reloaded: {problem}; waiting for a change", files=names)
             return
-        say("reloading", f"{names} changed: starting again", files=names)
+        say("reloading", f"{why}: starting again", files=names)
         self._end_server()
         if not self._stopping.is_set():
             self._start()
@@ -217,6 +229,12 @@ class Reloading:
                 server.send_signal(signal.SIGTERM)
         self._asked = True
         self._stopping.set()
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        if self._attached and not has_terminal():
+            self._stopping.set()  # not _asked: perhaps the server has not got the signal
+        else:
+            self._again = True
 
 
 def _of_terminal(number: int) -> bool:

@@ -84,12 +84,17 @@ def open_client(config: str | Config, *, told: bool = True) -> Iterator[Client]:
     log = logger("bee.client")
     log.addFilter(hold)
     try:
-        with build_client(loaded) as client:
+        with build_client(without_listener(loaded)) as client:
             yield client
     finally:
         log.removeFilter(hold)
     for line in () if told else held:
         echo(line, err=True)
+
+
+def without_listener(config: Config) -> Config:
+    """A configuration without ``metrics_address``: it is that of the program, not of a command."""
+    return attrs.evolve(config, application=attrs.evolve(config.application, metrics_address=None))
 
 
 def load_configuration(path: str) -> Config:

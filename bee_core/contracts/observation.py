@@ -168,6 +168,10 @@ class Observation:
             return kind, body
         return None
 
+    def wants(self, name: str) -> bool:
+        """Whether an observer has this method of :class:`.observers.Exposing`."""
+        return any(hasattr(observer, name) for observer in self._observers)
+
     def tell_exposing(self, name: str, *news: Any) -> None:
         """Tell those observers that have it of an event of :class:`.observers.Exposing`."""
         for observer in self._observers:

@@ -190,11 +190,13 @@ class RecentCalls:
             self._server = await asyncio.start_unix_server(
                 self._asked_by, sock=sock, limit=_LONGEST_QUESTION, backlog=_AT_A_TIME
             )
-        except OSError as error:
-            log.info("nobody can ask this process for its last calls: %s", brief(error))
+        except (OSError, asyncio.CancelledError) as error:
             if sock is not None:
                 sock.close()
             self.close()
+            if not isinstance(error, OSError):  # the client was closed just now
+                raise
+            log.info("nobody can ask this process for its last calls: %s", brief(error))
             return False
         self._turn()
         return True

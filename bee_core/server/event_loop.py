@@ -222,10 +222,10 @@ def on_hangup(
     if number is None:  # Windows
         yield
         return
-    attached = _has_terminal()
+    attached = has_terminal()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(leave if attached and not _has_terminal() else reload)
+        loop.call_soon_threadsafe(leave if attached and not has_terminal() else reload)
 
     before = signal.signal(number, on_signal)
     try:
@@ -234,7 +234,8 @@ def on_hangup(
         signal.signal(number, before)
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
+    """Whether standard input is this process's terminal, and that terminal is still there."""
     try:
         os.tcgetpgrp(0)
     except OSError:

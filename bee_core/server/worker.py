@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from ..control.crash_dump import crashed, dump
+from ..errors import BeeError
 from ..terms.printable import brief
 from .event_loop import LEFT, close_loop, ignore_hangup, new_event_loop, stop_signals
 from .log_lines import log
@@ -85,7 +86,7 @@ def work(
         log.critical(
             "a worker could not serve: %s",
             brief(error),
-            exc_info=not isinstance(error, OSError),
+            exc_info=_worth_a_traceback(error),
         )
         crashed(error)
     finally:
@@ -95,6 +96,13 @@ def work(
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _worth_a_traceback(error: BaseException) -> BaseException | None:
+    """Whose traceback says where: of what bee says itself, that of what it says it about."""
+    if isinstance(error, BeeError):
+        return error.__cause__
+    return None if isinstance(error, OSError) else error
 
 
 def _die_with(parent: int, life: int) -> None:

@@ -66,6 +66,7 @@ class WorkerPool:
         self._status = status
         self._reloads = reloads
         self._watching: asyncio.Task[None] | None = None
+        self._adds_up = False
         self._sockets: dict[str, socket.socket] = {}
         self._turns = WorkerTurns(assembly.settings.workers)
         self._processes = WorkerProcesses(
@@ -87,6 +88,14 @@ class WorkerPool:
         usable = self._reloads.now()
         if usable and hasattr(signal, "SIGHUP"):
             self._processes.send_signal(signal.SIGHUP)
+        if usable and not self._adds_up and self._assembly.observers.wants("workers_begin"):
+            say(
+                "restart_needed",
+                "bee.application.observers: a new observer would add up the numbers of all workers,"
+                " which needs a restart; /metrics is incomplete until then",
+                level=logging.WARNING,
+                paths=["bee.application.observers"],
+            )
         self._watch_files()
         return usable
 
@@ -154,6 +163,7 @@ class WorkerPool:
         observers = self._assembly.observers
         try:
             await self._status.open(on_thread=False, lives=self._lives)
+            self._adds_up = observers.wants("workers_begin")
             observers.tell_exposing("workers_begin")
             for number in range(1, self._settings.workers + 1):
                 processes.fork(number)

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import signal
+import socket
 import sys
 import threading
 
@@ -50,6 +51,20 @@ def test_the_result_is_printed_as_json(run, server, args, printed):
     assert (result.code, result.out, result.err) == (0, printed + "\n", "")
 
 
+def test_a_command_leaves_the_address_for_metrics_to_the_program_of_the_file(
+    run, server, folder, caplog
+):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        (folder / "bee.yml").write_text(
+            f"bee: {{application: {{metrics_address: '{address}'}},"
+            f" rpc: {{client: {{calc: {{address: '{server.address}'}}}}}}}}"
+        )
+        result = run("call", "calc", "add", "1", "2")
+    assert (result.code, result.out, result.err) == (0, "3\n", "")
+    assert not [record for record in caplog.records if "metrics" in record.getMessage()]
+
+
 def test_json_says_how_the_call_went(run, server):
     reply = json.loads(run("call", "calc", "add", "1", "2", "--json").out)
     assert reply.pop("seconds") > 0
@@ -80,6 +95,7 @@ def test_a_bare_text_will_do_where_the_method_takes_text(run, server, args, prin
         (["add", "1", "a=2"], "you gave a twice, by position and by name"),
         (["add", "b=1"], "you gave b; a is missing"),
         (["add", "1", "b=two"], "argument 2: b: int cannot be two"),
+        (["add", "1", "b="], "argument 2: b: int cannot be empty"),
         (["add", "1", "[2"], "argument 2 is not JSON: [2"),
     ],
 )

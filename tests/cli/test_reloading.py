@@ -86,6 +86,21 @@ def test_the_server_goes_when_its_watcher_is_killed(start, service):
     wait_until_gone(serving)
 
 
+def test_sighup_starts_the_server_again_as_a_change_does(start, connect, service):
+    service(1)
+    process = start("serve", "service:answer", "--reload")
+    url = process.address()
+    before = children(process.process.pid)
+    process.signal(signal.SIGHUP)
+    process.wait_for("SIGHUP: starting again")
+    process.wait_for("gone")
+    assert process.address() == url
+    assert connect(url).answer() == 1
+    assert set(children(process.process.pid)).isdisjoint(before)
+    process.signal(signal.SIGTERM)
+    assert process.exit_code() == 0
+
+
 def test_without_watchfiles_the_error_says_what_to_install(run, folder, monkeypatch):
     monkeypatch.setattr(reloading, "watchfiles", None)
     result = run("serve", "app:greet", "--reload")

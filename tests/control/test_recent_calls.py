@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,6 +14,8 @@ import pytest
 
 import bee_core
 from bee_core.cli.recent_processes import ask_all
+from bee_core.contracts.flight_recorder import FlightRecorder
+from bee_core.control.recent_calls import RecentCalls
 from bee_core.control.recent_folder import sockets
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
@@ -56,6 +59,20 @@ def test_a_server_answers_as_long_as_it_serves(folder):
         assert ask_all(folder, {"number": number})[0]["calls"][0]["id"] == call["id"]
         assert ask_all(folder, {"number": number + 10_000})[0]["calls"] == []
         assert ask_all(folder, LAST, pid=os.getpid() + 1) == []
+    assert sockets(folder) == []
+
+
+def test_a_client_that_is_closed_while_its_socket_is_opened_leaves_none(folder):
+    async def close_meanwhile():
+        recent = RecentCalls(FlightRecorder(time.monotonic), "client", "shop")
+        serving_it = asyncio.create_task(recent.serve())
+        await asyncio.sleep(0)  # its first step: the socket is bound
+        assert len(sockets(folder)) == 1
+        serving_it.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving_it
+
+    asyncio.run(close_meanwhile())
     assert sockets(folder) == []
 
 

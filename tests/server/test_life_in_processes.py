@@ -109,4 +109,6 @@ def test_a_worker_whose_start_hook_fails_ends_the_server(start):
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "a worker could not serve: BeeError: the start hook start failed: OSError" in err
+    assert "raise OSError('no database')" in err, "where it was raised"
+    assert "serve_as_worker" not in err, "what bee did is nothing to act on"
     assert "before it served; the lines above say why" in err.splitlines()[-1]

@@ -108,6 +108,15 @@ def test_workers_reload_and_so_do_those_that_replace_them(serve):
     assert len(served.process.all("not_reloaded")) == 1, "the workers are not asked"
 
 
+def test_metrics_that_begin_with_a_reload_cannot_add_up_workers_and_the_log_says_so(serve):
+    pytest.importorskip("prometheus_client")
+    served = serve(workers=2)
+    served.write(application={"observers": "prometheus"})
+    served.hang_up()
+    line = served.process.wait_for("restart_needed")
+    assert (line["level"], line["paths"]) == ("warning", ["bee.application.observers"])
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_file_is_watched_where_it_says_so(serve, workers):
     served = serve(tokens=[SECRET], workers=workers)
@@ -120,12 +129,15 @@ def test_the_file_is_watched_where_it_says_so(serve, workers):
     assert served.add(OTHER) == 3
 
 
-def test_a_terminal_that_goes_ends_the_server(tmp_path):
+@pytest.mark.parametrize("more", [(), ("--reload",)])
+def test_a_terminal_that_goes_ends_the_server(tmp_path, more):
+    if more:
+        pytest.importorskip("watchfiles")
     (tmp_path / "app.py").write_text("def ping() -> int:\n    return 1\n")
     (tmp_path / "bee.yml").write_text("bee: {rpc: {server: {name: calc}}}")
     master, slave = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "bee_core", "serve", "app.py:ping"],
+        [sys.executable, "-m", "bee_core", "serve", "app.py:ping", *more],
         cwd=tmp_path,
         stdin=slave,
         stdout=subprocess.DEVNULL,
@@ -136,7 +148,7 @@ def test_a_terminal_that_goes_ends_the_server(tmp_path):
     ) as process:
         os.close(slave)
         assert process.stderr is not None
-        assert "listening on" in process.stderr.readline()
+        assert any("listening on" in line for line in process.stderr)
         os.close(master)
         assert process.wait(PATIENCE) == 0
         assert "gone" in process.stderr.read()

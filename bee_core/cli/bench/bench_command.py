@@ -21,7 +21,13 @@ from ..arguments import read_arguments
 from ..call_command import read_metadata, target_of, with_messages
 from ..command_group import FAILED, INTERRUPTED, UnusableCommandError
 from ..output import echo, print_json
-from ..shared_options import config_option, interface_option, load_configuration, printing_options
+from ..shared_options import (
+    config_option,
+    interface_option,
+    load_configuration,
+    printing_options,
+    without_listener,
+)
 from .comparison import compare, print_comparison, read_earlier
 from .course import Course, Load
 
@@ -138,7 +144,7 @@ def bench(
         rate,
         max_waiting or max(_LEAST_QUEUE, round((rate or 0) * _QUEUE_SECONDS)),
     )
-    config = load_configuration(config_path)
+    config = without_listener(load_configuration(config_path))
 
     def one_call(client: Any) -> Callable[[], Any]:
         target = target_of(client, service, method, interface, options)
