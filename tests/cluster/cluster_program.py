@@ -74,9 +74,9 @@ def move_clock(seconds: float) -> None:
 
 def take_id(id_: str) -> None:
     """Ids are random; this one is not."""
-    from bee_core.server import assembly
+    from bee_core.server import announcement
 
-    assembly.instance_id = lambda service: id_
+    announcement.instance_id = lambda service: id_
 
 
 def say(line: str) -> None:
