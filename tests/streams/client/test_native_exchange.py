@@ -346,11 +346,12 @@ def test_where_it_is_missing_python_runs_unless_bee_native_is_1(monkeypatch, why
         load("1")
 
 
-def test_bee_native_is_read_as_a_program_starts():
+def test_bee_native_is_read_as_a_program_starts(tmp_path):
     def path(wanted):
         return subprocess.run(
             [sys.executable, "-m", "bee_core", "--version"],
             env={**os.environ, "BEE_NATIVE": wanted},
+            cwd=tmp_path,  # so that it is this bee and not the sources
             capture_output=True,
             text=True,
             check=True,
