@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..control.recent_folder import dumps, remove_if_deaf, sockets
+from ..control.recent_folder import dumps, remove_if_deaf, short_path, sockets
 from ..terms.printable import brief
 from .command_group import UnusableCommandError
 from .output import echo
@@ -59,7 +59,8 @@ def _ask(path: Path, question: bytes) -> dict[str, Any] | None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(_PATIENCE)
             try:
-                sock.connect(str(path))
+                with short_path(path) as short:
+                    sock.connect(short)
             except (ConnectionRefusedError, FileNotFoundError):
                 remove_if_deaf(path)  # its process is gone
                 return None

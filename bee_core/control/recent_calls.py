@@ -27,7 +27,7 @@ from ..contracts.flight_recorder import PERIOD
 from ..terms.loggers import logger
 from ..terms.printable import brief
 from . import crash_dump, fork
-from .recent_folder import default_folder, prepared, tidy
+from .recent_folder import default_folder, prepared, short_path, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +185,8 @@ class RecentCalls:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()  # of a process that had this id before
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.bind(str(path))
+            with short_path(path) as short:
+                sock.bind(short)
             self._path, self._socket = path, sock
             self._server = await asyncio.start_unix_server(
                 self._asked_by, sock=sock, limit=_LONGEST_QUESTION, backlog=_AT_A_TIME

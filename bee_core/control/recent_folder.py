@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SOCKET = re.compile(r"(\d+)-(\d+)\.sock")
 """Process, and a number within the process."""
 DUMP_SUFFIX = ".json"
 MOST_DUMPS = 20
 """Files of crashes that are kept, the newest: a service that crashes in a loop fills no disk."""
+_LONGEST_PATH = 107
+"""Bytes of ``sun_path`` on Linux, without the last, which is zero (unix(7))."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -105,7 +107,8 @@ def tidy(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for path in sockets(folder):
             if not _runs(int(path.name.partition("-")[0])):
-                remove_if_deaf(path)
+                with contextlib.suppress(OSError):
+                    remove_if_deaf(path)
 
 
 def _runs(pid: int) -> bool:
@@ -118,15 +121,37 @@ def _runs(pid: int) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """A name of a socket that the kernel takes: a path of more than 107 bytes is too long for it.
+
+    The name leads through the open folder, so it is valid only as long as the context.
+
+    Raises:
+        OSError: The folder is not there.
+    """
+    if len(os.fsencode(path)) <= _LONGEST_PATH or not hasattr(os, "O_PATH"):
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def remove_if_deaf(path: Path) -> bool:
     """Remove a socket at which nobody listens. A process of another container may be alive.
 
     Returns:
         Whether it was removed.
+
+    Raises:
+        OSError: The folder is gone.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, short_path(path) as short:
         probe.setblocking(False)
-        refused = probe.connect_ex(str(path)) == errno.ECONNREFUSED
+        refused = probe.connect_ex(short) == errno.ECONNREFUSED
     if refused:
         with contextlib.suppress(OSError):
             path.unlink()

@@ -108,6 +108,14 @@ def test_a_limit_and_a_service_narrow_the_answer(folder):
         assert answer["calls"] == []
 
 
+def test_a_folder_with_a_long_path_will_do(tmp_path, monkeypatch):
+    folder = tmp_path / ("long" * 30)
+    monkeypatch.setenv("BEE_RECENT_DIR", str(folder))
+    with serving(Calculator()):
+        assert len(ask_all(folder, LAST)) == 1
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "question", [b"\n", b"[]\n", b"not json\n", b'{"limit": "many"}\n', b"x" * 10_000 + b"\n", b""]
 )

@@ -13,6 +13,7 @@ from bee_core.control.recent_folder import (
     default_folder,
     dumps,
     prepared,
+    short_path,
     sockets,
     tidy,
     write_dump,
@@ -20,14 +21,14 @@ from bee_core.control.recent_folder import (
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+def folder(tmp_path):
     return prepared(tmp_path / "r")
 
 
 def listen(path):
     sock = socket.socket(socket.AF_UNIX)
-    sock.bind(os.path.relpath(path))
+    with short_path(path) as short:
+        sock.bind(short)
     sock.listen()
     return sock
 
@@ -64,7 +65,9 @@ def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path):
         prepared(tmp_path / "missing" / "folder")
 
 
-def test_sockets_of_dead_processes_are_removed_and_others_stay(folder):
+@pytest.mark.parametrize("part", ["r", "r" * 120])
+def test_sockets_of_dead_processes_are_removed_and_others_stay(tmp_path, part):
+    folder = prepared(tmp_path / part)
     dead = folder / "999999999-1.sock"
     listen(dead).close()
     alive = folder / f"{os.getpid()}-2.sock"
