@@ -55,10 +55,12 @@ class SlowReader(Protocol):
 
     Attributes:
         address: The client's.
+        host: Its address without the port, or None where the transport has none.
         paused_since: Since when it does so; or None.
     """
 
     address: str
+    host: str | None
     paused_since: float | None
 
     def abort(self) -> None:

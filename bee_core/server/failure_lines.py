@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..terms.printable import brief, name_of, printable
+from ..terms.repeats import Repeats
 from ..terms.tracebacks import raised_at
 from .log_lines import log, say
 
@@ -23,13 +23,8 @@ if TYPE_CHECKING:
     from ..contracts.endpoint import InboundCall
     from ..contracts.plugin_origin import PluginOrigin
     from ..errors import Executed
+    from ..terms.repeats import Key
 
-    Key = tuple[str, ...]
-
-QUIET_SECONDS = 60.0
-"""How long identical failures are only counted after one was said."""
-_MOST_KINDS = 256
-"""Different failures that are remembered. Each costs some hundred bytes."""
 _LONGEST = 1024  # characters of a foreign text
 
 
@@ -41,10 +36,7 @@ class FailureLines:
     """
 
     def __init__(self, later: Callable[[float, Callable[[], None]], None]) -> None:
-        self._later = later
-        self._lock = Lock()
-        # What was said, and how often it happened since.
-        self._said: dict[Key, int] = {}
+        self._repeats = Repeats(later, self._tell)
 
     def handler_raised(self, call: InboundCall, error: BaseException) -> None:
         """An exception that nobody meant as an answer came out of a handler."""
@@ -95,7 +87,7 @@ class FailureLines:
             method = printable(call.method, 128)
             head = f"{'oneway ' if call.oneway else ''}{call.service}.{method}"
             key = event, head, name_of(error), raised_at(error)
-            if self._repeats(key, head):
+            if self._repeats.again(key):
                 return
             fields = {
                 "service": call.service,
@@ -117,35 +109,18 @@ class FailureLines:
             if log.isEnabledFor(level):
                 log.handle(record)
 
-    def _repeats(self, key: Key, head: str) -> bool:
-        """Whether this failure was said a short time ago; then it is counted."""
-        with self._lock:
-            count = self._said.get(key)
-            if count is not None:
-                self._said[key] = count + 1
-                return True
-            if len(self._said) >= _MOST_KINDS:
-                del self._said[next(iter(self._said))]
-            self._said[key] = 0
-        self._later(QUIET_SECONDS, lambda: self._tell(key))
-        return False
-
-    def _tell(self, key: Key) -> None:
+    def _tell(self, key: Key, count: int) -> None:
         """Say how often it happened since it was said."""
-        with self._lock:
-            count = self._said.pop(key, 0)
-        if count:
-            event, head, kind, place = key
-            say(
-                f"{event}_again",
-                f"{head}: {kind} at {place} happened {count} more times",
-                level=logging.ERROR,
-                count=count,
-                type=kind,
-                place=place,
-            )
+        event, head, kind, place = key
+        say(
+            f"{event}_again",
+            f"{head}: {kind} at {place} happened {count} more times",
+            level=logging.ERROR,
+            count=count,
+            type=kind,
+            place=place,
+        )
 
     def close(self) -> None:
         """Say what is counted and not said yet."""
-        for key in tuple(self._said):
-            self._tell(key)
+        self._repeats.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime as dt
 import decimal
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from bee_core.errors import InvalidArgument
 from bee_core.interfaces import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
-from support.typed_codecs import check_round_trip, refusal, sent, taking, with_all_codecs
+from support.typed_codecs import check_round_trip, named, refusal, sent, taking, with_all_codecs
 
 T = TypeVar("T")
 AMSTERDAM = dt.timezone(dt.timedelta(minutes=19, seconds=32))
@@ -583,3 +584,79 @@ def converted(value: Any, arrived: Any) -> bool:
         return any(map(converted, value.items, arrived.items))
     plain = isinstance(value, (str, int, float, dict, tuple)) and not isinstance(value, enum.Enum)
     return plain and not isinstance(arrived, type(value)) and not isinstance(arrived, (str, bytes))
+
+
+# ── the defaults of dataclasses, which msgspec leaves out of what it decodes ──
+
+
+@dataclasses.dataclass
+class Branch:
+    name: str
+    size: int = 1
+    under: list[Branch] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Still:
+    name: str = "?"
+
+
+@dataclasses.dataclass(slots=True)
+class InSlots:
+    name: str = "?"
+
+
+class Holding(TypedDict, total=False):
+    inside: Still
+
+
+@attrs.define
+class Around(Generic[T]):
+    inside: T
+
+
+ABSENT = [
+    (Branch, {"name": "a", "under": [{"name": "b"}]}),
+    (Still, {}),
+    (InSlots, {}),
+    (list[Branch], [{"name": "a"}]),
+    (dict[str, list[Still]], {"a": [{}]}),
+    (tuple[int, Still], [1, {}]),
+    (tuple[Still, ...], [{}]),
+    (Still | None, {}),
+    (Branch | list[Still] | None, [{}]),
+    (Holding, {"inside": {}}),
+    (Around[Still], {"inside": {}}),
+    (Annotated[list[Still], "all"], [{}]),
+    (Sub | Branch, {"name": "a"}),
+    (collections.deque[Still], [{}]),
+]
+
+
+@with_all_codecs
+@pytest.mark.parametrize(("hint", "given"), ABSENT, ids=named)
+def test_a_default_of_a_dataclass_is_there_when_it_is_sent_on(codec, hint, given):
+    method, dynamic = taking(codec, hint, hint), codec.bind(Signature.dynamic("f"))
+    for form, body in (
+        dynamic.encode_args((given,), {}),
+        dynamic.encode_args((), {"p": given}),
+    ):
+        positional, by_name = method.decode_args(form, body)
+        (value,) = (*positional, *by_name.values())
+        on = dynamic.decode_result(dynamic.encode_result(value))
+        assert all(word in str(on) for word in expected_names(given)), on
+    result = method.decode_result(dynamic.encode_result(given))
+    assert dynamic.encode_result(result) == dynamic.encode_result(value)
+
+
+def expected_names(given):
+    return ["size", "under"] if "name" in str(given) else ["name"]
+
+
+def test_a_value_that_was_set_is_no_default():
+    method = taking(JsonCodec(), Branch, Branch)
+    tree = method.decode_result(b'{"name": "a", "size": 5, "under": [{"name": "b", "size": 7}]}')
+    assert tree == Branch("a", 5, [Branch("b", 7)])
+    assert method.decode_result(b'{"name": "a", "under": [{"name": "b"}]}') == Branch(
+        "a", 1, [Branch("b", 1)]
+    )

@@ -8,7 +8,6 @@ from ...contracts.endpoint import Endpoint, Peer
 from ...contracts.memory_bound import FREE
 from ...errors import ProtocolError
 from ...terms.causes import local
-from ...terms.loggers import logger
 from ...wire import frames, protocol
 from ...wire.messages import error_fields
 from ..batched_writer import BATCH, LARGE, BatchedWriter
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from ...contracts.transport import ListenSettings
     from ...terms.failures import Load
     from ...wire.requests import RequestParser
-
-log = logger("bee.server")
+    from .connection_lines import ConnectionLines
 
 _REQUEST, _CANCEL, _PING = frames.REQUEST, frames.CANCEL, frames.PING
 LEAVING = "unavailable", "the server is shutting down"
@@ -35,6 +33,7 @@ class Owner(IntakeOwner, Protocol):
     endpoint: Endpoint
     settings: ListenSettings
     parser: RequestParser
+    lines: ConnectionLines
     url: str
     draining: bool
     closing: bool
@@ -54,9 +53,6 @@ class ServedConnection(Intake):
     """One client's connection.
 
     When it takes frames and when not is in :mod:`.intake`.
-
-    Attributes:
-        host: The peer's address without its port, or None where the transport has none.
     """
 
     def __init__(self, owner: Owner) -> None:
@@ -68,7 +64,6 @@ class ServedConnection(Intake):
         self.service = owner.endpoint.ack.service
         self.clock = owner.endpoint.clock
         self._running: dict[int, ServedCall] = {}
-        self.host: str | None = None
         self._idle = (0, self._loop.time())
 
     # What asyncio calls.
@@ -190,7 +185,7 @@ class ServedConnection(Intake):
         assert hello is not None  # noqa: S101  # check() accepted a hello; narrows the type
         failure = self._endpoint.admit(hello)
         if failure is not None:
-            log.info("refused %s: %s", self.address, failure.message)
+            self._owner.lines.refused(self.address, self.host, failure.message)
             self.refuse(failure.kind, failure.message)
             return
         self._peer = Peer(

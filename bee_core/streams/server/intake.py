@@ -49,6 +49,7 @@ class Intake(asyncio.Protocol):
 
     Attributes:
         address: The client's, for people.
+        host: Its address without the port, or None where the transport has none.
         memory: What is counted for this connection.
         held_up: See :class:`bee_core.interfaces.InboundCall`.
         full: No frame is to be taken.
@@ -65,6 +66,7 @@ class Intake(asyncio.Protocol):
         self._writer: Any = None
         self.memory = MemoryShare(owner.memory, self._relieved)
         self.address = ""
+        self.host: str | None = None
         self.held_up = False
         self.full = False
         self.reading = True

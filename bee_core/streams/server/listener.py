@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ...terms.loggers import logger
 from ...wire import first_frame, frames
 from ...wire.messages import Goaway
 from ...wire.requests import RequestParser
 from .connection import LEAVING, ServedConnection
+from .connection_lines import ConnectionLines
 
 if TYPE_CHECKING:
     from ...contracts.endpoint import Endpoint
     from ...contracts.memory_bound import SlowReader
     from ...contracts.transport import ListenSettings
     from ..byte_streams import Accepting, Acceptor
-
-log = logger("bee.server")
 
 _REFUSAL_SECONDS = 1.0
 """How long the input of a refused connection is read and thrown away. Closing at once would send a
@@ -47,6 +45,7 @@ class StreamListener:
         self.memory = settings.memory
         self.loop = asyncio.get_running_loop()
         self.parser = RequestParser()
+        self.lines = ConnectionLines(self.loop.call_later)
         self.draining = False
         self.closing = False
         self.crowded = False
@@ -134,14 +133,18 @@ class StreamListener:
                 patient and now - (one.paused_since or now) < _STALLED_SECONDS
             ):
                 return
-            _cut_off(one, "memory is full")
+            self._cut_off(one, "memory is full")
 
     def _free_places(self, now: float) -> None:
         """Requests are refused for want of places: end those that wait for a client to read."""
         for one in tuple(self._connections):
             since = one.paused_since
             if since is not None and one.parks and now - since >= _STALLED_SECONDS:
-                _cut_off(one, "its calls take the places of others")
+                self._cut_off(one, "its calls take the places of others")
+
+    def _cut_off(self, connection: SlowReader, why: str) -> None:
+        self.lines.cut_off(connection.address, connection.host, why)
+        connection.abort()
 
     def sweep_soon(self) -> None:
         """Look at the connections' time limits from time to time, while there are connections."""
@@ -229,11 +232,7 @@ class StreamListener:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _cut_off(connection: SlowReader, why: str) -> None:
-    log.warning("%s leaves its replies unread and is cut off: %s", connection.address, why)
-    connection.abort()
+        self.lines.close()
 
 
 def refusal(kind: str, message: str, *, http: bool = False) -> bytes:

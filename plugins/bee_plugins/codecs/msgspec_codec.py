@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
+from .dataclass_defaults import completing
 from .msgspec_methods import DynamicMethod
 from .msgspec_typed_methods import RewritingMethod, TypedMethod
 from .parameters import ANYTHING
@@ -43,7 +44,8 @@ class MsgspecCodec:
         result, write_result = self.format.carried(signature.result, signature, "result")
         if signature.params is None:
             if write_result is None:
-                return DynamicMethod(self.format, signature, result, {})
+                dynamic = DynamicMethod(self.format, signature, result, {})
+                return completing(dynamic, signature)
             signature = attrs.evolve(signature, params=ANYTHING)
         carried = {
             parameter.name: self.format.carried(
@@ -54,8 +56,12 @@ class MsgspecCodec:
         hints = {name: hint for name, (hint, _) in carried.items()}
         writes = {name: write for name, (_, write) in carried.items() if write is not None}
         if writes or write_result is not None:
-            return RewritingMethod(self.format, signature, result, hints, writes, write_result)
-        return TypedMethod(self.format, signature, result, hints)
+            typed: TypedMethod = RewritingMethod(
+                self.format, signature, result, hints, writes, write_result
+            )
+        else:
+            typed = TypedMethod(self.format, signature, result, hints)
+        return completing(typed, signature)
 
     def json_schemas(
         self, hints: Iterable[Any]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from google.protobuf.message import Message
 
+from .dataclass_defaults import completion
 from .hint_translator import Translator
 from .invalid_argument import Misfit
 from .msgspec_hints import (
@@ -42,7 +43,7 @@ class CarriedType:
         TypeError: It cannot be carried. The message names method, parameter and type.
     """
 
-    __slots__ = ("_change", "_convert", "_exact", "_hint", "_write")
+    __slots__ = ("_change", "_complete", "_convert", "_exact", "_hint", "_write")
 
     def __init__(self, hint: Any, signature: Signature, what: str) -> None:
         messages: dict[type, type] = {}
@@ -57,6 +58,7 @@ class CarriedType:
         self._change = Comparison().of(hint)
         self._hint = _with_messages(translated, messages) if messages else translated
         self._exact = exact_types(self._hint, text_keys=False)
+        self._complete = completion(hint)
         self._convert = functools.partial(
             msgspec.convert, type=self._hint, builtin_types=BYTES, dec_hook=read_custom
         )
@@ -89,7 +91,10 @@ class CarriedType:
         """
         if self._hint is Any or type(value) in self._exact:
             return value
-        return self._convert(value)
+        arrived = self._convert(value)
+        if self._complete is not None:
+            self._complete(arrived)
+        return arrived
 
 
 def is_message(hint: Any) -> bool:
