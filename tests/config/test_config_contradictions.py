@@ -152,6 +152,7 @@ def test_a_read_timeout_by_default_is_warned_of_where_the_timeout_stands(tmp_pat
             "state the one that clients reach",
         ),
         ({"register": True}, {}, "register", "no registry is configured"),
+        ({"on_breaking": "warn"}, {}, "on_breaking", "add register: true"),
         ({"register": True}, {"registry": {"protocol": "direct"}}, "register", "announces nothing"),
         ({"workers": 2, "address": "memory://calc"}, {}, "workers", "cannot have several workers"),
         (
