@@ -16,6 +16,7 @@ from ..terms.failures import Failure
 from ..terms.printable import name_of, text_of
 from ..terms.tracebacks import traceback_of
 from .failure_lines import FailureLines
+from .in_flight import LATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,9 @@ class Faults:
         """
         if call.cancelled and isinstance(error, (asyncio.CancelledError, CallCancelled)):
             return Failure("cancelled", "the handler was cancelled", "maybe", "never", "none")
+        if isinstance(error, CallCancelled) and call.deadline is not None and not call.time_left:
+            # The handler has seen it before the loop did.
+            return Failure("deadline_exceeded", LATE, "maybe", "never", "none")
         meant = self.meant(error, call, errors, "yes")
         if meant is not None:
             return meant

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ..contracts.endpoint import InboundCall
 
 
+LATE = "the deadline passed while the handler ran"
+
+
 class Watched(Protocol):
     """What :class:`InFlight` needs of a call that it watches.
 
@@ -70,7 +73,7 @@ class InFlight:
             if deadline is None or running.call.cancelled:
                 continue
             if deadline <= now:
-                running.stop("deadline_exceeded", "the deadline passed while the handler ran")
+                running.stop("deadline_exceeded", LATE)
             elif earliest is None or deadline < earliest:
                 earliest = deadline
         return earliest

@@ -77,6 +77,21 @@ def test_the_deadline_cancels_a_handler_that_hangs(server, users, calculator, me
     calculator.await_cancelled()
 
 
+def test_a_handler_that_sees_its_deadline_first_has_not_failed():
+    class Spinning:
+        @bee_core.nonblocking  # the loop cannot look meanwhile
+        def spin(self) -> None:
+            call = bee_core.current_call()
+            while call.time_left:
+                pass
+            call.raise_if_cancelled()
+
+    with serving(Spinning()) as server, RawClient(server.address) as peer:
+        peer.send(hello(), request(1, "spin", b"[]", time_left=0.05))
+        failure = peer.failure()
+        assert (failure.kind, failure.executed) == ("deadline_exceeded", "maybe")
+
+
 @pytest.mark.parametrize("method", ["hold_async", "watch_cancelled"])
 def test_a_read_timeout_cancels_the_handler_long_before_the_deadline(
     server, users, calculator, method
