@@ -270,6 +270,7 @@ class Harness:
         make_channel=None,
         random_bytes=None,
         recorder=None,
+        breakers=None,
         **config,
     ):
         self.trace = [] if trace is None else trace
@@ -291,7 +292,7 @@ class Harness:
             Directory(),
             self.balancer,
             make_channel or (lambda node: node.id),
-            None if gates is None else Gates(self.trace, gates),
+            breakers if gates is None else Gates(self.trace, gates),
             self.dropped.append,
             self.faults,
         )
