@@ -104,7 +104,7 @@ class SuccessRateBreaker(NodeBreaker):
     the difference to the newest mark that is older than the window.
     """
 
-    __slots__ = ("_marks", "_options", "_tally", "succeeded")
+    __slots__ = ("_options", "_tally", "marks", "succeeded")
 
     def __init__(
         self, node: Node, breakers: SuccessRate, options: SuccessRateOptions, now: float
@@ -113,7 +113,7 @@ class SuccessRateBreaker(NodeBreaker):
         self._options = options
         self._tally = Tally()
         self.succeeded = self._tally.succeeded
-        self._marks = deque([(now, 0, 0)])  # (time, successes, failures)
+        self.marks = deque([(now, 0, 0)])  # (time, successes, failures)
 
     def took(self, verdict: Verdict, permit: Permit) -> bool:
         """See :meth:`.ejection.NodeBreaker.took`."""
@@ -129,7 +129,7 @@ class SuccessRateBreaker(NodeBreaker):
             return ""
         self._tally.failures += 1
         self.advance(now)
-        since, successes, failures = self._marks[0]
+        since, successes, failures = self.marks[0]
         failed = self._tally.failures - failures
         calls = self._tally.successes() - successes + failed
         rate = 1 - failed / calls
@@ -142,13 +142,13 @@ class SuccessRateBreaker(NodeBreaker):
 
     def begin(self, now: float | None) -> None:
         """See :meth:`.ejection.NodeBreaker.begin`."""
-        at = self._marks[-1][0] if now is None else now
-        self._marks.clear()
-        self._marks.append((at, self._tally.successes(), self._tally.failures))
+        at = self.marks[-1][0] if now is None else now
+        self.marks.clear()
+        self.marks.append((at, self._tally.successes(), self._tally.failures))
 
     def advance(self, now: float) -> None:
         """End a bucket that is over, and drop marks that no window needs. Under the lock."""
-        window, marks = self._options.window, self._marks
+        window, marks = self._options.window, self.marks
         if now - marks[-1][0] >= window / BUCKETS:
             marks.append((now, self._tally.successes(), self._tally.failures))
         while len(marks) > 1 and now - marks[1][0] >= window:
