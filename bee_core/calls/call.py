@@ -43,6 +43,7 @@ class Call(Request):
         attempts: Attempts made so far.
         executed: The most that any attempt may have done.
         degraded: Whether the value is a fallback's.
+        age: Seconds since that value was a node's answer; set only where a fallback knows it.
         value: The result, once there is one.
         reply: What the server answered, once there is a result of its.
         picked: The balancer's pick that it was not told the end of yet, or None.
@@ -50,6 +51,7 @@ class Call(Request):
     """
 
     __slots__ = (
+        "age",
         "args",
         "asked",
         "attempts",
@@ -100,6 +102,7 @@ class Call(Request):
         self.attempts = 0
         self.executed: Executed = "no"
         self.degraded = False
+        self.age: float
         self.value: Any = None
         self.reply: Success | None = None
         self.states: Sequence[Any]

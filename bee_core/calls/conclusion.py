@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..contracts.observers import CallRecord
+from ..contracts.policies import PastResult
 from ..terms.causes import cancelled
 from ..terms.failures import to_error
 from .application_errors import as_declared, read_details
 from .recording import abandoned, failed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..contracts.policies import Fallback
     from ..errors import CallError
-    from ..terms.failures import Failure
+    from ..terms.failures import Failure, Success
+    from ..terms.request import Request
     from .call import Call
 
 
@@ -46,8 +50,11 @@ def conclude(call: Call, failure: Failure | None) -> Exception | None:
         if recorder is not None:
             name = plan.service.faults.name(plan.fallback) if call.degraded else ""
             failed(recorder, call, failure, name)
-    elif plan.service.degradation.methods:
-        plan.service.recovered(call.method)
+    else:
+        if plan.learn is not None and call.reply is not None and not plan.oneway:
+            _teach(call, plan.learn, call.reply)
+        if plan.service.degradation.methods:
+            plan.service.recovered(call.method)
     if plan.service.observation.of_calls:
         _observe(call, failure)
     return error
@@ -83,10 +90,26 @@ def _observe(call: Call, failure: Failure | None) -> None:
     )
 
 
+def _teach(call: Call, learn: Callable[[Request, PastResult], object], reply: Success) -> None:
+    """Hand a result to a fallback that learns."""
+    service = call.plan.service
+    try:
+        learn(call, PastResult(reply.body, service.clock(), service.clock))
+    except Exception as error:  # the call has its result
+        service.faults.said(call.plan.fallback, "learn", error)
+
+
 def _degrade(call: Call, fallback: Fallback, error: CallError) -> Exception | None:
     plan = call.plan
     try:
-        call.value = fallback.answer(plan.service.name, plan.method, call.args, call.kwargs, error)
+        past = plan.recall and plan.recall(call, error)
+        if past is None:
+            call.value = fallback.answer(
+                plan.service.name, plan.method, call.args, call.kwargs, error
+            )
+        else:
+            call.value = plan.codec.decode_result(past.body)
+            call.age = past.age()
     except Exception as declined:  # the contract lets it raise what it likes
         return declined
     call.degraded = True

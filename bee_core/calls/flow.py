@@ -30,7 +30,7 @@ from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument
 from ..terms.causes import local, undecodable
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broken_effects import checked
-from .picking import again, elsewhere, give_back, pick, seen, standing
+from .picking import again, count_success, elsewhere, give_back, pick, seen, standing
 from .recording import note, slow, went_well_in_the_end
 from .retries import Redial, Stop, after, with_note
 
@@ -277,6 +277,8 @@ def _settle(
         if permit is not None and not no_news:
             shown = seen(service.nodes, state, outcome) if call.plan.oneway else outcome
             service.nodes.settle(state, permit, shown, now - began, now)
+        elif service.counted and permit is not None and not call.plan.oneway:
+            count_success(call, state)
     finally:  # an interruption of the breaker is no reason to lose the pick
         # A retry on the same node was not the balancer's choice, so it hears nothing of it.
         told = service.balancer.settle

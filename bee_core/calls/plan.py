@@ -15,13 +15,15 @@ from .application_errors import bind_errors
 from .options import NO_OPTIONS, TIMES, CallOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from ..contracts.codec import MethodCodec
-    from ..contracts.policies import Fallback, FaultTolerance
+    from ..contracts.policies import Fallback, FaultTolerance, PastResult
     from ..contracts.size_rule import SizeRule
+    from ..errors import CallError
     from ..methods.declared_errors import DeclaredError
     from ..terms.metadata import Metadata
+    from ..terms.request import Request
     from .application_errors import Declared
     from .service import Service
 
@@ -43,6 +45,7 @@ class CallPlan:
             whether it ran. Never for a oneway call: its end is never known.
         oneway: Whether the call ends as soon as it is sent.
         fault_tolerance, fallback: The policies.
+        learn, recall: What the fallback has of these, or None.
         rule: The size rule.
     """
 
@@ -62,6 +65,8 @@ class CallPlan:
     rule: SizeRule
     head: RequestHead
     errors: Mapping[str, Declared]
+    learn: Callable[[Request, PastResult], object] | None = None
+    recall: Callable[[Request, CallError], PastResult | None] | None = None
 
     def inheriting(self, baggage: Metadata) -> RequestHead:
         """The head, with the baggage of the call being handled under this plan's own."""
@@ -101,6 +106,7 @@ def make_plan(
     metadata = {**config.metadata, **given.get("metadata", {})}
     baggage = {**config.baggage, **given.get("baggage", {})}
     idempotent = idempotent and not oneway
+    fallback = fallbacks[method if method in fallbacks else ""]
     times: dict[str, Any] = {name: float(given.get(name, getattr(config, name))) for name in TIMES}
     return CallPlan(
         service=service,
@@ -111,12 +117,14 @@ def make_plan(
         idempotent=idempotent,
         oneway=oneway,
         fault_tolerance=policies.get(method) or policies[""],
-        fallback=fallbacks[method if method in fallbacks else ""],
+        fallback=fallback,
         rule=service.rule.with_threshold(config.compress_above),
         head=RequestHead(
             service.name, method, metadata, baggage, idempotent=idempotent, oneway=oneway
         ),
         errors=bind_errors(service, method, errors),
+        learn=getattr(fallback, "learn", None),
+        recall=getattr(fallback, "recall", None),
         **times,
     )
 

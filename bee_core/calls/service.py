@@ -78,7 +78,8 @@ class Service(Generic[C]):
             registry is watched. It takes the failure too.
         staged: Whether something stands between a call and its attempts: observers, interceptors
             or a limiter.
-        told: Whether somebody wants to hear of every attempt, breakers apart.
+        counted: Whether the breakers count successes under a standing permit.
+        told: Whether somebody wants to hear of every attempt, breakers that do not count apart.
         attentive: Whether somebody wants to hear of a call that has a result.
     """
 
@@ -130,9 +131,16 @@ class Service(Generic[C]):
         self.degradation = Degradation(self.name, complain, self.observation.event)
         observed = self.observation.of_calls
         self.staged = observed or self.interception.count > 0 or limiter is not None
-        self.told = self.observation.of_attempts or balancer.settle is not None
-        self.attentive = observed
+        self.counted = nodes.breakers is not None and nodes.breakers.counting
+        self.told = self.observation.of_attempts or balancer.settle is not None or self.counted
+        self.attentive = self._always_attentive()
         self.renew_keys()
+
+    def _always_attentive(self) -> bool:
+        """Whether observers or fallbacks that learn want to hear of each result."""
+        return self.observation.of_calls or any(
+            hasattr(fallback, "learn") for fallback in self.fallbacks.values()
+        )
 
     def renew_keys(self) -> None:
         """Begin a new series of deduplication keys: at the start, and in a forked child."""
@@ -148,6 +156,7 @@ class Service(Generic[C]):
         """Take other settings of calls. Plans that were made before keep theirs."""
         self.config = config
         self.fault_tolerances, self.fallbacks = fault_tolerances, fallbacks
+        self.attentive = bool(self.degradation.methods) or self._always_attentive()
 
     def learn(self, snapshot: Snapshot) -> None:
         """Take a list of nodes from a discovery. Called where the client makes its channels."""
@@ -206,7 +215,7 @@ class Service(Generic[C]):
     def recovered(self, method: str) -> None:
         """A call has its result, while fallbacks answer for some methods."""
         if self.degradation.succeeded(method, self.clock()):
-            self.attentive = self.observation.of_calls
+            self.attentive = self._always_attentive()
 
     def _bind(self, signature: Signature) -> MethodCodec:
         try:
@@ -229,7 +238,7 @@ class Service(Generic[C]):
 
     def after_fork(self) -> None:
         """In a forked child: new locks, and keys that differ from the parent's."""
-        for plugin in (self.balancer, self.limiter):
+        for plugin in (self.balancer, self.limiter, *self.fallbacks.values()):
             self.faults.renew_after_fork(plugin)
         self.faults.after_fork()
         self.observation.after_fork()

@@ -75,7 +75,7 @@ def nodes(ctx: click.Context, service: str, config_path: str, as_json: bool) -> 
     if as_json:
         listed = [
             node_object(known.node)
-            | fields(known, "fitting", "reason", "doubt")
+            | fields(known, "fitting", "reason", "doubt", "cut_off")
             | {"doubted_for": seconds(known.doubted_for)}
             for known in report.nodes
         ]
@@ -135,7 +135,12 @@ def _print_nodes(report: NodesReport) -> None:
     if report.in_doubt:
         titles += ("listed",)
         rows = [(*row, _listed(known)) for row, known in zip(rows, report.nodes, strict=True)]
-    print_table(titles, rows, wrapped=("url", "tags", "fits", "id", "listed"))
+    if any(known.cut_off for known in report.nodes):
+        titles += ("cut off",)
+        rows = [
+            (*row, known.cut_off or "no") for row, known in zip(rows, report.nodes, strict=True)
+        ]
+    print_table(titles, rows, wrapped=("url", "tags", "fits", "id", "listed", "cut off"))
 
 
 def _listed(known: KnownNode) -> str:

@@ -270,7 +270,15 @@ class ClientCore(ABC, Generic[C]):
         # that are in doubt no more.
         outlook = self.discoveries.outlook(service.name)
         unknown = "" if nodes.snapshot.nodes else nodes.explain_none()[1]
-        return report_nodes(service.name, nodes.snapshot, nodes.selection, outlook, unknown)
+        now = service.clock()
+        cut_off = {
+            node_id: reason
+            for node_id in nodes.states
+            if (reason := nodes.why_cut_off(node_id, now))
+        }
+        return report_nodes(
+            service.name, nodes.snapshot, nodes.selection, outlook, unknown, cut_off
+        )
 
     def _explain(
         self,
@@ -299,7 +307,13 @@ class ClientCore(ABC, Generic[C]):
     def _reply(call: Call) -> Reply[Any]:
         seconds = call.plan.service.clock() - call.started
         return Reply(
-            call.value, call.node, call.attempts, call.degraded, seconds, call.reply_metadata
+            call.value,
+            call.node,
+            call.attempts,
+            call.degraded,
+            seconds,
+            call.reply_metadata,
+            getattr(call, "age", None) if call.degraded else None,
         )
 
     def _all_channels(self) -> set[C]:

@@ -212,6 +212,8 @@ def _standing(known: KnownNode, state: NodeState[Any] | None, health: str) -> No
     reason = ""
     if breaker == "open":
         standing, reason = "cut off", "its breaker is open; it is pinged, and comes back by itself"
+        if known.cut_off:
+            reason += f"; why: {known.cut_off}"
     elif not node.weight > 0:
         standing, reason = "weight 0", "takes no calls"
     elif health == "draining":
@@ -223,6 +225,8 @@ def _standing(known: KnownNode, state: NodeState[Any] | None, health: str) -> No
             "half-open",
             "it answers pings again; one call at a time shows whether it works",
         )
+        if known.cut_off:
+            reason += f"; it was cut off for: {known.cut_off}"
     return NodeStanding(node, standing, reason, breaker, health, known.doubt)
 
 

@@ -41,6 +41,8 @@ class Reply(Generic[T]):
         degraded: Whether a fallback answered instead of a node.
         seconds: How long the call took.
         metadata: Texts and bytes that the handler sent along, by name.
+        age: How old the value is, in seconds, where a fallback answered with an earlier result;
+            None otherwise.
     """
 
     value: T
@@ -49,6 +51,7 @@ class Reply(Generic[T]):
     degraded: bool
     seconds: float
     metadata: Metadata = NOTHING
+    age: float | None = None
 
 
 class ServiceProxy:

@@ -18,6 +18,7 @@ from ..terms.tracebacks import place
 from .codec import Codec, Compressor
 from .observation import implements
 from .observers import Exposing, Interceptor, Observer
+from .optional_methods import Learning, Reasoning, Sized
 from .plugin_origin import defined_at, in_brackets
 from .policies import Balancer, Breaker, Breakers, Fallback, FaultTolerance, Limiter
 from .registry import Registry
@@ -90,8 +91,9 @@ CONTRACTS: Mapping[str, type] = {
 
 OPTIONAL: Mapping[type, tuple[type, ...]] = {
     Balancer: (ForkAware, Twinned),
-    Breakers: (ForkAware, Forgetful),
-    Breaker: (ForkAware,),
+    Breakers: (ForkAware, Forgetful, Sized),
+    Breaker: (ForkAware, Reasoning),
+    Fallback: (ForkAware, Learning),
     FaultTolerance: (Hedging, Targeting),
     Limiter: (ForkAware,),
     Observer: (ForkAware, Exposing),

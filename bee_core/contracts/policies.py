@@ -117,6 +117,14 @@ class Breaker(Protocol):
     every attempt has this permit without ``admit``, and no attempt that is a success while it still
     stands is settled. So a breaker with nothing to count costs a call nothing. It is None as soon
     as the breaker wants to hear of successes.
+
+    A breaker that counts successes need not give that up. Where its :class:`Breakers` have
+    ``counting``, it has an attribute ``succeeded: Callable[[], object]``, and each success under
+    the permit that stands is one call of it. It must be quick and must not lock:
+    ``itertools.count().__next__`` is both. A oneway call that was sent is no success.
+
+    It may define ``why(now)``: what cut the node off, in one sentence for people, and the empty
+    text while it is closed. ``bee explain``, ``bee nodes`` and the log show it.
     """
 
     state: BreakerState
@@ -148,7 +156,13 @@ class Breakers(Protocol):
     """The breakers of one service's nodes. Thread-safe. The factory gets the options.
 
     One object a service, so that it can compare nodes and bound how many are cut off at a time. It
-    may define ``forget(node)``, called when a node has left the list, and ``after_fork()``.
+    may define ``forget(node)``, called when a node has left the list, and ``after_fork()``. It may
+    also have:
+
+    - ``resize(nodes)``, called with the number of the service's nodes after each change of the
+      list, once ``forget`` has been called for those that left. It returns the changes that it
+      made, such as nodes that come back because too few others are left.
+    - ``counting = True``: its breakers count successes, see :class:`Breaker`.
     """
 
     def node(self, node: Node) -> Breaker:
@@ -227,8 +241,45 @@ class Limiter(Protocol):
         """Give a permit back. Exactly once for each permit. ``seconds`` is how long it was held."""
 
 
+class PastResult:
+    """The result of a call, as its node sent it. Immutable.
+
+    It shares nothing with the value that the application got: bytes are decoded anew for each
+    answer, with the types of the call that is answered.
+
+    Args:
+        body: The encoded result.
+        ended: When the call ended, in seconds of ``clock``.
+        clock: Seconds, monotonic.
+    """
+
+    __slots__ = ("_clock", "body", "ended")
+
+    def __init__(self, body: bytes, ended: float, clock: Callable[[], float]) -> None:
+        self.body = body
+        self.ended = ended
+        self._clock = clock
+
+    def age(self) -> float:
+        """Seconds since the call ended."""
+        return self._clock() - self.ended
+
+
 class Fallback(Protocol):
-    """Answers when a call could not. The factory gets the options. Thread-safe."""
+    """Answers when a call could not. The factory gets the options. Thread-safe.
+
+    One that answers with earlier results defines two more methods:
+
+    - ``learn(request, result)`` is called for each call that a node answered, except oneway calls.
+      ``request`` is the call as it was sent: ``method``, ``form`` and ``body`` (the encoded
+      arguments), ``metadata``, ``baggage``. It must not be changed or kept. ``result`` is a
+      :class:`PastResult`, to keep within bounds. It must be quick.
+    - ``recall(request, error)`` returns the :class:`PastResult` to answer with, or None. It is
+      asked before ``answer``, which is asked where it has none. ``detailed(…).age`` is its age.
+
+    One that holds a lock may define ``after_fork()``. Without ``learn`` a call that succeeds is not
+    looked at.
+    """
 
     def answer(
         self,

@@ -97,14 +97,16 @@ class Prober:
 
         Thread-safe.
         """
+        why = service.nodes.why_cut_off(node.id, service.clock()) if after == "open" else ""
         log.log(
             logging.WARNING if after == "open" else logging.INFO,
-            "%s: the breaker of %s went from %s to %s%s",
+            "%s: the breaker of %s went from %s to %s%s%s",
             service.name,
             node,
             before,
             after,
             _MEANING[after],
+            f"; why: {why}" if why else "",
         )
         service.observation.breaker_changed(service.name, node, before, after)
         if after == "open":

@@ -8,10 +8,10 @@ from ..contracts.conformance import part_misfits
 from ..contracts.policies import Breaker, BreakerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..contracts.plugin_faults import PluginFaults
-    from ..contracts.policies import Breakers, Permit
+    from ..contracts.policies import Breakers, Change, Permit
     from ..terms.failures import Outcome
     from ..terms.node import Node
 
@@ -33,12 +33,15 @@ class ContainedBreakers:
 
     Attributes:
         plugin: Likewise.
+        counting: Whether its breakers count successes under a standing permit.
     """
 
     def __init__(self, plugin: Breakers, faults: PluginFaults) -> None:
         self.plugin = plugin
         self._faults = faults
         self._forget: Callable[[Node], object] | None = getattr(plugin, "forget", None)
+        self._resize: Callable[[int], Sequence[Change]] | None = getattr(plugin, "resize", None)
+        self.counting = getattr(plugin, "counting", False) is True
 
     def node(self, node: Node) -> Breaker:
         """A new breaker for a node.
@@ -89,6 +92,25 @@ class ContainedBreakers:
                 self._forget(node)
             except Exception as error:  # it has left all the same
                 self._faults.said(self.plugin, "forget", error)
+
+    def resize(self, nodes: int) -> list[str]:
+        """So many nodes are listed now; the ids of those whose breakers changed."""
+        if self._resize is None:
+            return []
+        try:
+            return [change.node.id for change in self._resize(nodes)]
+        except Exception as error:  # the list is what it is
+            self._faults.said(self.plugin, "resize", error)
+            return []
+
+    def why(self, breaker: Breaker, now: float) -> str:
+        """What cut a node off; empty where the breaker does not say."""
+        try:
+            say = getattr(breaker, "why", None)
+            return "" if say is None else str(say(now))
+        except Exception as error:  # it is cut off all the same
+            self._faults.said(self.plugin, "why", error)
+            return ""
 
     def state_of(self, breaker: Breaker) -> BreakerState:
         """The state of a breaker; ``closed`` for one that says nonsense: no node is lost for it."""

@@ -110,6 +110,8 @@ class NodeSet(Generic[C]):
             ]
         for state in gone:
             self._let_go(state)
+        if self.breakers is not None:
+            self._swept(self.breakers.resize(len(self.states)))
 
     def _take_all(self, snapshot: Snapshot) -> Collection[NodeState[C]]:
         """Go through the whole list. Returns the states that there were."""
@@ -236,11 +238,23 @@ class NodeSet(Generic[C]):
         if self.breakers is None:
             return None
         swept, due = self.breakers.sweep(now)
-        for node_id in swept:
+        self._swept(swept)
+        return due
+
+    def _swept(self, changed: Collection[str]) -> None:
+        """The breakers of these nodes changed, and no call or ping told it."""
+        for node_id in changed:
             state = self.states.get(node_id)
             if state is not None and state.breaker is not None:
                 self._changed(node_id, state.breaker)
-        return due
+
+    def why_cut_off(self, node_id: str, now: float) -> str:
+        """What cut a node off, as its breaker says it; empty where it is not or does not say."""
+        state = self.states.get(node_id)
+        if state is None or self.breakers is None or self.state_of(state.breaker) == "closed":
+            return ""
+        assert state.breaker is not None  # noqa: S101  # narrows the type: it is not closed
+        return self.breakers.why(state.breaker, now)
 
     @property
     def connected(self) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..terms.node import Node, Snapshot, Source
     from .directory import Selection
     from .outlook import Outlook, RegistryState
+
+NOTHING_CUT_OFF: Mapping[str, str] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -22,6 +27,7 @@ class KnownNode:
         reason: Why it is not; empty when it is.
         doubt: Why it is in doubt, though it may be called; empty when it is listed.
         doubted_for: Seconds since the doubt began; None when it is listed.
+        cut_off: What its breaker cut it off for; empty when it did not, or does not say.
     """
 
     node: Node
@@ -29,6 +35,7 @@ class KnownNode:
     reason: str = ""
     doubt: str = ""
     doubted_for: float | None = None
+    cut_off: str = ""
 
 
 @attrs.frozen
@@ -89,6 +96,7 @@ def report_nodes(
     selection: Selection,
     outlook: Outlook | None = None,
     unknown: str = "",
+    cut_off: Mapping[str, str] = NOTHING_CUT_OFF,
 ) -> NodesReport:
     """Put together what a client knows.
 
@@ -98,14 +106,15 @@ def report_nodes(
         selection: Those that fit, and the others.
         outlook: What is known of the registry; None where none is watched.
         unknown: Why no node is known. Left out where one is.
+        cut_off: By node id, what breakers cut nodes off for.
     """
     doubts = {} if outlook is None else {doubt.node_id: doubt for doubt in outlook.doubts}
 
     def known(node: Node, reason: str, *, fitting: bool) -> KnownNode:
-        doubt = doubts.get(node.id)
+        doubt, why = doubts.get(node.id), cut_off.get(node.id, "")
         if doubt is None:
-            return KnownNode(node, fitting, reason)
-        return KnownNode(node, fitting, reason, doubt.reason, doubt.seconds)
+            return KnownNode(node, fitting, reason, cut_off=why)
+        return KnownNode(node, fitting, reason, doubt.reason, doubt.seconds, why)
 
     nodes = [known(node, "", fitting=True) for node in selection.fitting]
     nodes += [known(one.node, one.reason, fitting=False) for one in selection.rejected]

@@ -82,6 +82,18 @@ def test_a_node_that_a_breaker_cut_off_is_not_picked(client):
     assert node.cut_off()
 
 
+def test_explain_and_nodes_say_what_a_node_was_cut_off_for(client):
+    with pytest.raises(Unavailable) as raised:
+        client.service("calc").add(1, 2)
+    cut = raised.value.node.url
+    (standing,) = [one for one in client.explain("calc").nodes if one.node.url == cut]
+    assert "why: 1 failure in a row, the last: unavailable: " in standing.reason
+    assert "Connection refused" in standing.reason
+    why = {one.node.url: one.cut_off for one in client.nodes("calc").nodes}
+    assert why[cut].startswith("1 failure in a row")
+    assert set(why.values()) == {why[cut], ""}
+
+
 def test_where_none_can_be_picked_the_obstacle_says_why(client):
     service = client.service("calc")
     for _ in range(2):

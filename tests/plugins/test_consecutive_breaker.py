@@ -121,7 +121,6 @@ def test_failures_of_calls_from_before_the_trial_do_not_count_against_it():
 def test_a_forked_child_begins_with_the_same_state_and_no_trial_of_its_parent():
     cut = half_open()
     cut.admit(0.0)
-    cut.lock.acquire()
     cut.after_fork()
     assert cut.state == "half-open"
     assert cut.admit(0.0) is not None

@@ -270,11 +270,13 @@ class Harness:
         make_channel=None,
         random_bytes=None,
         recorder=None,
+        breakers=None,
+        balancer=None,
         **config,
     ):
         self.trace = [] if trace is None else trace
         self.clock = clock or FakeClock()
-        self.balancer = InOrder(self.trace)
+        self.balancer = balancer or InOrder(self.trace)
         self.gates = {}
         self.complaints = []
         self.dropped = []
@@ -291,7 +293,7 @@ class Harness:
             Directory(),
             self.balancer,
             make_channel or (lambda node: node.id),
-            None if gates is None else Gates(self.trace, gates),
+            breakers if gates is None else Gates(self.trace, gates),
             self.dropped.append,
             self.faults,
         )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import attrs
 
 from bee_core.hookspecs import Registrar, hookimpl
-from bee_core.interfaces import Breakers, BreakerState, Change, Failure, Node, Outcome, Permit
-from bee_core.options import at_least
+from bee_core.options import Seconds, at_least
+
+from .ejection import EjectingBreakers, NodeBreaker, Rules, Verdict, said, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from bee_core.interfaces import Breakers, Change, Node, Outcome, Permit
 
 
 @attrs.frozen
@@ -22,130 +24,62 @@ class ConsecutiveOptions:
     Attributes:
         max_error_count: Failures in a row, all of them the node's fault, that cut it off. The
             default is 10: a few failed calls do no harm, and a dead node costs at most ten calls.
+        max_ejected: The share of the service's nodes that may be cut off at a time, at least one.
+            The default is 1, all of them: so many failures in a row are no matter of chance.
+        base_ejection_time: Seconds that a node is cut off at least, times the number of its
+            ejections. The default is 0: the first ping that is answered decides, and pings of a
+            node that fails again become rarer.
+        max_ejection_time: Seconds that an ejection takes at most. The default is gRPC's (A50).
+        trials: Calls in a row, one at a time, that a half-open node must answer. The default is 1,
+            Nygard's.
     """
 
     max_error_count: int = attrs.field(default=10, validator=at_least(1))
+    max_ejected: float = attrs.field(default=1.0, validator=share)
+    base_ejection_time: Seconds = attrs.field(default=0.0, validator=at_least(0))
+    max_ejection_time: Seconds = attrs.field(default=300.0, validator=at_least(0))
+    trials: int = attrs.field(default=1, validator=at_least(1))
 
 
-class Consecutive:
+class Consecutive(EjectingBreakers["ConsecutiveBreaker"]):
     """The breakers of one service: each node is judged by itself. Thread-safe."""
 
     def __init__(self, options: ConsecutiveOptions) -> None:
         self._limit = options.max_error_count
+        base = options.base_ejection_time
+        super().__init__(
+            Rules(options.max_ejected, 0.0, base, options.max_ejection_time, base, options.trials)
+        )
 
-    def node(self, node: Node) -> ConsecutiveBreaker:
-        """See :meth:`bee_core.interfaces.Breakers.node`."""
-        return ConsecutiveBreaker(node, self._limit)
+    def make(self, node: Node) -> ConsecutiveBreaker:
+        """See :meth:`.ejection.EjectingBreakers.make`."""
+        return ConsecutiveBreaker(node, self, self._limit)
 
     def sweep(self, now: float) -> tuple[Sequence[Change], float | None]:
         """See :meth:`bee_core.interfaces.Breakers.sweep`. Time alone decides nothing here."""
         return (), None
 
 
-class ConsecutiveBreaker:
+class ConsecutiveBreaker(NodeBreaker):
     """The circuit breaker of Nygard's *Release It!*. Thread-safe.
 
-    It counts as Finagle's ``consecutiveFailures`` does.
-
-    ========= ====================================================================================
-    state     meaning
-    ========= ====================================================================================
-    closed    every call gets a permit
-    open      no call gets one; the core pings the node
-    half-open a ping was answered; one call at a time may try the node. Its success closes the
-              breaker, its failure opens it again
-    ========= ====================================================================================
-
-    Only a failure whose blame is the node counts. A success sets the count to 0. So does an error
-    that the handler raised, because the node did its work. Overload, the caller's own deadline and
-    a call that was given up change nothing.
-
-    A permit is the token of the period in which it was given. When a call ends after its period
-    (it began before the node was cut off, for example), its outcome is ignored.
+    It counts as Finagle's ``consecutiveFailures`` does: a success sets the count to 0. So its
+    permit stands while no failure is counted, and a success costs a call nothing then.
     """
 
-    __slots__ = (
-        "_errors",
-        "_limit",
-        "_node",
-        "_open_to_all",
-        "_trial",
-        "lock",
-        "standing",
-        "state",
-    )
+    __slots__ = ("_errors", "_limit")
 
-    def __init__(self, node: Node, limit: int) -> None:
-        self.state: BreakerState = "closed"
-        self._node = node
+    def __init__(self, node: Node, breakers: Consecutive, limit: int) -> None:
+        super().__init__(node, breakers)
         self._limit = limit
         self._errors = 0
-        self.lock = Lock()
-        # The token of a closed period, the same for all its calls.
-        self._open_to_all: Permit | None = object()
-        # The same while no failure is counted: see :class:`bee_core.interfaces.Breaker`.
-        self.standing = self._open_to_all
-        # The token of the one call in flight while half-open.
-        self._trial: Permit | None = None
 
-    def admit(self, now: float) -> Permit | None:
-        """See :meth:`bee_core.interfaces.Breaker.admit`.
+    def took(self, verdict: Verdict, permit: Permit) -> bool:
+        """See :meth:`.ejection.NodeBreaker.took`. Nearly every call: nothing changes."""
+        return verdict == "well" and self._errors == 0
 
-        It takes no lock while the breaker is closed, which is nearly always.
-        """
-        permit = self._open_to_all
-        if permit is not None or self.state == "open":
-            return permit
-        trial: Permit | None = None
-        try:
-            with self.lock:
-                if self.state != "half-open":
-                    return self._open_to_all
-                if self._trial is not None:
-                    return None
-                trial = self._trial = object()
-                return trial
-        except BaseException:
-            # A handler of signals raised before anybody heard of the trial.
-            if trial is not None and self._trial is trial:
-                self._trial = None
-            raise
-
-    def settle(
-        self, permit: Permit, outcome: Outcome | None, seconds: float, now: float
-    ) -> Change | None:
-        """See :meth:`bee_core.interfaces.Breaker.settle`."""
-        verdict = _verdict(outcome)
-        if verdict == "well" and self._errors == 0 and permit is self._open_to_all:
-            return None  # nearly every call: nothing changes, so no lock is needed
-        with self.lock:
-            if permit is self._trial:
-                self._trial = None
-                return self._end_trial(verdict)
-            if permit is self._open_to_all:
-                return self._count(verdict)
-            return None
-
-    def probed(self, ok: bool, now: float) -> Change | None:
-        """See :meth:`bee_core.interfaces.Breaker.probed`.
-
-        A ping shows that the node is there. Only a call shows that it works, so the breaker becomes
-        half-open and not closed.
-        """
-        with self.lock:
-            if self.state != "open" or not ok:
-                return None
-            return self._change("half-open")
-
-    def after_fork(self) -> None:
-        """See :mod:`bee_core.interfaces`.
-
-        The state stays. The lock and the trial may belong to a thread that the child does not have.
-        """
-        self.lock = Lock()
-        self._trial = None
-
-    def _count(self, verdict: str) -> Change | None:
+    def judge(self, verdict: Verdict, outcome: Outcome | None, now: float) -> str:
+        """See :meth:`.ejection.NodeBreaker.judge`."""
         if verdict == "well":
             self._errors = 0
             self.standing = self._open_to_all
@@ -153,35 +87,13 @@ class ConsecutiveBreaker:
             self.standing = None
             self._errors += 1
             if self._errors >= self._limit:
-                return self._cut_off()
-        return None
+                plural = "" if self._errors == 1 else "s"
+                return f"{self._errors} failure{plural} in a row, the last: {said(outcome)}"
+        return ""
 
-    def _end_trial(self, verdict: str) -> Change | None:
-        if verdict == "well":
-            self._errors = 0
-            self.standing = self._open_to_all = object()
-            return self._change("closed")
-        return self._cut_off() if verdict == "ill" else None
-
-    def _cut_off(self) -> Change:
-        self.standing = self._open_to_all = None
-        return self._change("open")
-
-    def _change(self, after: BreakerState) -> Change:
-        change = Change(self._node, self.state, after)
-        self.state = after
-        return change
-
-
-def _verdict(outcome: Outcome | None) -> Literal["well", "ill", "unknown"]:
-    """What an outcome says of the node."""
-    if outcome is None:
-        return "unknown"
-    if not isinstance(outcome, Failure):
-        return "well"
-    if outcome.blame == "node":
-        return "ill"
-    return "well" if outcome.executed == "yes" else "unknown"
+    def begin(self, now: float | None) -> None:
+        """See :meth:`.ejection.NodeBreaker.begin`."""
+        self._errors = 0
 
 
 @hookimpl

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _CLASSES: tuple[type[CallError], ...] = (CallError, *CALL_ERRORS.values())
-_ERRORS: Mapping[str, type[CallError]] = {cls.__name__: cls for cls in _CLASSES}
+ERRORS: Mapping[str, type[CallError]] = {cls.__name__: cls for cls in _CLASSES}
 
 PASSING = (
     "Unavailable",
@@ -32,8 +32,8 @@ PASSING = (
 
 
 def _of_errors(names: Sequence[str]) -> str:
-    unknown = [name for name in names if name not in _ERRORS]
-    return f"names of errors: {', '.join(_ERRORS)}" if unknown or not names else ""
+    unknown = [name for name in names if name not in ERRORS]
+    return f"names of errors: {', '.join(ERRORS)}" if unknown or not names else ""
 
 
 names_of_errors = validator(_of_errors)
@@ -68,7 +68,7 @@ class ConditionalFallback:
 
     def __init__(self, function: Callable[..., Any], when: Sequence[str]) -> None:
         self._function = function
-        self._errors = tuple(_ERRORS[name] for name in when)
+        self._errors = tuple(ERRORS[name] for name in when)
 
     def answer(
         self,
