@@ -15,7 +15,7 @@ from ..terms.metadata import NOTHING
 from ..terms.request import FORMS, Form, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..contracts.policies import Permit
     from ..nodes.node_state import NodeState
@@ -46,12 +46,14 @@ class Call(Request):
         age: Seconds since that value was a node's answer; set only where a fallback knows it.
         value: The result, once there is one.
         reply: What the server answered, once there is a result of its.
+        answers: The values of a call that went to several nodes, by node id; not there otherwise.
         picked: The balancer's pick that it was not told the end of yet, or None.
         permit: The breaker's permit that was not settled yet, or None; ``asked`` is whose it is.
     """
 
     __slots__ = (
         "age",
+        "answers",
         "args",
         "asked",
         "attempts",
@@ -106,6 +108,7 @@ class Call(Request):
         self.value: Any = None
         self.reply: Success | None = None
         self.states: Sequence[Any]
+        self.answers: Mapping[str, Any]
         self.steps: list[Any] | None = None
         self.asked: NodeState[Any]
         self.permit: Permit | None = None

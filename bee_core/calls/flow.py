@@ -25,28 +25,26 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts.effects import Effect, Pause, Queue
 from ..contracts.plugin_faults import kind_of
-from ..contracts.policies import Limiter, Permit, Tried
-from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument
-from ..terms.causes import local, undecodable
+from ..contracts.policies import Again, Limiter, Tried
+from ..errors import CALL_ERRORS, CallError
+from ..terms.causes import local
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
-from .broken_effects import checked
-from .picking import again, count_success, elsewhere, give_back, pick, seen, standing
-from .recording import note, slow, went_well_in_the_end
+from .broadcast import broadcast, chosen
+from .picking import again, elsewhere, pick, standing
+from .race import race
+from .recording import note
 from .retries import Redial, Stop, after, with_note
+from .settling import failure_of, give_up, ran, settle, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from ..nodes.node_state import NodeState
-    from ..terms.node import Node
     from .call import Call
 
     Steps = Generator[Effect, Any, Failure | None]
 
-_SEVERITY: dict[Executed, int] = {"no": 0, "maybe": 1, "yes": 2}
 
-
-def flow(call: Call, *, inside: bool = False) -> Steps:
+def flow(call: Call, *, inside: bool = False) -> Steps:  # noqa: PLR0912, PLR0915  # all stages
     """Make one call. Yields effects; returns None when ``call.value`` is set, else the failure.
 
     What follows is in ``conclusion.py``.
@@ -57,7 +55,7 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
     """
     plan = call.plan
     service = plan.service
-    if service.staged and not inside:
+    if service.staged is not inside:  # there are stages, and the call has not passed them
         return (yield from _staged(call))
     if call.deadline <= call.started:
         # A handler that calls on with no time left gets no attempt at all.
@@ -66,29 +64,34 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
     tried: tuple[str, ...] = ()
     history: tuple[Tried, ...] = ()
     redials = 0
+    now = service.clock() if inside else call.started  # in the limiter's queue time has passed
     outcome: Any = None  # an Outcome; no type checker tells the two cases apart by `ok`
     try:
-        # In the limiter's queue time has passed.
-        state, permit, picked = pick(call, tried, service.clock() if inside else call.started)
+        state, permit, picked = pick(call, tried, now)
         while state is not None:
-            call.node = node = state.node
-            call.attempts += 1
-            began = service.clock() if permit is not None or service.told else None
-            outcome = None
-            try:
-                outcome = yield state.attempt or service.connect(state)
-            finally:
-                # A call that is given up in the middle gives its permit back, without a verdict. A
-                # success under a permit that stands is no news.
-                if began is not None and (
-                    service.told
-                    or type(outcome) is not Success
-                    or permit is not standing(call, state)
-                ):
-                    _settle(call, state, permit, picked, outcome, began)
+            if plan.hedge is not None:  # a second attempt may begin beside this one
+                choice = state, permit, picked
+                state, outcome, tried, history = yield from race(call, choice, tried, history)
+                node = state.node
+            else:
+                call.node = node = state.node
+                call.attempts += 1
+                began = service.clock() if permit is not None or service.told else None
+                outcome = None
+                try:
+                    outcome = yield state.attempt or service.connect(state)
+                finally:
+                    # A call that is given up in the middle gives its permit back, without a
+                    # verdict. A success under a permit that stands is no news.
+                    if began is not None and (
+                        service.told
+                        or type(outcome) is not Success
+                        or permit is not standing(call, state)
+                    ):
+                        settle(call, state, permit, picked, outcome, began)
             if type(outcome) is Success:
-                return _take(call, outcome)
-            outcome = _failed(call, node, outcome)
+                return take(call, outcome)
+            outcome = failure_of(call, node, outcome)
             note(call, "attempt", node, outcome)
             failed = (*history, Tried(node, outcome))
             tried = (*tried, node.id)
@@ -100,36 +103,29 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
                 state, permit, picked = elsewhere(call, state, tried, now)
                 continue
             history = failed
-            call.executed = max(call.executed, outcome.executed, key=_SEVERITY.__getitem__)
-            if type(step) is Stop:
-                return step.failure
-            delay = max(0.0, step.delay)
-            if delay and (interrupted := (yield from _paused(call, delay))) is not None:
-                return interrupted
-            now += delay
-            state, permit, picked = again(call, state, step.where, tried, now)
+            ran(call, outcome.executed)
+            ended = yield from _paused(call, step)
+            if ended is not None:
+                return ended
+            retry: Any = step  # an Again, or a copy of that class
+            state, permit, picked = again(call, state, retry.where, tried, now + retry.delay)
     except CallError as error:  # a plugin broke its contract; what it cost is given back already
         return raised(error)
     finally:
         if call.permit is not None or service.told:
-            _give_up(call)
+            give_up(call)
     return _none_left(call, picked, outcome)
 
 
-def _paused(call: Call, delay: float) -> Steps:
-    """Wait before a retry; a failure where the call is interrupted meanwhile."""
-    interrupted: Failure | None = yield Pause(delay)
+def _paused(call: Call, step: Stop | Again) -> Steps:
+    """Wait before a retry; a failure where there is none, or where the call is interrupted."""
+    if isinstance(step, Stop):
+        return step.failure
+    if step.delay <= 0:
+        return None
+    interrupted: Failure | None = yield Pause(step.delay)
     note(call, "pause", None, interrupted)
     return interrupted
-
-
-def _failed(call: Call, node: Node, outcome: Any) -> Failure:
-    """The failure of an attempt. The discovery hears of a node where nobody listens."""
-    failure: Any = checked(call, call.pending, outcome)
-    told = call.plan.service.refused
-    if failure.refused and told is not None:
-        told(node, failure)
-    return failure  # type: ignore[no-any-return]
 
 
 def _staged(call: Call) -> Steps:
@@ -161,7 +157,7 @@ def _staged(call: Call) -> Steps:
 def _limited(call: Call, limiter: Limiter | None) -> Steps:
     """The call under a permit of the limiter, which goes back whatever happens."""
     if limiter is None or call.deadline <= call.started:
-        return (yield from flow(call, inside=True))
+        return (yield from _attempts(call))
     clock = call.plan.service.clock
     since: float | None = None
     verdict: Any = None
@@ -174,7 +170,7 @@ def _limited(call: Call, limiter: Limiter | None) -> Steps:
             return refusal
         since = clock()
         if since < call.deadline:
-            failure = yield from flow(call, inside=True)
+            failure = yield from _attempts(call)
         else:
             late = "the deadline came just as the call had its turn at the client's limiter"
             failure = local("deadline_exceeded", late)
@@ -186,6 +182,18 @@ def _limited(call: Call, limiter: Limiter | None) -> Steps:
         if permit is not None and (permit is True or not _has_left(call, limiter, permit.leave)):
             _release(call, limiter, verdict, 0.0 if since is None else clock() - since)
     return failure
+
+
+def _attempts(call: Call) -> Steps:
+    """What comes behind the limiter: attempts at one node after the other, or at many at once."""
+    if call.plan.targets is not None and call.deadline > call.started:
+        try:
+            nodes = chosen(call)
+        except CallError as error:  # the policy broke its contract
+            return raised(error)
+        if nodes is not None:
+            return (yield from broadcast(call, nodes))
+    return (yield from flow(call, inside=True))
 
 
 def _release(call: Call, limiter: Limiter, outcome: Outcome | None, seconds: float) -> None:
@@ -256,79 +264,6 @@ def _has_left(call: Call, limiter: Limiter, leave: Callable[[], bool]) -> bool:
     except Exception as error:  # the call ends; what it held nobody can tell
         call.plan.service.faults.said(limiter, "leave", error)
         return True
-
-
-def _settle(
-    call: Call,
-    state: NodeState[Any],
-    permit: Permit | None,
-    picked: bool,
-    outcome: Outcome | None,
-    began: float,
-) -> None:
-    """Give the breaker its permit back, and tell the balancer how its pick ended."""
-    service = call.plan.service
-    now = service.clock()
-    call.permit = call.picked = None
-    if type(outcome) is not Success and not isinstance(outcome, Failure):
-        outcome = None  # what a broken channel gave says nothing of the node
-    no_news = outcome is not None and outcome.ok and permit is standing(call, state)
-    try:
-        if permit is not None and not no_news:
-            shown = seen(service.nodes, state, outcome) if call.plan.oneway else outcome
-            service.nodes.settle(state, permit, shown, now - began, now)
-        elif service.counted and permit is not None and not call.plan.oneway:
-            count_success(call, state)
-    finally:  # an interruption of the breaker is no reason to lose the pick
-        # A retry on the same node was not the balancer's choice, so it hears nothing of it.
-        told = service.balancer.settle
-        if picked and told is not None:
-            sent = call.plan.oneway and outcome is not None and outcome.ok
-            try:
-                told(state.node, None if sent else outcome, now - began, now)
-            except Exception as error:  # the attempt has its outcome
-                service.faults.said(service.balancer, "settle", error)
-    if service.observation.of_attempts:
-        service.observation.attempt_ended(call.states, call, state.node, outcome, now - began)
-
-
-def _give_up(call: Call) -> None:
-    """Give back what was picked and not settled: an exception came in between (Ctrl-C)."""
-    service = call.plan.service
-    permit, call.permit = call.permit, None
-    try:
-        if permit is not None:
-            service.nodes.settle(call.asked, permit, None, 0.0, service.clock())
-    finally:
-        if call.picked is not None:
-            give_back(call, call.picked)
-
-
-def _take(call: Call, reply: Success) -> Failure | None:
-    """Take the result out of a reply."""
-    try:
-        call.value = call.plan.codec.decode_result(reply.body)
-    except InvalidArgument as error:
-        call.executed = "yes"
-        call.plan.service.faults.let_pass(error)
-        return undecodable(error)
-    except Exception as error:
-        call.executed = "yes"
-        service = call.plan.service
-        return raised(service.faults.fault(service.codec, "decode_result", error, "yes"))
-    call.reply = reply
-    plan = call.plan
-    service = plan.service
-    recorder = service.recorder
-    if recorder is not None:
-        if call.steps is None:
-            began, ended = call.started, recorder.clock()
-            recorder.append((service.name, plan.method, call.node, began, ended))
-            if ended - began > recorder.slow_above:
-                slow(recorder, call, ended)
-        else:
-            went_well_in_the_end(recorder, call)
-    return None
 
 
 def _none_left(call: Call, picked: bool, failure: Failure | None) -> Failure:

@@ -15,14 +15,17 @@ from .application_errors import bind_errors
 from .options import NO_OPTIONS, TIMES, CallOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from random import Random
 
     from ..contracts.codec import MethodCodec
-    from ..contracts.policies import Fallback, FaultTolerance, PastResult
+    from ..contracts.policies import Fallback, FaultTolerance, PastResult, Tried
     from ..contracts.size_rule import SizeRule
     from ..errors import CallError
     from ..methods.declared_errors import DeclaredError
+    from ..terms.failures import Outcome
     from ..terms.metadata import Metadata
+    from ..terms.node import Node
     from ..terms.request import Request
     from .application_errors import Declared
     from .service import Service
@@ -46,6 +49,10 @@ class CallPlan:
         oneway: Whether the call ends as soon as it is sent.
         fault_tolerance, fallback: The policies.
         learn, recall: What the fallback has of these, or None.
+        hedge, learns: The methods of the fault tolerance by which it sends a second attempt beside
+            a slow one, and hears how long attempts take; None where it has none, and for calls that
+            are not idempotent or have no retries.
+        targets: Its method by which it sends a call to several nodes, or None.
         rule: The size rule.
     """
 
@@ -62,6 +69,9 @@ class CallPlan:
     oneway: bool
     fault_tolerance: FaultTolerance
     fallback: Fallback | None
+    hedge: Callable[[Sequence[Tried], float], float | None] | None
+    learns: Callable[[Outcome | None, float, float], object] | None
+    targets: Callable[[Sequence[Node], Random], Collection[str] | None] | None
     rule: SizeRule
     head: RequestHead
     errors: Mapping[str, Declared]
@@ -108,15 +118,21 @@ def make_plan(
     idempotent = idempotent and not oneway
     fallback = fallbacks[method if method in fallbacks else ""]
     times: dict[str, Any] = {name: float(given.get(name, getattr(config, name))) for name in TIMES}
+    retries = given.get("retries", config.retries)
+    fault_tolerance = policies.get(method) or policies[""]
+    hedges = idempotent and retries > 0
     return CallPlan(
         service=service,
         method=method,
         codec=_SendOnly(codec) if oneway else codec,
         key=given.get("key"),
-        retries=given.get("retries", config.retries),
+        retries=retries,
         idempotent=idempotent,
         oneway=oneway,
-        fault_tolerance=policies.get(method) or policies[""],
+        fault_tolerance=fault_tolerance,
+        hedge=getattr(fault_tolerance, "hedge", None) if hedges else None,
+        learns=getattr(fault_tolerance, "settle", None) if hedges else None,
+        targets=getattr(fault_tolerance, "targets", None),
         fallback=fallback,
         rule=service.rule.with_threshold(config.compress_above),
         head=RequestHead(

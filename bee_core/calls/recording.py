@@ -44,6 +44,11 @@ def went_well_in_the_end(recorder: FlightRecorder, call: Call) -> None:
     _keep(recorder, call, None, "")
 
 
+def went_well(recorder: FlightRecorder, call: Call) -> None:
+    """A call to several nodes has its result; each of its attempts was noted."""
+    _keep(recorder, call, None, "")
+
+
 def failed(recorder: FlightRecorder, call: Call, failure: Failure, fallback: str = "") -> None:
     """A call has no result of its own.
 

@@ -76,8 +76,8 @@ class Service(Generic[C]):
             it once.
         refused: Told of a node at whose address nobody listens, on any thread; None where no
             registry is watched. It takes the failure too.
-        staged: Whether something stands between a call and its attempts: observers, interceptors
-            or a limiter.
+        staged: Whether something stands between a call and its attempts: observers, interceptors,
+            a limiter, or a fault tolerance that makes several attempts at a time.
         counted: Whether the breakers count successes under a standing permit.
         told: Whether somebody wants to hear of every attempt, breakers that do not count apart.
         attentive: Whether somebody wants to hear of a call that has a result.
@@ -130,7 +130,8 @@ class Service(Generic[C]):
         self._random_bytes = random_bytes
         self.degradation = Degradation(self.name, complain, self.observation.event)
         observed = self.observation.of_calls
-        self.staged = observed or self.interception.count > 0 or limiter is not None
+        before = observed or self.interception.count > 0 or limiter is not None
+        self.staged: bool = bool(before) or _many_at_a_time(fault_tolerances)
         self.counted = nodes.breakers is not None and nodes.breakers.counting
         self.told = self.observation.of_attempts or balancer.settle is not None or self.counted
         self.attentive = self._always_attentive()
@@ -155,6 +156,8 @@ class Service(Generic[C]):
     ) -> None:
         """Take other settings of calls. Plans that were made before keep theirs."""
         self.config = config
+        # Never taken back: calls that were begun before may need it.
+        self.staged = self.staged or _many_at_a_time(fault_tolerances)
         self.fault_tolerances, self.fallbacks = fault_tolerances, fallbacks
         self.attentive = bool(self.degradation.methods) or self._always_attentive()
 
@@ -246,3 +249,8 @@ class Service(Generic[C]):
         self.nodes.after_fork()
         self.budget.renew_lock()
         self.renew_keys()
+
+
+def _many_at_a_time(policies: Mapping[str, FaultTolerance]) -> bool:
+    """Whether one of these may make several attempts of a call at the same time."""
+    return any(hasattr(one, name) for one in policies.values() for name in ("hedge", "targets"))

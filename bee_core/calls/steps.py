@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from ..terms.node import Node
     from .call import Call
 
-StepKind = Literal["attempt", "pause", "queue", "breaker"]
+StepKind = Literal["attempt", "pause", "queue", "breaker", "hedge", "loser"]
 
-PASSED_OVER = "pass over: its breaker gives no permit"
+_SAID: dict[StepKind, str] = {
+    "breaker": "pass over: its breaker gives no permit",
+    "hedge": "no reply yet: send it to another node as well",
+    "loser": "give this attempt up: the other one has decided the call",
+}
+"""What follows the steps that a call does not wait for."""
 _OF_FAILURES = ("kind", "message", "executed", "blame", "retry", "reached")
 
 
@@ -27,9 +32,11 @@ class Step:
 
     Attributes:
         kind: ``attempt``: a request to a node. ``pause``: before a retry. ``queue``: the limiter's.
-            ``breaker``: a node that was picked, and whose breaker gave no permit.
+            ``breaker``: a node that was picked, and whose breaker gave no permit. ``hedge``: the
+            delay after which a second attempt began. ``loser``: an attempt that was given up for
+            another one.
         seconds: How long it took.
-        node: The node of an attempt or of a breaker, else None.
+        node: The node, but for ``pause`` and ``queue``.
         failure: Why it failed; None when it did not.
         decision: What was done then, and why.
     """
@@ -62,13 +69,13 @@ def decided(steps: Sequence[Step], call: Call, end: Failure | None) -> tuple[Ste
         call: The call.
         end: What the flow ended with; None for a result.
     """
-    waits = [step for step in steps if step.kind != "breaker"]
+    waits = [step for step in steps if step.kind not in _SAID]
     told = _Decisions(waits, call, end)
     numbers = iter(range(len(waits)))
     return tuple(
         attrs.evolve(
             step,
-            decision=PASSED_OVER if step.kind == "breaker" else told.after(next(numbers)),
+            decision=_SAID.get(step.kind) or told.after(next(numbers)),
         )
         for step in steps
     )
@@ -83,6 +90,8 @@ class _Decisions:
     def after(self, index: int) -> str:
         """What was decided after a step."""
         step, call = self._steps[index], self._call
+        if call.plan.targets is not None and hasattr(call, "answers"):
+            return self._of_many(index)
         following = self._steps[index + 1] if index + 1 < len(self._steps) else None
         if step.kind != "attempt":
             if following is not None:
@@ -106,6 +115,17 @@ class _Decisions:
         if step.failure.unsent and step.failure.executed == "no":
             return f"send anew{where}: the server provably did not see it, so it is no attempt"
         return f"retry{where}"
+
+    def _of_many(self, index: int) -> str:
+        """What was decided after a step of a call that went to several nodes."""
+        step = self._steps[index]
+        if step.kind != "attempt":
+            return "go on"
+        if step.failure is None:
+            return "take its answer"
+        later = [one for one in self._steps[index + 1 :] if one.kind == "attempt"]
+        again = any(one.node == step.node for one in later)
+        return "retry on the same node" if again else "no answer of this node"
 
     def _where_next(self, index: int) -> str:
         """Which node the next attempt went to; empty if there was none."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..contracts.effects import Attempt, Effect, Queue
+from ..contracts.effects import Attempt, Effect, Queue, Race
 from ..terms.failures import Failure, Outcome
 from .flow import flow
 from .steps import Step, decided
@@ -17,6 +17,7 @@ from .steps import Step, decided
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from ..contracts.effects import Entrant
     from ..terms.node import Node
     from .call import Call
 
@@ -55,6 +56,7 @@ class CallRecorder:
     def __init__(self) -> None:
         self._steps: list[Step] = []
         self._end: Failure | None = None
+        self._racing: dict[Entrant, float] = {}
 
     def flow(self, call: Call) -> Generator[Effect, Any, Failure | None]:
         """:func:`bee_core.calls.flow.flow`, with each effect and its answer recorded."""
@@ -65,6 +67,13 @@ class CallRecorder:
             while True:
                 effect = steps.send(answer)
                 began = clock()
+                if type(effect) is Race:
+                    self._enter(call, effect, began)
+                    answer = yield effect
+                    if answer is not None:
+                        seconds = clock() - self._racing.pop(answer)
+                        self._steps.append(_step(effect, answer.outcome, answer.node, seconds))
+                    continue
                 answer = yield effect
                 self._steps.append(_step(effect, answer, call.node, clock() - began))
         except StopIteration as stop:
@@ -73,6 +82,20 @@ class CallRecorder:
         finally:
             # A caller that gives up closes this generator. The inner one then settles its permits.
             steps.close()
+            ended = clock()
+            for entrant, began in self._racing.items():
+                self._steps.append(Step("loser", ended - began, entrant.node))
+
+    def _enter(self, call: Call, race: Race, now: float) -> None:
+        """Note the attempts that begin now, and after which delay."""
+        beside = tuple(self._racing.items()) if call.plan.targets is None else ()
+        for entrant in race.entrants:
+            if entrant.begun:
+                continue
+            if beside:
+                first, began = beside[0]
+                self._steps.append(Step("hedge", now - began, first.node))
+            self._racing[entrant] = now
 
     def finish(self, call: Call, error: Exception | None) -> CallTrace:
         """The trace of a call that a driver has ended with this error."""
@@ -93,7 +116,7 @@ def _step(
     effect: Effect, answer: Outcome | bool | Failure | None, node: Node | None, seconds: float
 ) -> Step:
     failure = answer if isinstance(answer, Failure) else None
-    if isinstance(effect, Attempt):
+    if isinstance(effect, (Attempt, Race)):
         return Step("attempt", seconds, node, failure)
     if answer is False:
         over = "the wait for the limiter was over"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ..calls.broken_effects import broken, checked, give_up
 from ..calls.conclusion import abandon, conclude
 from ..calls.flow import flow
-from ..contracts.effects import Attempt, Effect, Pause, Queue
+from ..contracts.effects import Attempt, Effect, Pause, Queue, Race
 from ..terms.causes import cancelled, read_timed_out
 from ..terms.failures import Success
+from .asyncio_race import race
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -62,6 +63,8 @@ async def drive(
                         if closed
                         else None
                     )
+                elif type(effect) is Race:
+                    answer = await race(call, effect, overdue.clock)
                 else:
                     answer = await _queue(effect, closing, overdue.clock)
             except BaseException as error:

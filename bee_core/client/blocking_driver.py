@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ..calls.broken_effects import broken
 from ..calls.conclusion import abandon, conclude
 from ..calls.flow import flow
-from ..contracts.effects import Attempt, Effect, Pause, Queue
+from ..contracts.effects import Attempt, Effect, Pause, Queue, Race
 from ..terms.causes import cancelled
 from ..terms.failures import Failure
+from .blocking_race import race
 from .overdue import GRACE
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def drive(
                         if closing.wait(effect.seconds)
                         else None
                     )
+                elif type(effect) is Race:
+                    answer = race(call, effect, clock)
                 else:
                     answer = _queue(effect, closing, clock)
             except Exception as error:

@@ -16,14 +16,12 @@ from threading import Lock, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from ..calls.broken_effects import broken
-from ..calls.flow import flow
-from ..contracts.effects import Attempt, Effect
+from ..contracts.effects import Attempt
 from ..control.plane import ControlPlane
 from ..errors import BeeError, CallCancelled
-from ..terms.causes import local
 from ..terms.loggers import logger
 from .asyncio_driver import drive
+from .future_flow import flow_on
 from .open_connections import ask_on_loop
 from .overdue import Overdue
 from .unanswered_futures import closed, no_thread
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from ..calls.call import Call
     from ..calls.service import Service
     from ..contracts.channels import AsyncChannel, Channel
+    from ..contracts.effects import Effect
     from ..errors import CallError
     from ..terms.failures import Failure
     from ..terms.node import Node
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logger("bee.client")
+
 
 _inherited: list[object] = []
 """In a forked child: channels of the parent. Kept, so that no destructor of a transport runs."""
@@ -282,37 +282,16 @@ class FutureCalls:
         future.end(call.value, error)
 
     def _flow(self, call: Call) -> Generator[Effect, Any, Failure | None]:
-        """The call flow, with attempts on this loop's channels and not on the blocking ones."""
-        steps = flow(call)
-        answer: Any = None
-        try:
-            while True:
-                effect = steps.send(answer)
-                if type(effect) is not Attempt:
-                    answer = yield effect
-                elif call.deadline <= self._clock():
-                    # It came while the call waited for its turn on this thread.
-                    late = "the deadline came before the call could be sent"
-                    answer = local("deadline_exceeded", late)
-                else:
-                    try:
-                        attempt = self.attempts.get(effect.channel) or self._attempt(call, effect)
-                    except Exception as error:  # from a transport
-                        answer = broken(call, effect, None, error, sent=False)
-                    else:
-                        answer = yield attempt
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        finally:
-            steps.close()
+        return flow_on(call, self._attempt, self._clock)
 
-    def _attempt(self, call: Call, effect: Attempt) -> Attempt:
+    def _attempt(self, call: Call, node: Node, channel: Channel) -> Attempt:
         """An attempt on a channel of this loop to the same node."""
-        channel: Channel = effect.channel
-        assert call.node is not None  # noqa: S101  # the flow has picked it; narrows the type
+        attempt = self.attempts.get(channel)
+        if attempt is not None:
+            return attempt
         service = call.plan.service
-        attempt = self.attempts[channel] = Attempt(self._make_channel(service, call.node))
-        current, retired = service.nodes.states.get(call.node.id), service.nodes.retired
+        attempt = self.attempts[channel] = Attempt(self._make_channel(service, node))
+        current, retired = service.nodes.states.get(node.id), service.nodes.retired
         attempted = None if current is None or retired else current.attempt
         if attempted is None or attempted.channel is not channel:
             # The node, or the service, has left just now, so no call of `drop` will follow.

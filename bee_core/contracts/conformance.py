@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from random import Random
 
+    from ..terms.failures import Outcome
     from ..terms.node import Node
     from .policies import Tried
 
@@ -59,12 +60,21 @@ class Hedging(Protocol):
     def hedge(self, history: Sequence[Tried], now: float) -> float | None:
         """The seconds after which a second attempt is started, or None."""
 
+    def may_hedge(self, now: float) -> bool:
+        """Whether the second attempt may begin."""
+
+    def settle(self, outcome: Outcome | None, seconds: float, now: float) -> None:
+        """Told how long an attempt took; None is *given up*."""
+
 
 class Targeting(Protocol):
     """What a fault tolerance may define that sends a call to several nodes."""
 
     def targets(self, ready: Sequence[Node], rng: Random) -> Collection[str] | None:
         """The ids of all nodes that the call goes to; None for one that the balancer picks."""
+
+    def tolerates(self, failed: int, of: int) -> bool:
+        """Whether the call has a result though so many of its nodes failed."""
 
 
 class Listening(Protocol):

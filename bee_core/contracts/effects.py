@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union, final
 
 import msgspec
 
+from ..terms.request import Request
+
 if TYPE_CHECKING:
+    from ..terms.failures import Outcome
+    from ..terms.node import Node
     from .policies import Ticket
 
 
@@ -20,16 +24,51 @@ class Attempt(msgspec.Struct, eq=False):
     channel: Any
 
 
-@final
-class Race(NamedTuple):
-    """Send the call on the first channel, and after ``delay`` seconds on the next one too.
+class Entrant(Request):
+    """One of the attempts of a call that run at the same time: a request of its own.
 
-    Answered with the ``Outcome`` of the first success, or of the last failure. The others are given
-    up on the wire.
+    So each has its own ``pending``, and a channel knows nothing of the others.
+
+    Attributes:
+        node: The node.
+        channel: The way to it. A driver may put its own channel to the same node there.
+        moment: See :class:`~bee_core.terms.request.Request`.
+        begun: Set by the driver before it starts the request.
+        outcome: Set by the driver once it has ended.
     """
 
-    attempts: tuple[Attempt, ...]
-    delay: float
+    __slots__ = ("begun", "channel", "moment", "node", "outcome")
+
+    def __init__(self, request: Request, node: Node, channel: Any, moment: int) -> None:
+        super().__init__(
+            request.head,
+            request.form,
+            request.body,
+            request.compressed,
+            request.deadline,
+            request.connect_timeout,
+            request.write_timeout,
+            request.read_timeout,
+            request.dedupe_key,
+        )
+        self.oneway = request.oneway
+        self.node = node
+        self.channel = channel
+        self.moment = moment
+        self.begun = False
+        self.outcome: Outcome | None = None
+
+
+@final
+class Race(NamedTuple):
+    """Start each of these that has not begun, and wait until one of them has ended.
+
+    Answered with that one, which has its outcome then; or with None when ``seconds`` are over. The
+    others go on. Whoever asked for the race gives them up or waits for them with the next one.
+    """
+
+    entrants: tuple[Entrant, ...]
+    seconds: float | None
 
 
 @final
@@ -50,4 +89,4 @@ class Queue(NamedTuple):
     until: float
 
 
-Effect = Union[Attempt, Pause, Queue]
+Effect = Union[Attempt, Pause, Queue, Race]

@@ -76,19 +76,36 @@ class Tried(NamedTuple):
 
 
 class FaultTolerance(Protocol):
-    """Decides what follows a failed attempt. Stateless, thread-safe. The factory gets the options.
+    """Decides what follows a failed attempt. Thread-safe. The factory gets the options.
 
     The core asks only when a retry is allowed at all: the failure permits it, ``retries`` are left,
     and the method is idempotent where nobody knows whether it ran. After the answer it still checks
     the deadline and the budget.
 
-    Two more methods are optional. ``hedge(history, now)`` returns the seconds after which a second
-    attempt is started beside the first one, or None. ``targets(ready, rng)`` returns the ids of all
-    nodes that the call goes to, or None for one node that the balancer picks.
+    More methods are optional. One that sends a second attempt beside a slow one defines ``hedge``,
+    and may define ``may_hedge`` and ``settle``. They are asked for idempotent calls only.
+
+    - ``hedge(history, now)`` returns the seconds after which a second attempt begins, or None. It
+      is asked once an attempt; ``history`` is empty at the first.
+    - ``may_hedge(now)`` is asked when they are over: it returns True, or False for no second
+      attempt. So a policy can bound how many there are.
+    - ``settle(outcome, seconds, now)`` is told how long each attempt took. The outcome None is
+      *given up*: the other attempt was first.
+
+    One that sends a call to several nodes defines ``targets``, and may define ``tolerates``.
+
+    - ``targets(ready, rng)`` returns the ids of the nodes that the call goes to, or None for one
+      node that the balancer picks.
+    - ``tolerates(failed, of)`` says whether the call has a result though so many of its nodes
+      failed. Without it, no node may.
     """
 
     def next(self, history: Sequence[Tried], rng: Random) -> Again | None:
-        """What to do after the last attempt of ``history``; None gives up."""
+        """What to do after the last attempt of ``history``; None gives up.
+
+        ``history`` has the attempts of one call, or those at one node where the call goes to
+        several.
+        """
 
 
 class Permit(Protocol):

@@ -296,6 +296,10 @@ class NodeSet(Generic[C]):
             return "closed"
         return self.breakers.state_of(breaker)
 
+    def ready(self) -> tuple[Node, ...]:
+        """The nodes that are not cut off, in the order of the list. Without a lock."""
+        return tuple(state.node for state in self.states.values() if self._is_ready(state))
+
     def _find_ready(self) -> dict[str, Node]:
         return {id_: state.node for id_, state in self.states.items() if self._is_ready(state)}
 

@@ -121,7 +121,13 @@ class Request:
             it before ``start`` returns, and takes it back before the request lets go of its
             connection. So an exception between any two lines (Ctrl-C) finds what is to be
             cancelled.
+        moment: Milliseconds that ``start`` of a blocking channel may wait for the reply, where the
+            channel is ``attended``. Short, so that a signal that comes between two system calls of
+            a native step, and ends no wait, is handled soon. Shorter for one of several requests
+            that run at the same time.
     """
+
+    moment: int = 20
 
     __slots__ = (
         "body",

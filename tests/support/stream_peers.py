@@ -11,7 +11,7 @@ import pytest
 
 from bee_core.contracts.transport import ChannelSettings
 from bee_core.streams import StreamTransport, byte_streams
-from bee_core.streams.client import native, native_connection
+from bee_core.streams.client import native
 from bee_core.terms.failures import Failure
 from bee_core.terms.node import Node
 from bee_core.terms.request import Request, RequestHead
@@ -100,7 +100,7 @@ def on_path(path, monkeypatch):
     elif native.exchange is None:
         pytest.skip("bee is installed without the native exchange")
     else:
-        monkeypatch.setattr(native_connection, "MOMENT", 0)
+        monkeypatch.setattr(Request, "moment", 0)
     monkeypatch.setitem(ALWAYS, "attended", path == "native")
 
 

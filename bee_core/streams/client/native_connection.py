@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from .blocking_connection import Owner
     from .native import Exchange
 
-MOMENT = 20
-"""Milliseconds that the native step waits for a reply. The path in Python waits on from there. So a
-signal that comes between two system calls of the step, and ends no wait, is handled soon."""
-
 
 class NativeConnection(BlockingConnection):
     """See :class:`BlockingConnection`. Its ``send`` waits for the reply, for a moment.
@@ -81,7 +77,7 @@ class NativeConnection(BlockingConnection):
                 self._written,
                 served,
                 data,
-                MOMENT if left > 1.0 else min(ceil((left - look) * 1000), MOMENT),
+                request.moment if left > 1.0 else min(ceil((left - look) * 1000), request.moment),
                 look,
             )
             if busy_poll is not None:

@@ -25,10 +25,11 @@ import pytest
 from hypothesis import strategies as st
 
 from bee_core.streams import StreamTransport, byte_streams
-from bee_core.streams.client import busy_poll, native_connection
+from bee_core.streams.client import busy_poll
 from bee_core.streams.client.native import exchange
 from bee_core.streams.client.native_connection import NativeConnection
 from bee_core.terms.failures import Failure
+from bee_core.terms.request import Request
 from bee_core.wire import frames
 from support.patience import PATIENCE
 from support.stream_peers import ack, channel_on, error, goaway, request, response
@@ -319,7 +320,7 @@ def handled_signal():
 )
 def test_both_paths_have_the_same_conversations(script, tcp, looks, moment):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native_connection, "MOMENT", moment)
+        patch.setattr(Request, "moment", moment)
         native = converse(script, tcp=tcp, path="native", looks=looks)
     assert native == converse(script, tcp=tcp, path="pure", looks=looks)
 
