@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import Registrar, hookimpl
 
+from .slow_start import StartsSlowly
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from random import Random
@@ -27,7 +29,7 @@ They keep nodes of equal weight apart.
 """
 
 
-class RoundRobin:
+class RoundRobin(StartsSlowly):
     """Smooth weighted round-robin. Thread-safe without a lock.
 
     ``update`` replaces a tuple, and ``next`` on a count is one step of the interpreter.
@@ -48,14 +50,16 @@ class RoundRobin:
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
-        self.rotation = _rotation(
-            [node for node in ready if node.weight > 0 and isfinite(node.weight)]
-        )
+        nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
+        if self.fresh is not None:
+            self.fresh.update(nodes)
+        self.rotation = _rotation(nodes)
 
     def twin(self) -> RoundRobin:
         """See :class:`bee_core.interfaces.Balancer`."""
         copy = RoundRobin()
         copy.rotation = self.rotation
+        copy.be_as_slow_as(self)
         turns = self._turns
         if turns is not None:
             # The text of a count is the only way to read it without advancing it.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import Registrar, hookimpl
 
+from .slow_start import StartsSlowly
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from random import Random
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from bee_core.interfaces import Balancer, Node, Outcome
 
 
-class WeightedRandom:
+class WeightedRandom(StartsSlowly):
     """Thread-safe without a lock: ``update`` replaces one tuple, ``pick`` reads it once.
 
     Many clients together spread calls evenly, and need not know of each other. A node of weight 0
@@ -30,7 +32,17 @@ class WeightedRandom:
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
-        self._table = _table([node for node in ready if node.weight > 0 and isfinite(node.weight)])
+        nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
+        if self.fresh is not None:
+            self.fresh.update(nodes)
+        self._table = _table(nodes)
+
+    def twin(self) -> WeightedRandom:
+        """See :class:`bee_core.interfaces.Balancer`."""
+        copy = WeightedRandom()
+        copy._table = self._table
+        copy.be_as_slow_as(self)
+        return copy
 
     def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """See :meth:`bee_core.interfaces.Balancer.pick`."""
