@@ -66,6 +66,7 @@ COMMANDS = {
     "schema": ("schema_command", "Print the JSON Schema of the configuration, for editors."),
     "serve": ("serve_command", "Serve objects and functions until SIGTERM or SIGINT."),
     "services": ("list_commands", "List the services that a client can call."),
+    "simulate": ("simulate_command", "Say what a configuration would do in trouble."),
     "stub": ("stub_command", "Write the asyncio or blocking twin of an interface."),
 }
 """By name: the module that has the command under this name, and what the command does."""

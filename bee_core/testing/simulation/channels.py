@@ -1,0 +1,108 @@
+"""The way from one simulated client to one node: what a transport's channel is elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...terms.causes import (
+    cancelled,
+    connect_timed_out,
+    passed_over,
+    read_timed_out,
+    refused,
+)
+from .exchange import OVER, Exchange
+from .nodes import DOWN, DRAINING, UNREACHABLE, UP
+from .world import ATTEMPT
+
+if TYPE_CHECKING:
+    from ...calls.call import Call
+    from .counts import Counts
+    from .exchange import Owner
+    from .nodes import SimulatedNode
+    from .world import World
+
+_REFUSED = ConnectionRefusedError()
+
+
+class SimulatedChannel:
+    """Carries attempts to a node.
+
+    It remembers whether a connection is open: a network that goes away shows on an open connection
+    as silence, and on a new one as a time-out of connecting.
+
+    Args:
+        world: The clock.
+        node: The node.
+        counts: Counts attempts.
+        network: Seconds, there and back.
+        wants_load: The balancer wants to know how busy the servers are.
+    """
+
+    __slots__ = ("_connected", "_counts", "_network", "_world", "node", "wants_load")
+
+    def __init__(
+        self,
+        world: World,
+        node: SimulatedNode,
+        counts: Counts,
+        network: float,
+        *,
+        wants_load: bool,
+    ) -> None:
+        self.node = node
+        self.wants_load = wants_load
+        self._world = world
+        self._counts = counts
+        self._network = network
+        self._connected = False
+
+    def send(self, call: Call, owner: Owner) -> Exchange:
+        """Send a call to the node. The owner hears of the outcome later, never in here."""
+        world, node = self._world, self.node
+        now = world.now
+        self._counts.attempt(now, node.bad)
+        world.note(ATTEMPT, node.number)
+        until = now + call.read_timeout
+        full = until <= call.deadline
+        exchange = Exchange(call, owner, self, until if full else call.deadline, full)
+        if node.mode == UP:
+            self._connected = True
+            node.accept(exchange)
+        else:
+            self._meet_trouble(exchange)
+        return exchange
+
+    def _meet_trouble(self, exchange: Exchange) -> None:
+        world, mode, call = self._world, self.node.mode, exchange.call
+        if mode == DOWN:
+            self._connected = False
+            exchange.answer(world, self._network, refused(_REFUSED))
+        elif mode == DRAINING:
+            self._connected = False
+            exchange.answer(world, self._network, passed_over("the server is leaving"))
+        elif mode == UNREACHABLE and not self._connected:
+            until = world.now + call.connect_timeout
+            full = until <= call.deadline
+            delay = (until if full else call.deadline) - world.now
+            exchange.answer(world, delay, connect_timed_out(call.connect_timeout, full=full))
+        else:
+            self.node.watch(exchange)
+
+    def out_of_patience(self, exchange: Exchange) -> None:
+        """The caller has waited for an answer as long as it may."""
+        if exchange.state == OVER:
+            return
+        if self.node.mode == UNREACHABLE:
+            self._connected = False
+        self.node.give_up(exchange)
+        exchange.state = OVER
+        failure = read_timed_out(exchange.call.read_timeout, full=exchange.full)
+        exchange.owner.answered(exchange, failure)
+
+    def cancel(self, exchange: Exchange) -> None:
+        """Give an attempt up, as on the wire: its owner hears no more of it."""
+        if exchange.state != OVER:
+            self.node.give_up(exchange)
+            exchange.state = OVER
+            exchange.outcome = cancelled("another attempt was quicker", sent=True)

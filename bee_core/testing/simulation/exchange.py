@@ -1,0 +1,98 @@
+"""One attempt on its way to a node and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ...calls.call import Call
+    from ...terms.failures import Outcome
+    from .world import World
+
+SENT, WAITING, QUEUED, RUNNING, ANSWERED, OVER = range(6)
+"""States of an exchange: under way to the node, in the queue of its limiter, in that for a worker,
+in the handler, the answer under way, and known to the caller (or given up)."""
+
+NOT_RUN, RAN = 0.0, 1.0
+
+
+class Ledger:
+    """What the handlers of the simulated nodes did for one call: nodes write it, and nobody else.
+
+    Attributes:
+        runs: How often a handler began.
+        writes: The ledgers of calls that must not run twice and did.
+    """
+
+    __slots__ = ("idempotent", "runs")
+
+    def __init__(self, *, idempotent: bool) -> None:
+        self.runs = 0
+        self.idempotent = idempotent
+
+
+class Owner(Protocol):
+    """Who waits for an exchange."""
+
+    ledger: Any
+
+    def answered(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Take the outcome. Called once, unless the owner has given the exchange up."""
+
+
+class Exchange:
+    """One attempt. The channel makes it, the node works on it, its owner gets the outcome.
+
+    Attributes:
+        call: The request.
+        owner: Gets the outcome.
+        channel: The way it went.
+        until: When the caller's patience with this attempt ends.
+        full: Whether that is a whole read_timeout, and not the call's own deadline.
+        state: See above.
+        timed: Whether the end of the patience is planned as an event.
+        fate: What the handler will end in where that is no success, or None.
+        ticket: The place in the limiter's queue, or None.
+        permitted: When the server's limiter gave its permit, or None.
+        outcome: What the node answered.
+    """
+
+    __slots__ = (
+        "call",
+        "channel",
+        "fate",
+        "full",
+        "outcome",
+        "owner",
+        "permitted",
+        "state",
+        "ticket",
+        "timed",
+        "until",
+    )
+
+    def __init__(self, call: Call, owner: Owner, channel: Any, until: float, full: bool) -> None:
+        self.call = call
+        self.owner = owner
+        self.channel = channel
+        self.until = until
+        self.full = full
+        self.state = SENT
+        self.timed = False
+        self.fate: str | None = None
+        self.ticket: Any = None
+        self.permitted: float | None = None
+        self.outcome: Any = None
+
+    def answer(self, world: World, delay: float, outcome: Outcome) -> None:
+        """The node has answered: the caller hears of it after a delay."""
+        self.state = ANSWERED
+        self.outcome = outcome
+        world.at(world.now + delay, deliver, self)
+
+
+def deliver(exchange: Exchange) -> None:
+    """The answer has arrived."""
+    if exchange.state != OVER:
+        exchange.state = OVER
+        exchange.owner.answered(exchange, exchange.outcome)

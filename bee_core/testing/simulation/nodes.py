@@ -1,0 +1,310 @@
+"""A simulated server process: its limiter, its workers with their queue, and how it is broken.
+
+It decides in the order of ``server/endpoint.py`` and ``server/accepted_call.py``:
+``max_in_flight``, the limiter, a place among the workers, the handler.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from ...terms.causes import lost, reported
+from ...terms.failures import Failure, Load, Success
+from ...terms.metadata import NOTHING
+from .exchange import ANSWERED, OVER, QUEUED, RUNNING, WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from ...contracts.policies import Limiter
+    from ...terms.node import Node
+    from .exchange import Exchange
+    from .latencies import Durations
+    from .world import World
+
+UP, DOWN, UNREACHABLE, HANGING, DRAINING = range(5)
+"""Modes of a node: serving; no process; no network; a process that is stopped; one that leaves."""
+
+_SUCCESS = Success(b"")  # nobody changes one, so all answers without a load are this one
+_LOST = "connection reset by peer"
+
+
+class Site:
+    """What all simulated servers have in common.
+
+    Attributes:
+        world: The clock.
+        durations: Of handlers.
+        rng: Decides which calls fail.
+        network: Seconds, there and back.
+        workers: Calls that a node handles at a time.
+        max_in_flight: See the server's configuration.
+        cancels: Whether a handler ends when its caller has given up.
+        make_limiter: Makes the limiter of a server, or None.
+        ran_twice: How often a handler began again for a call that must run once.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        durations: Durations,
+        rng: Random,
+        *,
+        network: float,
+        workers: int,
+        max_in_flight: int,
+        cancels: bool,
+        make_limiter: Callable[[], Limiter | None],
+    ) -> None:
+        self.world = world
+        self.durations = durations
+        self.rng = rng
+        self.network = network
+        self.workers = workers
+        self.max_in_flight = max_in_flight
+        self.cancels = cancels
+        self.make_limiter = make_limiter
+        self.ran_twice = 0
+
+
+class SimulatedNode:
+    """One server process, or the place where one was.
+
+    Attributes:
+        node: As registries list it.
+        number: Its number in the log of events.
+        mode: See above.
+        bad: Whether calls had better go elsewhere; for the figures.
+        factor: How much longer its handlers take.
+        failure, failure_rate: What a share of its calls ends in; see ``scenario.py``.
+        warm_times, warm_up: How slow the process is at first, and for how many seconds.
+        listed: Whether the registry has it.
+    """
+
+    def __init__(self, site: Site, node: Node, number: int) -> None:
+        self.node = node
+        self.number = number
+        self.mode = UP
+        self.bad = False
+        self.factor = 1.0
+        self.failure = ""
+        self.failure_rate = 0.0
+        self.warm_times, self.warm_up = 1.0, 0.0
+        self.listed = True
+        self._site = site
+        self._world = site.world
+        self._network = site.network
+        self._workers = site.workers
+        self._born = -1e9
+        self._begin()
+
+    def _begin(self) -> None:
+        """A new process: nothing is under way in it."""
+        self._limiter = self._site.make_limiter()
+        self._open: dict[Exchange, None] = {}
+        self._queue: OrderedDict[Exchange, None] = OrderedDict()
+        self._busy = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that it has accepted and not ended."""
+        return len(self._open)
+
+    # What happens to the process.
+
+    def start(self) -> None:
+        """A new process serves."""
+        self._begin()
+        self._born = self._world.now
+        self.mode = UP
+
+    def die(self) -> None:
+        """The process is gone, and so are its connections."""
+        broken = tuple(self._open)
+        self._begin()
+        self.mode = DOWN
+        for exchange in broken:
+            if exchange.state != ANSWERED:
+                exchange.answer(self._world, 0.0, lost(_LOST))
+
+    def fall_silent(self, mode: int) -> None:
+        """Nothing arrives or leaves any more: callers wait until their patience ends."""
+        self.mode = mode
+        for exchange in self._open:
+            self.watch(exchange)
+
+    def watch(self, exchange: Exchange) -> None:
+        """Plan the end of the caller's patience, once."""
+        if not exchange.timed:
+            exchange.timed = True
+            self._world.at(exchange.until, exchange.channel.out_of_patience, exchange)
+
+    # The way of a request.
+
+    def accept(self, exchange: Exchange) -> None:
+        """A request has come to a process that serves."""
+        if len(self._open) >= self._site.max_in_flight:
+            full = f"max_in_flight is {self._site.max_in_flight}"
+            self._refuse(exchange, reported("overloaded", full))
+            return
+        if self.failure and self._site.rng.random() < self.failure_rate:
+            if self.failure in {"unavailable", "overloaded"}:
+                self._refuse(exchange, reported(self.failure, "the scenario says so"))
+                return
+            exchange.fate = self.failure
+        self._open[exchange] = None
+        limiter = self._limiter
+        if limiter is None:
+            self._work(exchange)
+            return
+        admitted: Any = limiter.admit(exchange.call, self._world.now)
+        if admitted is True:
+            exchange.permitted = self._world.now
+            self._work(exchange)
+        elif isinstance(admitted, Failure):
+            wish = admitted.retry_after
+            self._end(exchange, reported(admitted.kind, admitted.message, retry_after=wish))
+        else:
+            self._wait(exchange, admitted)
+
+    def _refuse(self, exchange: Exchange, failure: Failure) -> None:
+        if exchange.channel.wants_load:
+            failure.load = self._load()
+        exchange.answer(self._world, self._network, failure)
+
+    def _load(self) -> Load:
+        return Load(len(self._open), 0.0)
+
+    def _wait(self, exchange: Exchange, ticket: Any) -> None:
+        """Wait for the permit of the server's limiter."""
+        world = self._world
+        exchange.state, exchange.ticket = WAITING, ticket
+        self.watch(exchange)
+        if ticket.timeout is not None:
+            world.at(world.now + ticket.timeout, self._waited_enough, exchange)
+        # Not at once: it may be called in the middle of another call's release.
+        ticket.on_admitted(lambda: world.at(world.now, self._permitted, exchange))
+
+    def _permitted(self, exchange: Exchange) -> None:
+        if exchange.state == WAITING:
+            exchange.ticket = None
+            exchange.permitted = self._world.now
+            self._work(exchange)
+        elif self._open.pop(exchange, self) is None and self._limiter is not None:
+            self._limiter.release(None, 0.0)  # its caller is gone, and could not say so
+
+    def _waited_enough(self, exchange: Exchange) -> None:
+        if exchange.state == WAITING and exchange in self._open and exchange.ticket.leave():
+            exchange.ticket = None
+            late = "the limiter's queue_timeout was over"
+            self._end(exchange, reported("overloaded", late))
+
+    def _work(self, exchange: Exchange) -> None:
+        """Take a worker, or wait for one."""
+        if self._busy < self._workers:
+            self._busy += 1
+            self._run(exchange)
+        else:
+            exchange.state = QUEUED
+            self._queue[exchange] = None
+            self.watch(exchange)
+
+    def _run(self, exchange: Exchange) -> None:
+        if exchange.state != OVER:  # else its caller is gone, and could not say so
+            exchange.state = RUNNING
+        ledger = exchange.owner.ledger
+        ledger.runs = runs = ledger.runs + 1
+        if runs > 1 and not ledger.idempotent:
+            self._site.ran_twice += 1
+        if exchange.fate == "hang":
+            self.watch(exchange)
+            return
+        world = self._world
+        now = world.now
+        seconds = self._site.durations.draw() * self.factor
+        if self.warm_up and now < self._born + self.warm_up:
+            left = 1 - (now - self._born) / self.warm_up
+            seconds *= 1 + (self.warm_times - 1) * left
+        end = now + seconds
+        if end + self._network > exchange.until:
+            self.watch(exchange)
+        world.at(end, self._finished, exchange)
+
+    def _finished(self, exchange: Exchange) -> None:
+        """A handler has ended. One that was cancelled, or died with its process, has not."""
+        if exchange.state != RUNNING or exchange not in self._open:
+            if exchange.state == OVER and self._open.pop(exchange, self) is None:
+                self._free(exchange, None)  # its caller gave up, and it went on all the same
+            return
+        if self.mode == UNREACHABLE or self.mode == HANGING:  # noqa: PLR1714  # a hot path
+            del self._open[exchange]
+            self._free(exchange, None)
+            return
+        if exchange.fate is not None:
+            self._end(exchange, _FATES[exchange.fate]())
+        elif exchange.channel.wants_load:
+            self._end(exchange, Success(b"", NOTHING, None, self._load()))
+        else:
+            self._end(exchange, _SUCCESS)
+
+    def _end(self, exchange: Exchange, outcome: Any) -> None:
+        """Send the answer, and give everything back."""
+        ran = exchange.state == RUNNING
+        if exchange.channel.wants_load and not outcome.ok:
+            outcome.load = self._load()
+        del self._open[exchange]
+        exchange.answer(self._world, self._network, outcome)
+        if ran:
+            self._free(exchange, outcome)
+
+    def _free(self, exchange: Exchange, outcome: Any) -> None:
+        """A worker and a permit are free: the next one begins."""
+        self._release(exchange, outcome)
+        queue = self._queue
+        while queue:
+            following = queue.popitem(last=False)[0]
+            if following.state != OVER or self._world.now < following.call.deadline:
+                self._run(following)
+                return
+            del self._open[following]
+            self._release(following, None)
+        self._busy -= 1
+
+    def _release(self, exchange: Exchange, outcome: Any) -> None:
+        if exchange.permitted is not None and self._limiter is not None:
+            self._limiter.release(outcome, self._world.now - exchange.permitted)
+            exchange.permitted = None
+
+    def give_up(self, exchange: Exchange) -> None:
+        """The caller has given an attempt up, and the server hears of it.
+
+        The exchange is not over yet, so that its state says where it stands.
+        """
+        if exchange not in self._open or self.mode in {UNREACHABLE, HANGING}:
+            return
+        if exchange.state == RUNNING:
+            if self._site.cancels or exchange.fate == "hang":
+                del self._open[exchange]
+                self._free(exchange, None)
+            return
+        del self._open[exchange]
+        if exchange.state == QUEUED:
+            del self._queue[exchange]
+            self._release(exchange, None)
+        elif exchange.state == WAITING:
+            ticket, exchange.ticket = exchange.ticket, None
+            if not ticket.leave() and self._limiter is not None:
+                self._limiter.release(None, 0.0)
+
+
+def _raised() -> Failure:
+    return reported("remote_error", "the scenario says so", error_type="Simulated")
+
+
+def _reset() -> Failure:
+    return lost(_LOST)
+
+
+_FATES: dict[str, Callable[[], Failure]] = {"error": _raised, "reset": _reset}

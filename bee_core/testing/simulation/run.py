@@ -1,0 +1,237 @@
+"""Puts a run together: nodes, clients, calls, troubles; and runs it."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ...config import RegistryConfig, ServerConfig, load_config
+from ...errors import ConfigError
+from ...plugins.hub import PluginHub
+from ...terms.node import Node
+from .arrivals import Arrivals
+from .clients import SimulatedClient, bare
+from .counts import Counts, KindCounts
+from .driver import Stage
+from .figures import figures
+from .latencies import Durations, mean_of
+from .nodes import SimulatedNode, Site
+from .scenario import MAX_CALLS
+from .troubles import LEASES, Registry, Troubles
+from .world import START, World
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from ...config import Config
+    from ...contracts.policies import Limiter
+    from ...terms.node import Snapshot
+    from .scenario import Scenario
+
+COMPLAINTS = 20
+"""Lines about plugins that are kept: more say nothing new."""
+
+
+def simulate(
+    config: str | os.PathLike[str] | Mapping[str, Any] | Config,
+    scenario: Scenario,
+    *,
+    service: str | None = None,
+    seed: int = 1,
+    plugins: Sequence[object] = (),
+) -> dict[str, Any]:
+    """Run a scenario with the plugins of a configuration.
+
+    A fallback that the configuration names is really asked. Nothing else of it acts on the outside.
+
+    Args:
+        config: A path, a mapping, or a configuration.
+        scenario: What happens.
+        service: The service under ``bee.rpc.client``; the only one by default.
+        seed: Of all randomness. The same seed gives the same run, to the last event.
+        plugins: Plugin objects without an entry point.
+
+    Returns:
+        The figures; see ``figures.py``. It can be written as JSON.
+
+    Raises:
+        ConfigError: The configuration or the scenario cannot be used.
+        PluginError: A plugin cannot be loaded.
+    """
+    loaded = load_config(config)
+    name = service_of(loaded, service)
+    rate = scenario.rate
+    if rate is None:
+        rate = scenario.load * scenario.nodes * scenario.workers / mean_of(scenario.latency)
+    surges = [one.times for one in scenario.troubles if one.kind == "surge"]
+    if rate * scenario.seconds * max(1.0, *surges, 1.0) > MAX_CALLS:
+        raise ConfigError(
+            f"{rate:,.0f} calls a second for {scenario.seconds:g} s are more than {MAX_CALLS:,};"
+            " take fewer nodes, a lower rate, or less time"
+        )
+    run = _Run(loaded, name, scenario, rate, seed, plugins)
+    run.go()
+    return {
+        "format": 1,
+        "scenario": scenario.name,
+        "about": scenario.about,
+        "file": loaded.source,
+        "service": name,
+        "seed": seed,
+        "nodes": scenario.nodes,
+        "clients": scenario.clients,
+        "rate": round(rate, 3),
+        "seconds": scenario.seconds,
+        "fault": None if scenario.fault is None else list(scenario.fault),
+        **figures(run.counts, scenario, run.shares()),
+        "ran_twice": run.site.ran_twice,
+        "untrue": run.counts.untrue,
+        "complaints": run.complaints,
+        "events": run.world.events,
+        "digest": run.world.digest(),
+    }
+
+
+def service_of(config: Config, service: str | None) -> str:
+    """The service that is meant.
+
+    Raises:
+        ConfigError: There is no such service, none at all, or several and none is named.
+    """
+    if service is not None:
+        return config.client(service).name
+    names = list(config.clients)
+    if len(names) == 1:
+        return names[0]
+    raise ConfigError(
+        "no service is configured, so there is nothing to simulate"
+        if not names
+        else f"several services are configured, so name one (--service): {', '.join(names)}",
+        path="bee.rpc.client",
+        source=config.source,
+    )
+
+
+class _Run:
+    """One run, and all that is in it."""
+
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        scenario: Scenario,
+        rate: float,
+        seed: int,
+        plugins: Sequence[object],
+    ) -> None:
+        self._scenario = scenario
+        self.world = world = World()
+        self.counts = counts = Counts(START, scenario.seconds)
+        self.complaints: list[str] = []
+        hub = PluginHub(plugins)
+        server = config.server or ServerConfig(name=name)
+
+        def make_limiter() -> Limiter | None:
+            made: Limiter | None = None
+            if server.limiter is not None:
+                made = hub.create(server.limiter, "limiter", origin=config)
+            return made
+
+        self.site = Site(
+            world,
+            Durations(scenario.latency, _rng(seed, "latency")),
+            _rng(seed, "failures"),
+            network=scenario.network,
+            workers=scenario.workers,
+            max_in_flight=server.max_in_flight,
+            cancels=scenario.cancels,
+            make_limiter=make_limiter,
+        )
+        self._nodes = [
+            SimulatedNode(self.site, _node(number, scenario.zones), number)
+            for number in range(scenario.nodes)
+        ]
+        by_id = {there.node.id: there for there in self._nodes}
+        stripped = bare(config, name)
+        self._clients = [
+            SimulatedClient(
+                stripped,
+                name,
+                hub,
+                world=world,
+                counts=counts,
+                site=by_id,
+                network=scenario.network,
+                rng=_rng(seed, f"client {number}"),
+                complain=self._complain,
+            )
+            for number in range(scenario.clients)
+        ]
+        section = config.registry or RegistryConfig()
+        fixed = section.protocol == "direct"
+        lease = None if fixed else LEASES * section.heartbeat_interval
+        self._registry = Registry(world, scenario.registry_delay, self._tell, lease)
+        self._troubles = Troubles(world, scenario, self._nodes, self._registry)
+        self._stage = Stage(world, counts)
+        counts.kinds = [
+            KindCounts(
+                kind.method,
+                idempotent=self._clients[0]
+                .plan(number, attrs.evolve(kind, keys=0), None)
+                .idempotent,
+            )
+            for number, kind in enumerate(scenario.calls)
+        ]
+        self._arrivals = Arrivals(
+            self._stage,
+            self._clients,
+            list(zip(scenario.calls, counts.kinds, strict=True)),
+            rate,
+            _rng(seed, "arrivals"),
+        )
+
+    def go(self) -> None:
+        """Run until the last call has ended."""
+        self._registry.begin([there.node for there in self._nodes if there.listed])
+        self._arrivals.run(self._scenario.seconds, self._troubles)
+        while self._stage.open and self.world.step():
+            pass
+
+    def shares(self) -> float | None:
+        """The fair share of the nodes that have trouble while others have none; None for none."""
+        chosen = {
+            there.number
+            for trouble in self._scenario.troubles
+            if trouble.of_nodes
+            for there in self._troubles.chosen(trouble)
+        }
+        share = len(chosen) / len(self._nodes)
+        return share if 0 < share < 1 else None
+
+    def _tell(self, snapshot: Snapshot) -> None:
+        for client in self._clients:
+            client.learn(snapshot)
+
+    def _complain(self, line: str) -> None:
+        if len(self.complaints) < COMPLAINTS:
+            self.complaints.append(line)
+
+
+def _rng(seed: int, purpose: str) -> Random:
+    """A source of randomness of its own for each purpose.
+
+    So another balancer draws other numbers, and the calls come at the same times all the same. A
+    text seeds through SHA-512, so the seed of hashes does not matter.
+    """
+    return Random(f"{seed} {purpose}")  # noqa: S311  # repeatable is the point
+
+
+def _node(number: int, zones: Sequence[str]) -> Node:
+    return Node(
+        f"node-{number}",
+        f"tcp://10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:9000",
+        zone=zones[number % len(zones)] if zones else None,
+    )

@@ -1,0 +1,190 @@
+"""What a scenario says: the nodes, the calls, and what goes wrong when.
+
+The classes are the schema of a scenario file too; see ``scenario_file.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  the reader of scenario files needs the types
+from typing import Any, Literal
+
+import attrs
+
+from ...options import Seconds, at_least, between, positive, some, some_text, validator
+
+MAX_NODES = 100_000
+MAX_CALLS = 20_000_000
+"""Calls of one run: each leaves 8 bytes, its latency."""
+
+_share = validator(lambda value: "" if 0 < value <= 1 else "a share above 0, up to 1")
+_any_share = validator(lambda value: "" if 0 <= value <= 1 else "a share from 0 to 1")
+
+TroubleKind = Literal[
+    "slow", "dead", "unreachable", "hang", "fail", "flap", "deploy", "join", "surge"
+]
+FailureKind = Literal["error", "reset", "unavailable", "overloaded", "hang"]
+
+
+@attrs.frozen(kw_only=True)
+class Latency:
+    """How long handlers take.
+
+    Attributes:
+        kind: ``lognormal``: most near the median, few much longer, as of most services. ``fixed``:
+            always the median. ``bimodal``: a share of the calls takes ``slow`` instead.
+        median: Seconds.
+        sigma: Of a lognormal: 0.3 puts its p99 at twice the median.
+        slow: Seconds, of a bimodal one.
+        slow_share: Which share of its calls is slow.
+    """
+
+    kind: Literal["lognormal", "fixed", "bimodal"] = "lognormal"
+    median: Seconds = attrs.field(default=0.02, validator=positive)
+    sigma: float = attrs.field(default=0.3, validator=at_least(0))
+    slow: Seconds = attrs.field(default=0.2, validator=positive)
+    slow_share: float = attrs.field(default=0.05, validator=_any_share)
+
+
+@attrs.frozen(kw_only=True)
+class CallKind:
+    """A kind of calls.
+
+    Attributes:
+        method: The method; what the YAML states for it holds.
+        share: Its share of the calls, relative to the other kinds.
+        idempotent: The mark of the interface. The YAML may state another one.
+        keys: From how many routing keys each call draws one; 0: it has none.
+        options: More options of ``with_options``.
+    """
+
+    method: str = attrs.field(default="read", validator=some_text)
+    share: float = attrs.field(default=1.0, validator=positive)
+    idempotent: bool = False
+    keys: int = attrs.field(default=0, validator=between(0, 100_000, "0 to 100,000"))
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Trouble:
+    """What goes wrong, with which nodes, from when to when.
+
+    ============= ================================================================================
+    kind          what happens
+    ============= ================================================================================
+    slow          handlers take ``times`` as long
+    dead          the processes are gone: connections are refused
+    unreachable   the network loses everything from and to the nodes
+    hang          the processes are stopped: nothing is answered, also no ping
+    fail          a share (``rate``) of the calls ends in ``failure``
+    flap          dead and back by turns, each for ``period`` seconds
+    deploy        one node after another, one in ``every`` seconds, leaves, drains, is down for
+                  ``down`` seconds and comes back
+    join          these nodes are new: they start at ``at`` and are listed then
+    surge         ``times`` as many calls
+    ============= ================================================================================
+
+    Attributes:
+        kind: See above.
+        at: Seconds from the start.
+        until: When it ends, or None: it stays.
+        share, count, zone: Which nodes: a share of them, a number of them, those of a zone, or all
+            of them without any of these. A share and a count take the last nodes.
+        times: A factor.
+        failure: What the calls of ``fail`` end in. ``error``: the handler raises. ``reset``: the
+            connection is lost after the handler ran. ``unavailable`` and ``overloaded``: rejected
+            before it ran. ``hang``: no answer comes.
+        rate: Share of the calls that fail.
+        period, every, down: Seconds.
+        warm_up: For how many seconds a node that has started is slow; it begins ``warm_times`` as
+            slow and gets better evenly.
+        warm_times: See there.
+    """
+
+    kind: TroubleKind
+    at: Seconds = attrs.field(default=0.0, validator=at_least(0))
+    until: Seconds | None = attrs.field(default=None, validator=positive)
+    share: float | None = attrs.field(default=None, validator=_share)
+    count: int | None = attrs.field(default=None, validator=at_least(1))
+    zone: str | None = attrs.field(default=None, validator=some_text)
+    times: float = attrs.field(default=10.0, validator=positive)
+    failure: FailureKind = "reset"
+    rate: float = attrs.field(default=0.5, validator=_share)
+    period: Seconds = attrs.field(default=5.0, validator=positive)
+    every: Seconds = attrs.field(default=1.0, validator=positive)
+    down: Seconds = attrs.field(default=2.0, validator=positive)
+    warm_up: Seconds = attrs.field(default=0.0, validator=at_least(0))
+    warm_times: float = attrs.field(default=10.0, validator=at_least(1))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if sum(value is not None for value in (self.share, self.count, self.zone)) > 1:
+            raise ValueError("share, count and zone each say which nodes; keep one of them")
+        if self.until is not None and self.until <= self.at:
+            raise ValueError(f"until ({self.until:g} s) must be after at ({self.at:g} s)")
+
+    @property
+    def of_nodes(self) -> bool:
+        """Whether it makes nodes bad, so that calls had better go to others."""
+        return self.kind not in {"surge", "join", "deploy"}
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """A world, and what happens in it.
+
+    Attributes:
+        name: How it is called.
+        about: What it shows, in one line.
+        seconds: For how long calls begin.
+        nodes: How many there are.
+        zones: Their zones, by turns; none for none.
+        workers: Calls that a node handles at a time; more wait in its queue.
+        latency: Of handlers.
+        network: Seconds, there and back.
+        load: Calls that come in, as a share of what all nodes can handle.
+        rate: Calls a second, in place of ``load``.
+        clients: How many clients share the calls. Each has its own balancer, breakers and budget.
+        calls: The kinds of calls.
+        registry_delay: Seconds until clients hear of a change of the list.
+        cancels: Whether a handler ends when its caller has given up, as an ``async def`` does.
+        troubles: What goes wrong.
+    """
+
+    name: str = attrs.field(default="own", validator=some_text)
+    about: str = ""
+    seconds: Seconds = attrs.field(default=60.0, validator=between(1, 86_400, "1 s to 24 h"))
+    nodes: int = attrs.field(default=20, validator=between(1, MAX_NODES, "1 to 100,000"))
+    zones: tuple[str, ...] = ()
+    workers: int = attrs.field(default=8, validator=between(1, 100_000, "1 to 100,000"))
+    latency: Latency = attrs.field(factory=Latency)
+    network: Seconds = attrs.field(default=0.0005, validator=at_least(0))
+    load: float = attrs.field(default=0.3, validator=between(0, 1000, "0 to 1,000"))
+    rate: float | None = attrs.field(default=None, validator=positive)
+    clients: int = attrs.field(default=1, validator=between(1, 1000, "1 to 1,000"))
+    calls: tuple[CallKind, ...] = attrs.field(
+        factory=lambda: (
+            CallKind(method="read", share=9.0, idempotent=True),
+            CallKind(method="write", share=1.0),
+        ),
+        validator=some,
+    )
+    registry_delay: Seconds = attrs.field(default=0.2, validator=at_least(0))
+    cancels: bool = True
+    troubles: tuple[Trouble, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a zone that no node is in, and nobody who calls."""
+        for trouble in self.troubles:
+            if trouble.zone is not None and trouble.zone not in self.zones:
+                there = ", ".join(self.zones) or "none"
+                raise ValueError(f"no node is in zone {trouble.zone!r}; zones: {there}")
+        if self.rate is None and self.load <= 0:
+            raise ValueError("load must be above 0, or rate stated")
+
+    @property
+    def fault(self) -> tuple[float, float] | None:
+        """When the first trouble begins and the last one ends; None without any."""
+        if not self.troubles:
+            return None
+        ends = [self.seconds if one.until is None else one.until for one in self.troubles]
+        return min(one.at for one in self.troubles), min(self.seconds, max(ends))

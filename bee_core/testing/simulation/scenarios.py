@@ -1,0 +1,59 @@
+"""bee's own scenarios. All begin well, so that the figures before the trouble are there too."""
+
+from __future__ import annotations
+
+from .scenario import Scenario, Trouble
+
+_ALL = (
+    Scenario(
+        name="slow-node",
+        about="one of 20 nodes is 50 times as slow from 10 s on",
+        troubles=(Trouble(kind="slow", at=10, count=1, times=50),),
+    ),
+    Scenario(
+        name="dead-nodes",
+        about="10 % of the nodes are killed at 10 s, and listed until their lease ends",
+        troubles=(Trouble(kind="dead", at=10, share=0.1),),
+    ),
+    Scenario(
+        name="rolling-deploy",
+        about="every node is restarted, one after another, and is slow for its first 5 s",
+        load=0.5,
+        troubles=(Trouble(kind="deploy", at=10, every=2, down=2, warm_up=5, warm_times=5),),
+    ),
+    Scenario(
+        name="flapping",
+        about="10 % of the nodes are gone for 5 s and back for 5 s, by turns",
+        troubles=(Trouble(kind="flap", at=10, until=50, share=0.1, period=5),),
+    ),
+    Scenario(
+        name="zone-cut",
+        about="the network to one of three zones is cut from 10 s to 40 s",
+        nodes=21,
+        zones=("a", "b", "c"),
+        troubles=(Trouble(kind="unreachable", at=10, until=40, zone="c"),),
+    ),
+    Scenario(
+        name="overload",
+        about="from 10 s to 40 s twice as many calls as the nodes can handle",
+        load=0.5,
+        troubles=(Trouble(kind="surge", at=10, until=40, times=4),),
+    ),
+    Scenario(
+        name="cold-start",
+        about="a quarter of the nodes starts at 10 s and is 20 times as slow at first, for 20 s",
+        load=0.5,
+        troubles=(Trouble(kind="join", at=10, share=0.25, warm_up=20, warm_times=20),),
+    ),
+    Scenario(
+        name="retry-storm",
+        about="from 10 s to 20 s every node answers 80 % of its calls with `unavailable`",
+        load=0.7,
+        troubles=(
+            Trouble(kind="fail", at=10, until=20, failure="unavailable", rate=0.8),
+        ),
+    ),
+)  # fmt: skip
+
+SCENARIOS: dict[str, Scenario] = {one.name: one for one in _ALL}
+"""By name."""
