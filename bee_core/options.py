@@ -38,7 +38,7 @@ This module imports nothing else of bee.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import attrs
@@ -126,11 +126,18 @@ Bytes = Annotated[int, BYTES]
 # ── validators; None passes each of them ─────────────────────────────────────────────────────────
 
 
-def validator(check: Callable[[Any], str]) -> Validator:
+UNTIL_RESTART = {"bee.until_restart": True}
+"""The ``metadata`` of a field that a program which runs cannot change: ``bee diff`` then says
+``restart``. A reload that changes it should be refused by an :class:`OptionError`."""
+
+
+def validator(check: Callable[[Any], str], bounds: Mapping[str, float] | None = None) -> Validator:
     """A validator from a function that says what would have been right; None always passes.
 
     Args:
         check: Returns the empty text for a value that is right. It may also raise a ValueError.
+        bounds: The same for numbers in the words of JSON Schema, such as ``{"minimum": 1}``.
+            ``bee schema`` shows them to editors.
     """
 
     def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -156,22 +163,37 @@ def validator(check: Callable[[Any], str]) -> Validator:
                 field=attribute.name,
             )
 
+    validate.bounds = bounds or {}  # type: ignore[attr-defined]  # functions may have attributes
     return validate
+
+
+def bounds_of(check: object) -> Mapping[str, float]:
+    """The bounds of a validator, in the words of JSON Schema; none where it states none."""
+    inner = getattr(check, "validator", check)  # that of ``attrs.validators.optional``
+    found: Mapping[str, float] = getattr(inner, "bounds", {})
+    return found
 
 
 def at_least(minimum: int) -> Validator:
     """A validator: not below ``minimum``, and finite."""
     return validator(
-        lambda value: "" if value >= minimum and math.isfinite(value) else f"{minimum} or more"
+        lambda value: "" if value >= minimum and math.isfinite(value) else f"{minimum} or more",
+        {"minimum": minimum},
     )
 
 
 def between(minimum: int, maximum: int, words: str) -> Validator:
     """A validator: from ``minimum`` to ``maximum``. ``words`` say this for people."""
-    return validator(lambda value: "" if minimum <= value <= maximum else words)
+    return validator(
+        lambda value: "" if minimum <= value <= maximum else words,
+        {"minimum": minimum, "maximum": maximum},
+    )
 
 
-positive = validator(lambda value: "" if value > 0 and math.isfinite(value) else "more than 0")
+positive = validator(
+    lambda value: "" if value > 0 and math.isfinite(value) else "more than 0",
+    {"exclusiveMinimum": 0},
+)
 """A number above 0, and finite."""
 some_text = validator(lambda value: "" if value.strip() else "a text that is not empty")
 """A text with more than blanks in it."""

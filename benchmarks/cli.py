@@ -143,12 +143,14 @@ def report(results: Path, into: Path | None) -> None:
 @click.option("--update", is_flag=True, help="Write what was counted into the table.")
 @click.option("--reason", default="", help="Why the figures moved, for the table's history.")
 @click.option("--pure", is_flag=True, help="Without the native exchange, though it is there.")
-@click.option("--observers", default="", help="Show what these observers cost: NAME,NAME or JSON.")
+@click.option(
+    "--observers", default="", help="Show what these cost: NAME,NAME or JSON; NAME may be recorder."
+)
 def instructions(*, update: bool, reason: str, pure: bool, observers: str) -> None:
     """Count the instructions of a call, and compare them with the committed table.
 
     Fails if a figure is not within the table's tolerance. It needs valgrind, and not a quiet
-    machine.
+    machine. It takes a minute or two; stderr says which programs are counted.
     """
     if observers and update:
         raise click.UsageError("the table is for calls that nobody observes")
@@ -156,7 +158,11 @@ def instructions(*, update: bool, reason: str, pure: bool, observers: str) -> No
     python = table.this_python(native=native)
     known = table.read()
     try:
-        counted = counting.count(native=native, observers=observers)
+        counted = counting.count(
+            native=native,
+            observers=observers,
+            done=lambda program: click.echo(f"counted: {program}", err=True),
+        )
     except counting.CannotCount as error:
         raise click.ClickException(str(error)) from None
     if observers:

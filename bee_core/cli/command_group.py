@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from .. import __version__
-from ..errors import BeeError, ConfigError, PluginError
+from ..errors import BeeError, ConfigError, PluginError, RemoteError
 from ..terms.printable import name_of, printable, printable_lines, text_of
 
 if TYPE_CHECKING:
@@ -183,9 +183,10 @@ def _text(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, ConfigError) and len(error.problems) > 1:
-        first = error.problems[0]
-        more = f"{len(error.problems) - 1} more: bee check {first.source or 'FILE'}"
-        return f"{first} (and {more})"
+        more = f"{len(error.problems) - 1} more: bee check {_file_of(error)}"
+        return f"{error.problems[0]} (and {more})"
+    if isinstance(error, RemoteError) and error.details is not None:
+        return f"{error}; details: {_details(error)}"
     if isinstance(error, BeeError):
         return str(error)
     if isinstance(error, OSError):
@@ -194,10 +195,25 @@ def _text(error: Exception) -> str:
     return f"{name_of(error)}: {text_of(error)} (--debug shows where)"
 
 
-def _show_version(context: click.Context) -> NoReturn:
-    from ..streams.client.native import PATH
+def _file_of(error: ConfigError) -> str:
+    """The file that the command was given, which may include the one that is wrong."""
+    read = next(iter(error.files), None)
+    if read is None:
+        return error.problems[0].source or "FILE"
+    folder = os.getcwd() + os.sep  # noqa: PTH109  # a text is wanted
+    return read.removeprefix(folder)
 
-    click.echo(f"bee, version {__version__} (blocking calls: {PATH})")
+
+def _details(error: RemoteError) -> str:
+    from .output import encode  # with msgspec, which few errors need
+
+    return encode(error.details)
+
+
+def _show_version(context: click.Context) -> NoReturn:
+    from .native_parts import native_parts
+
+    click.echo(f"bee, version {__version__} ({native_parts()})")
     context.exit()
 
 
@@ -208,7 +224,7 @@ def _show_version(context: click.Context) -> NoReturn:
     is_eager=True,
     expose_value=False,
     callback=lambda context, _option, given: _show_version(context) if given else None,
-    help="Show the version, and which path blocking calls take (native or pure), and exit.",
+    help="Show the version, and whether each native part is used (native or pure), and exit.",
 )
 @debug_option
 def bee() -> None:

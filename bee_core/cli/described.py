@@ -13,7 +13,7 @@ import msgspec
 
 from ..client.health import ask_health
 from ..config import Config
-from ..config.client_model import AddressConfig
+from ..config.client_model import AddressConfig, ClientConfig
 from ..config.fields import PluginRef
 from ..contracts.describing import describe_interface
 from ..contracts.description import read_description
@@ -48,8 +48,8 @@ def is_url(service: str) -> bool:
 def open_service(config_path: str, service: str, *, told: bool = True) -> Iterator[Client]:
     """A client that can call a service: one of the configuration, or that at a url.
 
-    For a url, ``bee.rpc.client.default`` of the configuration holds, if there is one, and no
-    registry is asked.
+    For a url, the section of the configuration that has it as its address holds, with its token.
+    For any other url that is ``bee.rpc.client.default``. No registry is asked.
 
     Args:
         config_path: What ``--config`` names.
@@ -78,7 +78,7 @@ def _of_url(config_path: str, url: str) -> Config:
     except ValueError as error:
         raise UnusableCommandError(f"{url}: {error}") from error
     section = attrs.evolve(
-        config.default,
+        _section_of(config, address.url),
         name=url,
         address=(address,),
         version=None,
@@ -87,6 +87,17 @@ def _of_url(config_path: str, url: str) -> Config:
         schemes=None,
     )
     return attrs.evolve(config, registry=None, server=None, clients={url: section})
+
+
+def _section_of(config: Config, url: str) -> ClientConfig:
+    """How the configuration calls the server at a url."""
+    for section in config.clients.values():
+        if any(one.url == url for one in section.address):
+            return section
+    server = config.server
+    if server is not None and url in server.address and server.tokens:
+        return attrs.evolve(config.default, token=server.tokens[0])
+    return config.default
 
 
 def _suited(config: Config, url: str) -> Config:

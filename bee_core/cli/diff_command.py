@@ -10,6 +10,7 @@ import click
 from ..config import load_config
 from ..config.differences import differences
 from ..errors import PluginError
+from ..options import UNTIL_RESTART
 from ..plugins.hub import PluginHub
 from .command_group import FAILED
 from .output import echo, fields, print_json, print_table
@@ -32,7 +33,8 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
     differs, 1 when something does, and 2 when a file cannot be used.
     """
     before, after = load_config(old), load_config(new)
-    found = differences(before, after, _Secrets())
+    installed = _Installed()
+    found = differences(before, after, installed.hides, installed.fixed)
     if as_json:
         print_json([_as_object(one) for one in found])
     elif found:
@@ -47,19 +49,34 @@ def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
         ctx.exit(FAILED)
 
 
-class _Secrets:
-    """Which options of plugins are secret: those that their class keeps out of ``repr``."""
+class _Installed:
+    """What the classes of the installed plugins say about their options."""
 
     def __init__(self) -> None:
         self._hub = PluginHub()
 
-    def __call__(self, kind: Any, name: str, option: str) -> bool:
+    def hides(self, kind: Any, name: str, option: str) -> bool:
+        """Whether an option is secret: its class keeps it out of ``repr``, or is not known."""
+        field = self._field(kind, name, option)
+        return field is None or not field.repr
+
+    def fixed(self, kind: Any, name: str, option: str) -> bool:
+        """See :data:`bee_core.config.differences.Fixed`."""
+        if option:
+            field = self._field(kind, name, option)
+            return field is not None and UNTIL_RESTART.items() <= field.metadata.items()
+        try:
+            return hasattr(self._hub.load(kind, name).factory, "workers_begin")
+        except PluginError:  # nobody can tell
+            return False
+
+    def _field(self, kind: Any, name: str, option: str) -> attrs.Attribute[Any] | None:
         try:
             cls = self._hub.load(kind, name).options_class
-        except PluginError:  # nobody can tell
-            return True
-        known = {} if cls is None else {field.alias: field for field in attrs.fields(cls)}
-        return option not in known or not known[option].repr
+        except PluginError:
+            return None
+        fields = () if cls is None else attrs.fields(cls)
+        return next((field for field in fields if field.alias == option), None)
 
 
 def _as_object(one: Difference) -> dict[str, Any]:

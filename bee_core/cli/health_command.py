@@ -104,8 +104,9 @@ def health(
     asked at its own address, on this machine. A URL needs no configuration; if one names it, its
     transport and token are used.
 
-    The exit code is 0 when a node serves. It is 1 when nodes answer and none serves: they drain, or
-    refuse this client. It is 2 when none answers, or there is nothing to ask.
+    The exit code is 0 when a node serves. It is 1 when nodes answer and none serves: each of them
+    is about to stop (draining), or refuses this client. It is 2 when none answers, or there is
+    nothing to ask.
     """
     config = _configuration(ctx, config_path, asked)
     places = _places(config, asked, codec)

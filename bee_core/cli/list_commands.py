@@ -11,6 +11,7 @@ import click
 from ..plugins.hub import PluginHub
 from ..plugins.listing import list_installed
 from .command_group import FAILED
+from .native_parts import native_parts
 from .output import duration, echo, fields, node_object, print_json, print_table, seconds
 from .registry_lines import outlook_code, outlook_fields, print_outlook, source_text
 from .shared_options import config_option, load_configuration, open_client, printing_options
@@ -122,9 +123,7 @@ def plugins(ctx: click.Context, checked: bool, as_json: bool) -> None:
             ),
             wrapped=("loadable",),
         )
-        from ..streams.client.native import PATH  # an error where it is wanted and not there
-
-        echo(f"blocking calls: {PATH}")
+        echo(native_parts())
     if checked and any(row.wrong for row in rows):
         ctx.exit(FAILED)
 

@@ -6,6 +6,7 @@ What is wrong with them is reported here, before the first call. A further confi
 
 from __future__ import annotations
 
+import weakref
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -15,7 +16,7 @@ import attrs
 from ..calls.retry_budget import RetryBudget
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
-from ..config.differences import only_calls_differ, same_surroundings
+from ..config.differences import in_use_by_client, only_calls_differ, same_surroundings
 from ..config.fields import plugin_kinds
 from ..contracts.flight_recorder import FlightRecorder
 from ..contracts.observation import Interception, Observation
@@ -56,6 +57,7 @@ class Draft(Generic[C]):
         fresh: Those among them that were made anew.
         revised: Those that stay, with other settings of their calls.
         gone: Those of before that are not in use any more.
+        waiting: The keys whose change needs a restart: ``config`` has their values of before.
     """
 
     config: Config
@@ -64,6 +66,7 @@ class Draft(Generic[C]):
     fresh: tuple[Service[C], ...]
     revised: Mapping[Service[C], Policies]
     gone: tuple[Service[C], ...]
+    waiting: tuple[str, ...]
 
     @property
     def registry_config(self) -> RegistryConfig:
@@ -135,6 +138,7 @@ class Assembly(Generic[C]):
             ConfigError, PluginError: It cannot be used. Nothing has changed.
         """
         before = self._config
+        config, waiting = in_use_by_client(before, config)
         registry, kept = self.registry, same_surroundings(before, config)
         if (config.registry or RegistryConfig()) != self.registry_config:
             registry = self.make_registry(config)
@@ -152,7 +156,7 @@ class Assembly(Generic[C]):
                 fresh.append(services[name])
         staying = set(services.values())
         gone = tuple(one for one in self.services.values() if one not in staying)
-        return Draft(config, registry, services, tuple(fresh), revised, gone)
+        return Draft(config, registry, services, tuple(fresh), revised, gone, tuple(waiting))
 
     def adopt(self, draft: Draft[C]) -> None:
         """Have a draft be what the client is made of."""
@@ -161,6 +165,8 @@ class Assembly(Generic[C]):
         for service, policies in draft.revised.items():
             service.revise(draft.config.clients[service.name], *policies)
         self.services = draft.services
+        with self._lock:
+            self.hub.unshare(draft.config, "observer")
 
     # One service.
 
@@ -264,21 +270,20 @@ class Assembly(Generic[C]):
         self._ways[service] = ways
         return service
 
-    def _observation(
-        self, client: ClientConfig, config: Config, faults: PluginFaults
-    ) -> Observation:
+    def _observation(self, client: ClientConfig, config: Config, told: PluginFaults) -> Observation:
         """The observers of a service: those of the application, then its own."""
         refs = (*config.application.observers, *client.observers)
         with self._lock:
-            observers = self.hub.share(refs, "observer", config)
-        return Observation(observers, faults)
+            return Observation(self.hub.share(refs, "observer", config), told)
 
     def exposition(self) -> Callable[[str], tuple[str, bytes] | None]:
         """A function that exposes what an observer does, and does not keep the client alive."""
-        observations = [service.observation for service in self.services.values()]
+        alive = weakref.ref(self)
 
         def expose(accept: str) -> tuple[str, bytes] | None:
-            found = (observation.exposition(accept) for observation in observations)
+            assembly = alive()
+            services = () if assembly is None else assembly.services.values()
+            found = (service.observation.exposition(accept) for service in services)
             return next((one for one in found if one is not None), None)
 
         return expose

@@ -193,6 +193,11 @@ class ClientCore(ABC, Generic[C]):
             service.nodes.retire()
         self.discoveries.retire(leaving)
         log.info("%s", told(before, draft.config))
+        if draft.waiting:
+            log.warning(
+                "%s: a change of this needs a restart; the value before stays in use",
+                ", ".join(draft.waiting),
+            )
         self._watch_files()
 
     def _watch_files(self) -> None:

@@ -24,6 +24,10 @@ Effect = Literal["live", "restart", ""]
 Hides = Callable[[str, str, str], bool]
 """Whether an option must not be shown: the kind of a plugin, its name, the option."""
 
+Fixed = Callable[[str, str, str], bool]
+"""Whether no program that runs can take over a change: the kind of a plugin, its name, the option.
+The empty option stands for a plugin that is added to a server with ``workers``."""
+
 _REGISTRY = "bee.rpc.registry"
 _HIDDEN = "…"
 _NOT_SHOWN = frozenset({"token", "tokens", "metadata", "baggage"})
@@ -76,31 +80,52 @@ def in_use(running: Config, new: Config) -> Config:
         new: What the files say, likewise.
     """
     assert running.server is not None and new.server is not None  # noqa: S101, PT018
-    application, server = (
-        {
-            attribute.name: getattr(of, attribute.name)
-            for attribute in attrs.fields(type(of))
-            if not remarks(attribute).live and attribute.name != "include"
-        }
-        for of in (running.application, running.server)
-    )
     return attrs.evolve(
-        new,
-        application=attrs.evolve(new.application, **application),
+        _kept(running, new),
         registry=running.registry,
-        server=attrs.evolve(new.server, **server),
+        server=attrs.evolve(new.server, **_until_restart(running.server)),
     )
 
 
-def differences(old: Config, new: Config, hides: Hides = lambda *_: True) -> list[Difference]:
+def in_use_by_client(running: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
+    """What holds in a client that runs once it has reloaded: what needs a restart stays as it is.
+
+    Args:
+        running: What holds there now.
+        new: What the files say.
+
+    Returns:
+        What holds, and the keys that wait for a restart.
+    """
+    found = _kept(running, new)
+    return found, tuple(one.path for one in differences(found, new) if one.client == "restart")
+
+
+def _kept(running: Config, new: Config) -> Config:
+    kept = _until_restart(running.application)
+    return attrs.evolve(new, application=attrs.evolve(new.application, **kept))
+
+
+def _until_restart(section: ApplicationConfig | ServerConfig) -> dict[str, Any]:
+    return {
+        attribute.name: getattr(section, attribute.name)
+        for attribute in attrs.fields(type(section))
+        if not remarks(attribute).live and attribute.name != "include"
+    }
+
+
+def differences(
+    old: Config, new: Config, hides: Hides = lambda *_: True, fixed: Fixed = lambda *_: False
+) -> list[Difference]:
     """Everything that differs, in the order of the sections.
 
     Args:
         old: The configuration before.
         new: The configuration after.
         hides: Which options of plugins are secret; by default all of them.
+        fixed: What of plugins needs a restart; by default nothing.
     """
-    return list(_Comparison(old, new, hides).all())
+    return list(_Comparison(old, new, hides, fixed).all())
 
 
 def told(old: Config, new: Config) -> str:
@@ -118,10 +143,17 @@ _TOLD = 5  # keys of one line
 
 @attrs.frozen
 class _Value:
-    """A value of a key: to compare, and to show."""
+    """A value of a key: to compare, and to show.
+
+    Attributes:
+        compared: The value.
+        shown: As a text; None where there is none.
+        fixed: Whether a change of it needs a restart, whatever its key says.
+    """
 
     compared: Any
     shown: str | None
+    fixed: bool = False
 
 
 _NOTHING = _Value(None, None)
@@ -129,9 +161,10 @@ _Flat = dict[str, _Value]
 
 
 class _Comparison:
-    def __init__(self, old: Config, new: Config, hides: Hides) -> None:
+    def __init__(self, old: Config, new: Config, hides: Hides, fixed: Fixed) -> None:
         self._configs = old, new
         self._hides = hides
+        self._fixed = fixed
 
     def all(self) -> Iterator[Difference]:
         old, new = self._configs
@@ -141,7 +174,9 @@ class _Comparison:
         for path, key, before, after in self._of(old.application, new.application, APPLICATION):
             effect: Effect = "live" if applied[key] else "restart"
             if key != "include":
-                yield self._difference(path, before, after, effect, effect)
+                for_server = _waiting(effect, before, after, self._begins(key, before, after))
+                for_client = _waiting(effect, before, after)
+                yield self._difference(path, before, after, for_client, for_server)
         registries = old.registry or RegistryConfig(), new.registry or RegistryConfig()
         for path, _, before, after in self._of(*registries, section=_REGISTRY):
             yield self._difference(path, before, after, "live", "restart")
@@ -171,6 +206,7 @@ class _Comparison:
         fields = attrs.fields_dict(ServerConfig)
         for path, key, before, after in self._of(old, new, SERVER):
             effect: Effect = "live" if remarks(fields[key]).live else "restart"
+            effect = _waiting(effect, before, after, self._begins(key, before, after))
             yield Difference(path, before.shown, after.shown, "", effect)
 
     def _of_services(self) -> Iterator[Difference]:
@@ -197,12 +233,21 @@ class _Comparison:
         seen: set[str] = set()
         for path, _, was, is_ in self._of(before, after, section, name):
             seen.add(path)
-            yield Difference(path, was.shown, is_.shown, "live", "")
+            yield Difference(path, was.shown, is_.shown, _waiting("live", was, is_), "")
         for method in dict.fromkeys((*before.methods, *after.methods)):
             calls = before.method(method), after.method(method)
             for path, _, was, is_ in self._of(*calls, f"{section}.methods.{method}", name, method):
                 if path not in seen:  # it is the service's, and was told
                     yield Difference(path, was.shown, is_.shown, "live", "")
+
+    def _begins(self, field: str, before: _Value, after: _Value) -> bool:
+        """Whether an observer is added that all processes of a server must begin with."""
+        server = self._configs[0].server
+        if field != "observers" or server is None or server.workers < 2:
+            return False
+        lists = (one.compared if isinstance(one.compared, list) else [] for one in (after, before))
+        added = set(next(lists)) - set(next(lists))
+        return any(self._fixed("observer", name, "") for name in added)
 
     # Values.
 
@@ -248,7 +293,8 @@ class _Comparison:
             for option, given in value.options.items():
                 below = f"{base}.{option}"
                 hidden = self._hides(kind, value.name, option)
-                yield below, _Value(given, _written(config, below, given, hidden=hidden))
+                written = _written(config, below, given, hidden=hidden)
+                yield below, _Value(given, written, self._fixed(kind, value.name, option))
         elif isinstance(value, tuple) and any(isinstance(one, PluginRef) for one in value):
             yield path, _Value([one.name for one in value], ", ".join(one.name for one in value))
             for index, one in enumerate(value):
@@ -262,6 +308,10 @@ class _Comparison:
         elif value is not None:
             hidden = field in _NOT_SHOWN
             yield path, _Value(value, _written(config, path, value, hidden=hidden))
+
+
+def _waiting(effect: Effect, before: _Value, after: _Value, begins: bool = False) -> Effect:
+    return "restart" if begins or before.fixed or after.fixed else effect
 
 
 def _written(config: Config, path: str, value: Any, *, hidden: bool = False) -> str:

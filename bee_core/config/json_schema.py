@@ -1,10 +1,9 @@
 """The JSON Schema of the YAML, for editors: keys, types, descriptions, names of plugins, options.
 
 It follows draft 2020-12. It accepts every file that bee accepts, in the types that YAML 1.1 and
-1.2 give to scalars: ``1.10`` may arrive as a number, ``on`` as a bool. It is less strict than bee
-where a schema cannot know better: every value may be a text with ``${`` in it, bounds of numbers
-are not in it, and a key that another file may state is not required. ``bee check`` has the last
-word.
+1.2 give to scalars: ``1.10`` may arrive as a number, ``on`` as a bool. It is less strict than bee:
+every value may be a text with ``${`` in it, a number that is a text (``"5"``, ``500ms``) may have
+any size, and a key that another file may state is not required. ``bee check`` has the last word.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from ..options import (
     VERSION,
     Kind,
     Plugin,
+    bounds_of,
 )
 from ..terms.metadata import Value
 from .client_model import AddressConfig, ClientConfig, MethodConfig
@@ -59,8 +59,15 @@ _TRUTH = "|".join(
 )
 
 
+def _bounded(schema: Schema, bounds: Mapping[str, float]) -> Schema:
+    if schema.get("type") in ("integer", "number"):  # it may be a list
+        return {**schema, **bounds}
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_bounded(one, bounds) for one in schema["anyOf"]]}
+    return dict(schema)
+
+
 def _or_text(value: Schema, pattern: str) -> Schema:
-    """A value, or a text that stands for one."""
     return {"anyOf": [value, {"type": "string", "pattern": f"^{pattern}$"}, _REFERENCE]}
 
 
@@ -156,12 +163,11 @@ class _Writer:
     def _described(self, attribute: attrs.Attribute[Any]) -> Schema:
         about = remarks(attribute)
         if about.plugin == "registry":
-            names: Schema = self._names("registry")
-            found = {**names, "description": about.doc}
+            found: Schema = dict(self._names("registry"))
         elif about.plugin:
             found = dict(self._plugins(about.plugin, attribute.type))
         else:
-            found = dict(self.of(attribute.type))
+            found = _bounded(self.of(attribute.type), bounds_of(attribute.validator))
         default = _plain_default(attribute)
         told = [about.doc]
         if about.why:
@@ -234,7 +240,7 @@ class _Writer:
             if not attribute.init:
                 continue
             key = attribute.alias
-            properties[key] = dict(self.of(attribute.type))
+            properties[key] = _bounded(self.of(attribute.type), bounds_of(attribute.validator))
             default = _plain_default(attribute)
             told = words.get(attribute.name, "")
             if told:
@@ -327,8 +333,8 @@ def _closed(properties: dict[str, Schema], description: str) -> Schema:
 
 
 def _without(section: Schema, key: str) -> Schema:
-    properties = {name: one for name, one in section["properties"].items() if name != key}
-    return {**section, "properties": properties}
+    left = {name: one for name, one in section["properties"].items() if name != key}
+    return {**section, "properties": left}
 
 
 def _plain_default(attribute: attrs.Attribute[Any]) -> Any:

@@ -198,6 +198,13 @@ class PluginHub:
                 found.append(one)
         return found
 
+    def unshare(self, config: Config, kind: Kind) -> None:
+        """Forget the shared objects of a kind that a configuration does not name."""
+        from ..config.model import named_plugins  # who reloads has loaded it
+
+        kept = [one.ref for one in named_plugins(config) if one.kind == kind]
+        self._shared[kind] = [(ref, one) for ref, one in self._shared.get(kind, []) if ref in kept]
+
     def another(self) -> PluginHub:
         """A hub that knows the same plugins and has loaded none of them."""
         offers = [offer.entry_point for same in self.offers.values() for offer in same]

@@ -145,6 +145,7 @@ class Assembly:
     def adopt(self, draft: ServerDraft) -> None:
         """Have a draft be what the server is made of. On the serving loop, where there is one."""
         self.config, self.settings, self._parts = draft.config, draft.settings, draft.parts
+        self._hub.unshare(draft.config, "observer")
         memory = self.listen_settings.memory
         memory.resize(draft.settings.max_buffered, draft.settings.max_inflated)
         self.listen_settings = listen_settings(draft.settings, memory)

@@ -67,6 +67,7 @@ class Reloads:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: asyncio.Task[None] | None = None
         self._watches = False  # in this process: not in a worker, whose parent does
+        self.told_by_parent = False  # in a worker: its parent has said what changes
         self._failed_files: Mapping[str, bytes] = {}
 
     def begin(self) -> None:
@@ -129,7 +130,10 @@ class Reloads:
 
     def _tell(self, before: Config, config: Config) -> None:
         """Say what is in use now, and what needs a restart."""
-        say("reloaded", told(before, self._assembly.config))
+        level = logging.DEBUG if self.told_by_parent else logging.INFO
+        say("reloaded", told(before, self._assembly.config), level=level)
+        if self.told_by_parent:
+            return
         waiting = [
             one.path
             for one in differences(self._assembly.config, config)

@@ -242,7 +242,7 @@ class Serving:
         tick: Callable[[], None],
     ) -> None:
         """Serve in a forked worker, until its parent says so."""
-        self._is_worker = True
+        self._is_worker = self._reloads.told_by_parent = True
         self._epoch = os.urandom(8)  # it is a process of its own
         self.readiness, self.ticks.told = Readiness(), tick
         with self._reloads.on_hangup(asyncio.get_running_loop(), lambda: None):

@@ -14,11 +14,15 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from .programs import CLIENTS, IN_FLIGHT, OBSERVERS, SERVERS
 from .scripted import TIMEOUT, Answering, Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WARM, CALLS = 640, 1280
 """Calls before the first mark, and between the marks: multiples of ``IN_FLIGHT``."""
@@ -82,14 +86,25 @@ def counted(text: str, marks: int) -> list[int]:
     return found[:marks]
 
 
+def too_slow(program: str) -> CannotCount:
+    """The error for a program that does not end."""
+    return CannotCount(
+        f"{program} has not ended after {TIMEOUT} s under valgrind: the machine is too busy, or the"
+        " program hangs"
+    )
+
+
 def count_client(program: str, env: dict[str, str]) -> dict[int, int]:
     """Instructions a call of a client, by the calls in flight."""
     batch = next(one.batch for one in FIGURES.values() if program in {one.program, one.against})
     peer = Answering(batch)
-    done = subprocess.run(
-        command(program, str(peer.port), str(WARM), str(CALLS)),
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command(program, str(peer.port), str(WARM), str(CALLS)),
+            cwd=ROOT, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise too_slow(program) from None
     first, last = counted(done.stderr, 2)
     peer.close()
     return {batch: (last - first) // CALLS}
@@ -137,7 +152,12 @@ def count_server(program: str, env: dict[str, str]) -> dict[int, int]:
         except ConnectionError:
             pass  # `counted` says what the server said
         finally:
-            process.communicate("", TIMEOUT)
+            try:
+                process.communicate("", TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                raise too_slow(program) from None
         said.seek(0)
         marks = counted(said.read(), 2 * len(batches))
     return {
@@ -146,12 +166,18 @@ def count_server(program: str, env: dict[str, str]) -> dict[int, int]:
     }
 
 
-def count(native: bool | None = None, observers: str = "") -> dict[str, tuple[int, int]]:
+def count(
+    native: bool | None = None,
+    observers: str = "",
+    done: Callable[[str], object] = lambda _: None,
+) -> dict[str, tuple[int, int]]:
     """Instructions a call of every figure, and those of the bare protocol.
 
     Args:
         native: Whether bee's native exchange runs; None for what bee chooses.
-        observers: Their names, with commas between them.
+        observers: Their names, with commas between them. Nobody observes the bare protocol, so it
+            is not counted then, and its figure is 0.
+        done: Is told of each program that was counted.
 
     Raises:
         CannotCount: valgrind is not there, or a program failed.
@@ -161,13 +187,18 @@ def count(native: bool | None = None, observers: str = "") -> dict[str, tuple[in
     env = environment(native=native, observers=observers)
 
     def run(program: str) -> dict[int, int]:
-        return (count_client if program in CLIENTS else count_server)(program, env)
+        found = (count_client if program in CLIENTS else count_server)(program, env)
+        done(program)
+        return found
 
-    programs = [*SERVERS, *CLIENTS]  # the longest first
+    against = {one.against for one in FIGURES.values()}
+    programs = [  # the longest first
+        program for program in (*SERVERS, *CLIENTS) if not (observers and program in against)
+    ]
     # valgrind counts, it does not measure time, so two at once do not disturb each other.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = dict(zip(programs, pool.map(run, programs), strict=True))
     return {
-        name: (found[one.program][one.batch], found[one.against][one.batch])
+        name: (found[one.program][one.batch], found.get(one.against, {}).get(one.batch, 0))
         for name, one in FIGURES.items()
     }

@@ -29,20 +29,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IN_FLIGHT = 64
-NO_RECORDER = {"recorder": False}
-"""Which calls are among the slowest depends on the clock. What the flight recorder costs the other
-calls is in ``docs/decisions/flight-recorder.md``."""
 OBSERVERS = "BEE_BENCHMARK_OBSERVERS"
 """A variable of the environment: names of observers with commas between them, or a list in JSON, as
 the configuration has it."""
+RECORDER = "recorder"
+"""Stands for the flight recorder, which is no plugin. It is off unless it is named: which calls are
+among the slowest depends on the clock."""
+
+
+def named() -> list[Any]:
+    """What is to be measured."""
+    text = os.environ.get(OBSERVERS, "")
+    return json.loads(text) if text.startswith("[") else [name for name in text.split(",") if name]
+
+
+def application() -> dict[str, Any]:
+    """The section ``bee.application``."""
+    return {"recorder": RECORDER in named()}
 
 
 def observers() -> list[Any]:
     """The observers that are to be measured, with what they need."""
-    text = os.environ.get(OBSERVERS, "")
-    if "opentelemetry" in text:
+    if "opentelemetry" in os.environ.get(OBSERVERS, ""):
         use_sdk()
-    return json.loads(text) if text.startswith("[") else [name for name in text.split(",") if name]
+    return [one for one in named() if one != RECORDER]
 
 
 def use_sdk() -> None:
@@ -73,7 +83,7 @@ def use_sdk() -> None:
 def bee() -> Any:
     """bee, and nobody polls: how often would depend on the clock."""
     service = {"observers": observers() or None}
-    return Bee(transport={"busy_poll": 0}, service=service, application=NO_RECORDER)
+    return Bee(transport={"busy_poll": 0}, service=service, application=application())
 
 
 def mark() -> None:
@@ -117,7 +127,7 @@ def serve_bee() -> None:
     settings: dict[str, Any] = {"name": "echo", "version": "1.0.0", "address": "127.0.0.1:0"}
     settings["observers"] = observers()
     server = bee_core.build_server(
-        {"bee": {"application": NO_RECORDER, "rpc": {"server": settings}}}
+        {"bee": {"application": application(), "rpc": {"server": settings}}}
     )
     server.add(handlers())
 

@@ -7,7 +7,9 @@ from urllib.request import urlopen
 
 import bee_core
 from bee_core.errors import CallError
+from traces import record
 
+record("customer")
 BASKET = ["tea"] * 20 + ["cup", "coffee"]
 
 with bee_core.build_client("client.yml") as client:

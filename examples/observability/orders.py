@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import bee_core
+from traces import record
+
+record("orders")
 
 
 class Orders:

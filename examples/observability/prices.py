@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from traces import record
+
+record("prices")
+
 PRICES = {"tea": 450, "cup": 800}
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from threading import Lock
 
+from traces import record
+
+record("stock")
+
 
 class OutOfStock(Exception):
     pass

@@ -224,6 +224,7 @@ def test_an_error_that_was_meant_shows_its_code_and_details_with_and_without_the
         error = json.loads(run("call", "calc", "sell", "7", "--json", *more).out)["error"]
     assert (plain.code, plain.out, plain.err.count("\n")) == (1, "", 1)
     assert plain.err.startswith("error: calc.sell: the handler raised OutOfStock: no 7 is left")
+    assert plain.err.endswith('; details: {"sku":7}\n')
     assert (error["type"], error["code"]) == ("OutOfStock", "OutOfStock")
     assert (error["details"], error["executed"]) == ({"sku": 7}, "yes")
 

@@ -12,6 +12,7 @@ import bee_core
 from bee_core.cli.command_group import bee, exit_code, one_line
 from bee_core.errors import BeeError, ConfigError, PluginError, RemoteError
 from bee_core.streams.client.native import PATH
+from bee_plugins.codecs.plain_values import is_plain
 from support import processes
 
 
@@ -37,7 +38,9 @@ def test_each_command_that_is_listed_can_be_loaded():
 
 
 def test_version_is_that_of_the_package_and_says_which_path_blocking_calls_take(run):
-    assert run("--version").out == f"bee, version {bee_core.__version__} (blocking calls: {PATH})\n"
+    plain = "pure" if is_plain is None else "native"
+    parts = f"blocking calls: {PATH}, plain JSON: {plain}"
+    assert run("--version").out == f"bee, version {bee_core.__version__} ({parts})\n"
 
 
 @pytest.mark.parametrize(
@@ -108,3 +111,15 @@ def test_each_error_is_one_line():
     assert (
         one_line(ConfigError("one", problems=two)) == "f.yml: a: one (and 1 more: bee check f.yml)"
     )
+
+
+def test_errors_in_an_included_file_name_the_file_that_the_command_was_given(run, folder):
+    (folder / "more.yml").write_text("bee: {rpc: {client: {calc: {retires: 1, timeout: x}}}}")
+    (folder / "bee.yml").write_text("bee: {application: {include: more.yml}}")
+    (folder / "conf").mkdir()
+    (folder / "conf" / "other.yml").write_text("bee: {application: {include: ../more.yml}}")
+    said = run("services").err
+    assert "more.yml:1: bee.rpc.client.calc." in said
+    assert said.endswith("(and 1 more: bee check bee.yml)\n")
+    other = run("services", "--config", "conf/other.yml").err
+    assert other.endswith("(and 1 more: bee check conf/other.yml)\n")

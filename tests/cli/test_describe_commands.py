@@ -167,6 +167,24 @@ def test_a_service_that_keeps_silent_is_said_to(run, folder):
     assert "does not say what it can do: the service calc does not describe itself" in result.err
 
 
+def test_a_url_that_the_configuration_names_is_asked_with_its_token(run, folder):
+    token = "a-token-of-some-letters"
+    section = {"name": "calc", "address": "127.0.0.1:0", "tokens": [token]}
+    server = bee_core.build_server({"bee": {"rpc": {"server": section}}})
+    server.add(len, name="length")
+    with server.in_thread():
+        alone = run("methods", server.address)
+        calc = json.dumps({"address": server.address, "token": token})
+        (folder / "bee.yml").write_text(f"bee: {{rpc: {{client: {{calc: {calc}}}}}}}")
+        named = run("methods", server.address)
+        own = json.dumps({**section, "address": server.address})
+        (folder / "bee.yml").write_text(f"bee: {{rpc: {{server: {own}}}}}")
+        served = run("methods", server.address)
+    assert alone.code == 1
+    assert (named.code, served.code) == (0, 0), named.err + served.err
+    assert named.out.startswith("length(")
+
+
 def test_what_is_no_description_is_said_to_be_none(run, folder):
     (folder / "bee.yml").write_text(
         "bee: {rpc: {client: {calc: {address: '127.0.0.1:1', timeout: 0.5, fail: failfast,"

@@ -73,6 +73,27 @@ def test_no_secret_is_shown(run, pair):
         assert "ann" in result.out, "a name is none"
 
 
+def test_what_of_an_observer_cannot_change_in_a_program_that_runs_needs_a_restart(run, folder):
+    pytest.importorskip("prometheus_client")
+
+    def row(workers, before, after):
+        rpc = f"rpc: {{server: {{name: calc, workers: {workers}}}, client: {{calc: {{}}}}}}"
+        for name, observers in (("old", before), ("new", after)):
+            text = f"bee: {{application: {{observers: {observers}}}, {rpc}}}"
+            (folder / f"{name}.yml").write_text(text)
+        (found,) = json.loads(run("diff", "old.yml", "new.yml", "--json").out)
+        return found["path"], found["client"], found["server"]
+
+    buckets = "[{name: prometheus, options: {buckets: [%s]}}]"
+    path = "bee.application.observers"
+    option = f"{path}[0].options.buckets"
+    assert row(1, buckets % "1", buckets % "2") == (option, "restart", "restart")
+    assert row(1, "[access-log]", "[access-log, prometheus]") == (path, "live", "live")
+    assert row(2, "[access-log]", "[access-log, prometheus]") == (path, "live", "restart")
+    assert row(2, "none", "prometheus") == (path, "live", "restart")
+    assert row(2, "[prometheus]", "[prometheus, access-log]") == (path, "live", "live")
+
+
 def test_a_file_that_cannot_be_used_is_trouble(run, pair):
     assert run(*pair(("timeout: 3", "timeout: soon"))).code == 2
     assert run("diff", "old.yml", "gone.yml").code == 2

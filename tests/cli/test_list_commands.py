@@ -20,7 +20,7 @@ def test_each_plugin_is_one_line_also_where_the_reason_is_long(run, folder, monk
         for line in result.out.splitlines()
     }
     assert rows["kind", "name"] == ["distribution", "version", "loadable"]
-    assert result.out.splitlines()[-1] == f"blocking calls: {PATH}"
+    assert result.out.splitlines()[-1] == f"blocking calls: {PATH}", "the codec json is blocked"
     distribution, version, loadable = rows["balancer", "round-robin"]
     assert (distribution, version, loadable) == ("bee-rpc", bee_core.__version__, "yes")
     assert (

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import threading
+import weakref
 from contextlib import ExitStack
 from types import ModuleType
 from typing import Protocol
@@ -260,7 +263,7 @@ def test_without_an_argument_the_file_is_read_again(world, tmp_path):
 
 
 def test_other_observers_of_the_application_are_told(world):
-    heard = []
+    heard, made = [], []
 
     @attrs.frozen
     class Options:
@@ -269,6 +272,7 @@ def test_other_observers_of_the_application_are_told(world):
     class Observer:
         def __init__(self, options):
             self.name = options.name
+            made.append(self)
 
         def call_ended(self, state, record):
             heard.append((self.name, record.method))
@@ -291,7 +295,32 @@ def test_other_observers_of_the_application_are_told(world):
         calc.who()
         client.reload(config("b"))
         calc.who()
+        first = [weakref.ref(one) for one in made if one.name == "a"]
+        made.clear()
+        gc.collect()
+        assert [one() for one in first] == [None], "an observer that is named no more is let go"
     assert heard == [("a", "who"), ("b", "who")]
+
+
+def test_what_needs_a_restart_keeps_its_value_and_is_said(world, caplog):
+    config = world.config(application={"name": "shop", "metrics_address": "127.0.0.1:0"})
+    client = world.client(config)
+    client.service("calc").who()
+    service, address = client.assembly.services["calc"], client.metrics_address
+    caplog.set_level(logging.INFO, "bee.client")
+    changed = {"name": "store", "recorder": False, "metrics_address": "127.0.0.1:1"}
+    for _ in range(2):  # as long as the file says so
+        caplog.clear()
+        client.reload(world.config(timeout=8, application=changed))
+        (line,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert line == (
+            "bee.application.name, bee.application.metrics_address, bee.application.recorder:"
+            " a change of this needs a restart; the value before stays in use"
+        )
+    assert client.config.application.name == "shop"
+    assert client.metrics_address == address
+    assert client.assembly.services["calc"] is service, "it keeps its connections"
+    assert client.explain("calc").setting("timeout").value == 8.0
 
 
 @pytest.mark.timeout(120)

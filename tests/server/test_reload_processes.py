@@ -26,7 +26,8 @@ class Served:
     def __init__(self, folder, **server):
         self.file = folder / "serve.yml"
         self.server = {"name": "calc", "address": "127.0.0.1:0", **server}
-        self.process = ServeProcess(folder, {"server": self.server})
+        # A worker that has reloaded says so at debug: its parent has said it for all.
+        self.process = ServeProcess(folder, {"server": self.server}, words=("--log-level", "debug"))
 
     def write(self, text=None, application=None, **server):
         bee = {"application": application or {}, "rpc": {"server": {**self.server, **server}}}
@@ -86,6 +87,19 @@ def test_a_hangup_reloads_the_file_and_a_wrong_one_changes_nothing(serve):
     served.process.signal(signal.SIGTERM)
     assert served.process.exit_code() == 0
     assert len(served.process.all("not_reloaded")) == 1
+
+
+def test_with_workers_a_reload_is_one_line_of_the_log(serve):
+    served = serve(workers=2)
+    served.write(max_in_flight=7, zone="eu")
+    served.hang_up()
+    lines = served.process.wait_for("reloaded", 3)
+    assert lines is not None
+    told = [line["level"] for line in served.process.all("reloaded")]
+    assert sorted(told) == ["debug", "debug", "info"]
+    served.process.signal(signal.SIGTERM)
+    assert served.process.exit_code() == 0
+    assert len(served.process.all("restart_needed")) == 1
 
 
 def test_workers_reload_and_so_do_those_that_replace_them(serve):

@@ -41,6 +41,7 @@ class ServeProcess:
         rpc: What stands under ``bee.rpc``.
         env: Beside this process's own variables.
         application: What stands under ``bee.application``.
+        words: Further options of the command.
     """
 
     def __init__(
@@ -49,12 +50,16 @@ class ServeProcess:
         rpc: dict,
         env: dict[str, str] | None = None,
         application: dict | None = None,
+        words: tuple[str, ...] = (),
     ) -> None:
         (folder / "app.py").write_text(APP)
         config = folder / "serve.yml"
         config.write_text(json.dumps({"bee": {"application": application or {}, "rpc": rpc}}))
         self.process = nursery.start(
-            ["-m", "bee_core", "serve", "app.py:Service", "--config", str(config), "--json-logs"],
+            [
+                *("-m", "bee_core", "serve", "app.py:Service", "--config", str(config)),
+                *("--json-logs", *words),
+            ],
             cwd=folder,
             env={**os.environ, **(env or {})},
             stderr=subprocess.PIPE,

@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 
 
 class JsonCodec(MsgspecCodec):
-    """The codec."""
+    """The codec.
 
+    Attributes:
+        native: Whether the native look at plain values is used; ``bee --version`` says so.
+    """
+
+    native = is_plain is not None
     format = Format(
         name="json",
         encode=encode,

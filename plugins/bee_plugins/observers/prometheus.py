@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.interfaces import Observer
-from bee_core.options import MisfitError, OptionError
+from bee_core.options import UNTIL_RESTART, MisfitError, OptionError
 
 from .prometheus_meters import BOUNDARIES, LEASES, MOST_NODES, Meters, ServiceMeters, current
 from .prometheus_workers import SharedFolder
@@ -64,7 +64,9 @@ class PrometheusOptions:
             OpenTelemetry's conventions. Smaller ones tell fast methods apart. One list a process.
     """
 
-    buckets: tuple[float, ...] = attrs.field(default=BOUNDARIES, validator=_ascending)
+    buckets: tuple[float, ...] = attrs.field(
+        default=BOUNDARIES, validator=_ascending, metadata=UNTIL_RESTART
+    )
 
 
 class Prometheus(Observer):
@@ -81,8 +83,8 @@ class Prometheus(Observer):
         elif meters.boundaries != options.buckets:
             raise OptionError(
                 "buckets",
-                "another observer of this process has other buckets: name it once, under "
-                "bee.application.observers",
+                "this process has other buckets already: name the observer once, under "
+                "bee.application.observers, and restart the program to change them",
             )
         self.renew(meters)
         _living.add(self)

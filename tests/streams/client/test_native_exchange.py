@@ -357,8 +357,8 @@ def test_bee_native_is_read_as_a_program_starts(tmp_path):
             check=True,
         ).stdout
 
-    assert path("0").endswith("(blocking calls: pure)\n")
-    assert path("").endswith(f"(blocking calls: {'pure' if load('') is None else 'native'})\n")
+    assert path("0").endswith("(blocking calls: pure, plain JSON: pure)\n")
+    assert f"(blocking calls: {'pure' if load('') is None else 'native'}," in path("")
 
 
 # The source.
