@@ -174,6 +174,10 @@ class Service(Generic[C]):
         }
         self.observation.event("nodes", fields)
 
+    def leave(self) -> None:
+        """The client is closed, or has another configuration: no call goes here any more."""
+        self.observation.event("service_left", {"service": self.name})
+
     def bind(self, signature: Signature) -> MethodCodec:
         """The codec bound to a signature; bound once, as far as a signature can be remembered.
 

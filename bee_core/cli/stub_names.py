@@ -5,15 +5,22 @@ from __future__ import annotations
 import enum
 import inspect
 import math
+import sys
 import types
 import typing
-from typing import Any
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any
 
 from ..methods.signatures import MISSING, Parameter, Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _UNIONS = (typing.Union, types.UnionType)
 _PLAIN = (bool, int, str, bytes)
 _WIDTH = 100
+_BARE = {list: 1, set: 1, frozenset: 1, dict: 2, tuple: 2}
+"""How many types belong to a class that stands there without them."""
 
 
 class UnwritableError(ValueError):
@@ -34,10 +41,16 @@ class Names:
         self.modules: set[str] = set()
         self.variables: dict[str, typing.TypeVar] = {}
         self._taken: dict[str, str] = {}
+        self._shadowed: set[str] = set()
+        self._own: set[typing.TypeVar] = set()
 
     def reserve(self, name: str) -> None:
         """Keep a name for a class of the output."""
         self._taken[name] = ""
+
+    def shadow(self, names: Iterable[str]) -> None:
+        """Keep names for methods and attributes: in their class they stand for nothing else."""
+        self._shadowed.update(names)
 
     def hint(self, hint: Any) -> str:
         """A hint as source.
@@ -52,8 +65,7 @@ class Names:
         if hint is Ellipsis:
             return "..."
         if isinstance(hint, typing.TypeVar):
-            self.variables[hint.__name__] = hint
-            return hint.__name__
+            return self._variable(hint)
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if origin in _UNIONS:
             return " | ".join(self.hint(arg) for arg in args)
@@ -62,10 +74,28 @@ class Names:
             return f"{self._from('typing', 'Literal')}[{values}]"
         if origin is typing.Annotated:
             return self._annotated(args)
+        if not args and (origin or hint) in _BARE and hint != tuple[()]:
+            found = origin or hint
+            second = Ellipsis if found is tuple else Any
+            args, origin = (Any, second)[: _BARE[found]], found
         if origin is not None:
-            inner = ", ".join(self.hint(arg) for arg in args) or "()"
-            return f"{self._named(origin)}[{inner}]"
+            inner = ", ".join(self.hint(arg) for arg in args)
+            if not inner and origin is not tuple:
+                return self._named(origin)
+            return f"{self._named(origin)}[{inner or '()'}]"
         return self._named(hint)
+
+    def _variable(self, variable: typing.TypeVar) -> str:
+        """The name of a type variable: another one of its name has a number behind it."""
+        own = variable.__name__
+        if variable in self._own:
+            return own
+        others = (f"{own}{number}" for number in count(2))
+        return next(
+            name
+            for name in chain([own], others)
+            if self.variables.setdefault(name, variable) is variable
+        )
 
     def _annotated(self, args: tuple[Any, ...]) -> str:
         inner, *remarks = args
@@ -92,7 +122,7 @@ class Names:
 
     def _named(self, hint: Any) -> str:
         module, name = _place(hint)
-        if module == "builtins":
+        if module == "builtins" and name not in self._shadowed:
             return name
         if not module or "<locals>" in name:
             raise UnwritableError(f"{name or hint!r} cannot be imported: it is made in a function")
@@ -102,6 +132,9 @@ class Names:
 
     def _from(self, module: str, name: str) -> str:
         head, _, rest = name.partition(".")
+        if head in self._shadowed:
+            self.imports.setdefault(module, set()).add(f"{head} as {head}_")
+            return f"{head}_.{rest}" if rest else f"{head}_"
         if self._taken.setdefault(head, module) != module:
             self.modules.add(module)
             return f"{module}.{name}"
@@ -121,7 +154,11 @@ class Names:
         if type(value) is float and math.isfinite(value):
             return repr(value)
         if isinstance(value, enum.Enum):
-            return f"{self._named(type(value))}.{value.name}"
+            named = self._named(type(value))
+            if value.name in type(value).__members__:
+                return f"{named}.{value.name}"
+            if isinstance(value, enum.Flag):  # several of them, or none
+                return f"{named}({value.value!r})"
         raise UnwritableError(f"{value!r} cannot be written")
 
     def function(self, name: str, signature: Signature, *, is_async: bool, body: str) -> list[str]:
@@ -170,18 +207,55 @@ class Names:
         text = f"{star.get(param.kind, '')}{param.name}: {self.hint(param.hint)}"  # type: ignore[call-overload]
         return text if param.default is MISSING else f"{text} = {self.default(param.default)}"
 
-    def variable(self, variable: typing.TypeVar) -> str:
-        """A type variable as source."""
-        self._from("typing", "TypeVar")
-        parts = [repr(variable.__name__), *(self.hint(one) for one in variable.__constraints__)]
+    def type_parameters(self, variables: Iterable[typing.TypeVar]) -> str:
+        """The parameters of a class as Python 3.12 writes them, ``[K, V: User]``; else nothing.
+
+        Only there type checkers find the variance by themselves, so it is written as it was.
+        """
+        own = [one for one in variables if getattr(one, "__infer_variance__", False)]
+        self._own.update(own)
+        return f"[{', '.join(map(self._type_parameter, own))}]" if own else ""
+
+    def _type_parameter(self, variable: typing.TypeVar) -> str:
+        bounds = [self._bound(one, variable) for one in variable.__constraints__]
         if variable.__bound__ is not None:
-            parts.append(f"bound={self.hint(variable.__bound__)}")
+            return f"{variable.__name__}: {self._bound(variable.__bound__, variable)}"
+        return f"{variable.__name__}: ({', '.join(bounds)})" if bounds else variable.__name__
+
+    def variable(self, name: str, variable: typing.TypeVar) -> str:
+        """A type variable as source.
+
+        Args:
+            name: Its name in the output.
+            variable: The variable.
+
+        Raises:
+            UnwritableError: What bounds it cannot be imported, or is not there.
+        """
+        self._from("typing", "TypeVar")
+        parts = [f'"{name}"', *(self._bound(one, variable) for one in variable.__constraints__)]
+        if variable.__bound__ is not None:
+            parts.append(f"bound={self._bound(variable.__bound__, variable)}")
         parts += [
             f"{word}=True"
             for word in ("covariant", "contravariant")
             if getattr(variable, f"__{word}__")
         ]
-        return f"{variable.__name__} = TypeVar({', '.join(parts)})".replace("'", '"')
+        return f"{name} = TypeVar({', '.join(parts)})"
+
+    def _bound(self, hint: Any, variable: typing.TypeVar) -> str:
+        """What bounds a type variable; its text is looked up where the variable was made."""
+        if not isinstance(hint, typing.ForwardRef):
+            return self.hint(hint)
+        scope = vars(sys.modules.get(variable.__module__, types))
+        holder = type("Holder", (), {"__annotations__": {"bound": hint.__forward_arg__}})
+        try:
+            return self.hint(typing.get_type_hints(holder, scope, {**scope})["bound"])
+        except Exception as error:
+            raise UnwritableError(
+                f"the type variable {variable.__name__} is bound by"
+                f" {hint.__forward_arg__!r}, which cannot be found: {error}"
+            ) from error
 
     def header(self) -> list[str]:
         """The imports."""

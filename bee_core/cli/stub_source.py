@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..methods.interface_methods import interface_methods, nested_interfaces
+from ..methods.interface_methods import interface_methods, nested_interfaces, overloads
 from ..methods.type_arguments import class_of
 from .stub_names import Names
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ..methods.interface_methods import InterfaceMethod
+    from ..methods.signatures import Signature
 
 _WIDTH = 100
 _LONGEST = 60
@@ -89,17 +90,17 @@ def stub_source(wanted: Sequence[Wanted], command: str) -> str:
     for one, is_async in chosen:
         writer.plan(one, is_async)
     bodies = writer.classes()
-    variables = [names.variable(variable) for variable in names.variables.values()]
+    variables = [names.variable(name, one) for name, one in names.variables.items()]
     kinds = " and ".join(
         dict.fromkeys("asyncio" if is_async else "blocking" for _, is_async in chosen)
     )
     texts = ", ".join(one.text for one in wanted)
     first = f"The {kinds} form of {texts}." if len(texts) < _LONGEST else f"The {kinds} forms."
     parts = [
-        f'"""{first}',
+        f'"""{_escaped(first)}',
         "",
         *textwrap.wrap(
-            f"Written by `{command}`; do not edit.",
+            _escaped(f"Written by `{command}`; do not edit."),
             _WIDTH,
             break_long_words=False,
             break_on_hyphens=False,
@@ -145,6 +146,7 @@ class _Writer:
     def _note(self, interface: Any, name: str, is_async: bool, own: str) -> None:
         if interface not in self._planned:
             self._names.reserve(name)
+            self._names.shadow(method.split(".")[0] for method in interface_methods(interface))
             self._planned[interface] = name, is_async, own
 
     def classes(self) -> list[str]:
@@ -158,25 +160,34 @@ class _Writer:
         names = self._names
         variables = _parameters_of(interface)
         protocol = names.hint(typing.Protocol)
-        if variables:
+        parameters = names.type_parameters(variables)
+        if variables and not parameters:
             inside = ", ".join(names.hint(variable) for variable in variables)
             protocol = f"{protocol}[{inside}]"
         doc = inspect.cleandoc(vars(class_of(interface)).get("__doc__") or "")
         doc = doc or f"The {'asyncio' if is_async else 'blocking'} form of {own}."
-        lines = [f"class {name}({protocol}):", *_docstring(doc, "    ")]
+        lines = [f"class {name}{parameters}({protocol}):", *_docstring(doc, "    ")]
         nested = nested_interfaces(interface)
         if nested:
             lines.append("")
             lines += [f"    {key}: {self._planned[part][0]}" for key, part in nested.items()]
         for method in interface_methods(interface).values():
             if "." not in method.name:
-                lines += ["", *(f"    {line}".rstrip() for line in self._method(method, is_async))]
+                forms = overloads(interface, method.name)
+                written = self._method(method, forms, is_async)
+                lines += ["", *(f"    {line}".rstrip() for line in written)]
         return lines
 
-    def _method(self, method: InterfaceMethod, is_async: bool) -> list[str]:
+    def _method(
+        self, method: InterfaceMethod, forms: Sequence[Signature], is_async: bool
+    ) -> list[str]:
         names = self._names
         if method.streams:
             return [f"# {method.name} is left out: it streams."]
+        overloaded: list[str] = []
+        for form in forms:
+            overloaded.append(f"@{names.hint(typing.overload)}")
+            overloaded += names.function(method.name, form, is_async=is_async, body="    ...")
         lines = [f"@bee_core.{mark}" for mark in ("idempotent", "oneway") if getattr(method, mark)]
         if method.errors:
             classes = [names.hint(getattr(error, "cls", error)) for error in method.errors]
@@ -185,7 +196,8 @@ class _Writer:
             names.modules.add("bee_core")
         # With the dots: pyright takes a docstring alone for a body that returns None.
         body = "\n".join([*(_docstring(method.doc, "    ") if method.doc else []), "    ..."])
-        return lines + names.function(method.name, method.signature, is_async=is_async, body=body)
+        lines += names.function(method.name, method.signature, is_async=is_async, body=body)
+        return [*overloaded, *lines]
 
 
 def _parameters_of(interface: Any) -> tuple[Any, ...]:
@@ -194,9 +206,13 @@ def _parameters_of(interface: Any) -> tuple[Any, ...]:
     return tuple(getattr(interface, "__parameters__", ()))
 
 
+def _escaped(text: str) -> str:
+    """A text for the inside of a docstring."""
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+
+
 def _docstring(text: str, indent: str) -> list[str]:
-    text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    first, *rest = text.split("\n")
+    first, *rest = _escaped(text).split("\n")
     if first.endswith('"'):
         first += " "
     if not rest:
@@ -239,10 +255,12 @@ def _parts(source: str) -> Mapping[str, str]:
 
 
 def _members(node: ast.ClassDef) -> dict[str, str]:
-    members = {node.name: " ".join(ast.unparse(base) for base in node.bases)}
+    parts = [*getattr(node, "type_params", ()), *node.bases]
+    members = {node.name: " ".join(map(ast.unparse, parts))}
     for part in _statements(node.body):
         name = getattr(part, "name", None) or ast.unparse(part)[:60]
-        members[f"{node.name}.{name}"] = ast.unparse(part)
+        known = members.get(f"{node.name}.{name}", "")  # an overload of it
+        members[f"{node.name}.{name}"] = known + ast.unparse(part)
     return members
 
 

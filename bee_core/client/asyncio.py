@@ -269,6 +269,7 @@ class AsyncClient(ClientCore["AsyncChannel"]):
             await asyncio.gather(*(channel.close() for channel in channels))
         await self._status.stop_async()
         await self._plane.stop_async()
+        self._leave()
 
     async def _close_elsewhere(self, own: asyncio.AbstractEventLoop) -> None:
         warnings.warn(

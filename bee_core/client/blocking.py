@@ -280,6 +280,7 @@ class Client(ClientCore["Channel"]):
         self._status.stop()
         self._plane.stop()
         self._close_channels()  # a list of nodes may have come in just now
+        self._leave()
 
     def _close_channels(self) -> None:
         with self._lock:

@@ -77,6 +77,7 @@ class ClientCore(ABC, Generic[C]):
         self.config = load_config(config)
         self._closing = closing
         self.prepared = Prepared()
+        self._left = False
         self._watching: Handle | None = None
         self._watched: str | None = None  # the file whose changes are watched for
         self._channels: set[C] = set()
@@ -191,6 +192,7 @@ class ClientCore(ABC, Generic[C]):
         self.prepared.drop()
         for service in draft.gone:
             service.nodes.retire()
+            service.leave()
         self.discoveries.retire(leaving)
         log.info("%s", told(before, draft.config))
         if draft.waiting:
@@ -320,6 +322,13 @@ class ClientCore(ABC, Generic[C]):
             call.reply_metadata,
             getattr(call, "age", None) if call.degraded else None,
         )
+
+    def _leave(self) -> None:
+        """The client is closed: tell the observers, once."""
+        if not self._left:
+            self._left = True
+            for service in self.assembly.services.values():
+                service.leave()
 
     def _all_channels(self) -> set[C]:
         """Every channel that may be open. The caller must close them."""

@@ -12,6 +12,8 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..terms.loggers import let_through
+
 if TYPE_CHECKING:
     from types import CodeType
 
@@ -47,3 +49,6 @@ def _code_of(handler: Any) -> CodeType | None:
     if not hasattr(function, "__code__"):
         function = vars(type(handler)).get("__call__")
     return getattr(function, "__code__", None)
+
+
+let_through(is_interruption)

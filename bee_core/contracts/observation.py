@@ -182,6 +182,12 @@ class Observation:
                 except self._contained as error:
                     self._faults.said(observer, name, error)
 
+    def without(self, other: Observation) -> Observation:
+        """Those of these observers that another one has not."""
+        known = {id(observer) for observer in other._observers}
+        rest = [observer for observer in self._observers if id(observer) not in known]
+        return Observation(rest, self._faults, self._contained)
+
     def after_fork(self) -> None:
         """In a forked child: tell the observers that want to know."""
         for observer in self._observers:

@@ -145,14 +145,18 @@ class Observer(Protocol):
         return
 
     def server_changed(self, event: str) -> None:
-        """A server is ``serving``, ``draining`` or ``stopped``; on its loop's thread."""
+        """A server is ``serving``, ``draining`` or ``stopped``; on its loop's thread.
+
+        An observer that a reload adds hears ``serving``.
+        """
         return
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
         """Something else has happened. Ignore names that you do not know: more may come.
 
         Args:
-            name: ``limiter``, ``degradation``, ``nodes``, ``peer_refused`` or ``drained``.
+            name: ``limiter``, ``degradation``, ``nodes``, ``peer_refused``, ``drained``,
+                ``nodes_in_doubt``, ``service_left`` or ``lease``.
             fields: Values for people and counters, ``service`` among them. ``docs/plugins.md``
                 lists them.
         """

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 MOST_HEAD = 8192
 """Bytes of a request with all its headers: what most servers of HTTP take."""
 MOST_CONNECTIONS = 64
-"""Open at a time: a few collectors, a probe, and people. One more gets 503."""
+"""Open at a time: a few collectors, a probe, and people. For one more the oldest that has not asked
+yet is cut off, so that who connects and says nothing keeps no probe out. Where all have asked, one
+more gets 503."""
 _MOST_REFUSALS = 64
 """Connections above the bound that may be open to read their 503; others are cut off."""
 HEAD_SECONDS = 5.0
@@ -121,7 +123,7 @@ class HttpListener:
         self.sock = sock
         self.ask = ask
         self._server: asyncio.AbstractServer | None = None
-        self.connections: set[_Connection] = set()
+        self.connections: dict[_Connection, None] = {}  # the oldest first
 
     async def open(self) -> None:
         """Begin to accept, on the running loop."""
@@ -153,7 +155,7 @@ class _Connection(asyncio.Protocol):
         self._listener = listener
         self._loop = loop
         self._head = bytearray()
-        self._asked = self._at_end = False
+        self.has_asked = self._at_end = False
         self._task: asyncio.Task[None] | None = None
         self._transport: Any = None
         self._timer: asyncio.TimerHandle | None = None
@@ -164,7 +166,12 @@ class _Connection(asyncio.Protocol):
         self.sock = transport.get_extra_info("socket")
         others = self._listener.connections
         count = len(others)
-        others.add(self)
+        if count >= MOST_CONNECTIONS:
+            silent = next((one for one in others if not one.has_asked), None)
+            if silent is not None:
+                silent.abort()
+                count = 0
+        others[self] = None
         if count >= MOST_CONNECTIONS + _MOST_REFUSALS:
             self.abort()
         elif count >= MOST_CONNECTIONS:
@@ -173,7 +180,7 @@ class _Connection(asyncio.Protocol):
             self._end_within(HEAD_SECONDS)
 
     def data_received(self, data: bytes) -> None:
-        if self._asked:
+        if self.has_asked:
             return  # a body, or a second request
         self._head += data
         end = self._head.find(b"\r\n\r\n")
@@ -184,7 +191,7 @@ class _Connection(asyncio.Protocol):
             if isinstance(asked, Answer):
                 self._send(asked)
             else:
-                self._asked = True
+                self.has_asked = True
                 self._end_within(2 * ANSWER_SECONDS)  # the task has a bound of its own
                 self._task = self._loop.create_task(self._answer(asked))
 
@@ -194,7 +201,7 @@ class _Connection(asyncio.Protocol):
         return self._task is not None and not self._task.done()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._listener.connections.discard(self)
+        self._listener.connections.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
@@ -217,7 +224,7 @@ class _Connection(asyncio.Protocol):
 
         Closing at once would send a reset, and a reset might destroy the answer.
         """
-        self._asked = True
+        self.has_asked = True
         if self._transport.is_closing():
             return
         self._transport.write(answer.encode(head_only=head_only))
@@ -235,4 +242,5 @@ class _Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut off the caller."""
+        self._listener.connections.pop(self, None)
         self._transport.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import BeeError
@@ -19,14 +20,36 @@ PROTO_NAME = "__bee_proto_name__"
 STREAMS = "__bee_streams__"
 """Why a method of a ``.proto`` cannot be called: it would stream."""
 
+_OVERLOAD: Any = typing.overload(lambda: None)
+"""What ``typing.overload`` leaves in a class: one function for all overloads of a program."""
+
+
+def is_overload(function: Any) -> bool:
+    """Whether it is what is left of a method with overloads and no implementation."""
+    return getattr(function, "__func__", function) is _OVERLOAD
+
+
+def _marked(function: F, mark: str, value: Any) -> F:
+    """The function with a mark.
+
+    Raises:
+        TypeError: It is an overload, and every overload of the program would have the mark.
+    """
+    if is_overload(function):
+        raise TypeError(
+            "a mark stands on the implementation of a method with overloads: write one after the "
+            "overloads, def name(self, *args: Any, **kwargs: Any) -> Any: ..., and mark that"
+        )
+    setattr(function, mark, value)
+    return function
+
 
 def nonblocking(function: F) -> F:
     """Mark a ``def`` handler that never blocks: it runs on the event loop, not in a thread.
 
     If it does block, it holds up every other call of its process.
     """
-    setattr(function, NONBLOCKING, True)
-    return function
+    return _marked(function, NONBLOCKING, True)
 
 
 def idempotent(function: F) -> F:
@@ -34,8 +57,7 @@ def idempotent(function: F) -> F:
 
     The configuration can override the mark for a method (``methods: {name: {idempotent: false}}``).
     """
-    setattr(function, IDEMPOTENT, True)
-    return function
+    return _marked(function, IDEMPOTENT, True)
 
 
 def oneway(function: F) -> F:
@@ -45,8 +67,7 @@ def oneway(function: F) -> F:
     configuration can override the mark for a method (``methods: {name: {oneway: false}}``), and
     ``with_options(oneway=False)`` for a call. On a handler it has no effect: the caller decides.
     """
-    setattr(function, ONEWAY, True)
-    return function
+    return _marked(function, ONEWAY, True)
 
 
 def raises(*errors: type[Exception]) -> Callable[[F], F]:
@@ -72,8 +93,8 @@ def raises(*errors: type[Exception]) -> Callable[[F], F]:
 
     def mark(function: F) -> F:
         known = getattr(function, RAISES, ())
-        setattr(function, RAISES, (*known, *(error for error in errors if error not in known)))
-        return function
+        more = (error for error in errors if error not in known)
+        return _marked(function, RAISES, (*known, *more))
 
     return mark
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import types
+import typing
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from .declared_errors import DeclaredError, declared_errors, definitions
-from .decorators import IDEMPOTENT, ONEWAY, PROTO_NAME, STREAMS
+from .decorators import IDEMPOTENT, ONEWAY, PROTO_NAME, STREAMS, is_overload
 from .signatures import NOTHING, Signature
 from .type_arguments import attribute_hints, class_of, substituted, type_arguments
 from .type_hints import awaited, callable_hints, hint_text
@@ -101,6 +102,29 @@ def method_arguments(hint: Any, method: str) -> Mapping[Any, Any]:
     return type_arguments(hint).get(definer, NOTHING)
 
 
+def overloads(interface: Any, method: str) -> list[Signature]:
+    """The forms of a method that is marked ``@typing.overload``, from Python 3.11 on.
+
+    Args:
+        interface: A class, or a generic one with its types given.
+        method: The name of one of its methods, or of one that it inherits.
+
+    Raises:
+        TypeError: A hint cannot be resolved.
+    """
+    registered = getattr(typing, "get_overloads", None)
+    if registered is None:
+        return []
+    cls = class_of(interface)
+    definer = next(base for base in cls.__mro__ if method in vars(base))
+    # What stands in the class is one function for all overloads without an implementation.
+    marked = types.SimpleNamespace(
+        __module__=definer.__module__, __qualname__=f"{definer.__qualname__}.{method}"
+    )
+    given = method_arguments(interface, method)
+    return [Signature.of(form.__get__(cls, cls), method, given) for form in registered(marked)]
+
+
 def _methods(interface: Any, prefix: str) -> dict[str, InterfaceMethod]:
     cls = class_of(interface)
     found = {}
@@ -126,7 +150,7 @@ def _methods(interface: Any, prefix: str) -> dict[str, InterfaceMethod]:
             bool(getattr(function, IDEMPOTENT, False)),
             oneway,
             getattr(function, STREAMS, ""),
-            inspect.getdoc(function),
+            None if is_overload(raw) else inspect.getdoc(function),
             getattr(function, PROTO_NAME, None),
             declared_errors(prefix + name, *definitions(cls, name)),
         )

@@ -117,10 +117,15 @@ class Reloads:
             raise BeeError(f"the server has just left: {error}") from error
 
     def _take_over(self, draft: ServerDraft) -> None:
+        before = self._assembly.observers
         self._assembly.adopt(draft)
         endpoint = self._server.endpoint
         if endpoint is not None:
             endpoint.reload(draft.settings, draft.parts)
+            observers = self._assembly.observers
+            before.without(observers).event("service_left", {"service": draft.settings.name})
+            if not endpoint.draining:
+                observers.without(before).server_changed("serving")
         for listener in self._server.listeners:
             reload: Any = getattr(listener, "reload", None)
             if reload is not None:

@@ -44,6 +44,7 @@ EVENTS: tuple[tuple[str, dict[str, object]], ...] = (
     ("nodes", {"service": "calc", "listed": 3, "fitting": 2, "source": "registry"}),
     ("peer_refused", {"service": "calc", "kind": "unauthenticated", "reason": "no token"}),
     ("drained", {"service": "calc", "cancelled": 0}),
+    ("service_left", {"service": "calc"}),
     ("news.of.tomorrow", {"service": "calc", "count": 3}),
 )
 ORDERS = (1, -1)

@@ -176,12 +176,32 @@ def until_connections(listener, count):
     raise AssertionError(f"{len(listener.connections)} connections, not {count}")
 
 
-def test_one_connection_too_many_is_told_so_and_a_flood_is_cut_off():
+def until_asked(listener, count):
+    waited = threading.Event()
+    for _ in range(int(PATIENCE / 0.01)):
+        if sum(one.has_asked for one in tuple(listener.connections)) == count:
+            return
+        waited.wait(0.01)
+    raise AssertionError(f"not all of {count} have asked")
+
+
+def test_who_connects_and_asks_nothing_keeps_no_probe_out():
     with listening() as (url, listener), contextlib.ExitStack() as held:
         port = int(url.rpartition(":")[2])
         for _ in range(MOST_CONNECTIONS):
             held.enter_context(socket.create_connection(("127.0.0.1", port)))
         until_connections(listener, MOST_CONNECTIONS)
+        assert get(url, "/fine")[0] == 200
+
+
+def test_one_connection_too_many_is_told_so_and_a_flood_is_cut_off():
+    with listening() as (url, listener), contextlib.ExitStack() as held:
+        port = int(url.rpartition(":")[2])
+        for _ in range(MOST_CONNECTIONS):
+            sock = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            sock.sendall(b"GET /hangs HTTP/1.1\r\n\r\n")
+        until_connections(listener, MOST_CONNECTIONS)
+        until_asked(listener, MOST_CONNECTIONS)
         assert raw(url, b"").startswith(b"HTTP/1.1 503 ")
         flood = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
         for sock in flood:

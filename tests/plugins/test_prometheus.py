@@ -139,6 +139,43 @@ def test_breakers_are_counted_and_named_as_long_as_their_nodes_are_listed(observ
     assert (counts(), state(NODE), state(OTHER)) == ((0, 0), 0, None)
 
 
+def test_what_a_client_cut_off_leaves_with_it_and_what_another_one_cut_off_stays(observer):
+    other = Prometheus(PrometheusOptions())
+    other.renew(observer.meters)
+    for one in (observer, other):
+        one.breaker_changed("calc", NODE, "closed", "open")
+    observer.breaker_changed("calc", OTHER, "closed", "open")
+
+    def shown():
+        opened = read(observer, "bee_client_breakers", rpc_service="calc", state="open")
+        states = [
+            read(observer, "bee_client_breaker_state", rpc_service="calc", node=node.url)
+            for node in (NODE, OTHER)
+        ]
+        return opened, *states
+
+    assert shown() == (3, 2, 2)
+    observer.event("service_left", {"service": "calc"})
+    assert shown() == (1, 2, None)
+    other.event("service_left", {"service": "calc"})
+    assert shown() == (0, None, None)
+    observer.breaker_changed("calc", NODE, "half-open", "closed")  # a call that was under way
+    assert shown() == (0, 0, None)
+
+
+def test_a_server_is_counted_as_long_as_its_observer_watches_it(observer):
+    def processes():
+        return read(observer, "bee_server_processes")
+
+    observer.server_changed("draining")  # it was added as the server drained
+    assert processes() == 0
+    observer.server_changed("serving")
+    assert processes() == 1
+    observer.event("service_left", {"service": "calc"})
+    observer.server_changed("draining")
+    assert processes() == 0
+
+
 def test_the_nodes_that_breakers_name_are_bounded(observer):
     for number in range(2 * prometheus_meters.MOST_NODES):
         node = Node(str(number), f"tcp://10.0.{number // 250}.{number % 250}:9000")

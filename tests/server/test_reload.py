@@ -11,6 +11,7 @@ import pytest
 
 import bee_core
 from bee_core.errors import ConfigError, Overloaded, PluginError, RemoteError, Unauthenticated
+from bee_core.hookspecs import hookimpl
 from bee_core.server.threads import HandlerThreads
 from support.patience import scaled
 
@@ -280,3 +281,34 @@ def test_a_pool_of_threads_shrinks_to_its_bound_and_grows_again():
     assert begun.acquire(timeout=PATIENCE)
     go.set()
     assert threads.close(PATIENCE) == []
+
+
+def test_an_observer_hears_that_the_server_serves_and_that_a_reload_took_it_out(stack):
+    heard = []
+
+    class Watcher:
+        def __init__(self, name="first"):
+            self.name = name
+
+        def server_changed(self, event):
+            heard.append((self.name, event))
+
+        def event(self, name, fields):
+            heard.append((self.name, name))
+
+    class Plugin:
+        @hookimpl
+        def bee_register_observers(self, registry):
+            for name in ("first", "second", "both"):
+                registry.add(name, lambda name=name: Watcher(name))
+
+    def config(*observers):
+        return {"bee": {"application": {"observers": observers}} | World.config()["bee"]}
+
+    server = bee_core.build_server(config("both", "first"), plugins=[Plugin()])
+    server.add(Handler())
+    with server.in_thread():
+        assert heard == [("both", "serving"), ("first", "serving")]
+        heard.clear()
+        server.reload(config("both", "second"))
+        assert heard == [("first", "service_left"), ("second", "serving")]

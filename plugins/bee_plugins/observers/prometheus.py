@@ -98,6 +98,7 @@ class Prometheus(Observer):
         # By service: the nodes whose breakers are not closed, by id, with url and state.
         self._cut_off: dict[str, dict[str, tuple[str, str]]] = {}
         self._urls: dict[str, set[str]] = {}
+        self._serves = False
 
     # Calls and requests. The state that they carry is the service's numbers.
 
@@ -192,12 +193,10 @@ class Prometheus(Observer):
             ids = {node.id for node in snapshot.nodes}
             for id_ in [one for one in cut_off or () if one not in ids]:
                 self._count_breaker(service, cut_off.pop(id_)[1], -1)  # type: ignore[union-attr]
-            for url in urls - {node.url for node in snapshot.nodes}:
-                if current.shared is None:
-                    urls.discard(url)
-                    self.meters.breaker_state.remove(service, url)
-                else:  # what stands in a file that processes share cannot be removed
-                    self.meters.breaker_state.labels(service, url).set(0)
+            gone = urls - {node.url for node in snapshot.nodes}
+            if current.shared is None:
+                urls -= gone
+            self._name_no_more(service, gone)
 
     def registry_changed(self, service: str, event: str, reason: str) -> None:
         """See :meth:`bee_core.interfaces.Observer.registry_changed`."""
@@ -207,8 +206,14 @@ class Prometheus(Observer):
 
     def server_changed(self, event: str) -> None:
         """See :meth:`bee_core.interfaces.Observer.server_changed`."""
-        if event in {"serving", "draining"}:
-            self.meters.processes.inc(1 if event == "serving" else -1)
+        self._serve(event == "serving")
+
+    def _serve(self, serves: bool) -> None:
+        """Count the server of this observer, if it has one, or count it no more."""
+        with self._lock:
+            if serves != self._serves:
+                self._serves = serves
+                self.meters.processes.inc(1 if serves else -1)
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
         """See :meth:`bee_core.interfaces.Observer.event`."""
@@ -221,9 +226,32 @@ class Prometheus(Observer):
                 meters.nodes.labels(service, state).set(float(fields[state]))  # type: ignore[arg-type]
         elif name == "nodes_in_doubt":
             meters.nodes.labels(service, "in_doubt").set(float(fields["nodes"]))  # type: ignore[arg-type]
+        elif name == "service_left":
+            self._forget(service)
+            self._serve(False)
         elif name == "lease":
             for state in LEASES:
                 meters.lease.labels(service, state).set(state == fields["state"])
+
+    def _forget(self, service: str) -> None:
+        """Its breakers are gone: what they cut off is not cut off any more."""
+        with self._lock:
+            for _, state in self._cut_off.pop(service, {}).values():
+                self._count_breaker(service, state, -1)
+            self._name_no_more(service, self._urls.pop(service, set()))
+
+    def cut_off(self, service: str) -> set[str]:
+        """The urls of the nodes that breakers of this client cut off."""
+        return {url for url, _ in tuple(self._cut_off.get(service, {}).values())}
+
+    def _name_no_more(self, service: str, urls: set[str]) -> None:
+        """Show no breakers of nodes, but those that another client of the process cuts off."""
+        held = {url for one in _living if one is not self for url in one.cut_off(service)}
+        for url in urls - held:
+            if current.shared is None:
+                self.meters.breaker_state.remove(service, url)
+            else:  # what stands in a file that processes share cannot be removed
+                self.meters.breaker_state.labels(service, url).set(0)
 
     # What is shown, and by which process.
 
