@@ -344,8 +344,10 @@ def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]
     if server.on_breaking is not None and not server.register:
         yield (
             "on_breaking",
-            "nothing is compared: a server is compared with others before it registers; add"
-            " register: true, or leave on_breaking out",
+            (
+                "nothing is compared: a server is compared with others before it registers; add "
+                "register: true, or leave on_breaking out"
+            ),
         )
     if server.workers > 1 and any(address.scheme == "memory" for address in addresses):
         yield (

@@ -5,7 +5,6 @@ The servers are processes of their own, and their memory is what the system says
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 import time
@@ -106,6 +105,17 @@ def pipeline(peer, method, count):
     peer.send(*[request(id_, method, b"[]") for id_ in range(1, count + 1)])
 
 
+def asking_on(server, peer, id_):
+    """The connection with one request more; a new one if it was cut off."""
+    try:
+        peer.send(request(id_, "later", b"[]"))
+    except OSError:
+        peer.sock.close()
+        peer = greeted(server)
+        pipeline(peer, "later", 100)
+    return peer
+
+
 def take_all(peer, count):
     """Every reply, each once."""
     ids = [peer.expect(frames.RESPONSE).id for _ in range(count)]
@@ -150,14 +160,7 @@ def test_clients_that_read_nothing_do_not_keep_the_places_of_others(large, other
     until = time.monotonic() + PATIENCE
     while not other.refused:  # all places are taken
         assert time.monotonic() < until
-        for index, peer in enumerate(peers):
-            try:
-                peer.send(request(200 + other.calls, "later", b"[]"))
-            except OSError:  # it was cut off before the other client's turn: once more
-                peer.sock.close()
-                with contextlib.suppress(OSError):
-                    peers[index] = greeted(server)
-                    pipeline(peers[index], "later", 100)
+        peers = [asking_on(server, peer, 200 + other.calls) for peer in peers]
         time.sleep(0.01)
     served = other.served
     while other.served < served + 50:
