@@ -232,7 +232,7 @@ class Service(Generic[C]):
 
     def after_fork(self) -> None:
         """In a forked child: new locks, and keys that differ from the parent's."""
-        for plugin in (self.balancer, self.limiter):
+        for plugin in (self.balancer, self.limiter, *self.fault_tolerances.values()):
             self.faults.renew_after_fork(plugin)
         self.faults.after_fork()
         self.observation.after_fork()

@@ -299,7 +299,13 @@ class ClientCore(ABC, Generic[C]):
     def _reply(call: Call) -> Reply[Any]:
         seconds = call.plan.service.clock() - call.started
         return Reply(
-            call.value, call.node, call.attempts, call.degraded, seconds, call.reply_metadata
+            call.value,
+            call.node,
+            call.attempts,
+            call.degraded,
+            seconds,
+            call.reply_metadata,
+            {} if call.degraded else getattr(call, "answers", {}),
         )
 
     def _all_channels(self) -> set[C]:

@@ -14,7 +14,7 @@ from ..terms.metadata import NOTHING
 from .remote_methods import Binding, Caller, Method, no_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from concurrent.futures import Future
     from typing import ParamSpec
 
@@ -41,6 +41,8 @@ class Reply(Generic[T]):
         degraded: Whether a fallback answered instead of a node.
         seconds: How long the call took.
         metadata: Texts and bytes that the handler sent along, by name.
+        answers: The values by node id, where the call went to several nodes (``fail: broadcast``);
+            ``value`` is the first of them. Empty otherwise.
     """
 
     value: T
@@ -49,6 +51,7 @@ class Reply(Generic[T]):
     degraded: bool
     seconds: float
     metadata: Metadata = NOTHING
+    answers: Mapping[str, T] = attrs.field(factory=dict)
 
 
 class ServiceProxy:

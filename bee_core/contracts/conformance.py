@@ -102,7 +102,7 @@ OPTIONAL: Mapping[type, tuple[type, ...]] = {
     Balancer: (ForkAware, Twinned),
     Breakers: (ForkAware, Forgetful),
     Breaker: (ForkAware,),
-    FaultTolerance: (Hedging, Targeting),
+    FaultTolerance: (ForkAware, Hedging, Targeting),
     Limiter: (ForkAware,),
     Observer: (ForkAware, Exposing),
     Transport: (Listening,),
