@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
     from .retry_budget import RetryBudget
+    from .retry_throttle import RetryThrottle
 
     Policies = tuple[Mapping[str, FaultTolerance], Mapping[str, Fallback | None]]
     """The fault tolerances and the fallbacks, by method name."""
@@ -90,7 +91,7 @@ class Service(Generic[C]):
         rule: SizeRule,
         balancer: Balancer,
         nodes: NodeSet[C],
-        budget: RetryBudget,
+        budget: RetryBudget | RetryThrottle,
         limiter: Limiter | None,
         fault_tolerances: Mapping[str, FaultTolerance],
         fallbacks: Mapping[str, Fallback | None],
