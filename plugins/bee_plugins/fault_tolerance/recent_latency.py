@@ -59,6 +59,6 @@ class RecentLatency:
         while place > 0:
             place -= 1
             above -= counts[place]
-            if above < 0:
+            if above < -1e-6:  # 0.1 * 1000 is a little less than 100
                 break
         return _SHORTEST * _STEP**place
