@@ -22,6 +22,10 @@ server did not see it. Each needs a connection that went away in that very momen
 are a fault. A call that is tried once only (failfast, no retries left) has one."""
 
 
+PUSH_BACK_JITTER = 0.1
+"""The share by which a retry may come later than the server asked for (``retry_after``)."""
+
+
 @final
 class Stop(NamedTuple):
     """The call ends with this failure."""
@@ -66,6 +70,8 @@ def after(
     )
     if unseen and redials == 0 and now < deadline:
         return _REDIAL
+    if failure.reached and failure.retry != "never":
+        plan.service.budget.failed(now)
     if not may_retry(failure, idempotent=plan.idempotent) or len(history) > plan.retries:
         return Stop(failure)
     again = _asked(plan, history)
@@ -75,6 +81,8 @@ def after(
         return _REDIAL  # the first is free for all, the others for calls that would try again
     if again is None or (again.where == "same" and failure.retry == "other"):
         return Stop(failure)
+    if again.where == "same" and failure.retry_after:
+        again = _pushed_back(plan, again.delay, failure.retry_after)
     if now + again.delay >= deadline:
         return Stop(with_note(failure, "no time was left for a retry"))
     # The budget is asked last, when the retry would really be made. It protects servers from the
@@ -83,6 +91,15 @@ def after(
     if failure.reached and not plan.service.budget.withdraw(now):
         return Stop(with_note(failure, "not retried: the retry budget of the service is spent"))
     return again
+
+
+def _pushed_back(plan: CallPlan, delay: float, retry_after: float) -> Again:
+    """A retry on the node that said when to come back: no policy may come sooner.
+
+    Many calls were told the same, so each comes a little later than it was told.
+    """
+    asked = retry_after * (1.0 + PUSH_BACK_JITTER * plan.service.rng.random())
+    return Again("same", max(delay, asked))
 
 
 def _asked(plan: CallPlan, history: Sequence[Tried]) -> Again | Stop | None:

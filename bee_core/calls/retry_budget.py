@@ -109,6 +109,9 @@ class RetryBudget:
             self._taken[self._bucket % BUCKETS] += 1
             return True
 
+    def failed(self, now: float) -> None:
+        """An attempt has failed. This budget counts retries, whatever fails."""
+
     def balance(self, now: float) -> int:
         """How many retries could be taken out at ``now``."""
         with self.lock:

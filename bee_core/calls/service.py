@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
     from .retry_budget import RetryBudget
+    from .retry_throttle import RetryThrottle
 
     Policies = tuple[Mapping[str, FaultTolerance], Mapping[str, Fallback | None]]
     """The fault tolerances and the fallbacks, by method name."""
@@ -91,7 +92,7 @@ class Service(Generic[C]):
         rule: SizeRule,
         balancer: Balancer,
         nodes: NodeSet[C],
-        budget: RetryBudget,
+        budget: RetryBudget | RetryThrottle,
         limiter: Limiter | None,
         fault_tolerances: Mapping[str, FaultTolerance],
         fallbacks: Mapping[str, Fallback | None],
@@ -245,7 +246,8 @@ class Service(Generic[C]):
 
     def after_fork(self) -> None:
         """In a forked child: new locks, and keys that differ from the parent's."""
-        for plugin in (self.balancer, self.limiter, *self.fallbacks.values()):
+        policies = (*self.fault_tolerances.values(), *self.fallbacks.values())
+        for plugin in (self.balancer, self.limiter, *policies):
             self.faults.renew_after_fork(plugin)
         self.faults.after_fork()
         self.observation.after_fork()

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from ..calls.retry_budget import RetryBudget
+from ..calls.retry_throttle import budget_of
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
 from ..config.differences import in_use_by_client, only_calls_differ, same_surroundings
@@ -246,7 +246,7 @@ class Assembly(Generic[C]):
             rule=rule,
             balancer=balancer,
             nodes=nodes,
-            budget=RetryBudget(),
+            budget=budget_of(client.retry_budget),
             limiter=self._create(client, "limiter", config),
             fault_tolerances=fault_tolerances,
             fallbacks=fallbacks,

@@ -321,6 +321,7 @@ class ClientCore(ABC, Generic[C]):
             seconds,
             call.reply_metadata,
             getattr(call, "age", None) if call.degraded else None,
+            {} if call.degraded else getattr(call, "answers", {}),
         )
 
     def _leave(self) -> None:

@@ -16,6 +16,7 @@ from ..calls.options import OPTION_NAMES
 from ..calls.plan import make_plan
 from ..config.client_model import CALL_FIELDS
 from ..config.fields import PluginRef, remarks
+from ..config.retry_budget_model import RetryBudgetConfig
 from ..methods.interface_methods import interface_methods
 
 if TYPE_CHECKING:
@@ -338,4 +339,6 @@ def _settings(
 def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
     if isinstance(value, PluginRef):
         return value.name, tuple(value.options)
+    if isinstance(value, RetryBudgetConfig):
+        return str(value), ()
     return (sorted(value) if isinstance(value, frozenset) else value), ()

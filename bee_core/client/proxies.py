@@ -14,7 +14,7 @@ from ..terms.metadata import NOTHING
 from .remote_methods import Binding, Caller, Method, no_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from concurrent.futures import Future
     from typing import ParamSpec
 
@@ -43,6 +43,8 @@ class Reply(Generic[T]):
         metadata: Texts and bytes that the handler sent along, by name.
         age: How old the value is, in seconds, where a fallback answered with an earlier result;
             None otherwise.
+        answers: The values by node id, where the call went to several nodes (``fail: broadcast``);
+            ``value`` is the first of them. Empty otherwise.
     """
 
     value: T
@@ -52,6 +54,7 @@ class Reply(Generic[T]):
     seconds: float
     metadata: Metadata = NOTHING
     age: float | None = None
+    answers: Mapping[str, T] = attrs.field(factory=dict)
 
 
 class ServiceProxy:

@@ -36,6 +36,7 @@ from .fields import (
     version,
     version_range,
 )
+from .retry_budget_model import RetryBudgetConfig
 from .secret import Secret, shown_token
 
 
@@ -110,7 +111,8 @@ class CallConfig:
     )
     fail: PluginRef = setting(
         PluginRef("failover"),
-        "What follows a failed attempt: `failfast`, `failtry`, `failover`.",
+        "What follows a failed or a slow attempt: `failfast`, `failtry`, `failover`, "
+        "`failbackup`; or `broadcast`, which calls every node.",
         "Dubbo's default. Safe for writes: a call that may have run is repeated only when it "
         "is idempotent.",
         plugin="fault_tolerance",
@@ -241,6 +243,12 @@ class ClientConfig(CallConfig):
         "Bounds the calls of this service that run at a time. `none` for none.",
         "The server has bounds of its own.",
         plugin="limiter",
+    )
+    retry_budget: RetryBudgetConfig = setting(
+        RetryBudgetConfig(),
+        "How many retries the calls of this service may have together: `{ratio, floor}`, or "
+        "`{tokens, ratio}`.",
+        "A fifth of the calls and ten a second, as in Finagle and Linkerd.",
     )
     observers: Annotated[tuple[PluginRef, ...], SEVERAL] = observers(
         "Who is told of the calls of this service besides those under `bee.application`"

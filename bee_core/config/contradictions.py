@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .server_model import ServerConfig
 
-_REPEATING = frozenset({"failover", "failtry"})
+_REPEATING = frozenset({"failover", "failtry", "failbackup"})
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ import attrs
 from .client_model import CALL_FIELDS, ClientConfig
 from .fields import NOT_WRITTEN, PluginRef, plugin_kinds, remarks, written_at
 from .model import APPLICATION, CLIENT, SERVER, ApplicationConfig, Config
+from .retry_budget_model import RetryBudgetConfig
 from .secret import Secret
 from .server_model import RegistryConfig, ServerConfig
 
@@ -334,6 +335,8 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value)) or "none"
     if isinstance(value, frozenset):
         return ", ".join(sorted(value)) or "none"
+    if isinstance(value, RetryBudgetConfig):
+        return str(value)
     if attrs.has(type(value)):
         fields = [field for field in attrs.fields(type(value)) if field.name != "url"]
         given = [

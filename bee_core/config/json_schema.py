@@ -37,6 +37,7 @@ from .client_model import AddressConfig, ClientConfig, MethodConfig
 from .docstrings import documented, first_paragraph
 from .fields import PluginRef, remarks, spellings, written_at
 from .model import ApplicationConfig
+from .retry_budget_model import RetryBudgetConfig
 from .secret import Secret
 from .server_model import RegistryConfig, ServerConfig
 from .values import SIZE_PATTERN, TIME_PATTERN
@@ -284,6 +285,8 @@ class _Writer:
         if type_ is AddressConfig:
             listed = {**self._section(AddressConfig), "required": ["url"]}
             return {"anyOf": [{"type": "string"}, self._define("address", lambda: listed)]}
+        if type_ is RetryBudgetConfig:
+            return self._define("retry_budget", lambda: self._section(RetryBudgetConfig))
         if inspect.isclass(type_) and attrs.has(type_):
             return self._define(f"class.{type_.__name__}", lambda: self._class(type_))
         base = next((one for one in getattr(type_, "__mro__", ()) if one in _SCALARS), None)

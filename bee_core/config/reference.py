@@ -26,6 +26,7 @@ from ..options import (
 from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
+from .retry_budget_model import RetryBudgetConfig
 from .secret import Secret
 from .server_model import RegistryConfig, ServerConfig
 
@@ -106,6 +107,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         "`bee.rpc.client.<service>.address`",
         AddressConfig,
         "A node that is known without a registry. A bare url is short for `{url: …}`.",
+    ),
+    (
+        "`bee.rpc.client.<service>.retry_budget`",
+        RetryBudgetConfig,
+        "What bounds the retries of a service; [why](decisions/retry-budget.md).",
     ),
 )
 

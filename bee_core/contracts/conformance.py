@@ -104,7 +104,7 @@ OPTIONAL: Mapping[type, tuple[type, ...]] = {
     Breakers: (ForkAware, Forgetful, Sized),
     Breaker: (ForkAware, Reasoning),
     Fallback: (ForkAware, Learning),
-    FaultTolerance: (Hedging, Targeting),
+    FaultTolerance: (ForkAware, Hedging, Targeting),
     Limiter: (ForkAware,),
     Observer: (ForkAware, Exposing),
     Transport: (Listening,),

@@ -13,6 +13,7 @@ from bee_core.contracts.policies import Fallback, FaultTolerance, Tried
 from bee_core.errors import CALL_ERRORS, CallError
 from bee_core.terms.backoff import CAP
 from bee_core.terms.causes import lost, refused, reported
+from bee_core.terms.failures import Success
 from bee_core.terms.node import Node
 
 from .fakes import seeded_random
@@ -60,6 +61,9 @@ class FaultToleranceContract:
 
     longest = CAP
     """Seconds that a pause may take where no server asks for one; set your own bound here."""
+
+    most_hedged = 0.1
+    """Second attempts as a share of the calls, where the policy bounds them; likewise."""
 
     @abstractmethod
     def make_fault_tolerance(self) -> FaultTolerance:
@@ -132,6 +136,63 @@ class FaultToleranceContract:
         before = list(attempts)
         policy.next(attempts, seeded_random(1))
         assert attempts == before
+
+    # The methods that a fault tolerance may have besides.
+
+    def test_a_second_attempt_begins_after_a_finite_delay_or_not_at_all(
+        self, policy: FaultTolerance
+    ) -> None:
+        hedge, settle = _optional(policy, "hedge"), getattr(policy, "settle", None)
+        for number in range(500):
+            attempts = history(*FAILURES[: number % 3])
+            delay = hedge(attempts, 1000.0 + number)
+            assert delay is None or (delay >= 0 and isfinite(delay))
+            if settle is not None:
+                outcome = (Success(b""), None, FAILURES[1])[number % 3]
+                assert settle(outcome, 0.001 * (number % 17), 1000.0 + number) is None
+
+    def test_second_attempts_are_a_small_part_of_the_calls(self, policy: FaultTolerance) -> None:
+        hedge, may_hedge = _optional(policy, "hedge"), _optional(policy, "may_hedge")
+        calls, granted = 2000, 0
+        for number in range(calls):
+            hedge((), float(number))
+            answer = may_hedge(float(number))
+            assert isinstance(answer, bool)
+            granted += answer
+        assert granted <= self.most_hedged * calls + 1
+
+    def test_it_measures_and_does_not_wait(self, policy: FaultTolerance) -> None:
+        hedge = _optional(policy, "hedge")
+        began = monotonic()
+        for number in range(20):
+            hedge((), float(number))
+        assert monotonic() - began < 20 * AT_ONCE
+
+    def test_the_nodes_that_a_call_goes_to_are_ready_ones_each_once(
+        self, policy: FaultTolerance
+    ) -> None:
+        targets = _optional(policy, "targets")
+        for many in (0, 1, 3, 200):
+            ready = tuple(Node(str(one), f"tcp://{one}:9000") for one in range(many))
+            found = targets(ready, seeded_random(many))
+            if found is not None:
+                assert not isinstance(found, str)
+                assert len(set(found)) == len(found)
+                assert {node.id for node in ready}.issuperset(found)
+
+    def test_a_call_without_any_answer_has_no_result(self, policy: FaultTolerance) -> None:
+        tolerates = _optional(policy, "tolerates")
+        for many in (1, 2, 100):
+            assert tolerates(many, many) is False
+            assert isinstance(tolerates(1, 100), bool)
+
+
+def _optional(policy: FaultTolerance, name: str) -> Any:
+    """A method that a fault tolerance may have; a test of one that has none is skipped."""
+    method = getattr(policy, name, None)
+    if method is None:
+        pytest.skip(f"this fault tolerance has no {name}()")
+    return method
 
 
 class FallbackContract:

@@ -15,7 +15,7 @@ from bee_core.calls.plan import make_plan
 from bee_core.calls.retry_budget import RetryBudget
 from bee_core.calls.service import Service
 from bee_core.config import ClientConfig
-from bee_core.contracts.effects import Attempt, Pause, Queue
+from bee_core.contracts.effects import Attempt, Pause, Queue, Race
 from bee_core.contracts.observation import Interception, Observation
 from bee_core.contracts.plugin_faults import PluginFaults
 from bee_core.contracts.policies import Change
@@ -342,7 +342,8 @@ class Harness:
     def run(self, *script, turn=True, pause=None, **options):
         """Make a call by hand, answering each attempt from the script.
 
-        A function in it is called with the harness and gives the outcome.
+        A function in it is called with the harness and gives the outcome. For several attempts at
+        a time it is ``(node, outcome)``: which one ends and how; or None: the time is over.
 
         ``turn`` answers the wait for the limiter, ``pause`` each pause.
         """
@@ -363,6 +364,8 @@ class Harness:
                     answer = next(answers)
                     if callable(answer):
                         answer = answer(self)
+                elif isinstance(effect, Race):
+                    answer = self.end_one(effect, next(answers), attempts)
                 elif isinstance(effect, Pause):
                     pauses.append(effect.seconds)
                     self.trace.append("pause")
@@ -376,6 +379,35 @@ class Harness:
             unused = list(answers)
             assert not unused, f"the flow ended without asking for {unused}"
             return Result(call, conclude(call, stop.value), attempts, pauses)
+
+    def end_one(self, effect, turn, attempts):
+        """Begin the attempts of a race, and let one end."""
+        for entrant in effect.entrants:
+            if not entrant.begun:
+                entrant.begun = True
+                entrant.pending = Request(self, entrant.node.id)
+                attempts.append(entrant.channel)
+                self.trace.append(f"attempt {entrant.channel}")
+        if turn is None:
+            self.trace.append("no reply yet")
+            self.clock.advance(effect.seconds)
+            return None
+        name, outcome = turn
+        (entrant,) = [one for one in effect.entrants if one.node.id == name]
+        entrant.outcome = outcome(self) if callable(outcome) else outcome
+        entrant.pending = None
+        return entrant
+
+
+class Request:
+    """A request under way that can be given up."""
+
+    def __init__(self, harness, name):
+        self._harness = harness
+        self._name = name
+
+    def cancel(self):
+        self._harness.trace.append(f"cancelled {self._name}")
 
 
 def whole(call):
