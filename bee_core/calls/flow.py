@@ -30,7 +30,7 @@ from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument
 from ..terms.causes import local, undecodable
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broken_effects import checked
-from .picking import again, elsewhere, give_back, pick, seen, standing
+from .picking import again, elsewhere, give_back, pick, seen, standing, take_key
 from .recording import note, slow, went_well_in_the_end
 from .retries import Redial, Stop, after, with_note
 
@@ -160,6 +160,10 @@ def _staged(call: Call) -> Steps:
 
 def _limited(call: Call, limiter: Limiter | None) -> Steps:
     """The call under a permit of the limiter, which goes back whatever happens."""
+    if call.plan.key_from is not None:
+        unusable = take_key(call, call.plan.key_from)
+        if unusable is not None:
+            return unusable
     if limiter is None or call.deadline <= call.started:
         return (yield from flow(call, inside=True))
     clock = call.plan.service.clock

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..contracts.balancer_parts import key_argument
 from ..contracts.codec import MethodCodec
 from ..contracts.conformance import part_misfits
 from ..contracts.observation import Interception, Observation
@@ -76,8 +77,9 @@ class Service(Generic[C]):
             it once.
         refused: Told of a node at whose address nobody listens, on any thread; None where no
             registry is watched. It takes the failure too.
-        staged: Whether something stands between a call and its attempts: observers, interceptors
-            or a limiter.
+        key_argument: The argument whose value is the key of a call that states none, or None.
+        staged: Whether something stands between a call and its attempts: observers, interceptors,
+            a limiter, or the search for the key.
         told: Whether somebody wants to hear of every attempt, breakers apart.
         attentive: Whether somebody wants to hear of a call that has a result.
     """
@@ -129,7 +131,13 @@ class Service(Generic[C]):
         self._random_bytes = random_bytes
         self.degradation = Degradation(self.name, complain, self.observation.event)
         observed = self.observation.of_calls
-        self.staged = observed or self.interception.count > 0 or limiter is not None
+        self.key_argument = key_argument(balancer)
+        self.staged = (
+            observed
+            or self.interception.count > 0
+            or limiter is not None
+            or self.key_argument is not None
+        )
         self.told = self.observation.of_attempts or balancer.settle is not None
         self.attentive = observed
         self.renew_keys()
