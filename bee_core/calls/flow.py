@@ -30,7 +30,7 @@ from ..errors import CALL_ERRORS, CallError
 from ..terms.causes import local
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broadcast import broadcast, chosen
-from .picking import again, elsewhere, pick, standing
+from .picking import again, elsewhere, pick, standing, take_key
 from .race import race
 from .recording import note
 from .retries import Redial, Stop, after, with_note
@@ -156,6 +156,10 @@ def _staged(call: Call) -> Steps:
 
 def _limited(call: Call, limiter: Limiter | None) -> Steps:
     """The call under a permit of the limiter, which goes back whatever happens."""
+    if call.plan.key_from is not None:
+        unusable = take_key(call, call.plan.key_from)
+        if unusable is not None:
+            return unusable
     if limiter is None or call.deadline <= call.started:
         return (yield from _attempts(call))
     clock = call.plan.service.clock

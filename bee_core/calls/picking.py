@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from ..contracts.plugin_faults import kind_of
 from ..errors import CallError, PluginFault
 from ..nodes.node_state import UNUSED, NodeState
+from ..terms.causes import local
 from ..terms.printable import printable
 from .recording import note
 
 if TYPE_CHECKING:
     from ..contracts.policies import Permit
     from ..nodes.node_set import NodeSet
-    from ..terms.failures import Outcome
+    from ..terms.failures import Failure, Outcome
     from ..terms.node import Node
+    from .argument_key import ArgumentKey
     from .call import Call
 
     Choice = tuple[NodeState[Any] | None, Permit | None, bool]
@@ -199,3 +203,19 @@ def seen(nodes: NodeSet[Any], state: NodeState[Any], outcome: Outcome | None) ->
     """
     half_open = nodes.state_of(state.breaker) == "half-open"
     return outcome if outcome is None or not outcome.ok or half_open else None
+
+
+def take_key(call: Call, wanted: ArgumentKey) -> Failure | None:
+    """Give a call the key that is in its arguments; a failure where the value is no key."""
+    try:
+        key = wanted.find(call.args, call.kwargs)
+    except TypeError as error:
+        return local(
+            "invalid_argument",
+            f"the balancer takes its key from the argument {wanted.name!r}, and {error}; give a "
+            "text, a whole number, or bytes, or use with_options(key=...)",
+            path=f"$.{wanted.name}",
+        )
+    if key is not None:
+        call.plan = attrs.evolve(call.plan, key=key)
+    return None

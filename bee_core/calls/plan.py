@@ -12,6 +12,7 @@ import attrs
 from ..methods.signatures import Signature
 from ..terms.request import RequestHead
 from .application_errors import bind_errors
+from .argument_key import argument_key
 from .options import NO_OPTIONS, TIMES, CallOptions
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..terms.node import Node
     from ..terms.request import Request
     from .application_errors import Declared
+    from .argument_key import ArgumentKey
     from .service import Service
 
 
@@ -42,6 +44,7 @@ class CallPlan:
         head: What each request of the method says in its head: names, metadata, baggage.
         codec: The codec, bound to the method's signature.
         key: The routing key, or None.
+        key_from: Finds the key in the arguments of a call; None where nobody looks for it there.
         timeout, connect_timeout, write_timeout, read_timeout: Seconds.
         retries: Attempts after the first.
         idempotent: Whether the call may run twice. If yes, it is retried even when it is unknown
@@ -60,6 +63,7 @@ class CallPlan:
     method: str
     codec: MethodCodec
     key: str | None
+    key_from: ArgumentKey | None
     timeout: float
     connect_timeout: float
     write_timeout: float
@@ -126,6 +130,7 @@ def make_plan(
         method=method,
         codec=_SendOnly(codec) if oneway else codec,
         key=given.get("key"),
+        key_from=None if "key" in given else argument_key(service.key_argument, signature),
         retries=retries,
         idempotent=idempotent,
         oneway=oneway,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..contracts.balancer_parts import key_argument
 from ..contracts.codec import MethodCodec
 from ..contracts.conformance import part_misfits
 from ..contracts.observation import Interception, Observation
@@ -77,8 +78,10 @@ class Service(Generic[C]):
             it once.
         refused: Told of a node at whose address nobody listens, on any thread; None where no
             registry is watched. It takes the failure too.
+        key_argument: The argument whose value is the key of a call that states none, or None.
         staged: Whether something stands between a call and its attempts: observers, interceptors,
-            a limiter, or a fault tolerance that makes several attempts at a time.
+            a limiter, the search for the key, or a fault tolerance that makes several attempts at a
+            time.
         counted: Whether the breakers count successes under a standing permit.
         told: Whether somebody wants to hear of every attempt, breakers that do not count apart.
         attentive: Whether somebody wants to hear of a call that has a result.
@@ -131,7 +134,9 @@ class Service(Generic[C]):
         self._random_bytes = random_bytes
         self.degradation = Degradation(self.name, complain, self.observation.event)
         observed = self.observation.of_calls
+        self.key_argument = key_argument(balancer)
         before = observed or self.interception.count > 0 or limiter is not None
+        before = before or self.key_argument is not None
         self.staged: bool = bool(before) or _many_at_a_time(fault_tolerances)
         self.counted = nodes.breakers is not None and nodes.breakers.counting
         self.told = self.observation.of_attempts or balancer.settle is not None or self.counted

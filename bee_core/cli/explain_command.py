@@ -134,7 +134,8 @@ def _print(explanation: Explanation, verbose: bool) -> None:
 
 
 def _node_row(one: NodeStanding) -> tuple[str, ...]:
-    standing = f"{one.standing}: {one.reason}" if one.reason else one.standing
+    said = one.reason or one.remark
+    standing = f"{one.standing}: {said}" if said else one.standing
     standing += f" (in doubt: {one.doubt})" if one.doubt else ""
     return (
         one.node.url,
@@ -202,7 +203,8 @@ def _object(explanation: Explanation, trace: CallTrace | None) -> dict[str, Any]
         "can_be_picked": not explanation.obstacle,
         "obstacle": explanation.obstacle,
         "nodes": [
-            node_object(one.node) | fields(one, "standing", "reason", "breaker", "health", "doubt")
+            node_object(one.node)
+            | fields(one, "standing", "reason", "breaker", "health", "doubt", "remark")
             for one in explanation.nodes
         ],
         "next": {

@@ -18,6 +18,7 @@ from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
 from ..config.differences import in_use_by_client, only_calls_differ, same_surroundings
 from ..config.fields import plugin_kinds
+from ..contracts.balancer_parts import wants_load
 from ..contracts.flight_recorder import FlightRecorder
 from ..contracts.observation import Interception, Observation
 from ..contracts.plugin_faults import PluginFaults
@@ -31,6 +32,7 @@ from ..terms.node import Node, Snapshot
 from ..terms.versions import Range
 from ..wire.messages import ANY_SERVICE
 from .interruptions import is_interruption
+from .slow_start import start_slowly
 from .token_function import token_of
 from .ways import Ways
 
@@ -202,7 +204,7 @@ class Assembly(Generic[C]):
             compress_above=client.compress_above,
             name="" if client.compress is None else client.compress.name,
         )
-        balancer = self._create(client, "balancer", config)
+        balancer = start_slowly(self._create(client, "balancer", config), client, config)
         ways = Ways(
             client,
             lambda ref: self._make(ref, "transport", config),
@@ -218,7 +220,7 @@ class Assembly(Generic[C]):
             clock=self.clock,
             decompress=None if compressor is None else Unpacking(rule, faults),
             token=token_of(client, self._config.source),
-            load_wanted=bool(getattr(balancer, "wants_load", False)),
+            load_wanted=wants_load(balancer),
             max_idle=client.max_idle,
             interrupts=is_interruption,
             attended=True,  # the blocking driver starts a request and waits for it
@@ -329,8 +331,8 @@ class Assembly(Generic[C]):
 
     def make_balancer(self, service: Service[C]) -> Balancer:
         """A balancer like the service's, with no nodes yet: for picks that no call hears of."""
-        balancer: Balancer = self._create(service.config, "balancer", self._config)
-        return balancer
+        client, config = service.config, self._config
+        return start_slowly(self._create(client, "balancer", config), client, config)
 
     def after_fork(self) -> None:
         """In a forked child: another thread of the parent may have held the lock."""

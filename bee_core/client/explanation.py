@@ -17,6 +17,7 @@ from ..calls.plan import make_plan
 from ..config.client_model import CALL_FIELDS
 from ..config.fields import PluginRef, remarks
 from ..config.retry_budget_model import RetryBudgetConfig
+from ..contracts.balancer_parts import remark
 from ..methods.interface_methods import interface_methods
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class NodeStanding:
         health: What it answered to a ping just now: ``serving``, ``draining``, or why there was no
             answer; empty when it was not asked.
         doubt: Why it is in doubt; empty when it is listed. Nodes in doubt are picked like others.
+        remark: What the balancer says of it, if anything.
     """
 
     node: Node
@@ -61,6 +63,7 @@ class NodeStanding:
     breaker: BreakerState | None = None
     health: str = ""
     doubt: str = ""
+    remark: str = ""
 
 
 @attrs.frozen
@@ -179,6 +182,7 @@ def explain(
         ahead = _look_ahead(service.balancer, ready, key, make_balancer, make_rng, service.clock())
     except Exception as error:  # whatever a balancer does, the error names it
         raise service.faults.fault(service.balancer, "pick", error) from error
+    nodes = tuple(_remarked(one, service) for one in nodes)
     obstacle = _silence(ready, health) if ahead.shares else service.nodes.explain_none()[1]
     return Explanation(
         service.name,
@@ -202,6 +206,15 @@ def _silence(ready: tuple[Node, ...], health: Mapping[str, str]) -> str:
     which = "the one node" if len(answers) == 1 else f"none of the {len(answers)} nodes"
     verb = "does not serve" if len(answers) == 1 else "serves"
     return f"{which} that can be picked {verb}: {node.url}: {answer}"
+
+
+def _remarked(one: NodeStanding, service: Service[Any]) -> NodeStanding:
+    if one.standing in {"cut off", "filtered", "weight 0"}:
+        return one
+    try:
+        return attrs.evolve(one, remark=remark(service.balancer, one.node, service.clock()))
+    except Exception as error:
+        raise service.faults.fault(service.balancer, "remark", error) from error
 
 
 def _standing(known: KnownNode, state: NodeState[Any] | None, health: str) -> NodeStanding:

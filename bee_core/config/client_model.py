@@ -232,6 +232,14 @@ class ClientConfig(CallConfig):
         "Dubbo's default: even in the long run, and clients cannot fall into step.",
         plugin="balancer",
     )
+    slow_start: Seconds = setting(
+        0.0,
+        "How long a node that has just come gets fewer calls: a tenth of its share at first, and "
+        "more each second, until this time has passed. 0: its whole share at once.",
+        "Envoy's default. Only services that warm up need it: caches, compiled code, pools.",
+        check=at_least(0),
+        unit="seconds",
+    )
     breaker: PluginRef | None = setting(
         None,
         "Cuts a bad node off. `none` for none.",

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from ..terms.printable import brief
 from ..terms.tracebacks import place
+from .balancer_parts import ListAware, Remarking, SlowStarting, Twinned
 from .codec import Codec, Compressor
 from .observation import implements
 from .observers import Exposing, Interceptor, Observer
@@ -38,13 +39,6 @@ class ForkAware(Protocol):
 
     def after_fork(self) -> None:
         """Called in a forked child, which has one thread and none of the parent's calls."""
-
-
-class Twinned(Protocol):
-    """What a balancer may define that keeps an order or counts."""
-
-    def twin(self) -> Balancer:
-        """A copy as it is now, on which ``bee explain`` picks without any effect on calls."""
 
 
 class Forgetful(Protocol):
@@ -100,7 +94,7 @@ CONTRACTS: Mapping[str, type] = {
 """What an object of each kind must do."""
 
 OPTIONAL: Mapping[type, tuple[type, ...]] = {
-    Balancer: (ForkAware, Twinned),
+    Balancer: (ForkAware, Twinned, SlowStarting, ListAware, Remarking),
     Breakers: (ForkAware, Forgetful, Sized),
     Breaker: (ForkAware, Reasoning),
     Fallback: (ForkAware, Learning),

@@ -24,9 +24,21 @@ class Balancer(Protocol):
 
     One object a service; the factory gets the options. Thread-safe; ``pick`` should not lock.
 
-    A balancer that keeps an order or counts may define ``twin()``. It returns a copy as it is now,
-    on which ``bee explain`` picks without any effect on calls. Without it a new balancer is asked
-    instead. One that holds a lock, or counts what is under way, may define ``after_fork()``.
+    More is optional; bee asks for it once, when it makes the balancer:
+
+    - ``twin()`` returns a copy as it is now, on which ``bee explain`` picks without any effect on
+      calls. Without it a new balancer is asked instead. ``zone`` needs it of the balancer within.
+    - ``after_fork()``: for one that holds a lock, or counts what is under way.
+    - ``start_slowly(window)``: called once, before the first ``update``, where ``slow_start`` is
+      set. A node that comes later gets ``max(10 %, age / window)`` of its weight, for ``window``
+      seconds. Without this method ``slow_start`` is a ``ConfigError``.
+    - ``listed(nodes)``: told of all nodes of the list, ready or not, before each ``update``.
+    - ``remark(node, now)`` returns what ``bee explain`` says of a node, in a few words: why it is
+      preferred or not.
+    - ``wants_load``: true where each reply is to carry the server's ``load``.
+    - ``key_argument``: the argument whose value is the key of a call that states none, or None. Its
+      text is that of a text or a whole number, ``true`` or ``false``; of bytes it is their hex
+      digits. Any other value is an ``InvalidArgument``, and None is no key.
     """
 
     def update(self, ready: Sequence[Node]) -> None:

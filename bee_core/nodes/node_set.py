@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ..contracts.balancer_parts import listed_of
 from ..contracts.effects import Attempt
 from ..terms.node import Changes, Node, Snapshot
 from .contained_breakers import ContainedBreakers
@@ -60,6 +61,7 @@ class NodeSet(Generic[C]):
         self._service = service
         self.directory = directory
         self._balancer = balancer
+        self._tell_listed = listed_of(balancer)
         self._make_channel = make_channel
         self.breakers = None if breakers is None else ContainedBreakers(breakers, faults)
         self._drop_channel = drop_channel
@@ -283,6 +285,8 @@ class NodeSet(Generic[C]):
 
     def _update_balancer(self) -> None:
         try:
+            if self._tell_listed is not None:
+                self._tell_listed(tuple(state.node for state in self.states.values()))
             self._balancer.update(tuple(self._ready.values()))
         except Exception as error:  # the channels and breakers of the nodes are right all the same
             self._faults.said(self._balancer, "update", error)

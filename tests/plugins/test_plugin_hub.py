@@ -846,17 +846,17 @@ class ZoneOptions:
 
 
 def zone_of(**options):
-    hub = PluginHub(plugins=[offering("balancer", "zone", Zone, ZoneOptions)], disabled=())
+    hub = PluginHub(plugins=[offering("balancer", "around", Zone, ZoneOptions)], disabled=())
     path = "bee.rpc.client.calc.balancer"
-    return hub, hub.create(PluginRef("zone", options, path), "balancer").options
+    return hub, hub.create(PluginRef("around", options, path), "balancer").options
 
 
 def test_an_option_that_is_a_plugin_is_handed_over_made():
     hub, options = zone_of(
-        within={"name": "zone", "options": {"within": "round-robin"}},
+        within={"name": "around", "options": {"within": "round-robin"}},
         others=["failfast", {"name": "failtry", "options": {"cap": "2s"}}],
     )
-    assert hub.origin_of(options.within).title == "balancer 'zone'"
+    assert hub.origin_of(options.within).title == "balancer 'around'"
     assert hub.origin_of(options.within.options.within).title == "balancer 'round-robin'"
     assert [hub.origin_of(one).name for one in options.others] == ["failfast", "failtry"]
     assert options.behind is None
@@ -888,12 +888,12 @@ def test_what_is_wrong_with_an_inner_plugin_is_told_with_its_path(options, path,
 def test_a_plugin_that_is_its_own_default_is_an_error_and_no_crash():
     endless = attrs.make_class(
         "Endless",
-        {"within": attrs.field(default="zone", type=Annotated[Any, Plugin("balancer")])},
+        {"within": attrs.field(default="around", type=Annotated[Any, Plugin("balancer")])},
         frozen=True,
     )
-    hub = PluginHub(plugins=[offering("balancer", "zone", Zone, endless)], disabled=())
+    hub = PluginHub(plugins=[offering("balancer", "around", Zone, endless)], disabled=())
     with pytest.raises(PluginError, match="may name the plugin itself"):
-        hub.create(PluginRef("zone"), "balancer")
+        hub.create(PluginRef("around"), "balancer")
 
 
 # ── shared objects ──

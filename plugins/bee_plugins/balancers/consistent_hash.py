@@ -62,8 +62,8 @@ class ConsistentHash:
         self._options = options or ConsistentHashOptions()
         self.key_argument = self._options.argument
         self._bound = self._options.bound
-        self._ring = EMPTY
-        self._all: list[None] = []  # one entry for each attempt of this client that runs
+        self.ring = EMPTY
+        self.calls: list[None] = []  # one entry for each attempt of this client that runs
         self._running: dict[str, list[None]] = {}  # by node id; also of nodes that have left
         self._fresh = FreshNodes()
         if self._bound is not None:
@@ -79,17 +79,17 @@ class ConsistentHash:
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
         nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
-        ring = self._ring.changed(nodes, self._running)
+        ring = self.ring.changed(nodes, self._running)
         running = {id_: place.running for id_, place in ring.places.items()}
         for id_, calls in self._running.items():
             if id_ not in running and calls:
                 running[id_] = calls  # it may come back before they end
         self._fresh.update(nodes)
-        self._running, self._ring = running, ring
+        self._running, self.ring = running, ring
 
     def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """See :meth:`bee_core.interfaces.Balancer.pick`."""
-        ring = self._ring
+        ring = self.ring
         if not ring.total:
             return None
         at = rng.getrandbits(64) if key is None else position(key)
@@ -101,7 +101,7 @@ class ConsistentHash:
         place = self._first(ring, at, tried, now)
         if place is None:
             return None
-        node, running, total = place.node, place.running, self._all
+        node, running, total = place.node, place.running, self.calls
         try:
             total.append(None)
             running.append(None)
@@ -113,7 +113,7 @@ class ConsistentHash:
         return node
 
     def _settle(self, node: Node, outcome: Outcome | None, seconds: float, now: float) -> None:
-        _end(self._all)
+        _end(self.calls)
         running = self._running.get(node.id)
         if running is not None:
             _end(running)
@@ -121,17 +121,17 @@ class ConsistentHash:
     def twin(self) -> ConsistentHash:
         """See :class:`bee_core.interfaces.Balancer`."""
         copy = ConsistentHash(self._options)
-        ring = self._ring
+        ring = self.ring
         calls = {id_: place.running for id_, place in ring.places.items()} | self._running
         copy._running = {id_: running.copy() for id_, running in calls.items()}
-        copy._all = self._all.copy()
-        copy._ring = ring.twin(copy._running)
+        copy.calls = self.calls.copy()
+        copy.ring = ring.twin(copy._running)
         copy._fresh = self._fresh.twin()
         return copy
 
     def after_fork(self) -> None:
         """See :mod:`bee_core.interfaces`. The calls in flight are the parent's."""
-        self._all.clear()
+        self.calls.clear()
         for running in self._running.values():
             running.clear()
 
@@ -143,7 +143,7 @@ class ConsistentHash:
         fresh, bound = self._fresh, self._bound
         # The ring compares high bits. So the low ones tell nothing of the node, and are the chance.
         chance = (at & 0xFFFFFFFF) / 0x100000000
-        calls = 0.0 if bound is None else bound * (len(self._all) + 1) / ring.total
+        calls = 0.0 if bound is None else bound * (len(self.calls) + 1) / ring.total
         first: Place | None = None
         for place in ring.from_here(at):
             id_ = place.node.id

@@ -89,13 +89,13 @@ class Ring:
         total: Points of all nodes.
     """
 
-    __slots__ = ("_marks", "_owners", "places", "total")
+    __slots__ = ("_owners", "marks", "places", "total")
 
     def __init__(
         self, places: dict[str, Place], marks: list[int], owners: dict[int, Place]
     ) -> None:
         self.places = places
-        self._marks = marks  # points with the numbers of their nodes behind them, sorted
+        self.marks = marks  # points with the numbers of their nodes behind them, sorted
         self._owners = owners
         self.total = len(marks)
 
@@ -120,7 +120,7 @@ class Ring:
                 fresh.extend(point << _SERIAL | serial for point in points_of(node.url, number))
             places[node.id] = place
         owners = {place.serial: place for place in places.values()}
-        marks = self._marks
+        marks = self.marks
         if not owners.keys() >= self._owners.keys():
             marks = [mark for mark in marks if mark & _OWNER in owners]
         # Both parts are sorted, so this sort only merges them.
@@ -132,17 +132,17 @@ class Ring:
             id_: Place(place.serial, place.node, place.points, running[id_])
             for id_, place in self.places.items()
         }
-        return Ring(places, self._marks, {place.serial: place for place in places.values()})
+        return Ring(places, self.marks, {place.serial: place for place in places.values()})
 
     def owner(self, at: int) -> Place:
         """The place that a position belongs to. The ring is not empty."""
-        marks = self._marks
+        marks = self.marks
         index = bisect_left(marks, at << _SERIAL)
         return self._owners[marks[index if index < len(marks) else 0] & _OWNER]
 
     def from_here(self, at: int) -> Iterator[Place]:
         """All places, each once, in the order of the ring from a position on."""
-        marks, owners = self._marks, self._owners
+        marks, owners = self.marks, self._owners
         start = bisect_left(marks, at << _SERIAL)
         seen: set[int] = set()
         for step in range(start, start + len(marks)):

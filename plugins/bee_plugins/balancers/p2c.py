@@ -102,9 +102,9 @@ class PowerOfTwoChoices:
         self.settle = self._settle
         self._decay = (options or P2cOptions()).decay
         self._table = _Table()
-        self._loads: dict[str, NodeLoad] = {}
+        self.loads: dict[str, NodeLoad] = {}
         self._fresh = FreshNodes()
-        self._usual = 0.0  # seconds; the latency of the fleet's answers
+        self.usual = 0.0  # seconds; the latency of the fleet's answers
         self._busy_mark = 0.0  # requests in flight above which a node is hot
         self._unforced = 0  # picks since the last forced one
 
@@ -119,7 +119,7 @@ class PowerOfTwoChoices:
         before, it still has them.
         """
         nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
-        before, loads = self._loads, dict[str, NodeLoad]()
+        before, loads = self.loads, dict[str, NodeLoad]()
         # Fractions of the heaviest weight: no sum of them overflows.
         heaviest = max((node.weight for node in nodes), default=1.0)
         shares = [node.weight / heaviest for node in nodes]
@@ -136,7 +136,7 @@ class PowerOfTwoChoices:
             if id_ not in loads and load.running:
                 loads[id_] = load
         self._fresh.update(nodes)
-        self._loads = loads
+        self.loads = loads
         if len(set(shares)) <= 1:
             self._table = _Table(table)
         else:
@@ -178,11 +178,11 @@ class PowerOfTwoChoices:
         return node
 
     def _settle(self, node: Node, outcome: Outcome | None, seconds: float, now: float) -> None:
-        state = self._loads.get(node.id)
+        state = self.loads.get(node.id)
         if state is None:
             return  # it left with no call there, so none of its calls is missed
         _end(state.running)
-        usual, decay = self._usual, self._decay
+        usual, decay = self.usual, self._decay
         if outcome is None:
             # Given up: it would have taken at least as long.
             if seconds > state.expected(now, usual, decay)[0]:
@@ -194,7 +194,7 @@ class PowerOfTwoChoices:
             self._mark(state.reported / state.weight)
             seconds = max(seconds, load.lag)  # the next request will wait as long
         if type(outcome) is Success:
-            self._usual = (
+            self.usual = (
                 usual + (min(seconds, usual * _USUAL_MOST) - usual) * _USUAL_STEP
                 if usual
                 else seconds
@@ -207,28 +207,28 @@ class PowerOfTwoChoices:
     def twin(self) -> PowerOfTwoChoices:
         """See :class:`bee_core.interfaces.Balancer`."""
         copy = PowerOfTwoChoices(P2cOptions(self._decay))
-        loads = {id_: load.copy() for id_, load in self._loads.items()}
+        loads = {id_: load.copy() for id_, load in self.loads.items()}
         table = self._table
         nodes = tuple(loads.get(load.node.id) or load.copy() for load in table.nodes)
-        copy._loads = loads | {load.node.id: load for load in nodes}
+        copy.loads = loads | {load.node.id: load for load in nodes}
         copy._table = table._replace(nodes=nodes)
         copy._fresh = self._fresh.twin()
-        copy._usual, copy._busy_mark = self._usual, self._busy_mark
+        copy.usual, copy._busy_mark = self.usual, self._busy_mark
         copy._unforced = self._unforced
         return copy
 
     def after_fork(self) -> None:
         """See :mod:`bee_core.interfaces`. The calls in flight are the parent's."""
-        for load in self._loads.values():
+        for load in self.loads.values():
             load.running.clear()
             load.own_then = 0
 
     def remark(self, node: Node, now: float) -> str:
         """See :class:`bee_core.interfaces.Balancer`."""
-        state = self._loads.get(node.id)
-        if state is None:
+        state = self.loads.get(node.id)
+        if state is None or not state.known:
             return ""
-        latency, failing = state.expected(now, self._usual, self._decay)
+        latency, failing = state.expected(now, self.usual, self._decay)
         parts = [f"{len(state.running)} in flight"]
         if state.latency:
             parts.append(f"{latency * 1000:.3g} ms")
@@ -241,7 +241,7 @@ class PowerOfTwoChoices:
 
     def _prefers(self, one: NodeLoad, other: NodeLoad, now: float, margin: float) -> bool:
         """Whether ``one`` is better than ``other``, by more than ``margin`` where it is cost."""
-        usual, decay = self._usual, self._decay
+        usual, decay = self.usual, self._decay
         latency, failing = one.expected(now, usual, decay)
         other_latency, other_failing = other.expected(now, usual, decay)
         if (failing > FAILS) is not (other_failing > FAILS):

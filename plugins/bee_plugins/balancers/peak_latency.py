@@ -22,10 +22,9 @@ LEARN = 0.1
 """How much one result changes the share of failures: a node that always fails is known as such
 after about four calls, and one failure among a hundred calls changes little."""
 
-FAILURES_COUNT = 100.0
-"""A node of which a share f of the calls fails costs ``1 + 100 f²`` as much: twice at one in ten,
-26 times at one in two, 101 times at all. One that fails alone among healthy ones gets next to
-nothing, and where all fail a little, the latency decides."""
+FAILURES_COUNT = 30.0
+"""A node of which a share f of the calls fails costs ``1 + 30 f²`` as much: 1.3 times after one
+failure, twice at one in five. Where all fail a little, the latency decides."""
 
 _NEVER = float("-inf")
 _LEAST = 1e-9  # a latency of 0 would hide what is in flight
@@ -81,6 +80,11 @@ class NodeLoad:
         fade = exp(-max(0.0, now - self.stamp) / decay)
         latency = self.latency or usual
         return max(_LEAST, usual + (latency - usual) * fade), self.failing * fade
+
+    @property
+    def known(self) -> bool:
+        """Whether a call has been there."""
+        return bool(self.running) or self.stamp > _NEVER
 
     def busy(self) -> float:
         """Requests that run at the server, by its last word and by what this client did since."""

@@ -1,0 +1,27 @@
+"""Another language puts keys on the ring of ``consistent-hash`` where the vectors put them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from support.processes import run
+
+HERE = Path(__file__).parent
+VECTORS = HERE.parent / "vectors" / "hash_ring.json"
+
+
+def test_java_agrees_with_the_vectors(java):
+    by_nodes = {}
+    for vector in json.loads(VECTORS.read_text("utf-8")):
+        lines = tuple(f"{one['weight']} {one['url']}" for one in vector["nodes"])
+        by_nodes.setdefault(lines, []).append(vector)
+    for lines, vectors in by_nodes.items():
+        asked = [str(len(lines)), *lines, *(vector["key"] for vector in vectors)]
+        done = run(
+            [java, HERE / "Ring.java"], input="\n".join(asked) + "\n", encoding="utf-8", timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            " ".join((vector["position"], *vector["order"])) for vector in vectors
+        ]
