@@ -34,10 +34,8 @@ class TestLastGoodWithAnother(FallbackContract):
 
 
 def request(method="add", body=b"[1,2]", form=POSITIONAL, metadata=(), baggage=()):
-    made = Request.__new__(Request)
-    made.head = RequestHead("calc", method, dict(metadata), dict(baggage))
-    made.form, made.body = form, body
-    return made
+    head = RequestHead("calc", method, dict(metadata), dict(baggage))
+    return Request(head, form, body, False, 10.0, 1.0, 1.0, 1.0)
 
 
 class Kept:
