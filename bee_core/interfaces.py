@@ -11,7 +11,7 @@ Rules for all kinds:
   policy never waits: it returns a decision, and a driver carries it out.
 - All calls of a service share its objects, on many threads. Each docstring says what must be
   thread-safe.
-- A balancer, breaker or limiter that holds a lock, or counts what is under way, may define
+- A balancer, breaker, limiter or fallback that holds a lock, or counts, may define
   ``after_fork()``. It is called in a forked child, which has one thread and none of the parent's
   calls.
 """

@@ -30,7 +30,7 @@ from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument
 from ..terms.causes import local, undecodable
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broken_effects import checked
-from .picking import again, count_success, elsewhere, give_back, pick, seen, standing
+from .picking import again, elsewhere, give_back, pick, seen
 from .recording import note, slow, went_well_in_the_end
 from .retries import Redial, Stop, after, with_note
 
@@ -83,7 +83,7 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
                 if began is not None and (
                     service.told
                     or type(outcome) is not Success
-                    or permit is not standing(call, state)
+                    or not service.stands(call, state, permit)
                 ):
                     _settle(call, state, permit, picked, outcome, began)
             if type(outcome) is Success:
@@ -272,13 +272,11 @@ def _settle(
     call.permit = call.picked = None
     if type(outcome) is not Success and not isinstance(outcome, Failure):
         outcome = None  # what a broken channel gave says nothing of the node
-    no_news = outcome is not None and outcome.ok and permit is standing(call, state)
+    no_news = outcome is not None and outcome.ok and service.stands(call, state, permit)
     try:
         if permit is not None and not no_news:
             shown = seen(service.nodes, state, outcome) if call.plan.oneway else outcome
             service.nodes.settle(state, permit, shown, now - began, now)
-        elif service.counted and permit is not None and not call.plan.oneway:
-            count_success(call, state)
     finally:  # an interruption of the breaker is no reason to lose the pick
         # A retry on the same node was not the balancer's choice, so it hears nothing of it.
         told = service.balancer.settle

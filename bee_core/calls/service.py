@@ -78,8 +78,9 @@ class Service(Generic[C]):
             registry is watched. It takes the failure too.
         staged: Whether something stands between a call and its attempts: observers, interceptors
             or a limiter.
-        counted: Whether the breakers count successes under a standing permit.
-        told: Whether somebody wants to hear of every attempt, breakers that do not count apart.
+        stands: Whether a success under a permit is no news to a node's breaker: see
+            :attr:`bee_core.nodes.node_set.NodeSet.stands`.
+        told: Whether somebody wants to hear of every attempt, breakers apart.
         attentive: Whether somebody wants to hear of a call that has a result.
     """
 
@@ -131,8 +132,8 @@ class Service(Generic[C]):
         self.degradation = Degradation(self.name, complain, self.observation.event)
         observed = self.observation.of_calls
         self.staged = observed or self.interception.count > 0 or limiter is not None
-        self.counted = nodes.breakers is not None and nodes.breakers.counting
-        self.told = self.observation.of_attempts or balancer.settle is not None or self.counted
+        self.stands = nodes.stands
+        self.told = self.observation.of_attempts or balancer.settle is not None
         self.attentive = self._always_attentive()
         self.renew_keys()
 
