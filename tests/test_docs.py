@@ -93,6 +93,20 @@ def test_the_page_about_interceptors_gives_ids(folder: Path) -> None:
     assert len(reply.value) == 32
 
 
+def test_old_answers_are_what_the_page_says(folder: Path) -> None:
+    (printed,) = blocks(read(DOCS / "how-to" / "use-fallbacks.md"), "console")
+    assert run(folder, sys.executable, "old_answers.py") == printed
+
+
+def test_the_breakers_and_fallbacks_of_the_pages_can_be_made(folder: Path) -> None:
+    with bee_core.build_client(folder / "breakers.yml") as client:
+        made = [client.find(name).nodes.breakers for name in ("calc", "stock", "mail")]
+    assert [one is not None and one.counting for one in made] == [True, True, False]
+    with bee_core.build_client(folder / "fallbacks.yml") as client:
+        shop = client.service("shop").with_options(retries=0, timeout=0.5)
+        assert shop.banners() == []
+
+
 def test_the_typed_client_adds_up(folder: Path) -> None:
     total = runpy.run_path(str(folder / "typed.py"))["total"]
     server = bee_core.build_server(

@@ -30,7 +30,7 @@ from ..errors import CALL_ERRORS, CallError
 from ..terms.causes import local
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broadcast import broadcast, chosen
-from .picking import again, elsewhere, pick, standing, take_key
+from .picking import again, elsewhere, pick, take_key
 from .race import race
 from .recording import note
 from .retries import Redial, Stop, after, with_note
@@ -86,7 +86,7 @@ def flow(call: Call, *, inside: bool = False) -> Steps:  # noqa: PLR0912, PLR091
                     if began is not None and (
                         service.told
                         or type(outcome) is not Success
-                        or permit is not standing(call, state)
+                        or not service.stands(call, state, permit)
                     ):
                         settle(call, state, permit, picked, outcome, began)
             if type(outcome) is Success:

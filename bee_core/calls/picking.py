@@ -67,15 +67,6 @@ def standing(call: Call, state: NodeState[Any]) -> Permit | None:
         return None
 
 
-def count_success(call: Call, state: NodeState[Any]) -> None:
-    """Tell a breaker that counts of a success under the permit that stands."""
-    breaker: Any = state.breaker
-    try:
-        breaker.succeeded()
-    except Exception as error:  # the attempt has its outcome
-        call.plan.service.faults.said(_breakers(call), "succeeded", error)
-
-
 def same(call: Call, state: NodeState[Any]) -> Choice:
     """The node of the last attempt once more: no pick of the balancer.
 

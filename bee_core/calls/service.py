@@ -82,8 +82,9 @@ class Service(Generic[C]):
         staged: Whether something stands between a call and its attempts: observers, interceptors,
             a limiter, the search for the key, or a fault tolerance that makes several attempts at a
             time.
-        counted: Whether the breakers count successes under a standing permit.
-        told: Whether somebody wants to hear of every attempt, breakers that do not count apart.
+        stands: Whether a success under a permit is no news to a node's breaker: see
+            :attr:`bee_core.nodes.node_set.NodeSet.stands`.
+        told: Whether somebody wants to hear of every attempt, breakers apart.
         attentive: Whether somebody wants to hear of a call that has a result.
     """
 
@@ -138,8 +139,8 @@ class Service(Generic[C]):
         before = observed or self.interception.count > 0 or limiter is not None
         before = before or self.key_argument is not None
         self.staged: bool = bool(before) or _many_at_a_time(fault_tolerances)
-        self.counted = nodes.breakers is not None and nodes.breakers.counting
-        self.told = self.observation.of_attempts or balancer.settle is not None or self.counted
+        self.stands = nodes.stands
+        self.told = self.observation.of_attempts or balancer.settle is not None
         self.attentive = self._always_attentive()
         self.renew_keys()
 

@@ -8,7 +8,7 @@ from ..errors import Executed, InvalidArgument
 from ..terms.causes import undecodable
 from ..terms.failures import Failure, Outcome, Success, raised
 from .broken_effects import checked
-from .picking import count_success, give_back, seen, standing
+from .picking import give_back, seen
 from .recording import slow, went_well, went_well_in_the_end
 
 if TYPE_CHECKING:
@@ -34,13 +34,11 @@ def settle(
     call.permit = call.picked = None
     if type(outcome) is not Success and not isinstance(outcome, Failure):
         outcome = None  # what a broken channel gave says nothing of the node
-    no_news = outcome is not None and outcome.ok and permit is standing(call, state)
+    no_news = outcome is not None and outcome.ok and service.stands(call, state, permit)
     try:
         if permit is not None and not no_news:
             shown = seen(service.nodes, state, outcome) if call.plan.oneway else outcome
             service.nodes.settle(state, permit, shown, now - began, now)
-        elif service.counted and permit is not None and not call.plan.oneway:
-            count_success(call, state)
     finally:  # an interruption of the breaker is no reason to lose the pick
         # A retry on the same node was not the balancer's choice, so it hears nothing of it.
         told = service.balancer.settle

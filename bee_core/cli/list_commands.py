@@ -85,7 +85,7 @@ def nodes(ctx: click.Context, service: str, config_path: str, as_json: bool) -> 
         fitting = f"{len(report.fitting)} of {len(report.nodes)} nodes fit"
         echo(f"{service}: asks for {report.asked}; {fitting}; source: {source_text(report)}")
         if report.nodes:
-            _print_nodes(report)
+            print_nodes(report)
         print_outlook([report])
     ctx.exit(outlook_code([report]))
 
@@ -128,7 +128,8 @@ def plugins(ctx: click.Context, checked: bool, as_json: bool) -> None:
         ctx.exit(FAILED)
 
 
-def _print_nodes(report: NodesReport) -> None:
+def print_nodes(report: NodesReport) -> None:
+    """Print a table; columns that say the same of all nodes are left out."""
     titles: tuple[str, ...] = ("url", "version", "weight", "zone", "tags", "fits", "id")
     rows = [_row(known) for known in report.nodes]
     if report.in_doubt:

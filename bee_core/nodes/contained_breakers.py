@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..contracts.policies import Breakers, Change, Permit
     from ..terms.failures import Outcome
     from ..terms.node import Node
+    from ..terms.request import Request
+    from .node_state import NodeState
 
 _STATES = ("closed", "open", "half-open")
 
@@ -56,6 +58,33 @@ class ContainedBreakers:
         if problem := part_misfits(breaker, Breaker):
             raise self._faults.wrong(self.plugin, "node", f"returned no breaker: {problem}")
         return breaker  # type: ignore[no-any-return]
+
+    def stands(self, request: Request, state: NodeState[Any], permit: Permit | None) -> bool:
+        """Whether a success under a permit is no news to the breaker."""
+        try:
+            return getattr(state.breaker, "standing", None) is permit
+        except Exception as error:  # then the breaker is told
+            self._faults.said(self.plugin, "standing", error)
+            return False
+
+    def counted(self, request: Request, state: NodeState[Any], permit: Permit | None) -> bool:
+        """The same of breakers that count: a success that is no news is counted.
+
+        That a oneway call was sent is no success.
+        """
+        breaker: Any = state.breaker
+        try:
+            if breaker.standing is not permit:
+                return False
+        except Exception as error:
+            self._faults.said(self.plugin, "standing", error)
+            return False
+        try:
+            if not request.oneway:
+                breaker.succeeded()
+        except Exception as error:  # the attempt has its outcome
+            self._faults.said(self.plugin, "succeeded", error)
+        return True
 
     def settle(
         self, breaker: Breaker, permit: Permit, outcome: Outcome | None, seconds: float, now: float

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from ..contracts.plugin_faults import PluginFaults
     from ..contracts.policies import Balancer, Breaker, Breakers, BreakerState, Permit
     from ..terms.failures import Outcome
+    from ..terms.request import Request
     from .outlook import Outlook
 
 C = TypeVar("C")
+
+
+def _no_breaker(*_: object) -> bool:
+    """See :attr:`NodeSet.stands`, where no breakers are configured."""
+    return True
 
 
 class NodeSet(Generic[C]):
@@ -46,6 +52,8 @@ class NodeSet(Generic[C]):
             the thread that changed it and outside of the lock; or None.
         on_connect: Told that a node's channel was made, outside of the lock; or None.
         retired: Whether another set has taken its place.
+        stands: ``(request, state, permit)``: whether a success under this permit is no news to the
+            node's breaker. Each success is asked once; breakers that count do it here.
     """
 
     def __init__(
@@ -64,6 +72,10 @@ class NodeSet(Generic[C]):
         self._tell_listed = listed_of(balancer)
         self._make_channel = make_channel
         self.breakers = None if breakers is None else ContainedBreakers(breakers, faults)
+        self.stands: Callable[[Request, NodeState[C], Permit | None], bool] = _no_breaker
+        if self.breakers is not None:
+            counting = self.breakers.counting
+            self.stands = self.breakers.counted if counting else self.breakers.stands
         self._drop_channel = drop_channel
         self._faults = faults
         self.lock = Lock()

@@ -43,8 +43,8 @@ class RequestHead:
         baggage: For the handler, and sent on with the calls that it makes.
         idempotent: Whether the call may run twice.
         oneway: No answer will come, and the server is told so.
-        made: What transports have made of this head, such as encoded header fields. Each uses a key
-            of its own, so that it encodes a head once and not for every request.
+        made: What transports and fallbacks have made of this head, such as encoded header fields.
+            Each uses a key of its own, so that it does so once and not for every request.
         base: The head that this one was made of by :meth:`adding`, or None.
         added: What was added to the metadata of ``base``. A transport sends it last: what it has
             made of ``base`` is used again, and a receiver may know what stands before.

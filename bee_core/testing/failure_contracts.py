@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bee_core.contracts.policies import Fallback, FaultTolerance, Tried
+from bee_core.contracts.policies import Fallback, FaultTolerance, PastResult, Tried
 from bee_core.errors import CALL_ERRORS, CallError
 from bee_core.terms.backoff import CAP
 from bee_core.terms.causes import lost, refused, reported
 from bee_core.terms.failures import Success
 from bee_core.terms.node import Node
+from bee_core.terms.request import POSITIONAL, Request, RequestHead
 
 from .fakes import seeded_random
+from .held_locks import after_a_fork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -237,3 +239,39 @@ class FallbackContract:
         except Exception as raised:
             assert raised is error  # noqa: PT017  # one of two outcomes that are both right
         assert (args, kwargs) == (([1, 2],), {"c": {"d": 3}})
+
+    def test_what_is_recalled_is_a_result_of_the_same_call(self, fallback: Fallback) -> None:
+        """Only of one that learns: it must not answer a call with the result of another one."""
+        learning: Any = fallback
+        if not hasattr(fallback, "learn"):
+            return
+        learned = {body: PastResult(body, 0.0, lambda: 1.0) for body in (b"[1]", b"[2]", b"[3]")}
+        error = CALL_ERRORS["unavailable"]("no node")
+        assert learning.recall(_asking(b"[1]"), error) is None
+        for body, result in learned.items():
+            learning.learn(_asking(body), result)
+        for body, result in learned.items():
+            assert learning.recall(_asking(body), error) in (None, result)
+        assert learning.recall(_asking(b"[1]", method="sub"), error) is None
+        assert learning.recall(_asking(b"[1]", tenant="other"), error) is None
+
+    def test_in_a_forked_child_no_lock_of_the_parent_is_waited_for(
+        self, fallback: Fallback
+    ) -> None:
+        learning: Any = fallback
+        error = CALL_ERRORS["unavailable"]("no node")
+
+        def use() -> None:
+            if hasattr(fallback, "learn"):
+                learning.learn(_asking(b"[1]"), PastResult(b"1", 0.0, lambda: 1.0))
+                learning.recall(_asking(b"[1]"), error)
+            self.ask(fallback, error)
+
+        use()
+        after_a_fork((fallback,), use)
+
+
+def _asking(body: bytes, method: str = "add", tenant: str = "one") -> Request:
+    """A request that was sent."""
+    head = RequestHead("calc", method, {"tenant": tenant})
+    return Request(head, POSITIONAL, body, False, 10.0, 1.0, 1.0, 1.0)

@@ -106,11 +106,13 @@ def test_a_counter_that_raises_costs_the_call_nothing():
     assert "succeeded" in harness.complaints[0]
 
 
-def test_breakers_that_do_not_count_are_not_told():
-    harness = Harness("a", breakers=Consecutive(ConsecutiveOptions()))
-    harness.balancer.settle = None
+def test_a_success_is_counted_once_also_where_others_hear_of_it():
+    harness, told = counting()
+    assert harness.service.told, "the harness has a balancer that wants to hear of each attempt"
+    harness.run(SUCCESS)
     harness.service.told = False
-    assert not harness.service.counted
+    harness.run(SUCCESS)
+    assert told.told == ["succeeded", "succeeded"]
 
 
 # ── in virtual time ──

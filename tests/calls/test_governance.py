@@ -146,6 +146,51 @@ def test_beside_a_node_that_is_cut_off_the_others_get_all_calls(users, log):
         assert [user.detailed("add", 1, 2).attempts for _ in range(20)] == [1] * 20
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("success-rate", {"min_calls": 4, "base_ejection_time": 0.05, "trials": 2}),
+        (
+            "outlier",
+            {
+                "interval": 0.05,
+                "base_ejection_time": 0.05,
+                "success_rate": None,
+                "failure_percentage": {"min_calls": 1, "min_nodes": 2},
+            },
+        ),
+    ],
+)
+def test_statistics_cut_a_killed_node_off_and_it_comes_back(users, log, name, options):
+    process = ServingProcess(address=f"127.0.0.1:{fixed_port()}")
+    try:
+        with serving(Calculator()) as good:
+            user = users(
+                process.url,
+                good.address,
+                breaker={"name": name, "options": options},
+                balancer="round-robin",
+                fail="failover",
+                retries=1,
+            )
+
+            def call_until(state):
+                until = time.monotonic() + PATIENCE
+                while log.lines.empty() or f" to {state}" not in log.lines.get():
+                    assert user.call("echo", 1) == 1
+                    assert time.monotonic() < until, f"no breaker went to {state}"
+
+            for _ in range(4):
+                user.call("echo", 1)
+            process.kill()
+            call_until("open")
+            process.restart()
+            call_until("half-open")
+            call_until("closed")
+    finally:
+        process.kill()
+
+
 def test_a_server_that_answers_pings_and_hangs_calls_is_cut_off_again_by_the_single_call_that_tries_it():
     calculator, watcher = Calculator(), Watcher()
     with (

@@ -7,7 +7,9 @@ import pytest
 from rich.console import Console
 
 import bee_core
-from bee_core.cli import output
+from bee_core.cli import list_commands, output
+from bee_core.interfaces import Node
+from bee_core.nodes.report import KnownNode, NodesReport
 from bee_core.streams.client.native import PATH
 
 
@@ -45,6 +47,16 @@ def test_json_is_a_list_of_objects_with_a_reason_where_one_cannot_be_loaded(
     }
     assert not rows["compressor", "gzip"]["loadable"]
     assert "blocked by BEE_DISABLE_PLUGINS" in rows["compressor", "gzip"]["reason"]
+
+
+def test_a_node_that_is_cut_off_is_shown_with_the_reason(capsys):
+    one, two = Node("1", "tcp://127.0.0.1:1"), Node("2", "tcp://127.0.0.1:2")
+    known = (KnownNode(one, True, cut_off="ten failures"), KnownNode(two, True))
+    list_commands.print_nodes(NodesReport("calc", "address", 1, known, "any version"))
+    header, first, second = capsys.readouterr().out.splitlines()
+    assert header.rstrip().endswith("cut off")
+    assert first.rstrip().endswith("ten failures")
+    assert second.rstrip().endswith("no")
 
 
 @pytest.mark.parametrize("columns", [80, 60])

@@ -215,6 +215,7 @@ def test_each_change_is_one_line_of_the_log(world, caplog):
         "from half-open to closed",
     ]
     assert all("calc" in line and "tcp://a:9000" in line for line in lines)
+    assert lines[0].endswith(f"; why: 1 failure in a row, the last: {ILL.kind}: {ILL.message}")
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
 
 

@@ -542,3 +542,80 @@ def test_a_breaker_whose_state_is_nonsense_takes_no_node_out(state):
     assert world.balancer.updates[-1] == ["a"]
     assert told == []
     assert "state is none of closed, open, half-open" in world.complaints[0]
+
+
+class Bounded(Switches):
+    """Switches that know how many nodes there are, and why each was switched off."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+        self.raises = False
+
+    def node(self, node):
+        made = super().node(node)
+        made.why = self.why
+        return made
+
+    def resize(self, nodes):
+        self.sizes.append((nodes, list(self.left)))
+        if self.raises:
+            raise ZeroDivisionError
+        due, self.due = self.due, []
+        return due
+
+    def why(self, now):
+        if self.raises:
+            raise ZeroDivisionError
+        return f"it failed before {now}"
+
+
+def bounded_world():
+    world = World(breakers=True)
+    switches = Bounded()
+    faults = PluginFaults(world.complaints.append, lambda: 1.0)
+    world.set = NodeSet("calc", Directory(), world.balancer, Channel, switches, world.drop, faults)
+    world.switches = switches
+    return world
+
+
+def test_breakers_hear_how_many_nodes_there_are_after_those_that_left():
+    world = bounded_world()
+    world.apply(node("a"), node("b"))
+    world.channel("b")
+    world.apply(node("a"))
+    assert world.switches.sizes == [(2, []), (1, ["b"])]
+
+
+def test_nodes_that_come_back_because_others_left_are_ready_at_once():
+    world = bounded_world()
+    world.apply(node("a"), node("b"))
+    world.change("a", "open")
+    assert world.balancer.updates[-1] == ["b"]
+    breaker = world.breaker("a")
+    breaker.state = "closed"
+    world.switches.due = [Change(node("a"), "open", "closed")]
+    world.apply(node("a"))
+    assert world.balancer.updates[-1] == ["a"]
+
+
+def test_what_a_node_was_cut_off_for_is_said_while_it_is():
+    world = bounded_world()
+    world.apply(node("a"), node("b"))
+    assert world.set.why_cut_off("a", 5.0) == ""
+    world.change("a", "open")
+    assert world.set.why_cut_off("a", 5.0) == "it failed before 5.0"
+    assert world.set.why_cut_off("c", 5.0) == ""
+    world.breaker("b").state, world.breaker("b").why = "open", None
+    assert world.set.why_cut_off("b", 5.0) == ""
+
+
+def test_breakers_that_raise_when_they_are_resized_or_asked_why_cost_nothing():
+    world = bounded_world()
+    world.apply(node("a"))
+    world.change("a", "open")
+    world.switches.raises = True
+    world.apply(node("a"), node("b"))
+    assert world.balancer.updates[-1] == ["b"]
+    assert world.set.why_cut_off("a", 5.0) == ""
+    assert ["resize" in line or "why" in line for line in world.complaints] == [True, True]

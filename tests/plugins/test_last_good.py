@@ -15,7 +15,7 @@ from bee_core.errors import ConfigError, DeadlineExceeded, RemoteError, Unavaila
 from bee_core.interfaces import MESSAGE, NAMED, POSITIONAL, PastResult, Request, RequestHead
 from bee_core.terms.causes import lost, read_timed_out
 from bee_core.testing import FakeClock, FallbackContract
-from bee_plugins.fallbacks.last_good import ENTRY, LastGood, LastGoodOptions
+from bee_plugins.fallbacks.last_good import ENTRY, SHORT, LastGood, LastGoodOptions
 from bee_plugins.fallbacks.static import Static, StaticOptions
 from support.call_harness import SUCCESS, Harness
 
@@ -34,10 +34,8 @@ class TestLastGoodWithAnother(FallbackContract):
 
 
 def request(method="add", body=b"[1,2]", form=POSITIONAL, metadata=(), baggage=()):
-    made = Request.__new__(Request)
-    made.head = RequestHead("calc", method, dict(metadata), dict(baggage))
-    made.form, made.body = form, body
-    return made
+    head = RequestHead("calc", method, dict(metadata), dict(baggage))
+    return Request(head, form, body, False, 10.0, 1.0, 1.0, 1.0)
 
 
 class Kept:
@@ -71,7 +69,7 @@ def test_the_last_result_of_the_same_call_is_the_answer():
         request(form=MESSAGE),
         request(metadata={"tenant": "b"}),
         request(baggage={"tenant": "b"}),
-        request(body=b"[1,2]" + b" " * 100),
+        request(body=b"[1,2]" + b" " * 2000),
     ],
     ids=["method", "value", "float", "bool", "named", "message", "metadata", "baggage", "long"],
 )
@@ -117,7 +115,7 @@ def test_only_the_errors_that_are_named_are_answered():
     assert kept.recall(error=DeadlineExceeded("late")) == b"3"
 
 
-@pytest.mark.parametrize("size", [0, 1, 64, 65, 100_000])
+@pytest.mark.parametrize("size", [0, 1, SHORT, SHORT + 1, 100_000])
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3000)), max_size=60),
     st.integers(1, 20),
@@ -132,7 +130,7 @@ def test_the_bounds_hold_and_the_oldest_goes_first(size, learned, max_entries, m
         asked = request(method=str(name), body=body)
         kept.learn(b"x" * length, asked)
         model.pop(name, None)
-        cost = ENTRY + length + min(len(body), 64 if len(body) <= 64 else 32)
+        cost = ENTRY + length + (len(body) if len(body) <= SHORT else 32)
         if cost <= max_bytes:
             model[name] = cost
         while sum(model.values()) > max_bytes or len(model) > max_entries:

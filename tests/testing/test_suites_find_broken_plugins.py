@@ -21,6 +21,7 @@ from bee_plugins.balancers.round_robin import RoundRobin
 from bee_plugins.breakers.consecutive import (
     Consecutive, ConsecutiveBreaker, ConsecutiveOptions,
 )
+from bee_plugins.fallbacks.last_good import LastGood, LastGoodOptions
 from bee_plugins.fault_tolerance.failtry import BackoffOptions, FailTry
 from bee_plugins.limiters.fixed import Fixed, FixedOptions
 
@@ -132,13 +133,8 @@ class TestBreakerKeepsLock(BreakerContract):
         def __init__(self):
             super().__init__(ConsecutiveOptions())
 
-        def node(self, node):
-            return Kept(node, 10)
-
-
-class Kept(ConsecutiveBreaker):
-    def after_fork(self):
-        pass
+        def after_fork(self):
+            pass
 
 
 class TestBreakerTellsNothing(BreakerContract):
@@ -146,13 +142,39 @@ class TestBreakerTellsNothing(BreakerContract):
         def __init__(self):
             super().__init__(ConsecutiveOptions())
 
-        def node(self, node):
-            return Silent(node, 10)
+        def make(self, node):
+            return Silent(node, self, 10)
 
 
 class Silent(ConsecutiveBreaker):
     def settle(self, permit, outcome, seconds, now):
         super().settle(permit, outcome, seconds, now)
+
+
+class TestBreakerCannotCount(BreakerContract):
+    class make_breakers(Consecutive):
+        counting = True
+
+        def __init__(self):
+            super().__init__(ConsecutiveOptions())
+
+
+class TestFallbackMixesCallsUp(FallbackContract):
+    class make_fallback(LastGood):
+        def __init__(self):
+            super().__init__(LastGoodOptions())
+
+        def _key(self, request):
+            return *super()._key(request)[:2], b""
+
+
+class TestFallbackKeepsLock(FallbackContract):
+    class make_fallback(LastGood):
+        def __init__(self):
+            super().__init__(LastGoodOptions())
+
+        def after_fork(self):
+            pass
 """
 
 FOUND_BY = {
@@ -167,6 +189,9 @@ FOUND_BY = {
     "LimiterForgetsTheFork": "test_in_a_forked_child_nothing_runs_and_no_lock_of_the_parent_is_waited_for",
     "BreakerKeepsLock": "test_in_a_forked_child_no_lock_of_the_parent_is_waited_for",
     "BreakerTellsNothing": "test_a_change_names_the_node_and_the_states",
+    "BreakerCannotCount": "test_a_breaker_that_counts_has_what_counts",
+    "FallbackMixesCallsUp": "test_what_is_recalled_is_a_result_of_the_same_call",
+    "FallbackKeepsLock": "test_in_a_forked_child_no_lock_of_the_parent_is_waited_for",
 }
 
 

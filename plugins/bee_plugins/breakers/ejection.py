@@ -45,6 +45,7 @@ share = validator(lambda value: "" if 0 < value <= 1 else "a share above 0 and u
 share_or_none = validator(lambda value: "" if 0 <= value <= 1 else "a share from 0 to 1, as 0.5")
 """A validator: a share of something."""
 
+_MOST_SAID = 200  # characters of a message, which may be a server's
 _ROUNDING = 1e-9  # 0.1 * 30 is a little more than 3
 
 
@@ -364,4 +365,6 @@ def verdict_of(outcome: Outcome | None) -> Verdict:
 
 def said(outcome: Outcome | None) -> str:
     """A failure in a few words."""
-    return f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Failure) else "no verdict"
+    if not isinstance(outcome, Failure):
+        return "no verdict"
+    return f"{outcome.kind}: {outcome.message[:_MOST_SAID]}"

@@ -15,13 +15,14 @@ from .static import ERRORS, PASSING, names_of_errors
 
 if TYPE_CHECKING:
     from bee_core.errors import CallError
-    from bee_core.interfaces import Fallback, Metadata, PastResult, Request
+    from bee_core.interfaces import Fallback, PastResult, Request
 
 ENTRY = 400
 """Bytes of memory that an entry takes beside the result, about: key, numbers, places in a dict."""
 
-SHORT = 64
-"""Bytes of encoded arguments up to which they are the key themselves. Longer ones are hashed."""
+SHORT = 1024
+"""Bytes of encoded arguments up to which they are the key themselves. Longer ones are hashed, which
+costs more than to compare them."""
 
 
 @attrs.frozen
@@ -61,6 +62,7 @@ class LastGood:
         self._options = options
         self._errors = tuple(ERRORS[name] for name in options.when)
         self._ignored = frozenset(options.ignore)
+        self._name = f"last-good {id(self)}"
         self.lock = Lock()
         # By key, the oldest result first: its size, and the result.
         self._kept: dict[Any, tuple[int, PastResult]] = {}
@@ -70,14 +72,17 @@ class LastGood:
         """See :class:`bee_core.interfaces.Fallback`."""
         key, options = self._key(request), self._options
         size = ENTRY + len(result.body) + len(key[2])
+        kept = self._kept
         with self.lock:
-            self._drop(key)  # the newest stands last
+            old = kept.pop(key, None)  # the newest stands last
+            if old is not None:
+                self._bytes -= old[0]
             if size > options.max_bytes:
                 return
-            self._kept[key] = size, result
+            kept[key] = size, result
             self._bytes += size
-            while self._bytes > options.max_bytes or len(self._kept) > options.max_entries:
-                self._drop(next(iter(self._kept)))
+            while self._bytes > options.max_bytes or len(kept) > options.max_entries:
+                self._drop(next(iter(kept)))
 
     def recall(self, request: Request, error: CallError) -> PastResult | None:
         """See :class:`bee_core.interfaces.Fallback`."""
@@ -128,16 +133,18 @@ class LastGood:
         self._bytes -= size
 
     def _key(self, request: Request) -> Any:
-        body = request.body
+        head, body = request.head, request.body
+        # A head is the same for many calls, so what is made of it is kept with it.
+        scope = head.made.get(self._name)
+        if scope is None:
+            told = tuple(
+                frozenset(item for item in metadata.items() if item[0] not in self._ignored)
+                for metadata in (head.metadata, head.baggage)
+            )
+            scope = head.made[self._name] = (head.method, *told)
         if len(body) > SHORT:
             body = blake2b(body, digest_size=32).digest()
-        metadata, baggage = request.metadata, request.baggage
-        if not metadata and not baggage:
-            return request.method, request.form, body
-        return request.method, request.form, body, self._told(metadata), self._told(baggage)
-
-    def _told(self, metadata: Metadata) -> frozenset[tuple[str, Any]]:
-        return frozenset(item for item in metadata.items() if item[0] not in self._ignored)
+        return scope, request.form, body
 
 
 @hookimpl
