@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..methods.signatures import Signature
+from ..terms.criticality import CRITICALITY, Criticality, criticality_of, lower
 from ..terms.request import RequestHead
 from .application_errors import bind_errors
 from .options import NO_OPTIONS, TIMES, CallOptions
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..contracts.codec import MethodCodec
-    from ..contracts.policies import Fallback, FaultTolerance
+    from ..contracts.policies import Fallback, FaultTolerance, Limiter
     from ..contracts.size_rule import SizeRule
     from ..methods.declared_errors import DeclaredError
     from ..terms.metadata import Metadata
@@ -44,6 +45,11 @@ class CallPlan:
         oneway: Whether the call ends as soon as it is sent.
         fault_tolerance, fallback: The policies.
         rule: The size rule.
+        limiter: Bounds the calls that run at a time, or None.
+        criticality: How important the calls are; None where nothing states it.
+        at_most: Whether a call that a handler makes is at most as important as the call that it
+            handles. So it is where the configuration states ``criticality``, and not
+            ``with_options``.
     """
 
     service: Service[Any]
@@ -62,10 +68,16 @@ class CallPlan:
     rule: SizeRule
     head: RequestHead
     errors: Mapping[str, Declared]
+    limiter: Limiter | None = None
+    criticality: Criticality | None = None
+    at_most: bool = False
 
     def inheriting(self, baggage: Metadata) -> RequestHead:
         """The head, with the baggage of the call being handled under this plan's own."""
-        return self.head.carrying(self.head.metadata, {**baggage, **self.head.baggage})
+        joined = {**baggage, **self.head.baggage}
+        if self.at_most and CRITICALITY in baggage:
+            joined[CRITICALITY] = lower(criticality_of(joined), criticality_of(baggage))
+        return self.head.carrying(self.head.metadata, joined)
 
 
 def make_plan(
@@ -100,6 +112,9 @@ def make_plan(
     policies, fallbacks = service.fault_tolerances, service.fallbacks
     metadata = {**config.metadata, **given.get("metadata", {})}
     baggage = {**config.baggage, **given.get("baggage", {})}
+    criticality: Criticality | None = given.get("criticality") or config.criticality
+    if criticality is not None:
+        baggage = {**baggage, CRITICALITY: criticality}
     idempotent = idempotent and not oneway
     times: dict[str, Any] = {name: float(given.get(name, getattr(config, name))) for name in TIMES}
     return CallPlan(
@@ -117,6 +132,9 @@ def make_plan(
             service.name, method, metadata, baggage, idempotent=idempotent, oneway=oneway
         ),
         errors=bind_errors(service, method, errors),
+        limiter=service.limiters.get(method, service.limiter),
+        criticality=criticality,
+        at_most=criticality is not None and "criticality" not in given,
         **times,
     )
 

@@ -334,4 +334,8 @@ def _settings(
 def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
     if isinstance(value, PluginRef):
         return value.name, tuple(value.options)
+    if value == () or (isinstance(value, tuple) and isinstance(value[0], PluginRef)):
+        return ", ".join(one.name for one in value) or None, tuple(
+            option for one in value for option in one.options
+        )
     return (sorted(value) if isinstance(value, frozenset) else value), ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
@@ -27,7 +27,7 @@ from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
 from .secret import Secret
-from .server_model import RegistryConfig, ServerConfig
+from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
 
 _HEAD = """# Configuration
 
@@ -96,6 +96,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
             "that runs takes changes of the keys marked with ↻ over; the others need a restart\n"
             "([reload](how-to/reload.md))."
         ),
+    ),
+    (
+        "`bee.rpc.server.methods.<method>`",
+        ServerMethodConfig,
+        "What holds for the requests for one method.",
     ),
     (
         "`bee.rpc.client.<service>`",
@@ -189,6 +194,8 @@ def _type(type_: Any) -> str:
     arguments = get_args(type_)
     if type(None) in arguments:
         return _type(arguments[0])
+    if get_origin(type_) is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
     return "mapping"
 
 
