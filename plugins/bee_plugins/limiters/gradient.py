@@ -14,8 +14,11 @@ What differs, and why:
 - **The usual time is learnt while the limit is not in use.** Gradient2 takes every call into its
   long average. Under an overload that lasts, the calls wait for each other, their waiting becomes
   the usual time, and the limit drifts up to its maximum. Here a window counts for the usual time
-  only where the calls in flight stayed below half of the limit, where the limit is at its minimum
-  (then the wait is not its making), and where calls take less than half of the usual time.
+  only where the calls in flight stayed below half of the limit.
+- **Under load it tries.** The calls may take longer because they wait for each other, or because
+  the service has become slower. Every half minute the limit is halved for a moment: if calls still
+  take as long, it was the service, and this is usual now. Envoy's adaptive concurrency filter
+  lowers its limit for a measurement in the same way.
 - **The limit begins fast.** Until calls take longer for the first time it grows by half a window,
   as TCP does in slow start, if the calls need it.
 """
@@ -38,9 +41,14 @@ _LEAST_SAMPLES = 10
 """Calls that a window has at least, as in Netflix's ``WindowedLimit``."""
 _LEARNING = 3
 """Windows from which the first usual time is made: one may be odd."""
-_AT_THE_MINIMUM = 0.2
-"""Weight of a window for the usual time while the limit is at its minimum: some ten windows until
-it follows a service that has become slower."""
+_TRY_EVERY = 30.0
+"""Seconds between two tries with half of the limit: a try costs about a twentieth of a second's
+work, and a service that has become slower is known within a minute."""
+_TRY_SAMPLES = 30
+"""Calls that a try looks at, so that chance is rarely taken for an answer."""
+_STILL = 0.9
+"""A try with half of the limit in which calls take this part of what they took, or more, shows that
+they do not wait for each other. If they do, it is about a half to two thirds."""
 _MOST_AT_ONCE = 0.1
 """Weight that a single window has at most: one that lasted an hour is no better than others."""
 _FASTER = 0.95
@@ -93,10 +101,12 @@ class Gradient:
         "_in_flight",
         "_lock",
         "_most",
+        "_next_try",
         "_options",
         "_samples",
         "_starting",
         "_sum",
+        "_trying",
         "_window_began",
         "_windows",
         "limit",
@@ -117,6 +127,9 @@ class Gradient:
         self._sum = 0.0
         self._samples = 0
         self._most = 0  # calls in flight or turned away
+        self._next_try: float | None = None
+        # A try with half of the limit: the whole one, how long calls took, and when it began.
+        self._trying: tuple[float, float, float] | None = None
 
     def admit(self, request: AnyRequest, now: float) -> Ticket | Literal[True] | Failure:
         """See :meth:`bee_core.interfaces.Limiter.admit`."""
@@ -181,12 +194,17 @@ class Gradient:
         length = now - self._window_began
         if length < self._options.window:
             return
+        if self._trying is not None:
+            self._go_on_trying(*self._trying, now)
+            return
         short = max(self._sum / self._samples, 1e-9)
         loaded = self._most >= self.limit / 2
         self._windows += 1
         self._learn(short, length, loaded=loaded)
         if self._windows > _LEARNING and loaded:
             self._set_limit(short)
+            if self.usual is not None and short > self._options.tolerance * self.usual:
+                self._try_half(short, now)
         self._begin_window(now)
 
     def _learn(self, short: float, length: float, *, loaded: bool) -> None:
@@ -197,8 +215,6 @@ class Gradient:
             self.usual = short if usual is None else usual + (short - usual) / self._windows
         elif not loaded:
             self.usual = usual + (short - usual) * min(_MOST_AT_ONCE, length / options.long_window)
-        elif self.limit <= options.min_limit:
-            self.usual = usual + (short - usual) * _AT_THE_MINIMUM
         elif usual > 2 * short:
             self.usual = usual * _FASTER
 
@@ -212,9 +228,34 @@ class Gradient:
         if self._starting:
             wanted = limit * _STARTING
         else:
-            room = max(4.0, sqrt(limit)) if options.queue is None else options.queue
-            wanted = limit + (limit * gradient + room - limit) * options.smoothing
+            wanted = limit + (limit * gradient + self._room() - limit) * options.smoothing
         self.limit = max(float(options.min_limit), min(float(options.max_limit), wanted))
+
+    def _room(self) -> float:
+        """Calls that may wait behind the limit."""
+        queue = self._options.queue
+        return max(4.0, sqrt(self.limit)) if queue is None else queue
+
+    def _try_half(self, short: float, now: float) -> None:
+        """Begin a try where one is due: the calls take longer than usual, and fill the limit."""
+        if self._next_try is None:
+            self._next_try = now + _TRY_EVERY
+        elif now >= self._next_try:
+            self._next_try = now + _TRY_EVERY
+            self._trying = (self.limit, short, now)
+            self.limit = max(1.0, self.limit / 2)
+
+    def _go_on_trying(self, limit: float, before: float, began: float, now: float) -> None:
+        """Wait for what was let in earlier, then for enough calls, and draw the conclusion."""
+        if now - began < 2 * before:
+            self._begin_window(now)
+        elif self._samples >= _TRY_SAMPLES:
+            short = max(self._sum / self._samples, 1e-9)
+            if short >= _STILL * before:
+                self.usual = short
+            self._trying = None
+            self.limit = limit
+            self._begin_window(now)
 
 
 @hookimpl
