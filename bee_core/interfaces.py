@@ -56,6 +56,7 @@ from .terms.addresses import Address, parse
 from .terms.backoff import BASE, CAP, Backoff
 from .terms.causes import local
 from .terms.codes import Status, status_of
+from .terms.criticality import CRITICALITIES, Criticality, criticality_of, part_of
 from .terms.failures import Failure, HandshakeError, Load, Outcome, Success
 from .terms.loggers import logger
 from .terms.metadata import Metadata
@@ -67,6 +68,7 @@ from .wire.messages import Hello, HelloAck
 __all__ = [
     "BASE",
     "CAP",
+    "CRITICALITIES",
     "MESSAGE",
     "MIXED",
     "NAMED",
@@ -89,6 +91,7 @@ __all__ = [
     "ChannelSettings",
     "Codec",
     "Compressor",
+    "Criticality",
     "DeclaredError",
     "Endpoint",
     "Exposing",
@@ -135,10 +138,12 @@ __all__ = [
     "Transport",
     "Tried",
     "attribute_hints",
+    "criticality_of",
     "hint_text",
     "local",
     "logger",
     "parse",
+    "part_of",
     "printable",
     "stands_for",
     "status_of",

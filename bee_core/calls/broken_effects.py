@@ -66,7 +66,7 @@ def broken(
     """
     service = call.plan.service
     if type(effect) is Queue:
-        return raised(service.faults.fault(service.limiter, "on_admitted", error))
+        return raised(service.faults.fault(call.plan.limiter, "on_admitted", error))
     give_up(call, pending, node)
     doing = "start" if pending is None else "wait"
     executed: Executed = "maybe" if sent else "no"

@@ -23,10 +23,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..contracts.effects import Effect, Pause, Queue
-from ..contracts.plugin_faults import kind_of
+from ..contracts.effects import Effect, Pause
 from ..contracts.policies import Again, Limiter, Tried
-from ..errors import CALL_ERRORS, CallError
+from ..errors import CallError
 from ..terms.causes import local
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broadcast import broadcast, chosen
@@ -35,9 +34,10 @@ from .race import race
 from .recording import note
 from .retries import Redial, Stop, after, with_note
 from .settling import failure_of, give_up, ran, settle, take
+from .turns import has_left, release, turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from .call import Call
 
@@ -138,7 +138,7 @@ def _staged(call: Call) -> Steps:
     interception = service.interception
     if service.observation.of_calls:
         call.states = service.observation.call_started(call)
-    limiter = service.limiter
+    limiter = call.plan.limiter
     if not interception.count:
         return (yield from _limited(call, limiter))
     entered, refusal = interception.enter(call)
@@ -169,7 +169,7 @@ def _limited(call: Call, limiter: Limiter | None) -> Steps:
     # between any two lines.
     held: list[Any] = [None]
     try:
-        refusal = yield from _turn(call, limiter, held)
+        refusal = yield from turn(call, limiter, held)
         if refusal is not None:
             return refusal
         since = clock()
@@ -183,8 +183,8 @@ def _limited(call: Call, limiter: Limiter | None) -> Steps:
     finally:
         # A permit may be granted just as the call gives up. It is ours then, so it goes back.
         permit = held[0]
-        if permit is not None and (permit is True or not _has_left(call, limiter, permit.leave)):
-            _release(call, limiter, verdict, 0.0 if since is None else clock() - since)
+        if permit is not None and (permit is True or not has_left(call, limiter, permit.leave)):
+            release(call, limiter, verdict, 0.0 if since is None else clock() - since)
     return failure
 
 
@@ -198,76 +198,6 @@ def _attempts(call: Call) -> Steps:
         if nodes is not None:
             return (yield from broadcast(call, nodes))
     return (yield from flow(call, inside=True))
-
-
-def _release(call: Call, limiter: Limiter, outcome: Outcome | None, seconds: float) -> None:
-    try:
-        limiter.release(outcome, seconds)
-    except Exception as error:  # the call keeps what it has
-        call.plan.service.faults.said(limiter, "release", error)
-
-
-def _turn(call: Call, limiter: Limiter, held: list[Any]) -> Steps:
-    """Get one permit of the limiter, waiting for it if need be.
-
-    Args:
-        call: The call.
-        limiter: The limiter.
-        held: Gets the ticket, and then True for the permit.
-    """
-    clock, faults = call.plan.service.clock, call.plan.service.faults
-    ticket: Any = None
-    try:
-        held[0] = ticket = limiter.admit(call, clock())
-        if ticket is True:
-            return None
-        if isinstance(ticket, Failure):
-            held[0] = None
-            _tell(call, "refused", ticket.message)
-            return ticket if ticket.kind in CALL_ERRORS else local("overloaded", ticket.message)
-        patience: float | None = ticket.timeout
-        until = call.deadline if patience is None else min(call.deadline, clock() + patience)
-        _ = ticket.leave
-    except Exception as error:
-        faults.let_pass(error)  # a permit that is held goes back
-        held[0] = None
-        if ticket is None:
-            return raised(faults.fault(limiter, "admit", error))
-        leave = getattr(ticket, "leave", None)
-        if leave is not None and not _has_left(call, limiter, leave):
-            _release(call, limiter, None, 0.0)
-        what = f"returned {kind_of(ticket)}, which is neither True nor a ticket nor a failure"
-        return raised(faults.wrong(limiter, "admit", what))
-    _tell(call, "queued", "")
-    answer: Any = yield Queue(ticket, until)
-    if answer is True:
-        held[0] = True
-        note(call, "queue")
-        return None
-    if isinstance(answer, Failure):
-        note(call, "queue", None, answer)
-        return answer
-    late = until >= call.deadline
-    over = "the deadline came" if late else f"the limiter's queue_timeout ({patience:g} s) was over"
-    message = f"{over} while the call waited for its turn at the client's limiter"
-    _tell(call, "refused", message)
-    refusal = local("overloaded", message)
-    note(call, "queue", None, refusal)
-    return refusal
-
-
-def _tell(call: Call, state: str, reason: str) -> None:
-    """Tell the observers what the limiter made of a call."""
-    observation = call.plan.service.observation
-    observation.limited("client", call.service, call.method, state, reason)
-
-
-def _has_left(call: Call, limiter: Limiter, leave: Callable[[], bool]) -> bool:
-    try:
-        return leave()
-    except Exception as error:  # the call ends; what it held nobody can tell
-        call.plan.service.faults.said(limiter, "leave", error)
-        return True
 
 
 def _none_left(call: Call, picked: bool, failure: Failure | None) -> Failure:

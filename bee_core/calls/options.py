@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_type_hints
 
 from ..errors import InvalidArgument
+from ..terms.criticality import CRITICALITIES, Criticality
 from ..terms.metadata import Metadata, is_metadata
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class CallOptionsDict(TypedDict, total=False):
         baggage: Metadata that also travels on with the calls that the handler makes.
         oneway: Send the call and do not wait. It returns None once the request has been handed to
             the system, and nobody hears what became of it.
+        criticality: How important the call is: under overload the least important calls are turned
+            away first. It travels with the call, and the calls of its handler inherit it.
     """
 
     timeout: float | None
@@ -43,6 +46,7 @@ class CallOptionsDict(TypedDict, total=False):
     metadata: Metadata | None
     baggage: Metadata | None
     oneway: bool | None
+    criticality: Criticality | None
 
 
 def _is_number(value: Any, *types: type) -> bool:
@@ -58,6 +62,7 @@ _CHECKS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     bool: ("True or False", lambda value: isinstance(value, bool)),
     str: ("a text", lambda value: isinstance(value, str)),
     Metadata: ("texts or bytes by name", is_metadata),
+    Criticality: (f"one of {', '.join(CRITICALITIES)}", lambda value: value in CRITICALITIES),
 }
 """What an option of each type must be, in words and as a check."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..methods.signatures import Signature
+from ..terms.criticality import CRITICALITY, Criticality, criticality_of, lower
 from ..terms.request import RequestHead
 from .application_errors import bind_errors
 from .argument_key import argument_key
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from ..contracts.codec import MethodCodec
-    from ..contracts.policies import Fallback, FaultTolerance, PastResult, Tried
+    from ..contracts.policies import Fallback, FaultTolerance, Limiter, PastResult, Tried
     from ..contracts.size_rule import SizeRule
     from ..errors import CallError
     from ..methods.declared_errors import DeclaredError
@@ -57,6 +58,11 @@ class CallPlan:
             are not idempotent or have no retries.
         targets: Its method by which it sends a call to several nodes, or None.
         rule: The size rule.
+        limiter: Bounds the calls that run at a time, or None.
+        criticality: How important the calls are; None where nothing states it.
+        at_most: Whether a call that a handler makes is at most as important as the call that it
+            handles. So it is where the configuration states ``criticality``, and not
+            ``with_options``.
     """
 
     service: Service[Any]
@@ -81,10 +87,16 @@ class CallPlan:
     errors: Mapping[str, Declared]
     learn: Callable[[Request, PastResult], object] | None = None
     recall: Callable[[Request, CallError], PastResult | None] | None = None
+    limiter: Limiter | None = None
+    criticality: Criticality | None = None
+    at_most: bool = False
 
     def inheriting(self, baggage: Metadata) -> RequestHead:
         """The head, with the baggage of the call being handled under this plan's own."""
-        return self.head.carrying(self.head.metadata, {**baggage, **self.head.baggage})
+        joined = {**baggage, **self.head.baggage}
+        if self.at_most and CRITICALITY in baggage:
+            joined[CRITICALITY] = lower(criticality_of(joined), criticality_of(baggage))
+        return self.head.carrying(self.head.metadata, joined)
 
 
 def make_plan(
@@ -119,6 +131,9 @@ def make_plan(
     policies, fallbacks = service.fault_tolerances, service.fallbacks
     metadata = {**config.metadata, **given.get("metadata", {})}
     baggage = {**config.baggage, **given.get("baggage", {})}
+    criticality: Criticality | None = given.get("criticality") or config.criticality
+    if criticality is not None:
+        baggage = {**baggage, CRITICALITY: criticality}
     idempotent = idempotent and not oneway
     fallback = fallbacks[method if method in fallbacks else ""]
     times: dict[str, Any] = {name: float(given.get(name, getattr(config, name))) for name in TIMES}
@@ -146,6 +161,9 @@ def make_plan(
         errors=bind_errors(service, method, errors),
         learn=getattr(fallback, "learn", None),
         recall=getattr(fallback, "recall", None),
+        limiter=service.limiters.get(method, service.limiter),
+        criticality=criticality,
+        at_most=criticality is not None and "criticality" not in given,
         **times,
     )
 

@@ -7,6 +7,7 @@ What changes from call to call is in ``call.py``; what is worked out once for a 
 from __future__ import annotations
 
 from itertools import count
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..contracts.balancer_parts import key_argument
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 
+NO_LIMITERS: Mapping[str, Limiter | None] = MappingProxyType({})
+"""No method has a limiter of its own."""
 MAX_BOUND = 4096
 """Signatures whose bound codecs are kept. A caller that makes up method names must not fill the
 memory."""
@@ -60,6 +63,7 @@ class Service(Generic[C]):
         nodes: The nodes, applied from snapshots.
         budget: Of retries.
         limiter: Bounds the calls that run at a time, or None.
+        limiters: Likewise, of the methods that have their own.
         fault_tolerances: By method name; the empty name is for all other methods.
         fallbacks: Likewise.
         faults: Says what plugins did wrong.
@@ -98,6 +102,7 @@ class Service(Generic[C]):
         nodes: NodeSet[C],
         budget: RetryBudget | RetryThrottle,
         limiter: Limiter | None,
+        limiters: Mapping[str, Limiter | None] = NO_LIMITERS,
         fault_tolerances: Mapping[str, FaultTolerance],
         fallbacks: Mapping[str, Fallback | None],
         faults: PluginFaults,
@@ -119,6 +124,7 @@ class Service(Generic[C]):
         self.nodes = nodes
         self.budget = budget
         self.limiter = limiter
+        self.limiters = limiters
         self.fault_tolerances = fault_tolerances
         self.fallbacks = fallbacks
         self.faults = faults
@@ -136,9 +142,9 @@ class Service(Generic[C]):
         self.degradation = Degradation(self.name, complain, self.observation.event)
         observed = self.observation.of_calls
         self.key_argument = key_argument(balancer)
-        before = observed or self.interception.count > 0 or limiter is not None
-        before = before or self.key_argument is not None
-        self.staged: bool = bool(before) or _many_at_a_time(fault_tolerances)
+        before = observed or self.interception.count > 0 or self.key_argument is not None
+        limited = limiter is not None or any(one is not None for one in limiters.values())
+        self.staged: bool = before or limited or _many_at_a_time(fault_tolerances)
         self.stands = nodes.stands
         self.told = self.observation.of_attempts or balancer.settle is not None
         self.attentive = self._always_attentive()
@@ -253,7 +259,7 @@ class Service(Generic[C]):
     def after_fork(self) -> None:
         """In a forked child: new locks, and keys that differ from the parent's."""
         policies = (*self.fault_tolerances.values(), *self.fallbacks.values())
-        for plugin in (self.balancer, self.limiter, *policies):
+        for plugin in (self.balancer, self.limiter, *self.limiters.values(), *policies):
             self.faults.renew_after_fork(plugin)
         self.faults.after_fork()
         self.observation.after_fork()

@@ -32,6 +32,7 @@ from ..terms.node import Node, Snapshot
 from ..terms.versions import Range
 from ..wire.messages import ANY_SERVICE
 from .interruptions import is_interruption
+from .limiters import make_limiters
 from .slow_start import start_slowly
 from .token_function import token_of
 from .ways import Ways
@@ -242,6 +243,9 @@ class Assembly(Generic[C]):
             faults,
         )
         fault_tolerances, fallbacks = self._policies(client, config)
+        limiters = make_limiters(
+            client, lambda ref: self._make(ref, "limiter", config), self.clock, faults
+        )
         service = Service(
             client,
             codec=self._create(client, "codec", config),
@@ -249,7 +253,8 @@ class Assembly(Generic[C]):
             balancer=balancer,
             nodes=nodes,
             budget=budget_of(client.retry_budget),
-            limiter=self._create(client, "limiter", config),
+            limiter=limiters.pop(""),
+            limiters=limiters,
             fault_tolerances=fault_tolerances,
             fallbacks=fallbacks,
             faults=faults,

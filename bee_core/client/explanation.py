@@ -354,4 +354,8 @@ def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
         return value.name, tuple(value.options)
     if isinstance(value, RetryBudgetConfig):
         return str(value), ()
+    if value == () or (isinstance(value, tuple) and isinstance(value[0], PluginRef)):
+        return ", ".join(one.name for one in value) or None, tuple(
+            option for one in value for option in one.options
+        )
     return (sorted(value) if isinstance(value, frozenset) else value), ()

@@ -41,7 +41,7 @@ from .expansion import Expansion
 from .fields import PluginRef
 from .files import Files, digest, no_bee
 from .model import Config, NamedPlugin, named_plugins
-from .server_model import RegistryConfig, ServerConfig
+from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
 from .whole_file import stated_plugins, structure_config
 
 ConfigSource = Union[str, "os.PathLike[str]", Mapping[str, Any], Config]
@@ -59,6 +59,7 @@ __all__ = [
     "PluginRef",
     "RegistryConfig",
     "ServerConfig",
+    "ServerMethodConfig",
     "load_config",
     "named_plugins",
     "readable_plugins",

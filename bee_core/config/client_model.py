@@ -20,6 +20,7 @@ from ..options import (
     positive,
     some_text,
 )
+from ..terms.criticality import Criticality  # noqa: TC001  cattrs reads the annotations
 from ..terms.metadata import Metadata  # noqa: TC001  cattrs reads the annotations
 from .fields import (
     NOT_WRITTEN,
@@ -28,6 +29,7 @@ from .fields import (
     canonical_url,
     dialled,
     interceptors,
+    limiters,
     max_inflated,
     max_size,
     names_not_empty,
@@ -141,6 +143,19 @@ class CallConfig:
         "An invented answer must be asked for.",
         plugin="fallback",
     )
+    limiter: Annotated[tuple[PluginRef, ...], SEVERAL] = limiters(
+        "Bounds the calls of this service that run at a time; one of a method is for the calls of "
+        "that method, which then do not count at the service's",
+        "The server has bounds of its own.",
+    )
+    criticality: Criticality | None = setting(
+        None,
+        "How important the calls are: `critical_plus`, `critical`, `sheddable_plus`, `sheddable`. "
+        "Under overload the last ones are turned away first. A call of a handler is at most as "
+        "important as the call that it handles.",
+        "That of the call that a handler works on; `critical` outside of a handler. Nobody has "
+        "said that the call may be lost.",
+    )
     compress_above: Bytes | None = setting(
         None,
         "Compress bodies above this size already.",
@@ -245,12 +260,6 @@ class ClientConfig(CallConfig):
         "Cuts a bad node off. `none` for none.",
         "Cutting off needs a threshold, and that depends on the service.",
         plugin="breaker",
-    )
-    limiter: PluginRef | None = setting(
-        None,
-        "Bounds the calls of this service that run at a time. `none` for none.",
-        "The server has bounds of its own.",
-        plugin="limiter",
     )
     retry_budget: RetryBudgetConfig = setting(
         RetryBudgetConfig(),

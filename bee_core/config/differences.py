@@ -68,9 +68,18 @@ def same_surroundings(old: Config, new: Config) -> bool:
 
 
 def only_calls_differ(old: ClientConfig, new: ClientConfig) -> bool:
-    """Whether two sections differ in nothing but settings of calls, or not at all."""
-    same = {field: getattr(old, field) for field in (*CALL_FIELDS, "methods")}
-    return attrs.evolve(new, **same) == old
+    """Whether two sections differ in nothing but settings of calls, or not at all.
+
+    A limiter counts the calls that run, so it cannot be replaced under them.
+    """
+    same = {field: getattr(old, field) for field in (*CALL_FIELDS, "methods") if field != "limiter"}
+    return attrs.evolve(new, **same) == old and _limiters(old) == _limiters(new)
+
+
+def _limiters(client: ClientConfig) -> dict[str, Any]:
+    """The limiters of the methods that have their own."""
+    methods = client.methods.items()
+    return {name: own.limiter for name, own in methods if own.limiter != client.limiter}
 
 
 def in_use(running: Config, new: Config) -> Config:

@@ -197,6 +197,18 @@ def interceptors(what: str) -> tuple[PluginRef, ...]:
     )
 
 
+def limiters(what: str, why: str) -> tuple[PluginRef, ...]:
+    """The limiters of a section; ``what`` says what they bound, ``why`` why there is none."""
+    return setting(
+        (),
+        f"{what}: a name, `{{name, options}}`, or a list, of which all must admit; `none` for "
+        "none.",
+        why,
+        plugin="limiter",
+        live=True,
+    )
+
+
 # ── validators of addresses, versions and names ──────────────────────────────────────────────────
 
 

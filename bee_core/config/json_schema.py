@@ -39,7 +39,7 @@ from .fields import PluginRef, remarks, spellings, written_at
 from .model import ApplicationConfig
 from .retry_budget_model import RetryBudgetConfig
 from .secret import Secret
-from .server_model import RegistryConfig, ServerConfig
+from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
 from .values import SIZE_PATTERN, TIME_PATTERN
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -150,14 +150,17 @@ class _Writer:
         """A section of the configuration. The bounds of bodies stand in the options of codecs."""
         properties: dict[str, Schema] = {}
         for attribute in attrs.fields(attrs.resolve_types(cls)):
+            if attribute.name == "methods":
+                continue
             described = self._described(attribute)
             for key in spellings(attribute):
                 properties[key] = described
-        if cls is ClientConfig:
+        if cls in _OF_METHODS:
+            name, inner = _OF_METHODS[cls]
             properties["methods"] = {
                 "type": ["object", "null"],
-                "additionalProperties": self._define("method", lambda: self._section(MethodConfig)),
-                "description": remarks(attrs.fields(ClientConfig).methods).doc,
+                "additionalProperties": self._define(name, lambda: self._section(inner)),
+                "description": remarks(attrs.fields_dict(cls)["methods"]).doc,
             }
         return _closed(properties, first_paragraph(cls))
 
@@ -319,6 +322,10 @@ class _Writer:
         return {"$ref": f"#/$defs/{name}"}
 
 
+_OF_METHODS: Mapping[type, tuple[str, type]] = {
+    ClientConfig: ("method", MethodConfig),
+    ServerConfig: ("server_method", ServerMethodConfig),
+}
 _NO_PLUGIN: Schema = {"enum": [None, "none", "None", "NONE"]}
 
 

@@ -178,6 +178,8 @@ def named_plugins(config: Config) -> list[NamedPlugin]:
     found.append(of_registry(config.registry or RegistryConfig()))
     if config.server is not None:
         found += _of_section(config.server, SERVER)
+        for method, limits in config.server.methods.items():
+            found += _of_section(limits, f"{SERVER}.methods.{method}")
         found += [
             NamedPlugin(ref.path or f"{SERVER}.address", "transport", ref)
             for ref in map(config.server.transport, _schemes(config.server.address))

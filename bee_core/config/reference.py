@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
@@ -28,7 +28,7 @@ from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
 from .retry_budget_model import RetryBudgetConfig
 from .secret import Secret
-from .server_model import RegistryConfig, ServerConfig
+from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
 
 _HEAD = """# Configuration
 
@@ -97,6 +97,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
             "that runs takes changes of the keys marked with ↻ over; the others need a restart\n"
             "([reload](how-to/reload.md))."
         ),
+    ),
+    (
+        "`bee.rpc.server.methods.<method>`",
+        ServerMethodConfig,
+        "What holds for the requests for one method.",
     ),
     (
         "`bee.rpc.client.<service>`",
@@ -195,6 +200,8 @@ def _type(type_: Any) -> str:
     arguments = get_args(type_)
     if type(None) in arguments:
         return _type(arguments[0])
+    if get_origin(type_) is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
     return "mapping"
 
 

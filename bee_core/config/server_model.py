@@ -27,6 +27,7 @@ from .fields import (
     canonical_url,
     canonical_urls,
     interceptors,
+    limiters,
     max_inflated,
     max_size,
     names_not_empty,
@@ -88,6 +89,15 @@ class RegistryConfig:
         Its path is that of the section, so that its options are found under it.
         """
         return PluginRef(self.protocol, self.options, "bee.rpc.registry")
+
+
+@attrs.frozen(kw_only=True)
+class ServerMethodConfig:
+    """``bee.rpc.server.methods.<method>``: what holds for the requests for one method."""
+
+    limiter: Annotated[tuple[PluginRef, ...], SEVERAL] = limiters(
+        "Bounds the requests for this method that run at a time", "None but `max_in_flight`."
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -204,12 +214,34 @@ class ServerConfig:
         unit="bytes",
         live=True,
     )
-    limiter: PluginRef | None = setting(
+    limiter: Annotated[tuple[PluginRef, ...], SEVERAL] = limiters(
+        "Bounds the requests that run at a time, in each process of `workers`",
+        "`max_in_flight` bounds already. `codel` needs no number ([how](how-to/limit-load.md)).",
+    )
+    methods: Mapping[str, ServerMethodConfig] = attrs.field(
+        factory=dict,
+        validator=names_not_empty,
+        metadata=about(
+            "Limits for single methods, by name: `methods: {report: {limiter: …}}`. Requests for "
+            "such a method do not count at the server's `limiter`.",
+            "None.",
+            live=True,
+        ),
+    )
+    max_lag: Seconds | None = setting(
         None,
-        "Bounds the calls that run at a time, with a queue for those that wait for their turn; "
-        "in each process of `workers`. `none` for none.",
-        "`max_in_flight` bounds already; a queue needs numbers that depend on the service.",
-        plugin="limiter",
+        "How late the event loop may be. While it is later, requests are refused as overloaded; "
+        "the least important ones a little earlier.",
+        "None: how late a loop may be depends on what runs on it. A second is a good start.",
+        check=attrs.validators.optional(positive),
+        unit="seconds",
+        live=True,
+    )
+    max_pool_queue: int | None = setting(
+        None,
+        "Requests that may wait for a thread of the pool; one more is refused as overloaded.",
+        "What cannot make its deadline is refused anyway, and `max_in_flight` bounds the number.",
+        check=attrs.validators.optional(at_least(0)),
         live=True,
     )
     observers: Annotated[tuple[PluginRef, ...], SEVERAL] = observers(

@@ -27,7 +27,7 @@ from .model import (
     of_registry,
     of_schemes,
 )
-from .server_model import RegistryConfig, ServerConfig
+from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
 from .values import read_section
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ def stated_plugins(expansion: Expansion) -> list[NamedPlugin]:
     sections: list[tuple[str, type, Any]] = [
         (APPLICATION, ApplicationConfig, bee.get("application")),
         (SERVER, ServerConfig, rpc.get("server")),
+    ]
+    methods = _mapping(_mapping(rpc.get("server")).get("methods"))
+    sections += [
+        (f"{SERVER}.methods.{method}", ServerMethodConfig, own) for method, own in methods.items()
     ]
     for name, service in services.items():
         sections.append((f"{CLIENT}.{name}", ClientConfig, service))
@@ -196,7 +200,16 @@ def _read_server(value: Any, cls: type) -> Any:
                 "state a token, or remove the key to let everybody in",
                 "a token",
             )
+    if "methods" in stated:
+        stated["methods"] = _placed_methods(stated["methods"])
     return cls(**{field: placed(SERVER, value) for field, value in stated.items()})
+
+
+def _placed_methods(methods: Mapping[str, ServerMethodConfig]) -> dict[str, ServerMethodConfig]:
+    return {
+        name: attrs.evolve(own, limiter=placed(f"{SERVER}.methods.{name}", own.limiter))
+        for name, own in methods.items()
+    }
 
 
 def _read_section(cls: type, raw: Mapping[str, Any], gathering: Gathering) -> dict[str, Any]:

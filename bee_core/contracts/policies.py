@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from ..errors import CallError
+    from ..terms.criticality import Criticality
     from ..terms.failures import Failure, Outcome
     from ..terms.metadata import Metadata
     from ..terms.node import Node
@@ -228,18 +229,27 @@ class AnyRequest(Protocol):
         """The metadata that travels on with the calls that a handler makes."""
 
     @property
+    def criticality(self) -> Criticality:
+        """How important the call is. The least important calls are turned away first."""
+
+    @property
     def deadline(self) -> float | None:
         """When the caller gives up, in seconds of the monotonic clock; None without a bound."""
 
 
 class Ticket(Protocol):
-    """A place in a limiter's queue."""
+    """A place in a limiter's queue.
+
+    A limiter that turns a call away after it has waited gives its ticket an attribute ``refusal``.
+    It is None, or, from before the callback on, the failure (``overloaded``) that ends the call.
+    Then there is no permit.
+    """
 
     timeout: float | None
     """Seconds that the caller may wait with it, or None: until the call's deadline."""
 
     def on_admitted(self, callback: Callable[[], None]) -> None:
-        """Call back once, from any thread, as soon as the permit is there."""
+        """Call back once, from any thread, as soon as it is decided: mostly with the permit."""
 
     def leave(self) -> bool:
         """Give the place up.
@@ -251,7 +261,8 @@ class Ticket(Protocol):
 class Limiter(Protocol):
     """Bounds the calls of one service that run at a time.
 
-    One object a service; the factory gets the options. Thread-safe.
+    One object a service, and one for each method with a ``limiter`` of its own; the factory gets
+    the options. Thread-safe.
     """
 
     def admit(self, request: AnyRequest, now: float) -> Ticket | Literal[True] | Failure:
@@ -267,7 +278,11 @@ class Limiter(Protocol):
         """
 
     def release(self, outcome: Outcome | None, seconds: float) -> None:
-        """Give a permit back. Exactly once for each permit. ``seconds`` is how long it was held."""
+        """Give a permit back, once for each permit. ``seconds`` is how long it was held.
+
+        An exception means that the permit is still out: ``release(None, 0.0)`` follows, once. So
+        give the permit back before anything that can fail, and never count below zero.
+        """
 
 
 class PastResult:

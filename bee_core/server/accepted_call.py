@@ -97,7 +97,7 @@ class AcceptedCall:
         if self._answers.hooked:
             self._hooked = hooked = HookedCall(self._answers, self.call, self._context)
             hooked.started()
-        limiter = self._answers.limiter
+        limiter = self._answers.limiters.of(self.call.method)
         if limiter is None:
             self._start()
             return
@@ -139,6 +139,12 @@ class AcceptedCall:
             return  # given up while the permit was on its way; it went back then
         self.permitted_at = now = self._flight.clock()
         self._place = None
+        late = place.turned_away()
+        if late is not None:
+            self.permitted_at = None
+            self._limited("refused", late.message)
+            self._end(late)
+            return
         late = place.taken(now)
         if late is None:
             self._start()

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from ..contracts.flight_recorder import FlightRecorder
     from ..contracts.observation import Interception, Observation
     from ..contracts.plugin_origin import Blame
-    from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
     from ..terms.failures import Outcome
+    from .admission import Admission
     from .handlers import BoundHandler
     from .in_flight import InFlight
+    from .limiters import Limiters
     from .threads import HandlerThreads
 
 Answer = tuple[bytes, bool] | Failure
@@ -67,7 +68,8 @@ class Answers:
         codecs: By name, for messages about them.
         threads: Run handlers, and what would hold up the loop.
         flight: Counts the calls.
-        limiter: Bounds the calls that run at a time, or None.
+        limiters: Bound the calls that run at a time.
+        admission: What is refused because there is too much to do.
         interceptors: Stand around each call.
         observers: Are told of each call.
         send_tracebacks: Whether errors carry the server's traceback.
@@ -85,12 +87,13 @@ class Answers:
     __slots__ = (
         "_codecs",
         "_rules",
+        "admission",
         "context",
         "faults",
         "flight",
         "hooked",
         "interceptors",
-        "limiter",
+        "limiters",
         "loop",
         "observers",
         "recorder",
@@ -104,7 +107,8 @@ class Answers:
         codecs: Mapping[str, object],
         threads: HandlerThreads,
         flight: InFlight,
-        limiter: Limiter | None,
+        limiters: Limiters,
+        admission: Admission,
         interceptors: Interception,
         observers: Observation,
         *,
@@ -117,11 +121,12 @@ class Answers:
         self._codecs = codecs
         self.threads = threads
         self.flight = flight
-        self.limiter = limiter
+        self.limiters = limiters
+        self.admission = admission
         self.interceptors = interceptors
         self.observers = observers
         self.hooked = bool(interceptors.count) or observers.of_requests
-        self.straight = limiter is None and not self.hooked
+        self.straight = not limiters.there and not self.hooked
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
         self.faults = Faults(self.on_loop, self.loop, blame, send_tracebacks=send_tracebacks)
@@ -129,7 +134,7 @@ class Answers:
     def revised(
         self,
         rules: Mapping[str | None, SizeRule],
-        limiter: Limiter | None,
+        limiters: Limiters,
         interceptors: Interception,
         observers: Observation,
         *,
@@ -142,7 +147,8 @@ class Answers:
             self._codecs,
             self.threads,
             self.flight,
-            limiter,
+            limiters,
+            self.admission,
             interceptors,
             observers,
             send_tracebacks=send_tracebacks,
@@ -307,12 +313,17 @@ class Answers:
 
     def release(self, call: InboundCall, outcome: Outcome | None, seconds: float) -> None:
         """Give a permit of the limiter back. Never raises."""
-        limiter = self.limiter
+        limiter = self.limiters.of(call.method)
+        if limiter is None:
+            return
         try:
-            if limiter is not None:
-                limiter.release(outcome, seconds)
+            limiter.release(outcome, seconds)
         except BaseException as error:
             self.faults.fault(limiter, "release", call, error, "maybe")
+            try:  # the permit is still out; see Limiter.release()
+                limiter.release(None, 0.0)
+            except BaseException as again:
+                self.faults.fault(limiter, "release", call, again, "maybe")
 
     def _not_sent(self, call: InboundCall, answer: Answer, error: BaseException) -> None:
         """Answer with a failure that nothing is wrong with. The answer at hand cannot be sent."""

@@ -27,6 +27,7 @@ from ..terms.addresses import parse
 from ..wire.messages import HelloAck
 from .announcement import Announcer, announced_instance
 from .endpoint import Parts, ServiceEndpoint
+from .limiters import keeping, make_limiters
 from .log_lines import say
 from .threads import HandlerThreads
 from .transports import listen_settings, make_transports
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from ..config.server_model import ServerConfig
     from ..contracts.codec import Codec, Compressor
     from ..contracts.endpoint import ServedMethod
-    from ..contracts.policies import Limiter
     from ..contracts.transport import AcceptTurns, Transport
     from ..methods.signatures import Signature
     from .announcement import Run
@@ -154,9 +154,9 @@ class Assembly:
         """What a configuration makes for requests. What stays the same is the same object."""
         old, refs = self.settings, (*config.application.observers, *settings.observers)
         observers = self._hub.share(refs, "observer", config)
-        limiter = self._make_limiter(config, settings)
-        if before is not None and old.limiter == settings.limiter:
-            limiter = before.limiter
+        limiters = make_limiters(self._hub, config, settings, self._faults)
+        if before is not None:
+            limiters = keeping(limiters, settings, old, before.limiters)
         interception = (
             before.interceptors
             if before is not None and old.interceptors == settings.interceptors
@@ -179,11 +179,7 @@ class Assembly:
             for name in ("", *self._compressors)
         }
         observation = Observation(observers, self._faults, BaseException)
-        return Parts(rules, limiter, interception, observation)
-
-    def _make_limiter(self, config: Config, settings: ServerConfig) -> Limiter | None:
-        ref = settings.limiter
-        return None if ref is None else self._hub.create(ref, "limiter", origin=config)
+        return Parts(rules, limiters, interception, observation)
 
     def make_registry(self) -> Registry:
         """A new registry plugin."""
@@ -267,18 +263,16 @@ class Assembly:
         # What hung threads of the run before hold is never given back.
         memory = MemoryBound(settings.max_buffered, settings.max_inflated)
         self.listen_settings = attrs.evolve(self.listen_settings, memory=memory)
-        limiter = self._make_limiter(self.config, settings)
-        self._parts = parts = attrs.evolve(self._parts, limiter=limiter)
+        limiters = make_limiters(self._hub, self.config, settings, self._faults)
+        self._parts = parts = attrs.evolve(self._parts, limiters=limiters)
         return ServiceEndpoint(
             HelloAck(settings.name, settings.version, epoch, settings.max_size, workers),
             tables,
             parts.rules,
             HandlerThreads(settings.name, settings.max_pool_size),
-            max_in_flight=settings.max_in_flight,
-            limiter=parts.limiter,
-            send_tracebacks=settings.send_tracebacks,
+            settings=settings,
+            limiters=parts.limiters,
             clock=time.monotonic,
-            tokens=settings.tokens,
             methods=methods,
             streams=streams,
             codecs=self.codecs,

@@ -15,8 +15,10 @@ from ..contracts.plugin_origin import of_unknown
 from ..terms.causes import local
 from ..terms.failures import Load
 from ..wire.messages import ANY_SERVICE
+from .admission import Admission
 from .answers import Answers, Unfinished
 from .in_flight import InFlight
+from .limiters import NO_LIMITERS, Limiters
 from .loop_lag import LoopLag
 from .recording import record, record_refusal, running
 from .running_call import RunningCall
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from ..contracts.endpoint import InboundCall, Running, ServedMethod
     from ..contracts.flight_recorder import FlightRecorder, Kept
     from ..contracts.plugin_origin import Blame
-    from ..contracts.policies import Limiter
     from ..contracts.size_rule import SizeRule
     from ..errors import Executed
     from ..terms.failures import Failure
@@ -76,13 +77,13 @@ class Parts:
 
     Attributes:
         rules: For each compressor's name and None, the size rule.
-        limiter: Bounds the requests that run at a time, or None.
+        limiters: Bound the requests that run at a time.
         interceptors: Stand around each call.
         observers: Are told of each call.
     """
 
     rules: Mapping[str | None, SizeRule]
-    limiter: Limiter | None
+    limiters: Limiters
     interceptors: Interception
     observers: Observation
 
@@ -95,13 +96,9 @@ class ServiceEndpoint:
         tables: For each codec's name, the bound handlers by method name.
         rules: For each compressor's name and None, the size rule.
         threads: Run ``def`` handlers.
-        max_in_flight: Requests at a time, those in the limiter's queue included. One more is
-            refused before any work.
-        limiter: Bounds the requests that run at a time, or None.
-        send_tracebacks: Whether errors carry the server's traceback.
+        settings: The server section: bounds, and the tokens of which a client must show one.
+        limiters: Bound the requests that run at a time.
         clock: Seconds, monotonic.
-        tokens: What a client must show one of, as :func:`entry_of` takes them; empty where anybody
-            may call.
         methods: What the methods are to people and tools, in the order of their names.
         codecs: By name, for what is said of them.
         interceptors: Stand around each call.
@@ -121,11 +118,9 @@ class ServiceEndpoint:
         rules: Mapping[str | None, SizeRule],
         threads: HandlerThreads,
         *,
-        max_in_flight: int,
-        limiter: Limiter | None,
-        send_tracebacks: bool,
+        settings: ServerConfig,
+        limiters: Limiters = NO_LIMITERS,
         clock: Callable[[], float],
-        tokens: Tokens,
         methods: Sequence[ServedMethod] = (),
         codecs: Mapping[str, object] = MappingProxyType({}),
         interceptors: Interception = _NO_INTERCEPTORS,
@@ -140,11 +135,11 @@ class ServiceEndpoint:
         self.flight = InFlight(clock)
         self._tables = tables
         self._rules = rules
-        self._max_in_flight = max_in_flight
         self._threads = threads
-        self._tokens = tokens
+        self._tokens: Tokens = settings.tokens
         self._methods = methods
         self._lag = LoopLag()
+        self._admission = Admission(settings, threads, self._lag, clock)
         self._blame = blame
         self._streams = streams
         self._answers = Answers(
@@ -152,10 +147,11 @@ class ServiceEndpoint:
             codecs,
             threads,
             self.flight,
-            limiter,
+            limiters,
+            self._admission,
             interceptors,
             observers,
-            send_tracebacks=send_tracebacks,
+            send_tracebacks=settings.send_tracebacks,
             blame=blame,
             recorder=recorder,
         )
@@ -164,12 +160,12 @@ class ServiceEndpoint:
         """Take other bounds, tokens and policies. Requests in flight end with those of before."""
         self.ack = attrs.evolve(self.ack, max_body=settings.max_size)
         self._rules = parts.rules
-        self._max_in_flight = settings.max_in_flight
+        self._admission.revise(settings)
         self._tokens = settings.tokens
         self._threads.resize(settings.max_pool_size)
         self._answers = self._answers.revised(
             parts.rules,
-            parts.limiter,
+            parts.limiters,
             parts.interceptors,
             parts.observers,
             send_tracebacks=settings.send_tracebacks,
@@ -234,13 +230,11 @@ class ServiceEndpoint:
         answer = None
         try:
             # Load first: under overload the cheapest answer counts.
-            if self.flight.count >= self._max_in_flight:
-                message = (
-                    f"{self.flight.count} requests are in flight, "
-                    f"max_in_flight is {self._max_in_flight}"
-                )
-                self._refuse(call, local("overloaded", message))
-                return None
+            if self.flight.count >= self._admission.gate:
+                refusal = self._admission.refusal(call, self.flight.count)
+                if refusal is not None:
+                    self._refuse(call, refusal)
+                    return None
             call.accepted = now = self.clock()
             granted = call.granted
             if granted is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..terms.causes import local
+from ..terms.failures import Failure
 
 if TYPE_CHECKING:
     import asyncio
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     from ..contracts.endpoint import InboundCall
     from ..contracts.policies import Ticket
-    from ..terms.failures import Failure
     from .answers import Answers
 
 
@@ -43,7 +43,8 @@ class QueuePlace:
         loop, timeout = self._answers.loop, self._ticket.timeout
         if timeout is not None:
             message = f"no turn within queue_timeout ({timeout:g} s) of the server's limiter"
-            self._patience = loop.call_later(timeout, impatient, local("overloaded", message))
+            refusal = local("overloaded", message, retry_after=timeout)
+            self._patience = loop.call_later(timeout, impatient, refusal)
         # The permit comes in the middle of another call's end, or on another thread.
         self._ticket.on_admitted(lambda: self._answers.on_loop(admitted))
 
@@ -53,8 +54,17 @@ class QueuePlace:
         try:
             return self._ticket.leave()
         except BaseException as error:
-            self._answers.faults.fault(self._answers.limiter, "leave", self._call, error, "no")
+            limiter = self._answers.limiters.of(self._call.method)
+            self._answers.faults.fault(limiter, "leave", self._call, error, "no")
             return True
+
+    def turned_away(self) -> Failure | None:
+        """Why the limiter turned the call away after its wait; None where it gave a permit."""
+        refusal = getattr(self._ticket, "refusal", None)
+        if not isinstance(refusal, Failure):
+            return None
+        self._drop_timer()
+        return refusal
 
     def taken(self, now: float) -> Failure | None:
         """The permit was taken. Why it comes too late for the call, or None."""

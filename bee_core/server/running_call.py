@@ -114,6 +114,11 @@ class RunningCall(AcceptedCall):
                 context = context.copy()  # the hooks enter theirs while the task is in this one
             self._begin_task(bound.function, args, kwargs, context)
         else:
+            if answers.threads.free <= 0:
+                late = answers.admission.of_thread(call)
+                if late is not None:
+                    self._end(late)
+                    return
             self._flight.watch(self)
             self._submit_handler(args, kwargs)
 
@@ -183,7 +188,9 @@ class RunningCall(AcceptedCall):
             self._broke(error)
 
     def _submit_handler(self, args: Any, kwargs: Any) -> None:
-        handler = partial(self._run_handler, args, kwargs)
+        handler: Callable[[], Any] = partial(self._run_handler, args, kwargs)
+        if self._answers.threads.free <= 0:
+            handler = self._answers.admission.timed(self.call.method, handler)
         self._answers.threads.submit(partial(self._work, handler, self._go_on))
 
     def _run_handler(self, args: Any, kwargs: Any) -> Answer | Unfinished:

@@ -32,15 +32,19 @@ class HandlerThreads:
     Args:
         name: For the threads' names.
         size: The most threads there will be.
+
+    Attributes:
+        size: As it is now.
+        free: Threads without a job, less the jobs that wait. Read without a lock.
     """
 
     def __init__(self, name: str, size: int) -> None:
         self._name = name
-        self._size = size
+        self.size = size
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = Lock()
         self._threads: list[Thread] = []
-        self._free = 0  # threads without a job, less the jobs that wait
+        self.free = 0  # threads without a job, less the jobs that wait
 
     def submit(self, job: Callable[[], None]) -> None:
         """Run a job on a thread, as soon as one is free.
@@ -49,17 +53,23 @@ class HandlerThreads:
             NoThread: The system gives no thread, and there is none yet. The job will not run.
         """
         with self._lock:
-            if self._free <= 0 and len(self._threads) < self._size:
+            if self.free <= 0 and len(self._threads) < self.size:
                 self._start_thread()
-            self._free -= 1
+            self.free -= 1
         self._jobs.put(job)
+
+    @property
+    def waiting(self) -> int | None:
+        """Jobs that wait for a thread; None where a thread is free or another may be started."""
+        free = self.free
+        return -free if free <= 0 and len(self._threads) >= self.size else None
 
     def resize(self, size: int) -> None:
         """Take another bound. Threads above it end when they are free."""
         with self._lock:
-            self._size = size
+            self.size = size
             for _ in range(len(self._threads) - size):
-                self._free -= 1
+                self.free -= 1
                 self._jobs.put(_LEAVE)
 
     def _start_thread(self) -> None:
@@ -75,16 +85,16 @@ class HandlerThreads:
                 raise NoThread(f"no thread can be started for the handler: {error}") from error
             return
         self._threads.append(thread)
-        self._free += 1
+        self.free += 1
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             if job is _LEAVE:
                 with self._lock:
-                    if len(self._threads) > self._size:
+                    if len(self._threads) > self.size:
                         self._threads.remove(current_thread())
                         return
-                    self._free += 1  # the bound was raised again
+                    self.free += 1  # the bound was raised again
                 continue
             try:
                 job()
@@ -92,7 +102,7 @@ class HandlerThreads:
                 log.exception("a job failed on a thread of %s", self._name)
             del job
             with self._lock:
-                self._free += 1
+                self.free += 1
 
     def close(self, timeout: float) -> list[str]:
         """End the threads that are free.

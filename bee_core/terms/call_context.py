@@ -6,11 +6,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import CallCancelled
+from .criticality import criticality_of
 from .metadata import ReplyMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .criticality import Criticality
     from .metadata import Metadata
 
 _MISSING: Any = object()
@@ -70,6 +72,14 @@ class CurrentCall:
     def metadata(self) -> Metadata:
         """What the caller sent along, baggage included: texts and bytes by name."""
         return {**self._metadata, **self.baggage} if self.baggage else self._metadata
+
+    @property
+    def criticality(self) -> Criticality:
+        """How important the caller says that the call is; ``critical`` where it says nothing.
+
+        The calls that this handler makes inherit it.
+        """
+        return criticality_of(self.baggage)
 
     @property
     def reply_metadata(self) -> ReplyMetadata:

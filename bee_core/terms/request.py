@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .criticality import criticality_of
 from .metadata import NOTHING, check_item
 
 if TYPE_CHECKING:
+    from .criticality import Criticality
     from .metadata import Metadata, Value
 
 POSITIONAL = 0
@@ -186,6 +188,11 @@ class Request:
     def baggage(self) -> Metadata:
         """For the handler, and sent on with the calls that it makes."""
         return self.head.baggage
+
+    @property
+    def criticality(self) -> Criticality:
+        """How important the call is: the level that its baggage states, else ``critical``."""
+        return criticality_of(self.head.baggage)
 
     @property
     def idempotent(self) -> bool:

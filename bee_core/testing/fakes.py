@@ -17,6 +17,7 @@ from bee_core.terms.failures import Failure, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bee_core.terms.criticality import Criticality
     from bee_core.terms.metadata import Metadata
     from bee_core.terms.request import Request
 
@@ -57,6 +58,7 @@ class AnyCall:
     metadata: Metadata = attrs.field(factory=dict)
     baggage: Metadata = attrs.field(factory=dict)
     deadline: float | None = None
+    criticality: Criticality = "critical"
 
 
 def seeded_random(seed: int = 0) -> Random:

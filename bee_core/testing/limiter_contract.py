@@ -31,9 +31,14 @@ class LimiterContract:
 
     It must let some calls run, and refuse a call while 5,000 others are not over. The suite does
     not check how large the bound or the queue is, or how a limiter adapts its bound.
+
+    Attributes:
+        bounded: Whether it bounds the calls that run at a time. False for one that refuses calls
+            for another reason: then what concerns the bound is not tested.
     """
 
     now = 1000.0
+    bounded = True
 
     @abstractmethod
     def make_limiter(self) -> Limiter:
@@ -46,6 +51,8 @@ class LimiterContract:
 
     def fill(self, limiter: Limiter) -> tuple[int, list[Ticket]]:
         """Ask until it refuses: how many run, and the tickets of those that wait."""
+        if not self.bounded:
+            pytest.skip("it does not bound the calls that run at a time")
         running = 0
         waiting: list[Ticket] = []
         for _ in range(CROWD):
@@ -117,6 +124,40 @@ class LimiterContract:
             assert called.is_set()
             assert not ticket.leave()
 
+    def test_where_an_important_call_is_refused_no_lesser_one_is_let_in(
+        self, limiter: Limiter
+    ) -> None:
+        self.fill(limiter)
+        for level in ("sheddable_plus", "sheddable"):
+            lesser = AnyCall("calc", "add", criticality=level)
+            assert isinstance(limiter.admit(lesser, self.now), Failure)
+
+    def test_a_permit_goes_to_the_most_important_call_that_waits(self, limiter: Limiter) -> None:
+        running, waiting = self.fill(limiter)
+        for ticket in waiting:
+            assert ticket.leave()
+        granted: list[str] = []
+        for level in ("sheddable", "critical_plus"):
+            answer = limiter.admit(AnyCall("calc", "add", criticality=level), self.now)
+            if answer is True or isinstance(answer, Failure):
+                assert not waiting, "a call found no place in an empty queue"
+                return
+            answer.on_admitted(partial(granted.append, level))
+        for _ in range(running):
+            limiter.release(WELL, 0.01)
+        assert granted[:1] == ["critical_plus"]
+
+    def test_a_permit_that_is_given_back_twice_does_not_widen_the_bound(
+        self, limiter: Limiter
+    ) -> None:
+        """A release that raised is repeated, and its permit may have been back already."""
+        running, waiting = self.fill(limiter)
+        for ticket in waiting:
+            assert ticket.leave()
+        for _ in range(running + 3):
+            limiter.release(None, 0.0)
+        assert self.fill(limiter)[0] == running
+
     def test_when_all_is_given_back_as_many_run_as_before(self, limiter: Limiter) -> None:
         running, waiting = self.fill(limiter)
         for ticket in waiting:
@@ -128,7 +169,7 @@ class LimiterContract:
     def test_many_threads_take_and_give_back_and_nobody_is_forgotten(
         self, limiter: Limiter
     ) -> None:
-        most, _ = self.fill(self.make_limiter())
+        most = self.fill(self.make_limiter())[0] if self.bounded else 8
         lock = Lock()
         running = highest = 0
 
@@ -142,6 +183,8 @@ class LimiterContract:
                 answer.on_admitted(turn.set)
                 if not turn.wait(DEADLINE):
                     return False
+                if getattr(answer, "refusal", None) is not None:
+                    return True
             with lock:
                 running += 1
                 highest = max(highest, running)

@@ -21,6 +21,7 @@ from bee_core.interfaces import Again, Success
 from bee_core.terms.call_context import CurrentCall, reset_current, set_current
 from bee_core.terms.causes import (
     cancelled,
+    local,
     lost,
     not_sent,
     passed_over,
@@ -192,6 +193,15 @@ def test_a_turn_that_comes_at_the_deadline_is_no_attempt():
     assert isinstance(result.error, DeadlineExceeded)
     assert result.attempts == []
     assert [verdict for verdict, _ in harness.limiter.released] == ["deadline_exceeded"]
+
+
+def test_a_limiter_may_turn_a_call_away_after_it_has_waited():
+    harness = Harness("a", limiter="queue")
+    harness.limiter.ticket.refusal = local("overloaded", "waited in vain", retry_after=0.5)
+    error = harness.run(turn=True).error
+    assert (error.kind, error.executed, error.retry_after) == ("overloaded", "no", 0.5)
+    assert harness.limiter.released == [], "there is no permit to give back"
+    assert harness.trace.count("pick a") == 0
 
 
 def test_a_client_that_is_closed_while_a_call_queues_ends_it():

@@ -35,6 +35,7 @@ STRETCH = (
     "calls/flow.py",
     "calls/picking.py",
     "limiters/fixed.py",
+    "calls/turns.py",
 )
 TRIAL = (
     "calls/flow.py",
@@ -42,6 +43,7 @@ TRIAL = (
     "client/blocking_driver.py",
     "breakers/consecutive.py",
 )
+WAIT = ("calls/flow.py", "calls/turns.py", "client/blocking_driver.py", "limiters/fixed.py")
 LIMITER = {"name": "fixed", "options": {"max_in_flight": 1, "max_queue": 0}}
 LARGE = "x" * 400_000
 
@@ -226,7 +228,7 @@ def test_a_call_in_the_limiters_queue_leaves_it(address, monkeypatch):
     )
     with rig.client:
         limiter = rig.client.assembly.services["s"].limiter
-        lines, at = EveryLine("calls/flow.py", "client/blocking_driver.py", "limiters/fixed.py"), 0
+        lines, at = EveryLine(*WAIT), 0
 
         def refused():
             with pytest.raises(bee_core.errors.Overloaded):

@@ -410,7 +410,7 @@ def test_options_of_something_else_are_a_type_error():
 def test_options_are_the_settings_of_a_call_and_have_the_same_types_everywhere():
     options, settings = get_type_hints(CallOptionsDict), get_type_hints(CallConfig)
     assert options.keys() - settings.keys() == {"key"}
-    assert settings.keys() - options.keys() == {"fail", "fallback", "compress_above"}
+    assert settings.keys() - options.keys() == {"fail", "fallback", "compress_above", "limiter"}
     for name in options.keys() & settings.keys():
         assert options[name] in {settings[name], settings[name] | None}, name
     travelling = {"metadata", "baggage"}  # with the head, which all requests of the method share

@@ -218,7 +218,7 @@ def test_none_takes_back_what_default_states():
         },
         default=default,
     )
-    assert (calc.breaker, calc.limiter, calc.compress) == (None, None, None)
+    assert (calc.breaker, calc.limiter, calc.compress) == (None, (), None)
     assert calc.fallback == PluginRef("static")
     assert calc.method("add").fallback is None
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bee_core.config import ServerConfig
 from bee_core.contracts.observation import Interception, Observation
 from bee_core.contracts.size_rule import HEAVY, SizeRule
 from bee_core.interfaces import InboundCall, Peer
@@ -34,6 +35,7 @@ from bee_core.server import (
 )
 from bee_core.server.endpoint import ServiceEndpoint
 from bee_core.server.handlers import BoundHandler
+from bee_core.server.limiters import Limiters
 from bee_core.server.threads import HandlerThreads
 from bee_core.wire.messages import HelloAck
 from support.patience import PATIENCE
@@ -165,11 +167,9 @@ class Life:
             {"json": {"one": BoundHandler(function, kind, self.codec)}},
             rules,
             self.threads,
-            max_in_flight=2,
-            limiter=self.limiter,
-            send_tracebacks=True,
+            settings=ServerConfig(name="calc", max_in_flight=2, send_tracebacks=True),
+            limiters=Limiters(self.limiter),
             clock=time.monotonic,
-            tokens=[],
             codecs={"json": self.codec},
             interceptors=Interception([Interceptor()] if hooked else [], contained=BaseException),
             observers=Observation([self.observer] if hooked else [], contained=BaseException),
@@ -279,8 +279,8 @@ GUARDS = {
 }
 
 
-TAKE_BACK = {"Limiter.release", "Ticket.leave"}
-"""Raise once their work is done: a limiter that does not take its permit back has lost it."""
+TAKE_BACK = {"Ticket.leave"}
+"""Raises once its work is done: nobody can tell what a ticket holds that cannot be given up."""
 
 
 @contextlib.contextmanager

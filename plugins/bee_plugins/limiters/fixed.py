@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 
 from bee_core.hookspecs import Registrar, hookimpl
-from bee_core.interfaces import AnyRequest, Failure, Limiter, Outcome, Ticket, local
+from bee_core.interfaces import AnyRequest, Failure, Limiter, Outcome, Ticket, local, part_of
 from bee_core.options import Seconds, at_least, positive
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .queueing import QueuedCall, WaitingLine, level_of
 
 
 @attrs.frozen
@@ -34,34 +32,37 @@ class FixedOptions:
 
 
 class Fixed:
-    """A bulkhead (Nygard, *Release It!*) with a first-come-first-served queue.
+    """A bulkhead (Nygard, *Release It!*) with a queue, the most important calls first.
+
+    Calls of one level are served in the order of their arrival. A level below the usual one may
+    fill a part of both bounds (:func:`bee_core.interfaces.part_of`).
 
     Thread-safe: one small lock, and no callback runs under it. A permit that is given back goes to
-    the first call in the queue, so a new call never overtakes.
+    the first call in the queue, so a new call never overtakes one of its own level.
     """
 
-    __slots__ = ("_in_flight", "_max_in_flight", "_max_queue", "_queue", "lock", "timeout")
+    __slots__ = ("_in_flight", "_max_in_flight", "_max_queue", "_sure", "line", "lock", "timeout")
 
     def __init__(self, options: FixedOptions) -> None:
         self.timeout = options.queue_timeout
         self._max_in_flight = options.max_in_flight
         self._max_queue = options.max_in_flight if options.max_queue is None else options.max_queue
+        self._sure = part_of(options.max_in_flight, "sheddable")  # any call has this
         self.lock = Lock()
         self._in_flight = 0
-        # An ordered dict: a call leaves the queue in one step, wherever it stands.
-        self._queue: OrderedDict[QueuedCall, None] = OrderedDict()
+        self.line = WaitingLine()
 
     def admit(self, request: AnyRequest, now: float) -> Ticket | Literal[True] | Failure:
         """See :meth:`bee_core.interfaces.Limiter.admit`."""
         taken: QueuedCall | Literal[True] | None = None
         try:
             with self.lock:
-                if self._in_flight < self._max_in_flight:
+                if self._has_room(request):
                     self._in_flight, taken = self._in_flight + 1, True
                     return taken
-                if len(self._queue) < self._max_queue:
-                    taken = QueuedCall(self)
-                    self._queue[taken] = None
+                if self.line.size < self._places(request):
+                    taken = QueuedCall(self, request, self.timeout)
+                    self.line.add(taken)
                     return taken
         except BaseException:
             # A handler of signals raised before anybody heard of the permit.
@@ -76,55 +77,45 @@ class Fixed:
 
     def release(self, outcome: Outcome | None, seconds: float) -> None:
         """See :meth:`bee_core.interfaces.Limiter.release`."""
-        with self.lock:
-            if not self._queue:
-                # A forked child begins at 0, even if the call that forked was in flight.
-                self._in_flight = max(0, self._in_flight - 1)
-                return
-            queued, _ = self._queue.popitem(last=False)
-            queued.granted = True
-            callback = queued.callback
-        if callback is not None:
-            callback()
+        queued: QueuedCall | None = None
+        back = False
+        try:
+            with self.lock:
+                queued = self.line.first()
+                if queued is None or self._in_flight > part_of(self._max_in_flight, queued.level):
+                    # A forked child begins at 0, even if the call that forked was in flight.
+                    self._in_flight, back = max(0, self._in_flight - 1), True
+                    return
+                queued.granted = True
+                self.line.drop(queued)
+        except BaseException:
+            # A handler of signals raised before the permit was back.
+            if not back and (queued is None or not queued.granted):
+                self.release(None, 0.0)
+            raise
+        if queued.callback is not None:
+            queued.callback()
 
     def after_fork(self) -> None:
         """See :mod:`bee_core.interfaces`. The calls in flight and in the queue are the parent's."""
         self.lock = Lock()
         self._in_flight = 0
-        self._queue.clear()
+        self.line.clear()
 
-    def listen(self, queued: QueuedCall, callback: Callable[[], None]) -> bool:
-        """Take the callback of a queued call; True when its permit is there already."""
-        with self.lock:
-            queued.callback = callback
-            return queued.granted
+    def _has_room(self, request: AnyRequest) -> bool:
+        """Whether a new call may run at once."""
+        if self._in_flight >= self._max_in_flight:
+            return False
+        if self._in_flight < self._sure and not self.line.size:
+            return True
+        level = level_of(request)
+        room = self._in_flight < part_of(self._max_in_flight, level)
+        return room and not self.line.before(level)
 
-    def withdraw(self, queued: QueuedCall) -> bool:
-        """Take a call out of the queue; False when its permit was granted."""
-        with self.lock:
-            self._queue.pop(queued, None)
-            return not queued.granted
-
-
-class QueuedCall:
-    """The ticket of a call in the queue. It changes only under the limiter's lock."""
-
-    __slots__ = ("_limiter", "callback", "granted", "timeout")
-
-    def __init__(self, limiter: Fixed) -> None:
-        self._limiter = limiter
-        self.timeout = limiter.timeout
-        self.callback: Callable[[], None] | None = None
-        self.granted = False
-
-    def on_admitted(self, callback: Callable[[], None]) -> None:
-        """See :meth:`bee_core.interfaces.Ticket.on_admitted`."""
-        if self._limiter.listen(self, callback):
-            callback()
-
-    def leave(self) -> bool:
-        """See :meth:`bee_core.interfaces.Ticket.leave`."""
-        return self._limiter.withdraw(self)
+    def _places(self, request: AnyRequest) -> float:
+        """How many calls may wait for a new one to wait as well."""
+        most = self._max_queue
+        return part_of(most, level_of(request)) if most else 0
 
 
 @hookimpl

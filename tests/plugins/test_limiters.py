@@ -1,0 +1,459 @@
+"""The limiters ``gradient``, ``codel`` and ``throttle``, and what all limiters share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bee_core.interfaces import CRITICALITIES, Success, part_of
+from bee_core.options import OptionError
+from bee_core.terms.causes import lost
+from bee_core.terms.failures import Failure
+from bee_core.testing import AnyCall, LimiterContract
+from bee_plugins.limiters.codel import Codel, CodelOptions
+from bee_plugins.limiters.fixed import Fixed, FixedOptions
+from bee_plugins.limiters.gradient import Gradient, GradientOptions
+from bee_plugins.limiters.throttle import Throttle, ThrottleOptions
+
+WELL = Success(b"1")
+CALL = AnyCall("calc", "add")
+SHEDDABLE = AnyCall("calc", "add", criticality="sheddable")
+REFUSED = Failure("overloaded", "full", "no", "same", "none")
+
+
+def codel(running=1, **options):
+    return Codel(CodelOptions(limit=Fixed(FixedOptions(running, max_queue=0)), **options))
+
+
+class TestGradient(LimiterContract):
+    def make_limiter(self):
+        return Gradient(GradientOptions())
+
+
+class TestGradientOfOne(LimiterContract):
+    def make_limiter(self):
+        return Gradient(GradientOptions(initial=1, min_limit=1, max_limit=1))
+
+
+class TestCodel(LimiterContract):
+    def make_limiter(self):
+        return Codel(CodelOptions(limit=Gradient(GradientOptions())))
+
+
+class TestCodelBeforeFixed(LimiterContract):
+    def make_limiter(self):
+        return codel(3, max_queue=40)
+
+
+class TestCodelBeforeALimitWithAQueueOfItsOwn(LimiterContract):
+    def make_limiter(self):
+        return Codel(CodelOptions(limit=Fixed(FixedOptions(3, max_queue=5)), max_queue=40))
+
+
+class TestThrottle(LimiterContract):
+    bounded = False
+
+    def make_limiter(self):
+        return Throttle(ThrottleOptions())
+
+
+# ── gradient ──
+
+
+def ride(gradient, seconds, latency, *, now, concurrency=None, outcome=WELL):
+    """Calls that fill the limit (or ``concurrency``) for a while and take ``latency`` seconds."""
+    until = now + seconds
+    while now < until:
+        running = 0
+        while running < (concurrency or 10_000) and gradient.admit(CALL, now) is True:
+            running += 1
+        now += latency(running) if callable(latency) else latency
+        for _ in range(running):
+            gradient.release(outcome, latency(running) if callable(latency) else latency)
+    return now
+
+
+def queueing(servers, service):
+    """How long calls take where so many can run at once."""
+    return lambda running: service * max(1.0, running / servers)
+
+
+def test_the_limit_grows_while_calls_take_as_long_as_usual():
+    gradient = Gradient(GradientOptions())
+    ride(gradient, 5, 0.02, now=0.0)
+    assert gradient.limit > 200
+
+
+def test_the_limit_stays_where_it_is_while_nobody_needs_it():
+    gradient = Gradient(GradientOptions())
+    ride(gradient, 20, 0.02, now=0.0, concurrency=3)
+    assert gradient.limit == 20
+
+
+def test_the_limit_settles_where_calls_begin_to_wait():
+    gradient = Gradient(GradientOptions())
+    now = ride(gradient, 5, 0.02, now=0.0, concurrency=4)
+    for _ in range(4):
+        now = ride(gradient, 10, queueing(16, 0.02), now=now)
+        assert 16 <= gradient.limit <= 3 * 16
+
+
+def test_an_overload_that_lasts_does_not_become_usual():
+    """Gradient2 as published takes every call into its long average, and drifts to its maximum."""
+    gradient = Gradient(GradientOptions())
+    now = ride(gradient, 5, 0.02, now=0.0, concurrency=4)
+    ride(gradient, 300, queueing(16, 0.02), now=now)
+    assert gradient.usual == pytest.approx(0.02)
+    assert gradient.limit <= 3 * 16
+
+
+def test_a_service_that_has_become_slower_for_good_gets_its_limit_back():
+    gradient = Gradient(GradientOptions())
+    now = ride(gradient, 20, queueing(32, 0.02), now=0.0)
+    now = ride(gradient, 5, queueing(32, 0.2), now=now)
+    low = gradient.limit
+    ride(gradient, 120, queueing(32, 0.2), now=now)
+    assert low < 32
+    assert gradient.limit >= 32
+
+
+def test_what_did_not_run_and_what_was_given_up_are_no_samples():
+    gradient = Gradient(GradientOptions())
+    ride(gradient, 5, 0.02, now=0.0, outcome=REFUSED)
+    ride(gradient, 5, 0.02, now=5.0, outcome=None)
+    assert gradient.usual is None
+    ride(gradient, 5, 0.02, now=10.0, outcome=lost("gone"))
+    assert gradient.usual == pytest.approx(0.02)
+
+
+def test_a_refusal_says_when_a_call_is_usually_over():
+    gradient = Gradient(GradientOptions(initial=4, max_limit=4))
+    ride(gradient, 2, 0.02, now=0.0)
+    refused = [gradient.admit(CALL, 2.0) for _ in range(5)][-1]
+    assert refused.retry_after == pytest.approx(0.02)
+    assert "4 calls are in flight" in refused.message
+
+
+# ── codel ──
+
+
+class Heard:
+    """What becomes of the tickets of some calls."""
+
+    def __init__(self, limiter):
+        self.limiter = limiter
+        self.order = []
+
+    def ask(self, name, now, request=CALL):
+        ticket = self.limiter.admit(request, now)
+        if ticket is not True and not isinstance(ticket, Failure):
+            ticket.on_admitted(partial(self.hear, name, ticket))
+        return ticket
+
+    def hear(self, name, ticket):
+        self.order.append(name if ticket.refusal is None else f"{name} refused")
+
+
+def test_a_burst_may_wait_for_the_interval_and_is_served_in_its_order():
+    limiter = codel()
+    heard = Heard(limiter)
+    assert heard.ask("0", 1.0) is True
+    tickets = [heard.ask(name, 1.0 + int(name) / 100) for name in "123"]
+    assert [ticket.timeout for ticket in tickets] == [0.1] * 3
+    for _ in range(3):
+        limiter.release(WELL, 0.01)
+    assert heard.order == ["1", "2", "3"]
+
+
+def test_a_queue_that_was_never_empty_for_an_interval_waits_for_the_target_and_serves_the_newest():
+    limiter = codel()
+    heard = Heard(limiter)
+    heard.ask("0", 1.0)
+    heard.ask("old", 1.0)
+    heard.ask("older than the interval", 1.05)
+    late = heard.ask("late", 1.11)
+    assert late.timeout == 0.005
+    heard.ask("newest", 1.112)
+    limiter.release(WELL, 0.1)
+    assert heard.order == ["newest"]
+
+
+def test_one_that_has_waited_too_long_is_refused_when_its_turn_comes():
+    limiter = codel()
+    heard = Heard(limiter)
+    heard.ask("0", 1.0)
+    heard.ask("1", 1.0)
+    heard.ask("2", 1.05)
+    heard.ask("3", 1.14)  # tells the limiter what time it is
+    limiter.release(WELL, 0.1)
+    limiter.release(WELL, 0.1)
+    limiter.release(WELL, 0.1)
+    assert "1 refused" in heard.order
+    refused = limiter.admit(CALL, 1.2)
+    assert refused is True, "no permit was lost"
+
+
+def test_a_refused_ticket_says_why_and_has_no_permit_to_give_back():
+    limiter = codel()
+    assert limiter.admit(CALL, 1.0) is True
+    first = limiter.admit(CALL, 1.0)
+    limiter.admit(CALL, 1.2)
+    limiter.release(WELL, 0.2)
+    while first.refusal is None:
+        limiter.release(WELL, 0.2)
+    assert (first.refusal.kind, first.refusal.executed) == ("overloaded", "no")
+    assert first.refusal.retry_after == 0.1
+    assert first.leave()
+
+
+def test_a_backlog_of_lesser_calls_is_no_overload_for_important_ones():
+    limiter = codel()
+    heard = Heard(limiter)
+    heard.ask("0", 1.0)
+    heard.ask("s1", 1.0, SHEDDABLE)
+    assert heard.ask("s2", 1.2, SHEDDABLE).timeout == 0.005
+    assert heard.ask("critical", 1.2).timeout == 0.1
+    limiter.release(WELL, 0.2)
+    assert heard.order == ["critical"]
+
+
+def test_more_than_max_queue_are_refused_the_least_important_ones_first():
+    limiter = codel(max_queue=10)
+    assert limiter.admit(CALL, 1.0) is True
+    for _ in range(8):
+        limiter.admit(SHEDDABLE, 1.0)
+    assert isinstance(limiter.admit(SHEDDABLE, 1.0), Failure)
+    assert not isinstance(limiter.admit(CALL, 1.0), Failure)
+
+
+def test_a_limit_that_grows_takes_several_from_the_queue():
+    limit = Fixed(FixedOptions(1, max_queue=0))
+    limiter = Codel(CodelOptions(limit=limit))
+    heard = Heard(limiter)
+    for name in "0123":
+        heard.ask(name, 1.0)
+    limit._max_in_flight = 3  # noqa: SLF001  # as one that adapts
+    limiter.release(WELL, 0.01)
+    assert heard.order == ["1", "2", "3"]
+
+
+# ── throttle ──
+
+
+def sent(throttle, number, accepts, *, now=0.0, request=CALL):
+    """Make calls, of which the servers accept some; how many went out."""
+    out = 0
+    for _ in range(number):
+        if throttle.admit(request, now) is True:
+            out += 1
+            throttle.release(WELL if accepts() else REFUSED, 0.01)
+    return out
+
+
+def test_while_servers_accept_everything_goes_out():
+    throttle = Throttle(ThrottleOptions())
+    assert sent(throttle, 1000, lambda: True) == 1000
+
+
+def test_half_of_the_calls_may_be_refused_before_one_is_kept_back():
+    throttle, turns = Throttle(ThrottleOptions()), iter(range(10_000))
+    assert sent(throttle, 1000, lambda: next(turns) % 2) == 1000
+
+
+def test_about_k_calls_go_out_for_each_that_is_accepted():
+    for k in (1.5, 2.0, 4.0):
+        throttle, turns = Throttle(ThrottleOptions(k=k)), iter(range(1_000_000))
+        budget = [0.0]
+
+        def accepts(budget=budget, turns=turns):
+            next(turns)
+            budget[0] -= 1
+            return budget[0] >= 0
+
+        out = 0
+        for _ in range(2000):  # 10 calls for each one that the servers can take
+            budget[0] = min(budget[0], 0.0) * 0 + 1.0
+            out += sent(throttle, 10, accepts)
+        assert out == pytest.approx(2000 * k, rel=0.1)
+
+
+def test_it_hears_that_the_servers_are_well_again_within_the_window():
+    throttle = Throttle(ThrottleOptions(window=12.0))
+    sent(throttle, 1000, lambda: False, now=1.0)
+    assert sent(throttle, 100, lambda: False, now=2.0) < 10
+    assert sent(throttle, 100, lambda: True, now=20.0) == 100
+
+
+def test_what_failed_otherwise_was_accepted():
+    throttle = Throttle(ThrottleOptions())
+    for _ in range(1000):
+        assert throttle.admit(CALL, 0.0) is True
+        throttle.release(lost("gone"), 0.01)
+
+
+def test_calls_under_way_are_no_sign_of_anything():
+    throttle = Throttle(ThrottleOptions())
+    assert all(throttle.admit(CALL, 0.0) is True for _ in range(1000))
+
+
+def test_lesser_calls_are_kept_back_as_long_as_there_are_enough_of_them():
+    throttle, out = Throttle(ThrottleOptions()), Counter()
+    room = 0.0  # at the servers: for 8 of 20 calls
+    for _ in range(2000):
+        room = min(room + 0.8, 1.8)
+        for request in (CALL, SHEDDABLE):
+            if throttle.admit(request, 0.0) is True:
+                out[request.criticality] += 1
+                accepted = room >= 1
+                room -= accepted
+                throttle.release(WELL if accepted else REFUSED, 0.01)
+    assert out["critical"] >= 1990
+    assert out["sheddable"] < 1500
+
+
+# ── levels ──
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Fixed(FixedOptions(10, max_queue=0)),
+        lambda: Gradient(GradientOptions(initial=10)),
+        lambda: Codel(CodelOptions(limit=Fixed(FixedOptions(10, 0)), max_queue=1)),
+    ],
+    ids=["fixed", "gradient", "codel"],
+)
+def test_a_level_fills_its_part_of_the_limit_and_leaves_the_rest_to_those_above_it(make):
+    for level, part in zip(CRITICALITIES, (10, 10, 9, 8), strict=True):
+        limiter = make()
+        call = AnyCall("calc", "add", criticality=level)
+        answers = [limiter.admit(call, 0.0) for _ in range(12)]
+        assert answers.count(True) == part, level
+        if part < 10:
+            assert limiter.admit(AnyCall("c", "m", criticality="critical_plus"), 0.0) is True
+
+
+def test_a_lesser_call_in_the_queue_gets_no_more_than_its_part():
+    fixed, order = Fixed(FixedOptions(10)), []
+    for _ in range(10):
+        assert fixed.admit(CALL, 0.0) is True
+    fixed.admit(SHEDDABLE, 0.0).on_admitted(lambda: order.append("sheddable"))
+    fixed.release(WELL, 0.0)
+    fixed.release(WELL, 0.0)
+    assert order == []
+    fixed.release(WELL, 0.0)
+    assert order == ["sheddable"]
+    for _ in range(8):
+        fixed.release(WELL, 0.0)
+    assert [fixed.admit(CALL, 0.0) for _ in range(10)] == [True] * 10
+
+
+# ── against a plain model ──
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["admit", "release", "leave", "wait"]),
+        st.sampled_from(CRITICALITIES),
+        st.integers(0, 20),
+    ),
+    max_size=80,
+)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "codel"])
+@given(steps=STEPS, limit=st.integers(1, 6), places=st.integers(1, 6))
+def test_no_sequence_loses_a_permit_or_gives_one_too_many(kind, steps, limit, places):
+    if kind == "fixed":
+        limiter = Fixed(FixedOptions(limit, max_queue=places))
+    else:
+        limiter = codel(limit, max_queue=places)
+    model = Model(limiter, limit, places)
+    for step, level, number in steps:
+        model.step(step, level, number)
+        assert model.running <= limit
+    model.end()
+    assert [limiter.admit(CALL, model.now + 10) for _ in range(limit)] == [True] * limit
+    assert limiter.admit(CALL, model.now + 10) is not True
+
+
+class Model:
+    """A number of permits, and who holds one or waits."""
+
+    def __init__(self, limiter, limit, places):
+        self.limiter, self.limit, self.places = limiter, limit, places
+        self.now, self.running, self.waiting = 1000.0, 0, []
+
+    def step(self, step, level, number):
+        if step == "admit":
+            self.admit(level)
+        elif step == "release" and self.running:
+            self.running -= 1
+            self.limiter.release(WELL, 0.01)
+        elif step == "leave" and self.waiting:
+            if not self.waiting.pop(number % len(self.waiting)).leave():
+                self.limiter.release(None, 0.0)
+        elif step == "wait":
+            self.now += number / 100
+        for ticket in [one for one in self.waiting if one.granted or one.refusal is not None]:
+            self.waiting.remove(ticket)
+            self.running += ticket.granted
+
+    def admit(self, level):
+        answer = self.limiter.admit(AnyCall("c", "m", criticality=level), self.now)
+        if answer is True:
+            self.running += 1
+            assert self.running <= part_of(self.limit, level)
+        elif isinstance(answer, Failure):
+            assert len(self.waiting) >= part_of(self.places, level)
+        else:
+            self.waiting.append(answer)
+
+    def end(self):
+        for ticket in self.waiting:
+            if not ticket.leave():
+                self.limiter.release(None, 0.0)
+        for _ in range(self.running):
+            self.limiter.release(WELL, 0.01)
+
+
+@given(
+    steps=st.lists(st.tuples(st.booleans(), st.floats(0.0001, 3.0), st.floats(0, 1)), max_size=300)
+)
+def test_whatever_it_sees_the_limit_of_gradient_stays_between_its_bounds(steps):
+    gradient = Gradient(GradientOptions(initial=8, min_limit=2, max_limit=32, window=0.01))
+    now, running = 0.0, 0
+    for begins, seconds, passed in steps:
+        now += passed
+        if begins:
+            running += gradient.admit(CALL, now) is True
+        elif running:
+            running -= 1
+            gradient.release(WELL, seconds)
+        assert 1 <= gradient.limit <= 32
+        assert running <= 32
+    for _ in range(running):
+        gradient.release(None, 0.0)
+    taken = 0
+    while gradient.admit(CALL, now) is True:
+        taken += 1
+    assert taken == int(gradient.limit)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Gradient(GradientOptions(min_limit=9, max_limit=3)), "min_limit is above"),
+        (lambda: GradientOptions(tolerance=0.5), "from 1 to 10"),
+        (lambda: GradientOptions(smoothing=0.0), "more than 0, at most 1"),
+        (lambda: codel(target=1.0), "target is above interval"),
+        (lambda: CodelOptions(max_queue=0), "1 or more"),
+        (lambda: ThrottleOptions(k=0.5), "from 1 to 100"),
+    ],
+)
+def test_impossible_options_are_refused(make, message):
+    with pytest.raises((ValueError, OptionError), match=message):
+        make()
