@@ -337,6 +337,26 @@ def test_the_access_log_is_what_the_page_says(
         assert bee_core.build_server(name).config.server.observers[0].name == "access-log"
 
 
+def test_the_page_on_simulations_draws_its_picture(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    text = SNIPPETS["stocked.yml"]
+    (folder / "other.yml").write_text(text.replace("random", "round-robin"), encoding="utf-8")
+    page = read(DOCS / "how-to" / "simulate.md")
+    (scenario,) = blocks(page, "yml")
+    (folder / "hang.yml").write_text(scenario, encoding="utf-8")
+    first, compared, own = (shlex.split(command)[1:] for command in blocks(page, "sh"))
+    assert main(first) == 0
+    drawn = (folder / "slow-node.svg").read_text(encoding="utf-8")
+    shown = read(DOCS / "how-to" / "slow-node.svg")
+    assert re.sub(r"[-\d.,]+", "", drawn) == re.sub(r"[-\d.,]+", "", shown)
+    for command in (compared, own):
+        capsys.readouterr()
+        assert main([*command, "--seconds", "20"]) == 0
+        assert "goodput" in capsys.readouterr().out
+
+
 def test_the_commands_that_measure_speed_do(folder: Path) -> None:
     pytest.importorskip("hdrh.histogram")
     page = read(DOCS / "how-to" / "measure-speed.md")

@@ -26,7 +26,7 @@ def test_help_names_every_command(run):
     ]
     wanted = (
         "bench breaking call check completion demo describe diff explain health methods nodes"
-        " plugins recent schema serve services stub"
+        " plugins recent schema serve services simulate stub"
     )
     assert named == wanted.split()
 

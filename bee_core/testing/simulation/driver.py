@@ -17,6 +17,8 @@ from .exchange import Ledger
 from .world import CALL_ENDED, OUTCOME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...calls.plan import CallPlan
     from ...contracts.effects import Queue
     from ...terms.failures import Failure, Outcome
@@ -49,7 +51,7 @@ class SimulatedCall:
         ledger: What handlers did for it.
     """
 
-    __slots__ = ("_kind", "_queued", "_send", "_stage", "call", "ledger")
+    __slots__ = ("_awaited", "_kind", "_send", "_stage", "call", "ledger")
 
     def __init__(self, stage: Stage, plan: CallPlan, kind: KindCounts) -> None:
         """Begin a call now.
@@ -61,7 +63,7 @@ class SimulatedCall:
         """
         self._stage = stage
         self._kind = kind
-        self._queued: Any = None
+        self._awaited: object = None
         self.ledger = Ledger(idempotent=plan.idempotent)
         self.call = call = begin(plan, (), {}, 0, b"", False)
         self._send = flow(call).send
@@ -81,7 +83,7 @@ class SimulatedCall:
             world = self._stage.world
             world.at(world.now + effect.seconds, self.go_on, None)
         elif what is Race:
-            Contest(self._stage.world, self, effect)
+            self._race(*effect)
         else:
             self._queue(effect)
 
@@ -106,65 +108,75 @@ class SimulatedCall:
         else:
             counts.failed_call(call.started, getattr(error, "kind", type(error).__name__))
 
+    # Attempts beside each other.
+
+    def _race(self, entrants: Sequence[Any], seconds: float | None) -> None:
+        """Begin those that have not begun, and wait for the first that ends, or for so long."""
+        for entrant in entrants:
+            if not entrant.begun:
+                Entry(self, entrant)
+        world = self._stage.world
+        self._awaited = turn = object()
+        ended = next((one for one in entrants if one.outcome is not None), None)
+        if ended is not None:
+            world.at(world.now, partial(self._wake, turn, ended), None)
+        elif seconds is not None:
+            world.at(world.now + seconds, partial(self._wake, turn, None), None)
+
+    def race_ended(self, entrant: Any) -> None:
+        """One of them has ended. Where nobody waits just now, the next race finds it ended."""
+        if self._awaited is not None:
+            self._awaited = None
+            self._stage.world.note(OUTCOME, 0.0 if entrant.outcome.ok else 1.0)
+            self.go_on(entrant)
+
     # The client's limiter.
 
     def _queue(self, effect: Queue) -> None:
         """Wait for a permit until a moment."""
         world = self._stage.world
-        self._queued = turn = object()
+        self._awaited = turn = object()
         # As events: the callback may come in the middle of another call's release.
-        admitted = partial(self._turn, turn)
-        world.at(effect.until, partial(self._late, turn), None)
+        admitted = partial(self._wake, turn, True)
+        world.at(effect.until, partial(self._wake, turn, False), None)
         try:
             effect.ticket.on_admitted(lambda: world.at(world.now, admitted, None))
         except Exception as error:  # a plugin with a bug, as in the other drivers
-            self._queued = None
+            self._awaited = None
             world.at(world.now, self.go_on, broken(self.call, effect, None, error))
 
-    def _turn(self, turn: object, _: None) -> None:
-        if self._queued is turn:
-            self._queued = None
-            self.go_on(True)
-
-    def _late(self, turn: object, _: None) -> None:
-        if self._queued is turn:
-            self._queued = None
-            self.go_on(False)
+    def _wake(self, turn: object, answer: Any, _: None) -> None:
+        """Go on, if this is what the call waits for."""
+        if self._awaited is turn:
+            self._awaited = None
+            self.go_on(answer)
 
 
-class Contest:
-    """Attempts that race: the first success wins, and the others are given up.
+class Entry:
+    """One attempt beside others of its call: see ``Race`` in ``contracts/effects.py``.
 
-    A failure while another attempt is open decides nothing. The last failure is the answer when no
-    attempt is open; an attempt whose time has not come is then not made, since a retry is the
-    flow's decision.
+    It is the owner of the exchange, and what the flow gives up where another attempt has won.
+
+    Attributes:
+        ledger: That of the call.
     """
 
-    __slots__ = ("_attempts", "_call", "_delay", "_open", "_world", "ledger")
+    __slots__ = ("_call", "_entrant", "_exchange", "ledger")
 
-    def __init__(self, world: World, call: SimulatedCall, race: Race) -> None:
-        self._world = world
+    def __init__(self, call: SimulatedCall, entrant: Any) -> None:
         self._call = call
-        self._attempts = iter(race.attempts)
-        self._delay = race.delay
-        self._open: list[Exchange] = []
+        self._entrant = entrant
         self.ledger = call.ledger
-        self._start(None)
-
-    def _start(self, _: None) -> None:
-        attempt = next(self._attempts, None)
-        if attempt is None:
-            return
-        self._open.append(attempt.channel.send(self._call.call, self))
-        self._world.at(self._world.now + self._delay, self._start, None)
+        entrant.begun = True
+        entrant.pending = self
+        self._exchange: Exchange = entrant.channel.send(entrant, self)
 
     def answered(self, exchange: Exchange, outcome: Outcome) -> None:
-        """One of the attempts has its outcome."""
-        self._open.remove(exchange)
-        if self._open and not outcome.ok:
-            return
-        for other in self._open:
-            other.channel.cancel(other)
-        self._open.clear()
-        self._attempts = iter(())
-        self._call.answered(exchange, outcome)
+        """It has its outcome."""
+        self._entrant.pending = None
+        self._entrant.outcome = outcome
+        self._call.race_ended(self._entrant)
+
+    def cancel(self) -> None:
+        """Give it up on the wire."""
+        self._exchange.channel.cancel(self._exchange)

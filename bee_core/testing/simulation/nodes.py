@@ -189,7 +189,12 @@ class SimulatedNode:
 
     def _permitted(self, exchange: Exchange) -> None:
         if exchange.state == WAITING:
-            exchange.ticket = None
+            ticket, exchange.ticket = exchange.ticket, None
+            refusal: Failure | None = getattr(ticket, "refusal", None)
+            if refusal is not None:  # it was turned away after it had waited
+                wish = refusal.retry_after
+                self._end(exchange, reported(refusal.kind, refusal.message, retry_after=wish))
+                return
             exchange.permitted = self._world.now
             self._work(exchange)
         elif self._open.pop(exchange, self) is None and self._limiter is not None:

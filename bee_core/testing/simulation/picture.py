@@ -164,7 +164,7 @@ def _panel(
     width = WIDTH - LEFT - RIGHT
 
     def across(at: float) -> float:
-        return LEFT + at / seconds * width
+        return float(LEFT + at / seconds * width)
 
     parts = [_text(8, top + 14, name, ' class="title"')] if name else []
     legend = float(WIDTH - RIGHT)

@@ -37,7 +37,8 @@ def read_scenario(path: str) -> Scenario:
             ) from None
         raise
     try:
-        made = structure_options(Scenario, {**tree}, "", _Lines(path, tree))
+        values: Any = tree  # its keys are texts with a line
+        made = structure_options(Scenario, values, "", _Lines(path, tree))
     except ConfigError as error:
         for problem in error.problems or [error]:
             problem.source = problem.source or path

@@ -62,7 +62,8 @@ class World:
         events = 0
         while heap and heap[0][0] < when:
             moment, _, act, what = heappop(heap)
-            self.now = max(self.now, moment)
+            if moment > self.now:  # noqa: PLR1730  # quicker than max()
+                self.now = moment
             events += 1
             act(what)
         self.events += events
