@@ -26,6 +26,9 @@ _PATIENCE = 1.0
 _WIDEST = 100
 _NAME = re.compile(r"[\w.]+")
 SHELLS = ("bash", "zsh", "fish")
+_BEFORE = {"zsh": "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }\n"}
+"""What must stand before click's script. A zsh whose owner has not turned completion on has no
+``compdef``. With ``-i`` it asks no question about the owners of folders."""
 
 
 def complete_service(
@@ -115,7 +118,7 @@ def completion(shell: str) -> None:
     \b
         bash: echo 'eval "$(bee completion bash)"' >> ~/.bashrc
         zsh:  echo 'eval "$(bee completion zsh)"' >> ~/.zshrc
-        fish: bee completion fish > ~/.config/fish/completions/bee.fish
+        fish: echo 'bee completion fish | source' >> ~/.config/fish/config.fish
 
     Methods are those that the service itself says; one that does not answer within a second
     completes nothing.
@@ -128,4 +131,6 @@ def completion(shell: str) -> None:
     assert made is not None  # noqa: S101  # click has those three
     # Not source(): of bash it starts one to ask for its version.
     maker = made(bee, {}, "bee", "_BEE_COMPLETE")
-    click.echo(maker.source_template % maker.source_vars())
+    # A signature has commas, and click's script for fish ends it at the first one.
+    script = maker.source_template.replace('string split ","', 'string split -m 1 ","')
+    click.echo(_BEFORE.get(shell, "") + script % maker.source_vars())
