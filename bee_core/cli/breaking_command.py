@@ -9,7 +9,7 @@ import click
 
 from ..contracts.breaking import breaking_changes
 from .application_code import load_attribute
-from .command_group import FAILED
+from .command_group import FAILED, UnusableCommandError
 from .completion import complete_service
 from .described import ask, is_file, is_url, of_file, of_interface, open_service
 from .output import echo, print_json
@@ -38,7 +38,10 @@ def breaking(ctx: click.Context, old: str, new: str, config_path: str, as_json: 
     The exit code is 1 when there is such a change.
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
     before, after = (_load(text, config_path) for text in (old, new))
-    found = breaking_changes(before, after)
+    try:
+        found = breaking_changes(before, after)
+    except ValueError as error:
+        raise UnusableCommandError(f"{old} and {new} cannot be compared: {error}") from error
     if as_json:
         print_json([attrs.asdict(change) for change in found])
     else:

@@ -112,7 +112,7 @@ def _print_types(found: ServiceDescription) -> None:
         if not isinstance(properties, dict):
             echo(f"    {schema_text(schema)}")
             continue
-        required = schema.get("required", ())
+        required = frozenset(schema.get("required", ()))
         for field, part in properties.items():
             may = "" if field in required or "x-message" in schema else "  (may be left out)"
             echo(f"    {field}: {schema_text(part)}{may}")

@@ -13,6 +13,7 @@ import attrs
 
 from .lost_fields import lost_fields
 from .schema_changes import Misfit, misfits
+from .schema_references import Effort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,37 +57,55 @@ class BreakingChange:
         return f"{self.method or 'service'}{where}: {self.message}{only}"
 
 
-def breaking_changes(old: ServiceDescription, new: ServiceDescription) -> list[BreakingChange]:
-    """The changes that break callers of the old description, in the order of the old methods."""
+def breaking_changes(
+    old: ServiceDescription, new: ServiceDescription, effort: Effort | None = None
+) -> list[BreakingChange]:
+    """The changes that break callers of the old description, in the order of the old methods.
+
+    Args:
+        old: What callers know.
+        new: What the server is.
+        effort: What the comparison may cost, where several share it.
+
+    Raises:
+        ValueError: One of the descriptions is too large or too tangled to be compared.
+    """
+    effort = Effort() if effort is None else effort
+    known, later_ones = ({one.name: one for one in side.methods} for side in (old, new))
+    renamed: dict[str, str] = {}  # methods that are new, by what they take and give
+    for one in new.methods:
+        if one.name not in known:
+            renamed.setdefault(_form(one), one.name)
     found = [
         BreakingChange("CODEC_REMOVED", "", "", f"the codec {codec} is not offered any more")
         for codec in old.codecs
         if new.codecs and codec not in new.codecs
     ]
     for method in old.methods:
-        later = new.method(method.name)
+        effort.spend()
+        later = later_ones.get(method.name)
         if later is None:
-            near = _renamed_to(method, old, new)
+            near = renamed.get(_form(method), "")
             hint = f"; is it {near} now?" if near else ""
             found.append(
                 BreakingChange("METHOD_REMOVED", method.name, "", f"the method is gone{hint}")
             )
         else:
-            found += _of_method(method, later, old.types, new.types)
+            found += _of_method(method, later, old.types, new.types, effort)
     return found
 
 
-def _renamed_to(method: MethodDescription, old: ServiceDescription, new: ServiceDescription) -> str:
-    """The new method that takes and gives the same; empty without one."""
-    rest = method.signature.partition("(")[2]
-    for one in new.methods:
-        if old.method(one.name) is None and one.signature.partition("(")[2] == rest:
-            return one.name
-    return ""
+def _form(method: MethodDescription) -> str:
+    """What a method takes and gives, without its name."""
+    return method.signature.partition("(")[2]
 
 
 def _of_method(
-    old: MethodDescription, new: MethodDescription, old_types: Schemas, new_types: Schemas
+    old: MethodDescription,
+    new: MethodDescription,
+    old_types: Schemas,
+    new_types: Schemas,
+    effort: Effort,
 ) -> Iterator[BreakingChange]:
     name = old.name
     if old.idempotent and not new.idempotent:
@@ -100,12 +119,12 @@ def _of_method(
         )
         yield BreakingChange("ONEWAY_CHANGED", name, "", message)
     if old.params is not None and new.params is not None:
-        yield from _of_parameters(name, old.params, new.params, old_types, new_types)
-    found = misfits(new.result, new_types, old.result, old_types)
-    found += _more(found, lost_fields(old.result, old_types, new.result, new_types))
+        yield from _of_parameters(name, old.params, new.params, old_types, new_types, effort)
+    found = misfits(new.result, new_types, old.result, old_types, effort)
+    found += _more(found, lost_fields(old.result, old_types, new.result, new_types, effort))
     for misfit in found:
         yield _change(name, "RESULT", "result", misfit, f"{old.type} is {new.type} now")
-    yield from _of_errors(name, old.errors, new.errors, old_types, new_types)
+    yield from _of_errors(name, old.errors, new.errors, old_types, new_types, effort)
 
 
 def _more(known: list[Misfit], lost: list[Misfit]) -> list[Misfit]:
@@ -130,10 +149,12 @@ def _of_parameters(
     new: tuple[ParameterDescription, ...],
     old_types: Schemas,
     new_types: Schemas,
+    effort: Effort,
 ) -> Iterator[BreakingChange]:
     found = {param.name: param for param in new}
     renamed = _renamed(old, new)
     for param in old:
+        effort.spend(1 + (len(old) + len(new)) // 10)
         later = found.get(param.name)
         if later is None and param.name in renamed:
             later = renamed[param.name]
@@ -146,8 +167,8 @@ def _of_parameters(
             message = "it has no default any more, and callers may leave it out"
             yield BreakingChange("PARAMETER_REQUIRED", method, param.name, message)
         # What old callers send, the new server must take.
-        misfit_parts = misfits(param.schema, old_types, later.schema, new_types)
-        lost = lost_fields(param.schema, old_types, later.schema, new_types)
+        misfit_parts = misfits(param.schema, old_types, later.schema, new_types, effort)
+        lost = lost_fields(param.schema, old_types, later.schema, new_types, effort)
         for misfit in misfit_parts + _more(misfit_parts, lost):
             whole = f"{param.type} is {later.type} now"
             yield _change(method, "PARAMETER", param.name, misfit, whole)
@@ -225,6 +246,7 @@ def _of_errors(
     new: tuple[ErrorDescription, ...],
     old_types: Schemas,
     new_types: Schemas,
+    effort: Effort,
 ) -> Iterator[BreakingChange]:
     found = {error.type: error for error in new}
     for error in old:
@@ -233,5 +255,5 @@ def _of_errors(
             message = "it is not declared any more, and callers may expect it"
             yield BreakingChange("ERROR_REMOVED", method, error.type, message)
             continue
-        for misfit in misfits(later.schema, new_types, error.schema, old_types):
+        for misfit in misfits(later.schema, new_types, error.schema, old_types, effort):
             yield _change(method, "ERROR", error.type, misfit, "its fields changed")

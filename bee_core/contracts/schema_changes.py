@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .schema_references import REFERENCE, reference_of, renamed_fields, resolved
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from .schema_references import Effort
 
     Schema = Mapping[str, Any]
     Types = Mapping[str, Schema]
 
-_REFERENCE = "#/types/"
 _DEEPEST = 60
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
@@ -57,7 +60,7 @@ class Misfit(NamedTuple):
 
 
 def misfits(
-    writer: Schema, writer_types: Types, reader: Schema, reader_types: Types
+    writer: Schema, writer_types: Types, reader: Schema, reader_types: Types, effort: Effort
 ) -> list[Misfit]:
     """Where values of the writer's schema do not fit the reader's.
 
@@ -66,14 +69,19 @@ def misfits(
         writer_types: The schemas to which it refers.
         reader: What is expected.
         reader_types: The schemas to which it refers.
+        effort: What the comparison may cost.
+
+    Raises:
+        TangledError: It costs more.
     """
-    return list(_Comparison(writer_types, reader_types).of(writer, reader, "", 0))
+    return list(_Comparison(writer_types, reader_types, effort).of(writer, reader, "", 0))
 
 
 class _Comparison:
     """One comparison; it remembers which pairs of classes it has seen."""
 
-    def __init__(self, writer_types: Types, reader_types: Types) -> None:
+    def __init__(self, writer_types: Types, reader_types: Types, effort: Effort) -> None:
+        self._effort = effort
         self._writer_types = writer_types
         self._reader_types = reader_types
         self._seen: set[tuple[Any, Any]] = set()
@@ -88,6 +96,7 @@ class _Comparison:
             self._seen.add(pair)
         writer = resolved(writer, self._writer_types)
         reader = resolved(reader, self._reader_types)
+        self._effort.spend(1 + (len(writer) + len(reader) + len(self._seen)) // 50)
         if _takes_all(reader):
             return
         if "x-message" in writer and "x-message" in reader:
@@ -158,9 +167,11 @@ class _Comparison:
         if not mine and theirs and isinstance(writer.get("additionalProperties"), dict):
             yield Misfit("TYPE", path, "a mapping does not fit an object of fixed fields")
             return
+        self._effort.spend((len(mine) + len(theirs)) // 10)
         renamed = renamed_fields(mine, theirs)
+        elsewhere = set(renamed.values())
         for name in reader.get("required", ()):
-            if name not in mine and name not in renamed.values():
+            if name not in mine and name not in elsewhere:
                 yield Misfit("REQUIRED", f"{path}.{name}", "it is required, and not sent")
             elif name in mine and name not in always:
                 yield Misfit("REQUIRED", f"{path}.{name}", "it is required, and may be left out")
@@ -209,35 +220,6 @@ class _Comparison:
 # ── parts ──
 
 
-def renamed_fields(mine: Schema, theirs: Schema) -> dict[str, str]:
-    """Fields that one side lacks and that stand at the same place of the other, of one type."""
-    return {
-        name: other
-        for (name, one), (other, two) in zip(mine.items(), theirs.items(), strict=False)
-        if name not in theirs and other not in mine and one == two
-    }
-
-
-def reference_of(schema: Schema) -> Any:
-    """What a reference means, to compare it with others."""
-    return schema["$ref"], str(schema.get("properties", ""))
-
-
-def resolved(schema: Schema, types: Types) -> Schema:
-    """A schema in place of a reference, with what stands beside the reference."""
-    for _ in range(_DEEPEST):
-        target = schema.get("$ref")
-        if not isinstance(target, str):
-            return schema
-        found = types.get(target.removeprefix(_REFERENCE), {})
-        beside = {key: value for key, value in schema.items() if key != "$ref"}
-        if "properties" in beside:
-            beside["properties"] = {**found.get("properties", {}), **beside["properties"]}
-            beside["required"] = [*found.get("required", ()), *beside.get("required", ())]
-        schema = {**found, **beside}
-    return {}
-
-
 def _takes_all(schema: Schema) -> bool:
     """Whether a schema says nothing of its values."""
     said = ("type", "anyOf", "oneOf", "enum", "const", "not", "x-message", "properties", "format")
@@ -262,7 +244,8 @@ def _enums(writer: Schema, reader: Schema, path: str) -> Iterator[Misfit]:
             message = f"{_listed(wrong)} does not fit {_text(reader)}"
             yield Misfit("TYPE", path, message, "all", is_particular=False)
     else:
-        unknown = [one for one in mine if one not in theirs]
+        known = set(map(repr, theirs))
+        unknown = [one for one in mine if repr(one) not in known]
         if unknown:
             message = f"the value {_listed(unknown)} is sent, and not known where it arrives"
             # An enum of a .proto is open in the binary form.
@@ -346,5 +329,5 @@ def _text(schema: Schema) -> str:
     if values is not None:
         return f"one of {_listed(values)}"
     kind = str(schema.get("format") or schema.get("contentEncoding") or schema.get("type") or "")
-    title = schema.get("title") or str(schema.get("$ref", "")).removeprefix(_REFERENCE)
+    title = schema.get("title") or str(schema.get("$ref", "")).removeprefix(REFERENCE)
     return str(title or kind or "anything")

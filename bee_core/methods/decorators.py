@@ -103,6 +103,8 @@ def _undeclarable(error: Any) -> str:
     """Why something cannot be declared, or the empty string."""
     if not isinstance(error, type) or not issubclass(error, Exception):
         return "raises() takes classes that derive from Exception"
+    if issubclass(error, (StopIteration, StopAsyncIteration)):
+        return "no coroutine can raise it: Python makes a RuntimeError of it"
     if issubclass(error, BeeError):
         return (
             "bee's own errors are not declared. Derive a class of your own from Exception, or raise"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..contracts.breaking import BreakingChange, breaking_changes
 from ..contracts.describing import About, describe
 from ..contracts.description import ServiceDescription, read_description
+from ..contracts.schema_references import Effort
 from ..contracts.transport import ChannelSettings
 from ..errors import BeeError
 from ..terms.addresses import parse
@@ -62,13 +63,19 @@ async def compare_with_others(assembly: Assembly, methods: Sequence[ServedMethod
     about = About(settings.name, settings.version, codecs=tuple(assembly.codecs))
     own = describe(about, methods, teller)
     found: dict[tuple[str, str, str], tuple[BreakingChange, Node]] = {}
-    asked = 0
+    asked, effort = 0, Effort()
     for node in others:
         described = await _ask(assembly, node)
         if described is None:
             continue
+        try:
+            # On a thread, so that a signal can end the start meanwhile.
+            changes = await asyncio.to_thread(breaking_changes, described, own, effort)
+        except ValueError as error:  # what it says is its own affair, and starting is this server's
+            _not_compared(node, error)
+            continue
         asked += 1
-        for change in breaking_changes(described, own):
+        for change in changes:
             found.setdefault((change.rule, change.method, change.path), (change, node))
     if not asked:
         say(
@@ -156,12 +163,16 @@ async def _ask(assembly: Assembly, node: Node) -> ServiceDescription | None:
         transport = assembly.transport_of(parse(node.url).scheme)
         return await asyncio.wait_for(_describe(assembly, transport, node), _PATIENCE)
     except Exception as error:  # of a transport or a codec, or a description that is none
-        say(
-            "not_compared",
-            f"the node {node.url} does not say what it can do: {text_of(error)}",
-            node=node.url,
-        )
+        _not_compared(node, error)
         return None
+
+
+def _not_compared(node: Node, error: Exception) -> None:
+    say(
+        "not_compared",
+        f"the node {node.url} does not say what it can do: {text_of(error)}",
+        node=node.url,
+    )
 
 
 async def _describe(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TICKS_A_WATCHDOG = 4
 """How often a server says that it lives in the time that the manager grants. One late tick, and one
 that gets lost, cost no restart."""
+_LONGEST_NUMBER = 20
+"""Digits of WATCHDOG_USEC: it is a number of 64 bits."""
 _SEND_TIMEOUT = 0.5
 """Seconds that a change may wait for a manager that does not read: systems queue ten messages."""
 
@@ -52,7 +54,8 @@ class ServiceManager:
         if not self._usable:
             log.warning("NOTIFY_SOCKET is %r, neither a path nor a name behind @", place)
         micros, meant = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", str(pid))
-        wanted = micros.isdecimal() and int(micros) > 0 and meant == str(pid)
+        usable = micros.isdecimal() and len(micros) <= _LONGEST_NUMBER
+        wanted = usable and int(micros) > 0 and meant == str(pid)
         self.watchdog = int(micros) / 1e6 if wanted else None
 
     def tell(self, *lines: str, patience: float = _SEND_TIMEOUT) -> None:

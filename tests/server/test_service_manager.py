@@ -91,6 +91,7 @@ def test_the_ticks_of_the_loop_are_signs_of_life_four_times_in_the_time_granted(
         ({}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "9" * 400}, None),
         ({"WATCHDOG_USEC": "1500000"}, 1.5),
         ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "7"}, 1.5),
         ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "8"}, None),
