@@ -32,7 +32,7 @@ from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broken_effects import checked
 from .picking import again, elsewhere, give_back, pick, seen, standing
 from .recording import note, slow, went_well_in_the_end
-from .retries import Redial, Stop, after, with_note
+from .retries import Redial, Stop, after, where_sent, with_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -93,7 +93,8 @@ def flow(call: Call, *, inside: bool = False) -> Steps:
             failed = (*history, Tried(node, outcome))
             tried = (*tried, node.id)
             now = service.clock()
-            step = after(plan, failed, redials, now, call.deadline)
+            sent = where_sent(call, outcome)
+            step = after(plan, failed, redials, now, call.deadline, sent)
             if type(step) is Redial:
                 redials += 1
                 call.attempts -= 1

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.effects import Attempt
 from ..contracts.plugin_faults import kind_of
 from ..errors import CallError, PluginFault
 from ..nodes.node_state import UNUSED, NodeState
 from ..terms.printable import printable
 from .recording import note
+from .retries import REPEAT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..contracts.policies import Permit
     from ..nodes.node_set import NodeSet
     from ..terms.failures import Outcome
@@ -80,10 +84,36 @@ def again(
 ) -> Choice:
     """A node for a retry: the same one, or one that the call has not tried.
 
+    For a repetition it is the same one with another way to it.
+
     Raises:
         PluginFault: As :func:`pick` and :func:`same`.
     """
+    if where == REPEAT:
+        return _repeating(call, *same(call, state))
     return same(call, state) if where == "same" else pick(call, tried, now)
+
+
+class Repeating:
+    """The way of a repetition: its ``start`` is the ``repeat`` of a channel."""
+
+    __slots__ = ("start",)
+
+    def __init__(self, repeat: Callable[[Any], Any]) -> None:
+        self.start = repeat
+
+
+def _repeating(
+    call: Call, state: NodeState[Any] | None, permit: Permit | None, picked: bool
+) -> Choice:
+    """The same choice, with the way of a repetition."""
+    way = None if state is None or state.attempt is None else state.attempt.channel
+    repeat = getattr(way, "repeat", None)
+    if state is None or repeat is None or call.sent is None:
+        return None, None, picked
+    call.sent.repeated = True
+    attempt = Attempt(Repeating(repeat))
+    return NodeState(state.node, attempt, state.breaker, state.reported), permit, picked
 
 
 def elsewhere(call: Call, state: NodeState[Any], tried: tuple[str, ...], now: float) -> Choice:

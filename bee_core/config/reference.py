@@ -24,6 +24,7 @@ from ..options import (
     Kind,
 )
 from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
+from .deduplication_model import DeduplicationConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
 from .secret import Secret
@@ -96,6 +97,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
             "that runs takes changes of the keys marked with ↻ over; the others need a restart\n"
             "([reload](how-to/reload.md))."
         ),
+    ),
+    (
+        "`bee.rpc.server.deduplicate`",
+        DeduplicationConfig,
+        "What a server remembers of its answers ([the how-to](how-to/deduplicate.md)).",
     ),
     (
         "`bee.rpc.client.<service>`",
@@ -189,6 +195,8 @@ def _type(type_: Any) -> str:
     arguments = get_args(type_)
     if type(None) in arguments:
         return _type(arguments[0])
+    if bool in arguments:
+        return "no, or a mapping"
     return "mapping"
 
 

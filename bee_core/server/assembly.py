@@ -26,6 +26,7 @@ from ..plugins.hub import PluginHub
 from ..terms.addresses import parse
 from ..wire.messages import HelloAck
 from .announcement import Announcer, announced_instance
+from .deduplication import endpoint_type
 from .endpoint import Parts, ServiceEndpoint
 from .log_lines import say
 from .threads import HandlerThreads
@@ -268,7 +269,7 @@ class Assembly:
         self.listen_settings = attrs.evolve(self.listen_settings, memory=memory)
         limiter = self._make_limiter(self.config, settings)
         self._parts = parts = attrs.evolve(self._parts, limiter=limiter)
-        return ServiceEndpoint(
+        return endpoint_type(settings.deduplicate)(
             HelloAck(settings.name, settings.version, epoch, settings.max_size, workers),
             tables,
             parts.rules,
