@@ -97,10 +97,11 @@ def again(
 class Repeating:
     """The way of a repetition: its ``start`` is the ``repeat`` of a channel."""
 
-    __slots__ = ("start",)
+    __slots__ = ("channel", "start")
 
-    def __init__(self, repeat: Callable[[Any], Any]) -> None:
-        self.start = repeat
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self.start: Callable[[Any], Any] = channel.repeat
 
 
 def _repeating(
@@ -108,11 +109,10 @@ def _repeating(
 ) -> Choice:
     """The same choice, with the way of a repetition."""
     way = None if state is None or state.attempt is None else state.attempt.channel
-    repeat = getattr(way, "repeat", None)
-    if state is None or repeat is None or call.sent is None:
+    if state is None or not hasattr(way, "repeat") or call.sent is None:
         return None, None, picked
     call.sent.repeated = True
-    attempt = Attempt(Repeating(repeat))
+    attempt = Attempt(Repeating(way))
     return NodeState(state.node, attempt, state.breaker, state.reported), permit, picked
 
 

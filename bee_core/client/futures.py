@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 from ..calls.broken_effects import broken
 from ..calls.flow import flow
+from ..calls.picking import Repeating
 from ..contracts.effects import Attempt, Effect
 from ..control.plane import ControlPlane
 from ..errors import BeeError, CallCancelled
@@ -308,6 +309,10 @@ class FutureCalls:
 
     def _attempt(self, call: Call, effect: Attempt) -> Attempt:
         """An attempt on a channel of this loop to the same node."""
+        if isinstance(effect.channel, Repeating):
+            way = Attempt(effect.channel.channel)
+            known = self.attempts.get(way.channel) or self._attempt(call, way)
+            return Attempt(Repeating(known.channel))
         channel: Channel = effect.channel
         assert call.node is not None  # noqa: S101  # the flow has picked it; narrows the type
         service = call.plan.service
