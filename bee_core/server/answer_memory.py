@@ -20,13 +20,21 @@ A request that was rejected before its handler began is not remembered: nothing 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Literal, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
-Verdict = Literal["new", "known", "unsure", "other"]
+if TYPE_CHECKING:
+    from ..contracts.connection_numbers import ConnectionNumbers, Line
+    from ..wire.deduplication import Repetition
+
+Verdict = Literal["new", "known", "unsure", "other", "late", "crowded"]
 """``new``: it did not run yet. ``known``: it runs, or it ran. ``unsure``: it may have run.
-``other``: the key belongs to another request."""
+``other``: the key belongs to another request. ``late``: the call was repeated elsewhere before.
+``crowded``: the first request cannot be kept from running. All but the first two are refused."""
 GONE = "gone"
 """In place of an answer: the request ran, and its answer was dropped."""
+CLOCKS_APART = 1.01
+"""By how much a client's clock may be slower than the server's: an age is taken as longer by this.
+Clocks of computers differ by less than 0.1 %."""
 _SHARE = 8
 """One answer may take this part of ``size`` at most."""
 
@@ -166,3 +174,39 @@ class AnswerMemory:
         # Answers are in the order of the ends as well, so it is the first one, if it has one.
         if self._with_answer and self._with_answer[0] is entry:
             self._drop_answer(self._with_answer.popleft())
+
+
+def judge(
+    memory: AnswerMemory,
+    numbers: ConnectionNumbers,
+    line: Line,
+    key: bytes,
+    what: object,
+    repetition: Repetition | None,
+    now: float,
+) -> Found:
+    """Decide about a request with a key. If it is new it begins now.
+
+    The age of the first request counts from the greeting of this connection, and not from now. The
+    client had the greeting when it stated the age. So the first request was sent no earlier,
+    however long this one was on its way.
+
+    Args:
+        memory: What is remembered.
+        numbers: All connections.
+        line: The one that the request came on.
+        key: Its key.
+        what: See :meth:`AnswerMemory.take`.
+        repetition: What its caller says of the first request, or None.
+        now: The time.
+    """
+    if key in line.barred and not memory.knows(key):
+        return Found("late")
+    sent = None if repetition is None else line.greeted - repetition.age * CLOCKS_APART
+    found = memory.take(key, what, now, sent)
+    if found.verdict == "new" and found.entry is not None and repetition is not None:
+        first = numbers.find(repetition.connection)
+        if first is not None and first is not line and not first.bar(key):
+            memory.drop(found.entry)
+            return Found("crowded")
+    return found

@@ -24,7 +24,7 @@ from ..streams.server.remembered_call import Remembered, RememberedCall, gone
 from ..terms.causes import local
 from ..terms.failures import Failure
 from ..wire.deduplication import NUMBER_SIZE, Deduplication
-from .answer_memory import GONE, AnswerMemory, Entry
+from .answer_memory import GONE, AnswerMemory, Entry, judge
 from .answers import SUCCESS
 from .endpoint import ServiceEndpoint
 from .hooked_call import HookedCall
@@ -40,16 +40,13 @@ if TYPE_CHECKING:
     from ..wire.messages import HelloAck
     from .in_flight import Watched
 
-CLOCKS_APART = 1.01
-"""By how much a client's clock may be slower than the server's: an age is taken as longer by this.
-Clocks of computers differ by less than 0.1 %."""
-_UNSURE = (
-    "a repetition, and the server may have forgotten whether the call ran: it has forgotten keys"
-    " that are younger"
-)
-_LATE = "the call was repeated on another connection before this request came"
+_REFUSED = {
+    "unsure": "a repetition, and the server may have forgotten the call: it has forgotten keys of"
+    " that age",
+    "late": "the call was repeated on another connection before this request came",
+    "crowded": "a repetition, and too many keys are barred on the connection of the first request",
+}
 _OTHER = "the dedupe key belongs to another request; each call needs a key of its own"
-_CROWDED = "a repetition, and too many keys are barred on the connection of the first request"
 
 
 class RememberingFlight(InFlight):
@@ -104,25 +101,14 @@ class RememberingEndpoint(ServiceEndpoint):
         ):
             return super().begin(call)
         now = self.clock()
-        told = call.repetition
-        sent = None if told is None else line.greeted - told.age * CLOCKS_APART
-        if key in line.barred and not self.memory.knows(key):
-            self._refuse(call, _refusal(_LATE))
-            return None
         what = call.caller.identity, call.method, call.form, call.compressed, hash(call.body)
-        verdict, entry = self.memory.take(key, what, now, sent)
+        verdict, entry = judge(self.memory, self.numbers, line, key, what, call.repetition, now)
         if entry is None:
-            other = verdict == "other"
-            self._refuse(call, local("invalid_argument", _OTHER) if other else _refusal(_UNSURE))
+            why = _REFUSED.get(verdict)
+            self._refuse(call, _refusal(why) if why else local("invalid_argument", _OTHER))
             return None
         if verdict == "known":
             return self._again(call, entry, now)
-        if told is not None and told.connection != line.number:
-            first = self.numbers.find(told.connection)
-            if first is not None and not first.bar(key):
-                self.memory.drop(entry)
-                self._refuse(call, _refusal(_CROWDED))
-                return None
         call.kept = True
         self._running[call] = entry
         running = super().begin(call)

@@ -97,7 +97,7 @@ def worlds(kind):
 
         def make(*, plugins=(), client=None, **deduplicate):
             ledger = Ledger()
-            server = stack.enter_context(serving(ledger, plugins, **{"deduplicate": deduplicate}))
+            server = stack.enter_context(serving(ledger, plugins, deduplicate=deduplicate))
             relay = stack.enter_context(CuttingRelay(server.address))
             world = World(kind, relay, ledger, **(client or {}))
             stack.callback(world.user.close)
@@ -187,7 +187,7 @@ def test_another_process_at_the_address_leaves_the_write_in_doubt(worlds):
             world.relay.port = int(second.address.rpartition(":")[2])
             return "lose answer"
 
-        world.relay._decide = moved
+        world.relay.decide = moved
         with pytest.raises(Unavailable, match="another process answers") as caught:
             world.call("write", "a")
     assert (caught.value.executed, caught.value.attempts) == ("maybe", 2)
@@ -229,10 +229,10 @@ def test_a_server_that_may_have_forgotten_the_key_refuses(worlds):
                 return "pass"
 
             def first():
-                relay._decide = between
+                relay.decide = between
                 return "lose answer"
 
-            relay._decide = first
+            relay.decide = first
             with pytest.raises(Unavailable, match="may have forgotten") as caught:
                 world.call("write", "a")
     assert caught.value.executed == "maybe"

@@ -7,7 +7,6 @@ import contextlib
 import socket
 import struct
 import threading
-from concurrent.futures import Future
 
 from support.patience import PATIENCE
 
@@ -30,6 +29,7 @@ class CuttingRelay:
         url: Where it listens.
         fates: See above.
         met: The fates that were met.
+        decide: As given; may be replaced.
     """
 
     def __init__(self, url, marker=b"write", decide=None):
@@ -37,7 +37,7 @@ class CuttingRelay:
         self.marker = marker
         self.fates = []
         self.met = []
-        self._decide = decide or (lambda: self.fates.pop(0) if self.fates else "pass")
+        self.decide = decide or (lambda: self.fates.pop(0) if self.fates else "pass")
         self._held = []
         self._writers = set()
         self._loop = asyncio.new_event_loop()
@@ -59,8 +59,7 @@ class CuttingRelay:
         self._run(self._release())
 
     def _run(self, steps):
-        told: Future = asyncio.run_coroutine_threadsafe(steps, self._loop)
-        return told.result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(steps, self._loop).result(PATIENCE)
 
     async def _open(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -94,7 +93,7 @@ class CuttingRelay:
         back = asyncio.ensure_future(self._back(from_server, to_server, writer, lost))
         try:
             while data := await reader.read(65536):
-                fate = self._decide() if self.marker in data else "pass"
+                fate = self.decide() if self.marker in data else "pass"
                 if self.marker in data:
                     self.met.append(fate)
                 if fate == "late":
