@@ -114,6 +114,10 @@ class Call(Request):
         self.permit: Permit | None = None
         self.picked: Node | None = None
 
+    def new_key(self) -> bytes:
+        """A deduplication key of the operating system's randomness; no other process has it."""
+        return self.plan.service.new_key()
+
     @property
     def reply_metadata(self) -> Metadata:
         """What the handler sent along with the result."""

@@ -32,7 +32,7 @@ from .broadcast import broadcast, chosen
 from .picking import again, elsewhere, pick, take_key
 from .race import race
 from .recording import note
-from .retries import Redial, Stop, after, with_note
+from .retries import Redial, Repeat, Stop, after, where_sent, with_note
 from .settling import failure_of, give_up, ran, settle, take
 from .turns import has_left, release, turn
 
@@ -96,7 +96,8 @@ def flow(call: Call, *, inside: bool = False) -> Steps:  # noqa: PLR0912, PLR091
             failed = (*history, Tried(node, outcome))
             tried = (*tried, node.id)
             now = service.clock()
-            step = after(plan, failed, redials, now, call.deadline)
+            sent = where_sent(call, outcome)
+            step = after(plan, failed, redials, now, call.deadline, sent)
             if type(step) is Redial:
                 redials += 1
                 call.attempts -= 1
@@ -117,7 +118,7 @@ def flow(call: Call, *, inside: bool = False) -> Steps:  # noqa: PLR0912, PLR091
     return _none_left(call, picked, outcome)
 
 
-def _paused(call: Call, step: Stop | Again) -> Steps:
+def _paused(call: Call, step: Stop | Again | Repeat) -> Steps:
     """Wait before a retry; a failure where there is none, or where the call is interrupted."""
     if isinstance(step, Stop):
         return step.failure

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ..contracts.effects import Attempt
 from ..contracts.plugin_faults import kind_of
 from ..errors import CallError, PluginFault
 from ..nodes.node_state import UNUSED, NodeState
 from ..terms.causes import local
 from ..terms.printable import printable
 from .recording import note
+from .retries import REPEAT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..contracts.policies import Permit
     from ..nodes.node_set import NodeSet
     from ..terms.failures import Failure, Outcome
@@ -84,10 +88,36 @@ def again(
 ) -> Choice:
     """A node for a retry: the same one, or one that the call has not tried.
 
+    For a repetition it is the same one with another way to it.
+
     Raises:
         PluginFault: As :func:`pick` and :func:`same`.
     """
+    if where == REPEAT:
+        return _repeating(call, *same(call, state))
     return same(call, state) if where == "same" else pick(call, tried, now)
+
+
+class Repeating:
+    """The way of a repetition: its ``start`` is the ``repeat`` of a channel."""
+
+    __slots__ = ("channel", "start")
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self.start: Callable[[Any], Any] = channel.repeat
+
+
+def _repeating(
+    call: Call, state: NodeState[Any] | None, permit: Permit | None, picked: bool
+) -> Choice:
+    """The same choice, with the way of a repetition."""
+    way = None if state is None or state.attempt is None else state.attempt.channel
+    if state is None or not hasattr(way, "repeat") or call.sent is None:
+        return None, None, picked
+    call.sent.repeated = True
+    attempt = Attempt(Repeating(way))
+    return NodeState(state.node, attempt, state.breaker, state.reported), permit, picked
 
 
 def elsewhere(call: Call, state: NodeState[Any], tried: tuple[str, ...], now: float) -> Choice:

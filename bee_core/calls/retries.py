@@ -1,6 +1,7 @@
 """What follows a failed attempt.
 
-The rule that keeps a write from running twice is :func:`may_retry`. Everything here is pure.
+The rules that keep a write from running twice are :func:`may_retry` and :func:`may_repeat`.
+Everything here is pure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..terms.failures import Failure
+    from ..terms.request import Sent
+    from .call import Call
     from .plan import CallPlan
 
 FREE_REDIALS = 3
@@ -38,7 +41,25 @@ class Redial(NamedTuple):
     """Send the request anew, to another node if there is one. What was sent was no attempt."""
 
 
-Next = Union[Stop, Redial, Again]
+@final
+class Repeat(NamedTuple):
+    """Send a write once more to the process that may have run it, and that remembers its answers.
+
+    Attributes:
+        delay: Seconds to wait first.
+    """
+
+    delay: float
+
+    @property
+    def where(self) -> str:
+        """As :class:`Again` has it."""
+        return REPEAT
+
+
+REPEAT = "repeat"
+"""Where a repetition goes."""
+Next = Union[Stop, Redial, Again, Repeat]
 _REDIAL = Redial()
 
 
@@ -49,8 +70,40 @@ def may_retry(failure: Failure, *, idempotent: bool) -> bool:
     )
 
 
+def may_repeat(failure: Failure, sent: Sent, now: float) -> bool:
+    """Whether a write that may have run may be sent once more to the process that got it.
+
+    That process remembers its answers. It answers a repetition without running it, or proves that
+    the first one never ran, or refuses. So the write does not run twice. A repetition that is lost
+    itself is not repeated: it is the only one that may come late.
+
+    Args:
+        failure: Of the last attempt.
+        sent: Where the request went.
+        now: Seconds of the call's clock.
+    """
+    unknown = failure.executed == ("no" if sent.repeated else "maybe")
+    return unknown and failure.retry == "same" and now - sent.at < sent.window
+
+
+def where_sent(call: Call, failure: Failure) -> Sent | None:
+    """Where the attempt that failed went, if that server remembers its answers.
+
+    An attempt that did not run is forgotten: the next one may go anywhere.
+    """
+    sent = call.where_sent
+    if sent is not None and failure.executed == "no" and not sent.repeated:
+        call.sent = sent = None
+    return sent
+
+
 def after(
-    plan: CallPlan, history: Sequence[Tried], redials: int, now: float, deadline: float
+    plan: CallPlan,
+    history: Sequence[Tried],
+    redials: int,
+    now: float,
+    deadline: float,
+    sent: Sent | None = None,
 ) -> Next:
     """Decide what follows a failed attempt.
 
@@ -60,8 +113,11 @@ def after(
         redials: How often the request was sent anew already.
         now: Seconds of the call's clock.
         deadline: When the call ends, on the same clock.
+        sent: Where a write went, to a server that remembers its answers; else None.
     """
     failure = history[-1].failure
+    if sent is not None and (sent.repeated or failure.executed == "maybe"):
+        return _after_unknown(plan, history, sent, now, deadline)
     # It is proven that the server never saw the whole request.
     unseen = failure.executed == "no" and (
         failure.unsent
@@ -100,6 +156,37 @@ def _pushed_back(plan: CallPlan, delay: float, retry_after: float) -> Again:
     """
     asked = retry_after * (1.0 + PUSH_BACK_JITTER * plan.service.rng.random())
     return Again("same", max(delay, asked))
+
+
+def _after_unknown(
+    plan: CallPlan, history: Sequence[Tried], sent: Sent, now: float, deadline: float
+) -> Stop | Repeat:
+    """What follows once it is unknown whether a write ran: a repetition, or the end.
+
+    Never a redial, and never a retry as if nothing had been sent.
+    """
+    failure = history[-1].failure
+    if sent.repeated and (failure.executed != "no" or failure.blame == "caller"):
+        # Its own word: it ran, it may have run, or the call is wrong wherever it is tried.
+        return Stop(failure)
+    if not sent.repeated:
+        first = failure
+    else:
+        # The repetition did not run. What is known of the call is what the first attempt left.
+        unknown = next(one.failure for one in history if one.failure.executed == "maybe")
+        first = with_note(unknown, f"repeated in vain: {failure.message}")
+    if not may_repeat(failure, sent, now) or len(history) > plan.retries:
+        return Stop(first)
+    again = _asked(plan, history)
+    if isinstance(again, Stop):
+        return again
+    if again is None or again.where != "same":
+        return Stop(first)
+    if now + again.delay >= min(deadline, sent.at + sent.window):
+        return Stop(with_note(first, "no time was left to repeat it"))
+    if failure.reached and not plan.service.budget.withdraw(now):
+        return Stop(with_note(first, "not repeated: the retry budget of the service is spent"))
+    return Repeat(again.delay)
 
 
 def _asked(plan: CallPlan, history: Sequence[Tried]) -> Again | Stop | None:

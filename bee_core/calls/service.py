@@ -16,6 +16,7 @@ from ..contracts.conformance import part_misfits
 from ..contracts.observation import Interception, Observation
 from ..errors import BeeError, CallError, Unavailable
 from ..terms.printable import printable, text_of
+from ..wire.requests import KEY_SIZE
 from .degradation import Degradation
 
 if TYPE_CHECKING:
@@ -160,6 +161,10 @@ class Service(Generic[C]):
         """Begin a new series of deduplication keys: at the start, and in a forked child."""
         self.key_prefix = self._random_bytes(8)
         self.key_numbers = count(1)
+
+    def new_key(self) -> bytes:
+        """A key that nobody can guess, for a call whose answer a server remembers."""
+        return self._random_bytes(KEY_SIZE)
 
     def revise(
         self,

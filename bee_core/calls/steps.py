@@ -110,6 +110,8 @@ class _Decisions:
         where = self._where_next(index)
         if step.failure.token_refused:
             return f"send anew{where}: nothing ran, and the token's function is asked again"
+        if step.failure.executed == "maybe" and not call.plan.idempotent:
+            return f"repeat{where}: its process remembers the answers that it gave"
         if following.kind == "pause":
             return f"retry{where} after a pause"
         if step.failure.unsent and step.failure.executed == "no":
@@ -147,11 +149,19 @@ class _Decisions:
         if failure.retry == "never":
             return "such a failure is the same wherever it is tried"
         if not may_retry(failure, idempotent=plan.idempotent):
-            return (
-                "it ran"
-                if failure.executed == "yes"
-                else "it may have run, and the method is not marked idempotent"
-            )
+            return "it ran" if failure.executed == "yes" else self._why_unknown()
+        if call.where_sent is not None and call.executed == "maybe":
+            return "the repetition did not run, so it stays unknown whether the call ran"
         if sum(step.kind == "attempt" for step in self._steps) > plan.retries:
             return f"retries ({plan.retries}) are used up"
         return f"{plan.service.config.method(call.method).fail.name} does not retry this"
+
+    def _why_unknown(self) -> str:
+        """Why a call that may have run is not sent again."""
+        unknown = "it may have run, and the method is not marked idempotent"
+        sent = self._call.where_sent
+        if sent is None:
+            return unknown
+        if sent.repeated:
+            return f"{unknown}; it was repeated once already"
+        return f"{unknown}; it is not repeated by these retries, this plugin or in this time"

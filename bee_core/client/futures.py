@@ -16,6 +16,7 @@ from threading import Lock, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from ..calls.picking import Repeating
 from ..contracts.effects import Attempt
 from ..control.plane import ControlPlane
 from ..errors import BeeError, CallCancelled
@@ -286,6 +287,8 @@ class FutureCalls:
 
     def _attempt(self, call: Call, node: Node, channel: Channel) -> Attempt:
         """An attempt on a channel of this loop to the same node."""
+        if isinstance(channel, Repeating):
+            return Attempt(Repeating(self._attempt(call, node, channel.channel).channel))
         attempt = self.attempts.get(channel)
         if attempt is not None:
             return attempt

@@ -24,6 +24,7 @@ from ..options import (
     Kind,
 )
 from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
+from .deduplication_model import DeduplicationConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
 from .retry_budget_model import RetryBudgetConfig
@@ -102,6 +103,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         "`bee.rpc.server.methods.<method>`",
         ServerMethodConfig,
         "What holds for the requests for one method.",
+    ),
+    (
+        "`bee.rpc.server.deduplicate`",
+        DeduplicationConfig,
+        "What a server remembers of its answers ([the how-to](how-to/deduplicate.md)).",
     ),
     (
         "`bee.rpc.client.<service>`",
@@ -202,6 +208,8 @@ def _type(type_: Any) -> str:
         return _type(arguments[0])
     if get_origin(type_) is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
+    if bool in arguments:
+        return "no, or a mapping"
     return "mapping"
 
 

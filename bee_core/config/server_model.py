@@ -21,6 +21,7 @@ from ..options import (
     some,
     some_text,
 )
+from .deduplication_model import Deduplicate  # noqa: TC001  cattrs reads the annotations
 from .fields import (
     PluginRef,
     about,
@@ -324,6 +325,13 @@ class ServerConfig:
         aliases=("token",),
         repr=False,
         live=True,
+    )
+    deduplicate: Deduplicate = setting(
+        False,
+        "Remember the answers of calls that must not run twice, so that `fail: failtry` may repeat "
+        "one whose answer was lost: `false`, or `{window: …, count: …, bytes: …}`. `{}` takes the "
+        "defaults.",
+        "It takes memory, and a call that lost its client runs on to its deadline.",
     )
     describe: bool = setting(
         True,

@@ -16,6 +16,7 @@ from ..options import MisfitError
 from .client_model import ClientConfig, MethodConfig
 from .config_errors import Gathering, placed, problems, raise_all
 from .converter import each, read_class, read_field, read_fields, register, structure
+from .deduplication_model import Deduplicate, DeduplicationConfig
 from .fields import PluginRef, about, names_not_empty, plugin_kinds, spellings, written_at
 from .model import (
     APPLICATION,
@@ -28,7 +29,7 @@ from .model import (
     of_schemes,
 )
 from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
-from .values import read_section
+from .values import misfit, read_section
 
 if TYPE_CHECKING:
     from .expansion import Expansion
@@ -259,7 +260,23 @@ def _without_bounds(
     return {**item, "options": rest}
 
 
+def _read_deduplicate(value: Any, _: Any) -> DeduplicationConfig | bool:
+    """``false``, or a section."""
+    if isinstance(value, (Mapping, DeduplicationConfig)):
+        made: DeduplicationConfig = read_class(value, DeduplicationConfig)
+        return made
+    try:
+        wanted = structure(value, bool)
+    except MisfitError:
+        wanted = True
+    if wanted:
+        expected = "false, or {window: …, count: …, bytes: …} with {} for the defaults"
+        raise misfit(value, f"is not {expected}", expected)
+    return False
+
+
 register(_Root, _read_root)
+register(Deduplicate, _read_deduplicate)
 register(_Services, _read_services)
 register(ApplicationConfig, _read_application)
 register(ServerConfig, _read_server)

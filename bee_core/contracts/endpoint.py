@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..terms.metadata import Metadata, Value
     from ..terms.request import Form
     from ..wire.messages import Hello, HelloAck
+    from .connection_numbers import ConnectionNumbers, Line
     from .memory_bound import Turn
 
 
@@ -35,6 +36,7 @@ class Peer:
         identity: Whom its token stands for, as the server's ``tokens`` say, or None. It is not
             shown.
         load_wanted: Whether its answers are to say how busy the server is.
+        line: Its connection, where the server remembers its answers; else None.
     """
 
     address: str
@@ -44,6 +46,7 @@ class Peer:
     certificate: Mapping[str, Any] | None = None
     identity: str | None = attrs.field(default=None, repr=False)
     load_wanted: bool = False
+    line: Line | None = None
 
 
 class InboundCall(CurrentCall):
@@ -62,6 +65,8 @@ class InboundCall(CurrentCall):
         accepted: When the endpoint began it, seconds of the endpoint's clock.
         caller: What was agreed with the caller.
         oneway: Nobody waits for an answer: ``reply`` sends nothing, ``fail`` writes the log.
+        repeated: Its caller does not know whether an earlier request with the same key ran.
+        outlives: It goes on when its connection is lost: its caller may ask again.
         held: Bytes that are counted for it; see :mod:`bee_core.contracts.memory_bound`.
         held_up: The caller leaves replies unread, or many results wait for a compressor. No handler
             begins and no result is encoded before ``when_room`` says so.
@@ -70,10 +75,16 @@ class InboundCall(CurrentCall):
     __slots__ = ("accepted", "body", "caller", "compressed", "form", "granted", "id")
 
     oneway: bool = False
+    repeated: bool = False
     held: int = 0
 
     @property
     def held_up(self) -> bool:
+        """See the class."""
+        return False
+
+    @property
+    def outlives(self) -> bool:
         """See the class."""
         return False
 
@@ -184,7 +195,11 @@ class Endpoint(Protocol):
     """
 
     ack: HelloAck
-    """What the server says of itself."""
+    """What the server says of itself. If it remembers its answers, a listener gives each connection
+    a number of ``numbers`` and says so; one that does not, leaves ``deduplication`` out."""
+
+    numbers: ConnectionNumbers
+    """Those of its connections; only looked at if the ack has ``deduplication``."""
 
     clock: Callable[[], float]
     """Seconds, monotonic: the clock of every deadline here."""

@@ -54,6 +54,11 @@ class AcceptedCall:
     ended: bool
     permitted_at: float | None
 
+    @property
+    def begun(self) -> bool:
+        """See :class:`.in_flight.Watched`."""
+        return self._begun
+
     @abstractmethod
     def _start(self) -> None:
         """Ask the interceptors, and execute."""

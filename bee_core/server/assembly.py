@@ -26,6 +26,7 @@ from ..plugins.hub import PluginHub
 from ..terms.addresses import parse
 from ..wire.messages import HelloAck
 from .announcement import Announcer, announced_instance
+from .deduplication import endpoint_type
 from .endpoint import Parts, ServiceEndpoint
 from .limiters import keeping, make_limiters
 from .log_lines import say
@@ -265,7 +266,7 @@ class Assembly:
         self.listen_settings = attrs.evolve(self.listen_settings, memory=memory)
         limiters = make_limiters(self._hub, self.config, settings, self._faults)
         self._parts = parts = attrs.evolve(self._parts, limiters=limiters)
-        return ServiceEndpoint(
+        return endpoint_type(settings.deduplicate)(
             HelloAck(settings.name, settings.version, epoch, settings.max_size, workers),
             tables,
             parts.rules,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..config.secret import Secret
     from ..config.server_model import ServerConfig
+    from ..contracts.connection_numbers import ConnectionNumbers
     from ..contracts.endpoint import InboundCall, Running, ServedMethod
     from ..contracts.flight_recorder import FlightRecorder, Kept
     from ..contracts.plugin_origin import Blame
@@ -111,6 +112,9 @@ class ServiceEndpoint:
         flight: The requests that have begun and not ended.
     """
 
+    flight_type: type[InFlight] = InFlight
+    numbers: ConnectionNumbers  # not looked at: the ack says nothing of answers that are remembered
+
     def __init__(
         self,
         ack: HelloAck,
@@ -132,7 +136,7 @@ class ServiceEndpoint:
         self.ack = ack
         self.clock = clock
         self.draining = False
-        self.flight = InFlight(clock)
+        self.flight = self.flight_type(clock)
         self._tables = tables
         self._rules = rules
         self._threads = threads

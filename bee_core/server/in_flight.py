@@ -25,6 +25,10 @@ class Watched(Protocol):
 
     call: InboundCall
 
+    @property
+    def begun(self) -> bool:
+        """Whether its handler has begun."""
+
     def stop(self, kind: str, message: str) -> None:
         """Give the call up, and tell the caller. Never raises."""
 

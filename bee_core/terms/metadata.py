@@ -39,6 +39,11 @@ class ReplyMetadata(MutableMapping[str, Value]):
         self._items: dict[str, Value] = {}
         self._size = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that the values take."""
+        return self._size
+
     def taken(self) -> Metadata:
         """The values of this moment; from any thread."""
         return self._items.copy()

@@ -104,6 +104,29 @@ class RequestHead:
         )
 
 
+class Sent:
+    """Where a request went that must not run twice, to a server that remembers its answers.
+
+    Belongs to the call.
+
+    Attributes:
+        epoch: The server process.
+        window: Seconds that the process remembers an answer.
+        connection: The number that it gave to the connection.
+        at: When the request was about to be written, seconds on the client's clock.
+        repeated: It is a repetition from now on: to that process and to no other.
+    """
+
+    __slots__ = ("at", "connection", "epoch", "repeated", "window")
+
+    def __init__(self, epoch: bytes, window: float, connection: bytes, at: float) -> None:
+        self.epoch = epoch
+        self.window = window
+        self.connection = connection
+        self.at = at
+        self.repeated = False
+
+
 class Request:
     """One request on its way to a node. The timeouts belong to one attempt, the rest to the call.
 
@@ -127,6 +150,7 @@ class Request:
             channel is ``attended``. Short, so that a signal that comes between two system calls of
             a native step, and ends no wait, is handled soon. Shorter for one of several requests
             that run at the same time.
+        sent: Where it went; see :attr:`where_sent`. Not there until a channel sets it.
     """
 
     moment: int = 20
@@ -142,6 +166,7 @@ class Request:
         "oneway",
         "pending",
         "read_timeout",
+        "sent",
         "write_timeout",
     )
 
@@ -168,6 +193,16 @@ class Request:
         self.dedupe_key = dedupe_key
         self.oneway = head.oneway
         self.pending: Any = None
+        self.sent: Sent | None
+
+    @property
+    def where_sent(self) -> Sent | None:
+        """Where its last attempt went, if that server remembers its answers; else None."""
+        return getattr(self, "sent", None)
+
+    def new_key(self) -> bytes | None:
+        """A new deduplication key; None for a request that belongs to no call."""
+        return None
 
     @property
     def service(self) -> str:

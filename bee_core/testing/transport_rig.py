@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bee_core.contracts.connection_numbers import ConnectionNumbers
 from bee_core.contracts.memory_bound import MemoryBound
 from bee_core.contracts.transport import Listener, ListenSettings
 from bee_core.terms.failures import Failure, Load
@@ -59,6 +60,7 @@ class ContractEndpoint:
 
     def __init__(self, rig: TransportRig) -> None:
         self.ack = HelloAck(SERVICE, "1.0.0", b"epoch", MAX_BODY)
+        self.numbers = ConnectionNumbers(bytes, self.clock)
         self.draining = False
         self.refusal: Failure | None = None
         self.begun: list[InboundCall] = []

@@ -14,6 +14,7 @@ from ..errors import Executed, ProtocolError
 from ..terms.causes import reported
 from ..terms.failures import Failure, Load
 from . import fields as f
+from .deduplication import Deduplication
 
 if TYPE_CHECKING:
     from ..terms.metadata import Metadata
@@ -40,7 +41,9 @@ _MAX_TRACEBACK = 32 * 1024
 _MOST = 0xFFFF  # of the two numbers of a load
 
 _HELLO = frozenset({f.SERVICE, f.CODEC, f.COMPRESSOR, f.TOKEN, f.MAX_BODY, f.LOAD_WANTED})
-_HELLO_ACK = frozenset({f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY, f.WORKERS})
+_HELLO_ACK = frozenset(
+    {f.SERVICE, f.SERVICE_VERSION, f.EPOCH, f.MAX_BODY, f.WORKERS, f.DEDUPLICATION}
+)
 
 ANY_SERVICE = "*"
 """In place of a hello's service: whichever lives there. For probes, which know only an address."""
@@ -104,6 +107,7 @@ class HelloAck:
             process.
         max_body: Bytes that a request's body may have.
         workers: How many processes serve behind the address. Each has an epoch of its own.
+        deduplication: How long the process remembers its answers, or None where it does not.
     """
 
     service: str
@@ -111,6 +115,7 @@ class HelloAck:
     epoch: bytes
     max_body: int | None = None
     workers: int = 1
+    deduplication: Deduplication | None = None
 
     def encode(self) -> bytes:
         """The fields."""
@@ -121,7 +126,11 @@ class HelloAck:
         )
         if self.max_body is not None:
             block += f.number(f.MAX_BODY, self.max_body)
-        return block if self.workers == 1 else block + f.number(f.WORKERS, self.workers, 2)
+        if self.workers != 1:
+            block += f.number(f.WORKERS, self.workers, 2)
+        if self.deduplication is not None:
+            block += f.field(f.DEDUPLICATION, self.deduplication.encode())
+        return block
 
     @classmethod
     def parse(cls, block: bytes) -> HelloAck:
@@ -133,6 +142,7 @@ class HelloAck:
             found.get(f.EPOCH, [b""])[0],
             f.get_number(found, f.MAX_BODY),
             f.get_number(found, f.WORKERS, 2) or 1,
+            Deduplication.parse(found[f.DEDUPLICATION][0]) if f.DEDUPLICATION in found else None,
         )
 
 

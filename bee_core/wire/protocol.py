@@ -21,19 +21,12 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import ProtocolError
 from . import first_frame, frames, messages
+from .deduplication import note_sent
 from .fields import DEDUPE_KEY, field
 from .frames import (
-    CANCEL,
     COMPRESSED,
-    ERROR,
-    GOAWAY,
     HEADER_SIZE,
-    HELLO,
-    HELLO_ACK,
-    KIND_NAMES,
     MAX_ID,
-    PING,
-    PONG,
     REQUEST,
     RESPONSE,
     VERSION,
@@ -158,11 +151,11 @@ class ClientProtocol:
         """The bytes of a ping; its id is ``last_id`` from now on."""
         self.last_id += 1
         self.usable = self.usable and self.last_id < MAX_ID
-        return self.greet() + frames.encode(PING, self.last_id)
+        return self.greet() + frames.encode(frames.PING, self.last_id)
 
     def cancel(self, id_: int) -> bytes:
         """The bytes that give a request up."""
-        return frames.encode(CANCEL, id_)
+        return frames.encode(frames.CANCEL, id_)
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take a chunk; return the responses, errors and pongs in it.
@@ -197,25 +190,37 @@ class ClientProtocol:
         for frame in received:
             kind = frame.kind
             try:
-                if kind in (RESPONSE, ERROR, PONG) and self.ack is not None:
+                if kind in (RESPONSE, frames.ERROR, frames.PONG) and self.ack is not None:
                     answers.append(frame)
-                elif kind == GOAWAY:
+                elif kind == frames.GOAWAY:
                     self.goaway = messages.Goaway.parse(frame.fields)
-                elif kind == HELLO_ACK and self.ack is None and self.goaway is None:
+                elif kind == frames.HELLO_ACK and self.ack is None and self.goaway is None:
                     self.ack = ack = messages.HelloAck.parse(frame.fields)
                     self.epoch = ack.epoch or None
                     self.peer_limit = _NO_LIMIT if ack.max_body is None else ack.max_body
+                    if ack.deduplication is not None:
+                        self.__class__ = RememberedProtocol  # the others pay nothing for it
                 else:
-                    self.error = ProtocolError(
-                        f"the server sent a frame of kind {KIND_NAMES.get(kind, kind)}, which is "
-                        "not legal here"
-                    )
+                    name = frames.KIND_NAMES.get(kind, kind)
+                    what = f"the server sent a frame of kind {name}, which is not legal here"
+                    self.error = ProtocolError(what)
             except ProtocolError as error:
                 self.error = error
             if self.error is not None:
                 break
         self.usable = self.usable and self.error is None and self.goaway is None
         return answers
+
+
+class RememberedProtocol(ClientProtocol):
+    """The client's end of a connection to a server that remembers its answers."""
+
+    __slots__ = ()
+
+    def request(self, request: Request, fields: bytes, now: float) -> tuple[bytes, bytes | None]:
+        """See :meth:`ClientProtocol.request`."""
+        said = None if self.ack is None else self.ack.deduplication
+        return super().request(request, fields + note_sent(request, said, self.epoch, now), now)
 
 
 class ServerProtocol:
@@ -284,19 +289,18 @@ class ServerProtocol:
                 self.last_id = frame.id
                 return True
             what = f"the request id {frame.id} does not follow {last_id}"
-        elif kind in (CANCEL, PING):
+        elif kind in (frames.CANCEL, frames.PING):
             return True
         else:
-            name = KIND_NAMES.get(kind, kind)
+            name = frames.KIND_NAMES.get(kind, kind)
             what = f"the client sent a frame of kind {name}, which is not legal here"
         self.error, self.most_id = ProtocolError(what), 0
         return False
 
     def _check_hello(self, frame: Frame) -> bool:
-        if frame.kind != HELLO:
-            self.error = ProtocolError(
-                f"the first frame is of kind {KIND_NAMES.get(frame.kind, frame.kind)}, not a hello"
-            )
+        if frame.kind != frames.HELLO:
+            name = frames.KIND_NAMES.get(frame.kind, frame.kind)
+            self.error = ProtocolError(f"the first frame is of kind {name}, not a hello")
             return False
         try:
             self.hello = messages.Hello.parse(frame.fields)
@@ -309,7 +313,7 @@ class ServerProtocol:
         """Agree to the hello; the bytes to send."""
         self.state = "open"
         self.most_id = MAX_ID
-        return frames.encode(HELLO_ACK, 0, ack.encode())
+        return frames.encode(frames.HELLO_ACK, 0, ack.encode())
 
     def leave(
         self, kind: str = "unavailable", message: str = "the server is shutting down"
@@ -328,7 +332,8 @@ class ServerProtocol:
             if kind == "unavailable" and self.error is None and self.state in {"open", "going"}
             else "refused"
         )
-        return frames.encode(GOAWAY, 0, messages.Goaway(self.last_id, kind, message).encode())
+        said = messages.Goaway(self.last_id, kind, message)
+        return frames.encode(frames.GOAWAY, 0, said.encode())
 
 
 def response(id_: int, body: bytes, *, compressed: bool, fields: bytes = b"") -> bytes:
@@ -341,4 +346,4 @@ def response(id_: int, body: bytes, *, compressed: bool, fields: bytes = b"") ->
 
 def pong(id_: int, status: messages.Status) -> bytes:
     """The bytes of a pong."""
-    return frames.encode(PONG, id_, messages.pong_fields(status))
+    return frames.encode(frames.PONG, id_, messages.pong_fields(status))

@@ -12,6 +12,7 @@ import msgspec
 from ..errors import ProtocolError
 from ..terms.metadata import NOTHING
 from . import fields as f
+from .deduplication import Repetition
 from .frames import HEADER_FORMAT
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _REQUEST = frozenset(
         f.BAGGAGE_BYTES,
         f.DEDUPE_KEY,
         f.ONEWAY,
+        f.REPETITION,
     }
 )
 CACHED_BLOCK = 256
@@ -46,6 +48,7 @@ class RequestFields(msgspec.Struct, eq=False):
     baggage: Metadata
     dedupe_key: bytes | None
     oneway: bool
+    repetition: Repetition | None = None
 
 
 def request_fields(
@@ -160,12 +163,17 @@ class RequestParser:
     So does the ``traceparent`` of a traced call, which stands before them. What stands before all
     of these is the same for most requests of a method, so this part is remembered. The memory is
     bounded: it keeps short blocks only, and is emptied when it is full. For one thread.
+
+    Args:
+        repetitions: Whether the server remembers its answers. One that does not must refuse the
+            repetition of a request, so it does not know that field.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_fields", "_known")
 
-    def __init__(self) -> None:
+    def __init__(self, *, repetitions: bool = False) -> None:
         self._known: dict[bytes, RequestFields] = {}
+        self._fields = _REQUEST if repetitions else _REQUEST - {f.REPETITION}
 
     @property
     def remembered(self) -> int:
@@ -206,7 +214,7 @@ class RequestParser:
         """Put what is known of the lasting part together with the time and the key behind it."""
         known = self._known.get(lasting) or self._learn(lasting)
         if known is None:
-            return _parse_request(block)
+            return self._parse_all(block)
         if time_left is None:
             return known
         return RequestFields(
@@ -228,16 +236,37 @@ class RequestParser:
 
     def _remember(self, lasting: bytes) -> RequestFields | None:
         try:
-            parsed = _parse_request(lasting)
+            parsed = self._parse_all(lasting)
         except ProtocolError:
             return None
         if parsed.time_left is not None or parsed.dedupe_key is not None:
             return None  # they stand elsewhere, or are there twice
+        if parsed.repetition is not None:
+            return None  # it differs from request to request
         if len(lasting) <= CACHED_BLOCK:
             if len(self._known) >= CACHED_BLOCKS:
                 self._known.clear()
             self._known[lasting] = parsed
         return parsed
+
+    def _parse_all(self, block: bytes) -> RequestFields:
+        found = f.parse(block, self._fields)
+        if f.METHOD not in found:
+            raise ProtocolError("a request must name a method")
+        left = f.get_number(found, f.TIME_LEFT)
+        oneway = f.ONEWAY in found
+        if oneway and found[f.ONEWAY] != [b""]:
+            raise ProtocolError("the field oneway must be empty")
+        repeated = found.get(f.REPETITION)
+        return RequestFields(
+            f.get_text(found, f.METHOD),
+            None if left is None else left / 1000,
+            f.get_pairs(found, f.METADATA, f.METADATA_BYTES),
+            f.get_pairs(found, f.BAGGAGE, f.BAGGAGE_BYTES),
+            found.get(f.DEDUPE_KEY, [None])[0],
+            oneway,
+            None if repeated is None else Repetition.parse(repeated[0]),
+        )
 
 
 def _traced(known: RequestFields, traceparent: bytes) -> RequestFields | None:
@@ -246,21 +275,3 @@ def _traced(known: RequestFields, traceparent: bytes) -> RequestFields | None:
         return None
     metadata = MappingProxyType({**known.metadata, TRACEPARENT: traceparent.decode()})
     return RequestFields(known.method, None, metadata, known.baggage, None, known.oneway)
-
-
-def _parse_request(block: bytes) -> RequestFields:
-    found = f.parse(block, _REQUEST)
-    if f.METHOD not in found:
-        raise ProtocolError("a request must name a method")
-    left = f.get_number(found, f.TIME_LEFT)
-    oneway = f.ONEWAY in found
-    if oneway and found[f.ONEWAY] != [b""]:
-        raise ProtocolError("the field oneway must be empty")
-    return RequestFields(
-        f.get_text(found, f.METHOD),
-        None if left is None else left / 1000,
-        f.get_pairs(found, f.METADATA, f.METADATA_BYTES),
-        f.get_pairs(found, f.BAGGAGE, f.BAGGAGE_BYTES),
-        found.get(f.DEDUPE_KEY, [None])[0],
-        oneway,
-    )

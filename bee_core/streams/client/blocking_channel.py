@@ -11,6 +11,7 @@ from ...terms.failures import Failure
 from .blocking_connection import STALE
 from .busy_poll import BusyPoll, usable_window
 from .outcomes import client_closed
+from .same_process import another_answers, connect_to
 from .worker_shares import WorkerShares
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class BlockingChannel:
         self.idle = IdlePool(settings.max_idle)
         self.active: set[BlockingConnection] = set()
         self._shares = WorkerShares()
+        self._remembers = False  # the server its answers, as its last hello-ack said
         window = usable_window(dialer.busy_poll)
         self.busy_poll = BusyPoll(window) if window > 0 else None
 
@@ -122,7 +124,7 @@ class BlockingChannel:
                         # Another thread is about to let go of it, or was interrupted just then.
                         self.idle.put_back(connection)
                         connection = None
-                    connection = self._connect(request)
+                    connection = self.connect(request)
                     if isinstance(connection, Failure):
                         return connection
                 self.active.add(connection)
@@ -132,6 +134,7 @@ class BlockingChannel:
                 if failure is None:
                     return connection
                 self.release(connection, False)
+                request.sent = None  # it went nowhere
                 if not failure.unsent:
                     return self._unless_closed(failure)
                 # A pooled connection ended while it was idle. The server cannot have seen the
@@ -144,23 +147,65 @@ class BlockingChannel:
                 connection.close_unowned()
             raise
 
-    def _connect(self, request: Request) -> BlockingConnection | Failure:
-        """A new connection that the request owns."""
+    def repeat(self, request: Request) -> BlockingConnection | Failure:
+        """Send a request once more, to the process that got it first; see :meth:`start`.
+
+        A channel defines it whose requests note where they went; see
+        :class:`bee_core.terms.request.Sent`.
+        """
+        sent = request.where_sent
+        if sent is None:
+            return another_answers()
+        connection: BlockingConnection | Failure | None = None
+        try:
+            connection = connect_to(self, request, sent.epoch)
+            if isinstance(connection, Failure):
+                return self._unless_closed(connection)
+            failure = client_closed(sent=False) if self.closed else connection.send(request)
+            if failure is None:
+                return connection
+            self.release(connection, False)
+            return self._unless_closed(failure)
+        except BaseException:
+            if connection is not None and not isinstance(connection, Failure):
+                connection.close_unowned()
+            raise
+
+    def connect(self, request: Request, *, greeted: bool = False) -> BlockingConnection | Failure:
+        """A new connection that the request owns; ``greeted``: the hello-ack is there."""
         if self.closed:
             return client_closed(sent=False)
         now = self.settings.clock()
         seconds = min(request.connect_timeout, request.deadline - now)
         connection = self._dial(seconds, request.connect_timeout, request)
-        if not request.oneway or isinstance(connection, Failure):
+        if isinstance(connection, Failure) or not (greeted or self._waits_for_ack(request)):
             return connection
-        # A oneway call waits for the server's hello-ack: no answer would report a later refusal.
         self.active.add(connection)
         until = now + seconds
         failure = connection.greet(until, request.connect_timeout, full=until < request.deadline)
         if failure is None:
+            self._learn(connection)
             return connection
         self.release(connection, False)
         return self._unless_closed(failure)
+
+    def _waits_for_ack(self, request: Request) -> bool:
+        """Whether a request goes out on a new connection only once the server has accepted it.
+
+        A oneway call does: no answer would report a later refusal. So does a call that must not run
+        twice, if the server remembers its answers: the call must know which process has it.
+        """
+        if not self._remembers:
+            known = next(iter((*self.idle.connections, *tuple(self.active))), None)
+            if known is not None:
+                self._learn(known)
+        return request.oneway or (self._remembers and not request.idempotent)
+
+    def _learn(self, connection: BlockingConnection) -> None:
+        """Know whether the server remembers its answers."""
+        ack = connection.ack
+        if ack is not None:
+            self._remembers = ack.deduplication is not None
 
     def _unless_closed(self, failure: Failure) -> Failure:
         return client_closed(sent=False) if self.closed else failure
@@ -207,6 +252,7 @@ class BlockingChannel:
                 else:
                     connection.close()
             else:
+                self._learn(connection)
                 self.idle.remove(connection)
                 connection.close()
             # One step: from here on it is free, and another thread may have it.

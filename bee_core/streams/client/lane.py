@@ -33,8 +33,8 @@ class Owner(Protocol):
     def sends_at_once(self, lane: Lane) -> bool:
         """Whether a new connection takes its requests before the server's ack."""
 
-    def learn(self, workers: int) -> None:
-        """A server has said how many processes serve behind the address."""
+    def learn(self, ack: HelloAck) -> None:
+        """A server has said what it is, and how many processes serve behind the address."""
 
     def claim(self, lane: Lane, epoch: bytes) -> bool:
         """Whether a lane may have the process of an epoch: no other lane has it."""
@@ -160,7 +160,7 @@ class Lane:
 
     def greeted(self, connection: MultiplexedConnection, ack: HelloAck) -> None:
         """The server has answered the hello."""
-        self._owner.learn(ack.workers)
+        self._owner.learn(ack)
         heard = self._greeting.get(connection)
         if heard is not None:
             if not heard.done():

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from .lane import Lane
 from .pending_reply import PendingReply
+from .same_process import SameProcess, another_answers
 
 if TYPE_CHECKING:
     from ...contracts.transport import ChannelSettings
     from ...terms.failures import Failure
     from ...terms.node import Node
     from ...terms.request import Request
-    from ...wire.messages import Status
+    from ...wire.messages import HelloAck, Status
     from ..byte_streams import Dialer
     from .multiplexed_connection import MultiplexedConnection
 
@@ -41,6 +42,7 @@ class MultiplexedChannel:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._workers = 0  # not known
+        self._remembers = False  # the server its answers
         self._former: list[Lane] = []
         self._seek_delay = _SEEK_FIRST
         self._seeking: asyncio.TimerHandle | None = None
@@ -53,6 +55,23 @@ class MultiplexedChannel:
         pending = PendingReply(self._loop.create_future(), request)
         lanes = self.lanes
         (lanes[0] if len(lanes) == 1 else self._least_busy()).take(pending)
+        return pending
+
+    def repeat(self, request: Request) -> PendingReply:
+        """Send a request once more, to the process that got it first.
+
+        See :meth:`.blocking_channel.BlockingChannel.repeat`.
+        """
+        pending = PendingReply(self._loop.create_future(), request)
+        sent = request.where_sent
+        if sent is None or self._retired:
+            pending.settle(another_answers())
+            return pending
+        workers = max(self._workers, len(self.lanes))
+        same = SameProcess(self._dialer, self._node, self._settings, workers, sent.epoch)
+        self._former.append(same.lane)
+        pending.reply.add_done_callback(lambda _: self._former.remove(same.lane))
+        same.start(pending)
         return pending
 
     def _least_busy(self) -> Lane:
@@ -89,15 +108,20 @@ class MultiplexedChannel:
         """See :class:`.lane.Owner`.
 
         The first call needs no extra round trip. Of calls that begin together on a new connection,
-        one process might get all.
+        one process might get all. Where the server remembers its answers, a call must know which
+        process has it.
         """
+        if self._remembers:
+            return False
         if self._workers == 1:
             return True
         alone = not any(other.connecting for other in self.lanes if other is not lane)
         return alone and lane.waiting <= 1
 
-    def learn(self, workers: int) -> None:
+    def learn(self, ack: HelloAck) -> None:
         """See :class:`.lane.Owner`."""
+        self._remembers = ack.deduplication is not None
+        workers = ack.workers
         if workers != self._workers and not self._retired:
             self._workers = workers
             self._resize(workers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import attrs
+
 from ...contracts.endpoint import Endpoint, Peer
 from ...contracts.memory_bound import FREE
 from ...errors import ProtocolError
@@ -14,6 +16,7 @@ from ..batched_writer import BATCH, LARGE, BatchedWriter
 from .inbound_call import OnewayCall, ServedCall
 from .intake import TURN, Intake
 from .intake import Owner as IntakeOwner
+from .remembered_call import RememberedCall
 
 if TYPE_CHECKING:
     import asyncio
@@ -61,6 +64,7 @@ class ServedConnection(Intake):
         self._endpoint = owner.endpoint
         self.protocol = protocol.ServerProtocol(owner.settings.max_body)
         self._peer: Peer | None = None
+        self._call_type: type[ServedCall] = ServedCall
         self.service = owner.endpoint.ack.service
         self.clock = owner.endpoint.clock
         self._running: dict[int, ServedCall] = {}
@@ -162,6 +166,8 @@ class ServedConnection(Intake):
         self._forget_unread()
         self._cancel_all()
         self._let_go()
+        if self._peer is not None and self._peer.line is not None:
+            self._endpoint.numbers.remove(self._peer.line)
 
     @property
     def descriptor(self) -> int:
@@ -188,6 +194,12 @@ class ServedConnection(Intake):
             self._owner.lines.refused(self.address, self.host, failure.message)
             self.refuse(failure.kind, failure.message)
             return
+        ack, line = self._endpoint.ack, None
+        if ack.deduplication is not None:
+            line = self._endpoint.numbers.add()
+            told = ack.deduplication._replace(connection=line.number)
+            ack = attrs.evolve(ack, deduplication=told)
+            self._call_type = RememberedCall
         self._peer = Peer(
             self.address,
             hello.codec,
@@ -196,8 +208,9 @@ class ServedConnection(Intake):
             self._transport.get_extra_info("peercert") or None,
             self._endpoint.identity(hello),
             load_wanted=hello.load_wanted,
+            line=line,
         )
-        self.write(self.protocol.accept(self._endpoint.ack))
+        self.write(self.protocol.accept(ack))
         if self._owner.draining:
             # It came in before the drain, and its hello after the goaway for the others.
             self.write(self.protocol.leave())
@@ -218,7 +231,7 @@ class ServedConnection(Intake):
             # client has left.
             call: ServedCall = OnewayCall(self, peer, frame, fields)
         else:
-            call = self._running[frame.id] = ServedCall(self, peer, frame, fields)
+            call = self._running[frame.id] = self._call_type(self, peer, frame, fields)
         granted = fields.time_left
         if granted is not None:
             call.granted = granted - late if granted > late else 0.0
@@ -239,7 +252,10 @@ class ServedConnection(Intake):
 
     def _cancel_all(self) -> None:
         for id_ in tuple(self._running):
-            self._cancel(id_)
+            if self._running[id_].outlives:
+                del self._running[id_]  # no answer is sent; the server remembers it
+            else:
+                self._cancel(id_)
 
     def finish(self, id_: int, answer: bytes) -> None:
         """Answer a request, unless the client gave it up."""

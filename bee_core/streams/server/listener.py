@@ -44,7 +44,7 @@ class StreamListener:
         self.settings = settings
         self.memory = settings.memory
         self.loop = asyncio.get_running_loop()
-        self.parser = RequestParser()
+        self.parser = RequestParser(repetitions=endpoint.ack.deduplication is not None)
         self.lines = ConnectionLines(self.loop.call_later)
         self.draining = False
         self.closing = False

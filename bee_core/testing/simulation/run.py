@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ...config import RegistryConfig, ServerConfig, load_config
+from ...contracts.combined_limiter import combined
 from ...errors import ConfigError
 from ...plugins.hub import PluginHub
+from ...server.faults import plugin_failure
 from ...terms.node import Node
 from .arrivals import Arrivals
 from .clients import SimulatedClient, bare
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from ...config import Config
     from ...contracts.policies import Limiter
+    from ...terms.failures import Failure
     from ...terms.node import Snapshot
     from .scenario import Scenario
 
@@ -135,10 +138,8 @@ class _Run:
         server = config.server or ServerConfig(name=name)
 
         def make_limiter() -> Limiter | None:
-            made: Limiter | None = None
-            if server.limiter is not None:
-                made = hub.create(server.limiter, "limiter", origin=config)
-            return made
+            made = [hub.create(ref, "limiter", origin=config) for ref in server.limiter]
+            return combined(made, lambda: world.now, _broken)
 
         self.site = Site(
             world,
@@ -218,6 +219,10 @@ class _Run:
     def _complain(self, line: str) -> None:
         if len(self.complaints) < COMPLAINTS:
             self.complaints.append(line)
+
+
+def _broken(plugin: object, doing: str, error: BaseException) -> Failure:
+    return plugin_failure(f"{type(plugin).__name__}.{doing}", error, "no")
 
 
 def _rng(seed: int, purpose: str) -> Random:
