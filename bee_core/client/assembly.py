@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from ..calls.retry_throttle import budget_of
+from ..calls.retry_throttle import make_budget
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
 from ..config.differences import only_calls_differ, same_surroundings
@@ -240,7 +240,7 @@ class Assembly(Generic[C]):
             rule=rule,
             balancer=balancer,
             nodes=nodes,
-            budget=budget_of(client.retry_budget),
+            budget=make_budget(*client.retry_budget.numbers),
             limiter=self._create(client, "limiter", config),
             fault_tolerances=fault_tolerances,
             fallbacks=fallbacks,
