@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .metadata import NOTHING, check_item
@@ -125,9 +126,13 @@ class Request:
             channel is ``attended``. Short, so that a signal that comes between two system calls of
             a native step, and ends no wait, is handled soon. Shorter for one of several requests
             that run at the same time.
+        connect_within: Seconds that a blocking channel may take to connect, besides
+            ``connect_timeout``. It says nothing of the node that they are over: another request of
+            the call waits meanwhile.
     """
 
     moment: int = 20
+    connect_within: float = inf
 
     __slots__ = (
         "body",

@@ -480,6 +480,29 @@ def test_a_task_cancelled_at_any_turn_of_a_race_leaves_nothing_behind(two):
     assert asyncio.run(main()) >= 3
 
 
+def test_a_second_node_that_cannot_be_connected_to_holds_the_first_up_for_a_moment_only(
+    two, monkeypatch
+):
+    """And it is not blamed: a caller that waits for something else is impatient."""
+    first, _, urls = two
+    dial, given = TcpTransport.dial, []
+
+    def unreachable(transport, url, timeout):
+        if url != urls[1]["url"]:
+            return dial(transport, url, timeout)
+        given.append(timeout)
+        first.release.set()
+        raise TimeoutError
+
+    monkeypatch.setattr(TcpTransport, "dial", unreachable)
+    breaker = {"name": "consecutive", "options": {"max_error_count": 1}}
+    with user_of("blocking", urls, breaker=breaker) as user:
+        assert user.call("hold", 7) == 7
+        assert given == [0.1]
+        states = user.client.assembly.services["calc"].nodes.states.values()
+        assert {state.breaker.state for state in states} == {"closed"}
+
+
 def test_no_socket_outlives_a_client_of_races(two):
     _, quick, urls = two
     quick.release.set()
