@@ -467,6 +467,31 @@ def test_the_index_names_every_page() -> None:
     assert missing == [DOCS / "README.md"]
 
 
+@pytest.mark.parametrize("name", ["hedged.yml", "broadcast.yml", "budget.yml"])
+def test_the_files_about_hedging_and_broadcasts_are_right(folder: Path, name: str) -> None:
+    assert [str(one) for one in warnings(bee_core.load_config(folder / name))] == []
+    with bee_core.build_client(folder / name) as client:
+        assert client.explain("stock").setting("retry_budget").value
+
+
+def test_the_page_about_broadcasts_has_the_answers_of_all_nodes(folder: Path) -> None:
+    forget = runpy.run_path(str(folder / "forget.py"))["forget"]
+    servers = []
+    for number in range(2):
+        address = f"memory://docs-forget-{number}"
+        config = {"bee": {"rpc": {"server": {"name": "stock", "address": address}}}}
+        server = bee_core.build_server(config)
+        server.add(lambda item, number=number: number, name="forget")
+        servers.append(server)
+    section = {
+        "address": [f"memory://docs-forget-{number}" for number in range(2)],
+        "methods": {"forget": {"fail": "broadcast"}},
+    }
+    client = bee_core.build_client({"bee": {"rpc": {"client": {"stock": section}}}})
+    with servers[0].in_thread(), servers[1].in_thread(), client:
+        assert sorted(forget(client, "sku-7").values()) == [0, 1]
+
+
 def test_the_index_of_decisions_names_every_decision() -> None:
     text = read(DOCS / "decisions" / "README.md")
     pages = {page.name for page in (DOCS / "decisions").glob("*.md")} - {"README.md"}

@@ -9,6 +9,7 @@ of the balancer, and a request on a channel. Whatever happens to the call, all o
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ..contracts.effects import Entrant
@@ -45,10 +46,11 @@ class Runner(Entrant):
         permit: Permit | None,
         picked: bool,
         moment: int,
+        connect_within: float = inf,
     ) -> None:
         service = call.plan.service
         attempt = state.attempt or service.connect(state)
-        super().__init__(call, state.node, attempt.channel, moment)
+        super().__init__(call, state.node, attempt.channel, moment, connect_within)
         self.state = state
         self.permit = permit
         self.picked = picked

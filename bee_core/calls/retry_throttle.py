@@ -13,12 +13,8 @@ from __future__ import annotations
 
 import math
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from .retry_budget import RetryBudget
-
-if TYPE_CHECKING:
-    from ..config.retry_budget_model import RetryBudgetConfig
 
 
 class RetryThrottle:
@@ -70,8 +66,8 @@ class RetryThrottle:
         self._tokens = min(self._most, self._tokens + self.ratio)
 
 
-def budget_of(stated: RetryBudgetConfig) -> RetryBudget | RetryThrottle:
-    """The budget that a configuration states."""
-    if stated.tokens is None:
-        return RetryBudget(stated.share, stated.floor)
-    return RetryThrottle(stated.tokens, stated.share)
+def make_budget(
+    ratio: float, floor: float, tokens: float | None = None
+) -> RetryBudget | RetryThrottle:
+    """The budget that a configuration states: a throttle where it has tokens."""
+    return RetryBudget(ratio, floor) if tokens is None else RetryThrottle(tokens, ratio)

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from ..calls.retry_throttle import budget_of
+from ..calls.retry_throttle import make_budget
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
 from ..config.differences import in_use_by_client, only_calls_differ, same_surroundings
@@ -252,7 +252,7 @@ class Assembly(Generic[C]):
             rule=rule,
             balancer=balancer,
             nodes=nodes,
-            budget=budget_of(client.retry_budget),
+            budget=make_budget(*client.retry_budget.numbers),
             limiter=limiters.pop(""),
             limiters=limiters,
             fault_tolerances=fault_tolerances,

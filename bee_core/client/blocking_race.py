@@ -10,6 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ..calls.broken_effects import broken, checked, give_up, late
+from ..terms.causes import connect_given_up
 from ..terms.failures import Failure, Success
 from .overdue import GRACE
 
@@ -34,7 +35,7 @@ def race(call: Call, effect: Race, clock: Callable[[], float]) -> Entrant | None
     until = bound if effect.seconds is None else min(bound, clock() + effect.seconds)
     for entrant in entrants:
         if not entrant.begun:
-            _begin(call, effect, entrant)
+            _begin(call, effect, entrant, clock)
     ended = next((one for one in entrants if one.outcome is not None), None)
     if ended is None:
         if len(entrants) == 1:
@@ -49,11 +50,14 @@ def race(call: Call, effect: Race, clock: Callable[[], float]) -> Entrant | None
     return ended
 
 
-def _begin(call: Call, effect: Race, entrant: Entrant) -> None:
+def _begin(call: Call, effect: Race, entrant: Entrant, clock: Callable[[], float]) -> None:
     entrant.begun = True
     try:
         answer: Any = entrant.channel.start(entrant)
         if isinstance(answer, Failure):
+            early = answer.kind == "deadline_exceeded" and clock() < call.deadline
+            if early and entrant.connect_within < entrant.connect_timeout:
+                answer = connect_given_up(entrant.connect_within)
             entrant.outcome = checked(call, None, answer, entrant.node)
         elif entrant.pending is None:
             _ = answer.wait  # before it is kept: what has no wait() cannot be cancelled either

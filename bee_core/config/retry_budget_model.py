@@ -53,6 +53,11 @@ class RetryBudgetConfig:
         """The ratio, stated or not."""
         return self.ratio if self.ratio is not None else 0.2 if self.tokens is None else 0.1
 
+    @property
+    def numbers(self) -> tuple[float, float, float | None]:
+        """Ratio, floor and tokens."""
+        return self.share, self.floor, self.tokens
+
     def __str__(self) -> str:
         """As it is written in the file."""
         first, value = ("floor", self.floor) if self.tokens is None else ("tokens", self.tokens)

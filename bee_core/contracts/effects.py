@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, final
 
 import msgspec
@@ -32,14 +33,16 @@ class Entrant(Request):
     Attributes:
         node: The node.
         channel: The way to it. A driver may put its own channel to the same node there.
-        moment: See :class:`~bee_core.terms.request.Request`.
+        moment, connect_within: See :class:`~bee_core.terms.request.Request`.
         begun: Set by the driver before it starts the request.
         outcome: Set by the driver once it has ended.
     """
 
-    __slots__ = ("begun", "channel", "moment", "node", "outcome")
+    __slots__ = ("begun", "channel", "connect_within", "moment", "node", "outcome")
 
-    def __init__(self, request: Request, node: Node, channel: Any, moment: int) -> None:
+    def __init__(
+        self, request: Request, node: Node, channel: Any, moment: int, connect_within: float = inf
+    ) -> None:
         super().__init__(
             request.head,
             request.form,
@@ -55,6 +58,7 @@ class Entrant(Request):
         self.node = node
         self.channel = channel
         self.moment = moment
+        self.connect_within = connect_within
         self.begun = False
         self.outcome: Outcome | None = None
 

@@ -141,6 +141,18 @@ def connect_timed_out(seconds: float, *, full: bool) -> Failure:
     return Failure("deadline_exceeded", "the deadline came while connecting", "no", "never", "none")
 
 
+def connect_given_up(seconds: float) -> Failure:
+    """No connection in the little time that another request of the call leaves for it."""
+    return Failure(
+        "unavailable",
+        f"cannot connect within {seconds:g} s, and another attempt is under way",
+        "no",
+        "other",
+        "none",
+        reached=False,
+    )
+
+
 def not_sent(error: BaseException, *, reused: bool) -> Failure:
     """The connection broke before the system had the whole request.
 

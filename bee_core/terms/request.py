@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .criticality import criticality_of
@@ -151,9 +152,13 @@ class Request:
             a native step, and ends no wait, is handled soon. Shorter for one of several requests
             that run at the same time.
         sent: Where it went; see :attr:`where_sent`. Not there until a channel sets it.
+        connect_within: Seconds that a blocking channel may take to connect, besides
+            ``connect_timeout``. It says nothing of the node that they are over: another request of
+            the call waits meanwhile.
     """
 
     moment: int = 20
+    connect_within: float = inf
 
     __slots__ = (
         "body",

@@ -8,7 +8,7 @@ import pytest
 
 import bee_core
 from bee_core.calls.retry_budget import RetryBudget
-from bee_core.calls.retry_throttle import RetryThrottle, budget_of
+from bee_core.calls.retry_throttle import RetryThrottle, make_budget
 from bee_core.config import load_config
 from bee_core.config.retry_budget_model import RetryBudgetConfig
 from bee_core.errors import ConfigError
@@ -138,11 +138,11 @@ def stated(value):
 
 
 def test_what_the_file_says_makes_the_budget():
-    budget = budget_of(RetryBudgetConfig())
+    budget = make_budget(*RetryBudgetConfig().numbers)
     assert isinstance(budget, RetryBudget)
     assert (budget.ratio, budget.balance(0.0)) == (0.2, 100)
-    assert budget_of(stated({"ratio": 0.1, "floor": 2})).balance(0.0) == 20
-    throttle = budget_of(stated({"tokens": 20}))
+    assert make_budget(*stated({"ratio": 0.1, "floor": 2}).numbers).balance(0.0) == 20
+    throttle = make_budget(*stated({"tokens": 20}).numbers)
     assert isinstance(throttle, RetryThrottle)
     assert (throttle.ratio, throttle.balance(0.0)) == (0.1, 10)
 

@@ -337,6 +337,7 @@ def _calls_of(action):
 # ── nothing is left behind, whatever comes in between ──
 
 STRETCH = (
+    "calls/broadcast.py",
     "calls/race.py",
     "calls/entrants.py",
     "calls/settling.py",
@@ -392,6 +393,7 @@ def rig(two, monkeypatch):
         idempotent=True,
         breaker={"name": "consecutive", "options": {"max_error_count": 1000}},
         limiter={"name": "fixed", "options": {"max_in_flight": 1, "max_queue": 0}},
+        methods={"size": {"fail": "broadcast"}},
     )
     with bee_core.build_client(config, plugins=[CountingPlugins(Hedged(0.002))]) as client:
         yield client, sockets
@@ -415,15 +417,23 @@ def check(client, sockets):
     service.limiter.release(None, 0.0)
 
 
+PARTS = {
+    "race": (lambda proxy: proxy.hold(7), {"race.py", "entrants.py", "blocking_race.py"}),
+    "broadcast": (lambda proxy: proxy.size("a"), {"broadcast.py", "entrants.py"}),
+}
+
+
 @pytest.mark.parametrize("kind", [Injected, SoftTimeLimitError])
-def test_an_exception_at_any_line_of_a_race_leaves_nothing_behind(rig, kind):
+@pytest.mark.parametrize("name", PARTS)
+def test_an_exception_at_any_line_leaves_nothing_behind(rig, name, kind):
     client, sockets = rig
+    call, files = PARTS[name]
     proxy = client.service("calc")
     lines, at, seen = EveryLine(*STRETCH, kind=kind, most=2), 0, set()
     with handled_signal():
         while True:
             proxy.add(1, 2)
-            reached = lines.run(lambda: proxy.hold(7), at)
+            reached = lines.run(lambda: call(proxy), at)
             try:
                 check(client, sockets)
                 assert proxy.add(1, 2) == 3
@@ -433,7 +443,7 @@ def test_an_exception_at_any_line_of_a_race_leaves_nothing_behind(rig, kind):
                 break
             seen.add(lines.passed[at].partition(":")[0])
             at += 1
-    assert {"race.py", "entrants.py", "blocking_race.py"} <= seen
+    assert files <= seen
     assert at > 100
 
 
@@ -468,6 +478,29 @@ def test_a_task_cancelled_at_any_turn_of_a_race_leaves_nothing_behind(two):
                 turns += 1
 
     assert asyncio.run(main()) >= 3
+
+
+def test_a_second_node_that_cannot_be_connected_to_holds_the_first_up_for_a_moment_only(
+    two, monkeypatch
+):
+    """And it is not blamed: a caller that waits for something else is impatient."""
+    first, _, urls = two
+    dial, given = TcpTransport.dial, []
+
+    def unreachable(transport, url, timeout):
+        if url != urls[1]["url"]:
+            return dial(transport, url, timeout)
+        given.append(timeout)
+        first.release.set()
+        raise TimeoutError
+
+    monkeypatch.setattr(TcpTransport, "dial", unreachable)
+    breaker = {"name": "consecutive", "options": {"max_error_count": 1}}
+    with user_of("blocking", urls, breaker=breaker) as user:
+        assert user.call("hold", 7) == 7
+        assert given == [0.1]
+        states = user.client.assembly.services["calc"].nodes.states.values()
+        assert {state.breaker.state for state in states} == {"closed"}
 
 
 def test_no_socket_outlives_a_client_of_races(two):

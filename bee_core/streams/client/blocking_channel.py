@@ -176,7 +176,7 @@ class BlockingChannel:
         if self.closed:
             return client_closed(sent=False)
         now = self.settings.clock()
-        seconds = min(request.connect_timeout, request.deadline - now)
+        seconds = min(request.connect_timeout, request.connect_within, request.deadline - now)
         connection = self._dial(seconds, request.connect_timeout, request)
         if isinstance(connection, Failure) or not (greeted or self._waits_for_ack(request)):
             return connection
