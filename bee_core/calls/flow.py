@@ -30,6 +30,7 @@ from ..errors import CALL_ERRORS, CallError, Executed, InvalidArgument
 from ..terms.causes import local, undecodable
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broken_effects import checked
+from .fault_injection import attempts
 from .picking import again, elsewhere, give_back, pick, seen
 from .recording import note, slow, went_well_in_the_end
 from .retries import Redial, Stop, after, with_note
@@ -161,7 +162,7 @@ def _staged(call: Call) -> Steps:
 def _limited(call: Call, limiter: Limiter | None) -> Steps:
     """The call under a permit of the limiter, which goes back whatever happens."""
     if limiter is None or call.deadline <= call.started:
-        return (yield from flow(call, inside=True))
+        return (yield from attempts(call, flow))
     clock = call.plan.service.clock
     since: float | None = None
     verdict: Any = None
@@ -174,7 +175,7 @@ def _limited(call: Call, limiter: Limiter | None) -> Steps:
             return refusal
         since = clock()
         if since < call.deadline:
-            failure = yield from flow(call, inside=True)
+            failure = yield from attempts(call, flow)
         else:
             late = "the deadline came just as the call had its turn at the client's limiter"
             failure = local("deadline_exceeded", late)

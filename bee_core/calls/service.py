@@ -76,8 +76,8 @@ class Service(Generic[C]):
             it once.
         refused: Told of a node at whose address nobody listens, on any thread; None where no
             registry is watched. It takes the failure too.
-        staged: Whether something stands between a call and its attempts: observers, interceptors
-            or a limiter.
+        staged: Whether something stands between a call and its attempts: observers, interceptors,
+            a limiter or faults.
         stands: Whether a success under a permit is no news to a node's breaker: see
             :attr:`bee_core.nodes.node_set.NodeSet.stands`.
         told: Whether somebody wants to hear of every attempt, breakers apart.
@@ -131,7 +131,8 @@ class Service(Generic[C]):
         self._random_bytes = random_bytes
         self.degradation = Degradation(self.name, complain, self.observation.event)
         observed = self.observation.of_calls
-        self.staged = observed or self.interception.count > 0 or limiter is not None
+        hooked = observed or self.interception.count > 0 or limiter is not None
+        self.staged = hooked or bool(config.faults)
         self.stands = nodes.stands
         self.told = self.observation.of_attempts or balancer.settle is not None
         self.attentive = self._always_attentive()

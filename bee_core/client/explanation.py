@@ -15,6 +15,7 @@ import attrs
 from ..calls.options import OPTION_NAMES
 from ..calls.plan import make_plan
 from ..config.client_model import CALL_FIELDS
+from ..config.fault_model import FaultConfig
 from ..config.fields import PluginRef, remarks
 from ..methods.interface_methods import interface_methods
 
@@ -338,4 +339,6 @@ def _settings(
 def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
     if isinstance(value, PluginRef):
         return value.name, tuple(value.options)
+    if isinstance(value, tuple) and any(isinstance(one, FaultConfig) for one in value):
+        return [str(one) for one in value], ()
     return (sorted(value) if isinstance(value, frozenset) else value), ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
@@ -24,6 +24,7 @@ from ..options import (
     Kind,
 )
 from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
+from .fault_model import FaultConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
 from .secret import Secret
@@ -107,6 +108,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         AddressConfig,
         "A node that is known without a registry. A bare url is short for `{url: …}`.",
     ),
+    (
+        "`bee.rpc.client.<service>.faults`",
+        FaultConfig,
+        "A fault that some attempts meet, for trials.",
+    ),
 )
 
 _KINDS = {
@@ -125,6 +131,7 @@ _NAMES = {
     float: "number",
     PluginRef: "plugin",
     AddressConfig: "address",
+    FaultConfig: "fault",
     Secret: "secret",
 }
 
@@ -187,6 +194,8 @@ def _type(type_: Any) -> str:
     if type_ in _NAMES:
         return _NAMES[type_]
     arguments = get_args(type_)
+    if get_origin(type_) is Literal:
+        return " or ".join(f"`{one}`" for one in arguments)
     if type(None) in arguments:
         return _type(arguments[0])
     return "mapping"
