@@ -102,6 +102,10 @@ def test_the_breakers_and_fallbacks_of_the_pages_can_be_made(folder: Path) -> No
     with bee_core.build_client(folder / "breakers.yml") as client:
         made = [client.find(name).nodes.breakers for name in ("calc", "stock", "mail")]
     assert [one is not None and one.counting for one in made] == [True, True, False]
+    with bee_core.build_client(folder / "trial.yml") as client:
+        assert [one.kind for one in client.config.client("calc").faults] == [
+            *("error", "delay", "drop")
+        ]
     with bee_core.build_client(folder / "fallbacks.yml") as client:
         shop = client.service("shop").with_options(retries=0, timeout=0.5)
         assert shop.banners() == []

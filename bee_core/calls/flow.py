@@ -29,6 +29,7 @@ from ..errors import CallError
 from ..terms.causes import local
 from ..terms.failures import Failure, Outcome, Success, raised, refused_by
 from .broadcast import broadcast, chosen
+from .fault_injection import with_faults
 from .picking import again, elsewhere, pick, take_key
 from .race import race
 from .recording import note
@@ -190,7 +191,14 @@ def _limited(call: Call, limiter: Limiter | None) -> Steps:
 
 
 def _attempts(call: Call) -> Steps:
-    """What comes behind the limiter: attempts at one node after the other, or at many at once."""
+    """What comes behind the limiter, with the faults that the configuration asks for."""
+    faults = call.plan.service.config.faults
+    steps = _ways(call)
+    return (yield from with_faults(call, steps, faults) if faults else steps)
+
+
+def _ways(call: Call) -> Steps:
+    """Attempts at one node after the other, or at many at once."""
     if call.plan.targets is not None and call.deadline > call.started:
         try:
             nodes = chosen(call)

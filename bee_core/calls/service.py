@@ -85,8 +85,8 @@ class Service(Generic[C]):
             registry is watched. It takes the failure too.
         key_argument: The argument whose value is the key of a call that states none, or None.
         staged: Whether something stands between a call and its attempts: observers, interceptors,
-            a limiter, the search for the key, or a fault tolerance that makes several attempts at a
-            time.
+            a limiter, faults, the search for the key, or a fault tolerance that makes several
+            attempts at a time.
         stands: Whether a success under a permit is no news to a node's breaker: see
             :attr:`bee_core.nodes.node_set.NodeSet.stands`.
         told: Whether somebody wants to hear of every attempt, breakers apart.
@@ -145,7 +145,8 @@ class Service(Generic[C]):
         self.key_argument = key_argument(balancer)
         before = observed or self.interception.count > 0 or self.key_argument is not None
         limited = limiter is not None or any(one is not None for one in limiters.values())
-        self.staged: bool = before or limited or _many_at_a_time(fault_tolerances)
+        before = before or limited or bool(config.faults)
+        self.staged: bool = before or _many_at_a_time(fault_tolerances)
         self.stands = nodes.stands
         self.told = self.observation.of_attempts or balancer.settle is not None
         self.attentive = self._always_attentive()

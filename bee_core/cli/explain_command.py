@@ -112,6 +112,8 @@ def _print(explanation: Explanation, verbose: bool) -> None:
     verb = "fit and serve" if any(one.health for one in explanation.nodes) else "can be picked"
     echo(f"{name}: asks for {known.asked}; {able} of {len(known.nodes)} nodes {verb}")
     echo(f"source: {source_text(known)}")
+    if faults := explanation.setting("faults").value:
+        echo(f"FAULTS ARE INJECTED into these calls: {'; '.join(faults)}")
     if explanation.nodes:
         click.echo()
         print_table(

@@ -270,6 +270,9 @@ class Assembly(Generic[C]):
             renews_token=client.token is not None and client.token.function is not None,
             recorder=self.recorder,
         )
+        if client.faults:
+            told = "; ".join(map(str, client.faults))
+            self._complain(f"{client.name}: FAULTS ARE INJECTED into its calls: {told}")
         for scheme in client.schemes or ():
             path = f"bee.rpc.client.{client.name}.schemes"
             with self._lock:

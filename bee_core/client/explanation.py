@@ -15,6 +15,7 @@ import attrs
 from ..calls.options import OPTION_NAMES
 from ..calls.plan import make_plan
 from ..config.client_model import CALL_FIELDS
+from ..config.fault_model import FaultConfig
 from ..config.fields import PluginRef, remarks
 from ..config.retry_budget_model import RetryBudgetConfig
 from ..contracts.balancer_parts import remark
@@ -354,6 +355,8 @@ def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
         return value.name, tuple(value.options)
     if isinstance(value, RetryBudgetConfig):
         return str(value), ()
+    if isinstance(value, tuple) and any(isinstance(one, FaultConfig) for one in value):
+        return [str(one) for one in value], ()
     if value == () or (isinstance(value, tuple) and isinstance(value[0], PluginRef)):
         return ", ".join(one.name for one in value) or None, tuple(
             option for one in value for option in one.options

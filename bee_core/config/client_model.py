@@ -22,6 +22,7 @@ from ..options import (
 )
 from ..terms.criticality import Criticality  # noqa: TC001  cattrs reads the annotations
 from ..terms.metadata import Metadata  # noqa: TC001  cattrs reads the annotations
+from .fault_model import FaultConfig  # noqa: TC001  cattrs reads the annotations
 from .fields import (
     NOT_WRITTEN,
     PluginRef,
@@ -297,6 +298,12 @@ class ClientConfig(CallConfig):
         "AWS's after 350 s. A request on it would be lost, and nobody could know whether it ran.",
         check=positive,
         unit="seconds",
+    )
+    faults: Annotated[tuple[FaultConfig, ...], SEVERAL] = setting(
+        (),
+        "What is to go wrong with calls of this service, to try its settings: one fault or a list. "
+        "Said in the log and by `bee explain`.",
+        "Nothing: this is for trials.",
     )
     methods: Mapping[str, MethodConfig] = attrs.field(
         factory=dict,

@@ -25,6 +25,7 @@ from ..options import (
 )
 from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
 from .deduplication_model import DeduplicationConfig
+from .fault_model import FaultConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
 from .retry_budget_model import RetryBudgetConfig
@@ -124,6 +125,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         RetryBudgetConfig,
         "What bounds the retries of a service; [why](decisions/retry-budget.md).",
     ),
+    (
+        "`bee.rpc.client.<service>.faults`",
+        FaultConfig,
+        "A fault that some attempts meet, for trials.",
+    ),
 )
 
 _KINDS = {
@@ -142,6 +148,7 @@ _NAMES = {
     float: "number",
     PluginRef: "plugin",
     AddressConfig: "address",
+    FaultConfig: "fault",
     Secret: "secret",
 }
 

@@ -15,6 +15,7 @@ from bee_core.config import (
     reference,
 )
 from bee_core.config.client_model import CALL_FIELDS
+from bee_core.config.fault_model import FaultConfig
 from bee_core.config.fields import keys_of, remarks
 from bee_core.config.model import ApplicationConfig
 
@@ -36,6 +37,7 @@ def test_the_page_is_up_to_date():
         ClientConfig,
         MethodConfig,
         AddressConfig,
+        FaultConfig,
     ],
 )
 def test_every_field_says_what_it_does_and_every_default_why(cls):
@@ -73,7 +75,14 @@ def test_the_page_can_be_written_to_a_file_or_printed(tmp_path, capsys):
 def test_the_page_has_a_row_for_every_key_also_for_the_application():
     page = reference.page()
     assert "| `name` | text | — | The program's name." in page
-    for cls in (ApplicationConfig, RegistryConfig, ServerConfig, ClientConfig, AddressConfig):
+    for cls in (
+        ApplicationConfig,
+        RegistryConfig,
+        ServerConfig,
+        ClientConfig,
+        AddressConfig,
+        FaultConfig,
+    ):
         for key in keys_of(cls):
             assert f"`{key}`" in page, key
     assert "| `codecs` or `macher`, `codec` |" in page
