@@ -270,11 +270,12 @@ class Harness:
         make_channel=None,
         random_bytes=None,
         recorder=None,
+        balancer=None,
         **config,
     ):
         self.trace = [] if trace is None else trace
         self.clock = clock or FakeClock()
-        self.balancer = InOrder(self.trace)
+        self.balancer = balancer or InOrder(self.trace)
         self.gates = {}
         self.complaints = []
         self.dropped = []
