@@ -178,6 +178,20 @@ def test_the_explained_yaml_can_be_used(folder: Path) -> None:
     assert config.balancer.name == "round-robin"
 
 
+def test_the_page_about_balancers_has_balancers_that_can_be_made(folder: Path) -> None:
+    with bee_core.build_client(folder / "balancers.yml") as client:
+        settings = {
+            name: client.explain(name).setting("balancer").value
+            for name in ("prices", "sessions", "orders")
+        }
+        assert settings == {"prices": "p2c", "sessions": "consistent-hash", "orders": "zone"}
+        (order,) = {
+            client.explain("sessions", key="ann").next.order[0].url,
+            *(node.url for node in client.explain("sessions", key="ann").next.order),
+        }
+        assert order.startswith("tcp://10.0.1.")
+
+
 @pytest.mark.parametrize("page", [*HOW_TO, TUTORIAL, ROOT / "README.md"], ids=name_of)
 def test_no_configuration_of_a_page_contradicts_itself(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -147,6 +147,47 @@ class BalancerContract:
                 balancer.settle(node, None, 0.0, self.tick())
         assert self.pick(balancer, rng=rng) is not None
 
+    def test_a_node_may_leave_and_come_back_between_a_pick_and_its_end(
+        self, balancer: Balancer
+    ) -> None:
+        listed = nodes(1, 1, 1)
+        balancer.update(listed)
+        rng = seeded_random(9)
+        for left in ([], listed[1:], listed):
+            node = balancer.pick(None, (), self.tick(), rng)
+            assert node is not None
+            balancer.update(left)
+            if balancer.settle is not None:
+                balancer.settle(node, Success(b""), 0.001, self.tick())
+            balancer.update(listed)
+        assert self.pick(balancer, rng=rng) is not None
+
+    def test_with_slow_start_where_there_is_one_every_node_is_still_reached(
+        self, balancer: Balancer
+    ) -> None:
+        start: Callable[[float], None] | None = getattr(balancer, "start_slowly", None)
+        if start is None:
+            return
+        start(10.0)
+        balancer.update(nodes(1, 1))
+        self.pick(balancer)
+        balancer.update(nodes(1, 1, 1))
+        rng = seeded_random(10)
+        assert self.pick(balancer, frozenset({"0", "1"}), rng) == nodes(1, 1, 1)[2]
+        assert all(self.pick(balancer, rng=rng) is not None for _ in range(50))
+
+    def test_what_it_is_told_and_asked_besides_has_no_effect_on_who_may_be_picked(
+        self, balancer: Balancer
+    ) -> None:
+        known = nodes(1, 1, 1, 1)
+        listed: Callable[[list[Node]], None] = getattr(balancer, "listed", lambda _: None)
+        remark: Callable[[Node, float], str] = getattr(balancer, "remark", lambda *_: "")
+        listed(known)
+        balancer.update(known[:2])
+        rng = seeded_random(11)
+        assert {self.pick(balancer, rng=rng) for _ in range(100)} <= set(known[:2])
+        assert all(isinstance(remark(node, self.tick()), str) for node in known)
+
     def test_in_a_forked_child_no_lock_of_the_parent_is_waited_for(
         self, balancer: Balancer
     ) -> None:

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
-import pytest
+from collections import Counter
+from random import Random
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bee_core.interfaces import Node, Success
 from bee_core.testing import BalancerContract
 from bee_plugins.balancers.consistent_hash import ConsistentHash
 from bee_plugins.balancers.p2c import PowerOfTwoChoices
+from bee_plugins.balancers.rendezvous import rank
 from bee_plugins.balancers.round_robin import RoundRobin
 from bee_plugins.balancers.subset import Subset, SubsetOptions
 from bee_plugins.balancers.weighted_random import WeightedRandom
@@ -13,12 +20,153 @@ INNER = [WeightedRandom, RoundRobin, PowerOfTwoChoices, ConsistentHash]
 
 
 @pytest.mark.parametrize("within", INNER)
-@pytest.mark.parametrize("client", [None, "host-1"])
 @pytest.mark.parametrize("size", [1, 3, 30])
 class TestSubsetContract(BalancerContract):
     @pytest.fixture
-    def balancer(self, within, size, client):
-        return Subset(SubsetOptions(size=size, within=within(), client=client))
+    def balancer(self, within, size):
+        return Subset(SubsetOptions(size=size, within=within(), client="host-1"))
 
     def make_balancer(self):
         raise NotImplementedError
+
+
+class TestSubsetOfARandomNameContract(BalancerContract):
+    def make_balancer(self):
+        return Subset(SubsetOptions(size=2, within=PowerOfTwoChoices()))
+
+
+def fleet(number, weight=1.0):
+    return [
+        Node(f"n{one}", f"tcp://10.0.{one // 250}.{one % 250}:1", weight=weight)
+        for one in range(number)
+    ]
+
+
+class Kept(WeightedRandom):
+    """Keeps what it was told of."""
+
+    def update(self, ready):
+        super().update(ready)
+        self.ready = [node.id for node in ready]
+
+
+def subset_of(nodes, size=20, client="host-1"):
+    balancer = Subset(SubsetOptions(size=size, within=Kept(), client=client))
+    balancer.update(nodes)
+    return balancer
+
+
+def used(nodes, size=20, client="host-1"):
+    return set(subset_of(nodes, size, client).within.ready)
+
+
+def test_a_client_uses_so_many_nodes_and_no_others():
+    balancer, rng = subset_of(fleet(100), size=7), Random(1)
+    assert len({balancer.pick(None, (), 0.0, rng).id for _ in range(500)}) == 7
+    assert used(fleet(5), size=7) == {f"n{one}" for one in range(5)}
+
+
+def test_every_node_has_about_the_same_number_of_clients():
+    counts = Counter(
+        name for client in range(1000) for name in used(fleet(100), client=f"client-{client}")
+    )
+    # Each of 1,000 clients takes a node with a chance of 20 %: 200, spread 12.6.
+    assert len(counts) == 100
+    assert all(140 < count < 260 for count in counts.values())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sets(st.integers(0, 99), max_size=30))
+def test_each_node_that_goes_is_replaced_by_one_and_no_other_changes(client, gone):
+    nodes = fleet(100)
+    before = used(nodes, client=str(client))
+    left = [node for node in nodes if int(node.id[1:]) not in gone]
+    after = used(left, client=str(client))
+    assert before & {node.id for node in left} <= after
+    assert len(after) == 20
+    assert len(after - before) == len(before & {f"n{one}" for one in gone})
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.randoms(use_true_random=False))
+def test_the_order_and_the_ids_of_the_nodes_mean_nothing(client, rng):
+    nodes = fleet(50)
+    shuffled = rng.sample(nodes, 50)
+    assert used(nodes, client=str(client)) == used(shuffled, client=str(client))
+
+
+def test_a_drained_node_takes_no_place():
+    nodes = [*fleet(10), *(Node(f"d{one}", f"tcp://d{one}:1", weight=0) for one in range(90))]
+    assert used(nodes, size=10) == {f"n{one}" for one in range(10)}
+
+
+def test_the_place_of_a_node_that_is_cut_off_is_taken_and_given_back():
+    nodes, balancer = fleet(40), subset_of(fleet(40), size=5)
+    before = balancer.within.ready
+    balancer.update([node for node in nodes if node.id != before[0]])
+    assert len(set(balancer.within.ready) & set(before)) == 4
+    balancer.update(nodes)
+    assert balancer.within.ready == before
+
+
+def test_a_call_that_has_tried_its_subset_goes_on_in_rank():
+    balancer, rng = subset_of(fleet(10), size=2), Random(1)
+    ranked = sorted(fleet(10), key=lambda node: rank("host-1", node.url), reverse=True)
+    tried = [node.id for node in ranked[:2]]
+    assert balancer.pick(None, tried, 0.0, rng) == ranked[2]
+    tried = [node.id for node in ranked[:5]]
+    assert balancer.pick(None, tried, 0.0, rng) == ranked[5]
+
+
+def test_without_a_name_clients_differ_and_each_keeps_its_own():
+    chosen = []
+    for seed in range(10):
+        balancer, rng = Subset(SubsetOptions(size=5, within=Kept())), Random(seed)
+        balancer.update(fleet(100))
+        balancer.pick(None, (), 0.0, rng)
+        chosen.append(frozenset(balancer.within.ready))
+        balancer.update(fleet(100))
+        balancer.pick(None, (), 0.0, rng)
+        assert frozenset(balancer.within.ready) == chosen[-1]
+    assert len(set(chosen)) == 10
+
+
+def test_a_forked_child_without_a_name_has_a_subset_of_its_own():
+    balancer, rng = Subset(SubsetOptions(size=5, within=Kept())), Random(1)
+    balancer.update(fleet(100))
+    balancer.pick(None, (), 0.0, rng)
+    before = balancer.within.ready
+    balancer.after_fork()
+    balancer.pick(None, (), 0.0, rng)
+    assert balancer.within.ready != before
+    named = subset_of(fleet(100))
+    before = named.within.ready
+    named.after_fork()
+    named.pick(None, (), 0.0, rng)
+    assert named.within.ready == before
+
+
+def test_no_count_of_the_balancer_within_drifts():
+    nodes, rng = fleet(10), Random(1)
+    balancer = Subset(SubsetOptions(size=3, within=PowerOfTwoChoices(), client="c"))
+    for _ in range(100):
+        balancer.update(rng.sample(nodes, rng.randrange(4, 11)))
+        tried = [node.id for node in rng.sample(nodes, 2)]
+        picked = [balancer.pick(None, tried, 0.0, rng) for _ in range(4)]
+        balancer.update(rng.sample(nodes, rng.randrange(11)))
+        for node in filter(None, picked):
+            balancer.settle(node, Success(b""), 0.01, 0.0)
+    balancer.update(nodes)
+    assert not any(load.running for load in balancer.within.loads.values())
+
+
+def test_it_says_whether_a_node_is_in_the_subset():
+    balancer = subset_of(fleet(10), size=2)
+    said = Counter(balancer.remark(node, 0.0) for node in fleet(10))
+    assert said == {"in this client's subset": 2, "not in this client's subset": 8}
+
+
+@pytest.mark.parametrize("option", [{"size": 0}, {"client": ""}])
+def test_options_out_of_range_are_refused(option):
+    with pytest.raises(ValueError, match=next(iter(option))):
+        SubsetOptions(**({"size": 5} | option))

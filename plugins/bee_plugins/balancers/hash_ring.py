@@ -34,6 +34,7 @@ MOST_POINTS = 1600
 
 _SERIAL = 32  # bits of a point's number in the ring that say whose it is
 _OWNER = (1 << _SERIAL) - 1
+_FEW = 8  # up to an eighth of the ring is changed piece by piece
 _FOUR = Struct(">4Q")
 _FIRST = Struct(">Q24x")
 
@@ -80,6 +81,10 @@ class Place:
         self.points = points
         self.running = running
 
+    def marks(self) -> list[int]:
+        """Its points with its number behind them, in no order."""
+        return [point << _SERIAL | self.serial for point in points_of(self.node.url, self.points)]
+
 
 class Ring:
     """An immutable ring, but for what runs at its places.
@@ -117,14 +122,16 @@ class Ring:
             else:
                 serial += 1
                 place = Place(serial, node, number, running.get(node.id) or [])
-                fresh.extend(point << _SERIAL | serial for point in points_of(node.url, number))
+                fresh.extend(place.marks())
             places[node.id] = place
         owners = {place.serial: place for place in places.values()}
+        gone = [place for place in before.values() if place.serial not in owners]
         marks = self.marks
-        if not owners.keys() >= self._owners.keys():
+        if sum(place.points for place in gone) > len(marks) // _FEW:
             marks = [mark for mark in marks if mark & _OWNER in owners]
-        # Both parts are sorted, so this sort only merges them.
-        return Ring(places, sorted(marks + sorted(fresh)), owners)
+        else:
+            marks = _without(marks, [mark for place in gone for mark in place.marks()])
+        return Ring(places, _merged(marks, sorted(fresh)), owners)
 
     def twin(self, running: dict[str, list[None]]) -> Ring:
         """The same ring with other lists of what runs."""
@@ -152,6 +159,37 @@ class Ring:
                 yield owners[serial]
                 if len(seen) == len(owners):
                     return
+
+
+def _without(marks: list[int], gone: list[int]) -> list[int]:
+    """A sorted list without a few of its numbers: what lies between them is copied in one step."""
+    if not gone:
+        return marks
+    kept: list[int] = []
+    start = 0
+    for mark in sorted(gone):
+        at = bisect_left(marks, mark)
+        kept += marks[start:at]
+        start = at + 1
+    kept += marks[start:]
+    return kept
+
+
+def _merged(marks: list[int], fresh: list[int]) -> list[int]:
+    """Two sorted lists as one. A few fresh numbers are put in where they belong."""
+    if len(fresh) > len(marks) // _FEW:
+        return sorted(marks + fresh)
+    if not fresh:
+        return marks
+    merged: list[int] = []
+    start = 0
+    for mark in fresh:
+        at = bisect_left(marks, mark)
+        merged += marks[start:at]
+        merged.append(mark)
+        start = at
+    merged += marks[start:]
+    return merged
 
 
 EMPTY = Ring({}, [], {})
