@@ -225,6 +225,14 @@ def test_the_server_of_the_page_about_metrics_shows_them(folder: Path) -> None:
             assert urlopen(f"{server.metrics_address}/{path}").status == 200
 
 
+def test_the_limits_of_the_page_can_be_used(folder: Path) -> None:
+    server = bee_core.build_server(folder / "tickets.yml")
+    server.add(lambda: 1, name="report")
+    with bee_core.build_client(folder / "tickets.yml") as client:
+        assert client.explain("payments").setting("limiter").value == "throttle"
+        assert client.explain("mails").setting("criticality").value == "sheddable"
+
+
 @pytest.mark.parametrize("name", ["stock.yml", "vault.yml"])
 def test_the_other_configurations_are_understood(
     folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
