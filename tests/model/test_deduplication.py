@@ -104,23 +104,23 @@ class World:
 
     def start(self, call):
         """An attempt: on a new connection, after its hello-ack."""
-        return self._send(call, self._connect())
+        return self.transmit(call, self.connect())
 
     def repeat(self, call):
         """A repetition: as the channels do it."""
-        connection = self._connect()
+        connection = self.connect()
         if connection is not None and connection.process.epoch != call.sent.epoch:
             return Failure("unavailable", "another process", "no", "never", "none")
-        return self._send(call, connection)
+        return self.transmit(call, connection)
 
-    def _connect(self):
+    def connect(self):
         if not self.process.alive:
             return None
         connection = Connection(self.process)
         self.connections.append(connection)
         return connection
 
-    def _send(self, call, connection):
+    def transmit(self, call, connection):
         if connection is None:
             return refused(ConnectionRefusedError())
         said = Deduplication(WINDOW, connection.line.number)
@@ -275,11 +275,13 @@ def explore(handler, count, make=World):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("handler", ["returns", "raises", "rejects"])
 def test_no_write_runs_twice_and_executed_is_never_wrong(handler, count):
     seen = explore(handler, count)
-    print(f"{handler}, room for {count}: {sum(seen.values()):,} orders, {dict(seen)}")
+    print(  # noqa: T201  the figure
+        f"{handler}, room for {count}: {sum(seen.values()):,} orders, {dict(seen)}"
+    )
     assert seen["maybe"]
     assert seen["no" if handler == "rejects" else "ok" if handler == "returns" else "yes"]
 
@@ -306,14 +308,14 @@ def broken_world(monkeypatch, broken):
     elif broken == "repeats at any process":
 
         def repeat(world, call):
-            return world._send(call, world._connect())
+            return world.transmit(call, world.connect())
 
         monkeypatch.setattr(World, "repeat", repeat)
     elif broken == "repeats without a mark":
 
         def unmarked(world, call):
             call.sent.repeated = False
-            return world._send(call, world._connect())
+            return world.transmit(call, world.connect())
 
         monkeypatch.setattr(World, "repeat", unmarked)
 
