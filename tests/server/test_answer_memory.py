@@ -4,6 +4,7 @@ import pytest
 
 from bee_core.contracts.connection_numbers import MOST_BARRED, ConnectionNumbers
 from bee_core.server.answer_memory import GONE, AnswerMemory, judge
+from bee_core.terms.failures import Failure
 from bee_core.testing import FakeClock
 from bee_core.wire.deduplication import Repetition
 
@@ -127,11 +128,32 @@ class Door:
 def test_a_first_request_that_comes_after_its_repetition_does_not_run():
     door = Door(count=1)
     assert door.judge(door.second, repetition=Repetition(1, b"1")) == "new"
-    assert door.judge(door.first) == "known"
+    assert door.judge(door.first) == "known"  # it is barred there
     door.memory.end(door.memory.take(b"a", "what", 0).entry, "answer", 1, door.clock())
     door.run(b"b")  # a is forgotten
     assert door.judge(door.first) == "late"
     assert door.judge(door.first, b"c") == "new"
+
+
+@pytest.mark.parametrize("answer", [None, GONE, "lost"])
+def test_an_unmarked_request_runs_again_where_there_is_no_answer_for_it(answer):
+    door = Door()
+    assert door.judge(door.first) == "new"
+    entry = door.memory.take(b"a", "what", door.clock()).entry
+    if answer is not None:
+        given_up = Failure("cancelled", "given up", "maybe", "never", "none")
+        size = 1000 if answer is GONE else 1
+        door.memory.end(entry, given_up if answer == "lost" else "answer", size, door.clock())
+    assert door.judge(door.second) == "again"
+    assert door.judge(door.second, repetition=Repetition(1, b"1")) == "known"
+    door.second.bar(b"a")
+    assert door.judge(door.second) == "known"
+
+
+def test_an_unmarked_request_gets_the_answer_that_is_there():
+    door = Door()
+    door.run(b"a")
+    assert door.judge(door.second) == "known"
 
 
 def test_on_one_connection_the_first_request_cannot_come_later():
