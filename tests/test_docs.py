@@ -111,6 +111,20 @@ def test_the_breakers_and_fallbacks_of_the_pages_can_be_made(folder: Path) -> No
         assert shop.banners() == []
 
 
+def test_the_page_about_repeated_writes_has_a_server_that_remembers(folder: Path) -> None:
+    config = bee_core.load_config(folder / "repeat_writes.yml")
+    assert config.server is not None
+    assert config.server.deduplicate
+    assert warnings(config) == []
+    server = bee_core.build_server(config)
+    server.add(lambda: bee_core.current_call().dedupe_key is not None, name="keyed")
+    with server.in_thread():
+        client_config = {"bee": {"rpc": {"client": {"shop": {"address": server.address}}}}}
+        with bee_core.build_client(client_config) as client:
+            shop = client.service("shop")
+            assert [shop.call("keyed"), shop.call("keyed")] == [False, True]
+
+
 def test_the_typed_client_adds_up(folder: Path) -> None:
     total = runpy.run_path(str(folder / "typed.py"))["total"]
     server = bee_core.build_server(

@@ -166,13 +166,12 @@ def _after_unknown(
     Never a redial, and never a retry as if nothing had been sent.
     """
     failure = history[-1].failure
-    if sent.repeated and (failure.executed != "no" or failure.blame == "caller"):
-        # Its own word: it ran, it may have run, or the call is wrong wherever it is tried.
-        return Stop(failure)
     if not sent.repeated:
         first = failure
+    elif failure.executed == "yes" or failure.blame == "caller":
+        return Stop(failure)  # it ran, or the call is wrong wherever it is tried
     else:
-        # The repetition did not run. What is known of the call is what the first attempt left.
+        # The repetition has brought nothing. What is known is what the first attempt left.
         unknown = next(one.failure for one in history if one.failure.executed == "maybe")
         first = with_note(unknown, f"repeated in vain: {failure.message}")
     if not may_repeat(failure, sent, now) or len(history) > plan.retries:

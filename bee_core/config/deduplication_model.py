@@ -31,7 +31,7 @@ class DeduplicationConfig:
         10_000,
         "Calls that are remembered at most; the oldest is forgotten first. A repetition of a call "
         "that may be among the forgotten ones is refused.",
-        "About 4 MB of keys. At 1,000 calls a second it reaches 10 s back, and a lost answer is "
+        "About 5 MB of keys. At 1,000 calls a second it reaches 10 s back, and a lost answer is "
         "asked for again within one.",
         check=at_least(1),
     )

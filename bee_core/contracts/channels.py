@@ -50,6 +50,11 @@ class Channel(Protocol):
 
     Once its node has left, a client refers to it weakly: a class with ``__slots__`` needs
     ``__weakref__`` among them.
+
+    A channel may also define ``repeat(request)``: like ``start``, for a request that may have run.
+    It sends it only to the process that ``request.where_sent`` names, marked as a repetition, and
+    fails with ``executed`` no where it does not find that process. Only a channel that sets
+    ``request.sent`` needs it.
     """
 
     def start(self, request: Request) -> Pending | Failure:

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from ..contracts.connection_numbers import ConnectionNumbers, Line
     from ..wire.deduplication import Repetition
 
-Verdict = Literal["new", "known", "unsure", "other", "late", "crowded"]
-"""``new``: it did not run yet. ``known``: it runs, or it ran. ``unsure``: it may have run.
-``other``: the key belongs to another request. ``late``: the call was repeated elsewhere before.
-``crowded``: the first request cannot be kept from running. All but the first two are refused."""
+Verdict = Literal["new", "known", "again", "unsure", "other", "late", "crowded"]
+"""``new``: it did not run yet. ``known``: it runs, or it ran. ``again``: it may run twice, and
+there is no answer to give. ``unsure``: it may have run. ``other``: the key belongs to another
+request. ``late``: the call was repeated elsewhere before. ``crowded``: the first request cannot be
+kept from running. The last four are refused."""
 GONE = "gone"
 """In place of an answer: the request ran, and its answer was dropped."""
 CLOCKS_APART = 1.01
@@ -62,6 +63,13 @@ class Entry:
         self.answer: Any = None
         self.size = 0
         self.waiting: list[Any] = []
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there is an answer that says what became of the request."""
+        if self.ended is None or self.answer is GONE:
+            return False
+        return getattr(self.answer, "executed", "yes") != "maybe"
 
 
 @final
@@ -204,6 +212,9 @@ def judge(
         return Found("late")
     sent = None if repetition is None else line.greeted - repetition.age * CLOCKS_APART
     found = memory.take(key, what, now, sent)
+    if found.verdict == "known" and repetition is None and key not in line.barred:
+        # Not marked, and no late one: a client sends this again only if it may run twice.
+        return found if found.entry is None or found.entry.has_answer else Found("again")
     if found.verdict == "new" and found.entry is not None and repetition is not None:
         first = numbers.find(repetition.connection)
         if first is not None and first is not line and not first.bar(key):

@@ -4,6 +4,7 @@ What is decided of a key is in :mod:`.answer_memory`. Here the requests come and
 
     request with a key ─┬─ new ──────> runs as any other; its answer is remembered
                         ├─ known ────> gets the answer, or waits for it
+                        ├─ again ────> runs once more: its client says that it may
                         ├─ unsure ───> refused, executed "no": it may have run before
                         └─ other ────> refused: the key belongs to another request
 
@@ -46,6 +47,9 @@ _REFUSED = {
     "late": "the call was repeated on another connection before this request came",
     "crowded": "a repetition, and too many keys are barred on the connection of the first request",
 }
+MOST_KEY = 64
+"""Bytes of a key that is remembered. A request with a longer one runs as any other, and cannot be
+repeated."""
 _OTHER = "the dedupe key belongs to another request; each call needs a key of its own"
 
 
@@ -100,9 +104,16 @@ class RememberingEndpoint(ServiceEndpoint):
             or call.method in self._repeatable
         ):
             return super().begin(call)
+        if len(key) > MOST_KEY:
+            if call.repetition is None:
+                return super().begin(call)
+            self._refuse(call, _refusal(f"a repetition with a key of over {MOST_KEY} bytes"))
+            return None
         now = self.clock()
         what = call.caller.identity, call.method, call.form, call.compressed, hash(call.body)
         verdict, entry = judge(self.memory, self.numbers, line, key, what, call.repetition, now)
+        if verdict == "again":
+            return super().begin(call)
         if entry is None:
             why = _REFUSED.get(verdict)
             self._refuse(call, _refusal(why) if why else local("invalid_argument", _OTHER))

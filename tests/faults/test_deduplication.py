@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import bee_core
-from bee_core.errors import CallError, RemoteError, Unavailable
+from bee_core.errors import DeadlineExceeded, RemoteError, Unavailable
 from faults.services import serving
 from faults.users import AsyncUser, BlockingUser, FutureUser, client_config
 from support.cutting_relay import CuttingRelay
@@ -64,6 +64,12 @@ class Ledger:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+        return key
+
+    async def write_at_the_second_time(self, key: str) -> str:
+        self.ran.append(key)
+        if len(self.ran) == 1:
+            await asyncio.sleep(PATIENCE)
         return key
 
     @bee_core.idempotent
@@ -171,7 +177,9 @@ def test_an_answer_that_is_too_large_to_keep_is_known_to_have_run(worlds):
 
 def test_a_first_run_that_the_caller_cancelled_is_repeated_as_cancelled(worlds):
     world = worlds(client={"read_timeout": 0.2})
-    with pytest.raises(CallError) as caught:
+    with pytest.raises(
+        DeadlineExceeded, match=r"read_timeout.*repeated in vain: .*cancelled"
+    ) as caught:
         world.call("write_cancellable", "a")
     assert world.ledger.cancelled.wait(PATIENCE)
     assert caught.value.executed == "maybe"
@@ -268,6 +276,13 @@ def test_idempotent_methods_take_no_place_in_the_memory(worlds):
     options = {"idempotent": True}
     world.relay.fates = ["lose answer"]
     assert world.call("write_again", "a", options=options) == "a"
+    assert world.ledger.ran == ["a", "a"]
+
+
+def test_what_the_client_alone_calls_idempotent_is_retried_where_there_is_no_answer(worlds):
+    world = worlds(client={"read_timeout": 0.5})
+    options = {"idempotent": True}
+    assert world.call("write_at_the_second_time", "a", options=options) == "a"
     assert world.ledger.ran == ["a", "a"]
 
 

@@ -110,7 +110,7 @@ def run(tmp_path, *, writes, kills, deduplicate, seed, workers=1):
 def test_no_write_runs_twice_and_most_that_were_in_doubt_have_their_answer(tmp_path):
     forgetful, _ = run(tmp_path, writes=400, kills=2, deduplicate=False, seed=5)
     remembered, lost = run(tmp_path, writes=400, kills=2, deduplicate={}, seed=5)
-    print(
+    print(  # noqa: T201  the figure
         f"400 writes, 2 kills, a fifth of the requests reset: in doubt {forgetful['maybe']} without"
         f" deduplicate, {remembered['maybe']} with it ({lost} requests were reset)"
     )
@@ -121,12 +121,12 @@ def test_no_write_runs_twice_and_most_that_were_in_doubt_have_their_answer(tmp_p
 @pytest.mark.timeout(240)
 def test_no_write_runs_twice_with_little_memory(tmp_path):
     outcomes, lost = run(tmp_path, writes=300, kills=1, deduplicate={"count": 3}, seed=6)
-    print(f"300 writes, room for 3 keys: {dict(outcomes)}, {lost} requests were reset")
+    print(f"300 writes, room for 3 keys: {dict(outcomes)}, {lost} requests were reset")  # noqa: T201
     assert outcomes["ok"] > 150
 
 
 @pytest.mark.timeout(240)
 def test_no_write_runs_twice_with_several_workers(tmp_path):
     outcomes, lost = run(tmp_path, writes=200, kills=0, deduplicate={}, seed=7, workers=3)
-    print(f"200 writes to 3 workers: {dict(outcomes)}, {lost} requests were reset")
+    print(f"200 writes to 3 workers: {dict(outcomes)}, {lost} requests were reset")  # noqa: T201
     assert outcomes["ok"] > 150

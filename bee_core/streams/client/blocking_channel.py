@@ -196,8 +196,7 @@ class BlockingChannel:
         twice, if the server remembers its answers: the call must know which process has it.
         """
         if not self._remembers:
-            known = next(iter((*self.idle.connections, *tuple(self.active))), None)
-            if known is not None:
+            for known in (*self.idle.connections, *tuple(self.active)):
                 self._learn(known)
         return request.oneway or (self._remembers and not request.idempotent)
 

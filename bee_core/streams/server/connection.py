@@ -224,8 +224,7 @@ class ServedConnection(Intake):
             failure = local("protocol_error", error.message)
             self.write(frames.encode(frames.ERROR, frame.id, error_fields(failure)))
             return
-        peer = self._peer
-        assert peer is not None  # noqa: S101  # the hello came first; narrows the type
+        peer: Peer = self._peer  # type: ignore[assignment]  # the hello came first
         if fields.oneway:
             # Not among what runs for this client: it cannot be given up, and it goes on when the
             # client has left.
