@@ -74,14 +74,17 @@ def _bad_nodes(counts: Counts, scenario: Scenario, fair: float | None) -> dict[s
 
 
 def _detected(counts: Counts, first: int, fair: float) -> float | None:
-    """Seconds until bad nodes get few calls for a second; None where they never do."""
-    needed = round(1 / STEP)
-    quiet = 0
-    for step in range(first, len(counts.bad)):
-        few = counts.bad[step] <= DETECTED * fair * counts.attempts[step]
-        quiet = quiet + 1 if few else 0
-        if quiet == needed:
-            return (step + 1 - needed - first) * STEP
+    """Seconds until bad nodes get few calls for a second; None where they never do.
+
+    One attempt in this second is none: a trial, such as a node that is half-open gets.
+    """
+    second = round(1 / STEP)
+    for step in range(first, len(counts.bad) - second + 1):
+        bad, attempts = (
+            sum(found[step : step + second]) for found in (counts.bad, counts.attempts)
+        )
+        if bad <= max(1, DETECTED * fair * attempts):
+            return (step - first) * STEP
     return None
 
 

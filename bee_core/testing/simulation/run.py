@@ -24,7 +24,7 @@ from .world import START, World
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ...config import Config
     from ...contracts.policies import Limiter
@@ -134,11 +134,11 @@ class _Run:
         hub = PluginHub(plugins)
         server = config.server or ServerConfig(name=name)
 
-        def make_limiter() -> Limiter | None:
-            made: Limiter | None = None
-            if server.limiter is not None:
-                made = hub.create(server.limiter, "limiter", origin=config)
-            return made
+        def make_limiters() -> Callable[[str], Limiter | None] | None:
+            if server.limiter is None:
+                return None
+            made: Limiter = hub.create(server.limiter, "limiter", origin=config)
+            return lambda _: made
 
         self.site = Site(
             world,
@@ -148,7 +148,7 @@ class _Run:
             workers=scenario.workers,
             max_in_flight=server.max_in_flight,
             cancels=scenario.cancels,
-            make_limiter=make_limiter,
+            make_limiters=make_limiters,
         )
         self._nodes = [
             SimulatedNode(self.site, _node(number, scenario.zones), number)
