@@ -2,7 +2,8 @@
 
 One YAML is simulated, and then runs for real: an asyncio client on a Poisson process of calls, and
 eight server processes whose handlers sleep for as long as those of the simulated nodes take. It
-exits with 1 where p50 or p99 differ by more than 15 %.
+exits with 1 where p50 or p99 differ by more than 15 %. ``--speed`` says instead how much processor
+time a minute of 1,000 nodes at 10,000 calls a second takes.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ from math import ceil, exp, log
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 import bee_core
-from bee_core.testing.simulation import CallKind, Latency, Scenario, Trouble, simulate
+from bee_core.testing.simulation import (
+    SCENARIOS,
+    CallKind,
+    Latency,
+    Scenario,
+    Trouble,
+    simulate,
+)
 
 NODES = 8
 MEDIAN, SIGMA = 0.1, 0.3
@@ -134,14 +144,26 @@ def compare(rate: float, seconds: float) -> bool:
     return agree
 
 
+def speed() -> None:
+    """Print what a large run costs."""
+    scenario = attrs.evolve(SCENARIOS["slow-node"], nodes=1000, rate=10_000.0)
+    begun = time.process_time()
+    found = simulate(configuration([]), scenario)
+    spent = time.process_time() - begun
+    print(f"{found['calls']:,} calls, {found['events']:,} events: {spent:.1f} s of processor time")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=40.0)
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--speed", action="store_true", help="only measure the simulator")
     given = parser.parse_args()
     if given.serve:
         serve(int(given.serve[0]), float(given.serve[1]))
+    elif given.speed:
+        speed()
     elif not compare(given.rate, given.seconds):
         sys.exit(1)
 

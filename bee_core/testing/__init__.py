@@ -14,6 +14,9 @@ plugins pass::
 for time and randomness. :class:`ScriptedChannel` and :class:`AsyncScriptedChannel` answer calls
 without a network. :class:`MemoryRegistry` is a registry that a test fills, empties and puts out of
 reach.
+
+**Simulator.** ``bee_core.testing.simulation`` runs the call flow and the plugins of a configuration
+in virtual time against simulated nodes; ``bee simulate`` is its command.
 """
 
 from __future__ import annotations

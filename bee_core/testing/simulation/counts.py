@@ -44,6 +44,7 @@ class Counts:
         finished: Answered calls, by the window in which they ended.
         sent: Attempts, by window.
         total: All attempts.
+        unsent: Calls without any attempt, by the window in which they began.
         failures: Failed calls by kind.
         untrue: Calls that said that nothing ran although something did.
         opened: When the first breaker of a bad node cut it off, or None.
@@ -65,6 +66,7 @@ class Counts:
         "opened",
         "sent",
         "total",
+        "unsent",
         "untrue",
         "width",
     )
@@ -82,6 +84,7 @@ class Counts:
         self.failed = [0] * WINDOWS
         self.finished = [0] * WINDOWS
         self.sent = [0] * WINDOWS
+        self.unsent = [0] * WINDOWS
         self.latencies = [array("d") for _ in range(WINDOWS)]
         self.kinds: list[KindCounts] = []
         self.total = 0

@@ -96,6 +96,8 @@ class SimulatedCall:
         stage = self._stage
         call, world, counts, kind = self.call, stage.world, stage.counts, self._kind
         stage.open -= 1
+        if not call.attempts:
+            counts.unsent[counts.window(call.started)] += 1
         error = None
         if failure is not None or call.plan.service.attentive:
             if failure is not None and call.executed == "no" and self.ledger.runs:

@@ -52,6 +52,7 @@ class Exchange:
         state: See above.
         timed: Whether the end of the patience is planned as an event.
         fate: What the handler will end in where that is no success, or None.
+        limiter: Of the server, whose permit it has or waits for; None without one.
         ticket: The place in the limiter's queue, or None.
         permitted: When the server's limiter gave its permit, or None.
         outcome: What the node answered.
@@ -62,6 +63,7 @@ class Exchange:
         "channel",
         "fate",
         "full",
+        "limiter",
         "outcome",
         "owner",
         "permitted",
@@ -80,6 +82,7 @@ class Exchange:
         self.state = SENT
         self.timed = False
         self.fate: str | None = None
+        self.limiter: Any = None
         self.ticket: Any = None
         self.permitted: float | None = None
         self.outcome: Any = None

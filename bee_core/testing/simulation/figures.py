@@ -38,7 +38,7 @@ def figures(counts: Counts, scenario: Scenario, fair: float | None) -> dict[str,
         "goodput": round(answered / scenario.seconds, 3),
         "degraded": sum(kind.degraded for kind in counts.kinds),
         "attempts": counts.total,
-        "extra_attempts": _ratio(counts.total - calls, calls),
+        "extra_attempts": _ratio(max(0, counts.total - calls + sum(counts.unsent)), calls),
         "latency": _points(counts.latencies),
         "failures": dict(sorted(counts.failures.items())),
         "kinds": [
@@ -74,14 +74,17 @@ def _bad_nodes(counts: Counts, scenario: Scenario, fair: float | None) -> dict[s
 
 
 def _detected(counts: Counts, first: int, fair: float) -> float | None:
-    """Seconds until bad nodes get few calls for a second; None where they never do."""
-    needed = round(1 / STEP)
-    quiet = 0
-    for step in range(first, len(counts.bad)):
-        few = counts.bad[step] <= DETECTED * fair * counts.attempts[step]
-        quiet = quiet + 1 if few else 0
-        if quiet == needed:
-            return (step + 1 - needed - first) * STEP
+    """Seconds until bad nodes get few calls for a second; None where they never do.
+
+    One attempt in this second is none: a trial, such as a node that is half-open gets.
+    """
+    second = round(1 / STEP)
+    for step in range(first, len(counts.bad) - second + 1):
+        bad, attempts = (
+            sum(found[step : step + second]) for found in (counts.bad, counts.attempts)
+        )
+        if bad <= max(1, DETECTED * fair * attempts):
+            return (step - first) * STEP
     return None
 
 
@@ -101,13 +104,14 @@ def _phases(counts: Counts, scenario: Scenario) -> dict[str, Any]:
 
 def _phase(counts: Counts, first: int, last: int) -> dict[str, Any]:
     calls = sum(counts.calls[first:last])
+    sent = calls - sum(counts.unsent[first:last])
     seconds = (last - first) * counts.width
     return {
         "seconds": round(seconds, 3),
         "calls": calls,
         "success": _ratio(calls - sum(counts.failed[first:last]), calls),
         "goodput": round(sum(counts.finished[first:last]) / seconds, 3),
-        "extra_attempts": _ratio(sum(counts.sent[first:last]) - calls, calls),
+        "extra_attempts": _ratio(max(0, sum(counts.sent[first:last]) - sent), calls),
         "latency": _points(counts.latencies[first:last]),
     }
 

@@ -42,7 +42,8 @@ class Site:
         workers: Calls that a node handles at a time.
         max_in_flight: See the server's configuration.
         cancels: Whether a handler ends when its caller has given up.
-        make_limiter: Makes the limiter of a server, or None.
+        make_limiters: Called for each new process. Gives what finds the limiter of a method, or
+            None where no method has one.
         ran_twice: How often a handler began again for a call that must run once.
     """
 
@@ -56,7 +57,7 @@ class Site:
         workers: int,
         max_in_flight: int,
         cancels: bool,
-        make_limiter: Callable[[], Limiter | None],
+        make_limiters: Callable[[], Callable[[str], Limiter | None] | None],
     ) -> None:
         self.world = world
         self.durations = durations
@@ -65,7 +66,7 @@ class Site:
         self.workers = workers
         self.max_in_flight = max_in_flight
         self.cancels = cancels
-        self.make_limiter = make_limiter
+        self.make_limiters = make_limiters
         self.ran_twice = 0
 
 
@@ -102,7 +103,7 @@ class SimulatedNode:
 
     def _begin(self) -> None:
         """A new process: nothing is under way in it."""
-        self._limiter = self._site.make_limiter()
+        self._limiter_of = self._site.make_limiters()
         self._open: dict[Exchange, None] = {}
         self._queue: OrderedDict[Exchange, None] = OrderedDict()
         self._busy = 0
@@ -155,10 +156,12 @@ class SimulatedNode:
                 return
             exchange.fate = self.failure
         self._open[exchange] = None
-        limiter = self._limiter
+        limiter_of = self._limiter_of
+        limiter = None if limiter_of is None else limiter_of(exchange.call.method)
         if limiter is None:
             self._work(exchange)
             return
+        exchange.limiter = limiter
         admitted: Any = limiter.admit(exchange.call, self._world.now)
         if admitted is True:
             exchange.permitted = self._world.now
@@ -197,8 +200,8 @@ class SimulatedNode:
                 return
             exchange.permitted = self._world.now
             self._work(exchange)
-        elif self._open.pop(exchange, self) is None and self._limiter is not None:
-            self._limiter.release(None, 0.0)  # its caller is gone, and could not say so
+        elif self._open.pop(exchange, self) is None:
+            exchange.limiter.release(None, 0.0)  # its caller is gone, and could not say so
 
     def _waited_enough(self, exchange: Exchange) -> None:
         if exchange.state == WAITING and exchange in self._open and exchange.ticket.leave():
@@ -278,8 +281,8 @@ class SimulatedNode:
         self._busy -= 1
 
     def _release(self, exchange: Exchange, outcome: Any) -> None:
-        if exchange.permitted is not None and self._limiter is not None:
-            self._limiter.release(outcome, self._world.now - exchange.permitted)
+        if exchange.permitted is not None:
+            exchange.limiter.release(outcome, self._world.now - exchange.permitted)
             exchange.permitted = None
 
     def give_up(self, exchange: Exchange) -> None:
@@ -300,8 +303,8 @@ class SimulatedNode:
             self._release(exchange, None)
         elif exchange.state == WAITING:
             ticket, exchange.ticket = exchange.ticket, None
-            if not ticket.leave() and self._limiter is not None:
-                self._limiter.release(None, 0.0)
+            if not ticket.leave():
+                exchange.limiter.release(None, 0.0)
 
 
 def _raised() -> Failure:

@@ -26,9 +26,9 @@ from .world import START, World
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from ...config import Config
+    from ...config import Config, PluginRef
     from ...contracts.policies import Limiter
     from ...terms.failures import Failure
     from ...terms.node import Snapshot
@@ -137,9 +137,16 @@ class _Run:
         hub = PluginHub(plugins)
         server = config.server or ServerConfig(name=name)
 
-        def make_limiter() -> Limiter | None:
-            made = [hub.create(ref, "limiter", origin=config) for ref in server.limiter]
+        def make(refs: Sequence[PluginRef]) -> Limiter | None:
+            made = [hub.create(ref, "limiter", origin=config) for ref in refs]
             return combined(made, lambda: world.now, _broken)
+
+        def make_limiters() -> Callable[[str], Limiter | None] | None:
+            usual = make(server.limiter)
+            own = {name: make(method.limiter) for name, method in server.methods.items()}
+            if usual is None and not any(own.values()):
+                return None
+            return lambda method: own.get(method, usual)
 
         self.site = Site(
             world,
@@ -149,7 +156,7 @@ class _Run:
             workers=scenario.workers,
             max_in_flight=server.max_in_flight,
             cancels=scenario.cancels,
-            make_limiter=make_limiter,
+            make_limiters=make_limiters,
         )
         self._nodes = [
             SimulatedNode(self.site, _node(number, scenario.zones), number)

@@ -31,7 +31,7 @@ class Rig:
             workers=2,
             max_in_flight=max_in_flight,
             cancels=cancels,
-            make_limiter=lambda: None,
+            make_limiters=lambda: None,
         )
         self.server = Server(self.site, Node("n", "tcp://10.0.0.1:1"), 0)
         self.channel = SimulatedChannel(

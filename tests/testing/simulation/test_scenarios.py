@@ -172,6 +172,8 @@ def test_calls_wait_no_longer_than_the_limiters_queue_timeout():
     )
     assert found["failures"].keys() == {"overloaded"}
     assert found["latency"]["longest"] < 0.05 + 0.03
+    assert found["attempts"] == found["answered"]  # what is turned away makes no attempt
+    assert found["extra_attempts"] == 0.0
 
 
 @pytest.mark.parametrize("failure", ["error", "reset", "unavailable", "overloaded", "hang"])
