@@ -24,12 +24,18 @@ A transport whose handshake can fail uses the rest: it derives its own connectio
 another protocol why it is rejected with the bytes of :func:`refusal`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .byte_streams import Accepting, Acceptor, Dialer
 from .client.blocking_connection import BlockingConnection, Owner
 from .client.busy_poll import BUSY_POLL_WINDOW
-from .server.accept_loop import AcceptLoop
-from .server.listener import StreamListener, refusal
 from .transport import StreamTransport
+
+if TYPE_CHECKING:
+    from .server.accept_loop import AcceptLoop
+    from .server.listener import StreamListener, refusal
 
 __all__ = [
     "BUSY_POLL_WINDOW",
@@ -43,3 +49,17 @@ __all__ = [
     "StreamTransport",
     "refusal",
 ]
+
+_LATER = {"AcceptLoop": "accept_loop", "StreamListener": "listener", "refusal": "listener"}
+"""What servers need, by the module that has it. It is imported with its first use: see
+``transport``."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(f"{__name__}.server.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found

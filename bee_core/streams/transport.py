@@ -1,4 +1,8 @@
-"""The class that byte-stream transports derive from: they connect and accept, bee does the rest."""
+"""The class that byte-stream transports derive from: they connect and accept, bee does the rest.
+
+asyncio takes a tenth of the start of a quick command, and a blocking client does without. So what
+needs it is imported when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from .byte_streams import Accepting, Dialer
 from .client.blocking_channel import BlockingChannel
-from .client.multiplexed_channel import MultiplexedChannel
-from .server.listener import StreamListener
 
 if TYPE_CHECKING:
     from ..contracts.channels import AsyncChannel, Channel
@@ -28,10 +30,14 @@ class StreamTransport(Dialer, Accepting):
 
     def async_channel(self, node: Node, settings: ChannelSettings) -> AsyncChannel:
         """See :meth:`bee_core.interfaces.Transport.async_channel`."""
+        from .client.multiplexed_channel import MultiplexedChannel
+
         return MultiplexedChannel(self, node, settings)
 
     async def listen(self, url: str, endpoint: Endpoint, settings: ListenSettings) -> Listener:
         """See :meth:`bee_core.interfaces.Transport.listen`."""
+        from .server.listener import StreamListener
+
         listener = StreamListener(endpoint, settings)
         await listener.open(self, url)
         return listener

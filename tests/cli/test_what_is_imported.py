@@ -77,4 +77,4 @@ def test_a_probe_of_an_address_needs_no_client(tmp_path):
             f"from bee_core.cli import main; main(['health', '{asked}'])", tmp_path
         )
         assert out.startswith("tcp://127.0.0.1:9: unreachable")
-        assert not loaded & {*OF_A_CHECK, "concurrent.futures.thread", "bee_plugins.codecs"}
+        assert not loaded & {*OF_A_CHECK, "asyncio", "concurrent.futures", "bee_plugins.codecs"}

@@ -9,7 +9,6 @@ The race itself does not wait. Two short drivers do: :func:`connect` and :func:`
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import select
@@ -147,6 +146,8 @@ async def connect_async(found: Found, prepare: Prepare) -> socket.socket:
     Raises:
         OSError: No address can be connected to.
     """
+    import asyncio  # a blocking client does without
+
     loop = asyncio.get_running_loop()
     race = AddressRace(found, prepare)
     watched: set[int] = set()

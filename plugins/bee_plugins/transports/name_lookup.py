@@ -7,14 +7,14 @@ a call. Nothing is kept: the next connection asks anew. A literal address needs 
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Found = list[Any]
 """What ``socket.getaddrinfo`` returns."""
@@ -33,6 +33,8 @@ def resolve(host: str, port: int, timeout: float) -> Found:
     found = _literal(host, port)
     if found is not None:
         return found
+    from concurrent.futures import TimeoutError as FutureTimeout
+
     try:
         return _look_up(host, port).result(timeout)
     except FutureTimeout:
@@ -46,7 +48,11 @@ async def resolve_async(host: str, port: int) -> Found:
         OSError: There is no such name, or no thread can be started.
     """
     found = _literal(host, port)
-    return await asyncio.wrap_future(_look_up(host, port)) if found is None else found
+    if found is not None:
+        return found
+    import asyncio
+
+    return await asyncio.wrap_future(_look_up(host, port))
 
 
 def _literal(host: str, port: int) -> Found | None:
@@ -57,6 +63,8 @@ def _literal(host: str, port: int) -> Found | None:
 
 
 def _look_up(host: str, port: int) -> Future[Found]:
+    from concurrent.futures import Future  # asyncio's: an address needs neither
+
     key = os.getpid(), host, port
     own: Future[Found] = Future()
     # From now on it cannot be cancelled: one caller who gives up must not end the others' wait.

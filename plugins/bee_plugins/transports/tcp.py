@@ -1,8 +1,10 @@
-"""Transport ``tcp``: bee's frames on TCP."""
+"""Transport ``tcp``: bee's frames on TCP.
+
+asyncio is imported by what runs on a loop: a blocking client does without.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import time
@@ -13,15 +15,10 @@ from bee_core.interfaces import Transport, parse
 
 from .address_race import connect, connect_async
 from .name_lookup import resolve, resolve_async
-from .socket_transport import (
-    SharedAcceptor,
-    SocketAcceptor,
-    SocketOptions,
-    SocketTransport,
-    closed_on_error,
-)
+from .socket_transport import SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from bee_core.interfaces import AcceptTurns
@@ -86,6 +83,8 @@ class TcpTransport(SocketTransport):
         ``tls`` goes to the loop's ``create_connection``: the handshake is made with the address
         that was connected first.
         """
+        import asyncio
+
         address = parse(url)
         found = await resolve_async(address.host, address.port or 0)
         sock = await connect_async(found, _prepare)
@@ -124,6 +123,10 @@ class TcpTransport(SocketTransport):
         turns: AcceptTurns | None = None,
     ) -> Acceptor:
         """See :meth:`StreamTransport.accept`."""
+        import asyncio
+
+        from .socket_acceptors import SharedAcceptor, SocketAcceptor
+
         sock = sock or self.bind(url, backlog)
         if turns is not None:
             return SharedAcceptor(sock, self.url_of(url, sock), factory, turns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import stat
 from contextlib import suppress
@@ -13,15 +12,10 @@ from weakref import WeakKeyDictionary
 from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.interfaces import Reach, Transport, parse
 
-from .socket_transport import (
-    SharedAcceptor,
-    SocketAcceptor,
-    SocketOptions,
-    SocketTransport,
-    closed_on_error,
-)
+from .socket_transport import SocketOptions, SocketTransport, closed_on_error
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from bee_core.interfaces import AcceptTurns
@@ -50,6 +44,8 @@ class UnixTransport(SocketTransport):
 
     async def dial_async(self, url: str, factory: Callable[[], asyncio.Protocol]) -> None:
         """See :meth:`StreamTransport.dial_async`."""
+        import asyncio  # see ``tcp``
+
         await asyncio.get_running_loop().create_unix_connection(factory, parse(url).path)
 
     def bind(self, url: str, backlog: int) -> socket.socket:
@@ -83,6 +79,10 @@ class UnixTransport(SocketTransport):
         turns: AcceptTurns | None = None,
     ) -> Acceptor:
         """See :meth:`StreamTransport.accept`."""
+        import asyncio
+
+        from .socket_acceptors import SharedAcceptor, SocketAcceptor
+
         path = parse(url).path
         own = sock is None
         sock = sock or self.bind(url, backlog)
