@@ -8,6 +8,7 @@ import attrs
 import click
 
 from ..contracts.breaking import breaking_changes
+from ..terms.printable import printable
 from .application_code import load_attribute
 from .command_group import FAILED, UnusableCommandError
 from .completion import complete_service
@@ -17,6 +18,8 @@ from .shared_options import config_option, printing_options
 
 if TYPE_CHECKING:
     from ..contracts.description import ServiceDescription
+
+_LONGEST_LINE = 10_000
 
 
 @click.command()
@@ -46,7 +49,7 @@ def breaking(ctx: click.Context, old: str, new: str, config_path: str, as_json: 
         print_json([attrs.asdict(change) for change in found])
     else:
         for change in found:
-            echo(str(change))
+            echo(printable(change, _LONGEST_LINE))
         if not found:
             echo(f"nothing breaks callers ({len(before.methods)} methods compared)")
     if found:

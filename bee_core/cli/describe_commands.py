@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..terms.printable import printable
 from .completion import complete_service, complete_target
 from .described import ask, of_interface, open_service, split_target
 from .output import echo, print_json
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _REFERENCE = "#/types/"
 _DEEPEST = 8
+_LONGEST_LINE = 10_000
 
 
 @click.command()
@@ -39,7 +41,8 @@ def methods(service: str, config_path: str, as_json: bool) -> None:
     width = max((len(method.signature) for method in found.methods), default=0)
     for method in found.methods:
         doc = f"  {method.doc}" if method.doc else ""
-        echo(f"{method.signature.ljust(min(width, 60))}{doc}".rstrip())
+        line = f"{method.signature.ljust(min(width, 60))}{doc}".rstrip()
+        echo(printable(line, _LONGEST_LINE))  # what a server says makes no lines of its own
 
 
 @click.command()

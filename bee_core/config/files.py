@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import stat
+import time
 from collections.abc import Mapping
 from difflib import get_close_matches
 from hashlib import blake2b
@@ -26,6 +29,8 @@ MAX_INCLUDES = 8
 """How deep files may include one another. One for all, one a team, one a service are three."""
 MAX_FILES = 64
 """Files of one configuration."""
+PIPE_SECONDS = 5.0
+"""How long a pipe is read. A command that writes a configuration needs less."""
 _MAX_TOTAL = 4 * MAX_BYTES
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 INCLUDE = "bee.application.include"
@@ -234,11 +239,43 @@ def no_bee(tree: Mapping[Any, Any]) -> str:
 
 def _read(name: str) -> bytes:
     try:
-        with Path(name).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        # Not Path.open: a pipe that nobody writes to must not hold the program up.
+        descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  # it is open already
+            if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                return _of_pipe(descriptor)
+            return _whole(file)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"the file cannot be read: {getattr(error, 'strerror', None) or error}", source=name
         ) from None
+
+
+def _whole(file: Any) -> bytes:
+    """What a file holds, and one byte more than is allowed where it holds more."""
+    data = b""
+    while len(data) <= MAX_BYTES and (part := file.read(MAX_BYTES + 1 - len(data))):
+        data += part
+    return data
+
+
+def _of_pipe(descriptor: int) -> bytes:
+    """What is written to a pipe, such as a shell's ``<(command)``.
+
+    Raises:
+        TimeoutError: Whoever has opened it writes nothing, and does not close it.
+    """
+    data, until = b"", time.monotonic() + PIPE_SECONDS
+    readable = select.poll()
+    readable.register(descriptor, select.POLLIN)
+    while len(data) <= MAX_BYTES:
+        left = until - time.monotonic()
+        if left <= 0 or not readable.poll(left * 1000):
+            raise TimeoutError(f"it is a pipe, and had no end within {PIPE_SECONDS:g} s")
+        part = os.read(descriptor, 1 << 16)
+        if not part:
+            break
+        data += part
+    return data

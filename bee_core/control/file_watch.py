@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,14 +79,16 @@ def _stamp(path: str) -> Stamp:
 
 
 def _look(paths: tuple[str, ...]) -> tuple[dict[str, Stamp], dict[str, bytes]]:
-    digests = {path: _digest(path) for path in paths}
+    digests = {path: digest_of(path) for path in paths}
     return _stamps(paths), digests
 
 
-def _digest(path: str) -> bytes:
+def digest_of(path: str) -> bytes:
     """As the configuration has it: empty for a file that is not there, or that holds nothing."""
     try:
-        with Path(path).open("rb") as file:
+        # A pipe must not keep the thread: the process would wait for it in the end.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:  # noqa: PTH123  # it is open already
             data = file.read(_LARGEST + 1)
     except (OSError, ValueError):
         return b""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 import types
 from itertools import count
 
 import pytest
 
 import bee_core
-from bee_core.errors import ConfigError, Unauthenticated
+from bee_core.errors import ConfigError, DeadlineExceeded, Unauthenticated
 from faults.users import BOTH, client_config, make_user
 from support.patience import PATIENCE
 
@@ -147,6 +148,26 @@ def test_a_function_that_gives_none_ends_the_call_and_is_named(vault, kind, answ
     assert vault.asked == 1, "a function that gives no token is not asked again for this call"
     assert HONEY not in str(caught.value) + repr(caught.value) + caplog.text
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_function_that_takes_the_time_of_the_call_keeps_the_request_from_being_sent(vault, kind):
+    seconds = 0.2
+    waited = threading.Event()
+
+    def slow():
+        waited.wait(2 * seconds)
+        return HONEY
+
+    vault.module.token = slow
+    with serving(HONEY, scheme="tcp") as address:
+        user = make_user(kind, vault.config(address, timeout=seconds))
+        try:
+            with pytest.raises(DeadlineExceeded) as raised:
+                user.call("add", 1, 2)
+        finally:
+            user.close()
+    assert raised.value.executed == "no"
 
 
 def test_what_a_handler_of_signals_raises_in_the_function_reaches_the_caller(vault, monkeypatch):

@@ -540,6 +540,40 @@ def test_a_context_that_cannot_be_read_begins_a_trace(telemetry, metadata):
     assert telemetry.span("SERVER").parent is None
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        "=,=",
+        "k=v,k=w",
+        "K=v",
+        "k=",
+        "k=\x1b",
+        "k=" + "v" * 9000,
+        ",".join(f"k{n}=v" for n in range(33)),
+    ],
+)
+def test_a_state_that_is_none_is_left_out_and_fills_no_log(telemetry, caplog, state):
+    started_with({"traceparent": PARENT, "tracestate": state})
+    span = telemetry.span("SERVER")
+    assert f"{span.parent.span_id:x}" == "b7ad6b7169203331"
+    assert not span.context.trace_state
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("state", ["a=1,,b=2", " a=1 , b=2", "a=1,t@b=two words"])
+def test_a_state_that_is_one_is_taken_whole(telemetry, caplog, state):
+    started_with({"traceparent": PARENT, "tracestate": state})
+    assert len(telemetry.span("SERVER").context.trace_state) == 2
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("value", ["x", "a=b;c=d", "=", "a=" + "b" * 9000, "a=1," * 200, "a=\x7f"])
+def test_baggage_that_is_none_fills_no_log(telemetry, caplog, value):
+    started_with({"traceparent": PARENT, "baggage": value}, baggage=True)
+    telemetry.span("SERVER")
+    assert not caplog.records
+
+
 def test_the_callers_context_and_state_are_taken(telemetry):
     started_with({"traceparent": PARENT, "tracestate": "vendor=1"})
     span = telemetry.span("SERVER")

@@ -220,6 +220,9 @@ class BlockingChannel:
             sock = self._dialer.dial(self._node.url, seconds)
             connection = self._dialer.connection(self, sock)
             if request is not None:
+                if self.settings.token is not None and self.settings.clock() >= request.deadline:
+                    connection.close()  # the function of the token took the time of the call
+                    return connect_timed_out(configured, full=False)
                 connection.request, request.pending = request, connection
             return connection  # noqa: TRY300  an exception may come here as well
         except BaseException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -15,12 +16,40 @@ if TYPE_CHECKING:
 TRACEPARENT = "traceparent"
 
 
+_LONGEST = {TRACEPARENT: 256, "tracestate": 8192, "baggage": 8192}
+"""Characters: what the library takes."""
+_MOST = {TRACEPARENT: 1, "tracestate": 32, "baggage": 180}
+"""Members of the list (W3C Trace Context, 3.3.1.1; of baggage what the library takes)."""
+_NAME = r"[a-z][-_0-9a-z*/]{0,255}|[a-z0-9][-_0-9a-z*/]{0,240}@[a-z][-_0-9a-z*/]{0,13}"
+_FORMS = {
+    TRACEPARENT: re.compile(r"[ -~]+"),
+    "tracestate": re.compile(rf"(?:{_NAME})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{1,256}}"),
+    "baggage": re.compile(
+        r"[-!#$%&'*+.^_`|~0-9A-Za-z]+[ \t]*=[ \t]*[!#-+\x2d-:<-\x5b\x5d-~]{0,2048}"
+    ),
+}
+
+
 class _Texts(Getter["Metadata"]):
-    """Reads values that are text. A client may send bytes under any name."""
+    """Reads values that are what they should be. A client may send anything under any name.
+
+    The library writes a line of the log for each value that is wrong, and a stranger must not fill
+    the log. So it sees none of those.
+    """
 
     def get(self, carrier: Metadata, key: str) -> list[str] | None:
         value = carrier.get(key)
-        return [value] if isinstance(value, str) else None
+        if not isinstance(value, str) or not value.isascii() or len(value) > _LONGEST[key]:
+            return None
+        members = [found for member in value.split(",") if (found := member.strip(" \t"))]
+        sound = {
+            member.partition("=")[0].rstrip(" \t"): member
+            for member in members
+            if _FORMS[key].fullmatch(member)
+        }
+        if len(members) > _MOST[key] or (key != "baggage" and len(sound) < len(members)):
+            return None  # a list that is not whole says nothing; each member of baggage is its own
+        return [",".join(sound.values())]
 
     def keys(self, carrier: Metadata) -> list[str]:
         return list(carrier)
