@@ -92,27 +92,30 @@ class _Decisions:
         step, call = self._steps[index], self._call
         if call.plan.targets is not None and hasattr(call, "answers"):
             return self._of_many(index)
-        following = self._steps[index + 1] if index + 1 < len(self._steps) else None
-        if step.kind != "attempt":
-            if following is not None:
-                return "go on"
-            if step.failure is not None:
-                return f"give up: {step.failure.message}"
-            failed = [one.failure for one in self._steps if one.kind == "attempt" and one.failure]
-            note = self._note(failed[-1] if failed else None)
-            return f"give up: {note or 'no node is left to try'}"
+        if step.kind == "attempt":
+            return self._after_attempt(index, step)
+        if index + 1 < len(self._steps):
+            return "go on"
+        if step.failure is not None:
+            return f"give up: {step.failure.message}"
+        failed = [one.failure for one in self._steps if one.kind == "attempt" and one.failure]
+        note = self._note(failed[-1] if failed else None)
+        return f"give up: {note or 'no node is left to try'}"
+
+    def _after_attempt(self, index: int, step: Step) -> str:
+        call = self._call
         if step.failure is None:
             if self._end is not None:
                 return "give up: the result cannot be decoded"
             return "sent, and that is all of a oneway call" if call.oneway else "return the result"
-        if following is None:
+        if index + 1 == len(self._steps):
             return f"give up: {self._why_given_up(step.failure)}"
         where = self._where_next(index)
         if step.failure.token_refused:
             return f"send anew{where}: nothing ran, and the token's function is asked again"
         if step.failure.executed == "maybe" and not call.plan.idempotent:
             return f"repeat{where}: its process remembers the answers that it gave"
-        if following.kind == "pause":
+        if self._steps[index + 1].kind == "pause":
             return f"retry{where} after a pause"
         if step.failure.unsent and step.failure.executed == "no":
             return f"send anew{where}: the server provably did not see it, so it is no attempt"
