@@ -16,7 +16,7 @@ from bee_core.interfaces import Node, Success
 from bee_core.terms.causes import lost, read_timed_out, reported
 from bee_core.testing import BreakerContract
 from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
-from bee_plugins.breakers.ejection import Rules, Tally
+from bee_plugins.breakers.ejection import Rules
 from bee_plugins.breakers.outlier import (
     Deviation,
     FailurePercentage,
@@ -27,6 +27,7 @@ from bee_plugins.breakers.outlier import (
     mostly_failing,
 )
 from bee_plugins.breakers.success_rate import BUCKETS, SuccessRate, SuccessRateOptions
+from bee_plugins.breakers.verdicts import Tally
 
 WELL = Success(b"1")
 ILL = lost("end of file")

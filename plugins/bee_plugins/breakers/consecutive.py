@@ -9,7 +9,8 @@ import attrs
 from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.options import Seconds, at_least
 
-from .ejection import EjectingBreakers, NodeBreaker, Rules, Verdict, said, share
+from .ejection import EjectingBreakers, NodeBreaker, Rules, share
+from .verdicts import Verdict, said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

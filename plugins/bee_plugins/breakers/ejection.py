@@ -21,23 +21,25 @@ one call at a time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from itertools import count
 from math import ceil, floor
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from bee_core.interfaces import BreakerState, Change, Failure, Node, Outcome, Permit
+from bee_core.interfaces import BreakerState, Change, Node, Outcome, Permit
 from bee_core.options import validator
+
+from .verdicts import said, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .verdicts import Verdict
+
     Key = tuple[str, str]
 
 B = TypeVar("B", bound="NodeBreaker")
-Verdict = Literal["well", "ill", "unknown"]
 
 share = validator(lambda value: "" if 0 < value <= 1 else "a share above 0 and up to 1, as 0.1")
 """A validator: a share of something that is not nothing."""
@@ -45,7 +47,6 @@ share = validator(lambda value: "" if 0 < value <= 1 else "a share above 0 and u
 share_or_none = validator(lambda value: "" if 0 <= value <= 1 else "a share from 0 to 1, as 0.5")
 """A validator: a share of something."""
 
-_MOST_SAID = 200  # characters of a message, which may be a server's
 _ROUNDING = 1e-9  # 0.1 * 30 is a little more than 3
 
 
@@ -325,46 +326,3 @@ class NodeBreaker(ABC):
         self.state = after
         self._breakers.note(self)
         return change
-
-
-class Tally:
-    """Successes and failures of a node since its breaker was made.
-
-    ``succeeded`` counts a success without a lock: the interpreter runs one step of
-    ``itertools.count`` at a time. The rest is called under the lock of the breakers.
-    """
-
-    __slots__ = ("_reads", "failures", "succeeded")
-
-    def __init__(self) -> None:
-        self.succeeded = count().__next__
-        self._reads = 0
-        self.failures = 0
-
-    def successes(self) -> int:
-        """How often ``succeeded`` was called. Reading it takes one step too."""
-        self._reads += 1
-        return self.succeeded() - self._reads + 1
-
-
-def verdict_of(outcome: Outcome | None) -> Verdict:
-    """What an outcome says of the node.
-
-    Only a failure whose blame is the node counts against it. An error that the handler raised is a
-    success of the node, because it did its work. Overload, the caller's own deadline and a call
-    that was given up say nothing.
-    """
-    if outcome is None:
-        return "unknown"
-    if not isinstance(outcome, Failure):
-        return "well"
-    if outcome.blame == "node":
-        return "ill"
-    return "well" if outcome.executed == "yes" else "unknown"
-
-
-def said(outcome: Outcome | None) -> str:
-    """A failure in a few words."""
-    if not isinstance(outcome, Failure):
-        return "no verdict"
-    return f"{outcome.kind}: {outcome.message[:_MOST_SAID]}"

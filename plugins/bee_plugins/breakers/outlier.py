@@ -14,7 +14,8 @@ import attrs
 from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.options import Seconds, at_least, positive
 
-from .ejection import EjectingBreakers, NodeBreaker, Rules, Tally, Verdict, share, share_or_none
+from .ejection import EjectingBreakers, NodeBreaker, Rules, share, share_or_none
+from .verdicts import Tally, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
