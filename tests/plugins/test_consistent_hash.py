@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -276,9 +277,33 @@ def test_a_signal_in_the_middle_of_a_pick_leaves_no_call_behind():
             super().append(_)
             raise Interrupted
 
+    balancer.calls = Full()
+    with pytest.raises(Interrupted):
+        balancer.pick("a", (), 0.0, Random(1))
+    assert not balancer.calls
+    balancer.calls = []
     for place in balancer.ring.places.values():
         place.running = Full()
     with pytest.raises(Interrupted):
         balancer.pick("a", (), 0.0, Random(1))
+    assert not balancer.calls
+    assert not any(place.running for place in balancer.ring.places.values())
+
+
+def test_many_threads_pick_and_settle_and_no_count_is_lost():
+    balancer = ring_of(fleet(*[1] * 5), bound=1.25)
+
+    def calls(seed):
+        rng, held = Random(seed), []
+        for _ in range(1000):
+            held.append(balancer.pick(rng.choice("abc"), (), 0.0, rng))
+            if len(held) > 3:
+                balancer.settle(held.pop(rng.randrange(4)), None, 0.0, 0.0)
+        for node in held:
+            balancer.settle(node, Success(b""), 0.0, 0.0)
+
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(calls, seed) for seed in range(8)]:
+            done.result()
     assert not balancer.calls
     assert not any(place.running for place in balancer.ring.places.values())

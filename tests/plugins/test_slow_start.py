@@ -113,6 +113,14 @@ def test_without_the_key_pick_is_the_method_of_the_class(balancer_class):
     assert "pick" not in vars(balancer_class())
 
 
+def test_where_all_are_equally_fresh_none_refuses_a_call():
+    """Otherwise each pick would draw until it gives up, and ``p2c`` would have nothing to compare."""
+    fresh = FreshNodes(10.0)
+    fresh.update(nodes(1))
+    fresh.update([Node(name, f"tcp://{name}:1") for name in "ab"])
+    assert not any(fresh.refuses(name, now, 0.999) for name in "ab" for now in (0.0, 5.0))
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.sets(st.integers(0, 6)), min_size=1, max_size=8),

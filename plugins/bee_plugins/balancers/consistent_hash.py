@@ -102,13 +102,17 @@ class ConsistentHash:
         if place is None:
             return None
         node, running, total = place.node, place.running, self.calls
+        # Whatever a handler of signals raises before anybody hears of the pick: what was counted is
+        # taken back, and nothing else.
         try:
             total.append(None)
-            running.append(None)
+            try:
+                running.append(None)
+            except BaseException:
+                _end(running)
+                raise
         except BaseException:
-            # A handler of signals raised before anybody heard of the pick.
             _end(total)
-            _end(running)
             raise
         return node
 
