@@ -119,7 +119,7 @@ def test_a_server_needs_a_restart_for_some_and_not_for_others():
         ("server.name", "a", "b", "", "restart"),
         ("server.codecs", "json", "json, msgpack", "", "restart"),
         ("server.max_in_flight", "1024", "5", "", "live"),
-        ("server.limiter", "fixed", None, "", "live"),
+        ("server.limiter", "fixed", "none", "", "live"),
         ("server.workers", "1", "2", "", "restart"),
     ]
     assert found(config(), new)[-1] == (

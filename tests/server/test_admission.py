@@ -12,7 +12,9 @@ import bee_core
 from bee_core.config import ServerConfig
 from bee_core.errors import CallError, ConfigError, DeadlineExceeded, Overloaded
 from bee_core.server.admission import Admission
+from bee_core.terms.causes import local
 from bee_core.testing import AnyCall, FakeClock
+from faults.users import BOTH, make_user
 from support.patience import PATIENCE
 
 
@@ -132,9 +134,9 @@ def test_without_max_lag_nobody_is_asked_before_the_server_is_full():
 # ── real servers ──
 
 
-def server_of(handlers, **settings):
+def server_of(handlers, plugins=(), **settings):
     config = {"bee": {"rpc": {"server": {"name": "calc", **settings}}}}
-    server = bee_core.build_server(config)
+    server = bee_core.build_server(config, plugins=list(plugins))
     for handler in handlers:
         server.add(handler)
     return server
@@ -257,6 +259,63 @@ def test_a_reload_keeps_the_limiters_that_are_as_they_were():
         assert report.gate.begun.acquire(timeout=PATIENCE)
         report.gate.open.set()
         assert {first.result(PATIENCE), second.result(PATIENCE)} == {2}
+
+
+class Doorman:
+    """A limiter that lets every call wait, and turns it away then."""
+
+    released = 0
+
+    def admit(self, request, now):
+        return TurnedAway()
+
+    def release(self, outcome, seconds):
+        self.released += 1
+
+
+class TurnedAway:
+    timeout = None
+    refusal = None
+
+    def on_admitted(self, callback):
+        self.refusal = local("overloaded", "waited in vain", retry_after=0.25)
+        callback()
+
+    def leave(self):
+        return True
+
+
+class Doormen:
+    def __init__(self):
+        self.made = []
+
+    @bee_core.hookimpl
+    def bee_register_limiters(self, registry):
+        registry.add("doorman", self.make)
+
+    def make(self):
+        self.made.append(Doorman())
+        return self.made[-1]
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_call_that_is_turned_away_after_its_wait_has_no_permit(kind, side):
+    ran, doormen = [], Doormen()
+    server = server_of([], plugins=[doormen], **{"limiter": "doorman"} if side == "server" else {})
+    server.add(lambda: ran.append(1), name="work")
+    with server.in_thread():
+        service = {"address": server.address, "retries": 0}
+        if side == "client":
+            service["limiter"] = "doorman"
+        config = {"bee": {"rpc": {"client": {"calc": service}}}}
+        user = make_user(kind, config, [doormen])
+        with pytest.raises(Overloaded, match="waited in vain") as caught:
+            user.call("work")
+        user.close()
+    assert (caught.value.executed, caught.value.retry_after) == ("no", 0.25)
+    assert ran == []
+    assert [one.released for one in doormen.made] == [0] * len(doormen.made)
 
 
 def test_twice_the_load_on_def_handlers_ends_every_call_one_way_and_loses_nothing():
