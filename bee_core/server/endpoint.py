@@ -144,6 +144,7 @@ class ServiceEndpoint:
         self._methods = methods
         self._lag = LoopLag()
         self._admission = Admission(settings, threads, self._lag, clock)
+        self._gate = self._admission.gate
         self._blame = blame
         self._streams = streams
         self._answers = Answers(
@@ -165,6 +166,7 @@ class ServiceEndpoint:
         self.ack = attrs.evolve(self.ack, max_body=settings.max_size)
         self._rules = parts.rules
         self._admission.revise(settings)
+        self._gate = self._admission.gate
         self._tokens = settings.tokens
         self._threads.resize(settings.max_pool_size)
         self._answers = self._answers.revised(
@@ -234,7 +236,7 @@ class ServiceEndpoint:
         answer = None
         try:
             # Load first: under overload the cheapest answer counts.
-            if self.flight.count >= self._admission.gate:
+            if self.flight.count >= self._gate:
                 refusal = self._admission.refusal(call, self.flight.count)
                 if refusal is not None:
                     self._refuse(call, refusal)
