@@ -163,7 +163,7 @@ def validator(check: Callable[[Any], str], bounds: Mapping[str, float] | None = 
                 field=attribute.name,
             )
 
-    validate.bounds = bounds or {}  # type: ignore[attr-defined]  # functions may have attributes
+    vars(validate)["bounds"] = bounds or {}  # for ``bounds_of``
     return validate
 
 
