@@ -251,6 +251,15 @@ def _enums(writer: Schema, reader: Schema, path: str) -> Iterator[Misfit]:
             # An enum of a .proto is open in the binary form.
             is_open = "x-numbers" in writer and "x-numbers" in reader
             yield Misfit("VALUE", path, message, "json" if is_open else "all")
+        yield from _enum_numbers(writer.get("x-numbers", {}), reader.get("x-numbers", {}), path)
+
+
+def _enum_numbers(mine: Schema, theirs: Schema, path: str) -> Iterator[Misfit]:
+    """Values of an enum of a ``.proto`` whose names stay and whose numbers do not."""
+    for name, number in mine.items():
+        if theirs.get(name, number) != number:
+            message = f"the value {name} is {number} where it is sent, {theirs[name]} elsewhere"
+            yield Misfit("VALUE_NUMBER", path, message, "binary")
 
 
 def _fits(value: Any, kind: Any) -> bool:

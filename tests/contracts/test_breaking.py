@@ -13,6 +13,7 @@ import pytest
 import bee_core
 from bee_core.contracts.breaking import breaking_changes
 from bee_core.contracts.describing import About, describe, describe_interface
+from bee_core.contracts.description import read_description
 from bee_core.contracts.endpoint import ServedMethod
 from bee_core.methods.signatures import Signature
 from bee_plugins.codecs.json_codec import JsonCodec
@@ -323,3 +324,15 @@ def test_the_marks_of_an_interface_count():
         ("get", "IDEMPOTENT_LOST"),
         ("put", "ONEWAY_CHANGED"),
     ]
+
+
+def test_a_value_of_an_enum_of_a_proto_that_has_another_number_breaks_the_binary_form():
+    def enum(**numbers):
+        color = {"title": "Color", "enum": list(numbers), "x-numbers": numbers}
+        method = {"name": "get", "params": [], "result": {"$ref": "#/types/Color"}}
+        return read_description({"methods": [method], "types": {"Color": color}})
+
+    (change,) = breaking_changes(enum(RED=1, BLUE=2), enum(RED=1, BLUE=3))
+    assert (change.rule, change.breaks) == ("RESULT_VALUE_NUMBER", "binary")
+    assert "BLUE is 3 where it is sent, 2 elsewhere" in change.message
+    assert breaking_changes(enum(RED=1), enum(RED=1, BLUE=3))[0].breaks == "json"
