@@ -116,7 +116,9 @@ class BlockingChannel:
         fresh = False
         try:
             while True:
-                connection = None if fresh else self.idle.take()
+                connection = None
+                if not fresh:
+                    connection = self.idle.take()
                 if connection is not None and connection.request is None:
                     connection.request, request.pending = request, connection
                 else:
