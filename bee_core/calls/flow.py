@@ -32,9 +32,9 @@ from .broadcast import broadcast, chosen
 from .fault_injection import with_faults
 from .picking import again, elsewhere, pick, take_key
 from .race import race
-from .recording import note
+from .recording import note, slow, went_well_in_the_end
 from .retries import Redial, Repeat, Stop, after, where_sent, with_note
-from .settling import failure_of, give_up, ran, settle, take
+from .settling import failure_of, give_up, not_decoded, ran, settle
 from .turns import has_left, release, turn
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def flow(call: Call, *, inside: bool = False) -> Steps:  # noqa: PLR0912, PLR091
                     ):
                         settle(call, state, permit, picked, outcome, began)
             if type(outcome) is Success:
-                return take(call, outcome)
+                return _take(call, outcome)
             outcome = failure_of(call, node, outcome)
             note(call, "attempt", node, outcome)
             failed = (*history, Tried(node, outcome))
@@ -117,6 +117,27 @@ def flow(call: Call, *, inside: bool = False) -> Steps:  # noqa: PLR0912, PLR091
         if call.permit is not None or service.told:
             give_up(call)
     return _none_left(call, picked, outcome)
+
+
+def _take(call: Call, reply: Success) -> Failure | None:
+    """Take the result out of a reply."""
+    try:
+        call.value = call.plan.codec.decode_result(reply.body)
+    except Exception as error:
+        return not_decoded(call, error)
+    call.reply = reply
+    plan = call.plan
+    service = plan.service
+    recorder = service.recorder
+    if recorder is not None:
+        if call.steps is None:
+            began, ended = call.started, recorder.clock()
+            recorder.append((service.name, plan.method, call.node, began, ended))
+            if ended - began > recorder.slow_above:
+                slow(recorder, call, ended)
+        else:
+            went_well_in_the_end(recorder, call)
+    return None
 
 
 def _paused(call: Call, step: Stop | Again | Repeat) -> Steps:

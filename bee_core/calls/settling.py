@@ -9,7 +9,7 @@ from ..terms.causes import undecodable
 from ..terms.failures import Failure, Outcome, Success, raised
 from .broken_effects import checked
 from .picking import give_back, seen
-from .recording import slow, went_well, went_well_in_the_end
+from .recording import went_well
 
 if TYPE_CHECKING:
     from ..contracts.policies import Permit
@@ -76,27 +76,6 @@ def failure_of(call: Call, node: Node, outcome: Any) -> Failure:
     if failure.refused and told is not None:
         told(node, failure)
     return failure  # type: ignore[no-any-return]
-
-
-def take(call: Call, reply: Success) -> Failure | None:
-    """Take the result out of a reply."""
-    try:
-        call.value = call.plan.codec.decode_result(reply.body)
-    except Exception as error:
-        return not_decoded(call, error)
-    call.reply = reply
-    plan = call.plan
-    service = plan.service
-    recorder = service.recorder
-    if recorder is not None:
-        if call.steps is None:
-            began, ended = call.started, recorder.clock()
-            recorder.append((service.name, plan.method, call.node, began, ended))
-            if ended - began > recorder.slow_above:
-                slow(recorder, call, ended)
-        else:
-            went_well_in_the_end(recorder, call)
-    return None
 
 
 def answered(call: Call, reply: Success) -> None:

@@ -556,6 +556,7 @@ def test_bee_nodes_json_has_every_field(project, capsys):
         "reason": "",
         "doubt": "",
         "doubted_for": None,
+        "cut_off": "",
     }
     assert told["nodes"][1]["reason"] == "version 2.0.0 is not in >=1.0, <2"
 

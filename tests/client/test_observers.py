@@ -377,7 +377,7 @@ def test_an_observer_hears_how_many_nodes_there_are_and_fit(kind):
         user.call("add", 1, 2)  # an asyncio client makes its channels now
     user.close()
     fields = {"service": "calc", "listed": 3, "fitting": 2, "source": "address"}
-    assert heard == [("nodes", fields)]
+    assert heard == [("nodes", fields), ("service_left", {"service": "calc"})]
 
 
 @pytest.mark.parametrize("kind", BOTH)

@@ -119,7 +119,8 @@ def test_pairs_may_repeat(kind):
 
 def test_every_name_is_that_of_a_field():
     assert all(0 < kind <= 0xFF for kind in fields.NAMES)
-    assert [name for kind, name in fields.NAMES.items() if kind >= fields.CRITICAL] == ["oneway"]
+    critical = [name for kind, name in fields.NAMES.items() if kind >= fields.CRITICAL]
+    assert critical == ["oneway", "repetition"]
     assert fields.NAMES[fields.METHOD] == "method"
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from .lane import Lane
 from .pending_reply import PendingReply
-from .same_process import SameProcess, another_answers
+from .same_process import another_answers
+from .same_process_lane import SameProcess
 
 if TYPE_CHECKING:
     from ...contracts.transport import ChannelSettings

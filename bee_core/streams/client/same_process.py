@@ -10,17 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from ...terms.failures import Failure
-from .lane import Lane
-from .outcomes import client_closed
 
 if TYPE_CHECKING:
-    from ...contracts.transport import ChannelSettings
-    from ...terms.node import Node
     from ...terms.request import Request
-    from ...wire.messages import HelloAck
-    from ..byte_streams import Dialer
     from .blocking_connection import BlockingConnection
-    from .pending_reply import PendingReply
 
 _MOST_TRIES = 32
 """Connections for one repetition. Twice the workers find one of 16 with 87 percent."""
@@ -68,50 +61,3 @@ def connect_to(channel: Connecting, request: Request, epoch: bytes) -> BlockingC
     finally:
         for other in others:
             channel.release(other, False)
-
-
-class SameProcess:
-    """The lane of one repetition on an event loop. Owns the lane; see :class:`.lane.Owner`.
-
-    Args:
-        dialer, node, settings: The channel's.
-        workers: How many processes serve behind the address.
-        epoch: The one that is wanted.
-    """
-
-    def __init__(
-        self, dialer: Dialer, node: Node, settings: ChannelSettings, workers: int, epoch: bytes
-    ) -> None:
-        self.tries = tries(workers) - 1
-        self.lane = Lane(self, dialer, node, settings)
-        self._epoch = epoch
-
-    def start(self, pending: PendingReply) -> None:
-        """Connect, and send the request."""
-        self.lane.take(pending)
-        self.lane.retire()  # its connection is closed once the reply is there
-
-    def sends_at_once(self, lane: Lane) -> bool:
-        """Never before the ack has shown whose connection it is."""
-        return False
-
-    def learn(self, ack: HelloAck) -> None:
-        """The channel has learnt it."""
-
-    def claim(self, lane: Lane, epoch: bytes) -> bool:
-        """Whether it is the process that is wanted."""
-        return epoch == self._epoch
-
-    def place(self, pending: PendingReply) -> None:
-        """Send the request, if the process was found."""
-        lane = self.lane
-        if lane.closed:
-            pending.settle(client_closed(sent=False))
-        elif lane.epoch != self._epoch or lane.connection is None:
-            pending.settle(another_answers())
-            lane.retire()
-        else:
-            lane.connection.send(pending, lane.settings.clock())
-
-    def lacks(self) -> None:
-        """No other connection is looked for later."""
