@@ -1,6 +1,6 @@
 """Sessions: tests, registries, lint, typing, wheel; slow, fuzz and bench on demand.
 
-``nox -s tests`` needs nothing but nox. It takes about five minutes on two idle cores, and it says
+``nox -s tests`` needs nothing but nox. It takes six minutes on two idle cores, and it says
 at its start how long. The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` …
 ``tests-3.13`` take another one.
 """
@@ -20,8 +20,8 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 SOURCES = ["bee_core", "plugins"]
 USUAL = "not slow and not registries"
 # Tests run in workers even one by one: a worker that is stuck is replaced, and the run goes on.
-# Three on two cores: many tests wait for processes and leases.
-SIDE_BY_SIDE = ["-n", "3", "--dist", "loadfile"]
+# Four on two cores: many tests wait for processes and leases.
+SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile"]
 SERVERS_APART = ["-n", "2", "--dist", "load"]
 ONE_BY_ONE = ["-n", "1", "--dist", "loadfile"]
 # Folders of tests that break processes and registries, and folders that hold no tests.

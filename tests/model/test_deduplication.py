@@ -280,9 +280,16 @@ def explore(handler, count, make=World):
     return seen
 
 
+LONG = ["returns much", "rejects"]
+"""Kinds of handlers that are for the session slow: each takes ten seconds or more."""
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("handler", ["returns", "returns much", "raises", "rejects"])
+@pytest.mark.parametrize(
+    "handler",
+    ["returns", "raises", *(pytest.param(one, marks=pytest.mark.slow) for one in LONG)],
+)
 def test_no_write_runs_twice_and_executed_is_never_wrong(handler, count):
     seen = explore(handler, count)
     print(  # noqa: T201  the figure
