@@ -195,6 +195,8 @@ def policies() -> Iterator[Row]:
         scenario = Scenario(name="busy", workers=4, load=0.85, seconds=20)
         found, _ = run(scenario, settings(balancer=balancer))
         yield (f"85 % of capacity, {balancer}", _points(found), True)
+        found, _ = run(scenario, settings(balancer=balancer), clients=20, seconds=15)
+        yield (f"85 % of capacity, 20 clients, {balancer}", _points(found), True)
     for start in (0, 30):
         config = settings(balancer="p2c", **PATIENT, **({"slow_start": start} if start else {}))
         _, during = run("cold-start", config, workers=2)
