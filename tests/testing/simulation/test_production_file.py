@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 from pathlib import Path
 
 import attrs
@@ -50,6 +53,19 @@ def test_a_slow_node_hardly_shows(plain: Path):
     assert good["extra_attempts"] <= 0.05
     assert good["kinds"][0]["success"] >= 0.9999
     assert poor["phases"]["during"]["latency"]["p99"] > 5 * before["p99"]
+
+
+def test_the_page_has_the_picture_of_its_command(plain: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copy(FILE, plain.parent)
+    monkeypatch.chdir(plain.parent)
+    command = blocks(PAGE.read_text(encoding="utf-8"), "sh")[0].replace("\\\n", " ")
+    assert main(shlex.split(command)[1:]) == 0
+    name = "governance-slow-node.svg"
+    drawn, shown = (
+        re.sub(r"[-\d.,]+", "", (folder / name).read_text(encoding="utf-8"))
+        for folder in (plain.parent, PAGE.parent)
+    )
+    assert drawn == shown
 
 
 def test_an_overload_leaves_nine_tenths_of_the_capacity(plain: Path):
