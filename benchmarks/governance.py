@@ -1,0 +1,301 @@
+"""What the policies do in trouble, by the simulator: ``python -m benchmarks.governance [NAME…]``.
+
+It prints the rows of docs/governance.md: a goal, the figures, and whether they meet it. All times
+are virtual, so the machine's speed does not matter, and a run repeats to its last event. It exits
+with 1 where a goal is missed. Without a NAME it runs all rows; that takes some minutes.
+
+A hanging service beside another one needs real threads: ``python -m benchmarks.isolation``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from random import Random
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import attrs
+
+from bee_core.interfaces import Node
+from bee_core.testing.simulation import SCENARIOS, CallKind, Scenario, Trouble, simulate
+from bee_plugins.balancers.consistent_hash import ConsistentHash, ConsistentHashOptions
+from bee_plugins.balancers.p2c import PowerOfTwoChoices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Row = tuple[str, str, bool]
+"""What was asked for, the figures, and whether they meet it."""
+
+READS = (CallKind(method="read", idempotent=True),)
+PATIENT = {"timeout": 5, "read_timeout": 4}
+"""No attempt at a slow node ends early, so what shows is where the calls go."""
+HASTY = {"timeout": 1, "read_timeout": 0.5}
+SMALL = {"nodes": 5, "workers": 4}
+CAPACITY = 5 * 4 / 0.0209  # calls a second of SMALL: the mean of the handlers is 20.9 ms
+
+
+def settings(server: dict[str, Any] | None = None, **client: Any) -> dict[str, Any]:
+    """A configuration with a registry, and what the client and the server state."""
+    given = {"timeout": 3, "connect_timeout": 0.2, "read_timeout": 1, **client}
+    registry = {"protocol": "etcd3", "heartbeat_interval": 5}
+    rpc: dict[str, Any] = {"registry": registry, "client": {"calc": given}}
+    if server is not None:
+        rpc["server"] = {"name": "calc", **server}
+    return {"bee": {"rpc": rpc}}
+
+
+def run(
+    scenario: str | Scenario, config: dict[str, Any], **changes: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The figures of a run, and those while the trouble lasts (of all, where there is none)."""
+    chosen = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
+    found = simulate(config, attrs.evolve(chosen, **{"calls": READS, **changes}))
+    return found, found["phases"].get("during", found)
+
+
+def point(phase: dict[str, Any], name: str) -> float:
+    """A percentile in milliseconds."""
+    return float(phase["latency"][name]) * 1e3
+
+
+def slow_node() -> Iterator[Row]:
+    """One of 20 nodes is 50 times as slow."""
+    size: dict[str, Any] = {"rate": 1000.0, "seconds": 40}
+    _, healthy = run("slow-node", settings(**PATIENT), troubles=(), **size)
+    limit, slowest = 1.5 * point(healthy, "p99"), 1.5 * point(healthy, "p99.9")
+    yield ("a healthy fleet", _points(healthy), True)
+    for balancer, fail in (
+        ("random", "failover"),
+        ("round-robin", "failover"),
+        ("p2c", "failover"),
+        ("random", "failbackup"),
+        ("p2c", "failbackup"),
+    ):
+        config = settings(balancer=balancer, fail=fail, **PATIENT)
+        found, during = run("slow-node", config, **size)
+        extra = found["extra_attempts"]
+        met = balancer != "p2c" or point(during, "p99") <= limit
+        if fail == "failbackup":
+            met = met and extra <= 0.05
+            met = met and (balancer != "p2c" or point(during, "p99.9") <= slowest)
+        goal = f"slow-node, {balancer}, {fail}"
+        yield (goal, f"{_points(during)}, {extra:.1%} more attempts", met)
+
+
+def dead_nodes() -> Iterator[Row]:
+    """A tenth of the nodes is killed."""
+    for balancer, breaker in (
+        ("random", "none"),
+        ("random", "consecutive"),
+        ("random", "success-rate"),
+        ("random", "outlier"),
+        ("p2c", "none"),
+        ("p2c", "consecutive"),
+    ):
+        found, _ = run("dead-nodes", settings(balancer=balancer, breaker=breaker), rate=500.0)
+        late, success = found["bad_nodes"]["share_after_5_s"], found["success"]
+        said = f"success {success:.3%}, {late:.2%} of attempts to dead nodes after 5 s"
+        met = success >= 0.9999 and late < 0.01
+        yield (f"dead-nodes, {balancer}, {breaker}", said, met or breaker in {"none", "outlier"})
+
+
+def failing_node() -> Iterator[Row]:
+    """One of 20 nodes loses half of its calls."""
+    trouble = Trouble(kind="fail", at=10, count=1, failure="reset", rate=0.5)
+    scenario = Scenario(name="failing", rate=500, seconds=60, troubles=(trouble,))
+    for balancer in ("random", "p2c"):
+        for breaker in ("none", "consecutive", "success-rate", "outlier"):
+            found, during = run(scenario, settings(balancer=balancer, breaker=breaker))
+            bad = found["bad_nodes"]
+            after = bad["cut_off_after"]
+            said = "never cut off" if after is None else f"cut off after {after:.1f} s"
+            said += f", {bad['share']:.2%} of attempts, {during['extra_attempts']:.2%} retries"
+            met = (balancer, breaker) != ("random", "outlier") or (after or 99) <= 10
+            yield (f"fails half, {balancer}, {breaker}", said, met)
+
+
+def overload() -> Iterator[Row]:
+    """Two and six times as many calls as five nodes can handle."""
+    wasteful = {"retry_budget": {"ratio": 1, "floor": 1000}}
+    cases: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+        ("nothing", wasteful, {}),
+        ("budget", {}, {}),
+        ("codel", wasteful, {"limiter": "codel"}),
+        ("gradient, budget", {}, {"limiter": "gradient"}),
+        ("codel, budget", {}, {"limiter": "codel"}),
+    )
+    for times in (2, 6):
+        surge = Trouble(kind="surge", at=5, until=15, times=2 * times)
+        scenario = Scenario(name="x", load=0.5, seconds=20, troubles=(surge,), **SMALL)
+        for name, client, server in cases:
+            _, during = run(scenario, settings(server, **HASTY, **client))
+            goodput = during["goodput"] / CAPACITY
+            said = f"goodput {goodput:.1%} of capacity, p99 {point(during, 'p99'):.0f} ms"
+            said += f", {during['extra_attempts']:.0%} retries"
+            yield (f"overload x{times}, {name}", said, name != "codel, budget" or goodput >= 0.9)
+
+
+def criticality() -> Iterator[Row]:
+    """Critical calls of two fifths of the capacity beside sheddable ones, six times in all."""
+    calls = (
+        CallKind(method="pay", idempotent=True, share=0.4),
+        CallKind(
+            method="batch", idempotent=True, share=5.6, options={"criticality": "sheddable"}
+        ),
+    )  # fmt: skip
+    for limiter in ("none", "codel"):
+        scenario = Scenario(name="x", load=6, seconds=15, **SMALL)
+        config = settings({"limiter": limiter}, **HASTY)
+        found, _ = run(scenario, config, calls=calls)
+        pay, batch = (kind["success"] for kind in found["kinds"])
+        said = f"critical {pay:.2%}, sheddable {batch:.1%}"
+        yield (f"overload x6, {limiter}, critical calls", said, limiter == "none" or pay >= 0.999)
+
+
+def throttle() -> Iterator[Row]:
+    """Six times the capacity for ten seconds, and 45 s after it."""
+    surge = Trouble(kind="surge", at=5, until=15, times=12)
+    scenario = Scenario(name="x", load=0.5, seconds=60, troubles=(surge,), **SMALL)
+    cases = {
+        "none": "none",
+        "throttle": "throttle",
+        "throttle, window 10 s": {"name": "throttle", "options": {"window": 10}},
+    }
+    for name, limiter in cases.items():
+        config = settings({"limiter": "codel"}, limiter=limiter, **HASTY)
+        found, during = run(scenario, config)
+        said = f"{found['attempts']:,} attempts in all, goodput {during['goodput'] / CAPACITY:.1%}"
+        said += f", success afterwards {found['phases']['after']['success']:.1%}"
+        yield (f"overload x6, codel, client {name}", said, True)
+
+
+def noisy_node() -> Iterator[Row]:
+    """Twenty clients; one node is 20 times as slow for half a second, every two seconds."""
+    bursts = tuple(
+        Trouble(kind="slow", at=5 + 2 * turn, until=5.5 + 2 * turn, count=1, times=20)
+        for turn in range(10)
+    )
+    scenario = Scenario(name="noisy", clients=20, workers=4, load=0.4, seconds=25)
+    _, quiet = run(scenario, settings(balancer="p2c", **PATIENT))
+    yield ("20 clients, p2c, quiet", _points(quiet), True)
+    for balancer in ("random", "p2c"):
+        found, _ = run(scenario, settings(balancer=balancer, **PATIENT), troubles=bursts)
+        met = balancer == "random" or point(found, "p99") <= 1.3 * point(quiet, "p99")
+        yield (f"20 clients, {balancer}, one noisy node", _points(found), met)
+    with patch.object(PowerOfTwoChoices, "wants_load", new=False):  # there is no option for it
+        found, _ = run(scenario, settings(balancer="p2c", **PATIENT), troubles=bursts)
+    yield ("20 clients, p2c without load in replies", _points(found), True)
+
+
+def policies() -> Iterator[Row]:
+    """Where the other policies win."""
+    for balancer in ("random", "round-robin", "p2c"):
+        scenario = Scenario(name="busy", workers=4, load=0.85, seconds=20)
+        found, _ = run(scenario, settings(balancer=balancer))
+        yield (f"85 % of capacity, {balancer}", _points(found), True)
+        found, _ = run(scenario, settings(balancer=balancer), clients=20, seconds=15)
+        yield (f"85 % of capacity, 20 clients, {balancer}", _points(found), True)
+    for start in (0, 30):
+        config = settings(balancer="p2c", **PATIENT, **({"slow_start": start} if start else {}))
+        _, during = run("cold-start", config, workers=2)
+        yield (f"cold-start, p2c, slow_start {start or 'none'}", _points(during), True)
+    for breaker in ("none", "consecutive", "success-rate", "outlier"):
+        config = settings(balancer="p2c", breaker=breaker, read_timeout=0.5)
+        _, during = run("zone-cut", config, rate=500.0)
+        said = f"{_points(during)}, {during['extra_attempts']:.1%} retries"
+        yield (f"zone-cut, p2c, {breaker}", said, True)
+    for zone in ("none", "a", "c"):
+        inside = {"name": "zone", "options": {"zone": zone}}
+        balancer = "random" if zone == "none" else inside
+        config = settings(balancer=balancer, breaker="consecutive", read_timeout=0.5)
+        _, during = run("zone-cut", config, rate=500.0)
+        yield (f"zone-cut, client of zone {zone}, zone c is cut", _points(during), True)
+    for limiter in ("none", "codel", "gradient"):
+        scenario = Scenario(name="full", load=1.0, seconds=20, **SMALL)
+        found, _ = run(scenario, settings({"limiter": limiter}, **HASTY))
+        said = f"{_points(found)}, {found['extra_attempts']:.1%} retries"
+        yield (f"100 % of capacity, {limiter}", said, True)
+    everything = {"max_ejected": 1.0, "panic_threshold": 0.0}
+    for name, breaker in {
+        "success-rate": "success-rate",
+        "outlier": "outlier",
+        "success-rate, max_ejected 1": {"name": "success-rate", "options": everything},
+    }.items():
+        trouble = Trouble(kind="fail", at=5, until=25, failure="reset", rate=0.4)
+        scenario = Scenario(
+            name="all", nodes=10, workers=4, load=0.5, seconds=40, troubles=(trouble,)
+        )
+        _, during = run(scenario, settings({"limiter": "codel"}, breaker=breaker))
+        yield (f"all nodes lose 40 %, {name}", f"success {during['success']:.1%}", True)
+    for fail in ("failfast", "failtry", "failover"):
+        _, during = run("flapping", settings(fail=fail, breaker="none"), rate=500.0)
+        said = f"success {during['success']:.2%}, {during['extra_attempts']:.1%} retries"
+        yield (f"flapping, {fail}", said, True)
+    for name, client in {
+        "no budget": {"retry_budget": {"ratio": 1, "floor": 1000}},
+        "the default": {},
+        "tokens 20, ratio 0.1": {"retry_budget": {"tokens": 20, "ratio": 0.1}},
+        "last-good": {"fallback": "last-good"},
+    }.items():
+        _, during = run("retry-storm", settings(**client), workers=2)
+        said = f"success {during['success']:.1%}, {during['extra_attempts']:.1%} retries"
+        yield (f"retry-storm, {name}", said, True)
+
+
+def hash_movement() -> Iterator[Row]:
+    """One of 100 nodes leaves."""
+    nodes = [Node(f"n{number}", f"tcp://10.0.0.{number}:9000") for number in range(100)]
+    keys = [f"key-{number}" for number in range(20_000)]
+    rng = Random(1)  # noqa: S311
+    balancer = ConsistentHash(ConsistentHashOptions())
+
+    def owners(ready: list[Node]) -> list[str]:
+        balancer.update(ready)
+        return [balancer.pick(key, frozenset(), 0.0, rng).id for key in keys]
+
+    before = owners(nodes)
+    shares = []
+    for gone in range(100):
+        after = owners([node for node in nodes if node.id != f"n{gone}"])
+        shares.append(sum(a != b for a, b in zip(before, after, strict=True)) / len(keys))
+    said = f"mean {sum(shares) / 100:.2%}, worst of 100 {max(shares):.2%} of the keys move"
+    yield ("consistent-hash, one of 100 nodes gone", said, max(shares) <= 0.015)
+
+
+ROWS: dict[str, Callable[[], Iterator[Row]]] = {
+    "slow-node": slow_node,
+    "dead-nodes": dead_nodes,
+    "failing-node": failing_node,
+    "overload": overload,
+    "criticality": criticality,
+    "throttle": throttle,
+    "noisy-node": noisy_node,
+    "policies": policies,
+    "hash": hash_movement,
+}
+
+
+def _points(phase: dict[str, Any]) -> str:
+    shown = ", ".join(f"{name} {point(phase, name):.1f} ms" for name in ("p50", "p99", "p99.9"))
+    return f"{shown}, success {phase['success']:.3%}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ROWS))
+    given = parser.parse_args()
+    unknown = [name for name in given.names if name not in ROWS]
+    if unknown:
+        parser.error(f"there is no {unknown[0]!r}; there are: {', '.join(ROWS)}")
+    missed = 0
+    for name in given.names or ROWS:
+        for what, said, met in ROWS[name]():
+            missed += not met
+            print(f"{what:<46} {said}{'' if met else '   MISSED'}", flush=True)
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
