@@ -184,7 +184,14 @@ def _no_time_left(call: CallConfig) -> str:
     )
 
 
+def _injected(faults: tuple[object, ...]) -> Iterator[tuple[str, str]]:
+    if faults:
+        told = "; ".join(map(str, faults))
+        yield "faults", f"FAULTS ARE INJECTED: {told}; remove them where this is no trial"
+
+
 def _of_service(config: Config, client: ClientConfig) -> Iterator[tuple[str, str]]:
+    yield from _injected(client.faults)
     yield from _of_sizes(client.max_size, client.max_inflated, client.compress_above)
     without_registry = config.registry is None or config.registry.protocol == "direct"
     if not client.address and without_registry:
@@ -276,6 +283,7 @@ def announces_nothing(registry: str) -> str:
 
 
 def _of_server(config: Config, server: ServerConfig) -> Iterator[tuple[str, str]]:
+    yield from _injected(server.faults)
     addresses = [parse(url) for url in server.address]
     for ref in server.transports:
         if all(address.scheme != ref.name for address in addresses):

@@ -35,7 +35,7 @@ from ..options import (
 from ..terms.metadata import Value
 from .client_model import AddressConfig, ClientConfig, MethodConfig
 from .docstrings import documented, first_paragraph
-from .fault_model import FaultConfig
+from .fault_model import FaultConfig, ServerFaultConfig
 from .fields import PluginRef, remarks, spellings, written_at
 from .model import ApplicationConfig
 from .retry_budget_model import RetryBudgetConfig
@@ -291,9 +291,9 @@ class _Writer:
             return {"anyOf": [{"type": "string"}, self._define("address", lambda: listed)]}
         if type_ is RetryBudgetConfig:
             return self._define("retry_budget", lambda: self._section(RetryBudgetConfig))
-        if type_ is FaultConfig:
-            listed = {**self._section(FaultConfig), "required": ["kind", "rate"]}
-            return self._define("fault", lambda: listed)
+        if type_ in {FaultConfig, ServerFaultConfig}:
+            fault = {**self._section(type_), "required": ["kind", "rate"]}
+            return self._define("fault" if type_ is FaultConfig else "server_fault", lambda: fault)
         if inspect.isclass(type_) and attrs.has(type_):
             return self._define(f"class.{type_.__name__}", lambda: self._class(type_))
         base = next((one for one in getattr(type_, "__mro__", ()) if one in _SCALARS), None)

@@ -25,7 +25,7 @@ from ..options import (
 )
 from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
 from .deduplication_model import DeduplicationConfig
-from .fault_model import FaultConfig
+from .fault_model import FaultConfig, ServerFaultConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
 from .retry_budget_model import RetryBudgetConfig
@@ -111,6 +111,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         "What a server remembers of its answers ([the how-to](how-to/deduplicate.md)).",
     ),
     (
+        "`bee.rpc.server.faults`",
+        ServerFaultConfig,
+        "A fault that some requests meet, for trials ([how](how-to/configure-calls.md)).",
+    ),
+    (
         "`bee.rpc.client.<service>`",
         ClientConfig,
         "How a service is called. Methods can have the keys marked with \\* too, for themselves.",
@@ -149,6 +154,7 @@ _NAMES = {
     PluginRef: "plugin",
     AddressConfig: "address",
     FaultConfig: "fault",
+    ServerFaultConfig: "fault",
     Secret: "secret",
 }
 

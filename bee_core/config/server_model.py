@@ -22,6 +22,7 @@ from ..options import (
     some_text,
 )
 from .deduplication_model import Deduplicate  # noqa: TC001  cattrs reads the annotations
+from .fault_model import ServerFaultConfig  # noqa: TC001  cattrs reads the annotations
 from .fields import (
     PluginRef,
     about,
@@ -332,6 +333,13 @@ class ServerConfig:
         "one whose answer was lost: `false`, or `{window: …, count: …, bytes: …}`. `{}` takes the "
         "defaults.",
         "It takes memory, and a call that lost its client runs on to its deadline.",
+    )
+    faults: Annotated[tuple[ServerFaultConfig, ...], SEVERAL] = setting(
+        (),
+        "What is to go wrong with requests, to try the settings of clients: one fault or a list. "
+        "Said in the log and by `bee check`.",
+        "Nothing: this is for trials.",
+        live=True,
     )
     describe: bool = setting(
         True,
