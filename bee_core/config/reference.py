@@ -28,9 +28,10 @@ from .deduplication_model import DeduplicationConfig
 from .fault_model import FaultConfig, ServerFaultConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
+from .registry_model import RegistryConfig
 from .retry_budget_model import RetryBudgetConfig
 from .secret import Secret
-from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
+from .server_model import ServerConfig, ServerMethodConfig
 
 _HEAD = """# Configuration
 
