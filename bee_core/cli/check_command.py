@@ -75,7 +75,9 @@ def findings(file: str) -> tuple[Sequence[ConfigError], Sequence[Contradiction]]
     registry = config.registry or RegistryConfig()
     found = list(_of_plugins(named_plugins(config), config, registry))
     said = {problem.path for problem in found}
-    found += [one for one in _of_transports(config) if one.path not in said]
+    found += [
+        one for one in (*_of_transports(config), *_of_slow_starts(config)) if one.path not in said
+    ]
     return found, warnings(config)
 
 
@@ -131,6 +133,21 @@ def _of_transports(config: Config) -> Sequence[ConfigError]:
     except PluginError:
         return ()  # it is named somewhere, and was said there
     return ()
+
+
+def _of_slow_starts(config: Config) -> Iterator[ConfigError]:
+    """The services whose balancer has no slow start, and that state one."""
+    for client in config.clients.values():
+        if client.slow_start:
+            from ..client.slow_start import start_slowly  # with asyncio: as dear as all
+
+            try:
+                balancer = PluginHub().create(client.balancer, "balancer", origin=config)
+                start_slowly(balancer, client, config)
+            except PluginError:
+                continue  # it was said
+            except ConfigError as error:
+                yield from error.problems
 
 
 def _in_file(found: ConfigError | Contradiction, file: str) -> str:

@@ -16,7 +16,8 @@ from .shared_options import config_option, interface_option, open_client, printi
 
 if TYPE_CHECKING:
     from ..calls.trace import CallTrace
-    from ..client.explanation import Explanation, NextPick, NodeStanding, Setting
+    from ..client.explained_settings import Setting
+    from ..client.explanation import Explanation, NextPick, NodeStanding
 
 _SHARES_SHOWN = 5
 

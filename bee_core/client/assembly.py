@@ -11,8 +11,6 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-import attrs
-
 from ..calls.retry_throttle import make_budget
 from ..calls.service import Service
 from ..config import CallConfig, ClientConfig, Config, PluginRef, RegistryConfig
@@ -31,6 +29,7 @@ from ..plugins.shown_options import shown_options
 from ..terms.node import Node, Snapshot
 from ..terms.versions import Range
 from ..wire.messages import ANY_SERVICE
+from .draft import Draft
 from .interruptions import is_interruption
 from .limiters import make_limiters
 from .slow_start import start_slowly
@@ -38,7 +37,7 @@ from .token_function import token_of
 from .ways import Ways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from random import Random
 
     from ..calls.service import Policies
@@ -47,34 +46,6 @@ if TYPE_CHECKING:
     from ..plugins.hub import PluginHub
 
 C = TypeVar("C")
-
-
-@attrs.frozen
-class Draft(Generic[C]):
-    """What a configuration makes beside what is there already.
-
-    Attributes:
-        config: The configuration.
-        registry: Who knows the nodes.
-        services: All services, by name.
-        fresh: Those among them that were made anew.
-        revised: Those that stay, with other settings of their calls.
-        gone: Those of before that are not in use any more.
-        waiting: The keys whose change needs a restart: ``config`` has their values of before.
-    """
-
-    config: Config
-    registry: Registry
-    services: dict[str, Service[C]]
-    fresh: tuple[Service[C], ...]
-    revised: Mapping[Service[C], Policies]
-    gone: tuple[Service[C], ...]
-    waiting: tuple[str, ...]
-
-    @property
-    def registry_config(self) -> RegistryConfig:
-        """The registry's part of the configuration, or its defaults."""
-        return self.config.registry or RegistryConfig()
 
 
 class Assembly(Generic[C]):

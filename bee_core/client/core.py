@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ..control.plane import Handle
     from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
-    from .assembly import Draft
+    from .draft import Draft
     from .explanation import Explanation
     from .searches import Found
 

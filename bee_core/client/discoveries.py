@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ..nodes.outlook import Outlook
     from ..terms.failures import Failure
     from ..terms.node import Node, Snapshot
-    from .assembly import Assembly, Draft
+    from .assembly import Assembly
+    from .draft import Draft
 
 C = TypeVar("C")
 

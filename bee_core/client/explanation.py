@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..calls.options import OPTION_NAMES
-from ..calls.plan import make_plan
-from ..config.client_model import CALL_FIELDS
-from ..config.fault_model import FaultConfig
-from ..config.fields import PluginRef, remarks
-from ..config.retry_budget_model import RetryBudgetConfig
 from ..contracts.balancer_parts import remark
-from ..methods.interface_methods import interface_methods
+from .explained_settings import Setting, marks_of, registry_setting, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,32 +74,6 @@ class NextPick:
 
     order: tuple[Node, ...] = ()
     shares: tuple[tuple[Node, float], ...] = ()
-
-
-@attrs.frozen
-class Setting:
-    """One value that holds for the call, and where it comes from.
-
-    Attributes:
-        name: The key.
-        value: Text, number, bool, list of texts, or None. Of a plugin its name; the values of its
-            options are not told, because they may be secrets.
-        path: The dotted key that states it, or None for the built-in default.
-        line: The line of the file, or None.
-        file: The file, or None.
-        why: The reason of the default; empty for what is stated.
-        unit: ``seconds``, ``bytes`` or empty.
-        options: Names of the plugin's options that are stated.
-    """
-
-    name: str
-    value: Any
-    path: str | None
-    line: int | None
-    why: str = ""
-    unit: str = ""
-    options: tuple[str, ...] = ()
-    file: str | None = None
 
 
 @attrs.frozen
@@ -192,7 +160,10 @@ def explain(
         nodes,
         NextPick() if obstacle else ahead,
         obstacle,
-        (_registry(config), *_settings(service, config, method, _marks(interface, method))),
+        (
+            registry_setting(config),
+            *settings_of(service, config, method, marks_of(interface, method)),
+        ),
         service.budget.balance(service.clock()),
         config.source,
     )
@@ -285,80 +256,3 @@ def _picks(
             # The copy may count the calls that run. Without this none of them would end.
             balancer.settle(node, None, 0.0, now)
         yield node
-
-
-def _registry(config: Config) -> Setting:
-    path = "bee.rpc.registry.protocol"
-    section = config.registry
-    if section is None or path not in config.lines:
-        return Setting("registry", "direct" if section is None else section.protocol, None, None)
-    return Setting(
-        "registry",
-        section.protocol,
-        path,
-        config.origin(path),
-        options=tuple(section.options),
-        file=config.file(path),
-    )
-
-
-_NOT_TOLD = frozenset(
-    {"name", "metadata", "baggage", "address", "transport", "token", "methods"}
-)  # what is no setting, may be secret, or follows from the node
-
-
-def _marks(interface: Any, method: str | None) -> dict[str, bool]:
-    """What an interface marks a method with."""
-    if interface is None or method is None:
-        return {}
-    declared = interface_methods(interface)
-    if method not in declared:
-        raise TypeError(
-            f"the interface {interface.__qualname__} declares no {method}; it declares"
-            f" {', '.join(declared)}"
-        )
-    found = declared[method]
-    return {"idempotent": found.idempotent, "oneway": found.oneway}
-
-
-def _settings(
-    service: Service[Any], config: Config, method: str | None, marks: Mapping[str, bool]
-) -> Iterator[Setting]:
-    # The plan of a real call: the report cannot differ from what a call would use.
-    plan = make_plan(
-        service,
-        method or "",
-        marked_idempotent=marks.get("idempotent", False),
-        marked_oneway=marks.get("oneway", False),
-    )
-    of_method = service.config.method(method or "")
-    for attribute in attrs.fields(type(service.config)):
-        name, about = attribute.name, remarks(attribute)
-        if name in _NOT_TOLD:
-            continue
-        source = (
-            plan if name in OPTION_NAMES else of_method if name in CALL_FIELDS else service.config
-        )
-        shown, options = _plain(getattr(source, name))
-        path = config.stated(service.name, name, method)
-        line = file = None
-        if path is not None:
-            line, file = config.origin(path), config.file(path)
-        elif marks.get(name):
-            path = "the interface's mark"
-        why = about.why if path is None else ""
-        yield Setting(name, shown, path, line, why, about.unit, options, file)
-
-
-def _plain(value: Any) -> tuple[Any, tuple[str, ...]]:
-    if isinstance(value, PluginRef):
-        return value.name, tuple(value.options)
-    if isinstance(value, RetryBudgetConfig):
-        return str(value), ()
-    if isinstance(value, tuple) and any(isinstance(one, FaultConfig) for one in value):
-        return [str(one) for one in value], ()
-    if value == () or (isinstance(value, tuple) and isinstance(value[0], PluginRef)):
-        return ", ".join(one.name for one in value) or None, tuple(
-            option for one in value for option in one.options
-        )
-    return (sorted(value) if isinstance(value, frozenset) else value), ()

@@ -41,7 +41,8 @@ from .expansion import Expansion
 from .fields import PluginRef
 from .files import Files, digest, no_bee
 from .model import Config, NamedPlugin, named_plugins
-from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
+from .registry_model import RegistryConfig
+from .server_model import ServerConfig, ServerMethodConfig
 from .whole_file import stated_plugins, structure_config
 
 ConfigSource = Union[str, "os.PathLike[str]", Mapping[str, Any], Config]

@@ -6,7 +6,6 @@ a plugin keeps secret, tokens, metadata and baggage not at all.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -15,9 +14,9 @@ import attrs
 from .client_model import CALL_FIELDS, ClientConfig
 from .fields import NOT_WRITTEN, PluginRef, plugin_kinds, remarks, written_at
 from .model import APPLICATION, CLIENT, SERVER, ApplicationConfig, Config
-from .retry_budget_model import RetryBudgetConfig
-from .secret import Secret
-from .server_model import RegistryConfig, ServerConfig
+from .registry_model import RegistryConfig
+from .server_model import ServerConfig
+from .shown_values import as_text
 
 Effect = Literal["live", "restart", ""]
 """What a program that runs does: takes it over, needs a restart, or has nothing to do with it."""
@@ -30,9 +29,7 @@ Fixed = Callable[[str, str, str], bool]
 The empty option stands for a plugin that is added to a server with ``workers``."""
 
 _REGISTRY = "bee.rpc.registry"
-_HIDDEN = "…"
 _NOT_SHOWN = frozenset({"token", "tokens", "metadata", "baggage"})
-_USER = re.compile(r"//[^/@\s]*@")
 _LOOSE = ("name", "include", "watch")
 """Fields of the application that no service depends on."""
 
@@ -298,12 +295,12 @@ class _Comparison:
         """A value as one or several keys that can be shown."""
         if isinstance(value, PluginRef):
             if not path.endswith(".options"):
-                yield path, _Value(value.name, _written(config, path, value.name))
+                yield path, _Value(value.name, as_text(config, path, value.name))
             base = path if path.endswith(".options") else f"{path}.options"
             for option, given in value.options.items():
                 below = f"{base}.{option}"
                 hidden = self._hides(kind, value.name, option)
-                written = _written(config, below, given, hidden=hidden)
+                written = as_text(config, below, given, hidden=hidden)
                 yield below, _Value(given, written, self._fixed(kind, value.name, option))
         elif isinstance(value, tuple) and any(isinstance(one, PluginRef) for one in value):
             yield path, _Value([one.name for one in value], ", ".join(one.name for one in value))
@@ -314,44 +311,11 @@ class _Comparison:
         elif isinstance(value, Mapping):
             for key, given in value.items():
                 below = f"{path}.{key}"
-                yield below, _Value(given, _written(config, below, given, hidden=True))
+                yield below, _Value(given, as_text(config, below, given, hidden=True))
         elif value is not None:
             hidden = field in _NOT_SHOWN
-            yield path, _Value(value, _written(config, path, value, hidden=hidden))
+            yield path, _Value(value, as_text(config, path, value, hidden=hidden))
 
 
 def _waiting(effect: Effect, before: _Value, after: _Value, begins: bool = False) -> Effect:
     return "restart" if begins or before.fixed or after.fixed else effect
-
-
-def _written(config: Config, path: str, value: Any, *, hidden: bool = False) -> str:
-    """A value as a text: as it is written where something was replaced in it."""
-    stated = config.written.get(path)
-    if stated is not None:
-        return stated
-    inside = any(one.startswith((f"{path}.", f"{path}[")) for one in config.written)
-    return _HIDDEN if hidden or inside else _USER.sub(f"//{_HIDDEN}@", _text(value))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Secret):
-        return _HIDDEN
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, (tuple, list)):
-        return ", ".join(map(_text, value)) or "none"
-    if isinstance(value, frozenset):
-        return ", ".join(sorted(value)) or "none"
-    if isinstance(value, RetryBudgetConfig):
-        return str(value)
-    if attrs.has(type(value)):
-        fields = [field for field in attrs.fields(type(value)) if field.name != "url"]
-        given = [
-            f"{field.name}={_text(getattr(value, field.name))}"
-            for field in fields
-            if getattr(value, field.name) != field.default
-        ]
-        return " ".join([getattr(value, "url", ""), *given]).strip()
-    return str(value)

@@ -12,22 +12,14 @@ import collections.abc
 import enum
 import inspect
 from collections.abc import Mapping
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import attrs
 
 from ..options import (
-    BYTES,
     COMMAS,
-    DIAL,
-    LISTEN,
-    OPTIONS,
-    RANGE,
-    SECONDS,
     SEVERAL,
-    VERSION,
     Kind,
     Plugin,
     bounds_of,
@@ -35,68 +27,22 @@ from ..options import (
 from ..terms.metadata import Value
 from .client_model import AddressConfig, ClientConfig, MethodConfig
 from .docstrings import documented, first_paragraph
-from .fault_model import FaultConfig
+from .fault_model import FaultConfig, ServerFaultConfig
 from .fields import PluginRef, remarks, spellings, written_at
 from .model import ApplicationConfig
+from .registry_model import RegistryConfig
 from .retry_budget_model import RetryBudgetConfig
+from .schema_scalars import REFERENCE, SCALARS, TEXT, Schema, bounded
 from .secret import Secret
-from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
-from .values import SIZE_PATTERN, TIME_PATTERN
+from .server_model import ServerConfig, ServerMethodConfig
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 UNREADABLE = object()
 """Stands for the options of a plugin that cannot be loaded: they may be anything."""
 
-Schema = dict[str, Any]
 Installed = Mapping[str, Mapping[str, Any]]
 """For each kind the plugins by name: the class of their options, None, or :data:`UNREADABLE`."""
 
-_REFERENCE: Schema = {"type": "string", "pattern": r"\$\{"}
-_TEXT: Schema = {"type": ["string", "number", "boolean"]}
-_VERSION: Schema = {"type": ["string", "number"]}
-_TRUTH = "|".join(
-    form(word)
-    for word in ("true", "yes", "on", "false", "no", "off")
-    for form in (str.lower, str.capitalize, str.upper)
-)
-
-
-def _bounded(schema: Schema, bounds: Mapping[str, float]) -> Schema:
-    if schema.get("type") in ("integer", "number"):  # it may be a list
-        return {**schema, **bounds}
-    if "anyOf" in schema:
-        return {**schema, "anyOf": [_bounded(one, bounds) for one in schema["anyOf"]]}
-    return dict(schema)
-
-
-def _or_text(value: Schema, pattern: str) -> Schema:
-    return {"anyOf": [value, {"type": "string", "pattern": f"^{pattern}$"}, _REFERENCE]}
-
-
-_SCALARS: dict[Any, Schema] = {
-    str: _TEXT,
-    Path: {"type": "string"},
-    bool: _or_text({"type": "boolean"}, f"({_TRUTH})"),
-    int: _or_text({"type": "integer"}, "[-+]?[0-9]+"),
-    float: _or_text({"type": "number"}, r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?"),
-    SECONDS: _or_text({"type": "number", "minimum": 0}, TIME_PATTERN),
-    BYTES: _or_text({"type": "integer", "minimum": 0}, SIZE_PATTERN),
-    VERSION: _VERSION,
-    RANGE: _VERSION,
-    DIAL: {"type": "string"},
-    OPTIONS: {"type": ["object", "null"]},
-    LISTEN: {
-        "anyOf": [
-            {"type": "string"},
-            {
-                "type": "object",
-                "properties": {"url": {"type": "string"}},
-                "additionalProperties": False,
-                "required": ["url"],
-            },
-        ]
-    },
-}
 _SEQUENCES = {list, tuple, set, frozenset, collections.abc.Sequence}
 
 
@@ -172,7 +118,7 @@ class _Writer:
         elif about.plugin:
             found = dict(self._plugins(about.plugin, attribute.type))
         else:
-            found = _bounded(self.of(attribute.type), bounds_of(attribute.validator))
+            found = bounded(self.of(attribute.type), bounds_of(attribute.validator))
         default = _plain_default(attribute)
         told = [about.doc]
         if about.why:
@@ -209,7 +155,7 @@ class _Writer:
 
     def _names(self, kind: str) -> Schema:
         names = sorted(self._installed.get(kind, {}))
-        return {"anyOf": [{"enum": names}, _REFERENCE]} if names else {"type": "string"}
+        return {"anyOf": [{"enum": names}, REFERENCE]} if names else {"type": "string"}
 
     def _options(self, kind: str, name: str, options: Any) -> Schema:
         if options is UNREADABLE:
@@ -245,7 +191,7 @@ class _Writer:
             if not attribute.init:
                 continue
             key = attribute.alias
-            properties[key] = _bounded(self.of(attribute.type), bounds_of(attribute.validator))
+            properties[key] = bounded(self.of(attribute.type), bounds_of(attribute.validator))
             default = _plain_default(attribute)
             told = words.get(attribute.name, "")
             if told:
@@ -261,8 +207,8 @@ class _Writer:
 
     def of(self, type_: Any) -> Schema:
         """The schema of a type that a field may have."""
-        if type_ in _SCALARS:
-            return _SCALARS[type_]
+        if type_ in SCALARS:
+            return SCALARS[type_]
         if get_origin(type_) is Annotated:
             return self._annotated(*get_args(type_))
         if get_origin(type_) in {Union, UnionType}:
@@ -272,7 +218,7 @@ class _Writer:
         ):
             choices = get_args(type_) or tuple(type_)
             values = [getattr(choice, "value", choice) for choice in choices]
-            return {"anyOf": [{"enum": values}, _REFERENCE]}
+            return {"anyOf": [{"enum": values}, REFERENCE]}
         origin = get_origin(type_) or type_
         arguments = [one for one in get_args(type_) if one is not Ellipsis]
         if origin in _SEQUENCES:
@@ -285,27 +231,27 @@ class _Writer:
     def _of_class(self, type_: Any) -> Schema:
         if type_ is Secret:
             file = _closed({"file": {"type": "string"}}, "A file with one token a line.")
-            return {"anyOf": [_TEXT, {**file, "required": ["file"]}]}
+            return {"anyOf": [TEXT, {**file, "required": ["file"]}]}
         if type_ is AddressConfig:
             listed = {**self._section(AddressConfig), "required": ["url"]}
             return {"anyOf": [{"type": "string"}, self._define("address", lambda: listed)]}
         if type_ is RetryBudgetConfig:
             return self._define("retry_budget", lambda: self._section(RetryBudgetConfig))
-        if type_ is FaultConfig:
-            listed = {**self._section(FaultConfig), "required": ["kind", "rate"]}
-            return self._define("fault", lambda: listed)
+        if type_ in {FaultConfig, ServerFaultConfig}:
+            fault = {**self._section(type_), "required": ["kind", "rate"]}
+            return self._define("fault" if type_ is FaultConfig else "server_fault", lambda: fault)
         if inspect.isclass(type_) and attrs.has(type_):
             return self._define(f"class.{type_.__name__}", lambda: self._class(type_))
-        base = next((one for one in getattr(type_, "__mro__", ()) if one in _SCALARS), None)
-        return _SCALARS[base] if base is not None else {}
+        base = next((one for one in getattr(type_, "__mro__", ()) if one in SCALARS), None)
+        return SCALARS[base] if base is not None else {}
 
     def _annotated(self, inner: Any, *marks: Any) -> Schema:
         plugin = next((mark for mark in marks if isinstance(mark, Plugin)), None)
         if plugin is not None:
             return self._plugin(plugin.kind)
         kind = next((mark for mark in marks if isinstance(mark, Kind)), None)
-        if kind in _SCALARS:
-            return _SCALARS[kind]
+        if kind in SCALARS:
+            return SCALARS[kind]
         if kind is SEVERAL or kind is COMMAS:
             listed = self.of(inner)
             return {"anyOf": [listed["items"], listed]}
@@ -313,7 +259,7 @@ class _Writer:
 
     def _union(self, members: tuple[Any, ...]) -> Schema:
         if set(members) == set(get_args(Value)):
-            return _TEXT  # bytes are !!binary, which no editor knows
+            return TEXT  # bytes are !!binary, which no editor knows
         choices = [self.of(member) for member in members if member is not type(None)]
         if type(None) in members:
             choices.append(_NO_PLUGIN if any(map(_is_plugin, members)) else {"type": "null"})

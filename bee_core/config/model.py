@@ -21,7 +21,8 @@ from .fields import (
     setting,
     written_at,
 )
-from .server_model import RegistryConfig, ServerConfig
+from .registry_model import RegistryConfig
+from .server_model import ServerConfig  # noqa: TC001  cattrs reads the annotations
 
 APPLICATION = "bee.application"
 CLIENT = "bee.rpc.client"

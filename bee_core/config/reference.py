@@ -25,12 +25,13 @@ from ..options import (
 )
 from .client_model import CALL_FIELDS, AddressConfig, ClientConfig
 from .deduplication_model import DeduplicationConfig
-from .fault_model import FaultConfig
+from .fault_model import FaultConfig, ServerFaultConfig
 from .fields import NOT_WRITTEN, PluginRef, remarks, written_at
 from .model import ApplicationConfig
+from .registry_model import RegistryConfig
 from .retry_budget_model import RetryBudgetConfig
 from .secret import Secret
-from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
+from .server_model import ServerConfig, ServerMethodConfig
 
 _HEAD = """# Configuration
 
@@ -111,6 +112,11 @@ _SECTIONS: tuple[tuple[str, type, str], ...] = (
         "What a server remembers of its answers ([the how-to](how-to/deduplicate.md)).",
     ),
     (
+        "`bee.rpc.server.faults`",
+        ServerFaultConfig,
+        "A fault that some requests meet, for trials ([how](how-to/configure-calls.md)).",
+    ),
+    (
         "`bee.rpc.client.<service>`",
         ClientConfig,
         "How a service is called. Methods can have the keys marked with \\* too, for themselves.",
@@ -149,6 +155,7 @@ _NAMES = {
     PluginRef: "plugin",
     AddressConfig: "address",
     FaultConfig: "fault",
+    ServerFaultConfig: "fault",
     Secret: "secret",
 }
 

@@ -28,7 +28,8 @@ from .model import (
     of_registry,
     of_schemes,
 )
-from .server_model import RegistryConfig, ServerConfig, ServerMethodConfig
+from .registry_model import RegistryConfig
+from .server_model import ServerConfig, ServerMethodConfig
 from .values import misfit, read_section
 
 if TYPE_CHECKING:

@@ -132,6 +132,9 @@ class InboundCall(CurrentCall):
         """Send an error. Like :meth:`reply`."""
         raise AssertionError
 
+    def drop(self) -> None:
+        """Send nothing, as if the answer were lost. Like :meth:`reply`."""
+
     def when_room(self, go_on: Callable[[], None]) -> None:
         """Call back once the call is not held up, in the order of the calls. Like :meth:`reply`."""
         go_on()
@@ -213,7 +216,7 @@ class Endpoint(Protocol):
     def begin(self, call: InboundCall) -> Running | None:
         """Start a request. One of ``call.reply`` and ``call.fail`` follows once, now or later.
 
-        Never raises.
+        ``call.drop`` follows instead where the configuration injects that. Never raises.
 
         Returns:
             What can be cancelled, or None where the request is over already.

@@ -10,7 +10,7 @@ from ..contracts.effects import Attempt
 from ..terms.node import Changes, Node, Snapshot
 from .contained_breakers import ContainedBreakers
 from .directory import Directory, Selection, explain_none
-from .node_state import UNUSED, NodeState
+from .node_state import UNUSED, NodeState, why_none
 from .outlook import remark
 
 if TYPE_CHECKING:
@@ -321,29 +321,14 @@ class NodeSet(Generic[C]):
 
     def explain_none(self) -> tuple[str, str]:
         """Why no node can be picked: the kind of the failure and its message."""
-        states, kind = self.states.values(), "unavailable"
-        weighty = [state for state in states if state.node.weight > 0]
+        states = self.states.values()
         outlook = None if self.outlook is None else self.outlook()
-        if any(state.breaker is not None for state in weighty):
-            many, kind, of = len(weighty), "circuit_open", self._service
-            why = f"all {many} fitting nodes of {of} are cut off by breakers; they are pinged, "
-            why += "and come back by themselves"
-            if many == 1:
-                why = f"the one fitting node of {of} is cut off by its breaker; it is pinged, "
-                why += "and comes back by itself"
-        elif weighty:
-            many = len(weighty)
-            why = f"the balancer picked none of the fitting nodes of {self._service} ({many})"
-        elif states:
-            why = (
-                f"the fitting nodes of {self._service} ({len(states)}) all have weight 0, "
-                "which takes no calls; give one a weight above 0"
-            )
-        elif self.snapshot.nodes or self.snapshot.source == "registry" or not self.explain_unknown:
-            return kind, explain_none(self.selection, self._service, outlook)
-        else:
-            return kind, f"no node of {self._service} is known: {self.explain_unknown()}"
-        return kind, why + remark(outlook, [state.node.id for state in states])
+        if states:
+            kind, why = why_none(states, self._service)
+            return kind, why + remark(outlook, [state.node.id for state in states])
+        if self.snapshot.nodes or self.snapshot.source == "registry" or not self.explain_unknown:
+            return "unavailable", explain_none(self.selection, self._service, outlook)
+        return "unavailable", f"no node of {self._service} is known: {self.explain_unknown()}"
 
     def after_fork(self) -> None:
         """Renew the locks in a forked child: a thread of the parent may have held one.

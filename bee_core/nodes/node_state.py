@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..contracts.effects import Attempt
     from ..contracts.policies import Breaker, BreakerState
     from ..terms.node import Node
@@ -49,3 +51,27 @@ class NodeState(Generic[C]):
         self.attempt = attempt
         self.breaker = breaker
         self.reported = reported
+
+
+def why_none(states: Collection[NodeState[Any]], service: str) -> tuple[str, str]:
+    """Why none of the nodes of a service can be picked: the kind of the failure and its message.
+
+    Args:
+        states: The fitting nodes, at least one.
+        service: The service's name.
+    """
+    weighty = [state for state in states if state.node.weight > 0]
+    many = len(weighty)
+    if any(state.breaker is not None for state in weighty):
+        why = f"all {many} fitting nodes of {service} are cut off by breakers; they are pinged, "
+        why += "and come back by themselves"
+        if many == 1:
+            why = f"the one fitting node of {service} is cut off by its breaker; it is pinged, "
+            why += "and comes back by itself"
+        return "circuit_open", why
+    if weighty:
+        return "unavailable", f"the balancer picked none of the fitting nodes of {service} ({many})"
+    return "unavailable", (
+        f"the fitting nodes of {service} ({len(states)}) all have weight 0, "
+        "which takes no calls; give one a weight above 0"
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..terms.causes import local
 from ..terms.failures import Failure
 from .hooked_call import HookedCall
+from .injected_faults import Hold, Injected
 from .queue_place import QueuePlace
 from .threads import NoThread
 
@@ -49,7 +50,7 @@ class AcceptedCall:
     _context: Context
     _flight: InFlight
     _hooked: HookedCall | None
-    _place: QueuePlace | None
+    _place: QueuePlace | Hold | None
     call: InboundCall
     ended: bool
     permitted_at: float | None
@@ -62,6 +63,10 @@ class AcceptedCall:
     @abstractmethod
     def _start(self) -> None:
         """Ask the interceptors, and execute."""
+
+    @abstractmethod
+    def _go_on_late(self) -> None:
+        """Go on behind the interceptors."""
 
     @abstractmethod
     def _end(self, answer: Answer | None, *, begun: bool = True) -> None:
@@ -139,7 +144,7 @@ class AcceptedCall:
         place.wait(partial(self._step, self._admitted), partial(self._step, self._give_up_queue))
 
     def _admitted(self) -> None:
-        place = self._place
+        place: Any = self._place
         if place is None:
             return  # given up while the permit was on its way; it went back then
         self.permitted_at = now = self._flight.clock()
@@ -155,6 +160,39 @@ class AcceptedCall:
             self._start()
         else:
             self._end(late)
+
+    # Behind the interceptors, where the configuration injects faults.
+
+    def _refused(self, refused: Failure | Injected) -> None:
+        """End a call that an interceptor refused, or let a fault have its way."""
+        if isinstance(refused, Failure):
+            self._end(refused)
+            return
+        self._place = hold = Hold(refused, self._answers.loop)
+        if hold.silent:
+            self._flight.unheard(self)
+            if self.call.oneway:  # nobody waits, so nothing has to keep its place
+                self._drop()
+                return
+        self._flight.watch(self)
+        hold.wait(partial(self._step, self._drop if hold.silent else self._held))
+
+    def _held(self) -> None:
+        """The delay is over."""
+        if self._place is None:
+            return
+        self._place = None
+        call = self.call
+        if call.deadline is not None and call.deadline <= self._flight.clock():
+            message = "the deadline passed while an injected fault delayed the request"
+            self._end(local("deadline_exceeded", message))
+        else:
+            self._go_on_late()
+
+    def _drop(self) -> None:
+        """End a call without an answer."""
+        self.call.drop()
+        self._end(None, begun=False)
 
     def _give_up_queue(self, answer: Failure | None) -> bool:
         """End a call that is still in the limiter's queue; False when it is not there."""

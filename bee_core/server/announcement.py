@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..config.contradictions import announces_loopback
+from ..config.server_contradictions import announces_loopback
 from ..contracts.registry import Instance
 from ..control.plane import ControlPlane
 from ..control.registration import Registration, RegistrationEvent

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ..config import Config, RegistryConfig
-from ..config.contradictions import announces_nothing
 from ..config.differences import in_use
+from ..config.server_contradictions import announces_nothing
 from ..contracts.codec import MethodCodec
 from ..contracts.conformance import part_misfits
 from ..contracts.flight_recorder import FlightRecorder

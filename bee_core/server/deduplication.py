@@ -71,6 +71,12 @@ class RememberingFlight(InFlight):
         if getattr(call, "kept", False):
             self.settled(call, running.begun)
 
+    def unheard(self, running: Watched) -> None:
+        """See :class:`InFlight`. A repetition runs as any other request."""
+        call: Any = running.call
+        if getattr(call, "kept", False):
+            self.settled(call, False)
+
 
 class RememberingEndpoint(ServiceEndpoint):
     """See :class:`.endpoint.ServiceEndpoint`. Its ack says that it remembers.

@@ -18,6 +18,7 @@ from ..wire.messages import ANY_SERVICE
 from .admission import Admission
 from .answers import Answers, Unfinished
 from .in_flight import InFlight
+from .injected_faults import with_faults
 from .limiters import NO_LIMITERS, Limiters
 from .loop_lag import LoopLag
 from .recording import record, record_refusal, running
@@ -154,7 +155,7 @@ class ServiceEndpoint:
             self.flight,
             limiters,
             self._admission,
-            interceptors,
+            with_faults(interceptors, settings.faults),
             observers,
             send_tracebacks=settings.send_tracebacks,
             blame=blame,
@@ -172,7 +173,7 @@ class ServiceEndpoint:
         self._answers = self._answers.revised(
             parts.rules,
             parts.limiters,
-            parts.interceptors,
+            with_faults(parts.interceptors, settings.faults),
             parts.observers,
             send_tracebacks=settings.send_tracebacks,
             blame=self._blame,

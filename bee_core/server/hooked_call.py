@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PluginFault, ServiceError
 from ..terms.causes import local
 from .faults import plugin_failure
+from .injected_faults import Injected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,17 +42,24 @@ class HookedCall:
         """Tell the observers that the request was accepted."""
         self._states = self._context.run(self._answers.observers.request_started, self._call)
 
-    def enter(self, errors: MeantErrors) -> Failure | None:
-        """Enter the interceptors, in order; a failure where one refuses the call.
+    def enter(self, errors: MeantErrors) -> Failure | Injected | None:
+        """Enter the interceptors, in order.
 
         Args:
             errors: Encodes the details of a ``ServiceError``.
+
+        Returns:
+            A failure if one refuses the call; or a fault that makes it wait; or None.
         """
         interceptors = self._answers.interceptors
         if not interceptors.count:
             return None
         self._entered, refusal = self._context.run(interceptors.enter, self._call)
-        return None if refusal is None else self._refused(refusal, errors)
+        if refusal is None:
+            return None
+        if isinstance(refusal, Injected):
+            return refusal.refusal() or refusal
+        return self._refused(refusal, errors)
 
     def _refused(self, error: CallError | ServiceError, errors: MeantErrors) -> Failure:
         if isinstance(error, ServiceError):

@@ -70,6 +70,9 @@ class InFlight:
         if self.count == 0 and self._quiet is not None:
             self._quiet.set()
 
+    def unheard(self, running: Watched) -> None:
+        """A call is to end as if its request had never come. Until then it keeps its place."""
+
     def _sweep(self, now: float) -> float | None:
         earliest: float | None = None
         for running in tuple(self.watched):

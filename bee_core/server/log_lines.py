@@ -8,9 +8,12 @@ them.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..terms.loggers import logger
+
+if TYPE_CHECKING:
+    from ..config.server_model import ServerConfig
 
 log = logger("bee.server")
 
@@ -26,6 +29,19 @@ def say(event: str, text: str, *, level: int = logging.INFO, **fields: Any) -> N
         fields: What the text says, for programs. Values that JSON can carry.
     """
     log.log(level, "%s", text, extra={"bee_event": event, "bee_fields": fields})
+
+
+def say_faults(settings: ServerConfig) -> None:
+    """Write which faults the configuration injects, if it injects any."""
+    faults = list(map(str, settings.faults))
+    if faults:
+        say(
+            "faults_injected",
+            f"FAULTS ARE INJECTED into the requests of {settings.name}: {'; '.join(faults)}",
+            level=logging.WARNING,
+            service=settings.name,
+            faults=faults,
+        )
 
 
 def say_hung(threads: list[str]) -> None:

@@ -27,6 +27,8 @@ class QueuePlace:
 
     __slots__ = ("_answers", "_call", "_patience", "_ticket")
 
+    silent = False  # a call that ends here is answered
+
     def __init__(self, answers: Answers, call: InboundCall, ticket: Ticket) -> None:
         self._answers = answers
         self._call = call

@@ -19,7 +19,7 @@ from ..control.file_watch import FileWatch
 from ..errors import BeeError
 from ..terms.printable import brief
 from .event_loop import on_hangup
-from .log_lines import say
+from .log_lines import say, say_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -139,6 +139,7 @@ class Reloads:
         say("reloaded", told(before, self._assembly.config), level=level)
         if self.told_by_parent:
             return
+        say_faults(self._assembly.settings)
         waiting = [
             one.path
             for one in differences(self._assembly.config, config)

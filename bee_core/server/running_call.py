@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..errors import Executed
     from .handlers import BoundHandler
     from .hooked_call import HookedCall
+    from .injected_faults import Hold
     from .queue_place import QueuePlace
 
 
@@ -64,7 +65,7 @@ class RunningCall(AcceptedCall):
         self._begun = False  # the handler
         self._stepped = False  # the task at hand
         self._task: asyncio.Future[Any] | None = None
-        self._place: QueuePlace | None = None
+        self._place: QueuePlace | Hold | None = None
         self._large: LargeBody | None = None
         self._packing = 0
         self._hooked: HookedCall | None = None
@@ -86,14 +87,11 @@ class RunningCall(AcceptedCall):
             if self._hooked is not None:
                 refused = self._hooked.enter(bound.errors)
                 if refused is not None:
-                    self._end(refused)
+                    self._refused(refused)
                     return
             body = answers.inflate_here(call) if call.compressed else call.body
             if body is None:
-                self._flight.watch(self)
-                self._large = LargeBody(answers, call)
-                inflate = partial(answers.inflate, call)
-                self._large.wait(partial(self._step, self._on_thread, inflate, self._inflated))
+                self._inflate()
                 return
         if isinstance(body, Failure):
             self._end(body)
@@ -121,6 +119,21 @@ class RunningCall(AcceptedCall):
                     return
             self._flight.watch(self)
             self._submit_handler(args, kwargs)
+
+    def _go_on_late(self) -> None:
+        call = self.call
+        body = self._answers.inflate_here(call) if call.compressed else call.body
+        if body is None:
+            self._inflate()
+        else:
+            self._start(body)
+
+    def _inflate(self) -> None:
+        """Have a thread inflate a large body, once there is memory for it."""
+        self._flight.watch(self)
+        self._large = LargeBody(self._answers, self.call)
+        inflate = partial(self._answers.inflate, self.call)
+        self._large.wait(partial(self._step, self._on_thread, inflate, self._inflated))
 
     def _on_thread(self, job: Callable[[], object], then: Callable[..., None]) -> None:
         """Do a part of the call on a thread, and go on with its result."""
@@ -289,7 +302,10 @@ class RunningCall(AcceptedCall):
         failure = Failure(kind, message, executed, "never", "none")
         if self._hooked is not None:
             self._hooked.answered = failure
-        self._answers.send(self.call, failure)
+        if self._place is not None and self._place.silent:
+            self.call.drop()
+        else:
+            self._answers.send(self.call, failure)
         self.cancel()
 
     def cancel(self) -> None:

@@ -15,7 +15,7 @@ from ..errors import BeeError
 from .announcement import Announcer, LoopTicks
 from .drain import close, drain
 from .event_loop import unless_stopped
-from .log_lines import say
+from .log_lines import say, say_faults
 from .readiness import Readiness
 from .status import ServerStatus
 
@@ -112,6 +112,7 @@ class Serving:
                 service=settings.name,
                 version=settings.version,
             )
+        say_faults(settings)
         self.readiness.listening()
         self._announcer = self._assembly.announce(
             self.urls,

@@ -19,7 +19,7 @@ from ..errors import BeeError
 from ..terms.addresses import parse
 from .accept_turns import WorkerTurns
 from .event_loop import HUNG_LOOP_SECONDS, close_loop, patience, stop_signals
-from .log_lines import say
+from .log_lines import say, say_faults
 from .worker_processes import WorkerProcesses
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ class WorkerPool:
                 version=settings.version,
                 workers=count,
             )
+        say_faults(settings)
         # Log lines are written on this thread, which forks. The lock of a log stream that another
         # thread held would stay locked in the child.
         self._readiness.listening()

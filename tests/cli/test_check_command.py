@@ -301,3 +301,22 @@ def test_a_token_in_clear_over_a_network_is_a_warning_and_is_not_shown(run, fold
     (warning,) = json.loads(result.out)["warnings"]
     assert (warning["path"], warning["line"]) == ("bee.rpc.client.calc.token", 6)
     assert "s3cret" not in result.out + result.err
+
+
+def test_a_balancer_without_the_slow_start_that_a_service_states_is_a_problem(
+    run, folder, write, monkeypatch
+):
+    from bee_plugins.balancers.slow_start import StartsSlowly
+
+    write(
+        "slow.yml",
+        (
+            "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n"
+            "        slow_start: 30s\n"
+        ),
+    )
+    assert run("check", "slow.yml").code == 0
+    monkeypatch.delattr(StartsSlowly, "start_slowly")
+    result = run("check", "slow.yml")
+    assert result.code != 0
+    assert "slow.yml:6: bee.rpc.client.calc.slow_start: the balancer random has no" in result.out

@@ -101,6 +101,68 @@ def test_what_goes_together_is_not_warned_of(section):
     assert of_client(section) == []
 
 
+def hedging(**options):
+    return {"name": "failbackup", "options": options}
+
+
+def within(name):
+    return {"name": "subset", "options": {"size": 3, "within": name}}
+
+
+ZONE = {"name": "zone", "options": {"zone": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "sentence"),
+    [
+        ({"fail": "failbackup", "retries": 0}, "retries", "one of the retries, so none is made"),
+        ({"fail": hedging(delay="2 s"), "timeout": 2}, "fail", "after 2 s, and timeout ends"),
+        ({"fail": hedging(delay=12)}, "fail", "12 s, and read_timeout ends the first one after 10"),
+        (
+            {"methods": {"get": {"fail": hedging(delay=1), "read_timeout": 1}}},
+            "methods.get.fail",
+            "lower delay",
+        ),
+        ({"fail": "failbackup"}, "idempotent", "no second attempt begins"),
+        ({"fail": "failtry"}, "idempotent", "repeated only where the server has deduplicate"),
+        ({"balancer": ZONE}, "breaker", "no breaker is configured"),
+        ({"balancer": within(ZONE)}, "breaker", "no breaker is configured"),
+    ],
+)
+def test_a_policy_that_can_do_nothing_is_named(section, path, sentence):
+    (message,) = [
+        message for where, message in of_client(section) if where == f"client.calc.{path}"
+    ]
+    assert sentence in message
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"fail": hedging(delay="500 ms"), "idempotent": True},
+        {"fail": hedging(percentile=99), "idempotent": True},
+        {"fail": hedging(delay="soon"), "idempotent": True},  # the plugin complains
+        {"balancer": ZONE, "breaker": "consecutive"},
+        {"balancer": within("p2c")},
+        {"balancer": {"name": "subset"}},
+    ],
+)
+def test_a_policy_that_can_do_its_work_is_not_warned_of(section):
+    assert of_client(section) == []
+
+
+def test_a_throttle_at_a_server_is_named():
+    throttle = ["throttle", {"name": "fixed", "options": {"max_in_flight": 1}}]
+    section = {"limiter": throttle, "methods": {"add": {"limiter": "throttle"}}}
+    assert [
+        path for path, message in of_server(section) if "throttle is for clients" in message
+    ] == [
+        "server.limiter",
+        "server.methods.add.limiter",
+    ]
+    assert of_server({"limiter": throttle[1]}) == []
+
+
 def test_what_a_method_inherits_is_warned_of_once():
     assert [
         path

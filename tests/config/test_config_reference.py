@@ -15,7 +15,7 @@ from bee_core.config import (
     reference,
 )
 from bee_core.config.client_model import CALL_FIELDS
-from bee_core.config.fault_model import FaultConfig
+from bee_core.config.fault_model import FaultConfig, ServerFaultConfig
 from bee_core.config.fields import keys_of, remarks
 from bee_core.config.model import ApplicationConfig
 
@@ -38,6 +38,7 @@ def test_the_page_is_up_to_date():
         MethodConfig,
         AddressConfig,
         FaultConfig,
+        ServerFaultConfig,
     ],
 )
 def test_every_field_says_what_it_does_and_every_default_why(cls):

@@ -139,6 +139,10 @@ class ServedCall(InboundCall):
         answer = frames.encode(frames.ERROR, self.id, fields, failure.details)
         self._connection.finish(self.id, answer)
 
+    def drop(self) -> None:
+        """Send nothing. The connection does not count the request any more."""
+        self._connection.finish(self.id, b"")
+
     def _beside(self) -> bytes:
         """The fields that say more than the answer itself."""
         load = self._connection.load() if self.caller.load_wanted else None
@@ -161,6 +165,10 @@ class OnewayCall(ServedCall):
 
     def reply(self, body: bytes, compressed: bool) -> None:
         """Send nothing: nobody waits for a result."""
+        self._over = True
+
+    def drop(self) -> None:
+        """Send nothing, and write no log: nobody is to hear of it."""
         self._over = True
 
     def fail(self, failure: Failure) -> None:
