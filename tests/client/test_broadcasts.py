@@ -16,6 +16,7 @@ from faults.processes import fixed_port
 from faults.services import serving
 from faults.users import BlockingUser, FutureUser, client_config
 from support.patience import PATIENCE
+from support.plugin_objects import offering
 
 CLIENTS = {"blocking": BlockingUser, "futures": FutureUser}
 
@@ -167,12 +168,24 @@ def test_failbackup_hedges_a_slow_call_of_an_idempotent_method():
         def get(self) -> str:
             return "quick"
 
+    class InOrder:
+        """A balancer that begins with the first node."""
+
+        settle = None
+
+        def update(self, ready):
+            self.ready = ready
+
+        def pick(self, key, tried, now, rng):
+            return next((node for node in self.ready if node.id not in tried), None)
+
     with serving(Slow()) as slow, serving(Quick()) as quick:
         fail = {"name": "failbackup", "options": {"delay": 0.5}}
         settings = client_config(
-            slow.address, quick.address, fail=fail, idempotent=True, balancer="round-robin"
+            slow.address, quick.address, fail=fail, idempotent=True, balancer="in-order"
         )
-        with bee_core.build_client(settings) as client:
-            got = {client.service("calc").get() for _ in range(2)}
+        plugins = [offering("balancer", "in-order", InOrder)]
+        with bee_core.build_client(settings, plugins=plugins) as client:
+            reply = bee_core.detailed(client.service("calc").get)
             release.set()
-    assert got == {"quick"}
+    assert (reply.value, reply.attempts) == ("quick", 2)
