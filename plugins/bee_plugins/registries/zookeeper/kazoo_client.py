@@ -42,8 +42,9 @@ HELLO_SECONDS = 2.0
 """Seconds for a first hello. They are doubled from round to round: a server may be merely slow."""
 # The part of the timeout that later hellos may take.
 _HELLO_SHARE = 1 / 2
-# Pauses between two rounds over all servers. A server that restarts is back within seconds.
-_RETRY_FIRST, _RETRY_CAP = 0.1, 1.0
+# Pauses between two rounds over all servers. A server that restarts is back within seconds. The
+# longest is at most this part of the session's time: clients keep nodes in doubt for about so long.
+_RETRY_FIRST, _RETRY_CAP, _RETRY_SHARE = 0.1, 1.0, 1 / 6
 # The part of the granted timeout that kazoo waits for a server. kazoo only tells this part.
 _READ_SHARE = 2 / 3
 # What kazoo is told instead. It pings twice in this time, and looks whether the ping is answered.
@@ -265,8 +266,9 @@ def make_client(
         resume: A session that goes on, if ZooKeeper still has it: its number and password.
     """
     logger = _Log(log, {})
+    longest = max(_RETRY_FIRST, min(_RETRY_CAP, timeout * _RETRY_SHARE))
     retry = KazooRetry(
-        max_tries=-1, delay=_RETRY_FIRST, max_delay=_RETRY_CAP, sleep_func=handler.sleep_func
+        max_tries=-1, delay=_RETRY_FIRST, max_delay=longest, sleep_func=handler.sleep_func
     )
     client = KazooClient(
         hosts=",".join(servers),
