@@ -14,9 +14,13 @@ import bee_core
 from cluster.servers import ClusterServer, client_config, urls, when
 from support.registry_processes import Etcd, LastingConsul, ZooKeeper, made
 
-HEARTBEAT = 0.5
-"""Seconds. A lease lasts three; etcd makes two whole seconds of that."""
-LEASE = 2.0
+HEARTBEATS = {"etcd3": 0.5, "consul": 0.5, "zookeeper": 1.0}
+"""Seconds. Clients keep nodes in doubt for three of them.
+
+A ZooKeeper that has just started may need a second for its first writes on a busy machine.
+"""
+LEASES = {"etcd3": 2.0, "consul": 2.0, "zookeeper": 3.0}
+"""Seconds: three heartbeats. etcd makes two whole seconds of 1.5."""
 KINDS = {"etcd3": Etcd, "consul": LastingConsul, "zookeeper": ZooKeeper}
 SAFE = {
     "idempotent": True,
@@ -44,8 +48,9 @@ class World:
         self.section = {
             "protocol": name,
             "address": self.registry.address,
-            "heartbeat_interval": HEARTBEAT,
+            "heartbeat_interval": HEARTBEATS[name],
         }
+        self.lease = LEASES[name]
         self.servers = []
         self._clients = []
         self._lists = 0

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.load import Load
 from cluster.servers import listed, urls, when
-from registry_faults.conftest import KINDS, LEASE, World
+from registry_faults.conftest import KINDS, World
 from registry_faults.network import REGISTRY_SIDE, Host, server_on
 
 
@@ -91,7 +91,7 @@ def test_a_cut_between_one_server_and_the_registry_takes_that_one_off_the_list_a
         )
         load.await_call(lambda call: call.node == there.url, "at the server that came back")
     assert load.failed == []
-    assert gone < LEASE + 3
+    assert gone < world.lease + 3
     record(
         f"network cut between {world.name} and one server",
         load,

@@ -12,7 +12,6 @@ import pytest
 from bee_core.errors import Unavailable
 from cluster.load import Load
 from cluster.servers import ClusterServer, listed, urls, when
-from registry_faults.conftest import LEASE
 
 
 def follows(client, world, record_as, load):
@@ -167,7 +166,7 @@ def test_a_killed_server_leaves_within_its_lease_and_no_call_fails(world, record
         elsewhere = load.went_elsewhere(died)
     assert load.failed == []
     # Consul looks at its checks now and then, ZooKeeper and etcd round up to their ticks.
-    assert gone < LEASE + 3
+    assert gone < world.lease + 3
     record(
         f"SIGKILL of a server, {world.name}",
         load,
@@ -232,7 +231,7 @@ def test_a_server_whose_clock_is_an_hour_off_is_listed_like_any_other(world, rec
     early, late, exact = *world.serve(kind=Skewed), *world.serve(kind=Late), *world.serve()
     client = world.connect()
     with Load(client) as load:
-        until = time.monotonic() + 2 * LEASE
+        until = time.monotonic() + 2 * world.lease
         while time.monotonic() < until:
             load.await_more(20)
             assert listed(client) == urls([early, late, exact])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -70,12 +72,27 @@ class Znode:
             except NodeExistsError:  # noqa: PERF203  a round trip costs more
                 return False
             except NoNodeError:  # the parents are missing
-                await session.request(
-                    lambda client: client.ensure_path_async(self.parent, acl=self.acl)
-                )
+                await self._make_parents(session)
             else:
                 return True
         return False
+
+    async def _make_parents(self, session: Session) -> None:
+        """All of them in one round trip: a server that comes back is looked for meanwhile."""
+        parts = self.parent.split("/")
+        paths = ["/".join(parts[: count + 1]) for count in range(1, len(parts))]
+        answers = await asyncio.gather(
+            *(session.request(partial(_create_parent, path=path, acl=self.acl)) for path in paths),
+            return_exceptions=True,
+        )
+        if isinstance(answers[-1], BaseException) and not isinstance(answers[-1], NodeExistsError):
+            # Somebody who may write below may be forbidden to write further up. So an error there
+            # matters only where the last one is missing; then the first one says why.
+            raise next(
+                answer
+                for answer in answers
+                if isinstance(answer, BaseException) and not isinstance(answer, NodeExistsError)
+            )
 
     async def hold(self, session: Session, *, ours: bool) -> str:
         """See to it that it stands, has the record, and belongs to this session.
@@ -140,6 +157,10 @@ class Znode:
             if isinstance(result, Exception) and not isinstance(result, RolledBackError):
                 raise session.classed(result)
         return True
+
+
+def _create_parent(client: KazooClient, path: str, acl: Any) -> Any:
+    return client.create_async(path, acl=acl)
 
 
 def _holder(data: bytes) -> str:
