@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from ..terms.causes import local
 from ..terms.criticality import SHARES, part_of
+from ..terms.failures import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..config.server_model import ServerConfig
     from ..contracts.endpoint import InboundCall
-    from ..terms.failures import Failure
     from .loop_lag import LoopLag
     from .threads import HandlerThreads
 
@@ -134,12 +134,19 @@ class Admission:
             began = self._clock()
             with self._lock:
                 self._ahead = max(0.0, self._ahead - expected)
-            try:
-                return job()
-            finally:
+            answer = job()
+            if _ran(answer):
                 taken = self._clock() - began
                 with self._lock:
                     known = self._seconds.get(method, taken)
                     self._seconds[method] = known + WEIGHT * (taken - known)
+            return answer
 
         return run
+
+
+def _ran(answer: object) -> bool:
+    """Whether a handler ran. What was late when its thread was free says nothing of its time."""
+    if isinstance(answer, Failure):
+        return answer.executed != "no"
+    return getattr(answer, "again", None) is None  # it waits until its caller reads

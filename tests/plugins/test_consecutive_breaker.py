@@ -150,3 +150,16 @@ def test_a_success_after_a_failure_is_heard_under_the_permit_that_stood_before()
     one.settle(standing, WELL, 0.1, 0.0)
     assert settle(one, ILL) == [None]
     assert one.state == "closed"
+
+
+def test_it_says_in_a_row_only_of_ejections_without_a_time_of_being_well_between():
+    one = breaker(limit=1)
+    for _ in range(3):
+        settle(one, ILL)
+        one.probed(True, 0.0)
+        settle(one, WELL)
+    settle(one, ILL)
+    assert "in a row" not in one.why(0.0).partition("last:")[2]
+    one.probed(True, 0.0)
+    settle(one, ILL)
+    assert "(ejection 2 in a row)" in one.why(0.0)

@@ -146,6 +146,29 @@ def test_what_the_caller_did_wrong_changes_nothing():
     assert load_of(balancer, "0").failing == 0.0
 
 
+def test_a_failure_that_is_fast_is_no_sample_and_does_not_stop_an_old_one_from_fading():
+    balancer = balancer_of(1, 1)
+    (node, other), load = nodes(1, 1), load_of(balancer, "0")
+    for _ in range(100):
+        balancer.settle(other, OK, 0.010, 0.0)
+    balancer.settle(node, OK, 1.0, 0.0)
+    before = [load.expected(now, balancer.usual, 10.0)[0] for now in (10.0, 20.0)]
+    balancer.settle(node, failure(), 0.0001, 10.0)
+    after = [load.expected(now, balancer.usual, 10.0)[0] for now in (10.0, 20.0)]
+    assert after == pytest.approx(before)
+
+
+def test_a_node_that_fails_now_and_then_is_as_dear_as_one_that_is_slower():
+    balancer = balancer_of(1, 1)
+    one, other = nodes(1, 1)
+    for outcome in (OK, failure(), failure()):  # a share of 0.19: 2.1 times the latency
+        balancer.settle(one, outcome, 0.010, 0.0)
+    balancer.settle(other, OK, 0.020, 0.0)
+    assert set(picks(balancer, 20, seconds=0.020)) == {"1"}
+    balancer.settle(other, OK, 0.022, 0.0)
+    assert picks_without_settling(balancer, 1) == ["0"]
+
+
 # ── what servers report ──
 
 
@@ -173,11 +196,24 @@ def test_of_two_hot_nodes_the_less_busy_one_gets_the_call():
 
 
 def test_own_calls_since_a_report_count():
-    # 3 and 6 run there. The first picks go to the first one, until both have the same.
+    # The first picks go to the first one, until both have the same.
     balancer = with_reports(3, 3)
     reporting(balancer, "0", 30, 0.0)
     reporting(balancer, "1", 33, 0.0)
-    assert picks_without_settling(balancer, 4)[:3] == ["0", "0", "0"]
+    picked = picks_without_settling(balancer, 13)
+    assert picked[:3] == ["0", "0", "0"]
+    assert picked[3:].count("1") == 5
+
+
+def test_a_node_is_hot_if_more_runs_there_than_in_84_of_100_reports():
+    balancer, rng = balancer_of(1, 1), Random(1)
+    for _ in range(3000):
+        reporting(balancer, "1", rng.randrange(100), 0.0)
+    said = []
+    for busy in (70, 97):
+        reporting(balancer, "0", busy, 0.0)
+        said.append(balancer.remark(nodes(1, 1)[0], 0.0).endswith("hot"))
+    assert said == [False, True]
 
 
 def test_a_report_counts_for_a_second():
@@ -205,6 +241,15 @@ def test_a_server_that_says_nothing_of_its_load_is_judged_by_latency():
     reporting(balancer, "0", 500, 0.0, seconds=0.010)
     balancer.settle(nodes(1, 1)[1], OK, 0.020, 0.0)
     assert picks_without_settling(balancer, 1) == ["0"]
+
+
+# ── weights ──
+
+
+def test_a_node_that_has_nearly_all_the_weight_does_not_hide_the_others_once_it_was_tried():
+    balancer = balancer_of(1e9, *[1] * 7)
+    picked = {balancer.pick(None, ("0",), 0.0, Random(seed)).id for seed in range(20)}
+    assert picked <= set("1234567")
 
 
 # ── forced picks ──

@@ -6,6 +6,8 @@ import pytest
 
 from bee_core.config import ServerConfig
 from bee_core.server.admission import Admission
+from bee_core.server.answers import Unfinished
+from bee_core.terms.causes import local
 from bee_core.testing import AnyCall, FakeClock
 
 
@@ -98,6 +100,21 @@ def test_no_estimate_refuses_a_call_that_nobody_waits_before():
     idle = admission(Pool(waiting=0), clock=clock)
     measured(idle, clock, "add", 5.0)
     assert idle.of_thread(call(left=0.1)) is None
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [local("deadline_exceeded", "late"), Unfinished(again=print)],
+    ids=["late when its thread was free", "put off until its caller reads"],
+)
+def test_a_job_whose_handler_did_not_run_says_nothing_of_the_time_that_a_method_takes(nothing):
+    clock = FakeClock(1000.0)
+    busy = admission(Pool(size=1, waiting=1), clock=clock)
+    measured(busy, clock, "add", 1.0)
+    for _ in range(50):
+        busy.timed("add", lambda: nothing)()
+    assert busy.of_thread(call(left=0.5)) is not None
+    assert busy.of_thread(call(left=1.5)) is None
 
 
 # ── lag ──

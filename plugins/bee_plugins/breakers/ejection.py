@@ -59,7 +59,7 @@ class Rules:
         panic_threshold: The share of the nodes that is never cut off; this one goes first.
         base_ejection_time: Seconds of the first ejection.
         max_ejection_time: Seconds of any ejection at most, or the base if that is longer.
-        forgiven_after: Seconds closed after which a node is forgiven one ejection; 0: never.
+        forgiven_after: Seconds closed after which a node is forgiven one ejection; 0: all at once.
         trials: Successes in a row that close a half-open breaker.
     """
 
@@ -288,10 +288,9 @@ class NodeBreaker(ABC):
         """Cut the closed node off; None where no more nodes may be cut off."""
         if self.left or not self._breakers.has_room():
             return None
-        forgiven_after = self._breakers.rules.forgiven_after
-        if forgiven_after > 0:
-            forgiven = int(max(0.0, now - self._closed_since) / forgiven_after)
-            self._times = max(0, self._times - forgiven)
+        after = self._breakers.rules.forgiven_after
+        forgiven = max(0.0, now - self._closed_since) / after if after else self._times
+        self._times = max(0, self._times - int(forgiven))
         return self._eject(reason, now)
 
     def close(self, now: float | None) -> Change:

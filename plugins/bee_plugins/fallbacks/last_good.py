@@ -62,7 +62,7 @@ class LastGood:
         self._options = options
         self._errors = tuple(ERRORS[name] for name in options.when)
         self._ignored = frozenset(options.ignore)
-        self._name = f"last-good {id(self)}"
+        self._name = f"last-good {sorted(self._ignored)}"
         self.lock = Lock()
         # By key, the oldest result first: its size, and the result.
         self._kept: dict[Any, tuple[int, PastResult]] = {}
@@ -71,7 +71,8 @@ class LastGood:
     def learn(self, request: Request, result: PastResult) -> None:
         """See :class:`bee_core.interfaces.Fallback`."""
         key, options = self._key(request), self._options
-        size = ENTRY + len(result.body) + len(key[2])
+        (_, told), _, asked = key
+        size = ENTRY + len(result.body) + len(asked) + sum(map(_size, told))
         kept = self._kept
         with self.lock:
             old = kept.pop(key, None)  # the newest stands last
@@ -141,10 +142,14 @@ class LastGood:
                 frozenset(item for item in metadata.items() if item[0] not in self._ignored)
                 for metadata in (head.metadata, head.baggage)
             )
-            scope = head.made[self._name] = (head.method, *told)
+            scope = head.made[self._name] = head.method, told
         if len(body) > SHORT:
             body = blake2b(body, digest_size=32).digest()
         return scope, request.form, body
+
+
+def _size(metadata: frozenset[tuple[str, str | bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in metadata)
 
 
 @hookimpl
