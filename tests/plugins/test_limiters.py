@@ -348,6 +348,7 @@ def test_lesser_calls_are_kept_back_as_long_as_there_are_enough_of_them():
         (lambda: codel(target=1.0), "target is above interval"),
         (lambda: CodelOptions(max_queue=0), "1 or more"),
         (lambda: ThrottleOptions(k=0.5), "from 1 to 100"),
+        (lambda: ThrottleOptions(window=1e-320), "0.001 or more"),
     ],
 )
 def test_impossible_options_are_refused(make, message):
