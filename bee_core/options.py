@@ -174,7 +174,7 @@ def bounds_of(check: object) -> Mapping[str, float]:
     return found
 
 
-def at_least(minimum: int) -> Validator:
+def at_least(minimum: float) -> Validator:
     """A validator: not below ``minimum``, and finite."""
     return validator(
         lambda value: "" if value >= minimum and math.isfinite(value) else f"{minimum} or more",

@@ -84,7 +84,10 @@ def text_of_key(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return int.__str__(value)
+        try:
+            return int.__str__(value)
+        except ValueError as error:  # of thousands of digits
+            raise TypeError(f"so long a number is no key: {error}") from None
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, (bytes, bytearray)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import float_info
 from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_type_hints
 
 from ..errors import InvalidArgument
@@ -49,6 +50,9 @@ class CallOptionsDict(TypedDict, total=False):
     criticality: Criticality | None
 
 
+_LONGEST = float_info.max  # seconds; a whole number above it has no float
+
+
 def _is_number(value: Any, *types: type) -> bool:
     return isinstance(value, types) and not isinstance(value, bool)
 
@@ -56,7 +60,7 @@ def _is_number(value: Any, *types: type) -> bool:
 _CHECKS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     float: (
         "a number of seconds above 0",
-        lambda value: _is_number(value, int, float) and 0 < value < float("inf"),
+        lambda value: _is_number(value, int, float) and 0 < value <= _LONGEST,
     ),
     int: ("a whole number, 0 or more", lambda value: _is_number(value, int) and value >= 0),
     bool: ("True or False", lambda value: isinstance(value, bool)),

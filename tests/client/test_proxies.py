@@ -379,6 +379,7 @@ def test_metadata_is_added_to_that_of_the_configuration(caller):
         {"connect_timeout": 0},
         {"read_timeout": 0},
         {"write_timeout": 0},
+        {"timeout": 10**400},
         {"retries": -1},
         {"retries": 1.5},
         {"retries": True},

@@ -188,6 +188,12 @@ def test_no_node_has_more_than_its_bound(weights, keys, bound):
             balancer.settle(nodes[int(ended[3:])], Success(b""), 0.01, 0.0)
 
 
+def test_a_bound_beyond_all_numbers_is_none():
+    balancer = ring_of(fleet(1, 1, 1), bound=1e308)
+    picks = [balancer.pick("key", (), 0.0, Random(1)) for _ in range(3)]
+    assert len({node.id for node in picks}) == 1
+
+
 def test_a_hot_key_spreads_over_the_next_nodes_and_comes_back():
     balancer = ring_of(fleet(*[1] * 10), bound=1.25)
     home = owner(ring_of(fleet(*[1] * 10)), "hot")

@@ -139,14 +139,6 @@ def test_the_bounds_hold_and_the_oldest_goes_first(size, learned, max_entries, m
         assert (kept.recall(asked) is not None) == (name in model)
 
 
-def test_metadata_of_the_key_counts_among_the_bytes_that_are_kept():
-    kept = Kept(max_bytes=50_000)
-    for number in range(100):
-        kept.learn(b"3", request(metadata={"tenant": f"{number:02}" + "x" * 4000}))
-    entries, held = kept.fallback.kept
-    assert entries == held // (ENTRY + len(b"3" + b"[1,2]" + b"tenant") + 4002) == 11
-
-
 def test_another_object_with_other_names_to_ignore_makes_a_key_of_its_own_of_the_same_head():
     asked = request(metadata={"tenant": "a"})
     strict, lenient = Kept(), Kept(ignore=("tenant",))
@@ -162,6 +154,16 @@ def test_objects_that_ignore_the_same_share_what_is_made_of_a_head():
     for _ in range(3):
         Kept().learn(b"3", asked)
     assert len(asked.head.made) == 1, "a client that reloads adds nothing"
+
+
+@pytest.mark.parametrize("where", ["metadata", "baggage"])
+def test_metadata_that_differs_from_call_to_call_is_within_the_bound(where):
+    kept = Kept(max_bytes=100_000)
+    for number in range(100):
+        kept.learn(b"3", request(**{where: {"tenant": f"{number:05} {'x' * 10_000}"}}))
+    entries, held = kept.fallback.kept
+    assert entries == 9
+    assert held > 9 * 10_000
 
 
 def test_threads_learn_and_recall_and_the_count_is_right():

@@ -228,6 +228,32 @@ def test_more_than_max_queue_are_refused_the_least_important_ones_first():
     assert not isinstance(limiter.admit(CALL, 1.0), Failure)
 
 
+def test_a_limit_that_has_room_again_by_itself_serves_the_queue_when_the_next_call_comes():
+    """No call runs that could end. Without this, a queue that is never empty is never served."""
+    limit = Switch()
+    heard = Heard(Codel(CodelOptions(limit=limit)))
+    for name in ("first", "second"):
+        heard.ask(name, 1.0)
+    limit.open = True
+    assert heard.ask("third", 1.05) is True
+    assert heard.order == ["first", "second"]
+    assert limit.admitted == 3
+
+
+class Switch:
+    """A limit that is open or closed."""
+
+    open = False
+    admitted = 0
+
+    def admit(self, request, now):
+        self.admitted += self.open
+        return True if self.open else REFUSED
+
+    def release(self, outcome, seconds):
+        pass
+
+
 def test_a_limit_that_grows_takes_several_from_the_queue():
     limit = Fixed(FixedOptions(1, max_queue=0))
     limiter = Codel(CodelOptions(limit=limit))
@@ -322,6 +348,7 @@ def test_lesser_calls_are_kept_back_as_long_as_there_are_enough_of_them():
         (lambda: codel(target=1.0), "target is above interval"),
         (lambda: CodelOptions(max_queue=0), "1 or more"),
         (lambda: ThrottleOptions(k=0.5), "from 1 to 100"),
+        (lambda: ThrottleOptions(window=1e-320), "0.001 or more"),
     ],
 )
 def test_impossible_options_are_refused(make, message):

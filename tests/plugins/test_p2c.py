@@ -53,6 +53,12 @@ def test_calls_in_flight_count_with_the_latency():
     assert [balancer.pick(None, (), 0.0, rng).id for _ in range(5)] == ["0", "0", "0", "1", "0"]
 
 
+def test_a_weight_that_is_nothing_beside_another_one_divides_nothing_by_zero():
+    balancer, rng = balancer_of(1e-320, 1e300), Random(1)
+    assert all(balancer.pick(None, (), 0.0, rng) for _ in range(50))
+    assert load_of(balancer, "0").weight > 0
+
+
 def test_a_slow_answer_counts_at_once_and_fast_ones_little_by_little():
     balancer = balancer_of(1, 1)
     (node, _), load = nodes(1, 1), load_of(balancer, "0")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
+from threading import Event
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from bee_plugins.balancers.rendezvous import rank
 from bee_plugins.balancers.round_robin import RoundRobin
 from bee_plugins.balancers.subset import Subset, SubsetOptions
 from bee_plugins.balancers.weighted_random import WeightedRandom
+from support.patience import PATIENCE
 
 INNER = [WeightedRandom, RoundRobin, PowerOfTwoChoices, ConsistentHash]
 
@@ -170,3 +173,31 @@ def test_it_says_whether_a_node_is_in_the_subset():
 def test_options_out_of_range_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         SubsetOptions(**({"size": 5} | option))
+
+
+class Late(Kept):
+    """Its first list takes as long as it takes until another list has come, or no other can."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.overtaken = Event(), Event()
+
+    def update(self, ready):
+        first = not self.begun.is_set()
+        self.begun.set()
+        if first:
+            self.overtaken.wait(0.2)
+        super().update(ready)
+        self.overtaken.set()
+
+
+def test_a_list_that_comes_during_the_first_pick_is_the_one_that_holds():
+    late = Late()
+    balancer = Subset(SubsetOptions(size=3, within=late))
+    balancer.update(fleet(3))
+    with ThreadPoolExecutor(1) as threads:
+        pick = threads.submit(balancer.pick, None, (), 0.0, Random(1))
+        assert late.begun.wait(PATIENCE)
+        balancer.update(fleet(2))
+        assert pick.result(PATIENCE) is not None
+    assert sorted(late.ready) == ["n0", "n1"]

@@ -8,7 +8,7 @@ does not fill its node. What is in flight is counted in this client, as Envoy an
 
 from __future__ import annotations
 
-from math import ceil, isfinite
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import attrs
@@ -157,7 +157,8 @@ class ConsistentHash:
                 first = place
             if fresh.began and fresh.refuses(id_, now, chance):
                 continue
-            if bound is None or len(place.running) < ceil(calls * place.points):
+            # As "below the share, rounded up", and a share without an end is one as well.
+            if bound is None or len(place.running) < calls * place.points:
                 return place
         return first
 

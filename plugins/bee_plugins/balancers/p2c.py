@@ -61,6 +61,7 @@ UNEVEN = 1.5
 """With different weights a node that was drawn regardless of its weight must be cheaper by this
 factor. Otherwise noise in the latencies would even the shares out."""
 
+_LEAST_WEIGHT = 1e-9  # of the mean; what is far below would be 0, and divides what is in flight
 _QUANTILE_STEP = 0.02  # of the value: it follows a change within some hundred reports
 _USUAL_STEP = 0.02  # likewise
 _USUAL_MOST = 4.0  # times the usual latency that one sample counts for: outliers are not usual
@@ -125,11 +126,11 @@ class PowerOfTwoChoices:
         shares = [node.weight / heaviest for node in nodes]
         mean = sum(shares) / max(1, len(shares))
         for node, share in zip(nodes, shares, strict=True):
-            load = before.get(node.id)
+            load, weight = before.get(node.id), max(share / mean, _LEAST_WEIGHT)
             if load is None:
-                load = NodeLoad(node, share / mean)
+                load = NodeLoad(node, weight)
             else:
-                load.node, load.weight = node, share / mean
+                load.node, load.weight = node, weight
             loads[node.id] = load
         table = tuple(loads.values())
         for id_, load in before.items():

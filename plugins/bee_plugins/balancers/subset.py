@@ -9,6 +9,7 @@ one node of each client.
 from __future__ import annotations
 
 from math import isfinite
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
 import attrs
@@ -48,6 +49,8 @@ class SubsetOptions:
 class Subset(Wrapper):
     """Thread-safe if the balancer within is. A pick costs what the balancer within costs.
 
+    Only the first pick may take the lock: it chooses the nodes, and a new list may come just then.
+
     Only ready nodes count: the place of one that is cut off is taken by the next one in rank. A
     call that has tried all nodes of the subset goes on to the next ones in rank.
     """
@@ -58,6 +61,7 @@ class Subset(Wrapper):
         self._ranking = None if options.client is None else Ranking(options.client)
         self._ready: tuple[Node, ...] = ()
         self._ranked: list[Node] | None = None
+        self._choosing = Lock()
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
@@ -92,6 +96,7 @@ class Subset(Wrapper):
     def after_fork(self) -> None:
         """See :mod:`bee_core.interfaces`. A child with a random name needs one of its own."""
         super().after_fork()
+        self._choosing = Lock()
         if self._options.client is None:
             self._ranking = self._ranked = None
 
@@ -103,9 +108,10 @@ class Subset(Wrapper):
         return super().remark(node, now) or "in this client's subset"
 
     def _choose(self, ranking: Ranking) -> None:
-        ranked = ranking.ranked(self._ready)
-        self.within.update(ranked[: self._options.size])
-        self._ranked = ranked
+        with self._choosing:
+            ranked = ranking.ranked(self._ready)
+            self.within.update(ranked[: self._options.size])
+            self._ranked = ranked
 
 
 @hookimpl

@@ -61,7 +61,8 @@ class OutlierOptions:
     """Options of ``outlier``. The defaults are gRPC's (A50) where nothing else is said.
 
     Attributes:
-        interval: Seconds between two looks at the nodes. The default is 10 s.
+        interval: Seconds between two looks at the nodes, a millisecond or more. The default is
+            10 s.
         success_rate: Options of the algorithm, or null to leave it out.
         failure_percentage: Likewise.
         max_ejected: The share of the service's nodes that may be cut off at a time, at least one.
@@ -76,7 +77,7 @@ class OutlierOptions:
             and three in one of eight.
     """
 
-    interval: Seconds = attrs.field(default=10.0, validator=positive)
+    interval: Seconds = attrs.field(default=10.0, validator=at_least(0.001))
     success_rate: Deviation | None = attrs.field(factory=Deviation)
     failure_percentage: FailurePercentage | None = attrs.field(factory=FailurePercentage)
     max_ejected: float = attrs.field(default=0.1, validator=share)

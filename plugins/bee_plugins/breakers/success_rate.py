@@ -27,7 +27,8 @@ class SuccessRateOptions:
     """Options of ``success-rate``.
 
     Attributes:
-        window: Seconds of calls that are looked at. The default is Hystrix's 10 s.
+        window: Seconds of calls that are looked at, a millisecond or more. The default is
+            Hystrix's 10 s.
         min_calls: Calls in the window without which nothing is decided. The default is Hystrix's
             20: with fewer, chance alone can make a bad rate.
         min_success_rate: The share of the calls that must succeed. The default is Finagle's 0.8.
@@ -42,7 +43,7 @@ class SuccessRateOptions:
             a node that fails every other call passes one trial in two, and three in one of eight.
     """
 
-    window: Seconds = attrs.field(default=10.0, validator=positive)
+    window: Seconds = attrs.field(default=10.0, validator=at_least(0.001))
     min_calls: int = attrs.field(default=20, validator=at_least(1))
     min_success_rate: float = attrs.field(default=0.8, validator=share)
     max_ejected: float = attrs.field(default=0.1, validator=share)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import chain
+from sys import getsizeof
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 ENTRY = 400
 """Bytes of memory that an entry takes beside the result, about: key, numbers, places in a dict."""
+
+ITEM = 120
+"""Bytes of memory that a name with its value takes in a key beside the two texts, about."""
 
 SHORT = 1024
 """Bytes of encoded arguments up to which they are the key themselves. Longer ones are hashed, which
@@ -70,9 +75,8 @@ class LastGood:
 
     def learn(self, request: Request, result: PastResult) -> None:
         """See :class:`bee_core.interfaces.Fallback`."""
-        key, options = self._key(request), self._options
-        (_, told), _, asked = key
-        size = ENTRY + len(result.body) + len(asked) + sum(map(_size, told))
+        (key, said), options = self._key(request), self._options
+        size = ENTRY + said + len(result.body) + len(key[2])
         kept = self._kept
         with self.lock:
             old = kept.pop(key, None)  # the newest stands last
@@ -89,7 +93,7 @@ class LastGood:
         """See :class:`bee_core.interfaces.Fallback`."""
         if not isinstance(error, self._errors):
             return None
-        key = self._key(request)
+        key, _ = self._key(request)
         with self.lock:
             _, result = self._kept.get(key, (0, None))
             if result is not None and result.age() > self._options.max_age:
@@ -133,7 +137,8 @@ class LastGood:
         size, _ = self._kept.pop(key, (0, None))
         self._bytes -= size
 
-    def _key(self, request: Request) -> Any:
+    def _key(self, request: Request) -> tuple[Any, int]:
+        """The key of a call, and the bytes of its metadata and baggage."""
         head, body = request.head, request.body
         # A head is the same for many calls, so what is made of it is kept with it.
         scope = head.made.get(self._name)
@@ -142,14 +147,11 @@ class LastGood:
                 frozenset(item for item in metadata.items() if item[0] not in self._ignored)
                 for metadata in (head.metadata, head.baggage)
             )
-            scope = head.made[self._name] = head.method, told
+            said = sum(getsizeof(name) + getsizeof(value) + ITEM for name, value in chain(*told))
+            scope = head.made[self._name] = (head.method, *told), said
         if len(body) > SHORT:
             body = blake2b(body, digest_size=32).digest()
-        return scope, request.form, body
-
-
-def _size(metadata: frozenset[tuple[str, str | bytes]]) -> int:
-    return sum(len(name) + len(value) for name, value in metadata)
+        return (scope[0], request.form, body), scope[1]
 
 
 @hookimpl

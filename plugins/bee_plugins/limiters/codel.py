@@ -16,7 +16,7 @@ level has its own view of the queue: that of its own calls and of those above it
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 
@@ -35,9 +35,6 @@ from bee_core.interfaces import (
 from bee_core.options import OptionError, Plugin, Seconds, at_least, positive
 
 from .queueing import QueuedCall, WaitingLine, level_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @attrs.frozen
@@ -91,19 +88,25 @@ class Codel:
     def admit(self, request: AnyRequest, now: float) -> Ticket | Literal[True] | Failure:
         """See :meth:`bee_core.interfaces.Limiter.admit`."""
         taken: QueuedCall | Literal[True] | None = None
+        served: list[QueuedCall] = []
         try:
             with self.lock:
                 self._now = now
                 level = level_of(request)
                 before = self._look(level, now)
-                if not before and self._ask(request, now):
-                    taken = True
-                    return True
-                if self.line.size < part_of(self._max_queue, level):
+                if before and self._waits(self._next()):
+                    # Mostly in vain: what ends serves the queue. But a limit may have room again by
+                    # itself, and an interruption may have come between an end and what follows it.
+                    self._serve(served)
+                    before = self.line.before(level)
+                taken = (not before and self._ask(request, now)) or None
+                if taken is None and self.line.size < part_of(self._max_queue, level):
                     wait = self._target if self._overloaded(level) else self._interval
                     taken = QueuedCall(self, request, wait, now + wait)
                     self.line.add(taken)
-                    return taken
+            _tell(served)
+            if taken is not None:
+                return taken
         except BaseException:
             # A handler of signals raised before anybody heard of the permit.
             if taken is True or (taken is not None and not taken.leave()):
@@ -117,23 +120,22 @@ class Codel:
 
     def release(self, outcome: Outcome | None, seconds: float) -> None:
         """See :meth:`bee_core.interfaces.Limiter.release`."""
-        callbacks: list[Callable[[], None]] = []
+        served: list[QueuedCall] = []
+        back = False
         try:
             with self.lock:
-                self._limit.release(outcome, seconds)
-                while (queued := self._next()) is not None:
-                    if queued.until is not None and queued.until < self._now:
-                        queued.refusal = _waited(queued, self._interval)
-                    elif self._ask(queued.request, self._now):
-                        queued.granted = True
-                    else:
-                        break
-                    self.line.drop(queued)
-                    if queued.callback is not None:
-                        callbacks.append(queued.callback)
+                limit: Any = self._limit
+                # One line: no handler of signals runs between the end and the note of it.
+                back = limit.release(outcome, seconds) is None
+                self._serve(served)
+        except BaseException as error:
+            # A handler of signals raised before the permit was back. After an Exception, which may
+            # be the limit's, the caller releases once more.
+            if not back and not isinstance(error, Exception):
+                self.release(None, 0.0)
+            raise
         finally:
-            for callback in callbacks:
-                callback()
+            _tell(served)
 
     def after_fork(self) -> None:
         """See :mod:`bee_core.interfaces`. The calls in flight and in the queue are the parent's."""
@@ -145,11 +147,41 @@ class Codel:
 
     def _ask(self, request: AnyRequest, now: float) -> bool:
         """Whether the limit has a permit. Under the lock."""
-        answer = self._limit.admit(request, now)
-        if answer is True:
-            return True
-        # A limit with a queue of its own: the call waits here and not there.
-        return not isinstance(answer, Failure) and not answer.leave()
+        answer: Ticket | Literal[True] | Failure | None = None
+        try:
+            answer = self._limit.admit(request, now)
+            # A limit with a queue of its own: the call waits here and not there.
+            return answer is True or not (isinstance(answer, Failure) or answer.leave())
+        except BaseException:
+            # A handler of signals raised before anybody heard of the answer.
+            if answer is True or not (
+                answer is None or isinstance(answer, Failure) or answer.leave()
+            ):
+                self._limit.release(None, 0.0)
+            raise
+
+    def _serve(self, served: list[QueuedCall]) -> None:
+        """Let calls of the queue go on as far as the limit lets them. Under the lock.
+
+        Args:
+            served: Gets those that are to be told.
+        """
+        while (queued := self._next()) is not None:
+            if not self._waits(queued):
+                queued.refusal = _waited(queued, self._interval)
+            elif not self._grant(queued):
+                return
+            served.append(queued)
+            self.line.drop(queued)
+
+    def _waits(self, queued: QueuedCall | None) -> bool:
+        """Whether the time of a call in the queue is not over."""
+        return queued is not None and (queued.until is None or queued.until >= self._now)
+
+    def _grant(self, queued: QueuedCall) -> bool:
+        """Give a call of the queue its permit, if there is one. Once."""
+        queued.granted = queued.granted or self._ask(queued.request, self._now)
+        return queued.granted
 
     def _look(self, level: Criticality, now: float) -> int:
         """How many calls wait before a new one; notes for which levels none does."""
@@ -172,6 +204,14 @@ class Codel:
         if first is not None and self._overloaded(first.level):
             return self.line.first(newest=True)
         return first
+
+
+def _tell(served: list[QueuedCall]) -> None:
+    """Call back those that were served. Never under the lock."""
+    while served:
+        callback = served.pop(0).callback
+        if callback is not None:
+            callback()
 
 
 def _waited(queued: QueuedCall, retry_after: float) -> Failure:

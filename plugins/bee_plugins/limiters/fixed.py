@@ -86,8 +86,8 @@ class Fixed:
                     # A forked child begins at 0, even if the call that forked was in flight.
                     self._in_flight, back = max(0, self._in_flight - 1), True
                     return
+                self.line.drop(queued)  # first: one that stayed there would be granted a second one
                 queued.granted = True
-                self.line.drop(queued)
         except BaseException:
             # A handler of signals raised before the permit was back.
             if not back and (queued is None or not queued.granted):

@@ -105,7 +105,7 @@ class WaitingLine:
     def add(self, call: QueuedCall) -> None:
         """Take a call in, behind the others of its level."""
         self._levels[call.level][call] = None
-        self.size += 1
+        self._count()
 
     def first(self, *, newest: bool = False) -> QueuedCall | None:
         """Whose turn it is: the oldest call of the highest level, or the newest one there."""
@@ -119,7 +119,7 @@ class WaitingLine:
         calls = self._levels[call.level]
         if call in calls:
             del calls[call]
-            self.size -= 1
+            self._count()
 
     def before(self, level: Criticality) -> int:
         """How many calls wait whose turn comes before that of a new call of this level."""
@@ -131,6 +131,10 @@ class WaitingLine:
             if known == level:
                 break
         return found
+
+    def _count(self) -> None:
+        """Count anew: an interruption between a change and its count is made good by the next."""
+        self.size = sum(map(len, self._levels.values()))
 
     def clear(self) -> None:
         """Forget all of them."""

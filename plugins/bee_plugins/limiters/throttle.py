@@ -33,7 +33,7 @@ from bee_core.interfaces import (
     Ticket,
     local,
 )
-from bee_core.options import Seconds, between, positive
+from bee_core.options import Seconds, at_least, between
 
 from .queueing import level_of
 
@@ -60,11 +60,11 @@ class ThrottleOptions:
     Attributes:
         k: Requests that may go out for each that is accepted: 2, as in the book. Lower saves the
             servers more work, and the client hears later that they are well again.
-        window: Seconds that are looked at: two minutes, as in the book.
+        window: Seconds that are looked at: two minutes, as in the book. A millisecond or more.
     """
 
     k: float = attrs.field(default=2.0, validator=between(1, 100, "from 1 to 100"))
-    window: Seconds = attrs.field(default=120.0, validator=positive)
+    window: Seconds = attrs.field(default=120.0, validator=at_least(0.001))
 
 
 class Throttle:
