@@ -101,9 +101,10 @@ def _ending(call: dict[str, Any]) -> str:
     error = call["error"]
     answered = f"; {call['fallback']} answered instead" if call["degraded"] else ""
     if error is None:
-        return f"; {call['state']}"
+        return f"; {call['state']}{_repeated(call)}"
     said = f"{error['kind']}: {_said(error)}" if error["message"] else error["kind"]
-    return f" and failed: {said} (executed: {error['executed'] or 'unknown'}){answered}"
+    told = f"{said} (executed: {error['executed'] or 'unknown'})"
+    return f" and failed: {told}{answered}{_repeated(call)}"
 
 
 def _said(error: dict[str, Any]) -> str:
@@ -140,10 +141,15 @@ def _outcome(call: dict[str, Any]) -> str:
     error = call["error"]
     if error is None:
         more = f", {call['attempts']} attempts" if call["attempts"] > 1 else ""
-        return f"{call['state']}{more}"
+        return f"{call['state']}{more}{_repeated(call)}"
     answered = f"; {call['fallback']} answered" if call["degraded"] else ""
     said = f": {_said(error)}" if error["message"] else ""
-    return f"{error['kind']}{said}{answered}"
+    return f"{error['kind']}{said}{answered}{_repeated(call)}"
+
+
+def _repeated(call: dict[str, Any]) -> str:
+    """Files that crashed processes of earlier versions wrote do not have it."""
+    return ", repeated: the answer of the first" if call.get("deduplicated") else ""
 
 
 def _name(one: dict[str, Any]) -> str:

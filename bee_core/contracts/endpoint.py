@@ -66,6 +66,7 @@ class InboundCall(CurrentCall):
         caller: What was agreed with the caller.
         oneway: Nobody waits for an answer: ``reply`` sends nothing, ``fail`` writes the log.
         repeated: Its caller does not know whether an earlier request with the same key ran.
+        deduplicated: It gets the answer of that earlier request, and no handler of its own.
         outlives: It goes on when its connection is lost: its caller may ask again.
         held: Bytes that are counted for it; see :mod:`bee_core.contracts.memory_bound`.
         held_up: The caller leaves replies unread, or many results wait for a compressor. No handler
@@ -76,6 +77,7 @@ class InboundCall(CurrentCall):
 
     oneway: bool = False
     repeated: bool = False
+    deduplicated: bool = False
     held: int = 0
 
     @property

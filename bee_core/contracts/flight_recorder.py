@@ -8,7 +8,7 @@ ring         holds        what
 ============ ============ ====================================================================
 ``last``     1,000        every call, as a tuple
 ``failed``   200          those that failed or that a fallback answered, with their steps
-``retried``  50           those that have a result and needed more than one attempt
+``retried``  50           those that have a result, after more than one attempt or request
 ``refused``  100          requests that a server rejected before any work
 slow         2 x 50       the slowest of this period of five minutes and of the one before
 ============ ============ ====================================================================
@@ -68,6 +68,7 @@ class Kept:
         attempts: Attempts that count.
         fallback: The fallback that answered; empty without one.
         steps: What it waited for, in order, ready for JSON.
+        deduplicated: It got the answer of an earlier request with the same key, at a server.
         trace: The id of its trace, or None.
     """
 
@@ -84,6 +85,7 @@ class Kept:
     fallback: str = ""
     steps: tuple[Mapping[str, Any], ...] = ()
     trace: str | None = None
+    deduplicated: bool = False
 
     @property
     def number(self) -> int:

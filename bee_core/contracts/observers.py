@@ -99,8 +99,8 @@ class Observer(Protocol):
     def request_started(self, call: InboundCall) -> Any:
         """A server has accepted a request, and has not decoded it yet.
 
-        A request that gets the answer of an earlier one with the same key has no handler;
-        ``call.repeated`` says that its caller had asked before.
+        ``call.repeated`` says that its caller had asked before, with the same key. A request that
+        gets the answer of the earlier one has no handler; then ``call.deduplicated`` is true too.
 
         The handler runs in the same context or in a copy, whatever kind it is. So it sees the
         context variables that are set here, and so do the calls that it makes.

@@ -124,6 +124,7 @@ class RecentCalls:
             "attempts": one.attempts,
             "degraded": bool(one.fallback),
             "fallback": one.fallback,
+            "deduplicated": one.deduplicated,
             "trace": one.trace,
             "steps": list(one.steps) or self._one_step(one),
             "error": {

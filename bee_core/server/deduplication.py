@@ -163,7 +163,7 @@ class RememberingEndpoint(ServiceEndpoint):
         if call.granted is not None:
             call.deadline = now + call.granted
         call.accepted = now
-        call.repeated = True
+        call.repeated = call.deduplicated = True
         duplicate = Duplicate(self._answers, call, entry)
         if not running:
             duplicate.answer(entry.answer)

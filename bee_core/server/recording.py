@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import attrs
+
 from ..contracts.flight_recorder import LONGEST, Kept, place, trace_of
 from ..terms.failures import Failure
 
@@ -28,6 +30,9 @@ def record(recorder: FlightRecorder, call: InboundCall, answer: Answer | None) -
     """
     if type(answer) is tuple and not call.cancelled:
         began, ended = call.accepted, recorder.clock()
+        if call.deduplicated:
+            recorder.keep(_kept(call, None, began, ended))
+            return
         recorder.append((call.service, call.method, call.peer, began, ended))
         if ended - began > recorder.slow_above:
             record_slow(recorder, call, ended)
@@ -67,16 +72,22 @@ def running(flight: InFlight) -> list[Kept]:
     return found
 
 
-def _kept(call: InboundCall, failure: Failure, began: float, now: float) -> Kept:
-    return Kept(
+def _kept(call: InboundCall, failure: Failure | None, began: float, now: float) -> Kept:
+    kept = Kept(
         call.service,
         call.method[:LONGEST],
         place(call.peer),
         began,
         now,
-        failure.kind,
-        failure.message[:LONGEST],
-        failure.executed,
-        failure.error_type[:LONGEST],
         trace=trace_of(call.metadata),
+        deduplicated=call.deduplicated,
+    )
+    if failure is None:
+        return kept
+    return attrs.evolve(
+        kept,
+        kind=failure.kind,
+        message=failure.message[:LONGEST],
+        executed=failure.executed,
+        error_type=failure.error_type[:LONGEST],
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import time
+import tracemalloc
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -20,7 +23,7 @@ from bee_core.terms.node import Node, Snapshot
 from bee_core.terms.request import POSITIONAL, Request, RequestHead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bee_core.terms.failures import Failure, Outcome
 
@@ -51,6 +54,10 @@ ORDERS = (1, -1)
 """Calls end in the order in which they began, or the other way round."""
 AT_A_TIME = 8
 ROUNDS = 20
+CALLS_KEPT = 1000
+"""Calls that a plugin may remember: as many as bee's own flight recorder does."""
+KEPT_BYTES = 4.0
+"""Bytes that memory may grow a call, later on. The reference of one thing that is kept takes 8."""
 
 
 class OutgoingCall(Request):
@@ -103,8 +110,37 @@ class _NeverWaits:
         return made
 
 
+def grows(work: Callable[[], object], forget: Callable[[], object]) -> float:
+    """Bytes that are kept of each turn of some work, once :data:`CALLS_KEPT` turns are over.
+
+    Args:
+        work: One turn.
+        forget: Empties what the test itself keeps of turns.
+    """
+    root, handlers = logging.getLogger(), logging.getLogger().handlers
+    held: list[int] = []
+    was_tracing = tracemalloc.is_tracing()
+    root.handlers = []  # pytest's keep each line of the log
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            for _ in range(CALLS_KEPT):
+                work()
+            forget()
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        root.handlers = handlers
+        if not was_tracing:
+            tracemalloc.stop()
+    return (held[1] - held[0]) / CALLS_KEPT
+
+
 class ObserverContract(_NeverWaits):
     """Inherit, and say how to make the observer. What it does with the news is its own business."""
+
+    def forget(self) -> None:
+        """Empty what your test keeps of calls, such as an exporter in memory."""
 
     @abstractmethod
     def make_observer(self) -> Any:
@@ -203,6 +239,17 @@ class ObserverContract(_NeverWaits):
             assert type(body) is bytes
         list(under_way)
 
+    def test_it_does_not_keep_more_and_more_of_calls_that_are_over(self, observer: Any) -> None:
+        refusal = local("overloaded", "no")
+
+        def work() -> None:
+            list(self.call(observer, OUTCOMES[0]))
+            list(self.request(observer, OUTCOMES[0]))
+            self.tell(observer, "request_refused", IncomingCall(), refusal)
+
+        growth = grows(work, self.forget)
+        assert growth < KEPT_BYTES, f"the observer keeps {growth:.1f} bytes of each call for ever"
+
     def test_it_never_waits(self, observer: Any, pauses: list[float]) -> None:
         list(self.call(observer, OUTCOMES[0]))
         list(self.request(observer, OUTCOMES[0]))
@@ -218,6 +265,9 @@ class InterceptorContract(_NeverWaits):
 
     sides: tuple[str, ...] = ("client", "server")
     """Where it is used."""
+
+    def forget(self) -> None:
+        """Empty what your test keeps of calls, such as an exporter in memory."""
 
     @abstractmethod
     def make_interceptor(self) -> Interceptor:
@@ -270,6 +320,16 @@ class InterceptorContract(_NeverWaits):
 
         with ThreadPoolExecutor(AT_A_TIME) as threads:
             list(threads.map(work, range(AT_A_TIME)))
+
+    def test_it_does_not_keep_more_and_more_of_calls_that_are_over(
+        self, interceptor: Interceptor
+    ) -> None:
+        def work() -> None:
+            for side in self.sides:
+                list(self.steps(interceptor, side, OUTCOMES[0]))
+
+        growth = grows(work, self.forget)
+        assert growth < KEPT_BYTES, f"the interceptor keeps {growth:.1f} bytes of each call"
 
     def test_it_never_waits(self, interceptor: Interceptor, pauses: list[float]) -> None:
         for side in self.sides:

@@ -101,6 +101,9 @@ class TestContract(ObserverContract):
     def make_observer(self):
         return OpenTelemetry(OpenTelemetryOptions(baggage=True))
 
+    def forget(self):
+        self.telemetry.exporter.clear()
+
 
 class TestContractWithoutSdk(ObserverContract):
     def make_observer(self):

@@ -163,6 +163,50 @@ def test_what_a_client_cut_off_leaves_with_it_and_what_another_one_cut_off_stays
     assert shown() == (0, 0, None)
 
 
+def test_the_nodes_of_all_clients_of_a_process_are_added_up(observer):
+    other = Prometheus(PrometheusOptions())
+    other.renew(observer.meters)
+
+    def shown(state):
+        return read(observer, "bee_client_nodes", rpc_service="calc", state=state)
+
+    observer.event("nodes", {"service": "calc", "listed": 5, "fitting": 3})
+    other.event("nodes", {"service": "calc", "listed": 4, "fitting": 4})
+    other.event("nodes_in_doubt", {"service": "calc", "nodes": 1})
+    assert (shown("listed"), shown("fitting"), shown("in_doubt")) == (9, 7, 1)
+    observer.event("nodes", {"service": "calc", "listed": 6, "fitting": 1})
+    assert (shown("listed"), shown("fitting"), shown("in_doubt")) == (10, 5, 1)
+    other.event("service_left", {"service": "calc"})
+    assert (shown("listed"), shown("fitting"), shown("in_doubt")) == (6, 1, 0)
+    observer.event("service_left", {"service": "calc"})
+    assert (shown("listed"), shown("fitting")) == (None, None)
+
+
+def test_a_registry_is_out_of_reach_as_long_as_one_client_does_not_reach_it(observer):
+    other = Prometheus(PrometheusOptions())
+    other.renew(observer.meters)
+
+    def shown():
+        return read(observer, "bee_registry_in_reach", rpc_service="reached")
+
+    observer.registry_changed("reached", "registry_out_of_reach", "refused")
+    other.registry_changed("reached", "registry_in_reach", "")
+    assert shown() == 0
+    observer.event("service_left", {"service": "reached"})
+    assert shown() == 1
+
+
+def test_repetitions_are_counted_by_what_answered_them(observer):
+    for repeated, deduplicated in ((False, False), (True, False), (True, True), (True, True)):
+        request = IncomingCall()
+        request.repeated, request.deduplicated = repeated, deduplicated
+        observer.request_ended(observer.request_started(request), request, Success(b"3"), 0.1)
+    method = {"rpc_service": "calc", "rpc_method": "Stats.mean"}
+    counted = "bee_server_repeated_requests_total"
+    assert read(observer, counted, **method, answer="remembered") == 2
+    assert read(observer, counted, **method, answer="new") == 1
+
+
 def test_a_server_is_counted_as_long_as_its_observer_watches_it(observer):
     def processes():
         return read(observer, "bee_server_processes")

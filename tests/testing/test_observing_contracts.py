@@ -12,7 +12,7 @@ import pytest
 from support.patience import scaled
 
 HEAD = """
-import threading, time
+import collections, threading, time
 from bee_core.errors import Unauthenticated
 from bee_core.testing import InterceptorContract, ObserverContract
 """
@@ -42,6 +42,11 @@ RIGHT_OBSERVERS = {
                 assert state is not None
                 with self.lock:
                     self.running -= 1
+        """,
+    "one that remembers the last ones": """
+        class Plugin:
+            def __init__(self): self.last = collections.deque(maxlen=1000)
+            def call_ended(self, state, record): self.last.append(record)
         """,
     "one that only looks at servers": """
         class Plugin:
@@ -77,6 +82,21 @@ BROKEN_OBSERVERS = {
                 assert self.stack.pop() is state
         """,
     "changes the call": ("class Plugin:\n    def call_started(self, call): call.body = b'other'"),
+    "keeps every call": """
+        class Plugin:
+            def __init__(self): self.kept = []
+            def call_ended(self, state, record): self.kept.append(record)
+        """,
+    "keeps a number of every request": """
+        class Plugin:
+            def __init__(self): self.kept = []
+            def request_ended(self, state, call, outcome, seconds): self.kept.append(seconds)
+        """,
+    "forgets no call that it began": """
+        class Plugin:
+            def __init__(self): self.under_way = {}
+            def call_started(self, call): self.under_way[id(call)] = call
+        """,
     "does not know an event": """
         class Plugin:
             def event(self, name, fields): {"breaker": 1}[name]
@@ -121,6 +141,12 @@ BROKEN_INTERCEPTORS = {
             def __init__(self): self.stack = []
             def enter(self, call): self.stack.append(call)
             def exit(self, call, outcome): assert self.stack.pop() is call
+        """,
+    "keeps every call": """
+        class Plugin:
+            def __init__(self): self.kept = []
+            def enter(self, call): self.kept.append(call)
+            def exit(self, call, outcome): pass
         """,
     "answers instead": (
         "class Plugin:\n    def enter(self, call): return 'an answer'\n"

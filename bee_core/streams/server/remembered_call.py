@@ -46,7 +46,7 @@ class RememberedCall(ServedCall):
         answer: The last answer that it was given, once there is one.
     """
 
-    __slots__ = ("answer", "kept", "repeated", "repetition")
+    __slots__ = ("answer", "deduplicated", "kept", "repeated", "repetition")
 
     def __init__(
         self, connection: Owner, caller: Peer, frame: Frame, fields: RequestFields
@@ -54,6 +54,7 @@ class RememberedCall(ServedCall):
         super().__init__(connection, caller, frame, fields)
         self.repetition: Repetition | None = fields.repetition
         self.repeated = fields.repetition is not None
+        self.deduplicated = False
         self.kept = False
         self.answer: Remembered | Failure | None = None
 

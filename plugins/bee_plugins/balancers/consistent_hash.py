@@ -78,14 +78,16 @@ class ConsistentHash:
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
-        nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
-        ring = self.ring.changed(nodes, self._running)
-        running = {id_: place.running for id_, place in ring.places.items()}
-        for id_, calls in self._running.items():
-            if id_ not in running and calls:
-                running[id_] = calls  # it may come back before they end
-        self._fresh.update(nodes)
-        self._running, self.ring = running, ring
+        ring = self.ring.changed(ready, self._running)
+        if self._bound is not None:
+            running = {id_: place.running for id_, place in ring.places.items()}
+            for id_, calls in self._running.items():
+                if id_ not in running and calls:
+                    running[id_] = calls  # it may come back before they end
+            self._running = running
+        if self._fresh.window:
+            self._fresh.update([place.node for place in ring.places.values()])
+        self.ring = ring
 
     def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """See :meth:`bee_core.interfaces.Balancer.pick`."""

@@ -74,6 +74,8 @@ class Prometheus(Observer):
 
     Attributes:
         meters: The metrics.
+        nodes: What this client knows, by service and state: its part of the sum.
+        reach: By service, 1 while its registry answers, else 0.
     """
 
     def __init__(self, options: PrometheusOptions) -> None:
@@ -98,6 +100,8 @@ class Prometheus(Observer):
         # By service: the nodes whose breakers are not closed, by id, with url and state.
         self._cut_off: dict[str, dict[str, tuple[str, str]]] = {}
         self._urls: dict[str, set[str]] = {}
+        self.nodes: dict[str, dict[str, float]] = {}
+        self.reach: dict[str, int] = {}
         self._serves = False
 
     # Calls and requests. The state that they carry is the service's numbers.
@@ -157,6 +161,9 @@ class Prometheus(Observer):
             state.running[0] -= 1.0
             numbers[bucket] += 1.0
             numbers[-1] += seconds
+        if call.repeated:
+            answer = "remembered" if call.deduplicated else "new"
+            self.meters.repeated.labels(call.service, call.method, answer).inc()
 
     def request_refused(self, call: InboundCall, failure: Failure) -> None:
         """See :meth:`bee_core.interfaces.Observer.request_refused`."""
@@ -202,7 +209,14 @@ class Prometheus(Observer):
         """See :meth:`bee_core.interfaces.Observer.registry_changed`."""
         reached = _REACH.get(event)
         if reached is not None:
-            self.meters.registry_in_reach.labels(service).set(reached)
+            self.reach[service] = reached
+            self._show_reach(service)
+
+    def _show_reach(self, service: str) -> None:
+        """One registry that is out of reach is told, whoever else of the process reaches his."""
+        known = [one.reach[service] for one in tuple(_living) if service in one.reach]
+        if known:
+            self.meters.registry_in_reach.labels(service).set(min(known))
 
     def server_changed(self, event: str) -> None:
         """See :meth:`bee_core.interfaces.Observer.server_changed`."""
@@ -223,9 +237,9 @@ class Prometheus(Observer):
                 meters.limited.labels(service, str(fields["state"])).inc()
         elif name == "nodes":
             for state in ("listed", "fitting"):
-                meters.nodes.labels(service, state).set(float(fields[state]))  # type: ignore[arg-type]
+                self._count_nodes(service, state, fields[state])
         elif name == "nodes_in_doubt":
-            meters.nodes.labels(service, "in_doubt").set(float(fields["nodes"]))  # type: ignore[arg-type]
+            self._count_nodes(service, "in_doubt", fields["nodes"])
         elif name == "service_left":
             self._forget(service)
             self._serve(False)
@@ -233,9 +247,23 @@ class Prometheus(Observer):
             for state in LEASES:
                 meters.lease.labels(service, state).set(state == fields["state"])
 
+    def _count_nodes(self, service: str, state: str, nodes: Any) -> None:
+        """What this client knows of a service: a part of the sum of all clients of the process."""
+        with self._lock:
+            known = self.nodes.setdefault(service, {})
+            self.meters.nodes.labels(service, state).inc(float(nodes) - known.get(state, 0.0))
+            known[state] = float(nodes)
+
     def _forget(self, service: str) -> None:
         """Its breakers are gone: what they cut off is not cut off any more."""
+        if self.reach.pop(service, None) is not None:
+            self._show_reach(service)
         with self._lock:
+            for state, nodes in self.nodes.pop(service, {}).items():
+                self.meters.nodes.labels(service, state).dec(nodes)
+                others = any(service in one.nodes for one in tuple(_living))
+                if current.shared is None and not others:
+                    self.meters.nodes.remove(service, state)  # nobody asks for it: that is not 0
             for _, state in self._cut_off.pop(service, {}).values():
                 self._count_breaker(service, state, -1)
             self._name_no_more(service, self._urls.pop(service, set()))

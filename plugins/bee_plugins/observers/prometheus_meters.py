@@ -75,6 +75,11 @@ class Meters:
             "Requests refused before any work: too many, late, unknown method.",
             ("rpc_service", "error_type"),
         )
+        self.repeated = counter(
+            "bee_server_repeated_requests",
+            "Requests whose caller had asked before: remembered, or run because nothing had come.",
+            (*method, "answer"),
+        )
         self.breakers = gauge(
             "bee_client_breakers",
             "Nodes that a breaker cuts off (open), or tries (half-open).",
@@ -89,9 +94,9 @@ class Meters:
         )
         self.nodes = gauge(
             "bee_client_nodes",
-            "Nodes that a client knows, that fit what it asks for, and that are in doubt.",
+            "Nodes that clients know, that fit what they ask for, and that are in doubt.",
             ("rpc_service", "state"),
-            mode="livemostrecent",
+            mode="livesum",
         )
         self.registry_in_reach = gauge(
             "bee_registry_in_reach",
