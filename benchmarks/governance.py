@@ -138,20 +138,25 @@ def overload() -> Iterator[Row]:
 
 
 def criticality() -> Iterator[Row]:
-    """Critical calls of two fifths of the capacity beside sheddable ones, six times in all."""
-    calls = (
-        CallKind(method="pay", idempotent=True, share=0.4),
-        CallKind(
-            method="batch", idempotent=True, share=5.6, options={"criticality": "sheddable"}
-        ),
-    )  # fmt: skip
-    for limiter in ("none", "codel"):
-        scenario = Scenario(name="x", load=6, seconds=15, **SMALL)
-        config = settings({"limiter": limiter}, **HASTY)
-        found, _ = run(scenario, config, calls=calls)
+    """Critical calls of two and of four fifths of the capacity beside sheddable ones."""
+    cases = ((0.4, 6.0, "none"), *((0.4, 6.0, name) for name in ("codel", "gradient")))
+    cases += tuple((0.8, total, name) for name in ("codel", "gradient") for total in (2.0, 6.0))
+    for share, total, limiter in cases:
+        calls = (
+            CallKind(method="pay", idempotent=True, share=share),
+            CallKind(
+                method="batch",
+                idempotent=True,
+                share=total - share,
+                options={"criticality": "sheddable"},
+            ),
+        )
+        scenario = Scenario(name="x", load=total, seconds=15, **SMALL)
+        found, _ = run(scenario, settings({"limiter": limiter}, **HASTY), calls=calls)
         pay, batch = (kind["success"] for kind in found["kinds"])
         said = f"critical {pay:.2%}, sheddable {batch:.1%}"
-        yield (f"overload x6, {limiter}, critical calls", said, limiter == "none" or pay >= 0.999)
+        goal = f"overload x{total:.0f}, {limiter}, critical {share:.0%} of capacity"
+        yield (goal, said, limiter == "none" or pay >= 0.999)
 
 
 def throttle() -> Iterator[Row]:

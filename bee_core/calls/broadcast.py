@@ -146,7 +146,8 @@ class _Broadcast:
         note(call, "attempt", target.node, failure)
         now = call.plan.service.clock()
         history = (*target.history, Tried(target.node, failure))
-        step = after(call.plan, history, target.redials, now, call.deadline)
+        level = call.criticality
+        step = after(call.plan, history, target.redials, now, call.deadline, level=level)
         if type(step) is Redial:
             target.redials += 1
             call.attempts -= 1

@@ -98,7 +98,7 @@ def flow(call: Call, *, inside: bool = False) -> Steps:  # noqa: PLR0912, PLR091
             tried = (*tried, node.id)
             now = service.clock()
             sent = where_sent(call, outcome)
-            step = after(plan, failed, redials, now, call.deadline, sent)
+            step = after(plan, failed, redials, now, call.deadline, sent, call.criticality)
             if type(step) is Redial:
                 redials += 1
                 call.attempts -= 1

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union, final
 
 from ..contracts.plugin_faults import kind_of
 from ..contracts.policies import Again, Tried
+from ..terms.criticality import SHARES, USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..terms.criticality import Criticality
     from ..terms.failures import Failure
     from ..terms.request import Sent
     from .call import Call
@@ -104,6 +106,7 @@ def after(
     now: float,
     deadline: float,
     sent: Sent | None = None,
+    level: Criticality = USUAL,
 ) -> Next:
     """Decide what follows a failed attempt.
 
@@ -114,10 +117,12 @@ def after(
         now: Seconds of the call's clock.
         deadline: When the call ends, on the same clock.
         sent: Where a write went, to a server that remembers its answers; else None.
+        level: How important the call is. The retry budget keeps a part for the upper levels.
     """
     failure = history[-1].failure
+    share = SHARES[level]
     if sent is not None and (sent.repeated or failure.executed == "maybe"):
-        return _after_unknown(plan, history, sent, now, deadline)
+        return _after_unknown(plan, history, sent, now, deadline, share)
     # It is proven that the server never saw the whole request.
     unseen = failure.executed == "no" and (
         failure.unsent
@@ -144,7 +149,7 @@ def after(
     # The budget is asked last, when the retry would really be made. It protects servers from the
     # load of retries. A server that was not reached has no load from them, and charging for those
     # would make calls fail beside nodes that are well.
-    if failure.reached and not plan.service.budget.withdraw(now):
+    if failure.reached and not plan.service.budget.withdraw(now, share):
         return Stop(with_note(failure, "not retried: the retry budget of the service is spent"))
     return again
 
@@ -159,7 +164,12 @@ def _pushed_back(plan: CallPlan, delay: float, retry_after: float) -> Again:
 
 
 def _after_unknown(
-    plan: CallPlan, history: Sequence[Tried], sent: Sent, now: float, deadline: float
+    plan: CallPlan,
+    history: Sequence[Tried],
+    sent: Sent,
+    now: float,
+    deadline: float,
+    share: float,
 ) -> Stop | Repeat:
     """What follows once it is unknown whether a write ran: a repetition, or the end.
 
@@ -183,7 +193,7 @@ def _after_unknown(
         return Stop(first)
     if now + again.delay >= min(deadline, sent.at + sent.window):
         return Stop(with_note(first, "no time was left to repeat it"))
-    if failure.reached and not plan.service.budget.withdraw(now):
+    if failure.reached and not plan.service.budget.withdraw(now, share):
         return Stop(with_note(first, "not repeated: the retry budget of the service is spent"))
     return Repeat(again.delay)
 

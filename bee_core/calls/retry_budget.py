@@ -15,6 +15,10 @@ that ends with a granted retry::
 A retry that would break this is refused, any other is granted. Windows that end with a retry and
 do not overlap cover all retries. So after T seconds altogether
 ``retries <= ratio * first + floor_per_second * (T + 1.1 * window)``.
+
+Calls that may be shed leave a part of it alone; see ``SHARES`` in ``terms/criticality.py``. A
+retry of such a call is granted only where ``retries`` stays within its share of the bound. So the
+retries of refused batch jobs do not use up those of the calls that matter.
 """
 
 from __future__ import annotations
@@ -100,11 +104,16 @@ class RetryBudget:
                 self.lock.release()
         self._deposits += 1
 
-    def withdraw(self, now: float) -> bool:
-        """Take one retry out at ``now``; False when there is none to take."""
+    def withdraw(self, now: float, share: float = 1.0) -> bool:
+        """Take one retry out at ``now``; False when there is none to take.
+
+        Args:
+            now: Seconds of a monotonic clock.
+            share: The part of the budget that calls of this level may use, above 0 and up to 1.
+        """
         with self.lock:
             self._advance(now)
-            if self._left() < 1 - _ROUNDING:
+            if self._left(share) < 1 - _ROUNDING:
                 return False
             self._taken[self._bucket % BUCKETS] += 1
             return True
@@ -122,9 +131,9 @@ class RetryBudget:
         """In a forked child: forget a lock that a thread of the parent may hold."""
         self.lock = Lock()
 
-    def _left(self) -> float:
+    def _left(self, share: float = 1.0) -> float:
         paid = sum(self._paid) + self._deposits - self._closed
-        return self.ratio * paid + self._reserve - sum(self._taken)
+        return share * (self.ratio * paid + self._reserve) - sum(self._taken)
 
     def _advance(self, now: float) -> None:
         """Close the current bucket when it is over, and clear those that left the window.

@@ -46,10 +46,15 @@ class RetryThrottle:
         with self.lock:
             self._tokens = max(0.0, self._tokens - self.ratio - 1.0)
 
-    def withdraw(self, now: float) -> bool:
-        """Whether a retry may be made now; it begins then."""
+    def withdraw(self, now: float, share: float = 1.0) -> bool:
+        """Whether a retry may be made now; it begins then.
+
+        Args:
+            now: Seconds of a monotonic clock.
+            share: The part of the upper half of the tokens that calls of this level may use.
+        """
         with self.lock:
-            if self._tokens <= self._most / 2:
+            if self._tokens <= self._most * (1 - share / 2):
                 return False
             self._give()
             return True

@@ -147,7 +147,8 @@ class ServerConfig:
     )
     max_in_flight: int = setting(
         1024,
-        "Requests that run or wait for a thread; one more is rejected before any work.",
+        "Requests that run or wait for a thread; one more is rejected before any work, and the "
+        "least important ones a little earlier.",
         "About one a connection, so one client cannot fill it.",
         check=at_least(1),
         live=True,

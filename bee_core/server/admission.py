@@ -3,7 +3,8 @@
 Everything here is refused before its handler begins: ``overloaded``, executed no, with a time after
 which another try makes sense. The caller may go to another node right away.
 
-- **In flight.** One more than ``max_in_flight``.
+- **In flight.** One more than ``max_in_flight``; the least important ones a little earlier, so
+  that a place is left for the others.
 - **Lag.** The event loop is later than ``max_lag``: whatever is accepted waits for it as well.
 - **Threads.** All threads of the pool are busy, and either ``max_pool_queue`` requests wait for one
   already, or the request would be late. Its end is estimated from the recent times of the methods
@@ -17,7 +18,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..terms.causes import local
-from ..terms.criticality import SHARES, part_of
+from ..terms.criticality import CRITICALITIES, SHARES, part_of
 from ..terms.failures import Failure
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Admission:
 
     Attributes:
         gate: From so many requests in flight on, :meth:`refusal` is asked. A server without
-            ``max_lag`` asks it only when it is full.
+            ``max_lag`` asks it only when it is nearly full.
     """
 
     __slots__ = (
@@ -79,11 +80,12 @@ class Admission:
         self._max_in_flight = settings.max_in_flight
         self._max_lag = settings.max_lag
         self._max_queue = settings.max_pool_queue
-        self.gate = -1 if settings.max_lag is not None else settings.max_in_flight
+        nearly_full = part_of(settings.max_in_flight, CRITICALITIES[-1])
+        self.gate = -1 if settings.max_lag is not None else nearly_full
 
     def refusal(self, call: InboundCall, in_flight: int) -> Failure | None:
         """Why a request is refused before anything is known of it but its level; or None."""
-        if in_flight >= self._max_in_flight:
+        if in_flight >= part_of(self._max_in_flight, call.criticality):
             return local(
                 "overloaded",
                 f"{in_flight} requests are in flight, max_in_flight is {self._max_in_flight}",

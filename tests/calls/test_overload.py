@@ -50,6 +50,14 @@ def test_critical_calls_hardly_notice_an_overload_of_lesser_ones(load):
     assert run.goodput >= 0.9
 
 
+@pytest.mark.parametrize("load", [2, 6])
+def test_refused_batch_jobs_do_not_use_up_the_retries_of_critical_calls(load):
+    critical = 0.8 / load  # four fifths of the capacity
+    run = at(load, limiter=codel(), mix={"critical": critical, "sheddable": 1 - critical})
+    assert run.success("critical") >= 0.999
+    assert run.goodput >= 0.9
+
+
 def test_retries_stay_within_the_budget():
     run = at(6, limiter=codel())
     first = run.rate * 6.0

@@ -27,6 +27,15 @@ def test_a_fifth_of_the_first_attempts_may_be_retried():
     assert granted(budget, 100.5, 30) == 10
 
 
+def test_calls_that_may_be_shed_leave_a_part_to_the_others():
+    budget = RetryBudget(floor_per_second=0)
+    deposit(budget, 100.0, 500)
+    assert sum(budget.withdraw(100.5, 0.8) for _ in range(200)) == 80
+    assert not budget.withdraw(100.5, 0.8)
+    assert sum(budget.withdraw(100.5, 0.9) for _ in range(200)) == 10
+    assert granted(budget, 100.5, 200) == 10
+
+
 def test_without_calls_the_floor_of_a_whole_window_is_there_at_once():
     budget = RetryBudget(floor_per_second=2, window=10)
     assert granted(budget, 0.0, 50) == 20

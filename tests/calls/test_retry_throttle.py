@@ -34,6 +34,14 @@ def test_half_of_the_tokens_may_fail_before_retries_stop():
     assert throttle.balance(0.0) == 0
 
 
+def test_retries_of_calls_that_may_be_shed_stop_first():
+    throttle = RetryThrottle(10, 0.1)
+    for _ in range(4):
+        throttle.failed(0.0)  # 5.6 tokens are left
+    assert not throttle.withdraw(0.0, 0.8)
+    assert throttle.withdraw(0.0)
+
+
 def test_successes_bring_retries_back():
     throttle = RetryThrottle(4, 0.5)
     for _ in range(10):

@@ -43,6 +43,19 @@ def measured(admission, clock, method, seconds, times=30):
     clock.now = 1000.0
 
 
+# ── in flight ──
+
+
+@pytest.mark.parametrize(("level", "most"), [("critical", 10), ("sheddable", 8)])
+def test_one_more_than_max_in_flight_is_refused_the_least_important_first(level, most):
+    full = admission(Pool(), max_in_flight=10)
+    assert full.gate == 8, "below it nothing is asked"
+    assert full.refusal(call(level=level), most - 1) is None
+    refused = full.refusal(call(level=level), most)
+    assert (refused.kind, refused.executed) == ("overloaded", "no")
+    assert "max_in_flight is 10" in refused.message
+
+
 # ── threads ──
 
 
@@ -132,8 +145,8 @@ def test_a_loop_that_lags_refuses_and_sheds_the_least_important_first():
     assert "max_lag is 1 s" in refused.message
 
 
-def test_without_max_lag_nobody_is_asked_before_the_server_is_full():
+def test_without_max_lag_nobody_is_asked_before_the_server_is_nearly_full():
     plain = admission(Pool(), Lag(60.0), max_in_flight=10)
-    assert plain.gate == 10
+    assert plain.gate == 8
     assert plain.refusal(call(), 9) is None
     assert plain.refusal(call(), 10) is not None

@@ -225,8 +225,8 @@ class TracedBudget(RetryBudget):
         self.trace.append("budget paid in")
         super().deposit(now)
 
-    def withdraw(self, now):
-        granted = super().withdraw(now)
+    def withdraw(self, now, share=1.0):
+        granted = super().withdraw(now, share)
         self.trace.append("budget paid out" if granted else "budget is spent")
         return granted
 

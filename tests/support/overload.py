@@ -17,6 +17,7 @@ import attrs
 from bee_core.calls.retry_budget import RetryBudget
 from bee_core.interfaces import Success
 from bee_core.terms.causes import local, read_timed_out
+from bee_core.terms.criticality import SHARES
 from bee_core.terms.failures import Failure
 from bee_core.testing import AnyCall
 
@@ -151,7 +152,7 @@ class Overload:
                 self.good[call.level] += 1
             return
         again = call.attempts <= self.retries and (
-            self.budget is None or self.budget.withdraw(self.now)
+            self.budget is None or self.budget.withdraw(self.now, SHARES[call.level])
         )
         if not again:
             self.end(call, outcome)

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from ...terms.causes import lost, reported
+from ...terms.criticality import CRITICALITIES, part_of
 from ...terms.failures import Failure, Load, Success
 from ...terms.metadata import NOTHING
 from .exchange import ANSWERED, OVER, QUEUED, RUNNING, WAITING
@@ -41,6 +42,7 @@ class Site:
         network: Seconds, there and back.
         workers: Calls that a node handles at a time.
         max_in_flight: See the server's configuration.
+        nearly_full: From so many calls in flight on, some levels are refused.
         cancels: Whether a handler ends when its caller has given up.
         make_limiters: Called for each new process. Gives what finds the limiter of a method, or
             None where no method has one.
@@ -65,6 +67,7 @@ class Site:
         self.network = network
         self.workers = workers
         self.max_in_flight = max_in_flight
+        self.nearly_full = part_of(max_in_flight, CRITICALITIES[-1])
         self.cancels = cancels
         self.make_limiters = make_limiters
         self.ran_twice = 0
@@ -146,8 +149,11 @@ class SimulatedNode:
 
     def accept(self, exchange: Exchange) -> None:
         """A request has come to a process that serves."""
-        if len(self._open) >= self._site.max_in_flight:
-            full = f"max_in_flight is {self._site.max_in_flight}"
+        site, count = self._site, len(self._open)
+        if count >= site.nearly_full and count >= part_of(
+            site.max_in_flight, exchange.call.criticality
+        ):
+            full = f"max_in_flight is {site.max_in_flight}"
             self._refuse(exchange, reported("overloaded", full))
             return
         if self.failure and self._site.rng.random() < self.failure_rate:

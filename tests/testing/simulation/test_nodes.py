@@ -52,7 +52,12 @@ class Caller:
         self.ledger = Ledger(idempotent=False)
         self.outcome = None
         now = rig.world.now
-        request = SimpleNamespace(deadline=now + timeout, read_timeout=read, connect_timeout=3.0)
+        request = SimpleNamespace(
+            deadline=now + timeout,
+            read_timeout=read,
+            connect_timeout=3.0,
+            criticality="critical",
+        )
         self.exchange = rig.channel.send(request, self)
 
     def answered(self, exchange, outcome) -> None:
