@@ -1,4 +1,4 @@
-"""Sessions: tests, registries, lint, typing, wheel; slow, fuzz and bench on demand.
+"""Sessions: tests, registries, lint, typing, wheel; slow, writes, fuzz and bench on demand.
 
 ``nox -s tests`` needs nothing but nox. It takes six minutes on two idle cores, and it says
 at its start how long. The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` …
@@ -75,6 +75,16 @@ def model(session: nox.Session) -> None:
     session.install(".[all,test]")
     campaign = ["--hypothesis-profile=campaign", "-n", "2", "--dist", "load"]
     session.run("pytest", "tests/model", *campaign, *session.posargs)
+
+
+@nox.session(default=False)
+def writes(session: nox.Session) -> None:
+    """Make 10,000 writes under random kills with each plugin, and print how they ended.
+
+    It takes half an hour: ``nox -s writes -- p2c "faults at the server" --writes 2000`` takes less.
+    """
+    session.install(".[all,test]")
+    session.run("python", "tests/cluster/writes_program.py", *session.posargs)
 
 
 @nox.session

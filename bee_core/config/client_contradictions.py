@@ -77,6 +77,20 @@ def _of_call(
                 "; state idempotent: true where a method may run twice"
             ),
         )
+    if (
+        call.fallback is not None
+        and call.fallback.name == "last-good"
+        and not call.idempotent
+        and not (method is None and any(own.idempotent for own in client.methods.values()))
+        and stated("fallback")
+    ):
+        yield (
+            "fallback",
+            (
+                "last-good answers a call that may have run only if the call is idempotent; state "
+                "idempotent: true for methods that read"
+            ),
+        )
     if call.fail.name == "failbackup" and (stated("fail") or stated("retries")):
         yield from _of_hedging(call)
     if call.oneway and call.idempotent and stated("idempotent"):

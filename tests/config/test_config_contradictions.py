@@ -35,6 +35,7 @@ def test_the_defaults_do_not_contradict_each_other():
         ),
         ({"fail": "failover"}, "idempotent", "only calls that provably did not run are retried"),
         ({"fail": "failtry", "retries": 1, "idempotent": False}, "idempotent", "is marked false"),
+        ({"fallback": "last-good"}, "fallback", "only if the call is idempotent"),
         ({"connect_timeout": 40}, "connect_timeout", "lower connect_timeout"),
         ({"fail": "failfast", "retries": 3}, "retries", "has no effect"),
         ({"fail": "failfast", "methods": {"a": {"retries": 3}}}, "methods.a.retries", "no effect"),

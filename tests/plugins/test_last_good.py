@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import bee_core
 from bee_core.errors import ConfigError, DeadlineExceeded, RemoteError, Unavailable
 from bee_core.interfaces import MESSAGE, NAMED, POSITIONAL, PastResult, Request, RequestHead
-from bee_core.terms.causes import lost, read_timed_out
+from bee_core.terms.causes import lost, read_timed_out, refused
 from bee_core.testing import FakeClock, FallbackContract
 from bee_plugins.fallbacks.last_good import ENTRY, SHORT, LastGood, LastGoodOptions
 from bee_plugins.fallbacks.static import Static, StaticOptions
@@ -33,8 +33,10 @@ class TestLastGoodWithAnother(FallbackContract):
         return LastGood(LastGoodOptions(otherwise=Static(StaticOptions(0))))
 
 
-def request(method="add", body=b"[1,2]", form=POSITIONAL, metadata=(), baggage=()):
-    head = RequestHead("calc", method, dict(metadata), dict(baggage))
+def request(
+    method="add", body=b"[1,2]", form=POSITIONAL, metadata=(), baggage=(), idempotent=False
+):
+    head = RequestHead("calc", method, dict(metadata), dict(baggage), idempotent=idempotent)
     return Request(head, form, body, False, 10.0, 1.0, 1.0, 1.0)
 
 
@@ -206,7 +208,7 @@ def test_a_call_that_fails_gets_the_last_result_and_its_age():
     made, _ = harness()
     assert made.run(SUCCESS).value == 3
     made.clock.advance(5.0)
-    result = made.run(LOST)
+    result = made.run(LOST, idempotent=True)
     assert result.value == 3
     assert result.call.degraded
     assert result.call.age == 5.0
@@ -215,8 +217,27 @@ def test_a_call_that_fails_gets_the_last_result_and_its_age():
 def test_a_call_with_other_arguments_gets_the_error():
     made, _ = harness()
     made.run(SUCCESS)
-    call = made.begin(args=(1, 3))
+    call = made.begin(args=(1, 3), idempotent=True)
     assert isinstance(made.drive(call, LOST).error, Unavailable)
+
+
+@pytest.mark.parametrize("when", [("Unavailable",), ("CallError",)])
+def test_a_write_that_may_have_run_gets_the_error_and_not_the_result_of_an_equal_one(when):
+    made, _ = harness(when=when)
+    assert made.run(SUCCESS).value == 3
+    error = made.run(LOST).error
+    assert isinstance(error, Unavailable)
+    assert error.executed == "maybe"
+    refused_write = made.run(refused(ConnectionRefusedError()))
+    assert (refused_write.value, refused_write.call.degraded) == (3, True), "it did not run"
+
+
+def test_a_write_that_ran_on_one_of_several_nodes_is_not_answered():
+    kept = Kept()
+    kept.learn(b"3")
+    ran = Unavailable("one of two nodes failed", executed="yes")
+    assert kept.recall(error=ran) is None
+    assert kept.recall(request(idempotent=True), error=ran) == b"3"
 
 
 def test_a_call_that_fails_and_one_that_is_oneway_teach_nothing():
@@ -238,7 +259,7 @@ def test_a_service_whose_fallback_does_not_learn_is_not_attentive():
 def test_a_degraded_service_goes_on_learning_when_it_has_recovered():
     made, fallback = harness()
     made.run(SUCCESS)
-    made.run(LOST)
+    made.run(LOST, idempotent=True)
     made.clock.advance(60.0)
     made.run(SUCCESS)
     assert made.service.degradation.methods == {}
@@ -257,7 +278,7 @@ def test_a_fallback_that_cannot_learn_costs_the_call_nothing():
 def test_a_result_that_cannot_be_decoded_ends_the_call_with_what_the_codec_says():
     made, fallback = harness()
     fallback.recall = lambda request, error: PastResult(b"{", 0.0, made.clock)
-    assert made.run(LOST).error is not None
+    assert made.run(LOST, idempotent=True).error is not None
 
 
 class Shop:

@@ -1,4 +1,9 @@
-"""Fallback ``last-good``: the last result of the same call, for as long as it is not too old."""
+"""Fallback ``last-good``: the last result of the same call, for as long as it is not too old.
+
+It is for reads. A write that may have run must not look as if an earlier, equal one were its
+result: nobody would learn that its outcome is unknown. So a call that may have run is answered only
+if it is idempotent, whatever ``when`` says.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +45,8 @@ class LastGoodOptions:
         max_entries: Results that are kept at most; the oldest one goes first. The default is 1000.
         max_bytes: Bytes of memory for them at most. The default is 16 MiB, eight of the largest
             bodies that ``max_size`` lets through by default.
-        when: As for ``static``.
+        when: As for ``static``. Of these errors, those of calls that may have run (``executed`` is
+            not ``no``) and are not idempotent are raised all the same.
         ignore: Names of metadata that differ from call to call and say nothing of the answer. All
             other metadata and baggage is part of the key, because a handler may answer each tenant
             differently. The default are the names of W3C Trace Context.
@@ -93,6 +99,8 @@ class LastGood:
         """See :class:`bee_core.interfaces.Fallback`."""
         if not isinstance(error, self._errors):
             return None
+        if error.executed != "no" and not request.idempotent:
+            return None  # a write whose outcome is unknown
         key, _ = self._key(request)
         with self.lock:
             _, result = self._kept.get(key, (0, None))
@@ -109,7 +117,7 @@ class LastGood:
         kwargs: dict[str, Any],
         error: CallError,
     ) -> Any:
-        """See :meth:`bee_core.interfaces.Fallback.answer`. Nothing is kept for this call."""
+        """See :meth:`bee_core.interfaces.Fallback.answer`. No kept result may be the answer."""
         otherwise = self._options.otherwise
         if otherwise is None:
             raise error
