@@ -9,14 +9,12 @@ import attrs
 
 from ...config import RegistryConfig, ServerConfig, load_config
 from ...contracts.combined_limiter import combined
-from ...contracts.plugin_faults import PluginFaults
 from ...errors import ConfigError
 from ...plugins.hub import PluginHub
 from ...server.faults import plugin_failure
 from ...terms.node import Node
 from .arrivals import Arrivals
 from .clients import SimulatedClient, bare
-from .contained_limiter import ContainedLimiter
 from .counts import Counts, KindCounts
 from .driver import Stage
 from .figures import figures
@@ -137,13 +135,11 @@ class _Run:
         self.counts = counts = Counts(START, scenario.seconds)
         self.complaints: list[str] = []
         hub = PluginHub(plugins)
-        faults = PluginFaults(self._complain, world.clock, hub.origin_of)
         server = config.server or ServerConfig(name=name)
 
         def make(refs: Sequence[PluginRef]) -> Limiter | None:
             made = [hub.create(ref, "limiter", origin=config) for ref in refs]
-            contained = [ContainedLimiter(one, faults) for one in made]
-            return combined(contained, world.clock, _broken)
+            return combined(made, lambda: world.now, _broken)
 
         def make_limiters() -> Callable[[str], Limiter | None] | None:
             usual = make(server.limiter)
