@@ -46,6 +46,7 @@ class Site:
         cancels: Whether a handler ends when its caller has given up.
         make_limiters: Called for each new process. Gives what finds the limiter of a method, or
             None where no method has one.
+        broken: Says that a method of a limiter raised, and makes the failure of the call.
         ran_twice: How often a handler began again for a call that must run once.
     """
 
@@ -60,6 +61,7 @@ class Site:
         max_in_flight: int,
         cancels: bool,
         make_limiters: Callable[[], Callable[[str], Limiter | None] | None],
+        broken: Callable[[object, str, BaseException], Failure],
     ) -> None:
         self.world = world
         self.durations = durations
@@ -70,6 +72,7 @@ class Site:
         self.nearly_full = part_of(max_in_flight, CRITICALITIES[-1])
         self.cancels = cancels
         self.make_limiters = make_limiters
+        self.broken = broken
         self.ran_twice = 0
 
 
@@ -168,15 +171,21 @@ class SimulatedNode:
             self._work(exchange)
             return
         exchange.limiter = limiter
-        admitted: Any = limiter.admit(exchange.call, self._world.now)
+        try:
+            admitted: Any = limiter.admit(exchange.call, self._world.now)
+            if admitted is not True and not isinstance(admitted, Failure):
+                self._wait(exchange, admitted)
+                return
+        except Exception as error:  # as a server does: it costs this call, and no other one
+            exchange.ticket = None
+            self._end(exchange, self._site.broken(limiter, "admit", error))
+            return
         if admitted is True:
             exchange.permitted = self._world.now
             self._work(exchange)
-        elif isinstance(admitted, Failure):
+        else:
             wish = admitted.retry_after
             self._end(exchange, reported(admitted.kind, admitted.message, retry_after=wish))
-        else:
-            self._wait(exchange, admitted)
 
     def _refuse(self, exchange: Exchange, failure: Failure) -> None:
         if exchange.channel.wants_load:
@@ -207,10 +216,10 @@ class SimulatedNode:
             exchange.permitted = self._world.now
             self._work(exchange)
         elif self._open.pop(exchange, self) is None:
-            exchange.limiter.release(None, 0.0)  # its caller is gone, and could not say so
+            self._give_back(exchange, None, 0.0)  # its caller is gone, and could not say so
 
     def _waited_enough(self, exchange: Exchange) -> None:
-        if exchange.state == WAITING and exchange in self._open and exchange.ticket.leave():
+        if exchange.state == WAITING and exchange in self._open and self._leave(exchange):
             exchange.ticket = None
             late = "the limiter's queue_timeout was over"
             self._end(exchange, reported("overloaded", late))
@@ -288,8 +297,28 @@ class SimulatedNode:
 
     def _release(self, exchange: Exchange, outcome: Any) -> None:
         if exchange.permitted is not None:
-            exchange.limiter.release(outcome, self._world.now - exchange.permitted)
+            self._give_back(exchange, outcome, self._world.now - exchange.permitted)
             exchange.permitted = None
+
+    def _give_back(self, exchange: Exchange, outcome: Any, seconds: float) -> None:
+        """Give a permit back; once more without a verdict where that raises."""
+        limiter = exchange.limiter
+        try:
+            limiter.release(outcome, seconds)
+        except Exception as error:
+            self._site.broken(limiter, "release", error)
+            try:
+                limiter.release(None, 0.0)
+            except Exception as again:
+                self._site.broken(limiter, "release", again)
+
+    def _leave(self, exchange: Exchange) -> bool:
+        """Give a place in the limiter's queue up; False where there is a permit already."""
+        try:
+            return bool(exchange.ticket.leave())
+        except Exception as error:  # what it holds nobody can tell
+            self._site.broken(exchange.limiter, "leave", error)
+            return True
 
     def give_up(self, exchange: Exchange) -> None:
         """The caller has given an attempt up, and the server hears of it.
@@ -308,9 +337,9 @@ class SimulatedNode:
             del self._queue[exchange]
             self._release(exchange, None)
         elif exchange.state == WAITING:
-            ticket, exchange.ticket = exchange.ticket, None
-            if not ticket.leave():
-                exchange.limiter.release(None, 0.0)
+            if not self._leave(exchange):
+                self._give_back(exchange, None, 0.0)
+            exchange.ticket = None
 
 
 def _raised() -> Failure:

@@ -9,6 +9,7 @@ import attrs
 
 from ...config import RegistryConfig, ServerConfig, load_config
 from ...contracts.combined_limiter import combined
+from ...contracts.plugin_faults import PluginFaults
 from ...errors import ConfigError
 from ...plugins.hub import PluginHub
 from ...server.faults import plugin_failure
@@ -136,10 +137,15 @@ class _Run:
         self.complaints: list[str] = []
         hub = PluginHub(plugins)
         server = config.server or ServerConfig(name=name)
+        faults = PluginFaults(self._complain, world.clock, hub.origin_of)
+
+        def broken(plugin: object, doing: str, error: BaseException) -> Failure:
+            faults.said(plugin, doing, error)
+            return plugin_failure(faults.name(plugin), error, "no")
 
         def make(refs: Sequence[PluginRef]) -> Limiter | None:
             made = [hub.create(ref, "limiter", origin=config) for ref in refs]
-            return combined(made, lambda: world.now, _broken)
+            return combined(made, world.clock, broken)
 
         def make_limiters() -> Callable[[str], Limiter | None] | None:
             usual = make(server.limiter)
@@ -157,6 +163,7 @@ class _Run:
             max_in_flight=server.max_in_flight,
             cancels=scenario.cancels,
             make_limiters=make_limiters,
+            broken=broken,
         )
         self._nodes = [
             SimulatedNode(self.site, _node(number, scenario.zones), number)
@@ -224,12 +231,9 @@ class _Run:
             client.learn(snapshot)
 
     def _complain(self, line: str) -> None:
-        if len(self.complaints) < COMPLAINTS:
+        # Each server has limiters of its own: what is wrong with one, all of them would say.
+        if line not in self.complaints and len(self.complaints) < COMPLAINTS:
             self.complaints.append(line)
-
-
-def _broken(plugin: object, doing: str, error: BaseException) -> Failure:
-    return plugin_failure(f"{type(plugin).__name__}.{doing}", error, "no")
 
 
 def _rng(seed: int, purpose: str) -> Random:

@@ -32,6 +32,7 @@ class Rig:
             max_in_flight=max_in_flight,
             cancels=cancels,
             make_limiters=lambda: None,
+            broken=lambda *_: None,
         )
         self.server = Server(self.site, Node("n", "tcp://10.0.0.1:1"), 0)
         self.channel = SimulatedChannel(
