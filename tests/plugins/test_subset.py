@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core.interfaces import Node, Success
+from bee_core.options import OptionError
 from bee_core.testing import BalancerContract
 from bee_plugins.balancers.consistent_hash import ConsistentHash
 from bee_plugins.balancers.p2c import PowerOfTwoChoices
@@ -15,6 +16,7 @@ from bee_plugins.balancers.rendezvous import rank
 from bee_plugins.balancers.round_robin import RoundRobin
 from bee_plugins.balancers.subset import Subset, SubsetOptions
 from bee_plugins.balancers.weighted_random import WeightedRandom
+from bee_plugins.balancers.zone import Zone, ZoneOptions
 
 INNER = [WeightedRandom, RoundRobin, PowerOfTwoChoices, ConsistentHash]
 
@@ -170,3 +172,11 @@ def test_it_says_whether_a_node_is_in_the_subset():
 def test_options_out_of_range_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         SubsetOptions(**({"size": 5} | option))
+
+
+def test_a_balancer_that_must_know_all_nodes_stands_outside():
+    """``zone`` would never spill over: of the list it would hear nothing."""
+    zone = Zone(ZoneOptions(zone="a", within=WeightedRandom()))
+    with pytest.raises(OptionError, match="put it outside, and Subset within it") as caught:
+        Subset(SubsetOptions(size=20, within=zone))
+    assert caught.value.option == "within"

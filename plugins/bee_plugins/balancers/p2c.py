@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 FORCE_AFTER = 1.0
 """Seconds without a pick after which a node that lost a comparison gets the call all the same, so
-that it is seen when a node has recovered. As in go-zero and Kratos."""
+that it is seen when a node has recovered. As in go-zero; Kratos waits 3 s."""
 
 FORCE_EVERY = 200
 """Picks between two that are forced: at most 0.5 % of the calls go to a node that is known to be
