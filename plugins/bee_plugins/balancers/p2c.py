@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from bisect import bisect
 from itertools import accumulate
-from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
@@ -30,6 +29,7 @@ from bee_core.options import Seconds, positive
 
 from .peak_latency import FAILURES_COUNT, NodeLoad
 from .slow_start import MOST_DRAWS, FreshNodes
+from .weights import fractions, with_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -118,11 +118,9 @@ class PowerOfTwoChoices:
         A node that leaves while calls run there is remembered until they end. If it comes back
         before, it still has them.
         """
-        nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
+        nodes = with_weight(ready)
         before, loads = self.loads, dict[str, NodeLoad]()
-        # Fractions of the heaviest weight: no sum of them overflows.
-        heaviest = max((node.weight for node in nodes), default=1.0)
-        shares = [node.weight / heaviest for node in nodes]
+        shares = fractions(nodes)
         mean = sum(shares) / max(1, len(shares))
         for node, share in zip(nodes, shares, strict=True):
             load = before.get(node.id)
