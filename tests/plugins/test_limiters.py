@@ -236,6 +236,18 @@ def test_more_than_max_queue_are_refused_the_least_important_ones_first():
     assert not isinstance(limiter.admit(CALL, 1.0), Failure)
 
 
+def test_a_new_call_does_not_overtake_one_that_waits_though_the_limit_has_grown():
+    limit = Fixed(FixedOptions(1, max_queue=0))
+    limiter = Codel(CodelOptions(limit=limit))
+    heard = Heard(limiter)
+    heard.ask("0", 1.0)
+    heard.ask("1", 1.0)
+    limit._max_in_flight = 3  # noqa: SLF001  # as one that adapts
+    assert heard.ask("2", 1.0) is not True
+    limiter.release(WELL, 0.01)
+    assert heard.order == ["1", "2"]
+
+
 def test_a_limit_that_grows_takes_several_from_the_queue():
     limit = Fixed(FixedOptions(1, max_queue=0))
     limiter = Codel(CodelOptions(limit=limit))
