@@ -142,8 +142,6 @@ def after(
         return _REDIAL  # the first is free for all, the others for calls that would try again
     if again is None or (again.where == "same" and failure.retry == "other"):
         return Stop(failure)
-    if again.where == "same" and failure.retry_after:
-        again = _pushed_back(plan, again.delay, failure.retry_after)
     if now + again.delay >= deadline:
         return Stop(with_note(failure, "no time was left for a retry"))
     # The budget is asked last, when the retry would really be made. It protects servers from the
@@ -152,15 +150,6 @@ def after(
     if failure.reached and not plan.service.budget.withdraw(now, share):
         return Stop(with_note(failure, "not retried: the retry budget of the service is spent"))
     return again
-
-
-def _pushed_back(plan: CallPlan, delay: float, retry_after: float) -> Again:
-    """A retry on the node that said when to come back: no policy may come sooner.
-
-    Many calls were told the same, so each comes a little later than it was told.
-    """
-    asked = retry_after * (1.0 + PUSH_BACK_JITTER * plan.service.rng.random())
-    return Again("same", max(delay, asked))
 
 
 def _after_unknown(
@@ -201,13 +190,19 @@ def _after_unknown(
 def _asked(plan: CallPlan, history: Sequence[Tried]) -> Again | Stop | None:
     """The decision of the fault tolerance. One that breaks its contract costs the call its retry.
 
-    The call keeps the failure that it has: it says what happened to the request.
+    The call keeps the failure that it has: it says what happened to the request. No policy comes
+    back to a node sooner than the node asked for. Many calls were told the same, so each comes a
+    little later than it was told.
     """
     policy, faults = plan.fault_tolerance, plan.service.faults
+    wish = history[-1].failure.retry_after
     try:
         again: Any = policy.next(history, plan.service.rng)
         # A copy of its class may come from another import, so the fields decide.
         if again is None or (again.where in _PLACES and again.delay >= 0):
+            if wish and again is not None and again.where == "same":
+                later = wish * (1.0 + PUSH_BACK_JITTER * plan.service.rng.random())
+                return Again("same", max(again.delay, later))
             return again  # type: ignore[no-any-return]
         faults.said_wrong(policy, "next", f"returned {kind_of(again)} that is no decision")
     except Exception as error:  # whatever a plugin does, the call has its failure

@@ -33,7 +33,8 @@ class Balancer(Protocol):
     - ``start_slowly(window)``: called once, before the first ``update``, where ``slow_start`` is
       set. A node that comes later gets ``max(10 %, age / window)`` of its weight, for ``window``
       seconds. Without this method ``slow_start`` is a ``ConfigError``.
-    - ``listed(nodes)``: told of all nodes of the list, ready or not, before each ``update``.
+    - ``listed(nodes)``: told of all nodes of the list, ready or not, before each ``update``. One
+      that has it cannot be within another balancer of bee.
     - ``remark(node, now)`` returns what ``bee explain`` says of a node, in a few words: why it is
       preferred or not.
     - ``wants_load``: true where each reply is to carry the server's ``load``.

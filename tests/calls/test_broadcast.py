@@ -235,6 +235,24 @@ def test_a_client_that_is_closed_in_a_pause_ends_it():
     assert isinstance(stop.value.value, CallCancelled)
 
 
+def test_a_pause_that_is_interrupted_leaves_what_ran_elsewhere_said():
+    harness = everywhere("ab", Everywhere(again=Again("same", 2.0)))
+    call = harness.begin()
+    steps = whole(call)
+    effect = steps.send(harness.end_one(next(steps), ("a", SUCCESS), []))
+    effect = steps.send(harness.end_one(effect, ("b", reported("overloaded", "full")), []))
+    assert isinstance(effect, Pause)
+    with pytest.raises(StopIteration):
+        steps.send(cancelled("the client was closed", sent=False))
+    assert call.executed == "yes"
+
+
+def test_each_node_is_a_first_attempt_for_the_budget_of_retries():
+    harness = everywhere("abc")
+    harness.run(("a", SUCCESS), ("b", SUCCESS), ("c", SUCCESS))
+    assert harness.trace.count("budget paid in") == 3
+
+
 def test_a_transport_that_makes_no_channel_fails_its_node_only():
     def make_channel(node):
         if node.id == "b":

@@ -74,9 +74,11 @@ def test_a_drop_lasts_the_read_timeout_and_it_is_unknown_whether_the_call_ran():
 
 
 def test_a_drop_that_the_deadline_cuts_short_does_not_count_against_the_node():
-    made = harness(fault("drop"), read_timeout=10.0, timeout=2.0)
-    assert made.run().pauses == [2.0]
-    assert made.gates["a"].verdicts == ["deadline_exceeded"]
+    for seconds, blame in ((10.0, "none"), (1.0, "node")):
+        made, outcomes = harness(fault("drop"), read_timeout=seconds, timeout=2.0), []
+        made.balancer.settle = lambda node, outcome, *_, heard=outcomes: heard.append(outcome)
+        assert made.run().pauses == [min(2.0, seconds)]
+        assert [(one.kind, one.blame) for one in outcomes] == [("deadline_exceeded", blame)]
 
 
 def test_a_write_that_was_dropped_is_not_tried_again_and_a_read_is():

@@ -103,6 +103,11 @@ def test_when_both_have_failed_the_policy_is_asked_with_both():
     assert harness.service.fault_tolerances[""].asked == [[], ["b", "a"]]
 
 
+def test_when_both_have_failed_the_call_may_have_run_if_one_of_them_may():
+    result = hedged().run(None, ("b", LOST), ("a", reported("overloaded", "full")))
+    assert (result.error.kind, result.error.executed) == ("overloaded", "maybe")
+
+
 def test_the_attempts_of_a_race_count_towards_the_retries():
     harness = hedged("abcd", Hedged(again=Again("other")), retries=1)
     result = harness.run(None, ("b", LOST), ("a", LOST))
@@ -116,6 +121,13 @@ def test_without_a_retry_there_is_no_race(retries):
     harness = hedged(retries=retries)
     script = [None, ("b", SUCCESS)] if retries else [SUCCESS]
     assert len(harness.run(*script).attempts) == 1 + retries
+
+
+def test_the_last_attempt_that_the_retries_allow_is_not_hedged():
+    harness = hedged("abcd", Hedged(again=Again("other")), retries=1)
+    result = harness.run(("a", LOST), ("b", later(5.0, SUCCESS)))
+    assert (result.value, result.attempts) == (3, ["a", "b"])
+    assert harness.service.fault_tolerances[""].asked == [[]]
 
 
 def test_a_call_that_is_not_idempotent_is_never_raced():

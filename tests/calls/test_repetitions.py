@@ -76,6 +76,19 @@ def whole_flow(call):
     return flow(call)
 
 
+def test_a_repetition_comes_no_sooner_than_the_server_asked_for():
+    class AtOnce:
+        def next(self, history, rng):
+            return Again("same")
+
+    harness, busy = world(fail=AtOnce()), failure(executed="maybe")
+    busy.retry_after = 4.0
+    began = harness.clock()
+    _, end, _ = run(harness, busy, Success(b"3"))
+    assert end is None
+    assert 4.0 <= harness.clock() - began <= 4.4
+
+
 def test_failtry_repeats_a_write_once_at_the_same_node():
     call, end, ways = run(world(), UNKNOWN, Success(b"3"))
     assert (end, call.value, call.attempts, call.executed) == (None, 3, 2, "maybe")

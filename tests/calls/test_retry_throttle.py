@@ -54,6 +54,14 @@ def test_successes_bring_retries_back():
     assert throttle.withdraw(0.0)
 
 
+def test_a_retry_that_succeeds_gives_as_much_back_as_a_first_attempt():
+    throttle = RetryThrottle(10, 1.0)
+    throttle.failed(0.0)  # 8 are left
+    assert throttle.balance(0.0) == 3
+    assert throttle.withdraw(0.0)
+    assert throttle.balance(0.0) == 4
+
+
 def test_tokens_never_exceed_their_number_and_never_fall_below_none():
     throttle = RetryThrottle(4, 0.5)
     for _ in range(100):

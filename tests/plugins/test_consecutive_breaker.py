@@ -118,6 +118,33 @@ def test_failures_of_calls_from_before_the_trial_do_not_count_against_it():
     assert cut.state == "half-open"
 
 
+def test_a_node_that_is_cut_off_is_not_cut_off_again_by_calls_from_before():
+    breakers = Consecutive(ConsecutiveOptions(max_error_count=1, base_ejection_time=10.0))
+    cut, _ = (breakers.node(node) for node in (NODE, Node("b", "tcp://b:9000")))
+    old = [cut.admit(0.0) for _ in range(3)]
+    settle(cut, ILL)
+    assert [cut.settle(permit, ILL, 0.1, 5.0) for permit in old] == [None] * 3
+    assert cut.probed(True, 10.0) is not None, "its time was not made longer"
+
+
+def test_each_row_of_trials_begins_anew():
+    cut = Consecutive(ConsecutiveOptions(max_error_count=1, trials=3)).node(NODE)
+    settle(cut, ILL)
+    cut.probed(True, 0.0)
+    assert settle(cut, WELL, WELL, ILL) == [None, None, "open"]
+    cut.probed(True, 0.0)
+    assert settle(cut, WELL, WELL) == [None, None]
+    assert settle(cut, WELL) == ["closed"]
+
+
+def test_a_base_above_the_longest_time_holds():
+    options = ConsecutiveOptions(max_error_count=1, base_ejection_time=60.0, max_ejection_time=10.0)
+    cut = Consecutive(options).node(NODE)
+    settle(cut, ILL)
+    assert cut.probed(True, 59.0) is None
+    assert cut.probed(True, 60.0) is not None
+
+
 def test_a_forked_child_begins_with_the_same_state_and_no_trial_of_its_parent():
     cut = half_open()
     cut.admit(0.0)

@@ -136,6 +136,25 @@ def test_failbackup_counts_attempts_that_were_given_up_and_no_failures():
     assert policy.hedge((), 0.0) == pytest.approx(1.0, rel=0.06)
 
 
+def test_a_call_pays_in_once_and_its_retries_nothing():
+    policy = FailBackup(FailBackupOptions(delay=0.1, budget=0.10))
+    assert policy.may_hedge(0.0), "the first is there from the start"
+    for _ in range(9):
+        policy.hedge((), 0.0)
+        for number in (1, 2, 3):
+            policy.hedge(history(*[REFUSED] * number), 0.0)
+    assert not policy.may_hedge(0.0)
+
+
+def test_of_few_latencies_there_is_no_percentile():
+    latency = RecentLatency(95)
+    for _ in range(99):
+        latency.add(0.010)
+    assert latency.value is None
+    latency.add(0.010)
+    assert latency.value == pytest.approx(0.010, rel=0.06)
+
+
 @pytest.mark.parametrize("budget", [0.01, 0.05, 0.1])
 def test_failbackup_hedges_no_more_than_its_budget(budget):
     policy = FailBackup(FailBackupOptions(delay=0.001, budget=budget))

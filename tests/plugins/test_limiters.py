@@ -100,6 +100,14 @@ def test_the_limit_settles_where_calls_begin_to_wait():
         assert 16 <= gradient.limit <= 3 * 16
 
 
+def test_a_service_that_has_become_faster_is_known_under_load_too():
+    gradient = Gradient(GradientOptions())
+    now = ride(gradient, 5, 0.2, now=0.0, concurrency=4)
+    assert gradient.usual == pytest.approx(0.2)
+    ride(gradient, 10, 0.02, now=now)
+    assert gradient.usual == pytest.approx(2 * 0.02, rel=0.06)
+
+
 def test_an_overload_that_lasts_does_not_become_usual():
     """Gradient2 as published takes every call into its long average, and drifts to its maximum."""
     gradient = Gradient(GradientOptions())
@@ -252,6 +260,18 @@ class Switch:
 
     def release(self, outcome, seconds):
         pass
+
+
+def test_a_new_call_does_not_overtake_one_that_waits_though_the_limit_has_grown():
+    limit = Fixed(FixedOptions(1, max_queue=0))
+    limiter = Codel(CodelOptions(limit=limit))
+    heard = Heard(limiter)
+    heard.ask("0", 1.0)
+    heard.ask("1", 1.0)
+    limit._max_in_flight = 3  # noqa: SLF001  # as one that adapts
+    assert heard.ask("2", 1.0) is not True
+    limiter.release(WELL, 0.01)
+    assert heard.order == ["1", "2"]
 
 
 def test_a_limit_that_grows_takes_several_from_the_queue():

@@ -264,6 +264,12 @@ def test_the_failure_percentage_needs_no_deviation():
     assert "171 of 200 calls in an interval failed, and 85% may" in fleet.of["a"].why(fleet.now)
 
 
+def test_a_node_that_both_algorithms_name_is_cut_off_once():
+    fleet = outlier([f"n{index}" for index in range(30)])
+    assert an_interval(fleet, n3=200) == [("n3", "open")]
+    assert "in a row" not in fleet.of["n3"].why(fleet.now)
+
+
 def test_the_worst_nodes_are_cut_off_first_and_no_more_than_the_share():
     names = [f"n{index}" for index in range(20)]
     fleet = outlier(names, success_rate=None)

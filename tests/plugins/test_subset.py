@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bee_core.interfaces import Node, Success
+from bee_core.options import OptionError
 from bee_core.testing import BalancerContract
 from bee_plugins.balancers.consistent_hash import ConsistentHash
 from bee_plugins.balancers.p2c import PowerOfTwoChoices
@@ -17,6 +18,7 @@ from bee_plugins.balancers.rendezvous import rank
 from bee_plugins.balancers.round_robin import RoundRobin
 from bee_plugins.balancers.subset import Subset, SubsetOptions
 from bee_plugins.balancers.weighted_random import WeightedRandom
+from bee_plugins.balancers.zone import Zone, ZoneOptions
 from support.patience import PATIENCE
 
 INNER = [WeightedRandom, RoundRobin, PowerOfTwoChoices, ConsistentHash]
@@ -201,3 +203,11 @@ def test_a_list_that_comes_during_the_first_pick_is_the_one_that_holds():
         balancer.update(fleet(2))
         assert pick.result(PATIENCE) is not None
     assert sorted(late.ready) == ["n0", "n1"]
+
+
+def test_a_balancer_that_must_know_all_nodes_stands_outside():
+    """``zone`` would never spill over: of the list it would hear nothing."""
+    zone = Zone(ZoneOptions(zone="a", within=WeightedRandom()))
+    with pytest.raises(OptionError, match="put it outside, and Subset within it") as caught:
+        Subset(SubsetOptions(size=20, within=zone))
+    assert caught.value.option == "within"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
 import time
+import weakref
 from contextlib import ExitStack
 
 import pytest
@@ -26,7 +28,7 @@ from bee_core.errors import (
 )
 from bee_core.hookspecs import hookimpl
 from bee_core.plugins.hub import PluginHub
-from bee_core.server.injected_faults import FaultyInterception, with_faults
+from bee_core.server.injected_faults import FaultyInterception, Hold, Injected, with_faults
 from faults.users import BOTH, client_config, make_user
 from support.cutting_relay import CuttingRelay
 from support.patience import PATIENCE
@@ -399,6 +401,37 @@ def test_without_faults_nothing_stands_between_a_request_and_its_handler(stack):
     assert world.is_straight
     plain = Interception()
     assert with_faults(plain, ()) is plain
+
+
+def test_what_an_interceptor_refuses_meets_no_fault():
+    refusal = Unavailable("not today")
+
+    class Refusing(Interception):
+        def enter(self, call):
+            return 1, refusal
+
+    faults = [ServerFaultConfig(kind="drop", rate=1.0)]
+    faulty = FaultyInterception(Refusing(), faults, lambda: 0.0)
+    assert faulty.enter(object()) == (1, refusal)
+
+
+@pytest.mark.parametrize("kind", ["delay", "drop"])
+def test_a_wait_that_is_over_early_holds_nothing_until_its_timer(kind):
+    class Waiting:
+        def over(self):
+            raise AssertionError
+
+    async def main():
+        loop, call = asyncio.get_running_loop(), Waiting()
+        hold = Hold(Injected(ServerFaultConfig(kind=kind, rate=1.0, seconds=3600)), loop)
+        hold.wait(call.over)
+        held = weakref.ref(call)
+        del call
+        assert held() is not None
+        assert hold.leave()
+        assert held() is None, "a timer that is cancelled lets go of it"
+
+    asyncio.run(main())
 
 
 def test_a_request_meets_the_first_fault_whose_turn_it_is():

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from bisect import bisect
 from itertools import accumulate
-from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
@@ -30,6 +29,7 @@ from bee_core.options import Seconds, positive
 
 from .peak_latency import FAILURES_COUNT, NodeLoad
 from .slow_start import MOST_DRAWS, FreshNodes
+from .weights import fractions, with_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 FORCE_AFTER = 1.0
 """Seconds without a pick after which a node that lost a comparison gets the call all the same, so
-that it is seen when a node has recovered. As in go-zero and Kratos."""
+that it is seen when a node has recovered. As in go-zero; Kratos waits 3 s."""
 
 FORCE_EVERY = 200
 """Picks between two that are forced: at most 0.5 % of the calls go to a node that is known to be
@@ -119,11 +119,9 @@ class PowerOfTwoChoices:
         A node that leaves while calls run there is remembered until they end. If it comes back
         before, it still has them.
         """
-        nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
+        nodes = with_weight(ready)
         before, loads = self.loads, dict[str, NodeLoad]()
-        # Fractions of the heaviest weight: no sum of them overflows.
-        heaviest = max((node.weight for node in nodes), default=1.0)
-        shares = [node.weight / heaviest for node in nodes]
+        shares = fractions(nodes)
         mean = sum(shares) / max(1, len(shares))
         for node, share in zip(nodes, shares, strict=True):
             load, weight = before.get(node.id), max(share / mean, _LEAST_WEIGHT)

@@ -7,16 +7,14 @@ others, so each client that had it takes its next one, and no client changes mor
 
 from __future__ import annotations
 
-from hashlib import sha256
-from struct import Struct
 from typing import TYPE_CHECKING
+
+from .hash_ring import position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bee_core.interfaces import Node
-
-_FIRST = Struct(">Q24x")
 
 
 class Ranking:
@@ -45,6 +43,4 @@ class Ranking:
 
 def rank(client: str, url: str) -> int:
     """The rank of a node with a client: the first 64 bits of a SHA-256 digest."""
-    text = f"{client}\n{url}".encode("utf-8", "surrogatepass")
-    found: int = _FIRST.unpack(sha256(text).digest())[0]
-    return found
+    return position(f"{client}\n{url}")

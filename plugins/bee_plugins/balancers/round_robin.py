@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import count
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import Registrar, hookimpl
 
 from .slow_start import StartsSlowly
+from .weights import fractions, with_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -50,7 +50,7 @@ class RoundRobin(StartsSlowly):
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
-        nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
+        nodes = with_weight(ready)
         if self.fresh is not None:
             self.fresh.update(nodes)
         self.rotation = _rotation(nodes)
@@ -94,7 +94,7 @@ def _rotation(nodes: list[Node]) -> tuple[Node, ...]:
     if len({node.weight for node in nodes}) <= 1:
         return tuple(nodes)
     slots: list[tuple[float, int]] = []
-    for index, times in enumerate(_times([node.weight for node in nodes])):
+    for index, times in enumerate(_times(nodes)):
         # A node's slots lie at even distances on a circle of length 1. The phase keeps nodes of
         # equal weight apart.
         phase = index * _GOLDEN % 1
@@ -103,16 +103,15 @@ def _rotation(nodes: list[Node]) -> tuple[Node, ...]:
     return tuple(nodes[index] for _, index in slots)
 
 
-def _times(weights: list[float]) -> list[int]:
+def _times(nodes: list[Node]) -> list[int]:
     """How often each node stands in a rotation: at least once, in proportion to its weight."""
-    lightest = min(weights)
-    exact = [weight / lightest for weight in weights]
+    lightest = min(node.weight for node in nodes)
+    exact = [node.weight / lightest for node in nodes]
     if sum(exact) <= _SLOTS and all(ratio == int(ratio) for ratio in exact):
         return [int(ratio) for ratio in exact]
-    slots = max(_SLOTS, 2 * len(weights))
-    heaviest = max(weights)  # a sum of fractions of the heaviest weight cannot overflow
-    total = sum(weight / heaviest for weight in weights)
-    return [max(1, round(weight / heaviest / total * slots)) for weight in weights]
+    slots, shares = max(_SLOTS, 2 * len(nodes)), fractions(nodes)
+    total = sum(shares)
+    return [max(1, round(share / total * slots)) for share in shares]
 
 
 @hookimpl

@@ -8,7 +8,6 @@ one node of each client.
 
 from __future__ import annotations
 
-from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ from bee_core.interfaces import Balancer  # noqa: TC001  attrs reads the annotat
 from bee_core.options import Plugin, at_least, some_text
 
 from .rendezvous import Ranking
+from .weights import with_weight
 from .wrapping import RANDOM, Wrapper, twin_of
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ class Subset(Wrapper):
         super().__init__(options.within)
         self._options = options
         self._ranking = None if options.client is None else Ranking(options.client)
-        self._ready: tuple[Node, ...] = ()
+        self._ready: Sequence[Node] = ()
         self._ranked: list[Node] | None = None
         self._choosing = Lock()
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
         # A drained node would take the place of one that works.
-        self._ready = tuple(node for node in ready if node.weight > 0 and isfinite(node.weight))
+        self._ready = with_weight(ready)
         if self._ranking is not None:
             self._choose(self._ranking)
 

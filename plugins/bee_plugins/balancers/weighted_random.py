@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect
 from itertools import accumulate
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from bee_core.hookspecs import Registrar, hookimpl
 
 from .slow_start import StartsSlowly
+from .weights import fractions, with_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -32,7 +32,7 @@ class WeightedRandom(StartsSlowly):
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
-        nodes = [node for node in ready if node.weight > 0 and isfinite(node.weight)]
+        nodes = with_weight(ready)
         if self.fresh is not None:
             self.fresh.update(nodes)
         self._table = _table(nodes)
@@ -62,9 +62,7 @@ def _table(nodes: list[Node]) -> tuple[tuple[Node, ...], list[float] | None]:
     """The nodes, and the running totals of their weights; None for equal weights."""
     if len({node.weight for node in nodes}) <= 1:
         return tuple(nodes), None
-    # A sum of fractions of the heaviest weight cannot overflow.
-    heaviest = max(node.weight for node in nodes)
-    return tuple(nodes), list(accumulate(node.weight / heaviest for node in nodes))
+    return tuple(nodes), list(accumulate(fractions(nodes)))
 
 
 def _draw(nodes: tuple[Node, ...], cumulative: list[float] | None, rng: Random) -> Node:

@@ -19,6 +19,10 @@ RANDOM: Any = "random"
 class Wrapper:
     """Hands on what is not its own: how picks ended, the load, the key, slow start, forks.
 
+    Raises:
+        OptionError: The balancer within must know nodes that are not ready, and hears only of a
+            part of the nodes here.
+
     Attributes:
         within: The balancer that picks.
         settle: That of the balancer within.
@@ -29,6 +33,12 @@ class Wrapper:
     settle: Callable[[Node, Outcome | None, float, float], None] | None
 
     def __init__(self, within: Balancer) -> None:
+        if getattr(within, "listed", None) is not None:
+            raise OptionError(
+                "within",
+                f"{type(within).__qualname__} wants to know of all nodes, and here are only some; "
+                f"put it outside, and {type(self).__qualname__} within it",
+            )
         self.within = within
         self.settle = within.settle
         self.wants_load = bool(getattr(within, "wants_load", False))

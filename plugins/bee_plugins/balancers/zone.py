@@ -21,6 +21,7 @@ from bee_core.interfaces import Balancer  # noqa: TC001  attrs reads the annotat
 from bee_core.options import Plugin, some_text, validator
 
 from .hash_ring import position
+from .weights import with_weight
 from .wrapping import RANDOM, Wrapper, remark_of, twin_of
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ class Zone(Wrapper):
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
-        nodes = _weighty(ready)
+        nodes = with_weight(ready)
         # Nobody told of the list: then all that are known are ready, and health is no matter.
-        listed = nodes if self._listed is None else _weighty(self._listed)
+        listed = nodes if self._listed is None else with_weight(self._listed)
         # A node whose zone changes stays on its side, where the calls that run there are counted,
         # until it leaves the list.
         before, zone = self._sides.far, self._options.zone
@@ -151,10 +152,6 @@ class Zone(Wrapper):
         factor = self._options.overprovisioning
         own, other = min(1.0, factor * own), min(1.0, factor * other)
         return min(1.0, own / min(1.0, own + other)) if own else 0.0
-
-
-def _weighty(nodes: Sequence[Node]) -> Sequence[Node]:
-    return [node for node in nodes if node.weight > 0 and isfinite(node.weight)]
 
 
 def _health(ready: Sequence[Node], listed: Sequence[Node]) -> float:

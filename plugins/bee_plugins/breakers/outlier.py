@@ -175,24 +175,21 @@ class Outlier(EjectingBreakers["OutlierBreaker"]):
         with self.lock:
             if self._due is not None and now < self._due:
                 return (), self._due
-            first, self._due = self._due is None, now + self._options.interval
+            self._due = now + self._options.interval
             samples = [one.take() for one in self.breakers.values()]
-            if first:
-                return (), self._due
-            closed = [one for one in samples if one.breaker.state == "closed"]
-            return list(self._cut_off(closed, now)), self._due
+            return list(self._cut_off(samples, now)), self._due
 
     def _cut_off(self, samples: Sequence[Sample], now: float) -> Iterator[Change]:
         options = self._options
+        found: list[Found] = []
         if options.success_rate is not None:
-            for sample, reason in far_from_the_mean(samples, options.success_rate):
-                if change := sample.breaker.cut_off(reason, now):
-                    yield change
+            found += far_from_the_mean(samples, options.success_rate)
         if options.failure_percentage is not None:
-            for sample, reason in mostly_failing(samples, options.failure_percentage):
-                closed = sample.breaker.state == "closed"
-                if closed and (change := sample.breaker.cut_off(reason, now)):
-                    yield change
+            found += mostly_failing(samples, options.failure_percentage)
+        for sample, reason in found:
+            closed = sample.breaker.state == "closed"  # both algorithms may name a node
+            if closed and (change := sample.breaker.cut_off(reason, now)):
+                yield change
 
 
 class OutlierBreaker(NodeBreaker):
