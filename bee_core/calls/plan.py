@@ -132,8 +132,12 @@ def make_plan(
     metadata = {**config.metadata, **given.get("metadata", {})}
     baggage = {**config.baggage, **given.get("baggage", {})}
     criticality: Criticality | None = given.get("criticality") or config.criticality
+    stated_for_the_call = "criticality" in given
     if criticality is not None:
         baggage = {**baggage, CRITICALITY: criticality}
+    elif CRITICALITY in baggage:  # the same, written out
+        criticality = criticality_of(baggage)
+        stated_for_the_call = CRITICALITY in given.get("baggage", {})
     idempotent = idempotent and not oneway
     fallback = fallbacks[method if method in fallbacks else ""]
     times: dict[str, Any] = {name: float(given.get(name, getattr(config, name))) for name in TIMES}
@@ -163,7 +167,7 @@ def make_plan(
         recall=getattr(fallback, "recall", None),
         limiter=service.limiters.get(method, service.limiter),
         criticality=criticality,
-        at_most=criticality is not None and "criticality" not in given,
+        at_most=criticality is not None and not stated_for_the_call,
         **times,
     )
 

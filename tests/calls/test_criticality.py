@@ -125,6 +125,17 @@ def test_the_calls_of_a_handler_inherit_it(serve, outer, stated, inner):
     user.close()
 
 
+def test_a_level_in_the_baggage_of_a_configuration_is_no_way_around_that(serve):
+    levels = Levels()
+    address = serve(levels)
+    baggage = {CRITICALITY: "critical_plus"}
+    levels.client = bee_core.build_async_client(config_of(address, baggage=baggage))
+    user = make_user("blocking", config_of(address))
+    assert user.call("onward", options={"criticality": "sheddable"}) == "sheddable"
+    assert user.call("onward") == "critical_plus"
+    user.close()
+
+
 def test_with_options_in_a_handler_says_what_holds(serve):
     levels = Levels()
     address = serve(levels)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bee_core.interfaces import Node, Success
 from bee_core.options import OptionError
 from bee_core.testing import BalancerContract
-from bee_plugins.balancers.consistent_hash import ConsistentHash
+from bee_plugins.balancers.consistent_hash import ConsistentHash, ConsistentHashOptions
 from bee_plugins.balancers.p2c import PowerOfTwoChoices
 from bee_plugins.balancers.rendezvous import rank
 from bee_plugins.balancers.round_robin import RoundRobin
@@ -163,6 +163,21 @@ def test_no_count_of_the_balancer_within_drifts():
             balancer.settle(node, Success(b""), 0.01, 0.0)
     balancer.update(nodes)
     assert not any(load.running for load in balancer.within.loads.values())
+
+
+def test_a_pick_beyond_the_subset_takes_nothing_from_the_counts_of_the_balancer_within():
+    within, rng = ConsistentHash(ConsistentHashOptions(bound=1.25)), Random(1)
+    balancer = Subset(SubsetOptions(size=2, within=within, client="c"))
+    balancer.update(fleet(4))
+    kept = [balancer.pick("key", (), 0.0, rng) for _ in range(4)]
+    for _ in range(4):
+        beyond = balancer.pick("key", {node.id for node in kept}, 0.0, rng)
+        assert beyond not in kept
+        balancer.settle(beyond, Success(b""), 0.01, 0.0)
+    assert len(within.calls) == 4
+    for node in kept:
+        balancer.settle(node, Success(b""), 0.01, 0.0)
+    assert not within.calls
 
 
 def test_it_says_whether_a_node_is_in_the_subset():

@@ -19,16 +19,30 @@ NOT_RUN, RAN = 0.0, 1.0
 class Ledger:
     """What the handlers of the simulated nodes did for one call: nodes write it, and nobody else.
 
+    Args:
+        idempotent: Whether the call may run twice.
+        everywhere: Whether it goes to many nodes, and may run once on each.
+
     Attributes:
         runs: How often a handler began.
-        writes: The ledgers of calls that must not run twice and did.
     """
 
-    __slots__ = ("idempotent", "runs")
+    __slots__ = ("_idempotent", "_nodes", "runs")
 
-    def __init__(self, *, idempotent: bool) -> None:
+    def __init__(self, *, idempotent: bool, everywhere: bool = False) -> None:
         self.runs = 0
-        self.idempotent = idempotent
+        self._idempotent = idempotent
+        self._nodes: set[int] | None = set() if everywhere else None
+
+    def began(self, node: int) -> bool:
+        """A handler begins on the node of this number. Returns whether it must not."""
+        self.runs += 1
+        nodes = self._nodes
+        if nodes is None:
+            return self.runs > 1 and not self._idempotent
+        again = node in nodes
+        nodes.add(node)
+        return again and not self._idempotent
 
 
 class Owner(Protocol):

@@ -237,9 +237,7 @@ class SimulatedNode:
     def _run(self, exchange: Exchange) -> None:
         if exchange.state != OVER:  # else its caller is gone, and could not say so
             exchange.state = RUNNING
-        ledger = exchange.owner.ledger
-        ledger.runs = runs = ledger.runs + 1
-        if runs > 1 and not ledger.idempotent:
+        if exchange.owner.ledger.began(self.number):
             self._site.ran_twice += 1
         if exchange.fate == "hang":
             self.watch(exchange)

@@ -71,9 +71,10 @@ def simulate(
     if rate is None:
         rate = scenario.load * scenario.nodes * scenario.workers / mean_of(scenario.latency)
     surges = [one.times for one in scenario.troubles if one.kind == "surge"]
-    if rate * scenario.seconds * max(1.0, *surges, 1.0) > MAX_CALLS:
+    most = rate * max(1.0, *surges, 1.0)
+    if most * scenario.seconds > MAX_CALLS:
         raise ConfigError(
-            f"{rate:,.0f} calls a second for {scenario.seconds:g} s are more than {MAX_CALLS:,};"
+            f"{most:,.0f} calls a second for {scenario.seconds:g} s are more than {MAX_CALLS:,};"
             " take fewer nodes, a lower rate, or less time"
         )
     run = _Run(loaded, name, scenario, rate, seed, plugins)

@@ -33,14 +33,14 @@ class Latency:
         kind: ``lognormal``: most near the median, few much longer, as of most services. ``fixed``:
             always the median. ``bimodal``: a share of the calls takes ``slow`` instead.
         median: Seconds.
-        sigma: Of a lognormal: 0.3 puts its p99 at twice the median.
+        sigma: Of a lognormal, 0 to 10: 0.3 puts its p99 at twice the median.
         slow: Seconds, of a bimodal one.
         slow_share: Which share of its calls is slow.
     """
 
     kind: Literal["lognormal", "fixed", "bimodal"] = "lognormal"
     median: Seconds = attrs.field(default=0.02, validator=positive)
-    sigma: float = attrs.field(default=0.3, validator=at_least(0))
+    sigma: float = attrs.field(default=0.3, validator=between(0, 10, "0 to 10"))
     slow: Seconds = attrs.field(default=0.2, validator=positive)
     slow_share: float = attrs.field(default=0.05, validator=_any_share)
 
@@ -94,7 +94,7 @@ class Trouble:
             connection is lost after the handler ran. ``unavailable`` and ``overloaded``: rejected
             before it ran. ``hang``: no answer comes.
         rate: Share of the calls that fail.
-        period, every, down: Seconds.
+        period, every, down: Seconds; ``period`` is a hundredth or more.
         warm_up: For how many seconds a node that has started is slow; it begins ``warm_times`` as
             slow and gets better evenly.
         warm_times: See there.
@@ -109,7 +109,7 @@ class Trouble:
     times: float = attrs.field(default=10.0, validator=positive)
     failure: FailureKind = "reset"
     rate: float = attrs.field(default=0.5, validator=_share)
-    period: Seconds = attrs.field(default=5.0, validator=positive)
+    period: Seconds = attrs.field(default=5.0, validator=at_least(0.01))
     every: Seconds = attrs.field(default=1.0, validator=positive)
     down: Seconds = attrs.field(default=2.0, validator=positive)
     warm_up: Seconds = attrs.field(default=0.0, validator=at_least(0))

@@ -8,6 +8,7 @@ one node of each client.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from random import Random
 
-    from bee_core.interfaces import Node
+    from bee_core.interfaces import Node, Outcome
 
 
 @attrs.frozen
@@ -62,6 +63,9 @@ class Subset(Wrapper):
         self._ready: Sequence[Node] = ()
         self._ranked: list[Node] | None = None
         self._choosing = Lock()
+        self._beyond: list[str] = []  # ids of picks under way that are not the balancer's within
+        if self.within.settle is not None:
+            self.settle = self._settle
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
@@ -82,8 +86,18 @@ class Subset(Wrapper):
             return node
         for other in (self._ranked or ())[self._options.size :]:
             if other.id not in tried:
+                if self.settle is not None:
+                    self._beyond.append(other.id)
                 return other
         return None
+
+    def _settle(self, node: Node, outcome: Outcome | None, seconds: float, now: float) -> None:
+        if self._beyond and node.id in self._beyond:
+            with suppress(ValueError):  # another thread was first
+                self._beyond.remove(node.id)
+                return
+        if self.within.settle is not None:
+            self.within.settle(node, outcome, seconds, now)
 
     def twin(self) -> Subset:
         """See :class:`bee_core.interfaces.Balancer`."""
@@ -97,6 +111,7 @@ class Subset(Wrapper):
         """See :mod:`bee_core.interfaces`. A child with a random name needs one of its own."""
         super().after_fork()
         self._choosing = Lock()
+        self._beyond.clear()
         if self._options.client is None:
             self._ranking = self._ranked = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bee_core.interfaces import Failure
 from bee_core.testing.simulation import SCENARIOS, CallKind, Scenario, Trouble
 from support.simulations import run, settings
 
@@ -38,18 +39,28 @@ def test_writes_that_a_handler_does_not_end_for_are_not_repeated_either():
     assert found["untrue"] == 0
 
 
-def test_the_ledger_notices_a_write_that_runs_twice(monkeypatch):
+def test_a_broadcast_runs_once_on_each_node_and_that_is_not_twice():
+    found = run("flapping", settings(fail="broadcast", retries=5), nodes=4, rate=50, calls=WRITES)
+    assert found["attempts"] > 3 * found["calls"]
+    assert found["ran_twice"] == 0
+    assert found["untrue"] == 0
+
+
+@pytest.mark.parametrize("fail", ["failover", "broadcast"])
+def test_the_ledger_notices_a_write_that_runs_twice(monkeypatch, fail):
     # A node that says of a reset that nothing ran, although the handler ended.
-    from bee_core.terms.causes import reported
     from bee_core.testing.simulation import nodes
 
-    monkeypatch.setattr(nodes, "lost", lambda _: reported("unavailable", "a lie"))
+    monkeypatch.setattr(
+        nodes, "lost", lambda _: Failure("unavailable", "a lie", "no", "same", "node")
+    )
     scenario = Scenario(
         seconds=5,
-        rate=200,
+        nodes=5,
+        rate=50,
         calls=WRITES,
         troubles=(Trouble(kind="fail", failure="reset", rate=0.5),),
     )
-    found = run(scenario, settings(breaker="none"))
+    found = run(scenario, settings(breaker="none", fail=fail))
     assert found["ran_twice"] > 0
     assert found["untrue"] > 0

@@ -56,6 +56,8 @@ def test_a_file_has_the_attributes_of_a_scenario(tmp_path):
         ("troubles: [{kind: slow, at: 5, until: 4}]", "troubles[0]", "must be after"),
         ("calls: [{method: a, share: 0}]", "calls[0].share", "more than 0"),
         ("calls: []", "calls", "at least one"),
+        ("latency: {sigma: 1000}", "latency.sigma", "0 to 10"),
+        ("troubles: [{kind: flap, period: '0.0000001'}]", "troubles[0].period", "0.01 or more"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_path(tmp_path, text, path, message):
