@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..calls.broken_effects import broken, checked, give_up, late
 from ..terms.causes import connect_given_up
 from ..terms.failures import Failure, Success
+from .beginnings import begin
 from .overdue import GRACE
 
 if TYPE_CHECKING:
@@ -33,9 +34,17 @@ def race(call: Call, effect: Race, clock: Callable[[], float]) -> Entrant | None
     entrants = effect.entrants
     bound = call.deadline + GRACE
     until = bound if effect.seconds is None else min(bound, clock() + effect.seconds)
+    connecting: list[Entrant] = []
     for entrant in entrants:
         if not entrant.begun:
-            _begin(call, effect, entrant, clock)
+            if getattr(entrant.channel, "connects", False):
+                connecting.append(entrant)
+            else:
+                _begin(call, effect, entrant, clock)
+    if len(connecting) == 1:
+        _begin(call, effect, connecting[0], clock)
+    elif connecting:
+        _begin_together(call, effect, connecting, clock)
     ended = next((one for one in entrants if one.outcome is not None), None)
     if ended is None:
         if len(entrants) == 1:
@@ -53,18 +62,50 @@ def race(call: Call, effect: Race, clock: Callable[[], float]) -> Entrant | None
 def _begin(call: Call, effect: Race, entrant: Entrant, clock: Callable[[], float]) -> None:
     entrant.begun = True
     try:
-        answer: Any = entrant.channel.start(entrant)
-        if isinstance(answer, Failure):
-            early = answer.kind == "deadline_exceeded" and clock() < call.deadline
-            if early and entrant.connect_within < entrant.connect_timeout:
-                answer = connect_given_up(entrant.connect_within)
-            entrant.outcome = checked(call, None, answer, entrant.node)
-        elif entrant.pending is None:
-            _ = answer.wait  # before it is kept: what has no wait() cannot be cancelled either
-            entrant.pending = answer  # a channel that does not note it itself
+        _started(call, entrant, entrant.channel.start(entrant), clock)
     except Exception as error:
-        pending, entrant.pending = entrant.pending, None
-        entrant.outcome = broken(call, effect, pending, error, node=entrant.node)
+        _failed(call, effect, entrant, error)
+
+
+def _begin_together(
+    call: Call, effect: Race, entrants: Sequence[Entrant], clock: Callable[[], float]
+) -> None:
+    """Begin several that have to connect: a node that hangs keeps no other one waiting."""
+    interruption: BaseException | None = None
+    begun = begin(entrants, clock, call.deadline + GRACE)
+    for entrant in entrants:
+        if entrant.outcome is not None:
+            entrant.outcome = late(call)  # a channel did not end its start in time
+    for one in begun:
+        error = one.error
+        try:
+            if error is not None:
+                raise error
+            _started(call, one.entrant, one.answer, clock)
+        except Exception as raised:
+            _failed(call, effect, one.entrant, raised)
+        except BaseException as raised:
+            interruption = raised
+    if interruption is not None:
+        raise interruption
+
+
+def _started(call: Call, entrant: Entrant, answer: Any, clock: Callable[[], float]) -> None:
+    """A channel has given its answer to a request."""
+    if isinstance(answer, Failure):
+        early = answer.kind == "deadline_exceeded" and clock() < call.deadline
+        if early and entrant.connect_within < entrant.connect_timeout:
+            answer = connect_given_up(entrant.connect_within)
+        entrant.outcome = checked(call, None, answer, entrant.node)
+    elif entrant.pending is None:
+        _ = answer.wait  # before it is kept: what has no wait() cannot be cancelled either
+        entrant.pending = answer  # a channel that does not note it itself
+
+
+def _failed(call: Call, effect: Race, entrant: Entrant, error: Exception) -> None:
+    """A channel has raised while it started a request."""
+    pending, entrant.pending = entrant.pending, None
+    entrant.outcome = broken(call, effect, pending, error, node=entrant.node)
 
 
 def _look(call: Call, effect: Race, entrant: Entrant, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import attrs
 
@@ -14,22 +14,28 @@ _UP_TO_AN_HOUR = validator(lambda value: "" if 0 < value <= 3600 else "more than
 
 
 @attrs.frozen(kw_only=True)
-class FaultConfig:
-    """``bee.rpc.client.<service>.faults``: one fault, which some attempts meet."""
+class InjectedFault:
+    """What a fault is, at either side.
+
+    Attributes:
+        of: What meets it, for people.
+    """
+
+    of: ClassVar[str]
 
     kind: Literal["delay", "error", "drop"] = attrs.field(
         metadata=about(
-            "`delay`: the request is sent `seconds` later. `error`: it is not sent, and fails with "
-            "`error`. `drop`: it is not sent, and no reply comes."
+            "`delay`: what meets it goes on `seconds` later. `error`: it does not run, and fails "
+            "with `error`. `drop`: it does not run, and no reply comes."
         )
     )
     rate: float = attrs.field(
         validator=_RATE,
-        metadata=about("The share of the attempts that meet it, above 0 and up to 1."),
+        metadata=about("The share of attempts or requests that meet it, above 0 and up to 1."),
     )
     seconds: Annotated[float, SECONDS] = setting(
         0.1,
-        "How long a `delay` is.",
+        "How long a `delay` is. It ends with the deadline, and earlier when the call is given up.",
         "Longer than most calls in one place take, so that it shows.",
         check=_UP_TO_AN_HOUR,
         unit="seconds",
@@ -40,44 +46,32 @@ class FaultConfig:
         "What a node that has gone gives.",
     )
     method: str | None = setting(
-        None, "Only attempts to call this method, as `Stats.mean`.", "All methods.", check=some_text
+        None, "Only calls of this method, as `Stats.mean`.", "All methods.", check=some_text
     )
 
     def __str__(self) -> str:
         """One line: ``10% of attempts: delay 0.1 s (add)``."""
+        more = {"delay": f" {self.seconds:g} s", "error": f" {self.error}", "drop": ""}
         only = "" if self.method is None else f" ({self.method})"
-        return f"{100 * self.rate:.4g}% of attempts: {_what(self)}{only}"
+        return f"{100 * self.rate:.4g}% of {self.of}: {self.kind}{more[self.kind]}{only}"
 
 
 @attrs.frozen(kw_only=True)
-class ServerFaultConfig:
+class FaultConfig(InjectedFault):
+    """``bee.rpc.client.<service>.faults``: one fault, which some attempts meet.
+
+    None of the attempts that it keeps from running is sent.
+    """
+
+    of: ClassVar[str] = "attempts"
+
+
+@attrs.frozen(kw_only=True)
+class ServerFaultConfig(InjectedFault):
     """``bee.rpc.server.faults``: one fault, which some requests meet."""
 
-    kind: Literal["delay", "error", "drop"] = attrs.field(
-        metadata=about(
-            "`delay`: the handler begins `seconds` later. `error`: it does not run, and the answer "
-            "is `error`. `drop`: it does not run, and no answer is sent."
-        )
-    )
-    rate: float = attrs.field(
-        validator=_RATE,
-        metadata=about("The share of the requests that meet it, above 0 and up to 1."),
-    )
-    seconds: Annotated[float, SECONDS] = setting(
-        0.1,
-        "How long a `delay` is. It ends earlier with the deadline, a cancel or the drain.",
-        "Longer than most calls in one place take, so that it shows.",
-        check=_UP_TO_AN_HOUR,
-        unit="seconds",
-    )
-    error: Literal["Unavailable", "Overloaded"] = setting(
-        "Unavailable",
-        "What an `error` is. Both say truly that the handler did not run.",
-        "What a node that has gone gives.",
-    )
-    method: str | None = setting(
-        None, "Only requests for this method, as `Stats.mean`.", "All methods.", check=some_text
-    )
+    of: ClassVar[str] = "requests"
+
     caller: str | None = setting(
         None,
         "Only requests of this caller: the identity of its token, or the host that it calls from, "
@@ -88,11 +82,5 @@ class ServerFaultConfig:
 
     def __str__(self) -> str:
         """One line: ``10% of requests: delay 0.1 s (add) of billing``."""
-        only = "" if self.method is None else f" ({self.method})"
-        of = "" if self.caller is None else f" of {self.caller}"
-        return f"{100 * self.rate:.4g}% of requests: {_what(self)}{only}{of}"
-
-
-def _what(fault: FaultConfig | ServerFaultConfig) -> str:
-    more = {"delay": f" {fault.seconds:g} s", "error": f" {fault.error}", "drop": ""}
-    return f"{fault.kind}{more[fault.kind]}"
+        line = InjectedFault.__str__(self)
+        return line if self.caller is None else f"{line} of {self.caller}"

@@ -55,6 +55,10 @@ class Channel(Protocol):
     It sends it only to the process that ``request.where_sent`` names, marked as a repetition, and
     fails with ``executed`` no where it does not find that process. Only a channel that sets
     ``request.sent`` needs it.
+
+    A channel may have ``connects``: whether a request that is started now has to wait for a new
+    connection. A broadcast starts such requests on threads of their own, at the same time. Their
+    pending replies belong to the thread that waits for them.
     """
 
     def start(self, request: Request) -> Pending | Failure:

@@ -6,12 +6,15 @@ import asyncio
 import threading
 import time
 from contextlib import ExitStack
+from queue import SimpleQueue
 from typing import Protocol
 
 import pytest
 
 import bee_core
+from bee_core.client import beginnings
 from bee_core.errors import ConfigError, Unavailable
+from bee_plugins.transports.tcp import TcpTransport
 from faults.processes import fixed_port
 from faults.services import serving
 from faults.users import BlockingUser, FutureUser, client_config
@@ -189,3 +192,100 @@ def test_failbackup_hedges_a_slow_call_of_an_idempotent_method():
             reply = bee_core.detailed(client.service("calc").get)
             release.set()
     assert (reply.value, reply.attempts) == ("quick", 2)
+
+
+@pytest.fixture
+def dialing(monkeypatch):
+    """Set to a function that is called with each address before it is dialed."""
+    before, hooks = TcpTransport.dial, []
+
+    def dial(self, url, timeout):
+        for hook in hooks:
+            hook(url)
+        return before(self, url, timeout)
+
+    monkeypatch.setattr(TcpTransport, "dial", dial)
+    return hooks
+
+
+def test_nodes_that_hang_while_a_client_connects_do_not_wait_for_each_other(caches, dialing):
+    made, urls = caches
+    together = threading.Barrier(3)  # passes when all three are being connected to
+
+    def hang(url):
+        if url in urls[:3]:
+            together.wait(PATIENCE)
+            raise TimeoutError
+
+    dialing.append(hang)
+    fail = {"name": "broadcast", "options": {"fail_percent": 60}}
+    with bee_core.build_client(config(urls, retries=0, fail=fail)) as client:
+        reply = bee_core.detailed(client.service("calc").empty)
+    assert dict(reply.answers) == {urls[3]: 3, urls[4]: 4}
+    assert [cache.emptied for cache in made] == [0, 0, 0, 1, 1]
+
+
+def test_nodes_that_are_connected_need_no_thread(caches, monkeypatch):
+    made, urls = caches
+    with bee_core.build_client(config(urls)) as client:
+        assert client.service("calc").empty() == 0
+        monkeypatch.setattr(beginnings, "Thread", None)
+        assert client.service("calc").empty() == 0
+    assert [cache.emptied for cache in made] == [2] * 5
+
+
+def test_where_no_thread_can_start_one_node_is_connected_to_after_the_other(caches, monkeypatch):
+    class NoThread:
+        def __init__(self, **settings):
+            pass
+
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    made, urls = caches
+    monkeypatch.setattr(beginnings, "Thread", NoThread)
+    with bee_core.build_client(config(urls)) as client:
+        assert client.service("calc").empty() == 0
+    assert [cache.emptied for cache in made] == [1] * 5
+
+
+def test_what_a_signal_raises_while_nodes_are_connected_to_leaves_nothing_behind(caches, dialing):
+    _, urls = caches
+    go_on, entered = threading.Event(), threading.Semaphore(0)
+
+    class Interrupted(BaseException):
+        pass
+
+    class Interrupting(SimpleQueue):
+        """The wait of the caller is interrupted, once all threads are in their dials."""
+
+        def get(self, *args, **more):
+            for _ in urls:
+                assert entered.acquire(timeout=PATIENCE)
+            raise Interrupted
+
+    def hang(url):
+        entered.release()
+        assert go_on.wait(PATIENCE)
+
+    dialing.append(hang)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        bee_core.build_client(config(urls)) as client,
+    ):
+        patch.setattr(beginnings, "SimpleQueue", Interrupting)
+        with pytest.raises(Interrupted):
+            client.service("calc").empty()
+        patch.undo()
+        threads = [one for one in threading.enumerate() if one.name == "bee-broadcast"]
+        assert len(threads) == len(urls)
+        go_on.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+        channels = [
+            state.attempt.channel
+            for state in client.assembly.services["calc"].nodes.states.values()
+        ]
+        assert [len(channel.active) for channel in channels] == [0] * 5
+        assert client.service("calc").empty() == 0

@@ -110,6 +110,11 @@ class BlockingChannel:
         window = usable_window(dialer.busy_poll)
         self.busy_poll = BusyPoll(window) if window > 0 else None
 
+    @property
+    def connects(self) -> bool:
+        """See :class:`bee_core.interfaces.Channel`."""
+        return not self.idle.connections
+
     def start(self, request: Request) -> BlockingConnection | Failure:
         """See :meth:`bee_core.interfaces.Channel.start`."""
         connection: BlockingConnection | Failure | None = None

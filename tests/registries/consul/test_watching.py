@@ -125,7 +125,9 @@ def test_a_change_in_a_long_list_is_found_without_looking_into_the_others(consul
 
 def test_a_forked_child_makes_a_registry_of_its_own(consul, service):
     async def scenario():
-        registry = registry_at(consul.address)
+        # Neither record is renewed until the follower has seen both, and the child has left by
+        # then: they must outlive the wait on a busy machine.
+        registry = registry_at(consul.address, heartbeat=BOUND)
         lease = await registry.register(Instance(service, FULL))
         async with following(registry_at(consul.address), service) as follower:
             await follower.until_ids(FULL.id)
@@ -146,7 +148,8 @@ def _in_child(address, service):
             gc.collect()  # nothing of the parent's may stir
 
             async def register():
-                await registry_at(address).register(Instance(service, OTHER))
+                registry = registry_at(address, heartbeat=BOUND)
+                await registry.register(Instance(service, OTHER))
 
             asyncio.run(register())
             os._exit(0)
