@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import attrs
 
-from ..options import SECONDS, some_text, validator
+from ..options import SECONDS, MisfitError, some_text, validator
 from .fields import about, setting
 
 _RATE = validator(lambda value: "" if 0 < value <= 1 else "a share above 0 and up to 1, as 0.1")
@@ -42,6 +42,10 @@ class FaultConfig:
     method: str | None = setting(
         None, "Only attempts to call this method, as `Stats.mean`.", "All methods.", check=some_text
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what its kind does not look at."""
+        _refuse_unused(self)
 
     def __str__(self) -> str:
         """One line: ``10% of attempts: delay 0.1 s (add)``."""
@@ -86,11 +90,27 @@ class ServerFaultConfig:
         check=some_text,
     )
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what its kind does not look at."""
+        _refuse_unused(self)
+
     def __str__(self) -> str:
         """One line: ``10% of requests: delay 0.1 s (add) of billing``."""
         only = "" if self.method is None else f" ({self.method})"
         of = "" if self.caller is None else f" of {self.caller}"
         return f"{100 * self.rate:.4g}% of requests: {_what(self)}{only}{of}"
+
+
+def _refuse_unused(fault: FaultConfig | ServerFaultConfig) -> None:
+    """Refuse ``seconds`` of what is no delay, and ``error`` of what is no error."""
+    fields = attrs.fields(type(fault))
+    for kind, field in (("delay", fields.seconds), ("error", fields.error)):
+        if fault.kind != kind and getattr(fault, field.name) != field.default:
+            raise MisfitError(
+                f"{field.name} is for kind: {kind}, and this one is {fault.kind}",
+                value=f"{field.name}: {getattr(fault, field.name)}",
+                expected=f"kind: {kind}, or no {field.name}",
+            )
 
 
 def _what(fault: FaultConfig | ServerFaultConfig) -> str:

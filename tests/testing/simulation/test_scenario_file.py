@@ -62,7 +62,7 @@ def test_a_file_has_the_attributes_of_a_scenario(tmp_path):
         ),
         ("latency: {kind: fixed, sigma: 1}", "latency", "the kind fixed, which has: median"),
         ("calls: [{method: a, share: 0}]", "calls[0].share", "more than 0"),
-        ("calls: []", "calls", "at least one"),
+        ("calls: []", "calls", "[] is impossible here; write at least one"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_path(tmp_path, text, path, message):
