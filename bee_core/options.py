@@ -156,8 +156,9 @@ def validator(check: Callable[[Any], str], bounds: Mapping[str, float] | None = 
                 expected="a value of the right type",
             ) from None
         if expected:
+            shown = list(value) if isinstance(value, tuple) else value  # as in the file
             raise MisfitError(
-                f"{value!r} is impossible here; write {expected}",
+                f"{shown!r} is impossible here; write {expected}",
                 value=value,
                 expected=expected,
                 field=attribute.name,

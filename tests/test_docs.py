@@ -18,13 +18,13 @@ import pytest
 import bee_core
 from bee_core.cli import main
 from bee_core.config import warnings
-from bee_core.testing import BalancerContract
+from bee_core.testing import BalancerContract, BreakerContract, LimiterContract
 from support.readme_shell import Shell, blocks, files, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.interfaces import Balancer
+    from bee_core.interfaces import Balancer, Breakers, Limiter
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -348,11 +348,33 @@ def test_the_plugin_has_twenty_lines_and_picks_the_first_node(
         assert {client.service("which").name() for _ in range(10)} == {"one"}
 
 
+def names_of(snippet: str) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    exec(SNIPPETS[snippet], made)
+    return made
+
+
 class TestTheBalancerOfThePage(BalancerContract):
     def make_balancer(self) -> Balancer:
-        made: dict[str, Any] = {}
-        exec(SNIPPETS["first_node.py"], made)
-        return made["FirstNode"]()
+        return names_of("first_node.py")["FirstNode"]()
+
+
+class TestTheLimiterOfThePage(LimiterContract):
+    def make_limiter(self) -> Limiter:
+        made = names_of("at_most.py")
+        return made["AtMost"](made["AtMostOptions"](calls=3))
+
+
+class TestTheBreakerOfThePage(BreakerContract):
+    def make_breakers(self) -> Breakers:
+        return names_of("in_a_row.py")["InARow"]()
+
+
+def test_the_suite_of_the_page_and_its_run_in_the_simulator(folder: Path) -> None:
+    printed = run(folder, sys.executable, "-m", "pytest", "-q", "test_at_most.py")
+    assert "passed" in printed
+    (shown,) = blocks(read(DOCS / "how-to" / "write-a-plugin.md"), "console")
+    assert run(folder, sys.executable, "in_trouble.py") == shown
 
 
 def test_the_test_without_a_network_passes(folder: Path) -> None:
@@ -380,20 +402,28 @@ def test_the_access_log_is_what_the_page_says(
         assert bee_core.build_server(name).config.server.observers[0].name == "access-log"
 
 
+def figureless(text: str) -> list[list[str]]:
+    """The words of each line. Figures may differ a little: C libraries round in their own ways."""
+    kept = re.sub(r"\b[0-9a-f]{32}\b", "digest", text)
+    return [re.sub(r"[\d.,]+", "0", line).split() for line in kept.splitlines()]
+
+
 def test_the_page_on_simulations_draws_its_picture(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    text = SNIPPETS["stocked.yml"]
-    (folder / "other.yml").write_text(text.replace("random", "round-robin"), encoding="utf-8")
+    assert {"stocked.yml", "other.yml"} <= set(SNIPPETS)
     page = read(DOCS / "how-to" / "simulate.md")
     (scenario,) = blocks(page, "yml")
     (folder / "hang.yml").write_text(scenario, encoding="utf-8")
     first, compared, own = (shlex.split(command)[1:] for command in blocks(page, "sh"))
+    capsys.readouterr()
     assert main(first) == 0
+    (shown,) = blocks(page, "text")
+    assert figureless(capsys.readouterr().out) == figureless(shown)
     drawn = (folder / "slow-node.svg").read_text(encoding="utf-8")
-    shown = read(DOCS / "how-to" / "slow-node.svg")
-    assert re.sub(r"[-\d.,]+", "", drawn) == re.sub(r"[-\d.,]+", "", shown)
+    picture = read(DOCS / "how-to" / "slow-node.svg")
+    assert re.sub(r"[-\d.,]+", "", drawn) == re.sub(r"[-\d.,]+", "", picture)
     for command in (compared, own):
         capsys.readouterr()
         assert main([*command, "--seconds", "20"]) == 0

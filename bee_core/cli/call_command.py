@@ -16,7 +16,7 @@ from .command_group import FAILED, UnusableCommandError
 from .completion import complete_method, complete_service
 from .described import Teller, open_service
 from .output import encode, fields
-from .shared_options import config_option, interface_option, printing_options
+from .shared_options import config_option, interface_option, printing_options, refuse_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +80,7 @@ def call(
     \b
         bee call greeter SayHello '{"name": "Ada"}' --interface greeter:Greeter
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
+    refuse_options("call", service, method)
     given = Given.of(arguments)
     texts = read_metadata(metadata)
     with open_service(config_path, service, told=False) as client:

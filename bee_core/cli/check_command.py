@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -90,6 +91,12 @@ def _follows(path: str, broken: Iterable[str]) -> bool:
     return any(one == path or one.startswith(options) for one in broken)
 
 
+def _inside(message: str, path: str) -> tuple[str, str]:
+    """What follows the path of a plugin where one in its options is meant, and the message."""
+    found = re.match(rf"{re.escape(path)}(\.options\.\S+)?: ", message)
+    return ("", message) if found is None else (found[1] or "", message[found.end() :])
+
+
 def _of_plugins(
     named: Iterable[NamedPlugin], origin: Any, registry: RegistryConfig
 ) -> Iterator[ConfigError]:
@@ -111,8 +118,10 @@ def _of_plugins(
             # Only the lines: a message of the hub must not begin with file and line.
             hub.create(one.ref, one.kind, *context, origin=origin.origin)
         except PluginError as error:
-            message = str(error).removeprefix(f"{one.ref.path}: ")
-            yield ConfigError(message, path=one.path, line=line, source=source)
+            inside, message = _inside(str(error), one.ref.path or "")
+            if inside:
+                source, line = place_of(f"{stated}{inside}", origin)
+            yield ConfigError(message, path=f"{one.path}{inside}", line=line, source=source)
         except ConfigError as error:
             for problem in error.problems:
                 problem.path = problem.path or one.path

@@ -12,7 +12,13 @@ from .call_steps import print_steps, trace_object
 from .command_group import FAILED, UnusableCommandError
 from .output import echo, encode, fields, node_object, print_table
 from .registry_lines import outlook_code, outlook_fields, print_outlook, source_text
-from .shared_options import config_option, interface_option, open_client, printing_options
+from .shared_options import (
+    config_option,
+    interface_option,
+    open_client,
+    printing_options,
+    refuse_options,
+)
 
 if TYPE_CHECKING:
     from ..calls.trace import CallTrace
@@ -66,11 +72,7 @@ def explain(
         bee explain calc
         bee explain calc add --call 1 2
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
-    for word in (service, method or ""):
-        if word.startswith("--"):
-            raise UnusableCommandError(
-                f"there is no option {word.partition('=')[0]} (see bee explain --help)"
-            )
+    refuse_options("explain", service, method or "")
     if make_call and method is None:
         raise UnusableCommandError("--call wants a METHOD to call")
     if arguments and not make_call:

@@ -41,6 +41,20 @@ def config_option(function: F) -> F:
     )(function)
 
 
+def refuse_options(command: str, *words: str) -> None:
+    """Refuse what looks like an option where a name belongs.
+
+    For commands that let unknown options through, because negative numbers look like them.
+
+    Raises:
+        UnusableCommandError: One of the words begins with two dashes.
+    """
+    for word in words:
+        if word.startswith("--"):
+            option = word.partition("=")[0]
+            raise UnusableCommandError(f"there is no option {option} (see bee {command} --help)")
+
+
 def printing_options(json_help: str) -> Callable[[F], F]:
     """Add ``--json``, which arrives as ``as_json``, and ``--debug``."""
     as_json = click.option("--json", "as_json", is_flag=True, help=json_help)

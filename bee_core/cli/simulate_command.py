@@ -14,12 +14,8 @@ from ..testing.simulation.run import simulate as run
 from ..testing.simulation.scenario_file import read_scenario
 from ..testing.simulation.scenarios import SCENARIOS
 from .command_group import FAILED, UnusableCommandError
-from .output import print_json, print_table
-from .shared_options import (
-    CONFIG_VARIABLE,
-    DEFAULT_CONFIG,
-    printing_options,
-)
+from .output import echo, print_json, print_table
+from .shared_options import CONFIG_VARIABLE, DEFAULT_CONFIG, printing_options
 from .simulation_tables import print_runs
 
 if TYPE_CHECKING:
@@ -88,7 +84,8 @@ def simulate(
         _print_list(as_json=as_json)
         return
     chosen = _with(_scenario(scenario), nodes=nodes, clients=clients, rate=rate, seconds=seconds)
-    _check_folder(svg)
+    _check_file(svg)
+    _warn_of_no_trouble(chosen)
     files = [file] if other is None else [file, other]
     configurations = [load_config(one) for one in files]
     results = [run(one, chosen, service=service, seed=seed) for one in configurations]
@@ -127,9 +124,23 @@ def _with(scenario: Scenario, **changes: float | None) -> Scenario:
         raise UnusableCommandError(str(error)) from error
 
 
-def _check_folder(svg: str | None) -> None:
-    if svg is not None and not Path(svg).absolute().parent.is_dir():
+def _check_file(svg: str | None) -> None:
+    if svg is None:
+        return
+    if Path(svg).is_dir():
+        raise UnusableCommandError(f"--svg {svg}: this is a folder; name a file")
+    if not Path(svg).absolute().parent.is_dir():
         raise UnusableCommandError(f"--svg {svg}: there is no such folder")
+
+
+def _warn_of_no_trouble(scenario: Scenario) -> None:
+    if scenario.troubles and not scenario.that_begin:
+        first = min(one.at for one in scenario.troubles)
+        echo(
+            f"warning: nothing goes wrong in {scenario.seconds:g} s: the first trouble begins at"
+            f" {first:g} s; give more --seconds",
+            err=True,
+        )
 
 
 def _print_list(*, as_json: bool) -> None:

@@ -23,7 +23,8 @@ def print_runs(runs: Sequence[Run]) -> None:
     echo(
         f"{first['scenario']}: {first['about'] or 'a scenario of your own'}\n"
         f"{first['nodes']:,} nodes{clients}, {first['rate']:,.0f} calls a second for"
-        f" {first['seconds']:g} s of virtual time, seed {first['seed']}"
+        f" {first['seconds']:g} s of virtual time, seed {first['seed']}\n"
+        f"all nodes together can handle {first['capacity']:,.0f} calls a second"
     )
     titles = [run["file"] or run["service"] for run in runs]
     rows = [(name, *(show(run) for run in runs)) for name, show in ROWS]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import attrs
 
-from ..options import SECONDS, some_text, validator
+from ..options import SECONDS, MisfitError, some_text, validator
 from .fields import about, setting
 
 _RATE = validator(lambda value: "" if 0 < value <= 1 else "a share above 0 and up to 1, as 0.1")
@@ -48,6 +48,21 @@ class InjectedFault:
     method: str | None = setting(
         None, "Only calls of this method, as `Stats.mean`.", "All methods.", check=some_text
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse ``seconds`` of what is no delay, and ``error`` of what is no error.
+
+        Raises:
+            MisfitError: It is there.
+        """
+        fields = attrs.fields(type(self))
+        for kind, field in (("delay", fields.seconds), ("error", fields.error)):
+            if self.kind != kind and getattr(self, field.name) != field.default:
+                raise MisfitError(
+                    f"{field.name} is for kind: {kind}, and this one is {self.kind}",
+                    value=f"{field.name}: {getattr(self, field.name)}",
+                    expected=f"kind: {kind}, or no {field.name}",
+                )
 
     def __str__(self) -> str:
         """One line: ``10% of attempts: delay 0.1 s (add)``."""

@@ -216,6 +216,8 @@ def test_faults_are_said_in_the_log_and_by_explain(caplog, capsys, tmp_path):
         ({"kind": "delay", "rate": 0.5, "seconds": 0}, "seconds"),
         ({"kind": "error", "rate": 0.5, "error": "RemoteError"}, "error"),
         ({"kind": "error", "rate": 0.5, "caller": "a"}, "caller"),
+        ({"kind": "drop", "rate": 0.5, "seconds": 3}, "seconds is for kind: delay, and this one"),
+        ({"kind": "delay", "rate": 0.5, "error": "Overloaded"}, "error is for kind: error"),
     ],
 )
 def test_an_impossible_fault_is_an_error_with_its_path(one, key):

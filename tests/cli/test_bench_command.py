@@ -218,6 +218,11 @@ def test_metadata_and_arguments_are_those_of_call(run, calls):
     assert {(a, b, one["tenant"]) for a, b, one in calls.seen} == {(-1, 2, "a")}
     wrong = run("bench", "calc", "add", "Ada", *QUICK)
     assert (wrong.code, "argument 1 is not JSON" in wrong.err) == (2, True)
+    wrong = run("bench", "--tread", "calc", "add", "1", "2")
+    assert (wrong.code, wrong.err) == (
+        2,
+        "error: there is no option --tread (see bee bench --help)\n",
+    )
 
 
 def test_a_call_that_cannot_work_is_not_made_thousands_of_times(run, calls):

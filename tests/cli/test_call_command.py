@@ -301,6 +301,17 @@ def test_metadata_without_a_key_is_a_usage_error(run, server):
     assert (result.code, "write KEY=TEXT" in result.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "words", [("--trace", "calc", "add", "1", "2"), ("calc", "--trace=1", "add", "1", "2")]
+)
+def test_an_unknown_option_before_the_arguments_is_no_service_and_no_method(run, server, words):
+    result = run("call", *words)
+    assert (result.code, result.err) == (
+        2,
+        "error: there is no option --trace (see bee call --help)\n",
+    )
+
+
 def test_ctrl_c_ends_a_call_with_130_and_no_word(start, folder):
     entered, leave = threading.Event(), threading.Event()
 

@@ -320,3 +320,20 @@ def test_a_balancer_without_the_slow_start_that_a_service_states_is_a_problem(
     result = run("check", "slow.yml")
     assert result.code != 0
     assert "slow.yml:6: bee.rpc.client.calc.slow_start: the balancer random has no" in result.out
+
+
+def test_a_plugin_within_another_one_has_its_own_path_and_line(run, folder, write):
+    write(
+        "within.yml",
+        (
+            "bee:\n  rpc:\n    client:\n      calc:\n        address: 127.0.0.1:1\n"
+            "        breaker: consecutive\n        balancer:\n          name: zone\n"
+            "          options:\n            zone: a\n            within: p2\n"
+        ),
+    )
+    (problem,) = json.loads(run("check", "within.yml", "--json").out)["problems"]
+    assert (problem["path"], problem["line"]) == (
+        "bee.rpc.client.calc.balancer.options.within",
+        11,
+    )
+    assert problem["message"].startswith("unknown balancer 'p2'; installed: ")

@@ -45,6 +45,7 @@ def test_the_figures_are_a_table_for_people(run, file):
     for word in ("success", "goodput", "p99.9", "extra attempts", "time to detect", "digest"):
         assert word in result.out
     assert "5 nodes, 50 calls a second for 15 s of virtual time, seed 1" in result.out
+    assert "all nodes together can handle 1,912 calls a second" in result.out
     assert [line.split()[0] for line in result.out.splitlines()[-2:]] == ["before", "during"]
 
 
@@ -92,6 +93,7 @@ def test_a_scenario_of_a_file_of_ones_own(run, file, tmp_path):
         (("--scenario", "slow-node", "--nodes", "100001"), "1 to 100,000"),
         (("--scenario", "slow-node", "--rate", "1e9"), "are more than 20,000,000"),
         (("--scenario", "slow-node", "--svg", "/no/such/folder/a.svg"), "there is no such folder"),
+        (("--scenario", "slow-node", "--svg", "/"), "--svg /: this is a folder; name a file"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(run, file, words, message):
@@ -99,6 +101,14 @@ def test_what_cannot_be_done_is_said_in_a_line(run, file, words, message):
     assert result.code == 2
     assert message in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def test_trouble_that_never_comes_is_warned_of(run, file):
+    result = run("simulate", file, "--scenario", "slow-node", "--nodes", "3", "--seconds", "2")
+    assert result.code == 0
+    assert result.err == (
+        "warning: nothing goes wrong in 2 s: the first trouble begins at 10 s; give more --seconds\n"
+    )
 
 
 def test_several_services_need_a_name(run, tmp_path):

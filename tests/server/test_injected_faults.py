@@ -69,6 +69,12 @@ class Ledger:
         self.write(key)
 
 
+def lasting(kind, **more):
+    """A fault that holds a request for long: a delay, or a drop."""
+    seconds = {"seconds": LONG} if kind == "delay" else {}
+    return {"kind": kind, "rate": 1, **seconds, **more}
+
+
 def configured(*faults, **section):
     return {"bee": {"rpc": {"server": {"name": "calc", "faults": list(faults), **section}}}}
 
@@ -170,7 +176,7 @@ def test_a_delay_ends_with_the_deadline_and_the_handler_does_not_run(stack, kind
 @pytest.mark.parametrize("fault", ["delay", "drop"])
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_caller_that_leaves_ends_the_wait(stack, kind, fault):
-    world = World(stack, {"kind": fault, "rate": 1, "seconds": LONG})
+    world = World(stack, lasting(fault))
     user = make_user(kind, client_config(world.server.address, timeout=LONG, read_timeout=LONG))
     try:
         started = user.start("write", "a")
@@ -228,7 +234,7 @@ def test_oneway_requests_are_dropped_delayed_and_refused(stack, kind, caplog):
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("fault", ["delay", "drop"])
 def test_a_server_that_leaves_gives_up_what_waits(stack, kind, fault):
-    world = World(stack, {"kind": fault, "rate": 1, "seconds": LONG}, drain_timeout=0.1)
+    world = World(stack, lasting(fault), drain_timeout=0.1)
     started = world.user(kind, timeout=LONG, read_timeout=LONG).start("write", "a")
     assert until(lambda: world.endpoint.flight.watched)
     flight = world.endpoint.flight
@@ -256,7 +262,7 @@ FAILTRY = {"name": "failtry", "options": {"base": 0.001, "cap": 0.002}}
 def test_a_server_that_remembers_takes_the_repetition_of_a_request_that_waited_as_new(
     stack, kind, fault
 ):
-    fault = {"kind": fault, "rate": 1, "seconds": LONG, "method": "write"}
+    fault = lasting(fault, method="write")
     world = World(stack, fault, deduplicate={})
     user = world.user(kind, fail=FAILTRY, retries=1, read_timeout=1)
     assert user.call("write_async", "first") == "first"  # the client meets the server
@@ -463,6 +469,7 @@ def test_a_request_meets_the_first_fault_whose_turn_it_is():
         ({"kind": "delay", "rate": 0.5, "seconds": 0}, "seconds"),
         ({"kind": "error", "rate": 0.5, "error": "RemoteError"}, "error"),
         ({"kind": "error", "rate": 0.5, "caller": ""}, "caller"),
+        ({"kind": "error", "rate": 0.5, "seconds": 3}, "seconds is for kind: delay"),
     ],
 )
 def test_an_impossible_fault_is_an_error_with_its_path(one, key):

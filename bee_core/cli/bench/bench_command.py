@@ -26,6 +26,7 @@ from ..shared_options import (
     interface_option,
     load_configuration,
     printing_options,
+    refuse_options,
     without_listener,
 )
 from .comparison import compare, print_comparison, read_earlier
@@ -132,6 +133,7 @@ def bench(
     their planned times, and latencies run from there. The exit code is 1 when a call failed or the
     service could not keep up.
     """  # noqa: D301  # \b is click's mark for a paragraph that keeps its lines
+    refuse_options("bench", service, method)
     _need_histograms()
     before = None if earlier is None else read_earlier(earlier)
     _check_folder(save)

@@ -91,7 +91,9 @@ def draw(results: Sequence[Mapping[str, Any]]) -> str:
     top = GAP
     for one in results:
         name = f"{one['scenario']} · {one['file'] or one['service']}"
-        parts.append(_panel(one, name, "latency of answered calls", LATENCY, scales[0], top))
+        shaded = "" if one["fault"] is None else "; shaded: the trouble"
+        note = f"latency of answered calls{shaded}"
+        parts.append(_panel(one, name, note, LATENCY, scales[0], top))
         top += HEAD + HEIGHT + FOOT
         parts.append(_panel(one, "", "a second", LOAD, scales[1], top))
         top += HEAD + HEIGHT + FOOT + GAP
@@ -187,9 +189,8 @@ def _panel(
         ]
     for part in range(7):
         at = seconds * part / 6
-        parts.append(
-            _text(across(at), foot + 16, f"{at:.3g} s", ' class="tick" text-anchor="middle"')
-        )
+        label = f"{at:.3g} s" if at < 99 else f"{at:,.0f} s"
+        parts.append(_text(across(at), foot + 16, label, ' class="tick" text-anchor="middle"'))
     parts += [_polyline(result, line, scale, foot, across) for line in lines]
     return "\n".join(parts)
 

@@ -67,9 +67,8 @@ def simulate(
     """
     loaded = load_config(config)
     name = service_of(loaded, service)
-    rate = scenario.rate
-    if rate is None:
-        rate = scenario.load * scenario.nodes * scenario.workers / mean_of(scenario.latency)
+    capacity = scenario.nodes * scenario.workers / mean_of(scenario.latency)
+    rate = scenario.load * capacity if scenario.rate is None else scenario.rate
     surges = [one.times for one in scenario.troubles if one.kind == "surge"]
     most = rate * max(1.0, *surges, 1.0)
     if most * scenario.seconds > MAX_CALLS:
@@ -89,6 +88,7 @@ def simulate(
         "nodes": scenario.nodes,
         "clients": scenario.clients,
         "rate": round(rate, 3),
+        "capacity": round(capacity, 3),
         "seconds": scenario.seconds,
         "fault": None if scenario.fault is None else list(scenario.fault),
         **figures(run.counts, scenario, run.shares()),
@@ -220,7 +220,7 @@ class _Run:
         """The fair share of the nodes that have trouble while others have none; None for none."""
         chosen = {
             there.number
-            for trouble in self._scenario.troubles
+            for trouble in self._scenario.that_begin
             if trouble.of_nodes
             for there in self._troubles.chosen(trouble)
         }

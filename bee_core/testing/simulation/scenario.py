@@ -24,6 +24,18 @@ TroubleKind = Literal[
 ]
 FailureKind = Literal["error", "reset", "unavailable", "overloaded", "hang"]
 
+_MORE_KEYS: dict[str, tuple[str, ...]] = {
+    "slow": ("times",),
+    "dead": ("warm_up", "warm_times"),
+    "fail": ("rate", "failure"),
+    "flap": ("period", "warm_up", "warm_times"),
+    "deploy": ("every", "down", "warm_up", "warm_times"),
+    "join": ("warm_up", "warm_times"),
+    "surge": ("times",),
+}
+"""What each kind of trouble takes besides ``at``, ``until`` and which nodes."""
+_OF_LATENCIES = {"lognormal": ("sigma",), "bimodal": ("slow", "slow_share")}
+
 
 @attrs.frozen(kw_only=True)
 class Latency:
@@ -43,6 +55,10 @@ class Latency:
     sigma: float = attrs.field(default=0.3, validator=between(0, 10, "0 to 10"))
     slow: Seconds = attrs.field(default=0.2, validator=positive)
     slow_share: float = attrs.field(default=0.05, validator=_any_share)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what its kind does not look at."""
+        _refuse_unused(self, "latency", {"median", *_OF_LATENCIES.get(self.kind, ())})
 
 
 @attrs.frozen(kw_only=True)
@@ -87,8 +103,8 @@ class Trouble:
         kind: See above.
         at: Seconds from the start.
         until: When it ends, or None: it stays.
-        share, count, zone: Which nodes: a share of them, a number of them, those of a zone, or all
-            of them without any of these. A share and a count take the last nodes.
+        share, count, zone: Which nodes: a share of them (rounded up), a number of them, those of a
+            zone, or all of them without any of these. A share and a count take the last nodes.
         times: A factor.
         failure: What the calls of ``fail`` end in. ``error``: the handler raises. ``reset``: the
             connection is lost after the handler ran. ``unavailable`` and ``overloaded``: rejected
@@ -121,6 +137,8 @@ class Trouble:
             raise ValueError("share, count and zone each say which nodes; keep one of them")
         if self.until is not None and self.until <= self.at:
             raise ValueError(f"until ({self.until:g} s) must be after at ({self.at:g} s)")
+        which = () if self.kind == "surge" else ("share", "count", "zone")
+        _refuse_unused(self, "trouble", {"at", "until", *which, *_MORE_KEYS.get(self.kind, ())})
 
     @property
     def of_nodes(self) -> bool:
@@ -184,7 +202,28 @@ class Scenario:
     @property
     def fault(self) -> tuple[float, float] | None:
         """When the first trouble begins and the last one ends; None without any."""
-        if not self.troubles:
+        there = self.that_begin
+        if not there:
             return None
-        ends = [self.seconds if one.until is None else one.until for one in self.troubles]
-        return min(one.at for one in self.troubles), min(self.seconds, max(ends))
+        ends = [self.seconds if one.until is None else one.until for one in there]
+        return min(one.at for one in there), min(self.seconds, max(ends))
+
+    @property
+    def that_begin(self) -> tuple[Trouble, ...]:
+        """The troubles that begin before the last call."""
+        return tuple(one for one in self.troubles if one.at < self.seconds)
+
+
+def _refuse_unused(made: Latency | Trouble, what: str, used: set[str]) -> None:
+    """Refuse a key that says something and changes nothing.
+
+    Raises:
+        ValueError: It says which keys the kind has.
+    """
+    for field in attrs.fields(type(made)):
+        name = field.name
+        if name != "kind" and name not in used and getattr(made, name) != field.default:
+            keys = ", ".join(one.name for one in attrs.fields(type(made)) if one.name in used)
+            raise ValueError(
+                f"{name} changes nothing in a {what} of the kind {made.kind}, which has: {keys}"
+            )

@@ -30,8 +30,9 @@ def read_scenario(path: str) -> Scenario:
         tree = parse(text, path)
     except ConfigError as error:
         if "the key 'bee'" in error.message:  # the reader of configurations gives this advice
+            keys = ", ".join(field.name for field in attrs.fields(Scenario))
             raise ConfigError(
-                "a scenario is a mapping, such as 'nodes: 20'; see bee simulate --help",
+                f"a scenario is a mapping, such as 'nodes: 20'; its keys: {keys}",
                 line=error.line,
                 source=path,
             ) from None

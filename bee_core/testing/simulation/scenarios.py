@@ -7,7 +7,7 @@ from .scenario import Scenario, Trouble
 _ALL = (
     Scenario(
         name="slow-node",
-        about="one of 20 nodes is 50 times as slow from 10 s on",
+        about="one node is 50 times as slow from 10 s on",
         troubles=(Trouble(kind="slow", at=10, count=1, times=50),),
     ),
     Scenario(
@@ -35,7 +35,7 @@ _ALL = (
     ),
     Scenario(
         name="overload",
-        about="from 10 s to 40 s twice as many calls as the nodes can handle",
+        about="from 10 s to 40 s 4 times as many calls, by default twice what the nodes can handle",
         load=0.5,
         troubles=(Trouble(kind="surge", at=10, until=40, times=4),),
     ),

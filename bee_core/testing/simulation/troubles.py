@@ -104,9 +104,8 @@ class Troubles:
         self._registry = registry
         self._seconds = scenario.seconds
         self._silent_since: dict[int, float] = {}
-        for trouble in scenario.troubles:
-            if trouble.at < scenario.seconds:
-                self._plan(trouble)
+        for trouble in scenario.that_begin:
+            self._plan(trouble)
 
     def chosen(self, trouble: Trouble) -> list[SimulatedNode]:
         """The nodes that a trouble is about."""

@@ -196,9 +196,16 @@ def test_a_fresh_process_is_slow_and_gets_better():
     assert later.at == pytest.approx(8 + 1 + 4 * 0.2)
 
 
-@pytest.mark.parametrize("kind", ["lognormal", "fixed", "bimodal"])
-def test_durations_have_the_mean_that_the_load_is_made_of(kind):
-    latency = Latency(kind=kind, median=0.02, slow=0.5, slow_share=0.2)
+@pytest.mark.parametrize(
+    "latency",
+    [
+        Latency(median=0.02),
+        Latency(kind="fixed", median=0.02),
+        Latency(kind="bimodal", median=0.02, slow=0.5, slow_share=0.2),
+    ],
+    ids=lambda latency: latency.kind,
+)
+def test_durations_have_the_mean_that_the_load_is_made_of(latency):
     durations = Durations(latency, random.Random(3))
     drawn = [durations.draw() for _ in range(20_000)]
     assert sum(drawn) / len(drawn) == pytest.approx(mean_of(latency), rel=0.03)

@@ -43,6 +43,7 @@ def test_all_lines_lie_in_the_picture_and_each_run_has_its_panels(runs):
 
 def test_the_trouble_is_marked_where_it_was(runs):
     root = ET.fromstring(draw(runs[:1]))
+    assert any(text.text.endswith("shaded: the trouble") for text in root.iter(NAMESPACE + "text"))
     mark = root.find(NAMESPACE + "rect")
     begin, width = float(mark.get("x")), float(mark.get("width"))
     assert begin == pytest.approx(64 + (WIDTH - 64 - 16) / 2, abs=1)
@@ -62,3 +63,16 @@ def test_a_run_in_which_no_call_was_answered_is_drawn_too():
     assert found["answered"] == 0
     ET.fromstring(draw([found]))
     assert SCENARIOS["dead-nodes"].about in draw([found])
+
+
+def test_a_run_whose_trouble_never_begins_has_no_mark_and_no_bad_nodes():
+    found = run("dead-nodes", nodes=3, seconds=5)
+    assert (found["fault"], found["bad_nodes"], found["phases"]) == (None, None, {})
+    root = ET.fromstring(draw([found]))
+    assert root.find(NAMESPACE + "rect") is None
+
+
+def test_the_seconds_of_an_hour_are_written_out(runs):
+    labels = [text.text for text in ET.fromstring(draw([dict(runs[0], seconds=3600)])).iter()]
+    assert "600 s" in labels
+    assert "3,600 s" in labels

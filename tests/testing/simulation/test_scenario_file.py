@@ -54,10 +54,17 @@ def test_a_file_has_the_attributes_of_a_scenario(tmp_path):
         ("troubles:\n  - {kind: slow, share: 2}", "troubles[0].share", "up to 1"),
         ("troubles: [{kind: slow, share: 0.1, count: 1}]", "troubles[0]", "keep one of them"),
         ("troubles: [{kind: slow, at: 5, until: 4}]", "troubles[0]", "must be after"),
+        ("troubles: [{kind: slow, period: 3}]", "troubles[0]", "at, until, share, count, zone, ti"),
+        (
+            "troubles: [{kind: surge, count: 1}]",
+            "troubles[0]",
+            "count changes nothing in a trouble",
+        ),
+        ("latency: {kind: fixed, sigma: 1}", "latency", "the kind fixed, which has: median"),
         ("calls: [{method: a, share: 0}]", "calls[0].share", "more than 0"),
-        ("calls: []", "calls", "at least one"),
         ("latency: {sigma: 1000}", "latency.sigma", "0 to 10"),
         ("troubles: [{kind: flap, period: '0.0000001'}]", "troubles[0].period", "0.01 or more"),
+        ("calls: []", "calls", "[] is impossible here; write at least one"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_path(tmp_path, text, path, message):
@@ -76,7 +83,9 @@ def test_an_error_names_the_line(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "- 1", "nodes"])
 def test_a_file_that_is_no_mapping_is_told_what_a_scenario_is(tmp_path, text):
-    with pytest.raises(ConfigError, match="a scenario is a mapping"):
+    with pytest.raises(
+        ConfigError, match=r"a scenario is a mapping, .* its keys: name, about, seconds"
+    ):
         read_scenario(write(tmp_path, text))
 
 
@@ -88,3 +97,9 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_zone_without_nodes_is_refused():
     with pytest.raises(ValueError, match="no node is in zone 'x'; zones: a"):
         Scenario(zones=("a",), troubles=(Trouble(kind="unreachable", zone="x"),))
+
+
+def test_a_trouble_that_begins_after_the_last_call_is_none():
+    found = Scenario(seconds=5, troubles=(Trouble(kind="slow", at=5), Trouble(kind="hang", at=9)))
+    assert found.that_begin == ()
+    assert found.fault is None
