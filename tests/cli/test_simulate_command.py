@@ -26,6 +26,7 @@ def test_the_scenarios_are_listed(run):
     assert result.code == 0
     for name in [
         "slow-node",
+        "gray-node",
         "dead-nodes",
         "rolling-deploy",
         "flapping",

@@ -332,6 +332,34 @@ def test_it_hears_that_the_servers_are_well_again_within_the_window():
     assert sent(throttle, 100, lambda: True, now=20.0) == 100
 
 
+def overloaded():
+    """A throttle whose servers have room for one of six calls, at the time 1.0."""
+    throttle, room = Throttle(ThrottleOptions(window=12.0)), 0.0
+    for _ in range(1000):
+        room = min(2.0, room + 1 / 6)
+        if throttle.admit(CALL, 1.0) is True:
+            accepted = room >= 1
+            room -= accepted
+            throttle.release(WELL if accepted else REFUSED, 0.01)
+    return throttle
+
+
+def test_what_was_refused_is_forgotten_once_the_servers_accept_all_that_goes_out():
+    throttle = overloaded()
+    assert sent(throttle, 100, lambda: True, now=2.5) < 50, "the step in which all are accepted"
+    assert sent(throttle, 100, lambda: True, now=3.5) == 100
+
+
+def test_one_refusal_or_few_calls_are_enough_to_remember():
+    throttle, few = overloaded(), overloaded()
+    for step in range(2, 8):
+        turns = iter(range(1000))
+        assert sent(throttle, 100, lambda turns=turns: next(turns) % 5, now=step + 0.5) < 70
+    for _ in range(3):
+        few.release(WELL, 0.01)
+    assert sent(few, 100, lambda: True, now=5.5) < 50
+
+
 def test_what_failed_otherwise_was_accepted():
     throttle = Throttle(ThrottleOptions())
     for _ in range(1000):

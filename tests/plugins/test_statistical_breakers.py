@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bee_core import build_client
 from bee_core.errors import ConfigError
 from bee_core.interfaces import Node, Success
-from bee_core.terms.causes import lost, read_timed_out, reported
+from bee_core.terms.causes import lost, read_timed_out, refused, reported
 from bee_core.testing import BreakerContract
 from bee_plugins.breakers.consecutive import Consecutive, ConsecutiveOptions
 from bee_plugins.breakers.ejection import Rules
@@ -31,6 +31,7 @@ from bee_plugins.breakers.verdicts import Tally
 
 WELL = Success(b"1")
 ILL = lost("end of file")
+GONE = refused(ConnectionRefusedError())
 RAISED = reported("remote_error", "division by zero")
 OVERLOADED = reported("overloaded", "full")
 IMPATIENT = read_timed_out(0.1, full=False)
@@ -268,6 +269,35 @@ def test_a_node_that_both_algorithms_name_is_cut_off_once():
     fleet = outlier([f"n{index}" for index in range(30)])
     assert an_interval(fleet, n3=200) == [("n3", "open")]
     assert "in a row" not in fleet.of["n3"].why(fleet.now)
+
+
+def test_a_node_that_cannot_be_connected_to_is_cut_off_at_once():
+    fleet = outlier()
+    fleet.calls("a", *[GONE] * 4)
+    assert fleet.of["a"].state == "closed"
+    fleet.calls("a", GONE)
+    assert fleet.of["a"].state == "open"
+    assert fleet.of["a"].why(fleet.now) == (
+        "5 connections in a row cannot be made: unavailable: cannot connect: connection refused; "
+        "tried again in 30 s at the earliest"
+    )
+
+
+@pytest.mark.parametrize("between", [WELL, ILL])
+def test_only_connections_in_a_row_count_as_a_node_that_is_gone(between):
+    fleet = outlier()
+    fleet.calls("a", *[GONE] * 4, between, *[GONE] * 4)
+    assert fleet.of["a"].state == "closed"
+
+
+def test_the_rule_for_connections_can_be_left_out_and_keeps_to_the_share():
+    fleet = outlier(max_connect_failures=None)
+    fleet.calls("a", *[GONE] * 50)
+    assert fleet.of["a"].state == "closed"
+    fleet = outlier()
+    fleet.calls("a", *[GONE] * 5)
+    fleet.calls("b", *[GONE] * 50)
+    assert fleet.of["b"].state == "closed", "one of ten is a tenth"
 
 
 def test_the_worst_nodes_are_cut_off_first_and_no_more_than_the_share():

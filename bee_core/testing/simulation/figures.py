@@ -60,7 +60,7 @@ def figures(counts: Counts, scenario: Scenario, fair: float | None) -> dict[str,
 def _bad_nodes(counts: Counts, scenario: Scenario, fair: float | None) -> dict[str, Any] | None:
     if fair is None:
         return None
-    begins = min(one.at for one in scenario.that_begin if one.of_nodes)
+    begins = min(one.at for one in scenario.that_begin if one.of_some)
     first = ceil(begins / STEP - 1e-9)
     late = min(len(counts.bad), first + round(5 / STEP))
     opened = counts.opened

@@ -221,7 +221,7 @@ class _Run:
         chosen = {
             there.number
             for trouble in self._scenario.that_begin
-            if trouble.of_nodes
+            if trouble.of_some
             for there in self._troubles.chosen(trouble)
         }
         share = len(chosen) / len(self._nodes)

@@ -145,6 +145,16 @@ class Trouble:
         """Whether it makes nodes bad, so that calls had better go to others."""
         return self.kind not in {"surge", "join", "deploy"}
 
+    @property
+    def of_some(self) -> bool:
+        """Whether it makes some nodes bad, so that others are better."""
+        return self.of_nodes and (self.share, self.count, self.zone) != (None, None, None)
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is how all nodes are, all the time: it is there, and it is no trouble."""
+        return self.of_nodes and not self.of_some and self.at == 0 and self.until is None
+
 
 @attrs.frozen(kw_only=True)
 class Scenario:
@@ -201,8 +211,11 @@ class Scenario:
 
     @property
     def fault(self) -> tuple[float, float] | None:
-        """When the first trouble begins and the last one ends; None without any."""
-        there = self.that_begin
+        """When the first trouble begins and the last one ends; None without any.
+
+        What is usual does not count, if there is anything else.
+        """
+        there = [one for one in self.that_begin if not one.usual] or self.that_begin
         if not there:
             return None
         ends = [self.seconds if one.until is None else one.until for one in there]

@@ -11,6 +11,14 @@ _ALL = (
         troubles=(Trouble(kind="slow", at=10, count=1, times=50),),
     ),
     Scenario(
+        name="gray-node",
+        about="one of 20 nodes loses 15 % of its calls from 10 s on, the others 1 %",
+        troubles=(
+            Trouble(kind="fail", failure="reset", rate=0.01),
+            Trouble(kind="fail", at=10, count=1, failure="reset", rate=0.15),
+        ),
+    ),
+    Scenario(
         name="dead-nodes",
         about="10 % of the nodes are killed at 10 s, and listed until their lease ends",
         troubles=(Trouble(kind="dead", at=10, share=0.1),),

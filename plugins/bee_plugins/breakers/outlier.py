@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import attrs
 
 from bee_core.hookspecs import Registrar, hookimpl
+from bee_core.interfaces import Failure
 from bee_core.options import Seconds, at_least, positive
 
 from .ejection import EjectingBreakers, NodeBreaker, Rules, share, share_or_none
-from .verdicts import Tally, Verdict
+from .verdicts import Tally, Verdict, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,6 +66,10 @@ class OutlierOptions:
             10 s.
         success_rate: Options of the algorithm, or null to leave it out.
         failure_percentage: Likewise.
+        max_connect_failures: Connections in a row that cannot be made to a node until it is cut off
+            at once, or null to leave that out. The default is 5, Envoy's
+            ``consecutive_local_origin_failure``. gRPC needs none: it sends no call to an address
+            that it cannot connect to.
         max_ejected: The share of the service's nodes that may be cut off at a time, at least one.
             The default is 0.1.
         panic_threshold: The share of the nodes that is never cut off. The default is Envoy's 0.5;
@@ -80,6 +85,9 @@ class OutlierOptions:
     interval: Seconds = attrs.field(default=10.0, validator=at_least(0.001))
     success_rate: Deviation | None = attrs.field(factory=Deviation)
     failure_percentage: FailurePercentage | None = attrs.field(factory=FailurePercentage)
+    max_connect_failures: int | None = attrs.field(
+        default=5, validator=attrs.validators.optional(at_least(1))
+    )
     max_ejected: float = attrs.field(default=0.1, validator=share)
     panic_threshold: float = attrs.field(default=0.5, validator=share_or_none)
     base_ejection_time: Seconds = attrs.field(default=30.0, validator=positive)
@@ -168,7 +176,7 @@ class Outlier(EjectingBreakers["OutlierBreaker"]):
 
     def make(self, node: Node) -> OutlierBreaker:
         """See :meth:`.ejection.EjectingBreakers.make`."""
-        return OutlierBreaker(node, self)
+        return OutlierBreaker(node, self, self._options.max_connect_failures)
 
     def sweep(self, now: float) -> tuple[Sequence[Change], float | None]:
         """See :meth:`bee_core.interfaces.Breakers.sweep`."""
@@ -193,12 +201,18 @@ class Outlier(EjectingBreakers["OutlierBreaker"]):
 
 
 class OutlierBreaker(NodeBreaker):
-    """Counts the calls of one node; the sweep decides. Thread-safe."""
+    """Counts the calls of one node; the sweep decides. Thread-safe.
 
-    __slots__ = ("_taken", "_tally", "succeeded")
+    Only connections that cannot be made are judged at once: no node needs to be compared for that.
+    """
 
-    def __init__(self, node: Node, breakers: Outlier) -> None:
+    __slots__ = ("_connect_limit", "_succeeded_before", "_taken", "_tally", "_unmade", "succeeded")
+
+    def __init__(self, node: Node, breakers: Outlier, connect_limit: int | None) -> None:
         super().__init__(node, breakers)
+        self._connect_limit = connect_limit
+        self._unmade = 0  # connections in a row
+        self._succeeded_before = 0  # calls, when the first of these failed
         self._tally = Tally()
         self.succeeded = self._tally.succeeded
         self._taken = (0, 0)
@@ -210,16 +224,27 @@ class OutlierBreaker(NodeBreaker):
         return verdict != "ill"
 
     def judge(self, verdict: Verdict, outcome: Outcome | None, now: float) -> str:
-        """See :meth:`.ejection.NodeBreaker.judge`. A failure is counted here, and not judged."""
-        if verdict == "ill":
-            self._tally.failures += 1
-        else:
+        """See :meth:`.ejection.NodeBreaker.judge`."""
+        if verdict != "ill":
             self.took(verdict, self._open_to_all)
-        return ""
+            return ""
+        self._tally.failures += 1
+        if self._connect_limit is None or not isinstance(outcome, Failure) or outcome.reached:
+            self._unmade = 0
+            return ""
+        successes = self._tally.successes()
+        if successes != self._succeeded_before:
+            self._unmade, self._succeeded_before = 0, successes
+        self._unmade += 1
+        if self._unmade < self._connect_limit:
+            return ""
+        plural = "" if self._unmade == 1 else "s"
+        return f"{self._unmade} connection{plural} in a row cannot be made: {said(outcome)}"
 
     def begin(self, now: float | None) -> None:
         """See :meth:`.ejection.NodeBreaker.begin`."""
         self._taken = self._tally.successes(), self._tally.failures
+        self._unmade = 0
 
     def take(self) -> Sample:
         """The calls since this was asked last. The caller holds the lock."""

@@ -2,17 +2,25 @@
 
 A server that refuses a call has spent time on it. Where clients go on sending, refusals alone can
 take all of its time. This is the client-side throttling of Google's *Site Reliability Engineering*,
-chapter 21: a client counts the requests and those that the servers have accepted over the last two
-minutes, and refuses by itself, before anything is sent, with the probability::
+chapter 21: a client counts the requests and those that the servers have accepted over a window of
+time, and refuses by itself, before anything is sent, with the probability::
 
     max(0, (requests - k * accepts) / (requests + 1))
 
 So about ``k`` times as many requests go out as are accepted: enough to hear soon that the servers
 are well again.
 
-Two things differ. The refusals are not drawn: the probabilities are added up, and each time that
-one is due, a call is refused. So nothing here is random. And there are no counts for each level of
-criticality: the refusals that are due go to the lowest level that has calls.
+What differs:
+
+- The refusals are not drawn: the probabilities are added up, and each time that one is due, a call
+  is refused. So nothing here is random.
+- There are no counts for each level of criticality: the refusals that are due go to the lowest
+  level that has calls.
+- The window is ten seconds and not two minutes, and it ends as soon as the servers are well. While
+  they are not, they refuse about half of what goes out (``k`` is 2). Where they have refused
+  nothing for a twelfth of the window, and have accepted some calls since, the past is forgotten.
+  Without that, the requests of an overload stay in the window, and the client refuses calls that
+  the servers have room for until all of them have left it.
 """
 
 from __future__ import annotations
@@ -38,7 +46,10 @@ from bee_core.options import Seconds, at_least, between
 from .queueing import level_of
 
 _STEPS = 12
-"""Steps in which the window moves: ten seconds each of two minutes."""
+"""Steps in which the window moves: of 0.8 s each, so that the end of an overload is soon seen."""
+_WELL = 5
+"""Calls that must be accepted in a row, for a whole step at least, until the past is forgotten. If
+it was chance, a dozen calls find out, and the client keeps calls back again."""
 _PAYS_FROM: dict[Criticality, float] = {
     "sheddable": 1.0,
     "sheddable_plus": 2.0,
@@ -60,17 +71,30 @@ class ThrottleOptions:
     Attributes:
         k: Requests that may go out for each that is accepted: 2, as in the book. Lower saves the
             servers more work, and the client hears later that they are well again.
-        window: Seconds that are looked at: two minutes, as in the book. A millisecond or more.
+        window: Seconds that are looked at, a millisecond or more. 10, as the windows of
+            ``success-rate`` and of the retry budget. With the book's two minutes a client goes on
+            refusing long after an overload; ``docs/decisions/limits.md`` has the figures.
     """
 
     k: float = attrs.field(default=2.0, validator=between(1, 100, "from 1 to 100"))
-    window: Seconds = attrs.field(default=120.0, validator=at_least(0.001))
+    window: Seconds = attrs.field(default=10.0, validator=at_least(0.001))
 
 
 class Throttle:
     """See the module. Thread-safe: one small lock. It bounds no calls in flight."""
 
-    __slots__ = ("_accepts", "_due", "_k", "_lock", "_recent", "_requests", "_seconds", "_step")
+    __slots__ = (
+        "_accepts",
+        "_due",
+        "_k",
+        "_lock",
+        "_recent",
+        "_refused_in",
+        "_requests",
+        "_seconds",
+        "_step",
+        "_well",
+    )
 
     def __init__(self, options: ThrottleOptions) -> None:
         self._k = options.k
@@ -79,6 +103,8 @@ class Throttle:
         self._recent = [[0, 0] for _ in range(_STEPS)]  # requests and accepts of each step
         self._step: int | None = None  # the number of the step at hand, since the clock's zero
         self._requests = self._accepts = 0  # in the whole window
+        self._refused_in = 0  # the step in which a server refused a call last
+        self._well = 0  # calls accepted since then
         self._due = 0.0  # refusals that are due
 
     def admit(self, request: AnyRequest, now: float) -> Ticket | Literal[True] | Failure:
@@ -109,6 +135,10 @@ class Throttle:
         if outcome is not None:
             accepted = not isinstance(outcome, Failure) or outcome.kind != "overloaded"
             with self._lock:
+                if accepted:
+                    self._well += 1
+                else:
+                    self._well, self._refused_in = 0, self._step or 0
                 self._count(accepted=accepted)
 
     def after_fork(self) -> None:
@@ -126,8 +156,13 @@ class Throttle:
     def _move(self, step: int) -> None:
         """Forget what has left the window. A thread that is late with its time changes nothing."""
         last, self._step = self._step, step if self._step is None else max(self._step, step)
-        if last is None:
+        if last is None or step <= last:
             return
+        if self._requests > self._accepts and self._well >= _WELL and step > self._refused_in + 1:
+            accepts = self._recent[last % _STEPS][1]
+            self._recent = [[0, 0] for _ in range(_STEPS)]
+            self._recent[last % _STEPS] = [accepts, accepts]
+            self._requests = self._accepts = accepts
         for number in range(max(last, step - _STEPS) + 1, step + 1):
             old = self._recent[number % _STEPS]
             self._requests -= old[0]

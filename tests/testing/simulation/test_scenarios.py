@@ -125,6 +125,17 @@ def test_cold_start_sends_fresh_nodes_a_full_share():
     assert during["p99"] > 2 * before["p99"]
 
 
+def test_outlier_alone_sees_a_node_that_fails_more_than_the_others():
+    shares = {}
+    for breaker in ("consecutive", "success-rate", "outlier"):
+        found = run("gray-node", settings(breaker=breaker), rate=500, seconds=60)
+        shares[breaker] = found["bad_nodes"]["share_after_5_s"]
+        assert found["fault"] == [10, 60], "that all nodes lose a few calls is no trouble"
+    assert shares["consecutive"] > 0.04
+    assert shares["success-rate"] > 0.04
+    assert shares["outlier"] < 0.015
+
+
 def test_retry_storm_adds_no_more_than_the_budget():
     found = run("retry-storm", calls=READS, seconds=35)
     during = found["phases"]["during"]
