@@ -1,6 +1,6 @@
 """Sessions: tests, registries, lint, typing, wheel; slow, writes, fuzz and bench on demand.
 
-``nox -s tests`` needs nothing but nox. It takes six minutes on two idle cores, and it says
+``nox -s tests`` needs nothing but nox. It takes four minutes on two idle cores, and it says
 at its start how long. The tests run on the interpreter that runs nox; ``nox -s tests-3.10`` …
 ``tests-3.13`` take another one.
 """
@@ -24,10 +24,18 @@ USUAL = "not slow and not registries"
 SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile"]
 SERVERS_APART = ["-n", "2", "--dist", "load"]
 ONE_BY_ONE = ["-n", "1", "--dist", "loadfile"]
-# Folders of tests that break processes and registries, and folders that hold no tests.
-HEAVY = {"cluster", "faults", "fuzz", "interop", "registries", "registry_faults", "support"}
+# Many programs are started, and each would compile all its modules anew; so would each worker
+# the tests, whose assertions pytest rewrites.
+COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": None}
 NATIVE = ["bee_core/streams/client/_exchange", "bee_plugins/codecs/_plain"]
-NO_TESTS = {"typing", "vectors"}
+# What can break in a wheel without the native parts: all that makes calls, which then go the path
+# in Python, and what may work beside the sources only. All other modules are those of the native
+# wheel, file by file (``files_of``), and the session tests runs them.
+OF_THE_WHEEL = [
+    *("calls", "cli", "client", "control", "methods", "plugins", "server", "streams", "testing"),
+    *("test_deploy_example.py", "test_errors.py", "test_hookspecs.py", "test_readme.py"),
+    *("test_troubleshooting.py", "wire/test_wire_conversations.py"),
+]
 PROGRAMS = ["tests", "examples", "benchmarks", "noxfile.py"]
 PAGES = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 BESIDE_THE_SOURCES = ["tests", "docs", "examples", "benchmarks", "pyproject.toml", *PAGES]
@@ -49,14 +57,19 @@ def run_tests(session: nox.Session) -> None:
     native = "BEE_NATIVE" not in os.environ and has_compiler()
     # Installed, and not editable: a file that the wheel forgets is missed here already.
     session.install(".[all,test]", env={"BEE_NATIVE": "1"} if native else {})
-    session.run("pytest", *(session.posargs or ["-m", USUAL, *SIDE_BY_SIDE]))
+    words = session.posargs or ["-m", USUAL, *SIDE_BY_SIDE]
+    session.run("pytest", *words, env=COMPILED_ONCE)
 
 
 @nox.session(default=False)
 def slow(session: nox.Session) -> None:
-    """Run the tests that take minutes: long fuzzing, long ledgers."""
+    """Run the tests that take minutes: long fuzzing, long ledgers.
+
+    Before a release, and after a change of what they are about.
+    """
     session.install(".[all,test]")
-    session.run("pytest", "-m", "slow", "--timeout=600", *ONE_BY_ONE, *session.posargs)
+    words = ["-m", "slow", "--timeout=600", *ONE_BY_ONE, *session.posargs]
+    session.run("pytest", *words, env=COMPILED_ONCE)
 
 
 @nox.session
@@ -66,7 +79,8 @@ def registries(session: nox.Session) -> None:
     The tests wait minutes for leases to run out, so they are not among the usual ones.
     """
     session.install(".[all,test]")
-    session.run("pytest", "-m", "registries", *SERVERS_APART, *session.posargs)
+    words = ["-m", "registries", *SERVERS_APART, *session.posargs]
+    session.run("pytest", *words, env=COMPILED_ONCE)
 
 
 @nox.session(default=False)
@@ -74,7 +88,7 @@ def model(session: nox.Session) -> None:
     """Drive registry, servers and clients through 10,000 random histories in virtual time."""
     session.install(".[all,test]")
     campaign = ["--hypothesis-profile=campaign", "-n", "2", "--dist", "load"]
-    session.run("pytest", "tests/model", *campaign, *session.posargs)
+    session.run("pytest", "tests/model", *campaign, *session.posargs, env=COMPILED_ONCE)
 
 
 @nox.session(default=False)
@@ -119,12 +133,14 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the wheels, look into them, and run the tests against the one of pure Python.
+    """Build the wheels, look into them, and run tests against the one of pure Python.
 
     It runs far from the sources, and without the native exchange; the session tests has that.
+    So it runs the tests of what these two can break. All others would prove the same again.
     """
     session.install("build>=1.2")
     built = Path(session.create_tmp()).resolve() / "dist"
+    native: set[str] | None = None
     shutil.rmtree(built, ignore_errors=True)
     build = ["python", "-m", "build", "--outdir"]
     if has_compiler():
@@ -133,6 +149,7 @@ def wheel(session: nox.Session) -> None:
         (file,) = (built / "native").glob("*.whl")
         check_top_level(session, file)
         check_native(session, file, native=True)
+        native = files_of(file)
     # Where there is no compiler, bee installs all the same.
     without = {"CC": "no-such-compiler", "BEE_NATIVE": ""}
     session.run(*build, str(built / "without"), "--wheel", str(ROOT), env=without)
@@ -143,6 +160,8 @@ def wheel(session: nox.Session) -> None:
     (file,) = built.glob("*.whl")
     check_top_level(session, file)
     check_native(session, file, native=False)
+    if native is not None and (differ := native ^ files_of(file)):
+        session.error(f"only one of the wheels, native and pure, has {sorted(differ)}")
 
     session.run("python", "-m", "venv", "--clear", str(built / "venv"))
     programs = built / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
@@ -160,21 +179,23 @@ def wheel(session: nox.Session) -> None:
         copy(ROOT / name, away / name)
     session.chdir(away)
     # By its script, pytest leaves the working directory off the path: bee comes from the wheel.
-    # What the package lacks shows without the tests that break processes and registries.
-    files = sorted(f"tests/{path.name}" for path in (ROOT / "tests").iterdir() if is_light(path))
+    files = [f"tests/{name}" for name in OF_THE_WHEEL]
     session.run(
         str(programs / "pytest"),
         *(session.posargs or ["-m", USUAL, *SIDE_BY_SIDE, *files]),
         external=True,
-        env={"PYTHONPATH": None},
+        env={"PYTHONPATH": None, **COMPILED_ONCE},
     )
 
 
-def is_light(path: Path) -> bool:
-    """Whether a file or folder of tests runs against the wheel, far from the sources."""
-    if path.is_dir():
-        return path.name not in HEAVY | NO_TESTS and any(path.rglob("test_*.py"))
-    return path.name.startswith("test_")
+def files_of(file: Path) -> set[str]:
+    """The files of a wheel that are on every system: modules, types and data."""
+    with zipfile.ZipFile(file) as archive:
+        return {
+            name
+            for name in archive.namelist()
+            if ".dist-info/" not in name and not name.endswith((".so", ".pyd"))
+        }
 
 
 def check_top_level(session: nox.Session, file: Path) -> None:

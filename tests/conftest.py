@@ -54,6 +54,20 @@ def pytest_collection_finish():
     gc.enable()
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item, nextitem):
+    """What a file leaves behind, such as imported modules, later files do not look through.
+
+    Its garbage is found here, with its last test; what lives on is nobody's garbage any more.
+    """
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            gc.collect()
+            gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def cache_folders(tmp_path_factory):
     before = os.environ.get("BEE_CACHE_DIR")

@@ -13,8 +13,8 @@ import pytest
 
 import bee_core
 from bee_core.cli import main
-from support import processes
 from support.patience import scaled
+from support.warm import nursery
 
 DEADLINE = scaled(15.0)
 """Seconds for what takes well under one."""
@@ -108,11 +108,11 @@ def folder(tmp_path, monkeypatch):
 
 
 class Process:
-    """A ``bee`` of its own. Lines of its stderr are read as they come."""
+    """A ``bee`` of its own, forked. Lines of its stderr are read as they come."""
 
     def __init__(self, args, cwd):
-        self.process = processes.start(
-            [sys.executable, "-m", "bee_core", *args],
+        self.process = nursery.start(
+            ["-m", "bee_core", *args],
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

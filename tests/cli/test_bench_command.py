@@ -118,12 +118,13 @@ def test_an_open_loop_makes_as_many_calls_as_planned(run, calls, driver):
 
 @DRIVERS
 def test_a_stall_is_not_hidden_by_calls_that_waited_for_it(run, calls, driver):
-    # One caller: while the server stalls for 0.4 s, 40 planned calls cannot begin. Those of the
+    # One caller: while the server stalls for 0.4 s, 20 planned calls cannot begin. Those of the
     # first 0.3 s wait 0.1 s or longer. Measured from the real start there is one slow call.
+    # There are 1.3 s to make up for it, also where the machine has other things to do.
     result = result_of(
         run,
-        *("stalls_once", "--yes", "--rate", "100", "--concurrency", "1"),
-        *("--duration", "1", "--warmup", "0", *driver),
+        *("stalls_once", "--yes", "--rate", "50", "--concurrency", "1"),
+        *("--duration", "2", "--warmup", "0", *driver),
     )
     assert result["calls"] == 100
     assert result["longest_queue"] >= 10

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sys
 import threading
 import traceback
 
@@ -22,10 +21,10 @@ from bee_core.wire.messages import Hello
 from faults.rawpeer import RawClient, hello, request
 from faults.services import serving
 from faults.users import client_config
-from support import processes
 from support.certificates import Authority, tls
 from support.patience import PATIENCE
 from support.plugin_objects import offering
+from support.warm import nursery
 
 HONEY, OLD = "s3cret-honey", "s3cret-0ld-honey"
 
@@ -284,9 +283,8 @@ def test_no_command_shows_a_token(calculator, tmp_path):
             ["call", "calc", "add", "1", "2", "--config", str(file)],
         ):
             for token in (HONEY, OLD):
-                done = processes.run(
-                    [sys.executable, "-m", "bee_core", *command],
-                    env={"BEE_TOKEN": token, "PATH": ""},
+                done = nursery.run(
+                    ["-m", "bee_core", *command], env={"BEE_TOKEN": token, "PATH": ""}
                 )
                 said += done.stdout + done.stderr
     assert "not accepted" in said

@@ -1,9 +1,10 @@
 // The ring of consistent-hash, from docs/decisions/hash-ring.md alone.
 //
-//     java Ring.java < nodes-and-keys
+//     java Ring.java < rings
 //
-// Input: the number of nodes; a line "weight url" for each; then one key a line. Output: for each
-// key its position in hex, then the urls of all nodes in the order of the ring, separated by blanks.
+// Input, for each ring: the number of its nodes; a line "weight url" for each; the number of keys;
+// one key a line. Output: for each key its position in hex, then the urls of all nodes in the order
+// of the ring, separated by blanks.
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
@@ -46,12 +47,15 @@ public class Ring {
     BufferedReader in =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
-    for (int left = Integer.parseInt(in.readLine()); left > 0; left--) {
-      String[] node = in.readLine().split(" ", 2);
-      add(Double.parseDouble(node[0]), node[1]);
-    }
-    for (String key = in.readLine(); key != null; key = in.readLine()) {
-      out.println(ask(key));
+    for (String nodes = in.readLine(); nodes != null; nodes = in.readLine()) {
+      points.clear();
+      for (int left = Integer.parseInt(nodes); left > 0; left--) {
+        String[] node = in.readLine().split(" ", 2);
+        add(Double.parseDouble(node[0]), node[1]);
+      }
+      for (int left = Integer.parseInt(in.readLine()); left > 0; left--) {
+        out.println(ask(in.readLine()));
+      }
     }
   }
 }

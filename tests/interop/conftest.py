@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from interop.foreign import EXAMPLES, ForeignClient
+from interop.foreign import EXAMPLES, SHORT_LIVED, ForeignClient
 from support.calculator_fixtures import calculator, processes, server
 from support.processes import run
 from support.requirements import skip_or_fail
@@ -49,6 +49,7 @@ def java_classes(java, tmp_path_factory):
     run(
         [
             binary("javac"),
+            *(f"-J{option}" for option in SHORT_LIVED),
             "-Xlint:all",
             "-Werror",
             "-d",
@@ -64,16 +65,7 @@ def java_classes(java, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def java_command(java, java_classes):
-    # A short-lived program has no use for the optimizing compiler.
-    # That compiler would take the processor from the tests.
-    return [
-        java,
-        "-XX:TieredStopAtLevel=1",
-        "-XX:+UseSerialGC",
-        "-Xshare:auto",
-        "-cp",
-        str(java_classes),
-    ]
+    return [java, *SHORT_LIVED, "-cp", str(java_classes)]
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,10 @@ from typing import Any
 from support import processes
 from support.patience import PATIENCE
 
+# A short-lived program has no use for the optimizing compiler, nor for a collector with threads.
+# Both would take the processor from the tests.
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "interop"
 
 

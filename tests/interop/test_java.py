@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import socket
 import threading
@@ -31,7 +32,7 @@ from faults.rawpeer import RawClient, hello, request, send_mutated_frames
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
 from interop.client_suite import LARGE, ForeignClientSuite, bomb
-from interop.foreign import EXAMPLES, ForeignServer
+from interop.foreign import EXAMPLES, SHORT_LIVED, ForeignServer
 from support import processes
 from support.conversations import MAX_BODY, MAX_INFLATED, hold_all
 from support.patience import PATIENCE
@@ -43,7 +44,9 @@ READ_TIMEOUT = 0.5
 
 
 def run(*command):
-    return processes.run(command, cwd=JAVA)
+    """Its options stand in the environment, so that a command can be what a page says."""
+    environment = {**os.environ, "JDK_JAVA_OPTIONS": " ".join(SHORT_LIVED)}
+    return processes.run(command, cwd=JAVA, env=environment)
 
 
 def test_it_replays_the_vectors(java_command):

@@ -52,10 +52,14 @@ def run(
 
 def _named(options: dict[str, Any]) -> dict[str, Any]:
     """The options, whose environment names the run even where a test gives its own."""
-    env = options.get("env")
-    if env is not None and RUN in os.environ:
-        options["env"] = {**env, RUN: os.environ[RUN]}
+    if "env" in options:
+        options["env"] = named(options["env"])
     return options
+
+
+def named(env: dict[str, str] | None) -> dict[str, str] | None:
+    """A test's own environment for a process, with the name of the run in it."""
+    return env if env is None or RUN not in os.environ else {**env, RUN: os.environ[RUN]}
 
 
 def end(process: subprocess.Popen) -> None:

@@ -260,28 +260,6 @@ def pytest_xdist_make_scheduler(config, log):
     """``--dist loadfile`` as a run needs it that loses workers."""
     if config.getvalue("dist") != "loadfile":
         return None
-    from xdist.scheduler import LoadFileScheduling
-
-    class Scheduling(LoadFileScheduling):
-        def remove_node(self, node):
-            """As in xdist, but the test that ended a worker is not given to the next one."""
-            files = self.assigned_work.pop(node)
-            left = [(tests, test) for tests in files.values() for test in tests if not tests[test]]
-            if not left:
-                return None
-            tests, ended_it = left[0]
-            tests[ended_it] = True
-            self.workqueue.update(
-                {file: tests for file, tests in files.items() if not all(tests.values())}
-            )
-            self.schedule()
-            return ended_it
-
-        def schedule(self):
-            """As in xdist, but twice: a worker with a single test waits for the next one."""
-            if self.collection_is_completed:
-                super().schedule()
-            if self.collection is not None:
-                super().schedule()
+    from support.scheduling import Scheduling
 
     return Scheduling(config, log)

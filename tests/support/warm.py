@@ -25,6 +25,7 @@ import sys
 import threading
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,23 +84,30 @@ class Nursery:
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
         text: bool = False,
+        start_new_session: bool = False,
         **streams: int | None,
     ) -> Forked | subprocess.Popen[Any]:
         """Run ``python COMMAND``: ``["-m", "bee_core", …]`` or a program and its arguments.
 
         Args:
             command: Without the interpreter.
-            cwd: As of ``subprocess.Popen``; ``env``, ``text``, ``stdin``, ``stdout`` and ``stderr``
-                as well.
+            cwd: As of ``subprocess.Popen``; ``env``, ``text``, ``start_new_session``, ``stdin``,
+                ``stdout`` and ``stderr`` as well.
         """
         from support import processes
 
         if sys.platform != "linux":
             whole = [sys.executable, *command]
-            return processes.start(whole, cwd=cwd, env=env, text=text, **streams)
+            options = {"text": text, "start_new_session": start_new_session, **streams}
+            return processes.start(whole, cwd=cwd, env=env, **options)
         theirs, pipes = _pipes(streams, text)
         status, tell = os.pipe()
-        task = {"command": command, "cwd": str(cwd or Path.cwd()), "env": env or dict(os.environ)}
+        task = {
+            "command": command,
+            "cwd": str(cwd or Path.cwd()),
+            "env": processes.named(env) or dict(os.environ),
+            "session": start_new_session,
+        }
         try:
             with self._lock:
                 link = self._ready()
@@ -109,6 +117,41 @@ class Nursery:
             for fd in (*theirs, tell):
                 os.close(fd)
         return Forked(pid, status, pipes)
+
+    def run(
+        self,
+        command: list[str],
+        *,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end: what it printed, as text, and its exit code.
+
+        Args:
+            command: See ``start``, as for ``cwd`` and ``env``.
+            timeout: Seconds on an idle machine, after which it is killed.
+        """
+        from support.patience import scaled
+
+        process = self.start(
+            command, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            with ThreadPoolExecutor(2) as readers:
+                pipes = (process.stdout, process.stderr)
+                printed = [readers.submit(pipe.read) for pipe in pipes if pipe is not None]
+                try:
+                    code = process.wait(scaled(timeout))
+                except BaseException:
+                    process.kill()  # so that the readers end
+                    raise
+                out, err = (one.result() for one in printed)
+        finally:
+            for pipe in pipes:
+                if pipe is not None:
+                    pipe.close()
+        return subprocess.CompletedProcess(command, code, out, err)
 
     def _ready(self) -> socket.socket:
         if self._link is None:
@@ -211,6 +254,8 @@ def _serve(link: socket.socket) -> dict[str, Any] | None:
 
 def _run(task: dict[str, Any]) -> None:
     """As the interpreter does with such a command line."""
+    if task["session"]:
+        os.setsid()
     os.environ.clear()
     os.environ.update(task["env"])
     time.tzset()
