@@ -92,6 +92,11 @@ class ServerFaultConfig:
         of = "" if self.caller is None else f" of {self.caller}"
         return f"{100 * self.rate:.4g}% of requests: {_what(self)}{only}{of}"
 
+    @property
+    def told_to_callers(self) -> str:
+        """The same for everybody who may call: it does not name a caller."""
+        return str(self if self.caller is None else attrs.evolve(self, caller="one caller"))
+
 
 def _what(fault: FaultConfig | ServerFaultConfig) -> str:
     more = {"delay": f" {fault.seconds:g} s", "error": f" {fault.error}", "drop": ""}
