@@ -33,6 +33,7 @@ def methods(service: str, config_path: str, as_json: bool) -> None:
     """
     with open_service(config_path, service) as client:
         found = ask(client, service, brief=True)
+    _print_faults(found, err=True)  # the list stays a list
     if as_json:
         listed = found.plain["methods"]
         keys = ("name", "signature", "doc", "kind", "idempotent", "oneway")
@@ -71,6 +72,7 @@ def describe(
     else:
         with open_service(config_path, service) as client:
             found = ask(client, service, method)
+    _print_faults(found, err=as_json)
     if as_json:
         print_json(found.plain)
         return
@@ -81,6 +83,13 @@ def describe(
             echo("")
         _print_method(one)
     _print_types(found)
+
+
+def _print_faults(found: ServiceDescription, *, err: bool) -> None:
+    """Say what goes wrong there on purpose, if anything does."""
+    if found.faults:
+        line = f"FAULTS ARE INJECTED into the requests of {found.service}: "
+        echo(printable(line + "; ".join(found.faults), _LONGEST_LINE), err=err)
 
 
 def _head(found: ServiceDescription) -> str:

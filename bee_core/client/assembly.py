@@ -32,6 +32,7 @@ from ..wire.messages import ANY_SERVICE
 from .draft import Draft
 from .interruptions import is_interruption
 from .limiters import make_limiters
+from .policies import make_policies
 from .slow_start import start_slowly
 from .token_function import token_of
 from .ways import Ways
@@ -124,7 +125,7 @@ class Assembly(Generic[C]):
             if old is not None and only_calls_differ(old.config, client):
                 services[name] = old
                 if old.config != client:
-                    revised[old] = self._policies(client, config)
+                    revised[old] = self._policies(client, config, old)
             else:
                 services[name] = self._service(client, config, registry)
                 fresh.append(services[name])
@@ -154,17 +155,12 @@ class Assembly(Generic[C]):
         with self._lock:
             return self.hub.create(ref, kind, *context, origin=config)
 
-    def _policies(self, client: ClientConfig, config: Config) -> Policies:
-        """The fault tolerances and the fallbacks, by method."""
-        return self._by_method(client, "fail", config), self._by_method(client, "fallback", config)
-
-    def _by_method(self, client: ClientConfig, field: str, config: Config) -> dict[str, Any]:
-        """The policies of methods that have their own; the empty name is for all others."""
-        return {"": self._create(client, field, config)} | {
-            name: self._create(method, field, config)
-            for name, method in client.methods.items()
-            if getattr(method, field) != getattr(client, field)
-        }
+    def _policies(
+        self, client: ClientConfig, config: Config, before: Service[C] | None = None
+    ) -> Policies:
+        return make_policies(
+            client, lambda section, field: self._create(section, field, config), before
+        )
 
     def _service(self, client: ClientConfig, config: Config, registry: Registry) -> Service[C]:
         faults = PluginFaults(self._complain, self.clock, self.hub.origin_of, is_interruption)

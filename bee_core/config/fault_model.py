@@ -99,3 +99,8 @@ class ServerFaultConfig(InjectedFault):
         """One line: ``10% of requests: delay 0.1 s (add) of billing``."""
         line = InjectedFault.__str__(self)
         return line if self.caller is None else f"{line} of {self.caller}"
+
+    @property
+    def told_to_callers(self) -> str:
+        """The same for everybody who may call: it does not name a caller."""
+        return str(self if self.caller is None else attrs.evolve(self, caller="one caller"))

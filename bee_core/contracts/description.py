@@ -113,6 +113,7 @@ class ServiceDescription:
         codecs: The codecs that it offers; of an interface none.
         methods: Its methods, by name.
         types: The schemas to which others refer as ``#/types/<name>``.
+        faults: What the server's configuration makes go wrong on purpose, a sentence each.
         format: 1.
     """
 
@@ -123,6 +124,7 @@ class ServiceDescription:
     codecs: tuple[str, ...] = ()
     methods: tuple[MethodDescription, ...] = ()
     types: dict[str, Schema] = attrs.field(factory=dict)
+    faults: tuple[str, ...] = ()
     format: int = FORMAT
 
     def method(self, name: str) -> MethodDescription | None:
@@ -150,6 +152,10 @@ class ServiceDescription:
             for method in self.methods
         )
         return attrs.evolve(self, methods=methods, types={})
+
+    def with_faults(self, faults: Iterable[str]) -> ServiceDescription:
+        """The same, with what goes wrong there on purpose."""
+        return attrs.evolve(self, faults=tuple(faults))
 
     def only(self, method: MethodDescription) -> ServiceDescription:
         """The same with one method, and the types that it needs."""

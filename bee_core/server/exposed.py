@@ -88,9 +88,16 @@ class Exposed:
         self.described.update((name, handler.served(name)) for name, handler in handlers.items())
         self.streams.update(streaming_methods(interface, name))
 
-    def describe_itself(self, settings: ServerConfig, codecs: Mapping[str, object]) -> None:
-        """Answer the reserved method, or say why it is not answered. Before the server starts."""
-        if not settings.describe:
+    def describe_itself(
+        self, settings: Callable[[], ServerConfig], codecs: Mapping[str, object]
+    ) -> None:
+        """Answer the reserved method, or say why it is not answered. Before the server starts.
+
+        Args:
+            settings: Gives the server section, as it is now.
+            codecs: The codecs that are offered, by name.
+        """
+        if not settings().describe:
             self.streams[DESCRIBE] = (
                 f"the service {self._service} does not describe itself:"
                 " bee.rpc.server.describe is false there"

@@ -7,7 +7,8 @@ They come behind the limiter and the interceptors, where the handler would begin
                               ├─ delay ─ wait ──────────> the handler
                               └─ drop ── wait for the deadline or the caller; no answer
 
-A server without ``faults`` does not come here. With them, each request goes the long way.
+A server without ``faults`` does not come here. With them, each request goes the long way. The
+method that describes the service meets none: it says which faults there are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..contracts.observation import Interception
 from ..errors import Unavailable
 from ..terms.causes import local
+from ..terms.request import DESCRIBE
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,6 +82,8 @@ class FaultyInterception(Interception):
         self._inner.exit(call, outcome, entered)
 
     def _met(self, call: InboundCall) -> Injected | None:
+        if call.method == DESCRIBE:
+            return None
         for one in self._injected:
             fault = one.fault
             if (

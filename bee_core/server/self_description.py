@@ -29,15 +29,17 @@ SIGNATURE = Signature(
 class SelfDescription:
     """Describes the methods of a server. Thread-safe; made at the first question, and then kept.
 
+    The faults that the configuration injects are told as they are at each question.
+
     Args:
-        settings: The server section.
+        settings: Gives the server section, as it is now.
         codecs: The codecs that are offered, by name.
         methods: Gives the methods in the order of their names.
     """
 
     def __init__(
         self,
-        settings: ServerConfig,
+        settings: Callable[[], ServerConfig],
         codecs: Mapping[str, object],
         methods: Callable[[], Sequence[ServedMethod]],
     ) -> None:
@@ -66,6 +68,9 @@ class SelfDescription:
             found = self._only(found, method)
         if brief:
             found = found.brief
+        faults = self._settings().faults
+        if faults:
+            found = found.with_faults([fault.told_to_callers for fault in faults])
         size = too_large(found)
         if size:
             advice = (
@@ -83,7 +88,7 @@ class SelfDescription:
 
         from ..contracts.describing import About, describe
 
-        settings = self._settings
+        settings = self._settings()
         teller = next((one for one in self._codecs.values() if hasattr(one, "json_schemas")), None)
         about = About(
             settings.name, settings.version, settings.desc, version("bee-rpc"), tuple(self._codecs)
@@ -98,6 +103,4 @@ class SelfDescription:
         near = get_close_matches(name[:128], names, n=3)
         hint = f"did you mean {' or '.join(near)}?"
         there = hint if near else f"there are: {', '.join(names[:20])}"
-        raise MethodNotFound(
-            f"the service {self._settings.name} has no method {name[:128]!r}; {there}"
-        )
+        raise MethodNotFound(f"the service {found.service} has no method {name[:128]!r}; {there}")

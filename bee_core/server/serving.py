@@ -155,7 +155,7 @@ class Serving:
     ) -> None:
         """Start, and listen: where the configuration says, or on sockets that are bound, by url."""
         self.check_startable()
-        self._exposed.describe_itself(self._settings, self._assembly.codecs)
+        self._exposed.describe_itself(lambda: self._settings, self._assembly.codecs)
         self.readiness.starting()
         try:
             await self._life.start()

@@ -124,6 +124,29 @@ Size
     )
 
 
+@pytest.fixture
+def faulty(shop):
+    """The same, with a fault."""
+    section = {"name": "shop", "faults": {"kind": "error", "rate": 0.25, "caller": "billing"}}
+    shop.reload({"bee": {"rpc": {"server": section}}})
+    return "FAULTS ARE INJECTED into the requests of shop: 25% of requests: error Unavailable"
+
+
+@pytest.mark.parametrize("words", [["shop"], ["shop.line"]])
+def test_what_is_described_begins_with_the_faults_of_its_server(run, faulty, words):
+    assert run("describe", *words).out.startswith(f"{faulty} of one caller\n")
+    result = run("describe", *words, "--json")
+    assert json.loads(result.out)["faults"] == ["25% of requests: error Unavailable of one caller"]
+    assert faulty in result.err
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_list_of_methods_stays_one_and_the_faults_are_said_beside_it(run, faulty, words):
+    result = run("methods", "shop", *words)
+    assert faulty in result.err
+    assert "FAULTS" not in result.out
+
+
 @pytest.mark.parametrize("words", [["shop.line"], ["shop", "line"]])
 def test_one_method_is_described_alone(run, shop, words):
     assert run("describe", *words).out.splitlines()[0] == "line(id: int, note: str = '') -> Line"

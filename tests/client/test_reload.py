@@ -54,6 +54,7 @@ class World:
         self.handlers = {}
         self.addresses = {}
         self.servers = {}
+        self.running = {}
         for name in ("one", "two"):
             self.serve(name)
 
@@ -63,7 +64,8 @@ class World:
         )
         self.handlers[name] = Handler(name)
         server.add(self.handlers[name])
-        self.stack.enter_context(server.in_thread())
+        self.running[name] = self.stack.enter_context(ExitStack())
+        self.running[name].enter_context(server.in_thread())
         self.servers[name] = server
         self.addresses[name] = server.address
 
@@ -73,6 +75,10 @@ class World:
 
     def client(self, config):
         return self.stack.enter_context(bee_core.build_client(config))
+
+    def leave(self, name):
+        """Stop a server."""
+        self.running[name].close()
 
     def connections(self, name):
         return self.servers[name].listeners[0].connections
@@ -136,6 +142,52 @@ def test_other_settings_of_calls_alone_keep_the_connections(world):
     assert client.assembly.services["calc"] is service
     assert client.explain("calc").setting("timeout").value == 5
     assert world.connections("one") == 1
+
+
+LAST_GOOD = {"name": "last-good", "options": {"max_age": "1h"}}
+OF_WHO = {"methods": {"who": {"fallback": LAST_GOOD, "fail": "failbackup"}}}
+
+
+@pytest.mark.parametrize(
+    "section", [{"fallback": LAST_GOOD}, OF_WHO], ids=["of the service", "of a method"]
+)
+def test_a_fallback_that_stays_as_it_was_answers_with_what_it_learned_before(world, section):
+    client = world.client(world.config(idempotent=True, retries=0, **section))
+    calc = client.service("calc")
+    assert calc.who() == "one"
+    client.reload(world.config(idempotent=True, retries=0, timeout=5, read_timeout=4, **section))
+    world.leave("one")
+    assert bee_core.detailed(calc.who).degraded
+    assert calc.who() == "one"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"fallback": {**LAST_GOOD, "options": {"max_age": "2h"}}},
+        {"fallback": LAST_GOOD, **OF_WHO, "methods": {"who": {"fallback": "last-good"}}},
+        {"fallback": "none", **OF_WHO},
+    ],
+    ids=["other options", "a method has its own", "moved to a method"],
+)
+def test_a_fallback_that_is_configured_otherwise_begins_with_nothing(world, other):
+    client = world.client(world.config(idempotent=True, retries=0, fallback=LAST_GOOD))
+    calc = client.service("calc")
+    assert calc.who() == "one"
+    client.reload(world.config(idempotent=True, retries=0, **other))
+    world.leave("one")
+    with pytest.raises(Unavailable):
+        calc.who()
+
+
+def test_a_fault_tolerance_that_stays_as_it_was_keeps_what_it_has_learned(world):
+    client = world.client(world.config(fail="failbackup", **OF_WHO))
+    service = client.assembly.services["calc"]
+    before = dict(service.fault_tolerances)
+    client.reload(world.config(fail="failbackup", timeout=5, read_timeout=4, **OF_WHO))
+    assert service.fault_tolerances == before
+    client.reload(world.config(fail="failover", **OF_WHO))
+    assert service.fault_tolerances[""] is not before[""]
 
 
 def test_a_call_in_flight_ends_on_what_it_began_with_and_then_its_connection_closes(world):

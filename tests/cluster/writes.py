@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 METHODS = ("write", "write_async", "write_here")
 WRITERS = 4
 """Threads of the blocking client, and as many tasks of the asyncio client."""
+BACK_OFF = 0.002
+"""Seconds that a writer waits after an error. Refusals come at once, and would be most of the run."""
 COMMON = {
     "idempotent": False,
     "timeout": 10,
@@ -163,6 +166,7 @@ class Writers:
                 reply = bee_core.detailed(method, key=key)
             except CallError as error:
                 self._failed(number, error)
+                time.sleep(BACK_OFF)
             else:
                 self._answered(number, reply)
 
@@ -173,6 +177,7 @@ class Writers:
                 reply = await bee_core.detailed(method, key=key)
             except CallError as error:
                 self._failed(number, error)
+                await asyncio.sleep(BACK_OFF)
             else:
                 self._answered(number, reply)
 

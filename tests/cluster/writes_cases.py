@@ -22,7 +22,7 @@ def fixed(max_in_flight: int) -> dict[str, Any]:
 
 
 def gradient(most: int) -> dict[str, Any]:
-    options = {"initial": most, "min_limit": 1, "max_limit": most, "queue": 1}
+    options = {"initial": most, "min_limit": 2, "max_limit": most, "queue": 1}
     return {"name": "gradient", "options": options}
 
 
@@ -75,7 +75,7 @@ CASES: Mapping[str, Case] = {
         client={"fail": {"name": "failbackup", "options": {"delay": 0.0001, "budget": 0.1}}}
     ),
     "broadcast": Case(
-        client={"fail": {"name": "broadcast", "options": {"base": 0.002, "cap": 0.02}}},
+        client={"fail": {"name": "broadcast", "options": {"base": 0.05, "cap": 0.3}}},
         everywhere=True,
     ),
     "broadcast, a third may fail": Case(

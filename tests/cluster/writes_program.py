@@ -49,7 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {'; '.join(CASES)}")
     parser.add_argument("--writes", type=int, default=10_000)
-    parser.add_argument("--round", type=int, default=250, help="writes between two kills")
+    parser.add_argument("--round", type=int, default=100, help="writes between two kills")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     for name in given.names:

@@ -29,6 +29,7 @@ from bee_core.errors import (
 from bee_core.hookspecs import hookimpl
 from bee_core.plugins.hub import PluginHub
 from bee_core.server.injected_faults import FaultyInterception, Hold, Injected, with_faults
+from bee_core.terms.request import DESCRIBE
 from faults.users import BOTH, client_config, make_user
 from support.cutting_relay import CuttingRelay
 from support.patience import PATIENCE
@@ -389,6 +390,19 @@ def test_check_and_diff_show_faults(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "bee.rpc.server.faults" in shown
     assert "restart" not in shown
+
+
+@pytest.mark.parametrize("fault", ["error", "drop"])
+def test_a_description_says_which_faults_there_are_and_meets_none(stack, fault):
+    world = World(stack, {"kind": fault, "rate": 1})
+    user = world.user("blocking", timeout=1)
+    kind = "drop" if fault == "drop" else "error Unavailable"
+    assert user.call(DESCRIBE)["faults"] == [f"100% of requests: {kind}"]
+    assert user.call(DESCRIBE, "write", brief=True)["faults"] == [f"100% of requests: {kind}"]
+    world.server.reload(configured({"kind": "delay", "rate": 0.5, "caller": "billing"}))
+    assert user.call(DESCRIBE)["faults"] == ["50% of requests: delay 0.1 s of one caller"]
+    world.server.reload(configured())
+    assert user.call(DESCRIBE)["faults"] == []
 
 
 def test_the_schema_knows_the_faults_of_a_server():
