@@ -124,8 +124,30 @@ def test_what_did_not_run_and_what_was_given_up_are_no_samples():
     ride(gradient, 5, 0.02, now=0.0, outcome=REFUSED)
     ride(gradient, 5, 0.02, now=5.0, outcome=None)
     assert gradient.usual is None
-    ride(gradient, 5, 0.02, now=10.0, outcome=lost("gone"))
+    ride(gradient, 5, 0.02, now=10.0)
     assert gradient.usual == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("failed", [lost("gone"), Failure("raised", "", "yes", "never", "none")])
+def test_failures_that_come_quickly_are_not_how_long_calls_take(failed):
+    """A service whose first calls fail at once is not throttled when its calls take their time."""
+    gradient = Gradient(GradientOptions())
+    now = ride(gradient, 5, 0.001, now=0.0, outcome=failed)
+    assert gradient.usual is None
+    now = ride(gradient, 5, 0.1, now=now)
+    usual, limit = gradient.usual, gradient.limit
+    assert usual == pytest.approx(0.1)
+    assert limit > 100
+    ride(gradient, 5, 0.001, now=now, outcome=failed)
+    assert (gradient.usual, gradient.limit) == (usual, limit)
+
+
+def test_failures_that_take_longer_than_usual_lower_the_limit():
+    gradient = Gradient(GradientOptions())
+    now = ride(gradient, 5, 0.02, now=0.0)
+    limit = gradient.limit
+    ride(gradient, 5, 0.2, now=now, outcome=lost("gone"))
+    assert gradient.limit < limit / 2
 
 
 def test_a_refusal_says_when_a_call_is_usually_over():
