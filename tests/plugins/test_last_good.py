@@ -158,16 +158,6 @@ def test_objects_that_ignore_the_same_share_what_is_made_of_a_head():
     assert len(asked.head.made) == 1, "a client that reloads adds nothing"
 
 
-@pytest.mark.parametrize("where", ["metadata", "baggage"])
-def test_metadata_that_differs_from_call_to_call_is_within_the_bound(where):
-    kept = Kept(max_bytes=100_000)
-    for number in range(100):
-        kept.learn(b"3", request(**{where: {"tenant": f"{number:05} {'x' * 10_000}"}}))
-    entries, held = kept.fallback.kept
-    assert entries == 9
-    assert held > 9 * 10_000
-
-
 def test_threads_learn_and_recall_and_the_count_is_right():
     kept = Kept(max_entries=7)
 

@@ -19,6 +19,8 @@ What differs, and why:
   the service has become slower. Every half minute the limit is halved for a moment: if calls still
   take as long, it was the service, and this is usual now. Envoy's adaptive concurrency filter
   lowers its limit for a measurement in the same way.
+- **A failure is never a sample that makes calls look faster**, as in ``p2c``. Netflix leaves it to
+  the program which calls count.
 - **The limit begins fast.** Until calls take longer for the first time it grows by half a window,
   as TCP does in slow start, if the calls need it.
 """
@@ -159,16 +161,15 @@ class Gradient:
     def release(self, outcome: Outcome | None, seconds: float) -> None:
         """See :meth:`bee_core.interfaces.Limiter.release`.
 
-        What did not run says nothing of the time that calls take.
+        What did not run says nothing of the time that calls take. What failed says that they take
+        at least as long: a handler that fails at once is not how fast the service usually is.
         """
         back = False
         try:
             with self._lock:
                 # A forked child begins at 0, even if the call that forked was in flight.
                 self._in_flight, back = max(0, self._in_flight - 1), True
-                if outcome is not None and (
-                    not isinstance(outcome, Failure) or outcome.executed != "no"
-                ):
+                if self._says_how_long(outcome, seconds):
                     self._sum += seconds
                     self._samples += 1
         except BaseException:
@@ -181,6 +182,11 @@ class Gradient:
         self._lock = Lock()
         self._in_flight = 0
         self._begin_window(None)
+
+    def _says_how_long(self, outcome: Outcome | None, seconds: float) -> bool:
+        if not isinstance(outcome, Failure):
+            return outcome is not None
+        return outcome.executed != "no" and self.usual is not None and seconds > self.usual
 
     def _begin_window(self, now: float | None) -> None:
         self._window_began = now
