@@ -16,6 +16,7 @@ from ..errors import ConfigError
 from ..options import MisfitError, place_of
 from .client_model import CALL_FIELDS, ClientConfig, MethodConfig
 from .fields import PluginRef, keys_of, written_at
+from .server_model import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,4 +170,9 @@ def _elsewhere(cls: type, key: str, path: str) -> str:
     attribute = attrs.fields_dict(cls).get(key)
     if attribute is not None and "." in written_at(attribute):
         return f"{key!r} belongs to the codec's options; write it as {path}.{written_at(attribute)}"
+    if attribute is None:
+        if cls in {ClientConfig, MethodConfig} and key in keys_of(ServerConfig):
+            return f"{key!r} is a key of servers; write it as bee.rpc.server.{key}"
+        if cls is ServerConfig and key in keys_of(ClientConfig):
+            return f"{key!r} is a key of clients; write it under a service in bee.rpc.client"
     return ""

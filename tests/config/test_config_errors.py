@@ -33,6 +33,7 @@ CLIENT = "bee.rpc.client.calc"
         ({"readTimeout": 3}, "readTimeout", "did you mean 'read_timeout'?"),
         ({"qqq": 3}, "qqq", "known here: timeout"),
         ({"name": "x"}, "name", "unknown key 'name'"),
+        ({"deduplicate": {}}, "deduplicate", "of servers; write it as bee.rpc.server.deduplicate"),
         ({"max_size": "2m"}, "max_size", f"write it as {CLIENT}.codec.options.max_size"),
         ({"timeout": -1}, "timeout", "is negative"),
         ({"timeout": 0}, "timeout", "write more than 0"),
@@ -336,3 +337,11 @@ def test_a_traceback_shows_the_error_and_not_that_of_the_converter(tmp_path, cli
         load_config(path)
     assert caught.value.__suppress_context__
     assert caught.value.__cause__ is None
+
+
+def test_a_key_of_clients_at_a_server_says_where_it_belongs():
+    (problem,) = of_server({"breaker": "outlier"}).problems
+    assert (problem.path, problem.message) == (
+        "bee.rpc.server.breaker",
+        "'breaker' is a key of clients; write it under a service in bee.rpc.client",
+    )
