@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given, settings
@@ -131,6 +132,27 @@ def test_without_a_name_clients_differ_and_each_keeps_its_own():
         balancer.pick(None, (), 0.0, rng)
         assert frozenset(balancer.within.ready) == chosen[-1]
     assert len(set(chosen)) == 10
+
+
+def test_a_list_that_comes_in_the_middle_of_the_first_pick_is_not_lost():
+    class Slow(Kept):
+        def update(self, ready):
+            if not threads:
+                threads.append(Thread(target=new_list))
+                threads[0].start()
+                there.wait(0.05)  # it comes in between if anything lets it
+            super().update(ready)
+            there.set()
+
+    def new_list():
+        balancer.update(fleet(100)[50:])
+
+    threads, there = [], Event()
+    balancer = Subset(SubsetOptions(size=5, within=Slow()))
+    balancer.update(fleet(50))
+    balancer.pick(None, (), 0.0, Random(1))
+    threads[0].join()
+    assert set(balancer.within.ready) <= {node.id for node in fleet(100)[50:]}
 
 
 def test_a_forked_child_without_a_name_has_a_subset_of_its_own():

@@ -8,6 +8,7 @@ one node of each client.
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
 import attrs
@@ -58,21 +59,18 @@ class Subset(Wrapper):
         self._ranking = None if options.client is None else Ranking(options.client)
         self._ready: Sequence[Node] = ()
         self._ranked: list[Node] | None = None
+        self._lock = Lock()  # a first pick and a new list may both choose
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
         # A drained node would take the place of one that works.
         self._ready = with_weight(ready)
-        if self._ranking is not None:
-            self._choose(self._ranking)
+        self._choose(None)
 
     def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """See :meth:`bee_core.interfaces.Balancer.pick`."""
         if self._ranked is None:
-            # Two threads may both draw a name; the one that is kept holds from then on.
-            if self._ranking is None:
-                self._ranking = Ranking(f"{rng.getrandbits(64):016x}")
-            self._choose(self._ranking)
+            self._choose(rng)
         node = self.within.pick(key, tried, now, rng)
         if node is not None or not tried:
             return node
@@ -92,6 +90,7 @@ class Subset(Wrapper):
     def after_fork(self) -> None:
         """See :mod:`bee_core.interfaces`. A child with a random name needs one of its own."""
         super().after_fork()
+        self._lock = Lock()
         if self._options.client is None:
             self._ranking = self._ranked = None
 
@@ -102,10 +101,16 @@ class Subset(Wrapper):
             return "not in this client's subset" if used else ""
         return super().remark(node, now) or "in this client's subset"
 
-    def _choose(self, ranking: Ranking) -> None:
-        ranked = ranking.ranked(self._ready)
-        self.within.update(ranked[: self._options.size])
-        self._ranked = ranked
+    def _choose(self, rng: Random | None) -> None:
+        """Rank the nodes that are ready. A client without a name draws it at its first pick."""
+        with self._lock:
+            if self._ranking is None:
+                if rng is None:
+                    return
+                self._ranking = Ranking(f"{rng.getrandbits(64):016x}")
+            ranked = self._ranking.ranked(self._ready)
+            self.within.update(ranked[: self._options.size])
+            self._ranked = ranked
 
 
 @hookimpl
