@@ -121,6 +121,29 @@ def test_a_call_that_has_tried_its_subset_goes_on_in_rank():
     assert balancer.pick(None, tried, 0.0, rng) == ranked[5]
 
 
+def test_the_balancer_within_hears_of_its_own_picks_only():
+    """Else ``consistent-hash`` would count a call less than it has."""
+
+    class Told(Kept):
+        def __init__(self):
+            super().__init__()
+            self.told = []
+            self.settle = lambda node, outcome, seconds, now: self.told.append(node.id)
+
+    balancer, rng = Subset(SubsetOptions(size=2, within=Told(), client="host-1")), Random(1)
+    balancer.update(fleet(10))
+    mine = balancer.within.ready
+    inside = balancer.pick(None, (), 0.0, rng)
+    beyond = [balancer.pick(None, mine, 0.0, rng) for _ in range(2)]
+    for node in (*beyond, inside):
+        balancer.settle(node, Success(b""), 0.1, 0.0)
+    assert balancer.within.told == [inside.id]
+    balancer.update([beyond[0]])
+    balancer.settle(balancer.pick(None, (), 0.0, rng), Success(b""), 0.1, 0.0)
+    assert balancer.within.told == [inside.id, beyond[0].id]
+    assert balancer._beyond == {}, "of calls that have ended nothing is kept"  # noqa: SLF001
+
+
 def test_without_a_name_clients_differ_and_each_keeps_its_own():
     chosen = []
     for seed in range(10):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from random import Random
 
-    from bee_core.interfaces import Node
+    from bee_core.interfaces import Node, Outcome
 
 
 @attrs.frozen
@@ -60,11 +60,16 @@ class Subset(Wrapper):
         self._ready: Sequence[Node] = ()
         self._ranked: list[Node] | None = None
         self._lock = Lock()  # a first pick and a new list may both choose
+        # Of nodes beyond the subset one entry for each call: the balancer within has not picked it.
+        self._beyond: dict[str, list[None]] = {}
+        if options.within.settle is not None:
+            self.settle = self._settle
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
         # A drained node would take the place of one that works.
         self._ready = with_weight(ready)
+        self._beyond = {id_: calls for id_, calls in tuple(self._beyond.items()) if calls}
         self._choose(None)
 
     def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
@@ -76,8 +81,22 @@ class Subset(Wrapper):
             return node
         for other in (self._ranked or ())[self._options.size :]:
             if other.id not in tried:
+                if self.settle is not None:
+                    self._beyond.setdefault(other.id, []).append(None)
                 return other
         return None
+
+    def _settle(self, node: Node, outcome: Outcome | None, seconds: float, now: float) -> None:
+        if self._beyond:
+            try:
+                self._beyond[node.id].pop()
+            except (KeyError, IndexError):
+                pass
+            else:
+                return
+        settle = self.within.settle
+        if settle is not None:
+            settle(node, outcome, seconds, now)
 
     def twin(self) -> Subset:
         """See :class:`bee_core.interfaces.Balancer`."""
@@ -91,6 +110,7 @@ class Subset(Wrapper):
         """See :mod:`bee_core.interfaces`. A child with a random name needs one of its own."""
         super().after_fork()
         self._lock = Lock()
+        self._beyond.clear()
         if self._options.client is None:
             self._ranking = self._ranked = None
 
