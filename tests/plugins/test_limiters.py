@@ -1,4 +1,4 @@
-"""The limiters ``gradient``, ``codel`` and ``throttle``, and what all limiters share."""
+"""The limiters ``codel`` and ``throttle``, and what all limiters share."""
 
 from __future__ import annotations
 
@@ -27,16 +27,6 @@ def codel(running=1, **options):
     return Codel(CodelOptions(limit=Fixed(FixedOptions(running, max_queue=0)), **options))
 
 
-class TestGradient(LimiterContract):
-    def make_limiter(self):
-        return Gradient(GradientOptions())
-
-
-class TestGradientOfOne(LimiterContract):
-    def make_limiter(self):
-        return Gradient(GradientOptions(initial=1, min_limit=1, max_limit=1))
-
-
 class TestCodel(LimiterContract):
     def make_limiter(self):
         return Codel(CodelOptions(limit=Gradient(GradientOptions())))
@@ -57,91 +47,6 @@ class TestThrottle(LimiterContract):
 
     def make_limiter(self):
         return Throttle(ThrottleOptions())
-
-
-# ── gradient ──
-
-
-def ride(gradient, seconds, latency, *, now, concurrency=None, outcome=WELL):
-    """Calls that fill the limit (or ``concurrency``) for a while and take ``latency`` seconds."""
-    until = now + seconds
-    while now < until:
-        running = 0
-        while running < (concurrency or 10_000) and gradient.admit(CALL, now) is True:
-            running += 1
-        now += latency(running) if callable(latency) else latency
-        for _ in range(running):
-            gradient.release(outcome, latency(running) if callable(latency) else latency)
-    return now
-
-
-def queueing(servers, service):
-    """How long calls take where so many can run at once."""
-    return lambda running: service * max(1.0, running / servers)
-
-
-def test_the_limit_grows_while_calls_take_as_long_as_usual():
-    gradient = Gradient(GradientOptions())
-    ride(gradient, 5, 0.02, now=0.0)
-    assert gradient.limit > 200
-
-
-def test_the_limit_stays_where_it_is_while_nobody_needs_it():
-    gradient = Gradient(GradientOptions())
-    ride(gradient, 20, 0.02, now=0.0, concurrency=3)
-    assert gradient.limit == 20
-
-
-def test_the_limit_settles_where_calls_begin_to_wait():
-    gradient = Gradient(GradientOptions())
-    now = ride(gradient, 5, 0.02, now=0.0, concurrency=4)
-    for _ in range(4):
-        now = ride(gradient, 10, queueing(16, 0.02), now=now)
-        assert 16 <= gradient.limit <= 3 * 16
-
-
-def test_a_service_that_has_become_faster_is_known_under_load_too():
-    gradient = Gradient(GradientOptions())
-    now = ride(gradient, 5, 0.2, now=0.0, concurrency=4)
-    assert gradient.usual == pytest.approx(0.2)
-    ride(gradient, 10, 0.02, now=now)
-    assert gradient.usual == pytest.approx(2 * 0.02, rel=0.06)
-
-
-def test_an_overload_that_lasts_does_not_become_usual():
-    """Gradient2 as published takes every call into its long average, and drifts to its maximum."""
-    gradient = Gradient(GradientOptions())
-    now = ride(gradient, 5, 0.02, now=0.0, concurrency=4)
-    ride(gradient, 300, queueing(16, 0.02), now=now)
-    assert gradient.usual == pytest.approx(0.02)
-    assert gradient.limit <= 3 * 16
-
-
-def test_a_service_that_has_become_slower_for_good_gets_its_limit_back():
-    gradient = Gradient(GradientOptions())
-    now = ride(gradient, 20, queueing(32, 0.02), now=0.0)
-    now = ride(gradient, 5, queueing(32, 0.2), now=now)
-    low = gradient.limit
-    ride(gradient, 120, queueing(32, 0.2), now=now)
-    assert low < 32
-    assert gradient.limit >= 32
-
-
-def test_what_did_not_run_and_what_was_given_up_are_no_samples():
-    gradient = Gradient(GradientOptions())
-    ride(gradient, 5, 0.02, now=0.0, outcome=REFUSED)
-    ride(gradient, 5, 0.02, now=5.0, outcome=None)
-    assert gradient.usual is None
-    ride(gradient, 5, 0.02, now=10.0, outcome=lost("gone"))
-    assert gradient.usual == pytest.approx(0.02)
-
-
-def test_a_refusal_says_when_a_call_is_usually_over():
-    gradient = Gradient(GradientOptions(initial=4, max_limit=4))
-    ride(gradient, 2, 0.02, now=0.0)
-    refused = [gradient.admit(CALL, 2.0) for _ in range(5)][-1]
-    assert refused.retry_after == pytest.approx(0.02)
-    assert "4 calls are in flight" in refused.message
 
 
 # ── codel ──
