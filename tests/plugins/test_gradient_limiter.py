@@ -63,6 +63,22 @@ def test_the_limit_settles_where_calls_begin_to_wait():
         assert 16 <= gradient.limit <= 3 * 16
 
 
+def test_a_service_that_has_become_faster_is_known_under_load_too():
+    gradient = Gradient(GradientOptions())
+    now = ride(gradient, 5, 0.2, now=0.0, concurrency=4)
+    assert gradient.usual == pytest.approx(0.2)
+    ride(gradient, 10, 0.02, now=now)
+    assert gradient.usual == pytest.approx(2 * 0.02, rel=0.06)
+
+
+def test_a_try_in_which_the_calls_still_wait_teaches_nothing():
+    gradient = Gradient(GradientOptions(queue=100))
+    now = ride(gradient, 5, 0.02, now=0.0, concurrency=4)
+    ride(gradient, 100, queueing(16, 0.02), now=now)
+    assert gradient.limit > 4 * 16, "half of it waits as well"
+    assert gradient.usual == pytest.approx(0.02)
+
+
 def test_an_overload_that_lasts_does_not_become_usual():
     """Gradient2 as published takes every call into its long average, and drifts to its maximum."""
     gradient = Gradient(GradientOptions())

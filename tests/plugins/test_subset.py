@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given, settings
@@ -123,6 +123,29 @@ def test_a_call_that_has_tried_its_subset_goes_on_in_rank():
     assert balancer.pick(None, tried, 0.0, rng) == ranked[5]
 
 
+def test_the_balancer_within_hears_of_its_own_picks_only():
+    """Else ``consistent-hash`` would count a call less than it has."""
+
+    class Told(Kept):
+        def __init__(self):
+            super().__init__()
+            self.told = []
+            self.settle = lambda node, outcome, seconds, now: self.told.append(node.id)
+
+    balancer, rng = Subset(SubsetOptions(size=2, within=Told(), client="host-1")), Random(1)
+    balancer.update(fleet(10))
+    mine = balancer.within.ready
+    inside = balancer.pick(None, (), 0.0, rng)
+    beyond = [balancer.pick(None, mine, 0.0, rng) for _ in range(2)]
+    for node in (*beyond, inside):
+        balancer.settle(node, Success(b""), 0.1, 0.0)
+    assert balancer.within.told == [inside.id]
+    balancer.update([beyond[0]])
+    balancer.settle(balancer.pick(None, (), 0.0, rng), Success(b""), 0.1, 0.0)
+    assert balancer.within.told == [inside.id, beyond[0].id]
+    assert balancer._beyond == {}, "of calls that have ended nothing is kept"  # noqa: SLF001
+
+
 def test_without_a_name_clients_differ_and_each_keeps_its_own():
     chosen = []
     for seed in range(10):
@@ -134,6 +157,27 @@ def test_without_a_name_clients_differ_and_each_keeps_its_own():
         balancer.pick(None, (), 0.0, rng)
         assert frozenset(balancer.within.ready) == chosen[-1]
     assert len(set(chosen)) == 10
+
+
+def test_a_list_that_comes_in_the_middle_of_the_first_pick_is_not_lost():
+    class Slow(Kept):
+        def update(self, ready):
+            if not threads:
+                threads.append(Thread(target=new_list))
+                threads[0].start()
+                there.wait(0.05)  # it comes in between if anything lets it
+            super().update(ready)
+            there.set()
+
+    def new_list():
+        balancer.update(fleet(100)[50:])
+
+    threads, there = [], Event()
+    balancer = Subset(SubsetOptions(size=5, within=Slow()))
+    balancer.update(fleet(50))
+    balancer.pick(None, (), 0.0, Random(1))
+    threads[0].join()
+    assert set(balancer.within.ready) <= {node.id for node in fleet(100)[50:]}
 
 
 def test_a_forked_child_without_a_name_has_a_subset_of_its_own():

@@ -132,6 +132,16 @@ def test_no_count_of_the_balancer_within_drifts():
         assert not any(load.running for load in inner.loads.values())
 
 
+def test_a_node_whose_zone_changes_stays_where_its_calls_are_counted():
+    balancer = Zone(ZoneOptions(zone="a", within=PowerOfTwoChoices()))
+    node, other = Node("n", "tcp://n:1", zone="a"), Node("o", "tcp://o:1", zone="b")
+    balancer.update([node, other])
+    assert balancer.pick(None, (), 0.0, Random(1)) == node
+    balancer.update([moved := attrs.evolve(node, zone="b"), other])
+    balancer.settle(moved, Success(b""), 0.01, 0.0)
+    assert not balancer.within.loads["n"].running
+
+
 def test_what_the_balancer_within_wants_is_wanted():
     keyed = ConsistentHash(ConsistentHashOptions(argument="user"))
     assert zone(1, 1, within=keyed).key_argument == "user"

@@ -108,6 +108,15 @@ def test_a_job_that_has_begun_does_not_count_as_waiting():
     assert busy.of_thread(call(left=0.15)) is None
 
 
+def test_one_call_that_takes_long_changes_the_time_of_its_method_by_a_tenth():
+    clock = FakeClock(1000.0)
+    busy = admission(Pool(size=1, waiting=1), clock=clock)
+    measured(busy, clock, "add", 0.1)
+    measured(busy, clock, "add", 1.1, times=1)
+    assert busy.of_thread(call(left=0.19)) is not None
+    assert busy.of_thread(call(left=0.21)) is None
+
+
 def test_no_estimate_refuses_a_call_that_nobody_waits_before():
     clock = FakeClock(1000.0)
     idle = admission(Pool(waiting=0), clock=clock)

@@ -8,7 +8,6 @@ one node of each client.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,8 +49,6 @@ class SubsetOptions:
 class Subset(Wrapper):
     """Thread-safe if the balancer within is. A pick costs what the balancer within costs.
 
-    Only the first pick may take the lock: it chooses the nodes, and a new list may come just then.
-
     Only ready nodes count: the place of one that is cut off is taken by the next one in rank. A
     call that has tried all nodes of the subset goes on to the next ones in rank.
     """
@@ -62,42 +59,44 @@ class Subset(Wrapper):
         self._ranking = None if options.client is None else Ranking(options.client)
         self._ready: Sequence[Node] = ()
         self._ranked: list[Node] | None = None
-        self._choosing = Lock()
-        self._beyond: list[str] = []  # ids of picks under way that are not the balancer's within
-        if self.within.settle is not None:
+        self._lock = Lock()  # a first pick and a new list may both choose
+        # Of nodes beyond the subset one entry for each call: the balancer within has not picked it.
+        self._beyond: dict[str, list[None]] = {}
+        if options.within.settle is not None:
             self.settle = self._settle
 
     def update(self, ready: Sequence[Node]) -> None:
         """See :meth:`bee_core.interfaces.Balancer.update`."""
         # A drained node would take the place of one that works.
         self._ready = with_weight(ready)
-        if self._ranking is not None:
-            self._choose(self._ranking)
+        self._beyond = {id_: calls for id_, calls in tuple(self._beyond.items()) if calls}
+        self._choose(None)
 
     def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:
         """See :meth:`bee_core.interfaces.Balancer.pick`."""
         if self._ranked is None:
-            # Two threads may both draw a name; the one that is kept holds from then on.
-            if self._ranking is None:
-                self._ranking = Ranking(f"{rng.getrandbits(64):016x}")
-            self._choose(self._ranking)
+            self._choose(rng)
         node = self.within.pick(key, tried, now, rng)
         if node is not None or not tried:
             return node
         for other in (self._ranked or ())[self._options.size :]:
             if other.id not in tried:
                 if self.settle is not None:
-                    self._beyond.append(other.id)
+                    self._beyond.setdefault(other.id, []).append(None)
                 return other
         return None
 
     def _settle(self, node: Node, outcome: Outcome | None, seconds: float, now: float) -> None:
-        if self._beyond and node.id in self._beyond:
-            with suppress(ValueError):  # another thread was first
-                self._beyond.remove(node.id)
+        if self._beyond:
+            try:
+                self._beyond[node.id].pop()
+            except (KeyError, IndexError):
+                pass
+            else:
                 return
-        if self.within.settle is not None:
-            self.within.settle(node, outcome, seconds, now)
+        settle = self.within.settle
+        if settle is not None:
+            settle(node, outcome, seconds, now)
 
     def twin(self) -> Subset:
         """See :class:`bee_core.interfaces.Balancer`."""
@@ -110,7 +109,7 @@ class Subset(Wrapper):
     def after_fork(self) -> None:
         """See :mod:`bee_core.interfaces`. A child with a random name needs one of its own."""
         super().after_fork()
-        self._choosing = Lock()
+        self._lock = Lock()
         self._beyond.clear()
         if self._options.client is None:
             self._ranking = self._ranked = None
@@ -122,9 +121,14 @@ class Subset(Wrapper):
             return "not in this client's subset" if used else ""
         return super().remark(node, now) or "in this client's subset"
 
-    def _choose(self, ranking: Ranking) -> None:
-        with self._choosing:
-            ranked = ranking.ranked(self._ready)
+    def _choose(self, rng: Random | None) -> None:
+        """Rank the nodes that are ready. A client without a name draws it at its first pick."""
+        with self._lock:
+            if self._ranking is None:
+                if rng is None:
+                    return
+                self._ranking = Ranking(f"{rng.getrandbits(64):016x}")
+            ranked = self._ranking.ranked(self._ready)
             self.within.update(ranked[: self._options.size])
             self._ranked = ranked
 

@@ -58,10 +58,9 @@ _PAYS_FROM: dict[Criticality, float] = {
 }
 """How many refusals must be due before a call of a level is refused.
 
-As long as the calls of a lower level can pay for all of them, a higher level pays for none.
+As long as the calls of a lower level can pay for all of them, a higher level pays for none. From 8
+on every call pays, so no more than 9 are ever due.
 """
-_MOST_DUE = 10.0
-"""Refusals that can be due: what nobody paid for is forgotten."""
 
 
 @attrs.frozen
@@ -115,7 +114,7 @@ class Throttle:
             if surplus <= 0:
                 self._due = 0.0
                 return True
-            self._due = min(self._due + surplus / (self._requests + 1), _MOST_DUE)
+            self._due += surplus / (self._requests + 1)
             if self._due < _PAYS_FROM[level_of(request)]:
                 return True
             self._due -= 1.0
