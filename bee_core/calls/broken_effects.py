@@ -89,6 +89,23 @@ def give_up(call: Call, pending: Any, node: Node | None = None) -> None:
         call.plan.service.faults.said(_transport(call, node), "cancel", error)
 
 
+def let_go(call: Call, pending: Any, node: Node | None = None) -> None:
+    """Give up a request that did nothing wrong: its channel may keep the connection.
+
+    Args:
+        call: The call.
+        pending: The request on a channel, or None.
+        node: Where it went.
+    """
+    if pending is None:
+        return
+    doing = "let_go" if hasattr(pending, "let_go") else "cancel"
+    try:
+        getattr(pending, doing)()
+    except Exception as error:  # the call ends all the same
+        call.plan.service.faults.said(_transport(call, node), doing, error)
+
+
 def late(call: Call) -> Failure:
     """The outcome of a request that its channel has not ended at the deadline."""
     return read_timed_out(call.read_timeout, full=False)

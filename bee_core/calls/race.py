@@ -23,6 +23,7 @@ from ..contracts.policies import Permit, Tried
 from ..errors import CallError
 from ..terms.failures import Raised, Success
 from ..terms.request import Request
+from .broken_effects import let_go
 from .entrants import Runner, enter, leave, settle_ended
 from .picking import pick
 from .recording import note
@@ -93,6 +94,8 @@ def race(
             if type(ended.outcome) is Success or not running or _is_final(ended.outcome):
                 for other in running:
                     _teach(call, other, None)
+                    let_go(call, other.pending, other.node)
+                    other.pending = None
                     if type(ended.outcome) is not Success:
                         ran(call, "maybe")  # it is given up, and nobody hears what it did
                 call.node = ended.node

@@ -322,6 +322,10 @@ class Assembly(Generic[C]):
         """
         return self._ways[service].async_channel(node)
 
+    def choose(self, service: Service[C], node: Node) -> Node:
+        """See :meth:`bee_core.nodes.trust.Trust.choose`."""
+        return self._ways[service].trust.choose(node)
+
     def unfit(self, service: Service[C], url: str) -> str:
         """See :meth:`bee_core.nodes.trust.Trust.unfit`."""
         return self._ways[service].trust.unfit(url)

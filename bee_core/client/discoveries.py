@@ -166,6 +166,7 @@ class Discoveries(Generic[C]):
             ask=partial(self._ask, service),
             fits=service.nodes.directory.fits,
             objection=partial(self._objection, service),
+            choose=partial(self._assembly.choose, service),
             cache=source.cache,
             doubts=self._doubts,
             heartbeat_interval=source.heartbeat_interval,

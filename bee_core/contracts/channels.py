@@ -42,6 +42,9 @@ class Pending(Protocol):
         """Give the request up instead of waiting: tell the server, release the connection.
 
         Never after ``wait`` has returned an outcome: the connection may be another call's by then.
+
+        A class may define ``let_go()`` as well: the same for a request that is not wanted any more,
+        as the loser of a race is not. Nothing is wrong with its connection, which may be kept.
         """
 
 

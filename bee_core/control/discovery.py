@@ -62,6 +62,7 @@ class Discovery:
         ask: Pings a node; called on the plane's loop. It has a bound of its own.
         fits: Whether calls could go to a node.
         objection: Why a node cannot be called at all, as with an unreadable url; empty if it can.
+        choose: A node with several addresses at the one that the client takes.
         cache: The lists on disk.
         doubts: Puts the questions of all services of the client.
         heartbeat_interval: Seconds; bounds the pause between attempts to reach the registry.
@@ -90,6 +91,7 @@ class Discovery:
         ask: Callable[[Node], Awaitable[str | Failure]],
         fits: Callable[[Node], bool],
         objection: Callable[[Node], str],
+        choose: Callable[[Node], Node] = lambda node: node,
         cache: SnapshotCache,
         doubts: Doubts,
         heartbeat_interval: float,
@@ -105,7 +107,7 @@ class Discovery:
         self._deliver = deliver
         self._ask = ask
         self._fits = fits
-        self._sound = SoundNodes(service, objection)
+        self._sound = SoundNodes(service, objection, choose)
         self._cache = cache
         self._doubts = doubts
         self._heartbeat = heartbeat_interval
@@ -113,7 +115,7 @@ class Discovery:
         self._clock, self._rng = clock, rng
         self._revision = 0
         self._told = registry_changed, event
-        self._current = self.known = known
+        self._current = self.known = None if known is None else self._sound.at_addresses(known)
         self._make_watch: Callable[[], RegistryWatch] = lambda: RegistryWatch(
             service,
             registry=registry,
@@ -224,7 +226,8 @@ class Discovery:
             await self._writer.finish()
 
     async def _recall(self) -> None:
-        nodes = self._sound.those_of(await self._writer.recall())
+        listed = Snapshot(0, "cache", await self._writer.recall())
+        nodes = self._sound.those_of(self._sound.at_addresses(listed).nodes)
         with self._lock:
             self._remembered = nodes
             self.first.stand_in = self.first.stand_in or bool(nodes)
@@ -244,10 +247,12 @@ class Discovery:
         """The registry has spoken; ``last`` is its word before in the same watch."""
         self.first.refused_at = None
         now = self._clock()
+        unchanged = confirms(last, snapshot)
+        snapshot = self._sound.at_addresses(snapshot)
         changes = self._usable_changes(last, snapshot)
         with self._lock:
             answered = self._watch.hearing.answered(now)
-            if confirms(last, snapshot):
+            if unchanged:
                 delta = Delta()
             elif changes is not None:
                 delta = self._roster.change(changes, snapshot.nodes, answered, now)

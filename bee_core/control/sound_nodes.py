@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from ..terms.loggers import logger
 from ..terms.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..terms.node import Node
+    from ..terms.node import Node, Snapshot
 
 log = logger("bee.client")
 
@@ -21,12 +23,48 @@ class SoundNodes:
     Args:
         service: The service's name.
         objection: Why a node cannot be called at all; empty if it can.
+        choose: A node with several addresses at the one that the client takes.
     """
 
-    def __init__(self, service: str, objection: Callable[[Node], str]) -> None:
+    def __init__(
+        self,
+        service: str,
+        objection: Callable[[Node], str],
+        choose: Callable[[Node], Node] = lambda node: node,
+    ) -> None:
         self._service = service
         self._objection = objection
+        self._choose = choose
+        # By id: nodes with several addresses as they were listed, and as they were chosen.
+        self._chosen: dict[str, tuple[Node, Node]] = {}
         self._said_left_out = self._said_shared = False
+
+    def at_addresses(self, snapshot: Snapshot) -> Snapshot:
+        """A registry's list with each node at the address that the client takes.
+
+        Where no node has several it is the same object. A node that has not changed stays the same.
+        """
+        changes = snapshot.changes
+        looked_at = snapshot.nodes if changes is None or self._chosen else changes.put
+        if not any(node.addresses for node in looked_at):
+            self._chosen.clear()
+            return snapshot
+        before, self._chosen = self._chosen, {}
+        nodes = tuple([self._at(node, before) for node in snapshot.nodes])
+        if changes is not None:
+            changes = attrs.evolve(
+                changes, put=tuple([self._at(node, self._chosen) for node in changes.put])
+            )
+        return attrs.evolve(snapshot, nodes=nodes, changes=changes)
+
+    def _at(self, node: Node, known: dict[str, tuple[Node, Node]]) -> Node:
+        if not node.addresses:
+            return node
+        listed, chosen = known.get(node.id, (None, node))
+        if listed is not node:
+            chosen = self._choose(node)
+        self._chosen[node.id] = node, chosen
+        return chosen
 
     def those_of(self, nodes: Iterable[Node]) -> tuple[Node, ...]:
         """The nodes that can be called."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..contracts.transport import Reach, Transport
+    from ..terms.node import Node
 
 _REACHES: tuple[Reach, ...] = ("process", "machine", "network")
 
@@ -68,6 +69,24 @@ class Trust:
             )
         what = _no_destination(parse(url))
         return f"{url} names {what}; the server must advertise another address" if what else ""
+
+    def choose(self, node: Node) -> Node:
+        """The node at the address that this client takes, of one with several addresses.
+
+        It is the first of the client's schemes; without schemes the one that the record has as its
+        ``address``. An address that the client does not go to is passed over for the next.
+        """
+        order = [node.url, *(url for url in node.addresses if url != node.url)]
+        if self.schemes is not None:
+            order = [url for scheme in self.schemes for url in order if parse(url).scheme == scheme]
+        url = next(filter(self._goes_to, order), order[0] if order else node.url)
+        return node if url == node.url else attrs.evolve(node, url=url)
+
+    def _goes_to(self, url: str) -> bool:
+        try:
+            return not (self.unfit(url) or self.objection(url))
+        except Exception:  # no transport for it, or one that does not read it
+            return False
 
     def objection(self, url: str) -> str:
         """Why this client does not go to a url that only a record names; empty when it does."""

@@ -81,6 +81,24 @@ def announced_url(advertise: str | None, listening: Sequence[str]) -> str:
     return address.url
 
 
+def announced_addresses(
+    url: str, listening: Sequence[str], *, is_elsewhere: bool
+) -> tuple[str, ...]:
+    """The addresses of a server that listens on several, a url for each scheme; else none.
+
+    Args:
+        url: The one that is announced first.
+        listening: Those that it listens on.
+        is_elsewhere: The registry is read on other machines: what only this one reaches stays out.
+    """
+    found = {parse(url).scheme: url}
+    for each in listening:
+        address = parse(each)
+        if not (is_elsewhere and (address.is_loopback or address.port is None)):
+            found.setdefault(address.scheme, announced_url(None, [each]))
+    return tuple(found.values()) if len(found) > 1 else ()
+
+
 def announced_instance(
     settings: ServerConfig, section: RegistryConfig, urls: Sequence[str], workers: int
 ) -> Instance:
@@ -103,6 +121,10 @@ def announced_instance(
         settings.zone,
         settings.tags,
         workers,
+        # An address that was stated is the only one that others are told.
+        announced_addresses(url, urls, is_elsewhere=section.is_elsewhere)
+        if settings.advertise is None
+        else (),
     )
     return Instance(settings.name, node)
 

@@ -29,8 +29,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .byte_streams import Accepting, Acceptor, Dialer
-from .client.blocking_connection import BlockingConnection, Owner
+from .client.blocking_connection import BlockingConnection
 from .client.busy_poll import BUSY_POLL_WINDOW
+from .client.leaving import Owner
 from .transport import StreamTransport
 
 if TYPE_CHECKING:

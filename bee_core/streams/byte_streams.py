@@ -10,7 +10,7 @@ import errno
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
-from .client.blocking_connection import BlockingConnection, Owner
+from .client.blocking_connection import BlockingConnection
 from .client.native import exchange, is_plain
 from .client.native_connection import NativeConnection
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..contracts.transport import AcceptTurns
+    from .client.leaving import Owner
 
 
 class Dialer(Protocol):

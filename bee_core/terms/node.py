@@ -22,6 +22,8 @@ class Node:
         zone: The place it runs in, or None.
         tags: Labels that a client can ask for.
         workers: How many processes serve behind the url.
+        addresses: Where the instance is reached, a url for each scheme, ``url`` among them; empty
+            for one address alone. A client takes one of them as ``url``.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Node:
     zone: str | None = None
     tags: frozenset[str] = frozenset()
     workers: int = 1
+    addresses: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The url: the name an operator knows the node by."""

@@ -26,6 +26,7 @@ from support.stream_peers import request
 STRETCH = (
     "streams/client/blocking_channel.py",
     "streams/client/blocking_connection.py",
+    "streams/client/leaving.py",
     "streams/client/blocking_socket.py",
     "streams/client/busy_poll.py",
     "streams/client/native_connection.py",

@@ -198,6 +198,35 @@ def test_the_second_attempt_answers_and_the_first_is_cancelled_on_the_wire(two, 
         assert (slow.runs, quick.runs) == (1, 1)
 
 
+def test_the_loser_of_a_blocking_race_keeps_its_connection(two, monkeypatch):
+    _, quick, urls = two
+    dialed, dial = [], TcpTransport.dial
+
+    def counted(transport, url, timeout):
+        dialed.append(url)
+        return dial(transport, url, timeout)
+
+    monkeypatch.setattr(TcpTransport, "dial", counted)
+    quick.release.set()
+    with user_of("blocking", urls) as user:
+        for number in range(5):
+            assert user.call("hold_async", number) == number
+            channels = [
+                state.attempt.channel
+                for state in user.client.assembly.services["calc"].nodes.states.values()
+            ]
+            for channel in channels:
+                until_it_answers(channel)
+    assert len(dialed) == 2, "each call made a new connection to the slow node"
+
+
+def until_it_answers(channel):
+    """Wait for the pong that shows that the server has read the cancel."""
+    for connection in channel.given_up:
+        while not connection.is_answering():
+            assert connection.pollin.poll(1000 * PATIENCE), "the server said nothing"
+
+
 @pytest.mark.parametrize("kind", ["blocking", "asyncio"])
 def test_detailed_shows_both_attempts_and_the_node_that_answered(two, kind):
     _, quick, urls = two
@@ -345,6 +374,7 @@ STRETCH = (
     "calls/flow.py",
     "client/blocking_driver.py",
     "client/blocking_race.py",
+    "streams/client/leaving.py",
 )
 
 
@@ -410,6 +440,8 @@ def check(client, sockets):
         assert not channel.active
         assert all(connection.request is None for connection in channel.idle.connections)
         idle |= {connection.fileno() for connection in channel.idle.connections}
+        assert all(connection.request is None for connection in channel.given_up)
+        idle |= {connection.fileno() for connection in channel.given_up}
     assert not busy_poll.waiting
     assert {sock.fileno() for sock in sockets if sock.fileno() >= 0} == idle
     admitted = service.limiter.admit(None, 0.0)
@@ -418,7 +450,10 @@ def check(client, sockets):
 
 
 PARTS = {
-    "race": (lambda proxy: proxy.hold(7), {"race.py", "entrants.py", "blocking_race.py"}),
+    "race": (
+        lambda proxy: proxy.hold(7),
+        {"race.py", "entrants.py", "blocking_race.py", "leaving.py"},
+    ),
     "broadcast": (lambda proxy: proxy.size("a"), {"broadcast.py", "entrants.py"}),
 }
 

@@ -116,3 +116,32 @@ def test_nodes_that_are_passed_over_are_told_with_the_reason():
         "1 passed over: tcp:// is not among the client's schemes (tls). "
         "Start a server that fits, or change what bee.rpc.client.calc asks for"
     )
+
+
+TCP, TLS, UNIX = "tcp://10.0.0.1:9000", "tls://10.0.0.1:9443", "unix:///run/calc.sock"
+
+
+@pytest.mark.parametrize(
+    ("asks", "addresses", "taken"),
+    [
+        (trust(), (TCP, TLS), TCP),
+        (trust(), (TLS, TCP), TLS),
+        (trust(), (), TCP),
+        (trust(schemes=("tls",)), (TCP, TLS), TLS),
+        (trust(schemes=("tls", "tcp")), (TCP, TLS), TLS),
+        (trust(schemes=("tcp", "tls")), (TLS, TCP), TCP),
+        (trust(schemes=("unix", "tcp")), (TLS, TCP), TCP),
+        (trust(schemes=("unix", "tcp")), (TCP, UNIX), TCP),  # no record of the network names it
+        (trust("machine", schemes=("unix", "tcp")), (TCP, UNIX), UNIX),
+        (trust(token=True), (TCP, TLS), TLS),  # the token would go out in clear
+        (trust(token=True, named=(TCP,)), (TCP, TLS), TCP),
+        (trust(schemes=("tls",)), ("quic://10.0.0.1:1", TCP), "quic://10.0.0.1:1"),  # objected to
+        (trust(), (TCP, "quic://10.0.0.1:1"), TCP),
+    ],
+)
+def test_of_several_addresses_the_first_that_the_client_goes_to_is_taken(asks, addresses, taken):
+    node = Node("a", addresses[0] if addresses else TCP, "1.0.0", addresses=addresses)
+    chosen = asks.choose(node)
+    assert chosen.url == taken
+    assert (chosen.id, chosen.addresses) == ("a", addresses)
+    assert asks.choose(chosen) is chosen

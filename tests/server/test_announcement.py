@@ -14,7 +14,13 @@ import pytest
 
 import bee_core
 from bee_core.errors import PluginError, RegistryError
-from bee_core.server.announcement import announced_url, instance_id, outward_host
+from bee_core.server.announcement import (
+    announced_addresses,
+    announced_url,
+    instance_id,
+    outward_host,
+)
+from bee_core.terms.addresses import parse
 from bee_core.testing import MemoryRegistry
 from support.patience import PATIENCE
 from support.serve_process import ServeProcess, children
@@ -162,6 +168,63 @@ def test_the_announced_address_is_the_stated_one_or_the_first_with_the_real_port
     advertise, listening, announced
 ):
     assert announced_url(advertise, listening) == announced
+
+
+@pytest.mark.parametrize(
+    ("listening", "is_elsewhere", "addresses"),
+    [
+        (["tcp://10.0.0.7:9000"], True, ()),
+        (["tcp://10.0.0.7:9000", "tcp://10.0.0.8:9000"], True, ()),
+        (
+            ["tcp://10.0.0.7:9000", "tls://10.0.0.7:9443"],
+            True,
+            ("tcp://10.0.0.7:9000", "tls://10.0.0.7:9443"),
+        ),
+        (["tcp://10.0.0.7:9000", "unix:///run/a.sock", "tls://127.0.0.1:9443"], True, ()),
+        (
+            ["unix:///run/a.sock", "tcp://127.0.0.1:9000"],
+            False,
+            ("unix:///run/a.sock", "tcp://127.0.0.1:9000"),
+        ),
+    ],
+)
+def test_a_server_on_several_addresses_announces_one_of_each_scheme(
+    listening, is_elsewhere, addresses
+):
+    found = announced_addresses(listening[0], listening, is_elsewhere=is_elsewhere)
+    assert found == addresses
+
+
+@pytest.mark.parametrize(
+    ("schemes", "taken"), [(None, "tcp"), ("unix, tcp", "unix"), ("tls, unix", "unix")]
+)
+def test_a_client_takes_the_first_of_its_schemes(registry, tmp_path, schemes, taken):
+    rpc = {
+        "registry": {"protocol": "memory"},
+        "server": {
+            "name": "calc",
+            "version": "1.0.0",
+            "register": True,
+            "address": ["tcp://127.0.0.1:0", f"unix://{tmp_path}/calc.sock"],
+        },
+    }
+    server = bee_core.build_server({"bee": {"rpc": rpc}}, plugins=[registry])
+    server.add(three)
+    rpc = {"registry": rpc["registry"], "client": {"calc": {"version": ">=1.0"}}}
+    if schemes is not None:
+        rpc["client"]["calc"]["schemes"] = schemes
+    with (
+        server.in_thread(),
+        bee_core.build_client({"bee": {"rpc": rpc}}, plugins=[registry]) as client,
+    ):
+        reply = bee_core.detailed(client.service("calc").three)
+        assert reply.value == 3
+        assert parse(reply.node.url).scheme == taken
+        assert {parse(url).scheme for url in reply.node.addresses} == {"tcp", "unix"}
+
+
+def three() -> int:
+    return 3
 
 
 @pytest.mark.parametrize("wildcard", ["0.0.0.0", "::"])

@@ -10,9 +10,14 @@ from ...terms.causes import connect_timed_out, refused
 from ...terms.failures import Failure
 from .blocking_connection import STALE
 from .busy_poll import BusyPoll, usable_window
+from .idle_pool import IdlePool
 from .outcomes import client_closed
 from .same_process import another_answers, connect_to
 from .worker_shares import WorkerShares
+
+MOST_GIVEN_UP = 4
+"""Connections that are kept for requests that were given up, and whose server has not answered yet.
+Each loser of a race leaves one; a server that hangs would collect them."""
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,78 +30,16 @@ if TYPE_CHECKING:
     from .blocking_connection import BlockingConnection
 
 
-class IdlePool:
-    """A stack of idle connections: last in, first out, so that few stay in use and the rest age.
-
-    Thread-safe without a lock: each step is one operation of a deque. It does no I/O: it returns
-    the connections that the caller must close.
-
-    Args:
-        max_idle: Seconds. A connection that is idle for longer is closed, so that those of a burst
-            of calls do not stay for ever. One is kept: the next call looks at its age.
+class BlockingChannel:
+    """See :class:`bee_core.interfaces.Channel`.
 
     Attributes:
-        closed: Keep no connection any more.
+        settings: See there.
+        closed: The application has closed the client.
+        idle, active: Connections that are free, and those of requests.
+        given_up: Those whose request was given up, until the server shows that it listens.
+        busy_poll: How a thread looks for its reply.
     """
-
-    __slots__ = ("_idle", "_max_idle", "closed")
-
-    def __init__(self, max_idle: float) -> None:
-        self._idle: deque[BlockingConnection] = deque()
-        self._max_idle = max_idle
-        self.closed = False
-
-    def take(self) -> BlockingConnection | None:
-        """The connection that was used last, or None."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
-
-    def give(self, connection: BlockingConnection, now: float) -> list[BlockingConnection]:
-        """Put a connection back. Returns the connections to close."""
-        connection.idle_since = now
-        idle = self._idle
-        idle.append(connection)
-        # Looked at after the append. Whoever closes the pool sets `closed` and then clears: one of
-        # the two takes the connection out.
-        if self.closed:
-            return self.clear()
-        try:
-            if len(idle) > 1 and now - idle[0].idle_since > self._max_idle:
-                oldest = idle.popleft()
-                if now - oldest.idle_since > self._max_idle:
-                    return [oldest]
-                # Another thread took the oldest one meanwhile, so this one is younger.
-                idle.append(oldest)
-        except IndexError:
-            pass  # other threads took all of them
-        return []
-
-    def put_back(self, connection: BlockingConnection) -> None:
-        """Put a connection back that is not for the caller: the next one finds others first."""
-        self._idle.appendleft(connection)
-
-    def remove(self, connection: BlockingConnection) -> None:
-        """Take one connection out, if it is there."""
-        with suppress(ValueError):
-            self._idle.remove(connection)
-
-    @property
-    def connections(self) -> tuple[BlockingConnection, ...]:
-        """Those that are there now."""
-        return tuple(self._idle)
-
-    def clear(self) -> list[BlockingConnection]:
-        """Take all connections out. The caller closes them."""
-        taken = []
-        while (connection := self.take()) is not None:
-            taken.append(connection)
-        return taken
-
-
-class BlockingChannel:
-    """See :class:`bee_core.interfaces.Channel`. ``idle`` and ``active`` are public for tests."""
 
     def __init__(self, dialer: Dialer, node: Node, settings: ChannelSettings) -> None:
         self.settings = settings
@@ -105,6 +48,7 @@ class BlockingChannel:
         self._node = node
         self.idle = IdlePool(settings.max_idle)
         self.active: set[BlockingConnection] = set()
+        self.given_up: deque[BlockingConnection] = deque()
         self._shares = WorkerShares()
         self._remembers = False  # the server its answers, as its last hello-ack said
         window = usable_window(dialer.busy_poll)
@@ -131,7 +75,10 @@ class BlockingChannel:
                         # Another thread is about to let go of it, or was interrupted just then.
                         self.idle.put_back(connection)
                         connection = None
-                    connection = self.connect(request)
+                    if self.given_up and not fresh:
+                        connection = self._again(request)
+                    if connection is None:
+                        connection = self.connect(request)
                     if isinstance(connection, Failure):
                         return connection
                 self.active.add(connection)
@@ -271,6 +218,46 @@ class BlockingChannel:
                 for each in old:
                     each.close()
 
+    def keep(self, connection: BlockingConnection) -> None:
+        """Take a connection back from a request that was given up; see :meth:`release`.
+
+        It is used again once its server has shown that it is at work.
+        """
+        self.active.discard(connection)
+        request = connection.request
+        connection.idle_since = self.settings.clock()
+        given_up = self.given_up
+        given_up.append(connection)
+        # One step, as in release().
+        connection.request = request.pending = None  # type: ignore[union-attr]  # it has one
+        # Looked at after the append, as in IdlePool.give().
+        while given_up and (self.closed or self.idle.closed or len(given_up) > MOST_GIVEN_UP):
+            with suppress(IndexError):  # another thread took it
+                given_up.popleft().close()
+
+    def _again(self, request: Request) -> BlockingConnection | None:
+        """A connection of a request that was given up, if its server has answered since."""
+        connection: BlockingConnection | None = None
+        try:
+            for _ in range(len(self.given_up)):
+                try:
+                    connection = self.given_up.popleft()
+                except IndexError:
+                    return None
+                answering = connection.request is None and connection.is_answering()
+                if answering:
+                    connection.request, request.pending = request, connection
+                    return connection
+                if answering is None:
+                    connection.close()
+                else:
+                    self.given_up.append(connection)
+        except BaseException:  # an interrupt: it has no owner, or the request
+            if connection is not None and connection not in self.given_up:
+                connection.close_unowned()
+            raise
+        return None
+
     def _is_surplus(self, connection: BlockingConnection, now: float) -> bool:
         """Whether a connection goes to a worker process that has more than its share of them."""
         connections = connection, *tuple(self.active), *self.idle.connections
@@ -324,12 +311,17 @@ class BlockingChannel:
     def retire(self) -> None:
         """The node has left: close idle connections now, and those in use when their call ends."""
         self.idle.closed = True
-        for connection in self.idle.clear():
+        for connection in (*self.idle.clear(), *self._given_up_ones()):
             connection.close()
+
+    def _given_up_ones(self) -> list[BlockingConnection]:
+        """Take them out."""
+        taken, self.given_up = self.given_up, deque()
+        return list(taken)
 
     def discard_after_fork(self) -> None:
         """See :meth:`bee_core.interfaces.Channel.discard_after_fork`."""
-        for connection in (*self.idle.clear(), *self.active):
+        for connection in (*self.idle.clear(), *self.active, *self._given_up_ones()):
             connection.abandon()
         self.idle = IdlePool(self.settings.max_idle)
         self.active = set()

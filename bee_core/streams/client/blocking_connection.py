@@ -5,8 +5,7 @@ The socket does not block. Each wait is a ``poll()`` with the time that is left.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ...terms.causes import (
     connect_timed_out,
@@ -18,13 +17,12 @@ from ...terms.causes import (
 from ...terms.failures import Failure, HandshakeError, Outcome, Success
 from ...terms.metadata import NOTHING
 from ...wire.frames import Frame
-from ...wire.protocol import ClientProtocol
-from .blocking_socket import CHUNK, BlockingSocket, SocketOwner
-from .busy_poll import BusyPoll, waiting
+from .blocking_socket import CHUNK
+from .busy_poll import waiting
+from .leaving import Leaving
 from .outcomes import (
     SENT,
     client_closed,
-    encode_hello,
     health_of,
     outcome_of,
     passed_by,
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
 
     from ...terms.request import Request
     from ...wire.messages import HelloAck, Status
+    from .leaving import Owner
 
 _LARGE_CHUNK = 256 * 1024
 """Bytes that are read at once of a reply that did not come in one chunk. A read takes 10 µs beside
@@ -45,45 +44,17 @@ its copy; a chunk that is larger still takes more memory at once."""
 STALE = not_sent(ConnectionResetError("the connection ended while it was idle"), reused=True)
 
 
-class Owner(SocketOwner, Protocol):
-    """What a blocking connection needs of its channel."""
-
-    busy_poll: BusyPoll | None
-
-    def release(self, connection: BlockingConnection, usable: bool) -> None:
-        """Take the connection back from its request. One that is not usable is closed."""
-
-
-class BlockingConnection(BlockingSocket):
+class BlockingConnection(Leaving):
     """A socket to a node, with the request that is on it. Belongs to one thread at a time.
 
-    Attributes:
-        request: The request that owns it; None as long as it is free. The channel sets it together
-            with the request's ``pending``.
+    What becomes of a request without a reply is in :class:`.leaving.Leaving`.
     """
 
-    __slots__ = (
-        "_full",
-        "_id",
-        "_protocol",
-        "_said",
-        "_served",
-        "_until",
-        "idle_since",
-        "request",
-    )
+    __slots__ = ("_full",)
 
     def __init__(self, owner: Owner, sock: socket.socket) -> None:
         super().__init__(owner, sock)
-        self._owner: Owner = owner
-        self._protocol = ClientProtocol(encode_hello(owner.settings), owner.settings.max_body)
-        self._served = self._full = False
-        self._id = 0
-        self._until = 0.0
-        # What the server has said already, where ``send`` of a derived class has waited for it.
-        self._said: bytes | OSError | None = None
-        self.request: Request | None = None
-        self.idle_since = 0.0
+        self._full = False
 
     @property
     def ack(self) -> HelloAck | None:
@@ -320,26 +291,3 @@ class BlockingConnection(BlockingSocket):
         if answer is None:
             return read_timed_out(timeout, full=True)
         return answer if isinstance(answer, Failure) else health_of(answer)
-
-    def _is_out(self) -> bool:
-        """Whether the system has the whole request."""
-        return 0 < self._id == self._protocol.last_id
-
-    def cancel(self) -> None:
-        """See :meth:`bee_core.interfaces.Pending.cancel`.
-
-        It closes the connection: the reply may still come, and the next call would read it. A
-        request that is not written yet gets no cancel frame: the server would take its bytes for
-        the rest of the request.
-        """
-        if self.request is None:
-            return
-        if self._is_out():
-            with suppress(OSError):  # broken: its end tells the server the same
-                self._sock.send(self._protocol.cancel(self._id))
-        self._owner.release(self, False)
-
-    def close_unowned(self) -> None:
-        """Close it, unless a request owns it."""
-        if self.request is None:
-            self.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import socket
 
     from ...terms.request import Request
-    from .blocking_connection import Owner
+    from .leaving import Owner
     from .native import Exchange
 
 

@@ -18,6 +18,7 @@ from bee_plugins.registries.consul.answers import ID, OWNER, URL, Machine, Servi
 from bee_plugins.registries.shared.node_record import (
     UNREADABLE,
     NodeRecord,
+    by_scheme,
     fields_of,
     make_node,
     plain_name,
@@ -50,6 +51,7 @@ class _Entry(msgspec.Struct):
 
 
 decoder = msgspec.json.Decoder(_Entry)
+_addresses = msgspec.json.Decoder(dict[str, str])
 
 
 def _read(data: bytes) -> _Entry | None:
@@ -75,6 +77,7 @@ def registration(name: str, id_: str, node: Node, owner: str) -> dict[str, Any]:
         "workers": str(node.workers),
         "version": node.version,
         "zone": node.zone,
+        "addresses": msgspec.json.encode(by_scheme(node)).decode() if node.addresses else None,
     }
     meta = {key: value for key, value in stated.items() if value is not None}
     for key, value in meta.items():
@@ -155,7 +158,12 @@ class EntryList(NodeList):
             ) from None
         url = service.url(entry.machine.address)
         version, zone = meta.get("version") or None, meta.get("zone") or None
-        return make_node(entry.id, url, version, weight, zone, service.tags or (), workers)
+        try:
+            addresses = tuple(_addresses.decode(meta.get("addresses", "{}")).items())
+        except UNREADABLE as error:
+            raise ValueError(f"has addresses that cannot be read: {error}"[:200]) from None
+        tags = service.tags or ()
+        return make_node(entry.id, url, version, weight, zone, tags, workers, addresses)
 
 
 class _Known(NamedTuple):

@@ -3,11 +3,13 @@
 ::
 
     {"address": "tcp://10.0.0.7:9000", "version": "1.2.0", "weight": 1.0, "zone": "eu-1",
-     "tags": ["gpu"], "workers": 4, "id": "calc-7f3a"}
+     "tags": ["gpu"], "workers": 4, "id": "calc-7f3a",
+     "addresses": {"tcp": "tcp://10.0.0.7:9000", "tls": "tls://10.0.0.7:9443"}}
 
 ``address`` is required. ``version`` is recommended: a client that asks for a range skips nodes
-without one. The other keys are optional. Unknown keys are ignored, so later versions may add
-some. Records come from outside, so every field is checked before it is used.
+without one. The other keys are optional. ``addresses`` is stated by a server that listens on
+several: a url for each scheme, ``address`` among them. Unknown keys are ignored, so later versions
+may add some. Records come from outside, so every field is checked before it is used.
 
 The key of a record ends in the instance's id, and holds the service's name, as safe names.
 """
@@ -23,7 +25,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from bee_core.interfaces import Node, parse
+from bee_core.interfaces import Address, Node, parse
 
 T = TypeVar("T")
 
@@ -51,6 +53,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     workers: int = 1
     id: str = ""
+    addresses: dict[str, str] = {}  # msgspec copies it
 
     def node(self, id_: str = "") -> Node:
         """The node, checked by :func:`make_node`; ``id_`` is used if the record states no id."""
@@ -62,6 +65,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             self.zone,
             self.tags,
             self.workers,
+            tuple(self.addresses.items()),
         )
 
 
@@ -75,7 +79,13 @@ def fields_of(node: Node) -> dict[str, Any]:
         "tags": tuple(sorted(node.tags)),
         "workers": node.workers,
         "id": node.id,
+        "addresses": by_scheme(node),
     }
+
+
+def by_scheme(node: Node) -> dict[str, str]:
+    """The addresses of a node as its record has them."""
+    return {parse(url).scheme: url for url in node.addresses}
 
 
 _decoder = msgspec.json.Decoder(NodeRecord)
@@ -130,6 +140,7 @@ def make_node(
     zone: str | None,
     tags: tuple[str, ...],
     workers: int,
+    addresses: tuple[tuple[str, str], ...] = (),
 ) -> Node:
     """A node made of values that came from outside.
 
@@ -139,13 +150,24 @@ def make_node(
     """
     if not (isfinite(weight) and weight >= 0 and workers >= 1):
         raise ValueError("has a weight or a number of workers that is impossible")
+    url = _callable(address).url
+    others = [_callable(each) for _, each in addresses]
+    if [each.scheme for each in others] != [scheme for scheme, _ in addresses]:
+        raise ValueError("has addresses under the names of other schemes")
+    urls = tuple(each.url for each in others)
+    if urls and url not in urls:
+        raise ValueError("has an address that is not among its addresses")
+    return Node(id_, url, version, weight, zone, frozenset(tags), workers, urls)
+
+
+def _callable(address: str) -> Address:
     try:
         url = parse(address)
     except ValueError as error:
         raise ValueError(f"has an address that cannot be used: {error}") from None
     if url.port == 0 or url.is_wildcard:
         raise ValueError(f"has an address that nobody can call: {url}")
-    return Node(id_, url.url, version, weight, zone, frozenset(tags), workers)
+    return url
 
 
 def safe_name(name: str) -> str:
