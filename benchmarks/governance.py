@@ -129,6 +129,25 @@ def gray_node() -> Iterator[Row]:
             yield (f"gray-node, {balancer}, {breaker}", said, met)
 
 
+def cut_network() -> Iterator[Row]:
+    """A zone is cut, and ``connect_timeout`` is longer than ``timeout``."""
+    calls = SCENARIOS["zone-cut"].calls
+    for name, client in {
+        "none": {"breaker": "none", "connect_timeout": 5},
+        "consecutive": {"breaker": "consecutive", "connect_timeout": 5},
+        "consecutive, failfast": {
+            "breaker": "consecutive",
+            "connect_timeout": 5,
+            "fail": "failfast",
+        },
+        "consecutive, 200 ms": {"breaker": "consecutive", "connect_timeout": 0.2},
+    }.items():
+        config = settings(timeout=2, read_timeout=0.5, **client)
+        _, during = run("zone-cut", config, rate=500.0, calls=calls)
+        met = "fast" in name or name == "none" or during["success"] >= 0.999
+        yield (f"cut network, timeout 2 s, {name}", _points(during), met)
+
+
 def overload() -> Iterator[Row]:
     """Two and six times as many calls as five nodes can handle."""
     wasteful = {"retry_budget": {"ratio": 1, "floor": 1000}}
@@ -288,6 +307,7 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "dead-nodes": dead_nodes,
     "failing-node": failing_node,
     "gray-node": gray_node,
+    "cut-network": cut_network,
     "overload": overload,
     "criticality": criticality,
     "throttle": throttle,

@@ -82,10 +82,12 @@ class SimulatedChannel:
             self._connected = False
             exchange.answer(world, self._network, passed_over("the server is leaving"))
         elif mode == UNREACHABLE and not self._connected:
-            until = world.now + call.connect_timeout
-            full = until <= call.deadline
-            delay = (until if full else call.deadline) - world.now
-            exchange.answer(world, delay, connect_timed_out(call.connect_timeout, full=full))
+            allowed, left = call.may_connect(world.now), call.deadline - world.now
+            full, delay = allowed <= left, min(allowed, left)
+            late = connect_timed_out(
+                allowed, full=full, waited=delay, configured=call.connect_timeout
+            )
+            exchange.answer(world, delay, late)
         else:
             self.node.watch(exchange)
 

@@ -84,9 +84,7 @@ class OutlierOptions:
     interval: Seconds = attrs.field(default=10.0, validator=positive)
     success_rate: Deviation | None = attrs.field(factory=Deviation)
     failure_percentage: FailurePercentage | None = attrs.field(factory=FailurePercentage)
-    max_connect_failures: int | None = attrs.field(
-        default=5, validator=attrs.validators.optional(at_least(1))
-    )
+    max_connect_failures: int | None = attrs.field(default=5, validator=at_least(1))
     max_ejected: float = attrs.field(default=0.1, validator=share)
     panic_threshold: float = attrs.field(default=0.5, validator=share_or_none)
     base_ejection_time: Seconds = attrs.field(default=30.0, validator=positive)
