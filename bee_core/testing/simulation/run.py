@@ -93,6 +93,7 @@ def simulate(
         "fault": None if scenario.fault is None else list(scenario.fault),
         **figures(run.counts, scenario, run.shares()),
         "ran_twice": run.site.ran_twice,
+        "ran_again": run.site.ran_again,
         "untrue": run.counts.untrue,
         "complaints": run.complaints,
         "events": run.world.events,
@@ -161,6 +162,7 @@ class _Run:
             max_in_flight=server.max_in_flight,
             cancels=scenario.cancels,
             make_limiters=make_limiters,
+            deduplicate=None if isinstance(server.deduplicate, bool) else server.deduplicate,
         )
         self._nodes = [
             SimulatedNode(self.site, _node(number, scenario.zones), number)
@@ -194,6 +196,7 @@ class _Run:
                 idempotent=self._clients[0]
                 .plan(number, attrs.evolve(kind, keys=0), None)
                 .idempotent,
+                everyone=kind.everyone,
             )
             for number, kind in enumerate(scenario.calls)
         ]

@@ -41,9 +41,9 @@ def test_writes_that_a_handler_does_not_end_for_are_not_repeated_either():
 def test_the_ledger_notices_a_write_that_runs_twice(monkeypatch):
     # A node that says of a reset that nothing ran, although the handler ended.
     from bee_core.terms.causes import reported
-    from bee_core.testing.simulation import nodes
+    from bee_core.testing.simulation.exchange import FATES
 
-    monkeypatch.setattr(nodes, "lost", lambda _: reported("unavailable", "a lie"))
+    monkeypatch.setitem(FATES, "reset", lambda: reported("unavailable", "a lie"))
     scenario = Scenario(
         seconds=5,
         rate=200,
