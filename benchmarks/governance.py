@@ -129,6 +129,60 @@ def gray_node() -> Iterator[Row]:
             yield (f"gray-node, {balancer}, {breaker}", said, met)
 
 
+def cut_network() -> Iterator[Row]:
+    """A zone is cut, and ``connect_timeout`` is longer than ``timeout``."""
+    calls = SCENARIOS["zone-cut"].calls
+    for name, client in {
+        "none": {"breaker": "none", "connect_timeout": 5},
+        "consecutive": {"breaker": "consecutive", "connect_timeout": 5},
+        "consecutive, failfast": {
+            "breaker": "consecutive",
+            "connect_timeout": 5,
+            "fail": "failfast",
+        },
+        "consecutive, 200 ms": {"breaker": "consecutive", "connect_timeout": 0.2},
+    }.items():
+        config = settings(timeout=2, read_timeout=0.5, **client)
+        _, during = run("zone-cut", config, rate=500.0, calls=calls)
+        met = "fast" in name or name == "none" or during["success"] >= 0.999
+        yield (f"cut network, timeout 2 s, {name}", _points(during), met)
+
+
+def lost_answers() -> Iterator[Row]:
+    """Writes whose answers are lost: who repeats them, and what runs twice."""
+    calls = (CallKind(method="write"),)
+    for name, client, server in (
+        ("failfast", {"fail": "failfast"}, {}),
+        ("failover", {"fail": "failover"}, {}),
+        ("failtry", {"fail": "failtry"}, {}),
+        ("failtry, idempotent: true", {"fail": "failtry", "idempotent": True}, {}),
+        ("failtry, deduplicate", {"fail": "failtry"}, {"deduplicate": {}}),
+    ):
+        config = settings(server, **client)
+        found, during = run("lost-answers", config, calls=calls, rate=500.0)
+        said = f"success {during['success']:.2%}, {found['ran_again']} runs too many"
+        said += f" of {found['calls']:,} calls"
+        met = name != "failtry, deduplicate" or (
+            during["success"] >= 0.99 and found["ran_again"] == 0
+        )
+        yield (f"lost-answers, {name}", said, met)
+
+
+def invalidate() -> Iterator[Row]:
+    """Calls that every node must hear; a fifth of the nodes refuses 30 % of them."""
+    calls = SCENARIOS["invalidate"].calls
+    for name, client in {
+        "failover": {"fail": "failover"},
+        "broadcast, retries 0": {"fail": "broadcast", "retries": 0},
+        "broadcast": {"fail": "broadcast"},
+        "broadcast, retries 4": {"fail": "broadcast", "retries": 4},
+    }.items():
+        found, during = run("invalidate", settings(**client), calls=calls)
+        heard = found["kinds"][0]["heard"]
+        said = f"{heard:.2%} of the nodes heard, {_points(during)}"
+        yield (f"invalidate, {name}", said, name != "broadcast" or heard > 0.99)
+
+
 def overload() -> Iterator[Row]:
     """Two and six times as many calls as five nodes can handle."""
     wasteful = {"retry_budget": {"ratio": 1, "floor": 1000}}
@@ -288,6 +342,9 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "dead-nodes": dead_nodes,
     "failing-node": failing_node,
     "gray-node": gray_node,
+    "cut-network": cut_network,
+    "lost-answers": lost_answers,
+    "invalidate": invalidate,
     "overload": overload,
     "criticality": criticality,
     "throttle": throttle,

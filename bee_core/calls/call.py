@@ -13,6 +13,7 @@ from ..errors import CallError, Executed, InvalidArgument, MessageTooLarge, Plug
 from ..terms.call_context import get_current
 from ..terms.metadata import NOTHING
 from ..terms.request import FORMS, Form, Request
+from .connecting import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,6 +118,13 @@ class Call(Request):
     def new_key(self) -> bytes:
         """A deduplication key of the operating system's randomness; no other process has it."""
         return self.plan.service.new_key()
+
+    def may_connect(self, now: float) -> float:
+        """See :meth:`.Request.may_connect`."""
+        node = self.node
+        if node is None:
+            return self.connect_timeout
+        return bounded(self.plan, node, self.attempts, self.deadline - now)
 
     @property
     def reply_metadata(self) -> Metadata:

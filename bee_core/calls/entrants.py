@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts.effects import Entrant
 from .broken_effects import give_up
+from .connecting import bounded
 from .recording import note
 from .settling import give_up as give_back_picked
 from .settling import settle
@@ -37,7 +38,7 @@ class Runner(Entrant):
         settled: Whether all of this went back.
     """
 
-    __slots__ = ("began", "permit", "picked", "settled", "state")
+    __slots__ = ("_call", "began", "permit", "picked", "settled", "state")
 
     def __init__(
         self,
@@ -51,11 +52,22 @@ class Runner(Entrant):
         service = call.plan.service
         attempt = state.attempt or service.connect(state)
         super().__init__(call, state.node, attempt.channel, moment, connect_within)
+        self._call = call
         self.state = state
         self.permit = permit
         self.picked = picked
         self.began = service.clock()
         self.settled = False
+
+    def may_connect(self, now: float) -> float:
+        """See :meth:`bee_core.terms.request.Request.may_connect`.
+
+        A node of a broadcast was not picked, and no other one can take its place.
+        """
+        call = self._call
+        if not self.picked:
+            return self.connect_timeout
+        return bounded(call.plan, self.node, call.attempts, self.deadline - now)
 
 
 def enter(call: Call, runners: list[Runner], runner: Runner) -> None:

@@ -66,6 +66,11 @@ def _kinds(run: Run) -> str:
     return ", ".join(f"{one['method']} {_share(one['success'])}" for one in run["kinds"])
 
 
+def _heard(run: Run) -> str:
+    kinds = [one for one in run["kinds"] if "heard" in one]
+    return ", ".join(f"{one['method']} {_share(one['heard'])}" for one in kinds) or "-"
+
+
 def _failures(run: Run) -> str:
     return ", ".join(f"{kind} {count:,}" for kind, count in run["failures"].items()) or "-"
 
@@ -74,10 +79,12 @@ ROWS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("calls", lambda run: f"{run['calls']:,}"),
     ("success", lambda run: _share(run["success"])),
     ("  by method", _kinds),
+    ("  nodes that heard it", _heard),
     ("  failures", _failures),
     ("  by the fallback", lambda run: f"{run['degraded']:,}" if run["degraded"] else "-"),
     ("goodput, calls/s", lambda run: f"{run['goodput']:,.1f}"),
     ("extra attempts", lambda run: _share(run["extra_attempts"])),
+    ("  handlers ran again", lambda run: f"{run['ran_again']:,}" if run["ran_again"] else "-"),
     *((f"latency {name}", _point(name)) for name in POINTS),
     ("bad nodes' share of attempts", _bad("share", _share)),
     ("  a fair share", _bad("fair_share", _share)),

@@ -92,7 +92,8 @@ class CallConfig:
     )
     connect_timeout: Seconds = setting(
         5.0,
-        "Bounds connecting, in one attempt.",
+        "Bounds connecting, in one attempt. So does half of the time that is left, where another "
+        "node could be tried.",
         "Envoy's default.",
         check=positive,
         unit="seconds",

@@ -122,23 +122,41 @@ def handshake_failed(error: HandshakeError) -> Failure:
     return Failure("unavailable", f"cannot connect: {error}", "no", "other", "node")
 
 
-def connect_timed_out(seconds: float, *, full: bool) -> Failure:
+CONNECT_EVIDENCE = 0.1
+"""Seconds without a connection that say something of the node, where the deadline ended the wait.
+Most connections take one to three round trips, of some milliseconds within a region; the longest
+ways on earth take 0.1 s there and back and more, and calls over those have more time."""
+_ROUNDING = 1e-6  # differences of moments are no round numbers
+
+
+def connect_timed_out(
+    seconds: float, *, full: bool, waited: float = 0.0, configured: float | None = None
+) -> Failure:
     """No connection was made in time.
 
     Args:
-        seconds: The connect_timeout.
-        full: The whole connect_timeout was waited, so the node is to blame.
+        seconds: How long it might take: the connect_timeout, or less.
+        full: All of it was waited, so the node is to blame.
+        waited: Where the call's deadline came first: how long was waited. From
+            :data:`CONNECT_EVIDENCE` on the node is to blame as well: nobody answered there.
+        configured: The connect_timeout, if ``seconds`` is less to leave time for another node.
     """
     if full:
-        return Failure(
-            "unavailable",
-            f"cannot connect: no answer within connect_timeout ({seconds:g} s)",
-            "no",
-            "same",
-            "node",
-            reached=False,
-        )
-    return Failure("deadline_exceeded", "the deadline came while connecting", "no", "never", "none")
+        message = f"cannot connect: no answer within connect_timeout ({seconds:g} s)"
+        if configured is not None and seconds < configured - _ROUNDING:
+            message = (
+                f"cannot connect: no answer within {seconds:.3g} s, half of what was left"
+                f" (connect_timeout is {configured:g} s)"
+            )
+        return Failure("unavailable", message, "no", "same", "node", reached=False)
+    return Failure(
+        "deadline_exceeded",
+        "the deadline came while connecting",
+        "no",
+        "never",
+        "node" if waited >= CONNECT_EVIDENCE else "none",
+        reached=False,
+    )
 
 
 def connect_given_up(seconds: float) -> Failure:

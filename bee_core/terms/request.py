@@ -209,6 +209,14 @@ class Request:
         """A new deduplication key; None for a request that belongs to no call."""
         return None
 
+    def may_connect(self, now: float) -> float:
+        """Seconds that this attempt may take to connect, from ``now`` on.
+
+        A channel asks when it connects. It is ``connect_timeout``, or less where the time of the
+        call is to be left for another node. When they are over the node is to blame.
+        """
+        return self.connect_timeout
+
     @property
     def service(self) -> str:
         """The service's name."""

@@ -27,6 +27,8 @@ def test_the_scenarios_are_listed(run):
     for name in [
         "slow-node",
         "gray-node",
+        "lost-answers",
+        "invalidate",
         "dead-nodes",
         "rolling-deploy",
         "flapping",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import threading
 import time
@@ -14,6 +13,7 @@ import uvloop
 import bee_core
 from bee_core import errors
 from bee_plugins.transports.address_race import DELAY, AddressRace, connect, connect_async
+from support.black_holes import black_hole
 from support.patience import PATIENCE, scaled
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -70,15 +70,8 @@ def refused():
 @pytest.fixture
 def hole():
     """A place that swallows packets: a listener whose queue is full."""
-    with contextlib.ExitStack() as stack:
-        sock = stack.enter_context(socket.socket())
-        sock.bind(("127.0.0.2", 0))
-        sock.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(sock.getsockname())
-        yield sock.getsockname()
+    with black_hole() as place:
+        yield place
 
 
 def test_the_families_take_turns_and_the_first_one_begins(monkeypatch):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...terms.causes import connect_timed_out, refused
 from ...terms.failures import Failure
-from .blocking_connection import STALE
+from .blocking_connection import GREETED_LATE, STALE
 from .busy_poll import BusyPoll, usable_window
 from .idle_pool import IdlePool
 from .outcomes import client_closed
@@ -130,13 +130,16 @@ class BlockingChannel:
         if self.closed:
             return client_closed(sent=False)
         now = self.settings.clock()
-        seconds = min(request.connect_timeout, request.connect_within, request.deadline - now)
-        connection = self._dial(seconds, request.connect_timeout, request)
+        allowed = request.may_connect(now)
+        seconds = min(allowed, request.connect_within, request.deadline - now)
+        connection = self._dial(seconds, allowed, request)
         if isinstance(connection, Failure) or not (greeted or self._waits_for_ack(request)):
             return connection
         self.active.add(connection)
         until = now + seconds
-        failure = connection.greet(until, request.connect_timeout, full=until < request.deadline)
+        failure = connection.greet(until)
+        if failure is GREETED_LATE:
+            failure = _too_late(request, seconds, allowed)
         if failure is None:
             self._learn(connection)
             return connection
@@ -164,7 +167,7 @@ class BlockingChannel:
         return client_closed(sent=False) if self.closed else failure
 
     def _dial(
-        self, seconds: float, configured: float, request: Request | None = None
+        self, seconds: float, allowed: float, request: Request | None = None
     ) -> BlockingConnection | Failure:
         """A new connection; the request owns it where one is given."""
         if seconds <= 0:
@@ -176,7 +179,7 @@ class BlockingChannel:
             if request is not None:
                 if self.settings.token is not None and self.settings.clock() >= request.deadline:
                     connection.close()  # the function of the token took the time of the call
-                    return connect_timed_out(configured, full=False)
+                    return connect_timed_out(allowed, full=False)
                 connection.request, request.pending = request, connection
             return connection  # noqa: TRY300  an exception may come here as well
         except BaseException as error:
@@ -185,8 +188,7 @@ class BlockingChannel:
             if self.settings.interrupts(error):
                 raise
             if isinstance(error, TimeoutError):
-                # Less than the configured time was left: the deadline's doing, not the node's.
-                return connect_timed_out(configured, full=seconds >= configured)
+                return _too_late(request, seconds, allowed)
             if isinstance(error, (OSError, ValueError)):
                 return refused(error)
             raise
@@ -325,3 +327,17 @@ class BlockingChannel:
             connection.abandon()
         self.idle = IdlePool(self.settings.max_idle)
         self.active = set()
+
+
+def _too_late(request: Request | None, seconds: float, allowed: float) -> Failure:
+    """Why there is no connection after so many seconds, of those that were allowed."""
+    if request is None:
+        return connect_timed_out(allowed, full=seconds >= allowed)
+    # Where another request of the call waits, the end of the wait says nothing of the node.
+    waited = seconds if seconds < request.connect_within else 0.0
+    return connect_timed_out(
+        allowed,
+        full=seconds >= allowed,
+        waited=waited,
+        configured=request.connect_timeout,
+    )

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _LARGE_CHUNK = 256 * 1024
 """Bytes that are read at once of a reply that did not come in one chunk. A read takes 10 µs beside
 its copy; a chunk that is larger still takes more memory at once."""
+GREETED_LATE = connect_timed_out(0.0, full=False)
+"""No hello-ack came in time; who greeted knows whose time it was."""
 STALE = not_sent(ConnectionResetError("the connection ended while it was idle"), reused=True)
 
 
@@ -68,13 +70,12 @@ class BlockingConnection(Leaving):
         """
         return bool(self.pollin.poll(0))
 
-    def greet(self, until: float, seconds: float, *, full: bool) -> Failure | None:
+    def greet(self, until: float) -> Failure | None:
         """Say hello and wait for the hello-ack. After a failure the connection is of no use.
 
         Args:
-            until: The end of the wait, a moment of the clock.
-            seconds: The connect_timeout.
-            full: ``until`` is the end of the connect_timeout and not the call's deadline.
+            until: The end of the wait, a moment of the clock. What comes then is
+                :data:`GREETED_LATE`.
         """
         protocol = self._protocol
         now = self._clock()
@@ -82,7 +83,7 @@ class BlockingConnection(Leaving):
         while failure is None and protocol.ack is None:
             data = self._receive(until, until - self._clock())
             if data is None:
-                return connect_timed_out(seconds, full=full)
+                return GREETED_LATE
             if isinstance(data, OSError):
                 return refused(data)
             if not data:

@@ -100,7 +100,8 @@ class Lane:
 
     def _enqueue(self, pending: PendingReply) -> None:
         if not pending.until:  # else it has waited in another lane
-            pending.wait_for("connect", self.settings.clock() + pending.request.connect_timeout)
+            pending.since = now = self.settings.clock()
+            pending.wait_for("connect", now + pending.request.may_connect(now))
         pending.connection = self  # where it is to be given up, until there is a connection
         self._queue.append(pending)
         self._timer.watch(pending.until)

@@ -207,7 +207,8 @@ class MultiplexedConnection(asyncio.Protocol):
         if oneway and protocol.ack is None:
             self.greet()
             # What is left of the time for connecting, if the call has waited for the connection.
-            self._hold(pending, "connect", pending.until or now + request.connect_timeout)
+            pending.since = pending.since or now
+            self._hold(pending, "connect", pending.until or now + request.may_connect(now))
             return
         try:
             fields: bytes = request.head.made[MADE]

@@ -30,6 +30,7 @@ class PendingReply(msgspec.Struct, eq=False):
         bound: What it waits for. Which of the request's timeouts bounds the wait.
         until: The end of the wait, a moment of the clock.
         full: ``until`` is the end of that timeout and not the call's deadline.
+        since: When it began to wait for a connection; 0 if it has not.
         heard: How many chunks the connection had received when the request was sent.
     """
 
@@ -38,6 +39,7 @@ class PendingReply(msgspec.Struct, eq=False):
     until: float = 0.0
     bound: Literal["connect", "write", "read"] = "connect"
     full: bool = True
+    since: float = 0.0
     id: int = 0
     connection: Owner | None = None
     heard: int = 0
@@ -52,7 +54,9 @@ class PendingReply(msgspec.Struct, eq=False):
         """Settle: the wait is over."""
         request, full = self.request, self.full
         if self.bound == "connect":
-            self.settle(connect_timed_out(request.connect_timeout, full=full))
+            waited, configured = self.until - self.since, request.connect_timeout
+            late = connect_timed_out(waited, full=full, waited=waited, configured=configured)
+            self.settle(late)
         elif self.bound == "write":
             self.settle(write_timed_out(request.write_timeout, full=full))
         else:

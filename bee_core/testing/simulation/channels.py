@@ -13,10 +13,12 @@ from ...terms.causes import (
 )
 from .exchange import OVER, Exchange
 from .nodes import DOWN, DRAINING, UNREACHABLE, UP
+from .remembering import may_ask, note_where
 from .world import ATTEMPT
 
 if TYPE_CHECKING:
     from ...calls.call import Call
+    from ...terms.request import Sent
     from .counts import Counts
     from .exchange import Owner
     from .nodes import SimulatedNode
@@ -59,6 +61,15 @@ class SimulatedChannel:
 
     def send(self, call: Call, owner: Owner) -> Exchange:
         """Send a call to the node. The owner hears of the outcome later, never in here."""
+        # The first request goes out before it is known that the server remembers its answers.
+        memory = self.node.memory if self._connected else None
+        return self._send(call, owner, note_where(call, memory, self._world.now))
+
+    def repeat(self, call: Call, owner: Owner) -> Exchange:
+        """Send a write once more, to the process that may have run it, and to no other."""
+        return self._send(call, owner, call.where_sent)
+
+    def _send(self, call: Call, owner: Owner, sent: Sent | None) -> Exchange:
         world, node = self._world, self.node
         now = world.now
         self._counts.attempt(now, node.bad)
@@ -66,9 +77,16 @@ class SimulatedChannel:
         until = now + call.read_timeout
         full = until <= call.deadline
         exchange = Exchange(call, owner, self, until if full else call.deadline, full)
+        exchange.sent = sent
         if node.mode == UP:
             self._connected = True
-            node.accept(exchange)
+            refusal = None
+            if sent is not None and sent.repeated:
+                refusal = may_ask(sent, node.memory)
+            if refusal is None:
+                node.accept(exchange)
+            else:
+                exchange.answer(world, self._network, refusal)
         else:
             self._meet_trouble(exchange)
         return exchange
@@ -82,10 +100,12 @@ class SimulatedChannel:
             self._connected = False
             exchange.answer(world, self._network, passed_over("the server is leaving"))
         elif mode == UNREACHABLE and not self._connected:
-            until = world.now + call.connect_timeout
-            full = until <= call.deadline
-            delay = (until if full else call.deadline) - world.now
-            exchange.answer(world, delay, connect_timed_out(call.connect_timeout, full=full))
+            allowed, left = call.may_connect(world.now), call.deadline - world.now
+            full, delay = allowed <= left, min(allowed, left)
+            late = connect_timed_out(
+                allowed, full=full, waited=delay, configured=call.connect_timeout
+            )
+            exchange.answer(world, delay, late)
         else:
             self.node.watch(exchange)
 

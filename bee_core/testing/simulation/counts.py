@@ -17,13 +17,25 @@ class KindCounts:
     Attributes:
         calls, answered, degraded: How many. ``degraded`` of the answers came from the fallback.
         idempotent: Whether they may run twice.
+        everyone: Whether every node must hear of each.
+        heard: How many nodes have heard of them, all calls together.
     """
 
-    __slots__ = ("answered", "calls", "degraded", "idempotent", "method")
+    __slots__ = (
+        "answered",
+        "calls",
+        "degraded",
+        "everyone",
+        "heard",
+        "idempotent",
+        "method",
+    )
 
-    def __init__(self, method: str, *, idempotent: bool) -> None:
+    def __init__(self, method: str, *, idempotent: bool, everyone: bool = False) -> None:
         self.method = method
         self.idempotent = idempotent
+        self.everyone = everyone
+        self.heard = 0
         self.calls = 0
         self.answered = 0
         self.degraded = 0

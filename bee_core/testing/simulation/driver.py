@@ -12,6 +12,7 @@ from ...calls.broken_effects import broken
 from ...calls.call import begin
 from ...calls.conclusion import conclude
 from ...calls.flow import flow
+from ...calls.picking import Repeating
 from ...contracts.effects import Attempt, Pause, Race
 from .exchange import Ledger
 from .world import CALL_ENDED, OUTCOME
@@ -64,7 +65,11 @@ class SimulatedCall:
         self._stage = stage
         self._kind = kind
         self._awaited: object = None
-        self.ledger = Ledger(idempotent=plan.idempotent, everywhere=plan.targets is not None)
+        self.ledger = Ledger(
+            idempotent=plan.idempotent,
+            everywhere=plan.targets is not None,
+            everyone=kind.everyone,
+        )
         self.call = call = begin(plan, (), {}, 0, b"", False)
         self._send = flow(call).send
         self.go_on(None)
@@ -78,7 +83,11 @@ class SimulatedCall:
             return
         what = type(effect)
         if what is Attempt:
-            effect.channel.send(self.call, self)
+            way = effect.channel
+            if type(way) is Repeating:
+                way.channel.repeat(self.call, self)
+            else:
+                way.send(self.call, self)
         elif what is Pause:
             world = self._stage.world
             world.at(world.now + effect.seconds, self.go_on, None)
@@ -98,6 +107,8 @@ class SimulatedCall:
         stage.open -= 1
         if not call.attempts:
             counts.unsent[counts.window(call.started)] += 1
+        if self.ledger.heard is not None:
+            kind.heard += len(self.ledger.heard)
         error = None
         if failure is not None or call.plan.service.attentive:
             if failure is not None and call.executed == "no" and self.ledger.runs:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...terms.causes import lost, reported
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...calls.call import Call
-    from ...terms.failures import Outcome
+    from ...terms.failures import Failure, Outcome
+    from ...terms.request import Sent
     from .world import World
 
 SENT, WAITING, QUEUED, RUNNING, ANSWERED, OVER = range(6)
 """States of an exchange: under way to the node, in the queue of its limiter, in that for a worker,
 in the handler, the answer under way, and known to the caller (or given up)."""
 
-NOT_RUN, RAN = 0.0, 1.0
+
+def _raised() -> Failure:
+    return reported("remote_error", "the scenario says so", error_type="Simulated")
+
+
+FATES: dict[str, Callable[[], Failure]] = {
+    "error": _raised,
+    "reset": partial(lost, "connection reset by peer"),
+}
+"""What a handler ends in where that is no success, by the name that a scenario has for it."""
 
 
 class Ledger:
@@ -22,27 +37,33 @@ class Ledger:
     Args:
         idempotent: Whether the call may run twice.
         everywhere: Whether it goes to many nodes, and may run once on each.
+        everyone: Whether somebody asks which nodes have heard of it.
 
     Attributes:
+        idempotent: As given.
         runs: How often a handler began.
+        heard: The numbers of the nodes where one began; None where nobody asks.
     """
 
-    __slots__ = ("_idempotent", "_nodes", "runs")
+    __slots__ = ("_everywhere", "heard", "idempotent", "runs")
 
-    def __init__(self, *, idempotent: bool, everywhere: bool = False) -> None:
+    def __init__(
+        self, *, idempotent: bool, everywhere: bool = False, everyone: bool = False
+    ) -> None:
         self.runs = 0
-        self._idempotent = idempotent
-        self._nodes: set[int] | None = set() if everywhere else None
+        self.idempotent = idempotent
+        self.heard: set[int] | None = set() if everywhere or everyone else None
+        self._everywhere = everywhere
 
     def began(self, node: int) -> bool:
-        """A handler begins on the node of this number. Returns whether it must not."""
+        """A handler begins on the node of this number. Returns whether the call runs again."""
         self.runs += 1
-        nodes = self._nodes
-        if nodes is None:
-            return self.runs > 1 and not self._idempotent
-        again = node in nodes
-        nodes.add(node)
-        return again and not self._idempotent
+        again = self.runs > 1
+        if self.heard is not None:
+            if self._everywhere:
+                again = node in self.heard
+            self.heard.add(node)
+        return again
 
 
 class Owner(Protocol):
@@ -68,6 +89,8 @@ class Exchange:
         fate: What the handler will end in where that is no success, or None.
         limiter: Of the server, whose permit it has or waits for; None without one.
         ticket: The place in the limiter's queue, or None.
+        sent: Where a write went, to a server that remembers its answers; else None.
+        entry: What that server keeps of it while it runs, or None.
         permitted: When the server's limiter gave its permit, or None.
         outcome: What the node answered.
     """
@@ -75,12 +98,14 @@ class Exchange:
     __slots__ = (
         "call",
         "channel",
+        "entry",
         "fate",
         "full",
         "limiter",
         "outcome",
         "owner",
         "permitted",
+        "sent",
         "state",
         "ticket",
         "timed",
@@ -99,6 +124,8 @@ class Exchange:
         self.limiter: Any = None
         self.ticket: Any = None
         self.permitted: float | None = None
+        self.sent: Sent | None = None
+        self.entry: Any = None
         self.outcome: Any = None
 
     def answer(self, world: World, delay: float, outcome: Outcome) -> None:

@@ -47,6 +47,11 @@ def figures(counts: Counts, scenario: Scenario, fair: float | None) -> dict[str,
                 "idempotent": kind.idempotent,
                 "calls": kind.calls,
                 "success": _ratio(kind.answered, kind.calls),
+                **(
+                    {"heard": _ratio(kind.heard, kind.calls * scenario.nodes)}
+                    if kind.everyone
+                    else {}
+                ),
             }
             for kind in counts.kinds
         ],

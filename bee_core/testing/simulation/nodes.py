@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from ...terms.causes import lost, reported
+from ...terms.causes import cancelled, reported
 from ...terms.criticality import CRITICALITIES, part_of
 from ...terms.failures import Failure, Load, Success
 from ...terms.metadata import NOTHING
-from .exchange import ANSWERED, OVER, QUEUED, RUNNING, WAITING
+from .exchange import ANSWERED, FATES, OVER, QUEUED, RUNNING, WAITING
+from .remembering import Remembering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from ...config.deduplication_model import DeduplicationConfig
     from ...contracts.policies import Limiter
     from ...terms.node import Node
     from .exchange import Exchange
@@ -29,7 +31,7 @@ UP, DOWN, UNREACHABLE, HANGING, DRAINING = range(5)
 """Modes of a node: serving; no process; no network; a process that is stopped; one that leaves."""
 
 _SUCCESS = Success(b"")  # nobody changes one, so all answers without a load are this one
-_LOST = "connection reset by peer"
+_NOT_RUN = cancelled("its caller gave it up before it began", sent=False)
 
 
 class Site:
@@ -47,7 +49,9 @@ class Site:
         make_limiters: Called for each new process. Gives what finds the limiter of a method, or
             None where no method has one.
         broken: Says that a method of a limiter raised, and makes the failure of the call.
+        deduplicate: The bounds of each process's memory of its answers; None for none.
         ran_twice: How often a handler began again for a call that must run once.
+        ran_again: How often it began again for any call.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Site:
         cancels: bool,
         make_limiters: Callable[[], Callable[[str], Limiter | None] | None],
         broken: Callable[[object, str, BaseException], Failure],
+        deduplicate: DeduplicationConfig | None = None,
     ) -> None:
         self.world = world
         self.durations = durations
@@ -73,7 +78,18 @@ class Site:
         self.cancels = cancels
         self.make_limiters = make_limiters
         self.broken = broken
+        self.deduplicate = deduplicate
         self.ran_twice = 0
+        self.ran_again = 0
+        self._processes = 0
+
+    def remember(self) -> Remembering | None:
+        """The memory of a new process."""
+        self._processes += 1
+        if self.deduplicate is None:
+            return None
+        epoch = self._processes.to_bytes(8, "big")
+        return Remembering(self.deduplicate, self.world, self.network, epoch)
 
 
 class SimulatedNode:
@@ -88,6 +104,7 @@ class SimulatedNode:
         failure, failure_rate: What a share of its calls ends in; see ``scenario.py``.
         warm_times, warm_up: How slow the process is at first, and for how many seconds.
         listed: Whether the registry has it.
+        memory: Of its answers, or None.
     """
 
     def __init__(self, site: Site, node: Node, number: int) -> None:
@@ -110,6 +127,7 @@ class SimulatedNode:
     def _begin(self) -> None:
         """A new process: nothing is under way in it."""
         self._limiter_of = self._site.make_limiters()
+        self.memory = self._site.remember()
         self._open: dict[Exchange, None] = {}
         self._queue: OrderedDict[Exchange, None] = OrderedDict()
         self._busy = 0
@@ -134,7 +152,7 @@ class SimulatedNode:
         self.mode = DOWN
         for exchange in broken:
             if exchange.state != ANSWERED:
-                exchange.answer(self._world, 0.0, lost(_LOST))
+                exchange.answer(self._world, 0.0, FATES["reset"]())
 
     def fall_silent(self, mode: int) -> None:
         """Nothing arrives or leaves any more: callers wait until their patience ends."""
@@ -164,6 +182,8 @@ class SimulatedNode:
                 self._refuse(exchange, reported(self.failure, "the scenario says so"))
                 return
             exchange.fate = self.failure
+        if self.memory is not None and self.memory.knows(exchange):
+            return
         self._open[exchange] = None
         limiter_of = self._limiter_of
         limiter = None if limiter_of is None else limiter_of(exchange.call.method)
@@ -237,8 +257,10 @@ class SimulatedNode:
     def _run(self, exchange: Exchange) -> None:
         if exchange.state != OVER:  # else its caller is gone, and could not say so
             exchange.state = RUNNING
-        if exchange.owner.ledger.began(self.number):
-            self._site.ran_twice += 1
+        ledger = exchange.owner.ledger
+        if ledger.began(self.number):
+            self._site.ran_again += 1
+            self._site.ran_twice += not ledger.idempotent
         if exchange.fate == "hang":
             self.watch(exchange)
             return
@@ -261,10 +283,11 @@ class SimulatedNode:
             return
         if self.mode == UNREACHABLE or self.mode == HANGING:  # noqa: PLR1714  # a hot path
             del self._open[exchange]
+            self._remember(exchange, _SUCCESS)
             self._free(exchange, None)
             return
         if exchange.fate is not None:
-            self._end(exchange, _FATES[exchange.fate]())
+            self._end(exchange, FATES[exchange.fate]())
         elif exchange.channel.wants_load:
             self._end(exchange, Success(b"", NOTHING, None, self._load()))
         else:
@@ -275,10 +298,15 @@ class SimulatedNode:
         ran = exchange.state == RUNNING
         if exchange.channel.wants_load and not outcome.ok:
             outcome.load = self._load()
+        self._remember(exchange, _SUCCESS if exchange.fate == "reset" else outcome)
         del self._open[exchange]
         exchange.answer(self._world, self._network, outcome)
         if ran:
             self._free(exchange, outcome)
+
+    def _remember(self, exchange: Exchange, outcome: Any) -> None:
+        if exchange.entry is not None and self.memory is not None:
+            self.memory.ended(exchange, outcome)
 
     def _free(self, exchange: Exchange, outcome: Any) -> None:
         """A worker and a permit are free: the next one begins."""
@@ -327,9 +355,11 @@ class SimulatedNode:
             return
         if exchange.state == RUNNING:
             if self._site.cancels or exchange.fate == "hang":
+                self._remember(exchange, None)
                 del self._open[exchange]
                 self._free(exchange, None)
             return
+        self._remember(exchange, _NOT_RUN)
         del self._open[exchange]
         if exchange.state == QUEUED:
             del self._queue[exchange]
@@ -338,14 +368,3 @@ class SimulatedNode:
             if not self._leave(exchange):
                 self._give_back(exchange, None, 0.0)
             exchange.ticket = None
-
-
-def _raised() -> Failure:
-    return reported("remote_error", "the scenario says so", error_type="Simulated")
-
-
-def _reset() -> Failure:
-    return lost(_LOST)
-
-
-_FATES: dict[str, Callable[[], Failure]] = {"error": _raised, "reset": _reset}

@@ -93,6 +93,7 @@ def simulate(
         "fault": None if scenario.fault is None else list(scenario.fault),
         **figures(run.counts, scenario, run.shares()),
         "ran_twice": run.site.ran_twice,
+        "ran_again": run.site.ran_again,
         "untrue": run.counts.untrue,
         "complaints": run.complaints,
         "events": run.world.events,
@@ -165,6 +166,7 @@ class _Run:
             cancels=scenario.cancels,
             make_limiters=make_limiters,
             broken=broken,
+            deduplicate=None if isinstance(server.deduplicate, bool) else server.deduplicate,
         )
         self._nodes = [
             SimulatedNode(self.site, _node(number, scenario.zones), number)
@@ -198,6 +200,7 @@ class _Run:
                 idempotent=self._clients[0]
                 .plan(number, attrs.evolve(kind, keys=0), None)
                 .idempotent,
+                everyone=kind.everyone,
             )
             for number, kind in enumerate(scenario.calls)
         ]

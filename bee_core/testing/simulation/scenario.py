@@ -69,6 +69,7 @@ class CallKind:
         method: The method; what the YAML states for it holds.
         share: Its share of the calls, relative to the other kinds.
         idempotent: The mark of the interface. The YAML may state another one.
+        everyone: Whether every node must hear of it. The figures say which share of them did.
         keys: From how many routing keys each call draws one; 0: it has none.
         options: More options of ``with_options``.
     """
@@ -76,6 +77,7 @@ class CallKind:
     method: str = attrs.field(default="read", validator=some_text)
     share: float = attrs.field(default=1.0, validator=positive)
     idempotent: bool = False
+    everyone: bool = False
     keys: int = attrs.field(default=0, validator=between(0, 100_000, "0 to 100,000"))
     options: Mapping[str, Any] = attrs.field(factory=dict)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .scenario import Scenario, Trouble
+from .scenario import CallKind, Scenario, Trouble
 
 _ALL = (
     Scenario(
@@ -17,6 +17,18 @@ _ALL = (
             Trouble(kind="fail", failure="reset", rate=0.01),
             Trouble(kind="fail", at=10, count=1, failure="reset", rate=0.15),
         ),
+    ),
+    Scenario(
+        name="lost-answers",
+        about="every node loses the answers of 5 % of its calls from 10 s on: the call has run",
+        troubles=(Trouble(kind="fail", at=10, failure="reset", rate=0.05),),
+    ),
+    Scenario(
+        name="invalidate",
+        about="every node must hear of each call; from 10 s on a fifth of them rejects 30 %",
+        rate=20,
+        calls=(CallKind(method="invalidate", idempotent=True, everyone=True),),
+        troubles=(Trouble(kind="fail", at=10, share=0.2, failure="overloaded", rate=0.3),),
     ),
     Scenario(
         name="dead-nodes",

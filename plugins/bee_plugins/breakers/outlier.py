@@ -13,7 +13,7 @@ import attrs
 
 from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.interfaces import Failure
-from bee_core.options import Seconds, Validator, at_least, positive
+from bee_core.options import Seconds, at_least, positive
 
 from .ejection import EjectingBreakers, NodeBreaker, Rules, share, share_or_none
 from .verdicts import Tally, Verdict, said
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bee_core.interfaces import Breakers, Change, Node, Outcome, Permit
-
-
-_SOME_OR_NONE: Validator = attrs.validators.optional(at_least(1))
 
 
 @attrs.frozen
@@ -88,7 +85,7 @@ class OutlierOptions:
     interval: Seconds = attrs.field(default=10.0, validator=at_least(0.001))
     success_rate: Deviation | None = attrs.field(factory=Deviation)
     failure_percentage: FailurePercentage | None = attrs.field(factory=FailurePercentage)
-    max_connect_failures: int | None = attrs.field(default=5, validator=_SOME_OR_NONE)
+    max_connect_failures: int | None = attrs.field(default=5, validator=at_least(1))
     max_ejected: float = attrs.field(default=0.1, validator=share)
     panic_threshold: float = attrs.field(default=0.5, validator=share_or_none)
     base_ejection_time: Seconds = attrs.field(default=30.0, validator=positive)

@@ -17,6 +17,7 @@ import pytest
 from bee_core.errors import MessageTooLarge
 from bee_core.streams.client.blocking_connection import BlockingConnection
 from bee_core.terms.failures import Failure
+from bee_core.terms.request import Request
 from bee_core.wire import frames, messages, protocol, requests
 from support.stream_peers import (
     MAX_BODY,
@@ -388,10 +389,38 @@ def test_a_dial_that_fails_did_not_run_and_is_the_nodes_fault(
     assert (outcome.kind, outcome.executed, outcome.blame) == (kind, "no", blame)
 
 
-def test_a_dial_that_the_deadline_cut_short_blames_nobody(channel, transport):
+@pytest.mark.parametrize(("timeout", "blame"), [(0.05, "none"), (1.0, "node")])
+def test_a_dial_that_the_deadline_cut_short_blames_the_node_unless_it_was_short(
+    channel, transport, timeout, blame
+):
     transport.error = TimeoutError()
-    outcome = channel.start(request(timeout=1.0, connect_timeout=5.0))
-    assert (outcome.kind, outcome.blame) == ("deadline_exceeded", "none")
+    outcome = channel.start(request(timeout=timeout, connect_timeout=5.0))
+    assert (outcome.kind, outcome.blame) == ("deadline_exceeded", blame)
+    assert (outcome.executed, outcome.retry, outcome.reached) == ("no", "never", False)
+
+
+def test_a_dial_ends_early_where_the_request_leaves_time_for_another_node(channel, transport):
+    seconds = []
+
+    class Hasty(Request):
+        __slots__ = ()
+
+        def may_connect(self, now):
+            return 0.5
+
+    def dial(url, timeout):
+        seconds.append(timeout)
+        raise TimeoutError
+
+    transport.dial = dial
+    whole = request(timeout=2.0, connect_timeout=5.0)
+    hasty = Hasty(
+        whole.head, 0, b"", False, whole.deadline, 5.0, whole.write_timeout, whole.read_timeout
+    )
+    outcome = channel.start(hasty)
+    assert seconds == [0.5]
+    assert (outcome.kind, outcome.retry, outcome.blame) == ("unavailable", "same", "node")
+    assert "half of what was left (connect_timeout is 5 s)" in outcome.message
 
 
 def test_without_time_left_there_is_no_dial(channel, transport):

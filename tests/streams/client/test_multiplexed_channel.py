@@ -321,6 +321,7 @@ async def test_a_dial_that_fails_is_the_failure_of_all_that_wait_for_it():
     [
         ({"connect_timeout": 0.01}, "unavailable", "node"),
         ({"timeout": 0.01}, "deadline_exceeded", "none"),
+        ({"timeout": 0.11}, "deadline_exceeded", "node"),
     ],
 )
 async def test_a_dial_that_takes_too_long_did_not_run(bounds, kind, blame):

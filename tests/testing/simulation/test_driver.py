@@ -22,6 +22,7 @@ class Entrant:
     def __init__(self, call: Call, channel: Any) -> None:
         for name in ("deadline", "read_timeout", "connect_timeout"):
             setattr(self, name, getattr(call, name))
+        self.may_connect = call.may_connect
         self.channel = channel
         self.begun = False
         self.pending: Any = None

@@ -49,11 +49,10 @@ def test_a_broadcast_runs_once_on_each_node_and_that_is_not_twice():
 @pytest.mark.parametrize("fail", ["failover", "broadcast"])
 def test_the_ledger_notices_a_write_that_runs_twice(monkeypatch, fail):
     # A node that says of a reset that nothing ran, although the handler ended.
-    from bee_core.testing.simulation import nodes
+    from bee_core.testing.simulation.exchange import FATES
 
-    monkeypatch.setattr(
-        nodes, "lost", lambda _: Failure("unavailable", "a lie", "no", "same", "node")
-    )
+    lie = Failure("unavailable", "a lie", "no", "same", "node")
+    monkeypatch.setitem(FATES, "reset", lambda: lie)
     scenario = Scenario(
         seconds=5,
         nodes=5,

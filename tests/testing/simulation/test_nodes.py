@@ -57,6 +57,7 @@ class Caller:
             deadline=now + timeout,
             read_timeout=read,
             connect_timeout=3.0,
+            may_connect=lambda now: 3.0,
             criticality="critical",
         )
         self.exchange = rig.channel.send(request, self)

@@ -136,6 +136,54 @@ def test_outlier_alone_sees_a_node_that_fails_more_than_the_others():
     assert shares["outlier"] < 0.015
 
 
+def lost_answers(server=None, nodes=20, **client):
+    config = settings(**client)
+    if server is not None:
+        config["bee"]["rpc"]["server"] = {"name": "calc", **server}
+    calls = (CallKind(method="write"),)
+    return run("lost-answers", config, rate=200, seconds=30, calls=calls, nodes=nodes, workers=8)
+
+
+def test_a_write_whose_answer_is_lost_is_repeated_only_where_the_server_remembers():
+    for fail in ("failfast", "failtry"):
+        found = lost_answers(fail=fail)
+        assert found["phases"]["during"]["success"] == pytest.approx(0.95, abs=0.01)
+        assert found["ran_again"] == 0
+    found = lost_answers({"deduplicate": {}}, fail="failtry")
+    assert found["phases"]["during"]["success"] > 0.99
+    assert found["extra_attempts"] > 0.02
+    assert (found["ran_again"], found["ran_twice"], found["untrue"]) == (0, 0, 0)
+    # Who calls a write idempotent gets its second run.
+    found = lost_answers(fail="failtry", idempotent=True)
+    assert found["ran_again"] == found["attempts"] - found["calls"] > 100
+
+
+def test_a_server_that_forgets_at_once_refuses_what_it_cannot_know():
+    found = lost_answers({"deduplicate": {"count": 1}}, nodes=1, fail="failtry")
+    assert found["ran_again"] == 0
+    assert found["phases"]["during"]["success"] < 0.98
+
+
+def test_no_write_runs_twice_where_processes_that_remember_end():
+    config = settings(fail="failtry", read_timeout=0.05)
+    config["bee"]["rpc"]["server"] = {"name": "calc", "deduplicate": {}}
+    for name in ("rolling-deploy", "flapping", "dead-nodes"):
+        found = run(name, config, rate=200, seconds=40, calls=(CallKind(method="write"),))
+        assert found["extra_attempts"] > 0
+        assert (found["ran_twice"], found["untrue"]) == (0, 0)
+
+
+def test_every_node_hears_a_broadcast_and_one_hears_any_other_call():
+    shares = {}
+    for fail, retries in (("failover", 2), ("broadcast", 0), ("broadcast", 2)):
+        config = settings(fail=fail, retries=retries)
+        found = run("invalidate", config, workers=8, seconds=30)
+        shares[fail, retries] = found["kinds"][0]["heard"]
+    assert shares["failover", 2] == 0.05
+    assert shares["broadcast", 0] == pytest.approx(1 - 0.2 * 0.3 * 2 / 3, abs=0.01)
+    assert shares["broadcast", 2] > 0.99
+
+
 def test_retry_storm_adds_no_more_than_the_budget():
     found = run("retry-storm", calls=READS, seconds=35)
     during = found["phases"]["during"]
