@@ -155,6 +155,8 @@ CASES: Mapping[str, Case] = {
         client={"fail": FAILTRY, "faults": faults()},
         server={"deduplicate": {}, "faults": faults()},
     ),
+    # Time: most calls end at their deadline, somewhere on their way.
+    "short deadlines": Case(client={"timeout": 0.006, "read_timeout": 0.004}),
     # Processes.
     "workers": Case(server={"workers": 2}),
     "workers, deduplicate": Case(
