@@ -37,9 +37,10 @@ class SimulatedChannel:
         counts: Counts attempts.
         network: Seconds, there and back.
         wants_load: The balancer wants to know how busy the servers are.
+        client: The number of the client.
     """
 
-    __slots__ = ("_connected", "_counts", "_network", "_world", "node", "wants_load")
+    __slots__ = ("_client", "_counts", "_process", "_world", "network", "node", "wants_load")
 
     def __init__(
         self,
@@ -49,25 +50,30 @@ class SimulatedChannel:
         network: float,
         *,
         wants_load: bool,
+        client: int = 0,
     ) -> None:
         self.node = node
+        self.network = network
         self.wants_load = wants_load
         self._world = world
         self._counts = counts
-        self._network = network
-        self._connected = False
+        self._client = client
+        self._process = 0  # the process that it is connected to; 0: to none
 
     def send(self, call: Call, owner: Owner) -> Exchange:
         """Send a call to the node. The owner hears of the outcome later, never in here."""
         world, node = self._world, self.node
         now = world.now
         self._counts.attempt(now, node.bad)
+        node.attempts += 1
         world.note(ATTEMPT, node.number)
         until = now + call.read_timeout
         full = until <= call.deadline
         exchange = Exchange(call, owner, self, until if full else call.deadline, full)
         if node.mode == UP:
-            self._connected = True
+            if self._process != node.process:
+                self._process = node.process
+                node.connections.opened(self._client, node.number)
             node.accept(exchange)
         else:
             self._meet_trouble(exchange)
@@ -76,12 +82,12 @@ class SimulatedChannel:
     def _meet_trouble(self, exchange: Exchange) -> None:
         world, mode, call = self._world, self.node.mode, exchange.call
         if mode == DOWN:
-            self._connected = False
-            exchange.answer(world, self._network, refused(_REFUSED))
+            self.close()
+            exchange.answer(world, self.network, refused(_REFUSED))
         elif mode == DRAINING:
-            self._connected = False
-            exchange.answer(world, self._network, passed_over("the server is leaving"))
-        elif mode == UNREACHABLE and not self._connected:
+            self.close()
+            exchange.answer(world, self.network, passed_over("the server is leaving"))
+        elif mode == UNREACHABLE and self._process != self.node.process:
             until = world.now + call.connect_timeout
             full = until <= call.deadline
             delay = (until if full else call.deadline) - world.now
@@ -94,11 +100,16 @@ class SimulatedChannel:
         if exchange.state == OVER:
             return
         if self.node.mode == UNREACHABLE:
-            self._connected = False
+            self.close()
         self.node.give_up(exchange)
         exchange.state = OVER
         failure = read_timed_out(exchange.call.read_timeout, full=exchange.full)
         exchange.owner.answered(exchange, failure)
+
+    def close(self) -> None:
+        """Let the connection go. Attempts that are under way go on."""
+        self._process = 0
+        self.node.connections.closed(self._client, self.node.number)
 
     def cancel(self, exchange: Exchange) -> None:
         """Give an attempt up, as on the wire: its owner hears no more of it."""

@@ -17,13 +17,15 @@ class KindCounts:
     Attributes:
         calls, answered, degraded: How many. ``degraded`` of the answers came from the fallback.
         idempotent: Whether they may run twice.
+        latencies: Of those that were answered, for a kind with a latency of its own; else None.
     """
 
-    __slots__ = ("answered", "calls", "degraded", "idempotent", "method")
+    __slots__ = ("answered", "calls", "degraded", "idempotent", "latencies", "method")
 
-    def __init__(self, method: str, *, idempotent: bool) -> None:
+    def __init__(self, method: str, *, idempotent: bool, apart: bool = False) -> None:
         self.method = method
         self.idempotent = idempotent
+        self.latencies = array("d") if apart else None
         self.calls = 0
         self.answered = 0
         self.degraded = 0
@@ -110,6 +112,8 @@ class Counts:
     def answered(self, kind: KindCounts, began: float, now: float) -> None:
         """A call has its result."""
         kind.answered += 1
+        if kind.latencies is not None:
+            kind.latencies.append(now - began)
         window = int((began - self._start) * self._width)
         self.latencies[min(self._last, window)].append(now - began)
         ended = int((now - self._start) * self._width)

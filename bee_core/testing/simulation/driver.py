@@ -64,7 +64,7 @@ class SimulatedCall:
         self._stage = stage
         self._kind = kind
         self._awaited: object = None
-        self.ledger = Ledger(idempotent=plan.idempotent)
+        self.ledger = Ledger(idempotent=plan.idempotent, key=plan.key)
         self.call = call = begin(plan, (), {}, 0, b"", False)
         self._send = flow(call).send
         self.go_on(None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from ...calls.call import Call
     from ...terms.failures import Outcome
+    from ...terms.request import Request
     from .world import World
 
 SENT, WAITING, QUEUED, RUNNING, ANSWERED, OVER = range(6)
@@ -21,20 +21,22 @@ class Ledger:
 
     Attributes:
         runs: How often a handler began.
-        writes: The ledgers of calls that must not run twice and did.
+        idempotent: Whether it may run twice.
+        key: The call's routing key, or None.
     """
 
-    __slots__ = ("idempotent", "runs")
+    __slots__ = ("idempotent", "key", "runs")
 
-    def __init__(self, *, idempotent: bool) -> None:
+    def __init__(self, *, idempotent: bool, key: str | None = None) -> None:
         self.runs = 0
         self.idempotent = idempotent
+        self.key = key
 
 
 class Owner(Protocol):
     """Who waits for an exchange."""
 
-    ledger: Any
+    ledger: Ledger
 
     def answered(self, exchange: Exchange, outcome: Outcome) -> None:
         """Take the outcome. Called once, unless the owner has given the exchange up."""
@@ -73,7 +75,7 @@ class Exchange:
         "until",
     )
 
-    def __init__(self, call: Call, owner: Owner, channel: Any, until: float, full: bool) -> None:
+    def __init__(self, call: Request, owner: Owner, channel: Any, until: float, full: bool) -> None:
         self.call = call
         self.owner = owner
         self.channel = channel

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from ...terms.causes import lost, reported
 from ...terms.failures import Failure, Load, Success
 from ...terms.metadata import NOTHING
+from .connections import Connections
 from .exchange import ANSWERED, OVER, QUEUED, RUNNING, WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from random import Random
 
     from ...contracts.policies import Limiter
     from ...terms.node import Node
+    from .caches import NodeCache
     from .exchange import Exchange
     from .latencies import Durations
     from .world import World
@@ -37,13 +39,15 @@ class Site:
     Attributes:
         world: The clock.
         durations: Of handlers.
+        of_method: Of the handlers of the methods that have durations of their own.
         rng: Decides which calls fail.
-        network: Seconds, there and back.
         workers: Calls that a node handles at a time.
         max_in_flight: See the server's configuration.
         cancels: Whether a handler ends when its caller has given up.
         make_limiters: Called for each new process. Gives what finds the limiter of a method, or
             None where no method has one.
+        make_cache: Called for each new process; None where nodes have no caches.
+        connections: Of all clients to all nodes.
         ran_twice: How often a handler began again for a call that must run once.
     """
 
@@ -53,20 +57,23 @@ class Site:
         durations: Durations,
         rng: Random,
         *,
-        network: float,
         workers: int,
         max_in_flight: int,
         cancels: bool,
         make_limiters: Callable[[], Callable[[str], Limiter | None] | None],
+        make_cache: Callable[[], NodeCache] | None = None,
+        of_method: Mapping[str, Durations] | None = None,
     ) -> None:
         self.world = world
         self.durations = durations
         self.rng = rng
-        self.network = network
+        self.of_method = of_method or {}
         self.workers = workers
         self.max_in_flight = max_in_flight
         self.cancels = cancels
         self.make_limiters = make_limiters
+        self.make_cache = make_cache
+        self.connections = Connections()
         self.ran_twice = 0
 
 
@@ -82,6 +89,9 @@ class SimulatedNode:
         failure, failure_rate: What a share of its calls ends in; see ``scenario.py``.
         warm_times, warm_up: How slow the process is at first, and for how many seconds.
         listed: Whether the registry has it.
+        process: How many processes there have been. A connection ends with its process.
+        attempts: How many came here.
+        connections: See the site.
     """
 
     def __init__(self, site: Site, node: Node, number: int) -> None:
@@ -96,13 +106,18 @@ class SimulatedNode:
         self.listed = True
         self._site = site
         self._world = site.world
-        self._network = site.network
         self._workers = site.workers
+        self.connections = site.connections
+        self.process = 0
+        self.attempts = 0
         self._born = -1e9
         self._begin()
 
     def _begin(self) -> None:
         """A new process: nothing is under way in it."""
+        self.process += 1
+        make_cache = self._site.make_cache
+        self._cache = None if make_cache is None else make_cache()
         self._limiter_of = self._site.make_limiters()
         self._open: dict[Exchange, None] = {}
         self._queue: OrderedDict[Exchange, None] = OrderedDict()
@@ -124,6 +139,7 @@ class SimulatedNode:
     def die(self) -> None:
         """The process is gone, and so are its connections."""
         broken = tuple(self._open)
+        self.connections.died(self.number)
         self._begin()
         self.mode = DOWN
         for exchange in broken:
@@ -175,7 +191,7 @@ class SimulatedNode:
     def _refuse(self, exchange: Exchange, failure: Failure) -> None:
         if exchange.channel.wants_load:
             failure.load = self._load()
-        exchange.answer(self._world, self._network, failure)
+        exchange.answer(self._world, exchange.channel.network, failure)
 
     def _load(self) -> Load:
         return Load(len(self._open), 0.0)
@@ -231,12 +247,18 @@ class SimulatedNode:
             return
         world = self._world
         now = world.now
-        seconds = self._site.durations.draw() * self.factor
+        site = self._site
+        durations = site.durations
+        if site.of_method:
+            durations = site.of_method.get(exchange.call.method, durations)
+        seconds = durations.draw() * self.factor
+        if self._cache is not None:
+            seconds *= self._cache.part(ledger.key)
         if self.warm_up and now < self._born + self.warm_up:
             left = 1 - (now - self._born) / self.warm_up
             seconds *= 1 + (self.warm_times - 1) * left
         end = now + seconds
-        if end + self._network > exchange.until:
+        if end + exchange.channel.network > exchange.until:
             self.watch(exchange)
         world.at(end, self._finished, exchange)
 
@@ -263,7 +285,7 @@ class SimulatedNode:
         if exchange.channel.wants_load and not outcome.ok:
             outcome.load = self._load()
         del self._open[exchange]
-        exchange.answer(self._world, self._network, outcome)
+        exchange.answer(self._world, exchange.channel.network, outcome)
         if ran:
             self._free(exchange, outcome)
 
