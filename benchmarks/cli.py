@@ -10,6 +10,7 @@ import click
 from .contenders import CONTENDERS
 from .contenders.bee import native_exchange
 from .instructions import counting, table
+from .instructions.programs import NODES
 from .loads import LOADS
 from .report import page
 from .results import load as load_results
@@ -139,6 +140,20 @@ def report(results: Path, into: Path | None) -> None:
     click.echo(f"{into} and {page.picture_of(into)} are up to date")
 
 
+def print_balancers(python: str, *, native: bool) -> None:
+    """Print the instructions of a pick and of calls with each balancer."""
+    click.echo(f"Python {python}: instructions of a pick among {NODES} nodes, and of a call to one")
+    try:
+        found = counting.count_balancers(
+            native, done=lambda name: click.echo(f"counted: {name}", err=True)
+        )
+    except counting.CannotCount as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"  {'balancer':<16} {'pick':>8} {'blocking':>9} {'asyncio':>9}")
+    for name, (pick, blocking, multiplexed) in found.items():
+        click.echo(f"  {name:<16} {pick:>8,} {blocking:>9,} {multiplexed:>9,}")
+
+
 @main.command()
 @click.option("--update", is_flag=True, help="Write what was counted into the table.")
 @click.option("--reason", default="", help="Why the figures moved, for the table's history.")
@@ -146,17 +161,21 @@ def report(results: Path, into: Path | None) -> None:
 @click.option(
     "--observers", default="", help="Show what these cost: NAME,NAME or JSON; NAME may be recorder."
 )
-def instructions(*, update: bool, reason: str, pure: bool, observers: str) -> None:
+@click.option("--balancers", is_flag=True, help="Show what a call costs with each balancer.")
+def instructions(*, update: bool, reason: str, pure: bool, observers: str, balancers: bool) -> None:
     """Count the instructions of a call, and compare them with the committed table.
 
     Fails if a figure is not within the table's tolerance. It needs valgrind, and not a quiet
     machine. It takes a minute or two; stderr says which programs are counted.
     """
-    if observers and update:
+    if (observers or balancers) and update:
         raise click.UsageError("the table is for calls that nobody observes")
     native = native_exchange() and not pure
     python = table.this_python(native=native)
     known = table.read()
+    if balancers:
+        print_balancers(python, native=native)
+        return
     try:
         counted = counting.count(
             native=native,

@@ -11,53 +11,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from random import Random
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
-import attrs
+from bee_core.testing.simulation import SCENARIOS, CallKind, Scenario, Trouble
 
-from bee_core.interfaces import Node
-from bee_core.testing.simulation import SCENARIOS, CallKind, Scenario, Trouble, simulate
-from bee_plugins.balancers.consistent_hash import ConsistentHash, ConsistentHashOptions
-from bee_plugins.balancers.p2c import PowerOfTwoChoices
+from . import governed_balancers as balancers
+from .governed_runs import CAPACITY, HASTY, PATIENT, SMALL, point, points, run, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Row = tuple[str, str, bool]
-"""What was asked for, the figures, and whether they meet it."""
-
-READS = (CallKind(method="read", idempotent=True),)
-PATIENT = {"timeout": 5, "read_timeout": 4}
-"""No attempt at a slow node ends early, so what shows is where the calls go."""
-HASTY = {"timeout": 1, "read_timeout": 0.5}
-SMALL = {"nodes": 5, "workers": 4}
-CAPACITY = 5 * 4 / 0.0209  # calls a second of SMALL: the mean of the handlers is 20.9 ms
-
-
-def settings(server: dict[str, Any] | None = None, **client: Any) -> dict[str, Any]:
-    """A configuration with a registry, and what the client and the server state."""
-    given = {"timeout": 3, "connect_timeout": 0.2, "read_timeout": 1, **client}
-    registry = {"protocol": "etcd3", "heartbeat_interval": 5}
-    rpc: dict[str, Any] = {"registry": registry, "client": {"calc": given}}
-    if server is not None:
-        rpc["server"] = {"name": "calc", **server}
-    return {"bee": {"rpc": rpc}}
-
-
-def run(
-    scenario: str | Scenario, config: dict[str, Any], **changes: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The figures of a run, and those while the trouble lasts (of all, where there is none)."""
-    chosen = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
-    found = simulate(config, attrs.evolve(chosen, **{"calls": READS, **changes}))
-    return found, found["phases"].get("during", found)
-
-
-def point(phase: dict[str, Any], name: str) -> float:
-    """A percentile in milliseconds."""
-    return float(phase["latency"][name]) * 1e3
+    from .governed_runs import Row
 
 
 def slow_node() -> Iterator[Row]:
@@ -65,7 +29,7 @@ def slow_node() -> Iterator[Row]:
     size: dict[str, Any] = {"rate": 1000.0, "seconds": 40}
     _, healthy = run("slow-node", settings(**PATIENT), troubles=(), **size)
     limit, slowest = 1.5 * point(healthy, "p99"), 1.5 * point(healthy, "p99.9")
-    yield ("a healthy fleet", _points(healthy), True)
+    yield ("a healthy fleet", points(healthy), True)
     for balancer, fail in (
         ("random", "failover"),
         ("round-robin", "failover"),
@@ -81,7 +45,7 @@ def slow_node() -> Iterator[Row]:
             met = met and extra <= 0.05
             met = met and (balancer != "p2c" or point(during, "p99.9") <= slowest)
         goal = f"slow-node, {balancer}, {fail}"
-        yield (goal, f"{_points(during)}, {extra:.1%} more attempts", met)
+        yield (goal, f"{points(during)}, {extra:.1%} more attempts", met)
 
 
 def dead_nodes() -> Iterator[Row]:
@@ -145,7 +109,7 @@ def cut_network() -> Iterator[Row]:
         config = settings(timeout=2, read_timeout=0.5, **client)
         _, during = run("zone-cut", config, rate=500.0, calls=calls)
         met = "fast" in name or name == "none" or during["success"] >= 0.999
-        yield (f"cut network, timeout 2 s, {name}", _points(during), met)
+        yield (f"cut network, timeout 2 s, {name}", points(during), met)
 
 
 def lost_answers() -> Iterator[Row]:
@@ -179,7 +143,7 @@ def invalidate() -> Iterator[Row]:
     }.items():
         found, during = run("invalidate", settings(**client), calls=calls)
         heard = found["kinds"][0]["heard"]
-        said = f"{heard:.2%} of the nodes heard, {_points(during)}"
+        said = f"{heard:.2%} of the nodes heard, {points(during)}"
         yield (f"invalidate, {name}", said, name != "broadcast" or heard > 0.99)
 
 
@@ -244,51 +208,33 @@ def throttle() -> Iterator[Row]:
         yield (f"overload x6, codel, {name}", said, window != 10 or success >= 0.95)
 
 
-def noisy_node() -> Iterator[Row]:
-    """Twenty clients; one node is 20 times as slow for half a second, every two seconds."""
-    bursts = tuple(
-        Trouble(kind="slow", at=5 + 2 * turn, until=5.5 + 2 * turn, count=1, times=20)
-        for turn in range(10)
-    )
-    scenario = Scenario(name="noisy", clients=20, workers=4, load=0.4, seconds=25)
-    _, quiet = run(scenario, settings(balancer="p2c", **PATIENT))
-    yield ("20 clients, p2c, quiet", _points(quiet), True)
-    for balancer in ("random", "p2c"):
-        found, _ = run(scenario, settings(balancer=balancer, **PATIENT), troubles=bursts)
-        met = balancer == "random" or point(found, "p99") <= 1.3 * point(quiet, "p99")
-        yield (f"20 clients, {balancer}, one noisy node", _points(found), met)
-    with patch.object(PowerOfTwoChoices, "wants_load", new=False):  # there is no option for it
-        found, _ = run(scenario, settings(balancer="p2c", **PATIENT), troubles=bursts)
-    yield ("20 clients, p2c without load in replies", _points(found), True)
-
-
 def policies() -> Iterator[Row]:
     """Where the other policies win."""
     for balancer in ("random", "round-robin", "p2c"):
         scenario = Scenario(name="busy", workers=4, load=0.85, seconds=20)
         found, _ = run(scenario, settings(balancer=balancer))
-        yield (f"85 % of capacity, {balancer}", _points(found), True)
+        yield (f"85 % of capacity, {balancer}", points(found), True)
         found, _ = run(scenario, settings(balancer=balancer), clients=20, seconds=15)
-        yield (f"85 % of capacity, 20 clients, {balancer}", _points(found), True)
+        yield (f"85 % of capacity, 20 clients, {balancer}", points(found), True)
     for start in (0, 30):
         config = settings(balancer="p2c", **PATIENT, **({"slow_start": start} if start else {}))
         _, during = run("cold-start", config, workers=2)
-        yield (f"cold-start, p2c, slow_start {start or 'none'}", _points(during), True)
+        yield (f"cold-start, p2c, slow_start {start or 'none'}", points(during), True)
     for breaker in ("none", "consecutive", "success-rate", "outlier"):
         config = settings(balancer="p2c", breaker=breaker, read_timeout=0.5)
         _, during = run("zone-cut", config, rate=500.0)
-        said = f"{_points(during)}, {during['extra_attempts']:.1%} retries"
+        said = f"{points(during)}, {during['extra_attempts']:.1%} retries"
         yield (f"zone-cut, p2c, {breaker}", said, True)
     for zone in ("none", "a", "c"):
         inside = {"name": "zone", "options": {"zone": zone}}
         balancer = "random" if zone == "none" else inside
         config = settings(balancer=balancer, breaker="consecutive", read_timeout=0.5)
         _, during = run("zone-cut", config, rate=500.0)
-        yield (f"zone-cut, client of zone {zone}, zone c is cut", _points(during), True)
+        yield (f"zone-cut, client of zone {zone}, zone c is cut", points(during), True)
     for limiter in ("none", "codel", "gradient"):
         scenario = Scenario(name="full", load=1.0, seconds=20, **SMALL)
         found, _ = run(scenario, settings({"limiter": limiter}, **HASTY))
-        said = f"{_points(found)}, {found['extra_attempts']:.1%} retries"
+        said = f"{points(found)}, {found['extra_attempts']:.1%} retries"
         yield (f"100 % of capacity, {limiter}", said, True)
     everything = {"max_ejected": 1.0, "panic_threshold": 0.0}
     for name, breaker in {
@@ -317,26 +263,6 @@ def policies() -> Iterator[Row]:
         yield (f"retry-storm, {name}", said, True)
 
 
-def hash_movement() -> Iterator[Row]:
-    """One of 100 nodes leaves."""
-    nodes = [Node(f"n{number}", f"tcp://10.0.0.{number}:9000") for number in range(100)]
-    keys = [f"key-{number}" for number in range(20_000)]
-    rng = Random(1)  # noqa: S311
-    balancer = ConsistentHash(ConsistentHashOptions())
-
-    def owners(ready: list[Node]) -> list[str]:
-        balancer.update(ready)
-        return [balancer.pick(key, frozenset(), 0.0, rng).id for key in keys]
-
-    before = owners(nodes)
-    shares = []
-    for gone in range(100):
-        after = owners([node for node in nodes if node.id != f"n{gone}"])
-        shares.append(sum(a != b for a, b in zip(before, after, strict=True)) / len(keys))
-    said = f"mean {sum(shares) / 100:.2%}, worst of 100 {max(shares):.2%} of the keys move"
-    yield ("consistent-hash, one of 100 nodes gone", said, max(shares) <= 0.015)
-
-
 ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "slow-node": slow_node,
     "dead-nodes": dead_nodes,
@@ -348,15 +274,15 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "overload": overload,
     "criticality": criticality,
     "throttle": throttle,
-    "noisy-node": noisy_node,
+    "noisy-node": balancers.noisy_node,
+    "many-clients": balancers.many_clients,
+    "caches": balancers.caches,
+    "zones": balancers.zones,
+    "subset": balancers.subsets,
+    "methods": balancers.methods,
     "policies": policies,
-    "hash": hash_movement,
+    "hash": balancers.hash_movement,
 }
-
-
-def _points(phase: dict[str, Any]) -> str:
-    shown = ", ".join(f"{name} {point(phase, name):.1f} ms" for name in ("p50", "p99", "p99.9"))
-    return f"{shown}, success {phase['success']:.3%}"
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..contracts.balancer_parts import key_argument
+from ..contracts.balancer_parts import key_argument, wants_method
 from ..contracts.codec import MethodCodec
 from ..contracts.conformance import part_misfits
 from ..contracts.observation import Interception, Observation
@@ -90,6 +90,7 @@ class Service(Generic[C]):
         stands: Whether a success under a permit is no news to a node's breaker: see
             :attr:`bee_core.nodes.node_set.NodeSet.stands`.
         told: Whether somebody wants to hear of every attempt, breakers apart.
+        names_method: Whether the balancer is told of which method an attempt was.
         attentive: Whether somebody wants to hear of a call that has a result.
     """
 
@@ -149,6 +150,7 @@ class Service(Generic[C]):
         self.staged: bool = before or _many_at_a_time(fault_tolerances)
         self.stands = nodes.stands
         self.told = self.observation.of_attempts or balancer.settle is not None
+        self.names_method = wants_method(balancer)
         self.attentive = self._always_attentive()
         self.renew_keys()
 

@@ -41,11 +41,15 @@ def settle(
             service.nodes.settle(state, permit, shown, now - began, now)
     finally:  # an interruption of the breaker is no reason to lose the pick
         # A retry on the same node was not the balancer's choice, so it hears nothing of it.
-        told = service.balancer.settle
+        told: Any = service.balancer.settle
         if picked and told is not None:
             sent = call.plan.oneway and outcome is not None and outcome.ok
             try:
-                told(state.node, None if sent else outcome, now - began, now)
+                if service.names_method:
+                    method = call.plan.method
+                    told(state.node, None if sent else outcome, now - began, now, method)
+                else:
+                    told(state.node, None if sent else outcome, now - began, now)
             except Exception as error:  # the attempt has its outcome
                 service.faults.said(service.balancer, "settle", error)
     if service.observation.of_attempts:

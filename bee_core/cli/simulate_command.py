@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from ..config import load_config
 from ..testing.simulation.picture import draw
+from ..testing.simulation.run import in_zones
 from ..testing.simulation.run import simulate as run
 from ..testing.simulation.scenario_file import read_scenario
 from ..testing.simulation.scenarios import SCENARIOS
@@ -87,8 +87,9 @@ def simulate(
     _check_file(svg)
     _warn_of_no_trouble(chosen)
     files = [file] if other is None else [file, other]
-    configurations = [load_config(one) for one in files]
-    results = [run(one, chosen, service=service, seed=seed) for one in configurations]
+    for one in files:
+        in_zones(one, chosen)  # what is wrong with the second is said before the first one runs
+    results = [run(one, chosen, service=service, seed=seed) for one in files]
     if svg is not None:
         Path(svg).write_text(draw(results), encoding="utf-8")
     if as_json:

@@ -71,6 +71,26 @@ def _heard(run: Run) -> str:
     return ", ".join(f"{one['method']} {_share(one['heard'])}" for one in kinds) or "-"
 
 
+def _latencies(run: Run) -> str:
+    return (
+        ", ".join(
+            f"{one['method']} {time_text(one['latency']['p50'])} {time_text(one['latency']['p99'])}"
+            for one in run["kinds"]
+            if one["latency"] is not None
+        )
+        or "-"
+    )
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} times"
+
+
+def _connections(run: Run) -> str:
+    found = run["connections"]
+    return f"{found['most_of_a_client']:,}, {found['most_of_a_node']:,}"
+
+
 def _failures(run: Run) -> str:
     return ", ".join(f"{kind} {count:,}" for kind, count in run["failures"].items()) or "-"
 
@@ -86,6 +106,11 @@ ROWS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("extra attempts", lambda run: _share(run["extra_attempts"])),
     ("  handlers ran again", lambda run: f"{run['ran_again']:,}" if run["ran_again"] else "-"),
     *((f"latency {name}", _point(name)) for name in POINTS),
+    ("  of methods: p50, p99", _latencies),
+    ("busiest node, beside the mean", lambda run: _times(run["balance"]["busiest"])),
+    ("connections at most", lambda run: f"{run['connections']['most']:,}"),
+    ("  of a client, of a node", _connections),
+    ("hits of the caches", lambda run: _share(run["hit_rate"])),
     ("bad nodes' share of attempts", _bad("share", _share)),
     ("  a fair share", _bad("fair_share", _share)),
     ("  after 5 s of trouble", _bad("share_after_5_s", _share)),

@@ -70,6 +70,11 @@ def wants_load(balancer: Balancer) -> bool:
     return bool(getattr(balancer, "wants_load", False))
 
 
+def wants_method(balancer: Balancer) -> bool:
+    """Whether ``settle`` is told the method's name too."""
+    return bool(getattr(balancer, "wants_method", False))
+
+
 def listed_of(balancer: Balancer) -> Callable[[Sequence[Node]], None] | None:
     """The method that wants to hear of all listed nodes, or None."""
     listed: Callable[[Sequence[Node]], None] | None = getattr(balancer, "listed", None)

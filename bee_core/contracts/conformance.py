@@ -130,6 +130,8 @@ def misfits(thing: Any, contract: type) -> str:
         for name in _methods(one)
         for problem in _wrong_method(thing, one, name)
     ]
+    if contract is Balancer and _get(thing, "wants_method")[0] is True:
+        found += _wrong_settle(thing)
     if not required and not any(implements(thing, name) for name in _methods(contract)):
         names = ", ".join(_methods(contract))
         found.append(f"it has no method of an Observer: {names}{_where(thing)}")
@@ -235,6 +237,18 @@ def _wrong_callable(thing: Any, name: str, value: Any, annotation: str) -> Itera
     except TypeError:
         where = _where(value, thing)
         yield f"{name}{takes} does not take the {wanted} arguments of the contract{where}"
+
+
+def _wrong_settle(thing: Any) -> Iterator[str]:
+    """Check the ``settle`` of a balancer that wants the method's name too: once more than usual."""
+    settle, _ = _get(thing, "settle")
+    takes = _signature(settle) if callable(settle) else None
+    try:
+        if takes is not None and not isinstance(thing, type):
+            takes.bind(*[None] * 5)
+    except TypeError:
+        where = _where(settle, thing)
+        yield f"settle{takes} does not take the method's name, and wants_method is true{where}"
 
 
 @cache

@@ -38,6 +38,8 @@ class Balancer(Protocol):
     - ``remark(node, now)`` returns what ``bee explain`` says of a node, in a few words: why it is
       preferred or not.
     - ``wants_load``: true where each reply is to carry the server's ``load``.
+    - ``wants_method``: true where ``settle`` takes a fifth argument, with a default: the method's
+      name. It is left out for a pick that was not used.
     - ``key_argument``: the argument whose value is the key of a call that states none, or None. Its
       text is that of a text or a whole number, ``true`` or ``false``; of bytes it is their hex
       digits. Any other value is an ``InvalidArgument``, and None is no key.

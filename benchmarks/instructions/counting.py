@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .programs import CLIENTS, IN_FLIGHT, OBSERVERS, SERVERS
+from .programs import BALANCER, CLIENTS, IN_FLIGHT, OBSERVERS, SERVERS
 from .scripted import TIMEOUT, Answering, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+BALANCERS = ("random", "round-robin", "p2c", "consistent-hash", "zone", "subset")
 WARM, CALLS = 640, 1280
 """Calls before the first mark, and between the marks: multiples of ``IN_FLIGHT``."""
 ROOT = Path(__file__).parents[2]
@@ -64,11 +65,11 @@ def command(*arguments: str, counted: bool = True) -> list[str]:
     return tool + program if counted else program
 
 
-def environment(*, native: bool | None, observers: str = "") -> dict[str, str]:
+def environment(*, native: bool | None, observers: str = "", balancer: str = "") -> dict[str, str]:
     """The same for each run. Nothing of the caller's own settings of Python gets in."""
     chosen = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     chosen["PYTHONHASHSEED"] = "0"
-    chosen[OBSERVERS] = observers
+    chosen[OBSERVERS], chosen[BALANCER] = observers, balancer
     if native is not None:
         chosen["BEE_NATIVE"] = str(int(native))
     return chosen
@@ -108,6 +109,51 @@ def count_client(program: str, env: dict[str, str]) -> dict[int, int]:
     first, last = counted(done.stderr, 2)
     peer.close()
     return {batch: (last - first) // CALLS}
+
+
+def count_picks(balancer: str) -> int:
+    """Instructions of a pick among some nodes, and of telling the balancer how it ended.
+
+    Raises:
+        CannotCount: valgrind is not there, or the program failed.
+    """
+    must_have_valgrind()
+    done = subprocess.run(
+        command("picks", balancer, str(WARM), str(CALLS)),
+        cwd=ROOT, env=environment(native=None), capture_output=True, text=True, timeout=TIMEOUT,
+        check=False,
+    )  # fmt: skip
+    first, last = counted(done.stderr, 2)
+    return (last - first) // CALLS
+
+
+def count_balancers(
+    native: bool | None, done: Callable[[str], object] = lambda _: None
+) -> dict[str, tuple[int, int, int]]:
+    """Instructions by balancer: of a pick, of a blocking client's call, of an asyncio client's.
+
+    Raises:
+        CannotCount: valgrind is not there, or a program failed.
+    """
+    found = {}
+    for name in BALANCERS:
+        env = environment(native=native, balancer=name)
+        blocking, multiplexed = (
+            next(iter(count_client(program, env).values())) for program in ("blocking", "asyncio")
+        )
+        found[name] = count_picks(name), blocking, multiplexed
+        done(name)
+    return found
+
+
+def must_have_valgrind() -> None:
+    """Say so where it is missing.
+
+    Raises:
+        CannotCount: valgrind is not there.
+    """
+    if shutil.which("valgrind") is None:
+        raise CannotCount("valgrind is not installed; on Debian: apt-get install valgrind")
 
 
 def record(program: str, env: dict[str, str]) -> list[bytes]:
@@ -182,8 +228,7 @@ def count(
     Raises:
         CannotCount: valgrind is not there, or a program failed.
     """
-    if shutil.which("valgrind") is None:
-        raise CannotCount("valgrind is not installed; on Debian: apt-get install valgrind")
+    must_have_valgrind()
     env = environment(native=native, observers=observers)
 
     def run(program: str) -> dict[int, int]:

@@ -1,5 +1,7 @@
 """What runs under valgrind: ``python -m benchmarks.instructions.programs PROGRAM [PORT FEW MANY]``.
 
+``picks NAME FEW MANY`` has no client and no server: a balancer picks among :data:`NODES` nodes.
+
 A client makes some calls, marks, makes more calls, marks, and ends. A server prints its port,
 marks when it reads a line, and ends when its input ends. All of bee's governance is on, as for the
 other benchmarks; a lone thread does not poll.
@@ -32,6 +34,10 @@ IN_FLIGHT = 64
 OBSERVERS = "BEE_BENCHMARK_OBSERVERS"
 """A variable of the environment: names of observers with commas between them, or a list in JSON, as
 the configuration has it."""
+BALANCER = "BEE_BENCHMARK_BALANCER"
+"""Likewise: the balancer of the client; empty for that of all benchmarks."""
+NODES = 20
+"""Nodes that ``picks`` has. A client under valgrind has one."""
 RECORDER = "recorder"
 """Stands for the flight recorder, which is no plugin. It is off unless it is named: which calls are
 among the slowest depends on the clock."""
@@ -82,8 +88,43 @@ def use_sdk() -> None:
 
 def bee() -> Any:
     """bee, and nobody polls: how often would depend on the clock."""
-    service = {"observers": observers() or None}
+    service: dict[str, Any] = {"observers": observers() or None}
+    if name := os.environ.get(BALANCER):
+        service["balancer"] = balancer_named(name)
     return Bee(transport={"busy_poll": 0}, service=service, application=application())
+
+
+def balancer_named(name: str) -> Any:
+    """A balancer as the configuration names it, with the options that it must have."""
+    needed = {"subset": {"size": 10, "client": "one"}, "zone": {"zone": "a"}}
+    return {"name": name, "options": needed.get(name, {})}
+
+
+def pick_often(name: str, parts: tuple[int, ...]) -> None:
+    """Pick and settle, as a client does for calls that succeed; a mark behind each part."""
+    from random import Random
+
+    from bee_core.config import PluginRef
+    from bee_core.contracts.balancer_parts import wants_method
+    from bee_core.interfaces import Load, Node, Success
+    from bee_core.plugins.hub import PluginHub
+
+    given = balancer_named(name)
+    balancer: Any = PluginHub().create(PluginRef(name, given["options"]), "balancer")
+    balancer.update(
+        [Node(f"n{number}", f"tcp://10.0.0.{number}:1", zone="a") for number in range(NODES)]
+    )
+    rng, now = Random(1), 0.0  # noqa: S311  # repeatable is the point
+    answer = Success(b"", load=Load(1, 0.0))
+    more = ("echo",) if wants_method(balancer) else ()
+    settle = balancer.settle
+    for calls in parts:
+        for _ in range(calls):
+            now += 0.001
+            node = balancer.pick("key", (), now, rng)
+            if settle is not None:
+                settle(node, answer, 0.001, now, *more)
+        mark()
 
 
 def mark() -> None:
@@ -165,6 +206,9 @@ def main() -> None:
     """See the module."""
     warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads that only ends
     name, *rest = sys.argv[1:]
+    if name == "picks":
+        pick_often(rest[0], (int(rest[1]), int(rest[2])))
+        os._exit(0)
     if name in CLIENTS:
         call, new = CLIENTS[name]
         port, *parts = map(int, rest)

@@ -11,7 +11,7 @@ import bee_core
 from bee_core.cli import main
 from bee_core.config import PluginRef
 from bee_core.contracts.balancer_parts import wants_load
-from bee_core.errors import ConfigError, InvalidArgument
+from bee_core.errors import ConfigError, InvalidArgument, Unavailable
 from bee_core.nodes.directory import Directory
 from bee_core.nodes.node_set import NodeSet
 from bee_core.plugins.hub import PluginHub
@@ -116,6 +116,29 @@ def test_the_load_is_asked_for_only_by_a_balancer_that_wants_it(balancer, wanted
     ref = balancer if isinstance(balancer, dict) else {"name": balancer}
     made_by_name = PluginHub().create(PluginRef(**ref), "balancer")
     assert wants_load(made_by_name) is wanted
+
+
+@pytest.mark.parametrize("name", ["told", "around"])
+def test_a_balancer_that_wants_it_is_told_the_method_of_each_attempt(name):
+    settled = []
+
+    class Told(Plain):
+        wants_method = True
+
+        def settle(self, node, outcome, seconds, now, method=""):
+            settled.append((node.id, method))
+
+        def twin(self):
+            return Told()
+
+    around = {"name": "zone", "options": {"zone": "a", "within": "told"}}
+    config = configured(
+        {"balancer": around if name == "around" else name, "timeout": 0.5}, "memory://nobody"
+    )
+    plugins = [offering("balancer", "told", Told)]
+    with bee_core.build_client(config, plugins=plugins) as client, pytest.raises(Unavailable):
+        client.service("calc").add(1, 2)
+    assert {method for _, method in settled} == {"add"}
 
 
 def test_all_listed_nodes_are_told_also_those_that_are_cut_off():

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from bee_core.testing import BalancerContract
-from bee_plugins.balancers import p2c
+from bee_plugins.balancers import p2c, usual_times
 from bee_plugins.balancers.p2c import PowerOfTwoChoices
 from support.p2c import (
     OK,
@@ -76,11 +76,12 @@ def test_without_calls_the_latency_fades_to_what_is_usual_and_not_to_nothing():
         balancer.settle(nodes(1, 1, 1)[1], OK, 0.010, now / 10)
     balancer.settle(slow, OK, 1.0, 20.0)
     expected = [
-        load_of(balancer, "0").expected(now, balancer.usual, 10.0)[0] for now in (20, 40, 80, 1e6)
+        load_of(balancer, "0").expected(now, balancer.times.typical, 10.0)[0]
+        for now in (20, 40, 80, 1e6)
     ]
     assert expected == sorted(expected, reverse=True)
-    assert expected[-1] == pytest.approx(balancer.usual)
-    assert balancer.usual == pytest.approx(0.010, rel=0.1)
+    assert expected[-1] == pytest.approx(balancer.times.typical)
+    assert balancer.times.typical == pytest.approx(0.010, rel=0.1)
 
 
 def test_a_new_node_looks_like_any_other():
@@ -158,9 +159,9 @@ def test_a_failure_that_is_fast_is_no_sample_and_does_not_stop_an_old_one_from_f
     for _ in range(100):
         balancer.settle(other, OK, 0.010, 0.0)
     balancer.settle(node, OK, 1.0, 0.0)
-    before = [load.expected(now, balancer.usual, 10.0)[0] for now in (10.0, 20.0)]
+    before = [load.expected(now, balancer.times.typical, 10.0)[0] for now in (10.0, 20.0)]
     balancer.settle(node, failure(), 0.0001, 10.0)
-    after = [load.expected(now, balancer.usual, 10.0)[0] for now in (10.0, 20.0)]
+    after = [load.expected(now, balancer.times.typical, 10.0)[0] for now in (10.0, 20.0)]
     assert after == pytest.approx(before)
 
 
@@ -179,9 +180,10 @@ def test_a_node_that_fails_now_and_then_is_as_dear_as_one_that_is_slower():
 
 
 def with_reports(*in_flight, now=0.0):
+    """Balancer of nodes that report so many requests of others; 3 are usual."""
     balancer = balancer_of(*[1] * len(in_flight))
-    for _ in range(300):  # for the mark between hot and cold
-        reporting(balancer, "1", in_flight[1], now)
+    for _ in range(300):
+        reporting(balancer, "1", 3, now)
     for index, busy in enumerate(in_flight):
         reporting(balancer, str(index), busy, now)
     return balancer
@@ -195,45 +197,37 @@ def test_a_node_that_is_busy_with_the_calls_of_others_is_avoided():
     assert set(picks_without_settling(with_reports(40, 3), 5)) == {"1"}
 
 
-def test_of_two_hot_nodes_the_less_busy_one_gets_the_call():
+def test_of_two_busy_nodes_the_less_busy_one_gets_the_call():
     balancer = with_reports(40, 3, 30)
     balancer.update([load_of(balancer, name).node for name in ("0", "2")])
-    assert set(picks_without_settling(balancer, 5)) == {"2"}
+    assert set(picks_without_settling(balancer, 1)) == {"2"}
 
 
-def test_own_calls_since_a_report_count():
-    # The first picks go to the first one, until both have the same.
-    balancer = with_reports(3, 3)
-    reporting(balancer, "0", 30, 0.0)
-    reporting(balancer, "1", 33, 0.0)
-    picked = picks_without_settling(balancer, 13)
-    assert picked[:3] == ["0", "0", "0"]
-    assert picked[3:].count("1") == 5
+def test_own_calls_count_beside_those_of_others():
+    # 41 / 4 times as dear with 40 of others: ten own calls at the other node are as dear.
+    picked = picks_without_settling(with_reports(40, 3), 40)
+    assert "0" not in picked[:9]
+    assert picked.count("0") == pytest.approx(40 * 4 / 45, abs=1)
 
 
-def test_a_node_is_hot_if_more_runs_there_than_in_84_of_100_reports():
-    balancer, rng = balancer_of(1, 1), Random(1)
-    for _ in range(3000):
-        reporting(balancer, "1", rng.randrange(100), 0.0)
-    said = []
-    for busy in (70, 97):
-        reporting(balancer, "0", busy, 0.0)
-        said.append(balancer.remark(nodes(1, 1)[0], 0.0).endswith("hot"))
-    assert said == [False, True]
-
-
-def test_a_report_counts_for_a_second():
+def test_a_report_fades_within_two_latencies():
+    balancer = with_reports(40, 3)  # latencies of 10 ms
+    assert set(picks_without_settling(balancer, 1, now=0.01)) == {"1"}
     balancer = with_reports(40, 3)
-    assert set(picks_without_settling(balancer, 1, now=0.9)) == {"1"}
-    balancer = with_reports(40, 3)
-    # The forced pick is not due yet: so few picks were made.
-    assert set(picks(balancer, 100, now=1.1)) == {"0", "1"}
+    assert set(picks(balancer, 100, now=0.021)) == {"0", "1"}
 
 
-def test_a_cold_node_that_is_slow_is_not_preferred():
+def test_an_empty_node_does_not_attract_every_call():
+    balancer = with_reports(0, 3)
+    picked = picks_without_settling(balancer, 50)
+    assert set(picked[:3]) == {"0"}
+    assert picked.count("1") >= 5
+
+
+def test_an_idle_node_that_is_slow_is_not_preferred():
     balancer = with_reports(40, 3)
     reporting(balancer, "1", 3, 0.0, seconds=0.5)
-    assert set(picks_without_settling(balancer, 5)) == {"0"}
+    assert set(picks_without_settling(balancer, 4)) == {"0"}
 
 
 def test_a_loop_that_lags_is_as_slow_as_its_lag():
@@ -256,6 +250,61 @@ def test_a_node_that_has_nearly_all_the_weight_does_not_hide_the_others_once_it_
     balancer = balancer_of(1e9, *[1] * 7)
     picked = {balancer.pick(None, ("0",), 0.0, Random(seed)).id for seed in range(20)}
     assert picked <= set("1234567")
+
+
+# ── methods of different times ──
+
+
+def mixed(balancer, node, now, quick=0.001, slow=1.0):
+    """Nineteen calls of a quick method, and one of a slow one."""
+    for _ in range(19):
+        balancer.settle(node, OK, quick, now, "quick")
+    balancer.settle(node, OK, slow, now, "slow")
+
+
+def test_the_method_is_asked_for():
+    assert PowerOfTwoChoices().wants_method is True
+
+
+def test_a_node_is_not_slow_because_it_answered_a_slow_method():
+    balancer = balancer_of(1, 1)
+    one, other = nodes(1, 1)
+    for turn in range(50):
+        mixed(balancer, one, turn / 10)
+        mixed(balancer, other, turn / 10)
+    balancer.settle(one, OK, 0.001, 5.0, "quick")
+    balancer.settle(other, OK, 1.0, 5.0, "slow")
+    costs = [load_of(balancer, name).expected(5.0, 0.0, 10.0)[0] for name in ("0", "1")]
+    assert costs[0] == pytest.approx(costs[1], rel=0.25)
+
+
+def test_a_node_that_is_slow_for_its_method_is_avoided():
+    balancer = balancer_of(1, 1)
+    one, other = nodes(1, 1)
+    for turn in range(50):
+        mixed(balancer, one, turn / 10)
+        mixed(balancer, other, turn / 10)
+    balancer.settle(one, OK, 10.0, 5.0, "slow")
+    assert set(picks_without_settling(balancer, 3, now=5.0)) == {"1"}
+
+
+def test_a_short_wait_of_a_quick_method_behind_a_slow_one_is_ordinary():
+    balancer = balancer_of(1, 1)
+    one, other = nodes(1, 1)
+    for turn in range(50):
+        mixed(balancer, one, turn / 10)
+        mixed(balancer, other, turn / 10)
+    before = load_of(balancer, "0").latency
+    balancer.settle(one, OK, 0.1, 5.0, "quick")
+    assert load_of(balancer, "0").latency < 1.3 * before
+
+
+def test_names_that_a_caller_makes_up_do_not_fill_the_memory():
+    balancer = balancer_of(1)
+    (node,) = nodes(1)
+    for number in range(3000):
+        balancer.settle(node, OK, 0.01, number / 1000, f"method-{number}")
+    assert len(balancer.times) <= usual_times.METHODS + 1
 
 
 # ── forced picks ──

@@ -170,7 +170,7 @@ def test_it_says_what_it_knows_of_a_node():
     reporting(balancer, "0", 7, 0.0, seconds=0.0123)
     balancer.settle(node, failure(), 0.0, 0.0)
     assert balancer.remark(node, 0.0) == (
-        "0 in flight, 12.3 ms, 10% of its calls failed, its server said 7 in flight, hot"
+        "0 in flight, 12.3 ms, 10% of its calls failed, its server said 7 in flight"
     )
     assert balancer.remark(other, 0.0) == ""
 

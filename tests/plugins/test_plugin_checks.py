@@ -153,6 +153,15 @@ WRONG = {
         ),
         "settle(node) does not take the",
     ),
+    "a settle that does not take what the balancer wants": (
+        "balancer",
+        (
+            "class Broken:\n    wants_method = True\n    def update(self, ready): ...\n"
+            "    def pick(self, *all): ...\n"
+            "    def settle(self, node, outcome, seconds, now): ... #!"
+        ),
+        "does not take the method's name, and wants_method is true",
+    ),
     "an attribute that is async": (
         "balancer",
         (

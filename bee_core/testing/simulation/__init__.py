@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .picture import draw
     from .run import simulate
-    from .scenario import CallKind, Latency, Scenario, Trouble
+    from .scenario import Cache, CallKind, Latency, Scenario, Trouble
     from .scenario_file import read_scenario
     from .scenarios import SCENARIOS
 
 __all__ = [
     "SCENARIOS",
+    "Cache",
     "CallKind",
     "Latency",
     "Scenario",
@@ -43,6 +44,7 @@ __all__ = [
 
 _WHERE = {
     "SCENARIOS": "scenarios",
+    "Cache": "scenario",
     "CallKind": "scenario",
     "Latency": "scenario",
     "Scenario": "scenario",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class Arrivals:
         self._rng = rng
         totals = list(accumulate(kind.share for kind, _ in kinds))
         self._until = [total / totals[-1] for total in totals]
+        self._popular = [popularity(kind) for kind, _ in kinds]
         # Without keys a plan for each client and kind is all there is.
         self._plans = [
             [None if kind.keys else client.plan(number, kind, None) for client in clients]
@@ -82,9 +84,20 @@ class Arrivals:
         kind, counts = self._kinds[number]
         plan = self._plans[number][who]
         if plan is None:
-            plan = clients[who].plan(number, kind, f"key-{int(rng.random() * kind.keys)}")
+            popular = self._popular[number]
+            drawn = rng.random()
+            key = int(drawn * kind.keys) if popular is None else bisect(popular, drawn)
+            plan = clients[who].plan(number, kind, f"key-{key}")
         counts.calls += 1
         stage = self._stage
         stage.open += 1
         stage.counts.calls[stage.counts.window(due)] += 1
         SimulatedCall(stage, plan, counts)
+
+
+def popularity(kind: CallKind) -> list[float] | None:
+    """Up to which number each key but the last is drawn; None where all are drawn alike."""
+    if not kind.keys or not kind.skew:
+        return None
+    totals = list(accumulate((rank + 1) ** -kind.skew for rank in range(kind.keys)))
+    return [total / totals[-1] for total in totals[:-1]]

@@ -39,9 +39,10 @@ class SimulatedChannel:
         counts: Counts attempts.
         network: Seconds, there and back.
         wants_load: The balancer wants to know how busy the servers are.
+        client: The number of the client.
     """
 
-    __slots__ = ("_connected", "_counts", "_network", "_world", "node", "wants_load")
+    __slots__ = ("_client", "_counts", "_process", "_world", "network", "node", "wants_load")
 
     def __init__(
         self,
@@ -51,18 +52,20 @@ class SimulatedChannel:
         network: float,
         *,
         wants_load: bool,
+        client: int = 0,
     ) -> None:
         self.node = node
+        self.network = network
         self.wants_load = wants_load
         self._world = world
         self._counts = counts
-        self._network = network
-        self._connected = False
+        self._client = client
+        self._process = 0  # the process that it is connected to; 0: to none
 
     def send(self, call: Call, owner: Owner) -> Exchange:
         """Send a call to the node. The owner hears of the outcome later, never in here."""
         # The first request goes out before it is known that the server remembers its answers.
-        memory = self.node.memory if self._connected else None
+        memory = self.node.memory if self._process == self.node.process else None
         return self._send(call, owner, note_where(call, memory, self._world.now))
 
     def repeat(self, call: Call, owner: Owner) -> Exchange:
@@ -73,20 +76,23 @@ class SimulatedChannel:
         world, node = self._world, self.node
         now = world.now
         self._counts.attempt(now, node.bad)
+        node.attempts += 1
         world.note(ATTEMPT, node.number)
         until = now + call.read_timeout
         full = until <= call.deadline
         exchange = Exchange(call, owner, self, until if full else call.deadline, full)
         exchange.sent = sent
         if node.mode == UP:
-            self._connected = True
+            if self._process != node.process:
+                self._process = node.process
+                node.connections.opened(self._client, node.number)
             refusal = None
             if sent is not None and sent.repeated:
                 refusal = may_ask(sent, node.memory)
             if refusal is None:
                 node.accept(exchange)
             else:
-                exchange.answer(world, self._network, refusal)
+                exchange.answer(world, self.network, refusal)
         else:
             self._meet_trouble(exchange)
         return exchange
@@ -94,12 +100,12 @@ class SimulatedChannel:
     def _meet_trouble(self, exchange: Exchange) -> None:
         world, mode, call = self._world, self.node.mode, exchange.call
         if mode == DOWN:
-            self._connected = False
-            exchange.answer(world, self._network, refused(_REFUSED))
+            self.close()
+            exchange.answer(world, self.network, refused(_REFUSED))
         elif mode == DRAINING:
-            self._connected = False
-            exchange.answer(world, self._network, passed_over("the server is leaving"))
-        elif mode == UNREACHABLE and not self._connected:
+            self.close()
+            exchange.answer(world, self.network, passed_over("the server is leaving"))
+        elif mode == UNREACHABLE and self._process != self.node.process:
             allowed, left = call.may_connect(world.now), call.deadline - world.now
             full, delay = allowed <= left, min(allowed, left)
             late = connect_timed_out(
@@ -114,11 +120,16 @@ class SimulatedChannel:
         if exchange.state == OVER:
             return
         if self.node.mode == UNREACHABLE:
-            self._connected = False
+            self.close()
         self.node.give_up(exchange)
         exchange.state = OVER
         failure = read_timed_out(exchange.call.read_timeout, full=exchange.full)
         exchange.owner.answered(exchange, failure)
+
+    def close(self) -> None:
+        """Let the connection go. Attempts that are under way go on."""
+        self._process = 0
+        self.node.connections.closed(self._client, self.node.number)
 
     def cancel(self, exchange: Exchange) -> None:
         """Give an attempt up, as on the wire: its owner hears no more of it."""

@@ -92,7 +92,8 @@ class SimulatedClient:
         world: The clock.
         counts: What is counted.
         site: The simulated nodes, by the id of their nodes.
-        network: Seconds, there and back.
+        number: Its number.
+        distance: Seconds to a node, there and back.
         rng: For balancing, jitter, and the pauses between pings.
         complain: Takes one line about a plugin that broke its contract.
 
@@ -109,14 +110,16 @@ class SimulatedClient:
         world: World,
         counts: Counts,
         site: Mapping[str, SimulatedNode],
-        network: float,
+        number: int,
+        distance: Callable[[Node], float],
         rng: Random,
         complain: Callable[[str], None],
     ) -> None:
         self._world = world
         self._counts = counts
         self._site = site
-        self._network = network
+        self._number = number
+        self._distance = distance
         self._plans: dict[tuple[int, str | None], CallPlan] = {}
         self._probed: dict[str, object] = {}
         self._swept = False
@@ -124,7 +127,7 @@ class SimulatedClient:
             config,
             hub,
             make_channel=self._channel,
-            drop_channel=_forget,
+            drop_channel=SimulatedChannel.close,
             clock=world.clock,
             rng=rng,
             random_bytes=rng.randbytes,
@@ -149,8 +152,9 @@ class SimulatedClient:
             self._world,
             self._site[node.id],
             self._counts,
-            self._network,
+            self._distance(node),
             wants_load=settings.load_wanted,
+            client=self._number,
         )
 
     def learn(self, snapshot: Snapshot) -> None:
@@ -208,7 +212,8 @@ class SimulatedClient:
         there = self._site[node_id]
         self._world.note(PING, there.number)
         silent = there.mode in {HANGING, UNREACHABLE}
-        delay = self.service.config.connect_timeout if silent else self._network
+        patience = self.service.config.connect_timeout
+        delay = patience if silent else self._distance(there.node)
         serving = there.mode not in {DOWN, DRAINING} and not silent
         self._world.at(self._world.now + delay, self._pinged, (probe, serving, state.breaker))
 
@@ -229,10 +234,6 @@ class SimulatedClient:
             self._swept = False
         else:
             self._world.at(due, self._sweep)
-
-
-def _forget(_: SimulatedChannel) -> None:
-    """A channel whose node has left: attempts on it go on, and nothing is to be closed."""
 
 
 def _no_task(_: object) -> object:

@@ -19,6 +19,7 @@ class KindCounts:
         idempotent: Whether they may run twice.
         everyone: Whether every node must hear of each.
         heard: How many nodes have heard of them, all calls together.
+        latencies: Of those that were answered, for a kind with a latency of its own; else None.
     """
 
     __slots__ = (
@@ -28,14 +29,18 @@ class KindCounts:
         "everyone",
         "heard",
         "idempotent",
+        "latencies",
         "method",
     )
 
-    def __init__(self, method: str, *, idempotent: bool, everyone: bool = False) -> None:
+    def __init__(
+        self, method: str, *, idempotent: bool, everyone: bool = False, apart: bool = False
+    ) -> None:
         self.method = method
         self.idempotent = idempotent
         self.everyone = everyone
         self.heard = 0
+        self.latencies = array("d") if apart else None
         self.calls = 0
         self.answered = 0
         self.degraded = 0
@@ -122,6 +127,8 @@ class Counts:
     def answered(self, kind: KindCounts, began: float, now: float) -> None:
         """A call has its result."""
         kind.answered += 1
+        if kind.latencies is not None:
+            kind.latencies.append(now - began)
         window = int((began - self._start) * self._width)
         self.latencies[min(self._last, window)].append(now - began)
         ended = int((now - self._start) * self._width)

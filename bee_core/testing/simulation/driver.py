@@ -69,6 +69,7 @@ class SimulatedCall:
             idempotent=plan.idempotent,
             everywhere=plan.targets is not None,
             everyone=kind.everyone,
+            key=plan.key,
         )
         self.call = call = begin(plan, (), {}, 0, b"", False)
         self._send = flow(call).send

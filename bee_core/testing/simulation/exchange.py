@@ -10,9 +10,8 @@ from ...terms.causes import lost, reported
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...calls.call import Call
     from ...terms.failures import Failure, Outcome
-    from ...terms.request import Sent
+    from ...terms.request import Request, Sent
     from .world import World
 
 SENT, WAITING, QUEUED, RUNNING, ANSWERED, OVER = range(6)
@@ -43,17 +42,24 @@ class Ledger:
         idempotent: As given.
         runs: How often a handler began.
         heard: The numbers of the nodes where one began; None where nobody asks.
+        key: The call's routing key, or None.
     """
 
-    __slots__ = ("_everywhere", "heard", "idempotent", "runs")
+    __slots__ = ("_everywhere", "heard", "idempotent", "key", "runs")
 
     def __init__(
-        self, *, idempotent: bool, everywhere: bool = False, everyone: bool = False
+        self,
+        *,
+        idempotent: bool,
+        everywhere: bool = False,
+        everyone: bool = False,
+        key: str | None = None,
     ) -> None:
         self.runs = 0
         self.idempotent = idempotent
         self.heard: set[int] | None = set() if everywhere or everyone else None
         self._everywhere = everywhere
+        self.key = key
 
     def began(self, node: int) -> bool:
         """A handler begins on the node of this number. Returns whether the call runs again."""
@@ -69,7 +75,7 @@ class Ledger:
 class Owner(Protocol):
     """Who waits for an exchange."""
 
-    ledger: Any
+    ledger: Ledger
 
     def answered(self, exchange: Exchange, outcome: Outcome) -> None:
         """Take the outcome. Called once, unless the owner has given the exchange up."""
@@ -112,7 +118,7 @@ class Exchange:
         "until",
     )
 
-    def __init__(self, call: Call, owner: Owner, channel: Any, until: float, full: bool) -> None:
+    def __init__(self, call: Request, owner: Owner, channel: Any, until: float, full: bool) -> None:
         self.call = call
         self.owner = owner
         self.channel = channel

@@ -10,9 +10,12 @@ from .counts import STEP, WINDOWS
 from .world import START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from .caches import CacheCounts
+    from .connections import Connections
     from .counts import Counts
+    from .nodes import SimulatedNode
     from .scenario import Scenario
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
@@ -52,6 +55,7 @@ def figures(counts: Counts, scenario: Scenario, fair: float | None) -> dict[str,
                     if kind.everyone
                     else {}
                 ),
+                "latency": None if kind.latencies is None else _points([kind.latencies]),
             }
             for kind in counts.kinds
         ],
@@ -60,6 +64,26 @@ def figures(counts: Counts, scenario: Scenario, fair: float | None) -> dict[str,
         "windows": _windows(counts),
     }
     return found
+
+
+def spread(
+    nodes: Sequence[SimulatedNode], connections: Connections, cache: CacheCounts | None
+) -> dict[str, Any]:
+    """How evenly attempts and connections lie on the nodes, and what the caches did."""
+    attempts = [there.attempts for there in nodes]
+    mean = sum(attempts) / len(attempts)
+    return {
+        "balance": {
+            "busiest": round(max(attempts) / mean, 6) if mean else None,
+            "idlest": round(min(attempts) / mean, 6) if mean else None,
+        },
+        "connections": {
+            "most": connections.most,
+            "most_of_a_client": connections.most_of_a_client,
+            "most_of_a_node": connections.most_of_a_node,
+        },
+        "hit_rate": None if cache is None else _ratio(cache.hits, cache.asked),
+    }
 
 
 def _bad_nodes(counts: Counts, scenario: Scenario, fair: float | None) -> dict[str, Any] | None:

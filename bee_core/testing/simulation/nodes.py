@@ -13,16 +13,18 @@ from ...terms.causes import cancelled, reported
 from ...terms.criticality import CRITICALITIES, part_of
 from ...terms.failures import Failure, Load, Success
 from ...terms.metadata import NOTHING
+from .connections import Connections
 from .exchange import ANSWERED, FATES, OVER, QUEUED, RUNNING, WAITING
 from .remembering import Remembering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from random import Random
 
     from ...config.deduplication_model import DeduplicationConfig
     from ...contracts.policies import Limiter
     from ...terms.node import Node
+    from .caches import NodeCache
     from .exchange import Exchange
     from .latencies import Durations
     from .world import World
@@ -40,8 +42,8 @@ class Site:
     Attributes:
         world: The clock.
         durations: Of handlers.
+        of_method: Of the handlers of the methods that have durations of their own.
         rng: Decides which calls fail.
-        network: Seconds, there and back.
         workers: Calls that a node handles at a time.
         max_in_flight: See the server's configuration.
         nearly_full: From so many calls in flight on, some levels are refused.
@@ -50,6 +52,8 @@ class Site:
             None where no method has one.
         broken: Says that a method of a limiter raised, and makes the failure of the call.
         deduplicate: The bounds of each process's memory of its answers; None for none.
+        make_cache: Called for each new process; None where nodes have no caches.
+        connections: Of all clients to all nodes.
         ran_twice: How often a handler began again for a call that must run once.
         ran_again: How often it began again for any call.
     """
@@ -60,18 +64,19 @@ class Site:
         durations: Durations,
         rng: Random,
         *,
-        network: float,
         workers: int,
         max_in_flight: int,
         cancels: bool,
         make_limiters: Callable[[], Callable[[str], Limiter | None] | None],
         broken: Callable[[object, str, BaseException], Failure],
         deduplicate: DeduplicationConfig | None = None,
+        make_cache: Callable[[], NodeCache] | None = None,
+        of_method: Mapping[str, Durations] | None = None,
     ) -> None:
         self.world = world
         self.durations = durations
         self.rng = rng
-        self.network = network
+        self.of_method = of_method or {}
         self.workers = workers
         self.max_in_flight = max_in_flight
         self.nearly_full = part_of(max_in_flight, CRITICALITIES[-1])
@@ -79,6 +84,8 @@ class Site:
         self.make_limiters = make_limiters
         self.broken = broken
         self.deduplicate = deduplicate
+        self.make_cache = make_cache
+        self.connections = Connections()
         self.ran_twice = 0
         self.ran_again = 0
         self._processes = 0
@@ -89,7 +96,7 @@ class Site:
         if self.deduplicate is None:
             return None
         epoch = self._processes.to_bytes(8, "big")
-        return Remembering(self.deduplicate, self.world, self.network, epoch)
+        return Remembering(self.deduplicate, self.world, epoch)
 
 
 class SimulatedNode:
@@ -105,6 +112,9 @@ class SimulatedNode:
         warm_times, warm_up: How slow the process is at first, and for how many seconds.
         listed: Whether the registry has it.
         memory: Of its answers, or None.
+        process: How many processes there have been. A connection ends with its process.
+        attempts: How many came here.
+        connections: See the site.
     """
 
     def __init__(self, site: Site, node: Node, number: int) -> None:
@@ -119,13 +129,18 @@ class SimulatedNode:
         self.listed = True
         self._site = site
         self._world = site.world
-        self._network = site.network
         self._workers = site.workers
+        self.connections = site.connections
+        self.process = 0
+        self.attempts = 0
         self._born = -1e9
         self._begin()
 
     def _begin(self) -> None:
         """A new process: nothing is under way in it."""
+        self.process += 1
+        make_cache = self._site.make_cache
+        self._cache = None if make_cache is None else make_cache()
         self._limiter_of = self._site.make_limiters()
         self.memory = self._site.remember()
         self._open: dict[Exchange, None] = {}
@@ -148,6 +163,7 @@ class SimulatedNode:
     def die(self) -> None:
         """The process is gone, and so are its connections."""
         broken = tuple(self._open)
+        self.connections.died(self.number)
         self._begin()
         self.mode = DOWN
         for exchange in broken:
@@ -210,7 +226,7 @@ class SimulatedNode:
     def _refuse(self, exchange: Exchange, failure: Failure) -> None:
         if exchange.channel.wants_load:
             failure.load = self._load()
-        exchange.answer(self._world, self._network, failure)
+        exchange.answer(self._world, exchange.channel.network, failure)
 
     def _load(self) -> Load:
         return Load(len(self._open), 0.0)
@@ -266,12 +282,18 @@ class SimulatedNode:
             return
         world = self._world
         now = world.now
-        seconds = self._site.durations.draw() * self.factor
+        site = self._site
+        durations = site.durations
+        if site.of_method:
+            durations = site.of_method.get(exchange.call.method, durations)
+        seconds = durations.draw() * self.factor
+        if self._cache is not None:
+            seconds *= self._cache.part(ledger.key)
         if self.warm_up and now < self._born + self.warm_up:
             left = 1 - (now - self._born) / self.warm_up
             seconds *= 1 + (self.warm_times - 1) * left
         end = now + seconds
-        if end + self._network > exchange.until:
+        if end + exchange.channel.network > exchange.until:
             self.watch(exchange)
         world.at(end, self._finished, exchange)
 
@@ -300,7 +322,7 @@ class SimulatedNode:
             outcome.load = self._load()
         self._remember(exchange, _SUCCESS if exchange.fate == "reset" else outcome)
         del self._open[exchange]
-        exchange.answer(self._world, self._network, outcome)
+        exchange.answer(self._world, exchange.channel.network, outcome)
         if ran:
             self._free(exchange, outcome)
 

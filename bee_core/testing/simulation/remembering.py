@@ -28,20 +28,16 @@ class Remembering:
     Args:
         config: The bounds of its memory.
         world: The clock.
-        network: Seconds, there and back.
         epoch: Names the process.
     """
 
-    __slots__ = ("_memory", "_network", "_world", "epoch", "window")
+    __slots__ = ("_memory", "_world", "epoch", "window")
 
-    def __init__(
-        self, config: DeduplicationConfig, world: World, network: float, epoch: bytes
-    ) -> None:
+    def __init__(self, config: DeduplicationConfig, world: World, epoch: bytes) -> None:
         self.epoch = epoch
         self.window = config.window
         self._memory = AnswerMemory(config.window, config.count, config.bytes)
         self._world = world
-        self._network = network
 
     def knows(self, exchange: Exchange) -> bool:
         """Take a request in; whether it is answered here, or when the first one has its answer."""
@@ -56,7 +52,7 @@ class Remembering:
             return False
         if entry is None:
             forgotten = Failure("unavailable", "it may be forgotten", "no", "never", "none")
-            exchange.answer(self._world, self._network, forgotten)
+            exchange.answer(self._world, exchange.channel.network, forgotten)
         elif entry.ended is None:
             entry.waiting.append(exchange)
         else:
@@ -80,7 +76,7 @@ class Remembering:
             answer = Failure("unavailable", "its answer is gone", "yes", "never", "none")
         elif exchange.fate == "reset":
             answer = FATES["reset"]()
-        exchange.answer(self._world, self._network, answer)
+        exchange.answer(self._world, exchange.channel.network, answer)
 
 
 def note_where(call: Request, memory: Remembering | None, now: float) -> Sent | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ...config import RegistryConfig, ServerConfig, load_config
+from ...config import Config, RegistryConfig, ServerConfig, load_config
 from ...contracts.combined_limiter import combined
 from ...contracts.plugin_faults import PluginFaults
 from ...errors import ConfigError
@@ -15,21 +17,21 @@ from ...plugins.hub import PluginHub
 from ...server.faults import plugin_failure
 from ...terms.node import Node
 from .arrivals import Arrivals
+from .caches import CacheCounts, NodeCache
 from .clients import SimulatedClient, bare
 from .counts import Counts, KindCounts
 from .driver import Stage
-from .figures import figures
-from .latencies import Durations, mean_of
+from .figures import figures, spread
+from .latencies import Durations, mean_of_calls
 from .nodes import SimulatedNode, Site
 from .scenario import MAX_CALLS
 from .troubles import LEASES, Registry, Troubles
 from .world import START, World
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from ...config import Config, PluginRef
+    from ...config import PluginRef
     from ...contracts.policies import Limiter
     from ...terms.failures import Failure
     from ...terms.node import Snapshot
@@ -65,9 +67,10 @@ def simulate(
         ConfigError: The configuration or the scenario cannot be used.
         PluginError: A plugin cannot be loaded.
     """
-    loaded = load_config(config)
+    configs = in_zones(config, scenario)
+    loaded = configs[0][1]
     name = service_of(loaded, service)
-    capacity = scenario.nodes * scenario.workers / mean_of(scenario.latency)
+    capacity = scenario.nodes * scenario.workers / mean_of_calls(scenario)
     rate = scenario.load * capacity if scenario.rate is None else scenario.rate
     surges = [one.times for one in scenario.troubles if one.kind == "surge"]
     most = rate * max(1.0, *surges, 1.0)
@@ -76,7 +79,7 @@ def simulate(
             f"{most:,.0f} calls a second for {scenario.seconds:g} s are more than {MAX_CALLS:,};"
             " take fewer nodes, a lower rate, or less time"
         )
-    run = _Run(loaded, name, scenario, rate, seed, plugins)
+    run = _Run(configs, name, scenario, rate, seed, plugins)
     run.go()
     return {
         "format": 1,
@@ -92,6 +95,7 @@ def simulate(
         "seconds": scenario.seconds,
         "fault": None if scenario.fault is None else list(scenario.fault),
         **figures(run.counts, scenario, run.shares()),
+        **spread(run.nodes, run.site.connections, run.cached),
         "ran_twice": run.site.ran_twice,
         "ran_again": run.site.ran_again,
         "untrue": run.counts.untrue,
@@ -121,18 +125,36 @@ def service_of(config: Config, service: str | None) -> str:
     )
 
 
+def in_zones(
+    config: str | os.PathLike[str] | Mapping[str, Any] | Config, scenario: Scenario
+) -> list[tuple[str | None, Config]]:
+    """The zones of the clients, each with the configuration as it is read there.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+    """
+    if isinstance(config, Config):
+        config = config.source or config  # one that has no file is the same everywhere
+    zones = scenario.client_zones or scenario.zones
+    return [
+        (zone, load_config(config, environ={**os.environ, scenario.zone_variable: zone}))
+        for zone in zones
+    ] or [(None, load_config(config))]
+
+
 class _Run:
     """One run, and all that is in it."""
 
     def __init__(
         self,
-        config: Config,
+        configs: Sequence[tuple[str | None, Config]],
         name: str,
         scenario: Scenario,
         rate: float,
         seed: int,
         plugins: Sequence[object],
     ) -> None:
+        config = configs[0][1]
         self._scenario = scenario
         self.world = world = World()
         self.counts = counts = Counts(START, scenario.seconds)
@@ -156,33 +178,45 @@ class _Run:
                 return None
             return lambda method: own.get(method, usual)
 
+        cache = scenario.cache
+        self.cached = None if cache is None else CacheCounts()
         self.site = Site(
             world,
             Durations(scenario.latency, _rng(seed, "latency")),
             _rng(seed, "failures"),
-            network=scenario.network,
             workers=scenario.workers,
             max_in_flight=server.max_in_flight,
             cancels=scenario.cancels,
             make_limiters=make_limiters,
             broken=broken,
             deduplicate=None if isinstance(server.deduplicate, bool) else server.deduplicate,
+            make_cache=(
+                None
+                if cache is None or self.cached is None
+                else partial(NodeCache, cache, self.cached)
+            ),
+            of_method={
+                kind.method: Durations(kind.latency, _rng(seed, f"latency {kind.method}"))
+                for kind in scenario.calls
+                if kind.latency is not None
+            },
         )
-        self._nodes = [
+        self.nodes = [
             SimulatedNode(self.site, _node(number, scenario.zones), number)
             for number in range(scenario.nodes)
         ]
-        by_id = {there.node.id: there for there in self._nodes}
-        stripped = bare(config, name)
+        by_id = {there.node.id: there for there in self.nodes}
+        stripped = [(zone, bare(one, name)) for zone, one in configs]
         self._clients = [
             SimulatedClient(
-                stripped,
+                stripped[number % len(stripped)][1],
                 name,
                 hub,
                 world=world,
                 counts=counts,
                 site=by_id,
-                network=scenario.network,
+                number=number,
+                distance=partial(_distance, scenario, stripped[number % len(stripped)][0]),
                 rng=_rng(seed, f"client {number}"),
                 complain=self._complain,
             )
@@ -192,7 +226,9 @@ class _Run:
         fixed = section.protocol == "direct"
         lease = None if fixed else LEASES * section.heartbeat_interval
         self._registry = Registry(world, scenario.registry_delay, self._tell, lease)
-        self._troubles = Troubles(world, scenario, self._nodes, self._registry)
+        self._troubles = Troubles(
+            world, scenario, self.nodes, self._registry, _rng(seed, "neighbours")
+        )
         self._stage = Stage(world, counts)
         counts.kinds = [
             KindCounts(
@@ -201,6 +237,7 @@ class _Run:
                 .plan(number, attrs.evolve(kind, keys=0), None)
                 .idempotent,
                 everyone=kind.everyone,
+                apart=kind.latency is not None,
             )
             for number, kind in enumerate(scenario.calls)
         ]
@@ -214,7 +251,7 @@ class _Run:
 
     def go(self) -> None:
         """Run until the last call has ended."""
-        self._registry.begin([there.node for there in self._nodes if there.listed])
+        self._registry.begin([there.node for there in self.nodes if there.listed])
         self._arrivals.run(self._scenario.seconds, self._troubles)
         while self._stage.open and self.world.step():
             pass
@@ -227,7 +264,7 @@ class _Run:
             if trouble.of_some
             for there in self._troubles.chosen(trouble)
         }
-        share = len(chosen) / len(self._nodes)
+        share = len(chosen) / len(self.nodes)
         return share if 0 < share < 1 else None
 
     def _tell(self, snapshot: Snapshot) -> None:
@@ -238,6 +275,12 @@ class _Run:
         # Each server has limiters of its own: what is wrong with one, all of them would say.
         if line not in self.complaints and len(self.complaints) < COMPLAINTS:
             self.complaints.append(line)
+
+
+def _distance(scenario: Scenario, zone: str | None, node: Node) -> float:
+    """Seconds from a client in a zone to a node, there and back."""
+    far = zone is not None and node.zone != zone
+    return scenario.network + (scenario.between_zones if far else 0.0)
 
 
 def _rng(seed: int, purpose: str) -> Random:

@@ -20,7 +20,7 @@ _share = validator(lambda value: "" if 0 < value <= 1 else "a share above 0, up 
 _any_share = validator(lambda value: "" if 0 <= value <= 1 else "a share from 0 to 1")
 
 TroubleKind = Literal[
-    "slow", "dead", "unreachable", "hang", "fail", "flap", "deploy", "join", "surge"
+    "slow", "dead", "unreachable", "hang", "fail", "flap", "deploy", "join", "surge", "busy"
 ]
 FailureKind = Literal["error", "reset", "unavailable", "overloaded", "hang"]
 
@@ -32,6 +32,7 @@ _MORE_KEYS: dict[str, tuple[str, ...]] = {
     "deploy": ("every", "down", "warm_up", "warm_times"),
     "join": ("warm_up", "warm_times"),
     "surge": ("times",),
+    "busy": ("times",),
 }
 """What each kind of trouble takes besides ``at``, ``until`` and which nodes."""
 _OF_LATENCIES = {"lognormal": ("sigma",), "bimodal": ("slow", "slow_share")}
@@ -71,6 +72,9 @@ class CallKind:
         idempotent: The mark of the interface. The YAML may state another one.
         everyone: Whether every node must hear of it. The figures say which share of them did.
         keys: From how many routing keys each call draws one; 0: it has none.
+        skew: How unevenly keys are asked for: the exponent of Zipf's law. 0: all alike; near 1: as
+            of many caches.
+        latency: Of the handlers of this method, in place of the scenario's.
         options: More options of ``with_options``.
     """
 
@@ -79,7 +83,22 @@ class CallKind:
     idempotent: bool = False
     everyone: bool = False
     keys: int = attrs.field(default=0, validator=between(0, 100_000, "0 to 100,000"))
+    skew: float = attrs.field(default=0.0, validator=between(0, 10, "0 to 10"))
+    latency: Latency | None = None
     options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Cache:
+    """What each node has in its memory: the keys that were asked for last.
+
+    Attributes:
+        size: How many.
+        hit: Which part of its usual time a call takes whose key is there.
+    """
+
+    size: int = attrs.field(default=1000, validator=between(1, 1_000_000, "1 to 1,000,000"))
+    hit: float = attrs.field(default=0.1, validator=_share)
 
 
 @attrs.frozen(kw_only=True)
@@ -99,6 +118,8 @@ class Trouble:
                   ``down`` seconds and comes back
     join          these nodes are new: they start at ``at`` and are listed then
     surge         ``times`` as many calls
+    busy          other callers use the nodes: their requests are ``times`` what the nodes can
+                  handle
     ============= ================================================================================
 
     Attributes:
@@ -168,6 +189,11 @@ class Scenario:
         seconds: For how long calls begin.
         nodes: How many there are.
         zones: Their zones, by turns; none for none.
+        client_zones: The zones of the clients, by turns; by default those of the nodes. The file is
+            read once for each, with the zone in the variable ``zone_variable``.
+        zone_variable: The name of that variable of the environment.
+        between_zones: Seconds that a call to another zone takes more, there and back.
+        cache: What nodes remember, or None for nothing.
         workers: Calls that a node handles at a time; more wait in its queue.
         latency: Of handlers.
         network: Seconds, there and back.
@@ -185,6 +211,10 @@ class Scenario:
     seconds: Seconds = attrs.field(default=60.0, validator=between(1, 86_400, "1 s to 24 h"))
     nodes: int = attrs.field(default=20, validator=between(1, MAX_NODES, "1 to 100,000"))
     zones: tuple[str, ...] = ()
+    client_zones: tuple[str, ...] = ()
+    zone_variable: str = attrs.field(default="ZONE", validator=some_text)
+    between_zones: Seconds = attrs.field(default=0.0, validator=at_least(0))
+    cache: Cache | None = None
     workers: int = attrs.field(default=8, validator=between(1, 100_000, "1 to 100,000"))
     latency: Latency = attrs.field(factory=Latency)
     network: Seconds = attrs.field(default=0.0005, validator=at_least(0))
@@ -210,6 +240,10 @@ class Scenario:
                 raise ValueError(f"no node is in zone {trouble.zone!r}; zones: {there}")
         if self.rate is None and self.load <= 0:
             raise ValueError("load must be above 0, or rate stated")
+        times: dict[str, Latency | None] = {}
+        for kind in self.calls:
+            if times.setdefault(kind.method, kind.latency) != kind.latency:
+                raise ValueError(f"the handlers of {kind.method!r} have two different latencies")
 
     @property
     def fault(self) -> tuple[float, float] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .scenario import CallKind, Scenario, Trouble
+from .scenario import Cache, CallKind, Latency, Scenario, Trouble
 
 _ALL = (
     Scenario(
@@ -72,6 +72,46 @@ _ALL = (
         troubles=(
             Trouble(kind="fail", at=10, until=20, failure="unavailable", rate=0.8),
         ),
+    ),
+    Scenario(
+        name="caches",
+        about="nodes remember the last 1,000 of 10,000 keys; one node is killed at 20 s",
+        load=0.9,
+        workers=2,
+        cache=Cache(size=1000, hit=0.1),
+        calls=(CallKind(method="read", idempotent=True, keys=10_000, skew=0.8),),
+        troubles=(Trouble(kind="dead", at=20, count=1),),
+    ),
+    Scenario(
+        name="zones",
+        about="three zones 10 ms apart, each with clients; one loses its nodes at 20 s",
+        nodes=21,
+        zones=("a", "b", "c"),
+        clients=21,
+        workers=2,
+        between_zones=0.01,
+        troubles=(Trouble(kind="unreachable", at=20, zone="c"),),
+    ),
+    Scenario(
+        name="many-clients",
+        about="100 clients with few calls each; from 10 s on 85 % of what the nodes can handle",
+        load=0.5,
+        clients=100,
+        workers=4,
+        seconds=30,
+        troubles=(Trouble(kind="surge", at=10, times=1.7),),
+    ),
+    Scenario(
+        name="methods",
+        about="one method takes 1 ms, another 1 s; one node is 10 times as slow from 10 s on",
+        workers=4,
+        calls=(
+            CallKind(
+                method="quick", share=95.0, idempotent=True, latency=Latency(median=0.001)
+            ),
+            CallKind(method="slow", share=5.0, idempotent=True, latency=Latency(median=1.0)),
+        ),
+        troubles=(Trouble(kind="slow", at=10, count=1, times=10),),
     ),
 )  # fmt: skip
 

@@ -7,11 +7,14 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from ...terms.node import Changes, Snapshot
+from .latencies import mean_of
+from .neighbours import Neighbours
 from .nodes import DOWN, DRAINING, HANGING, UNREACHABLE, UP
 from .world import START, TROUBLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from random import Random
 
     from ...terms.node import Node
     from .nodes import SimulatedNode
@@ -86,6 +89,7 @@ class Troubles:
         scenario: Says what.
         nodes: All nodes.
         registry: Hears of servers that come and go.
+        rng: Draws when neighbours call.
 
     Attributes:
         pace: How many times as many calls come in just now.
@@ -97,12 +101,15 @@ class Troubles:
         scenario: Scenario,
         nodes: Sequence[SimulatedNode],
         registry: Registry,
+        rng: Random,
     ) -> None:
         self.pace = 1.0
         self._world = world
         self._nodes = nodes
         self._registry = registry
         self._seconds = scenario.seconds
+        self._capacity = scenario.workers / mean_of(scenario.latency)
+        self._rng = rng
         self._silent_since: dict[int, float] = {}
         for trouble in scenario.that_begin:
             self._plan(trouble)
@@ -160,6 +167,10 @@ class Troubles:
             self._silent(there)
         elif kind == "flap":
             self._flap(trouble, there)
+        elif kind == "busy":
+            end = START + (self._seconds if trouble.until is None else trouble.until)
+            rate = trouble.times * self._capacity
+            Neighbours(self._world, there, rate, end, self._rng).begin()
         else:
             there.fall_silent(UNREACHABLE if kind == "unreachable" else HANGING)
             self._silent(there)

@@ -6,11 +6,11 @@ good as to compare all, and clients that know the same do not all run to the sam
 What a node costs is Finagle's: ``latency * (in flight + 1)``, with the latency of
 :mod:`.peak_latency`. Failures and fast rejections make it dearer.
 
-What servers report in their replies is used as Prequal does (Wydrowski et al., NSDI 2024): a node
-with more requests in flight than most is *hot*. A cold node is better than a hot one. Of two hot
-ones the less busy is better, of two cold ones the cheaper. Prequal asks many nodes for each call
-and has a cold one that is fast nearly always. Here two are compared. So hot and cold decide only
-between nodes that are about as fast; otherwise a slow node would win because it is cold.
+Servers report in their replies how many requests run there, as in Prequal (Wydrowski et al., NSDI
+2024). A node where more requests of *other* clients run than usual costs as much more, for a short
+time: see :meth:`.peak_latency.NodeLoad.cost`.
+
+A client may call methods of very different times: :mod:`.usual_times` makes them comparable.
 
 ``docs/decisions/p2c.md`` has the reasons for the numbers.
 """
@@ -27,8 +27,9 @@ from bee_core.hookspecs import Registrar, hookimpl
 from bee_core.interfaces import Failure, Success
 from bee_core.options import Seconds, positive
 
-from .peak_latency import FAILURES_COUNT, NodeLoad
+from .peak_latency import NodeLoad
 from .slow_start import MOST_DRAWS, FreshNodes
+from .usual_times import UsualTimes
 from .weights import fractions, with_weight
 
 if TYPE_CHECKING:
@@ -45,26 +46,15 @@ FORCE_EVERY = 200
 """Picks between two that are forced: at most 0.5 % of the calls go to a node that is known to be
 worse. Without this bound a client with few calls and many nodes would force nearly every pick."""
 
-REPORT_AGE = 1.0
-"""Seconds that a server's report counts. Prequal's probes are as old at most."""
-
-HOT = 0.84
-"""A node is hot if more requests run there than in this share of the reports. Prequal's value."""
-
-ABOUT_AS_FAST = 1.3
-"""Of two nodes hot and cold decide where neither is slower than the other by more than this."""
-
-FAILS = 0.3
-"""A node of which a larger share of calls fails loses against one with a smaller share."""
+REMARKED = 1.0
+"""Seconds that ``bee explain`` shows a server's report."""
 
 UNEVEN = 1.5
 """With different weights a node that was drawn regardless of its weight must be cheaper by this
 factor. Otherwise noise in the latencies would even the shares out."""
 
 _LEAST_WEIGHT = 1e-9  # of the mean; what is far below would be 0, and divides what is in flight
-_QUANTILE_STEP = 0.02  # of the value: it follows a change within some hundred reports
-_USUAL_STEP = 0.02  # likewise
-_USUAL_MOST = 4.0  # times the usual latency that one sample counts for: outliers are not usual
+_OTHERS_STEP = 0.02  # of the value: it follows a change within some hundred reports
 
 
 @attrs.frozen
@@ -96,8 +86,8 @@ class PowerOfTwoChoices:
     nodes, however many there are.
     """
 
-    wants_load = True
-    settle: Callable[[Node, Outcome | None, float, float], None] | None
+    wants_load = wants_method = True
+    settle: Callable[..., None] | None
 
     def __init__(self, options: P2cOptions | None = None) -> None:
         self.settle = self._settle
@@ -105,8 +95,9 @@ class PowerOfTwoChoices:
         self._table = _Table()
         self.loads: dict[str, NodeLoad] = {}
         self._fresh = FreshNodes()
-        self.usual = 0.0  # seconds; the latency of the fleet's answers
-        self._busy_mark = 0.0  # requests in flight above which a node is hot
+        self.times = UsualTimes()
+        self.others = 0.0  # requests of other clients that usually run at a node
+        self._step = 1.0  # how much the next report changes that
         self._unforced = 0  # picks since the last forced one
 
     def start_slowly(self, window: float) -> None:
@@ -146,20 +137,28 @@ class PowerOfTwoChoices:
         table = self._table
         nodes, totals = table.nodes, table.totals
         many = len(nodes)
-        if tried or self._fresh.began or many < 2:
+        chosen: NodeLoad | None
+        other: NodeLoad | None
+        if many == 1 and not tried:
+            chosen, other = nodes[0], None
+        elif tried or self._fresh.began or many < 2:
             table, chosen, other = self._among_some(table, tried, now, rng)
             if chosen is None:
                 return None
         else:
-            first = (
-                int(rng.random() * many)
-                if totals is None
-                else bisect(totals, rng.random() * totals[-1], 0, many - 1)
-            )
-            second = int(rng.random() * (many - 1))
+            fewer = many - 1
+            if totals is None:  # one number is enough for both
+                first = int(rng.random() * (many * fewer))
+                first, second = first // fewer, first % fewer
+            else:
+                first = bisect(totals, rng.random() * totals[-1], 0, fewer)
+                second = int(rng.random() * fewer)
             chosen, other = nodes[first], nodes[second + (second >= first)]
         if other is not None:
-            if self._prefers(other, chosen, now, table.margin):
+            times, crowd, decay = self.times, self.others + 1.0, self._decay
+            usual, lasting = times.typical, times.lasting
+            cost = other.cost(now, usual, decay, crowd, lasting)
+            if cost * table.margin < chosen.cost(now, usual, decay, crowd, lasting):
                 chosen, other = other, chosen
             # Two threads may both count to the same number: then one pick more or less is forced.
             self._unforced += 1
@@ -176,32 +175,31 @@ class PowerOfTwoChoices:
             raise
         return node
 
-    def _settle(self, node: Node, outcome: Outcome | None, seconds: float, now: float) -> None:
+    def _settle(
+        self, node: Node, outcome: Outcome | None, seconds: float, now: float, method: str = ""
+    ) -> None:
         state = self.loads.get(node.id)
         if state is None:
             return  # it left with no call there, so none of its calls is missed
         _end(state.running)
-        usual, decay = self.usual, self._decay
-        if outcome is None:
-            # Given up: it would have taken at least as long.
-            if seconds > state.expected(now, usual, decay)[0]:
-                state.observe(seconds, None, now, usual, decay)
-            return
-        load = outcome.load
+        times, decay = self.times, self._decay
+        load = None if outcome is None else outcome.load
         if load is not None:
-            state.take_report(load, now)
-            self._mark(state.reported / state.weight)
-            seconds = max(seconds, load.lag)  # the next request will wait as long
+            others, step = state.take_report(load, now), self._step
+            self.others += (others - self.others) * step
+            if step > _OTHERS_STEP:
+                self._step = step / (1.0 + step)  # the first ones are averaged
+            if load.lag > seconds:  # noqa: PLR1730  # quicker than max()
+                seconds = load.lag  # the next request will wait as long
         if type(outcome) is Success:
-            self.usual = (
-                usual + (min(seconds, usual * _USUAL_MOST) - usual) * _USUAL_STEP
-                if usual
-                else seconds
-            )
-            state.observe(seconds, 0.0, now, usual, decay)
-        elif isinstance(outcome, Failure):
-            slower = seconds > state.expected(now, usual, decay)[0]
+            state.observe(times.learn(method, seconds), 0.0, now, times.typical, decay)
+            return
+        usual, seconds = times.typical, times.as_typical(method, seconds)
+        slower = seconds > state.expected(now, usual, decay)[0]
+        if isinstance(outcome, Failure):
             state.observe(seconds if slower else 0.0, _verdict(outcome), now, usual, decay)
+        elif slower:  # given up: it would have taken at least as long
+            state.observe(seconds, None, now, usual, decay)
 
     def twin(self) -> PowerOfTwoChoices:
         """See :class:`bee_core.interfaces.Balancer`."""
@@ -212,7 +210,8 @@ class PowerOfTwoChoices:
         copy.loads = loads | {load.node.id: load for load in nodes}
         copy._table = table._replace(nodes=nodes)
         copy._fresh = self._fresh.twin()
-        copy.usual, copy._busy_mark = self.usual, self._busy_mark
+        copy.times = self.times.copy()
+        copy.others, copy._step = self.others, self._step
         copy._unforced = self._unforced
         return copy
 
@@ -220,53 +219,21 @@ class PowerOfTwoChoices:
         """See :mod:`bee_core.interfaces`. The calls in flight are the parent's."""
         for load in self.loads.values():
             load.running.clear()
-            load.own_then = 0
 
     def remark(self, node: Node, now: float) -> str:
         """See :class:`bee_core.interfaces.Balancer`."""
         state = self.loads.get(node.id)
         if state is None or not state.known:
             return ""
-        latency, failing = state.expected(now, self.usual, self._decay)
+        latency, failing = state.expected(now, self.times.typical, self._decay)
         parts = [f"{len(state.running)} in flight"]
         if state.latency:
             parts.append(f"{latency * 1000:.3g} ms")
         if failing >= 0.01:
             parts.append(f"{failing:.0%} of its calls failed")
-        if self._reports(state, now):
-            hot = ", hot" if state.busy() > self._busy_mark else ""
-            parts.append(f"its server said {state.reported} in flight{hot}")
+        if state.reported_at > now - REMARKED:
+            parts.append(f"its server said {state.reported} in flight")
         return ", ".join(parts)
-
-    def _prefers(self, one: NodeLoad, other: NodeLoad, now: float, margin: float) -> bool:
-        """Whether ``one`` is better than ``other``, by more than ``margin`` where it is cost."""
-        usual, decay = self.usual, self._decay
-        latency, failing = one.expected(now, usual, decay)
-        other_latency, other_failing = other.expected(now, usual, decay)
-        if (failing > FAILS) is not (other_failing > FAILS):
-            return other_failing > FAILS
-        latency *= 1.0 + FAILURES_COUNT * failing * failing
-        other_latency *= 1.0 + FAILURES_COUNT * other_failing * other_failing
-        about_as_fast = other_latency <= ABOUT_AS_FAST * latency <= ABOUT_AS_FAST**2 * other_latency
-        if about_as_fast and self._reports(one, now) and self._reports(other, now):
-            busy, other_busy, mark = one.busy(), other.busy(), self._busy_mark
-            hot, other_hot = busy > mark, other_busy > mark
-            if hot is not other_hot:
-                return other_hot
-            if hot:
-                return busy * margin < other_busy
-        cost = latency * (len(one.running) / one.weight + 1.0)
-        return cost * margin < other_latency * (len(other.running) / other.weight + 1.0)
-
-    @staticmethod
-    def _reports(load: NodeLoad, now: float) -> bool:
-        return now - load.reported_at <= REPORT_AGE
-
-    def _mark(self, busy: float) -> None:
-        """Move the mark towards the quantile :data:`HOT` of the reports (Robbins and Monro)."""
-        mark = self._busy_mark
-        step = _QUANTILE_STEP * (mark + 1.0)
-        self._busy_mark = max(0.0, mark + (step * HOT if busy > mark else -step * (1.0 - HOT)))
 
     def _among_some(
         self, table: _Table, tried: Collection[str], now: float, rng: Random

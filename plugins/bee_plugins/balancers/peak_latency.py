@@ -26,7 +26,22 @@ FAILURES_COUNT = 30.0
 """A node of which a share f of the calls fails costs ``1 + 30 f²`` as much: 1.3 times after one
 failure, twice at one in five. Where all fail a little, the latency decides."""
 
+FAILS = 0.3
+"""A node of which a larger share of calls fails loses against one with a smaller share."""
+
+SOON = 0.01
+"""Of the decay: what is younger has hardly faded. So a busy client seldom needs an exponential."""
+
+REPORT_LASTS = 2.0
+"""A report fades over so many times of the requests that it is about. They have ended by then. If
+others have come instead, the latency shows it."""
+
+LEAST_CROWD = 0.1
+"""An empty node costs a tenth at least: otherwise all clients that have just heard of it would go
+there."""
+
 _NEVER = float("-inf")
+_HOPELESS = 1e9  # no latency and no crowd outweighs it
 _LEAST = 1e-9  # a latency of 0 would hide what is in flight
 
 
@@ -47,14 +62,14 @@ class NodeLoad:
         picked_at: When it was picked last.
         reported: Requests that ran at the server besides the one that it answered.
         reported_at: When it said so.
-        own_then: How many of them were this client's.
+        others: How many of them were not this client's, relative to the weight.
     """
 
     __slots__ = (
         "failing",
         "latency",
         "node",
-        "own_then",
+        "others",
         "picked_at",
         "reported",
         "reported_at",
@@ -73,7 +88,7 @@ class NodeLoad:
         self.picked_at = _NEVER
         self.reported = 0
         self.reported_at = _NEVER
-        self.own_then = 0
+        self.others = 0.0
 
     def expected(self, now: float, usual: float, decay: float) -> tuple[float, float]:
         """The latency to expect in seconds, and the share of failures."""
@@ -86,16 +101,45 @@ class NodeLoad:
         """Whether a call has been there."""
         return bool(self.running) or self.stamp > _NEVER
 
-    def busy(self) -> float:
-        """Requests that run at the server, by its last word and by what this client did since."""
-        own = len(self.running)
-        return max(own, self.reported + own - self.own_then) / self.weight
+    def cost(self, now: float, usual: float, decay: float, crowd: float, lasting: float) -> float:
+        """What one more call costs: ``latency * (in flight + 1)``.
 
-    def take_report(self, load: Load, now: float) -> None:
-        """The server's word, from an answer whose attempt has ended here."""
-        self.own_then = len(self.running)
-        self.reported = max(0, load.in_flight - 1)
+        Failures make it dearer, and so does a crowd: more requests of other clients than usual, by
+        the server's last report.
+
+        Args:
+            now: The time.
+            usual: What is usual in this fleet, in seconds.
+            decay: Seconds in which a sample fades to a third.
+            crowd: Requests of other clients that usually run at a node, and one.
+            lasting: See :class:`.usual_times.UsualTimes`.
+        """
+        latency, failing = self.latency or usual, self.failing
+        age = (now - self.stamp) / decay
+        if age > SOON:
+            fade = exp(-age)
+            latency = usual + (latency - usual) * fade
+            failing *= fade
+        if latency < _LEAST:  # noqa: PLR1730  # quicker than max()
+            latency = _LEAST
+        cost = latency * (len(self.running) / self.weight + 1.0)
+        age = (now - self.reported_at) / (REPORT_LASTS * latency * lasting)
+        if age < 1.0:
+            more = 1.0 + (self.others + 1.0 - crowd) * (1.0 - age) / crowd
+            cost *= more if more > LEAST_CROWD else LEAST_CROWD  # noqa: FURB136  # as above
+        if failing:
+            cost *= 1.0 + FAILURES_COUNT * failing * failing
+            if failing > FAILS:
+                cost *= _HOPELESS
+        return cost
+
+    def take_report(self, load: Load, now: float) -> float:
+        """The server's word, from an answer whose attempt has ended here. Returns ``others``."""
+        self.reported = reported = load.in_flight - 1
         self.reported_at = now
+        others = reported - len(self.running)
+        self.others = in_the_way = others / self.weight if others > 0 else 0.0
+        return in_the_way
 
     def observe(
         self, seconds: float, failed: float | None, now: float, usual: float, decay: float
@@ -109,7 +153,8 @@ class NodeLoad:
             usual: What is usual in this fleet.
             decay: Seconds in which a sample fades to a third.
         """
-        fade = exp(-max(0.0, now - self.stamp) / decay)
+        age = (now - self.stamp) / decay
+        fade = exp(-age) if age > SOON else 1.0 - age if age > 0.0 else 1.0
         failing = self.failing * fade
         if failed is not None:
             failing += (failed - failing) * LEARN

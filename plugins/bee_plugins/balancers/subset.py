@@ -86,7 +86,9 @@ class Subset(Wrapper):
                 return other
         return None
 
-    def _settle(self, node: Node, outcome: Outcome | None, seconds: float, now: float) -> None:
+    def _settle(
+        self, node: Node, outcome: Outcome | None, seconds: float, now: float, *method: str
+    ) -> None:
         if self._beyond:
             try:
                 self._beyond[node.id].pop()
@@ -96,7 +98,7 @@ class Subset(Wrapper):
                 return
         settle = self.within.settle
         if settle is not None:
-            settle(node, outcome, seconds, now)
+            settle(node, outcome, seconds, now, *method)
 
     def twin(self) -> Subset:
         """See :class:`bee_core.interfaces.Balancer`."""

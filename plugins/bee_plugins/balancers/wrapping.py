@@ -9,7 +9,7 @@ from bee_core.options import OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee_core.interfaces import Balancer, Node, Outcome
+    from bee_core.interfaces import Balancer, Node
 
 
 RANDOM: Any = "random"
@@ -27,10 +27,11 @@ class Wrapper:
         within: The balancer that picks.
         settle: That of the balancer within.
         wants_load: Likewise.
+        wants_method: Likewise.
         key_argument: Likewise.
     """
 
-    settle: Callable[[Node, Outcome | None, float, float], None] | None
+    settle: Callable[..., None] | None
 
     def __init__(self, within: Balancer) -> None:
         if getattr(within, "listed", None) is not None:
@@ -42,6 +43,7 @@ class Wrapper:
         self.within = within
         self.settle = within.settle
         self.wants_load = bool(getattr(within, "wants_load", False))
+        self.wants_method = bool(getattr(within, "wants_method", False))
         self.key_argument: str | None = getattr(within, "key_argument", None)
 
     def others(self) -> tuple[Balancer, ...]:

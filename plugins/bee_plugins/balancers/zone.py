@@ -25,7 +25,7 @@ from .weights import with_weight
 from .wrapping import RANDOM, Wrapper, remark_of, twin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from random import Random
 
     from bee_core.interfaces import Node, Outcome
@@ -118,12 +118,14 @@ class Zone(Wrapper):
         node = first.pick(key, tried, now, rng)
         return second.pick(key, tried, now, rng) if node is None else node
 
-    def _settle(self, node: Node, outcome: Outcome | None, seconds: float, now: float) -> None:
+    def _settle(
+        self, node: Node, outcome: Outcome | None, seconds: float, now: float, *method: str
+    ) -> None:
         # Of a node that has left, the zone tells.
         far = self._sides.far.get(node.id, node.zone != self._options.zone)
-        settle = (self._elsewhere if far else self.within).settle
+        settle: Callable[..., None] | None = (self._elsewhere if far else self.within).settle
         if settle is not None:
-            settle(node, outcome, seconds, now)
+            settle(node, outcome, seconds, now, *method)
 
     def twin(self) -> Zone:
         """See :class:`bee_core.interfaces.Balancer`."""

@@ -27,7 +27,6 @@ class Rig:
             self.world,
             Durations(Latency(kind="fixed", median=1.0), random.Random(1)),
             random.Random(2),
-            network=0.0,
             workers=2,
             max_in_flight=max_in_flight,
             cancels=cancels,
