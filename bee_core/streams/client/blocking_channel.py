@@ -85,7 +85,7 @@ class IdlePool:
     @property
     def connections(self) -> tuple[BlockingConnection, ...]:
         """Those that are there now."""
-        return tuple(self._idle)
+        return tuple(self._idle.copy())  # see BlockingChannel.in_use
 
     def clear(self) -> list[BlockingConnection]:
         """Take all connections out. The caller closes them."""
@@ -198,7 +198,7 @@ class BlockingChannel:
         twice, if the server remembers its answers: the call must know which process has it.
         """
         if not self._remembers:
-            for known in (*self.idle.connections, *tuple(self.active)):
+            for known in (*self.idle.connections, *self.in_use()):
                 self._learn(known)
         return request.oneway or (self._remembers and not request.idempotent)
 
@@ -266,9 +266,17 @@ class BlockingChannel:
                 for each in old:
                     each.close()
 
+    def in_use(self) -> set[BlockingConnection]:
+        """The active connections of now.
+
+        A copy is one step for other threads. ``tuple(self.active)`` is not: before CPython 3.12 the
+        allocation of a tuple may collect garbage in the middle of it, and so let others run.
+        """
+        return self.active.copy()
+
     def _is_surplus(self, connection: BlockingConnection, now: float) -> bool:
         """Whether a connection goes to a worker process that has more than its share of them."""
-        connections = connection, *tuple(self.active), *self.idle.connections
+        connections = connection, *self.in_use(), *self.idle.connections
         return self._shares.is_surplus(connection, connections, now)
 
     def ping(self, timeout: float) -> Status | Failure:
@@ -313,7 +321,7 @@ class BlockingChannel:
         """See :meth:`bee_core.interfaces.Channel.close`."""
         self.closed = True
         self.retire()
-        for connection in tuple(self.active):
+        for connection in self.in_use():
             connection.interrupt()
 
     def retire(self) -> None:
