@@ -153,7 +153,7 @@ class BlockingChannel:
         twice, if the server remembers its answers: the call must know which process has it.
         """
         if not self._remembers:
-            for known in (*self.idle.connections, *tuple(self.active)):
+            for known in (*self.idle.connections, *self.in_use()):
                 self._learn(known)
         return request.oneway or (self._remembers and not request.idempotent)
 
@@ -260,9 +260,17 @@ class BlockingChannel:
             raise
         return None
 
+    def in_use(self) -> set[BlockingConnection]:
+        """The active connections of now.
+
+        A copy is one step for other threads. ``tuple(self.active)`` is not: before CPython 3.12 the
+        allocation of a tuple may collect garbage in the middle of it, and so let others run.
+        """
+        return self.active.copy()
+
     def _is_surplus(self, connection: BlockingConnection, now: float) -> bool:
         """Whether a connection goes to a worker process that has more than its share of them."""
-        connections = connection, *tuple(self.active), *self.idle.connections
+        connections = connection, *self.in_use(), *self.idle.connections
         return self._shares.is_surplus(connection, connections, now)
 
     def ping(self, timeout: float) -> Status | Failure:
@@ -307,7 +315,7 @@ class BlockingChannel:
         """See :meth:`bee_core.interfaces.Channel.close`."""
         self.closed = True
         self.retire()
-        for connection in tuple(self.active):
+        for connection in self.in_use():
             connection.interrupt()
 
     def retire(self) -> None:

@@ -70,7 +70,7 @@ class IdlePool:
     @property
     def connections(self) -> tuple[BlockingConnection, ...]:
         """Those that are there now."""
-        return tuple(self._idle)
+        return tuple(self._idle.copy())  # see BlockingChannel.in_use
 
     def clear(self) -> list[BlockingConnection]:
         """Take all connections out. The caller closes them."""

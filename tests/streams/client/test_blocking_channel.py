@@ -6,6 +6,7 @@ paths: with the native exchange, and in Python.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import threading
@@ -561,14 +562,14 @@ def test_a_refused_connection_fails_a_oneway_request_which_did_not_run(kind):
 def test_a_peer_that_answers_no_hello_costs_a_oneway_request_its_connect_timeout():
     transport = PairTransport()
     channel = channel_on(transport)
-    outcome = channel.start(oneway(connect_timeout=0.01))
+    outcome = channel.start(oneway(connect_timeout=0.1))
     assert (outcome.kind, outcome.executed, outcome.blame, outcome.reached) == (
         "unavailable",
         "no",
         "node",
         False,
     )
-    outcome = channel.start(oneway(timeout=0.01))
+    outcome = channel.start(oneway(timeout=0.1))
     assert (outcome.kind, outcome.executed, outcome.blame) == ("deadline_exceeded", "no", "none")
     assert [peer.heard()[-1] for peer in transport.peers] == ["end", "end"]
 
@@ -619,3 +620,31 @@ def test_an_answer_that_an_older_server_gives_all_the_same_costs_the_connection_
     pending = channel.start(request())
     transport.peers[1].say(response(1))
     assert pending.wait().ok
+
+
+class InUse:
+    """A connection of another thread, which knows nothing of its server yet."""
+
+    ack = None
+
+
+def test_a_collection_of_garbage_lets_other_threads_call_while_one_connects(channel):
+    """They come and go with each collection; one may come with each allocation."""
+    others = [InUse() for _ in range(100)]
+    channel.active.update(others)
+
+    def others_go_on(phase, _):
+        known = others.pop()
+        (channel.active.discard if known in channel.active else channel.active.add)(known)
+        others.insert(0, known)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(others_go_on)
+    gc.set_threshold(1)
+    try:
+        made = [channel.start(request()) for _ in range(20)]
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(others_go_on)
+        channel.active.difference_update(others)
+    assert channel.active == set(made)
