@@ -43,10 +43,8 @@ IN_FLIGHT = 30
 READ_TIMEOUT = 0.5
 
 
-def run(*command):
-    """Its options stand in the environment, so that a command can be what a page says."""
-    environment = {**os.environ, "JDK_JAVA_OPTIONS": " ".join(SHORT_LIVED)}
-    return processes.run(command, cwd=JAVA, env=environment)
+def run(*command, **variables):
+    return processes.run(command, cwd=JAVA, env={**os.environ, **variables})
 
 
 def test_it_replays_the_vectors(java_command):
@@ -67,6 +65,7 @@ def test_the_first_call_of_its_readme_as_it_is_written(java, server):
         "bash",
         "-c",
         f"'{java}' {command[1].replace('127.0.0.1:9000', server.address.removeprefix('tcp://'))}",
+        JDK_JAVA_OPTIONS=" ".join(SHORT_LIVED),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "42\n"
