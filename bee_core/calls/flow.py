@@ -87,7 +87,11 @@ def flow(call: Call, *, inside: bool = False) -> Steps:  # noqa: PLR0912, PLR091
                     if began is not None and (
                         service.told
                         or type(outcome) is not Success
-                        or not service.stands(call, state, permit)
+                        or not (
+                            state.breaker.standing is permit  # type: ignore[union-attr]
+                            if service.nodes.shows_news
+                            else service.stands(call, state, permit)
+                        )
                     ):
                         settle(call, state, permit, picked, outcome, began)
             if type(outcome) is Success:

@@ -56,7 +56,8 @@ def pick(call: Call, tried: tuple[str, ...], now: float) -> Choice:
     if state is not None and (not tried or node.id not in tried):  # the usual way
         if state.breaker is None:
             return state, None, True
-        permit = standing(call, state)
+        plain = service.nodes.plain
+        permit = state.breaker.standing if plain else standing(call, state)  # type: ignore[attr-defined]
         if permit is not None:
             return state, permit, True
     return (*_search(call, node, tried, now), True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from ..contracts.conformance import part_misfits
@@ -26,6 +27,15 @@ AFTER_FAULT = 10.0
 """Seconds until breakers whose sweep raised are swept again."""
 
 
+def is_plain(breaker: object) -> bool:
+    """Whether ``standing`` is there, in a slot or as a value, and no property."""
+    kind = type(breaker)
+    found = next((vars(one)["standing"] for one in kind.__mro__ if "standing" in vars(one)), None)
+    by_itself = kind.__getattribute__ is object.__getattribute__
+    value = not hasattr(type(found), "__get__") or isinstance(found, MemberDescriptorType)
+    return by_itself and value and hasattr(breaker, "standing")
+
+
 class ContainedBreakers:
     """The plugin as the node set uses it. Thread-safe.
 
@@ -36,6 +46,8 @@ class ContainedBreakers:
     Attributes:
         plugin: Likewise.
         counting: Whether its breakers count successes under a standing permit.
+        plain: Whether ``standing`` of each breaker so far is a plain attribute: nothing of the
+            plugin runs, and nothing is raised, where it is read.
     """
 
     def __init__(self, plugin: Breakers, faults: PluginFaults) -> None:
@@ -44,6 +56,7 @@ class ContainedBreakers:
         self._forget: Callable[[Node], object] | None = getattr(plugin, "forget", None)
         self._resize: Callable[[int], Sequence[Change]] | None = getattr(plugin, "resize", None)
         self.counting = getattr(plugin, "counting", False) is True
+        self.plain = True
 
     def node(self, node: Node) -> Breaker:
         """A new breaker for a node.
@@ -57,6 +70,7 @@ class ContainedBreakers:
             raise self._faults.fault(self.plugin, "node", error) from error
         if problem := part_misfits(breaker, Breaker):
             raise self._faults.wrong(self.plugin, "node", f"returned no breaker: {problem}")
+        self.plain = self.plain and is_plain(breaker)
         return breaker  # type: ignore[no-any-return]
 
     def stands(self, request: Request, state: NodeState[Any], permit: Permit | None) -> bool:

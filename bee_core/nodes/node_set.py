@@ -54,6 +54,8 @@ class NodeSet(Generic[C]):
         retired: Whether another set has taken its place.
         stands: ``(request, state, permit)``: whether a success under this permit is no news to the
             node's breaker. Each success is asked once; breakers that count do it here.
+        plain: Whether calls may look at ``standing`` of each breaker: that runs no plugin's code.
+        shows_news: Whether such a look says what ``stands`` says.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class NodeSet(Generic[C]):
         self._make_channel = make_channel
         self.breakers = None if breakers is None else ContainedBreakers(breakers, faults)
         self.stands: Callable[[Request, NodeState[C], Permit | None], bool] = _no_breaker
+        self.plain = True
+        self.shows_news = self.breakers is not None and not self.breakers.counting
         if self.breakers is not None:
             counting = self.breakers.counting
             self.stands = self.breakers.counted if counting else self.breakers.stands
@@ -179,7 +183,10 @@ class NodeSet(Generic[C]):
                 current = state  # it has just left: the call goes on, the channel ends with it
             if current.attempt is None:
                 if current.breaker is UNUSED and self.breakers is not None:
-                    current.breaker = self.breakers.node(current.node)
+                    breaker = self.breakers.node(current.node)
+                    if not self.breakers.plain:
+                        self.plain = self.shows_news = False
+                    current.breaker = breaker
                 current.attempt = Attempt(self._make_channel(current.node))
             if state is not current:
                 state.attempt, state.breaker = current.attempt, current.breaker

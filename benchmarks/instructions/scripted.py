@@ -46,16 +46,17 @@ class Answering:
 
     Args:
         batch: Calls that are in flight at a time.
+        patience: Seconds that it waits for the client.
 
     Attributes:
         port: Where it listens on 127.0.0.1.
         received: Every frame that came, once the client has gone.
     """
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, patience: float = TIMEOUT) -> None:
         self._batch = batch
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(TIMEOUT)
+        self._listener.settimeout(patience)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self.port: int = self._listener.getsockname()[1]
         self.received: list[bytes] = []

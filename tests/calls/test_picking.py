@@ -7,6 +7,7 @@ import pytest
 from bee_core.calls.picking import elsewhere, pick, same
 from bee_core.errors import PluginFault
 from bee_core.interfaces import Node, Success
+from bee_core.nodes.contained_breakers import is_plain
 from support.call_harness import Harness, failure
 
 FREE = {}
@@ -234,6 +235,8 @@ def under(standing):
     state = harness.service.nodes.states["a"]
     harness.service.connect(state)
     state.breaker = breaker = Standing(standing)
+    nodes = harness.service.nodes
+    nodes.plain = nodes.shows_news = is_plain(breaker)  # as it is when a node set makes one
     assert harness.drive(harness.begin(), Success(b"3")).value == 3
     return breaker, harness
 

@@ -73,6 +73,8 @@ class Gate:
     It opens with the first verdict against the node, if told to.
     """
 
+    standing = None  # each call asks
+
     def __init__(self, trace, node_id, permits=None, *, opens=False):
         self.trace = trace
         self.node = Node(node_id, f"tcp://{node_id}:9000")

@@ -75,10 +75,7 @@ class BlockingChannel:
                         # Another thread is about to let go of it, or was interrupted just then.
                         self.idle.put_back(connection)
                         connection = None
-                    if self.given_up and not fresh:
-                        connection = self._again(request)
-                    if connection is None:
-                        connection = self.connect(request)
+                    connection = (not fresh and self._again(request)) or self.connect(request)
                     if isinstance(connection, Failure):
                         return connection
                 self.active.add(connection)
