@@ -86,7 +86,7 @@ class Roster:
     @property
     def suspects(self) -> tuple[Suspect, ...]:
         """The nodes in question, the longest first."""
-        return tuple(self._suspects.values())
+        return tuple(self._suspects.copy().values())  # from any thread: the copy is one step
 
     @property
     def unasked(self) -> bool:

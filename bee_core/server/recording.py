@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
@@ -63,12 +62,9 @@ def running(flight: InFlight) -> list[Kept]:
     """The requests that did not end at once and still run; from any thread."""
     found: list[Kept] = []
     now = flight.clock()
-    with suppress(RuntimeError):  # the loop has changed them just now
-        for one in tuple(flight.watched):
-            call = one.call
-            found.append(
-                Kept(call.service, call.method, place(call.peer), call.accepted, now, RUNNING)
-            )
+    for one in flight.watched.copy():  # one step, as the loop sees it
+        call = one.call
+        found.append(Kept(call.service, call.method, place(call.peer), call.accepted, now, RUNNING))
     return found
 
 

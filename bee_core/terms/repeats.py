@@ -55,5 +55,5 @@ class Repeats:
 
     def close(self) -> None:
         """Tell what is counted and not told yet."""
-        for key in tuple(self._said):
+        for key in self._said.copy():
             self._over(key)

@@ -101,7 +101,7 @@ class FreshNodes:
     def _see(self, began: dict[str, float], now: float) -> None:
         """The first pick after an update."""
         self._unseen = False
-        for id_, since in list(began.items()):
+        for id_, since in began.copy().items():
             if since == _NEVER:
                 began[id_] = now
         self._oldest = min(began.values(), default=now)

@@ -69,7 +69,7 @@ class Subset(Wrapper):
         """See :meth:`bee_core.interfaces.Balancer.update`."""
         # A drained node would take the place of one that works.
         self._ready = with_weight(ready)
-        self._beyond = {id_: calls for id_, calls in tuple(self._beyond.items()) if calls}
+        self._beyond = {id_: calls for id_, calls in self._beyond.copy().items() if calls}
         self._choose(None)
 
     def pick(self, key: str | None, tried: Collection[str], now: float, rng: Random) -> Node | None:

@@ -148,7 +148,7 @@ class Methods:
         if self._addresses.get(service) != address:
             self._addresses[service] = address
             self._others.pop(service, None)
-            for key in [key for key in tuple(self._known) if key[0] == service]:
+            for key in [key for key in self._known.copy() if key[0] == service]:
                 self._known.pop(key, None)
 
 
