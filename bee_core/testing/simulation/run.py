@@ -23,8 +23,9 @@ from .counts import Counts, KindCounts
 from .driver import Stage
 from .figures import figures, spread
 from .latencies import Durations, mean_of_calls
-from .nodes import SimulatedNode, Site
+from .nodes import SimulatedNode
 from .scenario import MAX_CALLS
+from .site import Site
 from .troubles import LEASES, Registry, Troubles
 from .world import START, World
 

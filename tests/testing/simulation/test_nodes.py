@@ -12,9 +12,10 @@ from bee_core.testing.simulation.channels import SimulatedChannel
 from bee_core.testing.simulation.counts import Counts
 from bee_core.testing.simulation.exchange import Ledger
 from bee_core.testing.simulation.latencies import Durations, mean_of
-from bee_core.testing.simulation.nodes import DOWN, DRAINING, HANGING, UNREACHABLE, Site
+from bee_core.testing.simulation.nodes import DOWN, DRAINING, HANGING, UNREACHABLE
 from bee_core.testing.simulation.nodes import SimulatedNode as Server
 from bee_core.testing.simulation.scenario import Latency
+from bee_core.testing.simulation.site import Site
 from bee_core.testing.simulation.world import START, World
 
 
