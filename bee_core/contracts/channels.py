@@ -65,7 +65,7 @@ class Channel(Protocol):
     """
 
     def start(self, request: Request) -> Pending | Failure:
-        """Send a request within its connect and write timeouts.
+        """Send a request within ``may_connect()`` and its write timeout.
 
         A oneway request only goes to a server that has accepted the connection: nobody would hear
         of a refusal later.
