@@ -226,7 +226,7 @@ def policies() -> Iterator[Row]:
         said = f"{points(during)}, {during['extra_attempts']:.1%} retries"
         yield (f"zone-cut, p2c, {breaker}", said, True)
     for zone in ("none", "a", "c"):
-        inside = {"name": "zone", "options": {"zone": zone}}
+        inside = {"name": "zone", "options": {"zone": zone, "within": "random"}}
         balancer = "random" if zone == "none" else inside
         config = settings(balancer=balancer, breaker="consecutive", read_timeout=0.5)
         _, during = run("zone-cut", config, rate=500.0)

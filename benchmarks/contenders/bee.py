@@ -23,7 +23,9 @@ GOVERNED: dict[str, Any] = {
     "metadata": {"tenant": "acme"},
 }
 """All of the governance that the headline figures have: a balancer, a breaker, failover with its
-retry budget, the key that makes a repetition safe, a deadline, metadata."""
+retry budget, the key that makes a repetition safe, a deadline, metadata.
+
+The balancer is the one that costs least; ``instructions --balancers`` has what others cost."""
 
 WITHOUT: dict[str, dict[str, Any]] = {
     "breaker": {"breaker": None},

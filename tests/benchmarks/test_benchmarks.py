@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks import stages
-from benchmarks.instructions import scripted, table
+from benchmarks.instructions import counting, programs, scripted, table
 from benchmarks.loads import open_loop
 from benchmarks.loads.meter import Meter
 from benchmarks.report import page, picture, targets
@@ -168,3 +168,13 @@ mark_when_told (benchmarks/instructions/programs.py:108) 90
     assert shares == {codec: 0.5, client: 0.25, stages.REST: 0.25}
     assert codec.startswith("codec")
     assert f"| {client} | 25% |" in stages.table({"a load": {"client": shares}})
+
+
+@pytest.mark.parametrize("name", counting.BALANCERS)
+def test_the_picks_of_every_balancer_can_be_counted(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks: list[str] = []
+    monkeypatch.setattr(programs, "mark", lambda: marks.append(name))
+    programs.pick_often(name, (10, 20))
+    assert len(marks) == 2

@@ -10,8 +10,17 @@ from bee_core.testing.simulation import SCENARIOS, Scenario, simulate
 
 
 def settings(**client: Any) -> dict[str, Any]:
-    """A configuration with a registry, and with timeouts that suit handlers of 20 ms."""
-    given = {"timeout": 3, "read_timeout": 1, "breaker": "consecutive", **client}
+    """A configuration with a registry, and with timeouts that suit handlers of 20 ms.
+
+    The balancer is ``random`` unless a test names one: it decides nothing.
+    """
+    given = {
+        "balancer": "random",
+        "timeout": 3,
+        "read_timeout": 1,
+        "breaker": "consecutive",
+        **client,
+    }
     registry = {"protocol": "etcd3", "heartbeat_interval": 5}
     return {"bee": {"rpc": {"registry": registry, "client": {"calc": given}}}}
 
