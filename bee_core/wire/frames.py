@@ -261,6 +261,15 @@ class FrameDecoder:
             else None
         )
 
+    def sole_answer(self, id_: int, data: bytes, fields_size: int) -> tuple[bytes, bytes] | None:
+        """As :meth:`sole_response`, with fields of a known size: the fields and the body."""
+        start = HEADER_SIZE + fields_size
+        size = len(data) - start
+        if self.partial or self.error is not None or not 0 <= size <= self._max_body:
+            return None
+        head = pack_header(_REST + fields_size + size, VERSION, RESPONSE, 0, 0, id_, fields_size)
+        return (data[HEADER_SIZE:start], data[start:]) if data.startswith(head) else None
+
     def _judge_start(self, start: bytes) -> CallError | None:
         if len(start) >= _LENGTH_SIZE:
             length = int.from_bytes(start[:_LENGTH_SIZE], "big")

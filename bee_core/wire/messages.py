@@ -13,6 +13,7 @@ import attrs
 from ..errors import Executed, ProtocolError
 from ..terms.causes import reported
 from ..terms.failures import Failure, Load
+from ..terms.metadata import NOTHING
 from . import fields as f
 from .deduplication import Deduplication
 
@@ -147,6 +148,9 @@ class HelloAck:
 
 
 _ANSWER = frozenset({f.METADATA, f.METADATA_BYTES, f.LOAD})
+_LOAD_START = f.LOAD.to_bytes(1, "big") + (4).to_bytes(2, "big")
+LOAD_SIZE = len(_LOAD_START) + 4
+"""Bytes of the fields of an answer that says how busy the server is, and nothing else."""
 _ERROR = _ANSWER | {
     f.ERROR_CODE,
     f.MESSAGE,
@@ -168,12 +172,12 @@ def answer_fields(metadata: Metadata, load: Load | None) -> bytes:
         metadata: What the handler sends along; its size was bounded as it was written.
         load: How busy the server is, or None where the client did not ask.
     """
-    block = f.pairs(f.METADATA, f.METADATA_BYTES, metadata)
+    block = f.pairs(f.METADATA, f.METADATA_BYTES, metadata) if metadata else b""
     if load is None:
         return block
     in_flight = min(load.in_flight, _MOST)
     lag = min(max(round(load.lag * 1000), 0), _MOST)
-    return block + f.field(f.LOAD, in_flight.to_bytes(2, "big") + lag.to_bytes(2, "big"))
+    return block + _LOAD_START + (in_flight << 16 | lag).to_bytes(4, "big")
 
 
 def parse_answer(block: bytes) -> tuple[Metadata, Load | None]:
@@ -182,6 +186,9 @@ def parse_answer(block: bytes) -> tuple[Metadata, Load | None]:
     Raises:
         ProtocolError: The fields are not well-formed.
     """
+    if len(block) == LOAD_SIZE and block.startswith(_LOAD_START):  # it says nothing else
+        said = int.from_bytes(block[-4:], "big")
+        return NOTHING, Load(said >> 16, (said & _MOST) / 1000)
     return _beside(f.parse(block, _ANSWER))
 
 

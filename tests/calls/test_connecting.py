@@ -63,7 +63,16 @@ def test_it_is_never_so_short_that_nothing_can_be_said_of_the_node():
         {"fail": FAILTRY},
         {"fail": Broken()},
     ],
-    ids=str,
+    ids=[
+        "attempts",
+        "retries",
+        "one node",
+        "both tried",
+        "cut off",
+        "failfast",
+        "failtry",
+        "broken",
+    ],
 )
 def test_where_no_other_node_would_follow_all_of_the_time_is_there(last):
     assert seconds(2.0, **last) == 5.0
