@@ -80,6 +80,7 @@ class ClientProtocol:
         error: Why the connection is unusable.
         sole_response: See :meth:`bee_core.wire.frames.FrameDecoder.sole_response`. Once ``ack`` is
             there, it is a shorter way than :meth:`receive`.
+        sole_answer: Likewise, for a response with fields.
     """
 
     __slots__ = (
@@ -92,6 +93,7 @@ class ClientProtocol:
         "goaway",
         "last_id",
         "peer_limit",
+        "sole_answer",
         "sole_response",
         "usable",
     )
@@ -100,6 +102,7 @@ class ClientProtocol:
         self._hello = hello
         self._start = b""
         self._decoder = FrameDecoder(max_body)
+        self.sole_answer = self._decoder.sole_answer
         self.sole_response = self._decoder.sole_response
         self.last_id = 0
         self.usable = True

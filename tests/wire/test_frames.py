@@ -320,13 +320,47 @@ def test_the_short_way_takes_a_plain_response_alone_and_nothing_else(raw, id_):
     assert body == (found[0].body if plain else None)
 
 
+@given(
+    st.builds(
+        lambda id_, fields, body, more: encode(frames.RESPONSE, id_, fields, body) + more,
+        st.integers(0, 3),
+        st.binary(max_size=9),
+        st.binary(max_size=MAX_BODY + 20),
+        st.sampled_from([b"", b"", b"\x00"]),
+    )
+    | SOLE
+    | STREAMS
+    | damaged_streams()
+    | ANY_BYTES,
+    st.integers(0, 3),
+    st.integers(1, 9),
+)
+@example(encode(frames.RESPONSE, 1, b"\x32\x00\x04abcd", b"3"), 1, 7)
+@example(encode(frames.RESPONSE, 1, b"\x32\x00\x04abcd", b"3", frames.COMPRESSED), 1, 7)
+@example(encode(frames.RESPONSE, 1, b"\x32\x00\x04abcd", b"3") + b"\x00", 1, 7)
+@example(encode(frames.RESPONSE, 1, b"\x32\x00\x04abcd", b"x" * (MAX_BODY + 1)), 1, 7)
+def test_the_short_way_takes_a_response_with_fields_of_one_size(raw, id_, size):
+    answer = FrameDecoder(MAX_BODY).sole_answer(id_, raw, size)
+    found, decoder = fed([raw])
+    plain = (
+        len(found) == 1
+        and found[0] == Frame(frames.RESPONSE, id_, found[0].fields, found[0].body)
+        and len(found[0].fields) == size
+        and not decoder.partial
+        and decoder.error is None
+    )
+    assert answer == ((found[0].fields, found[0].body) if plain else None)
+
+
 def test_the_short_way_takes_nothing_in_the_middle_of_a_frame_or_after_an_error():
     response = encode(frames.RESPONSE, 1, b"", b"3")
     _, middle = fed([response[:5]])
     assert middle.sole_response(1, response) is None
+    assert middle.sole_answer(1, encode(frames.RESPONSE, 1, b"abcd", b"3"), 4) is None
     assert middle.feed(response[5:]) == [Frame(frames.RESPONSE, 1, b"", b"3")]
     _, broken = fed([b"GET / HTTP/1.1\r\n\r\n"])
     assert broken.sole_response(1, response) is None
+    assert broken.sole_answer(1, encode(frames.RESPONSE, 1, b"abcd", b"3"), 4) is None
 
 
 LARGE_BODIES = st.integers(0, 40_000).map(lambda size: bytes(range(256)) * (size // 256) + b"x")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...errors import ProtocolError
 from ...terms.causes import (
     connect_timed_out,
     lost,
@@ -17,6 +18,7 @@ from ...terms.causes import (
 from ...terms.failures import Failure, HandshakeError, Outcome, Success
 from ...terms.metadata import NOTHING
 from ...wire.frames import Frame
+from ...wire.messages import LOAD_SIZE, parse_answer
 from .blocking_socket import CHUNK
 from .busy_poll import waiting
 from .leaving import Leaving
@@ -202,7 +204,7 @@ class BlockingConnection(Leaving):
             ):
                 answer = Success(body, NOTHING, protocol.epoch)
             else:
-                answer = self._answer(self._id, until, data)
+                answer = self._with_load(data) or self._answer(self._id, until, data)
             if busy_poll is not None and not busy_poll.worth_it:
                 busy_poll.waited(self._clock() - now)
         finally:
@@ -217,6 +219,20 @@ class BlockingConnection(Leaving):
             return None
         self._until = 0.0
         return self._ended(answer, request, full)
+
+    def _with_load(self, data: bytes | OSError | None) -> Success | None:
+        """The reply, where a chunk is all of it, and it also says how busy the server is."""
+        protocol = self._protocol
+        if protocol.ack is None or type(data) is not bytes or not self._owner.settings.load_wanted:
+            return None
+        found = protocol.sole_answer(self._id, data, LOAD_SIZE)
+        if found is None:
+            return None
+        try:
+            metadata, load = parse_answer(found[0])
+        except ProtocolError:
+            return None  # it is read the long way, which says what is wrong
+        return Success(found[1], metadata, protocol.epoch, load)
 
     def _part(
         self, seconds: float | None, now: float, left: float, full: bool
