@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 from ...terms.causes import connect_timed_out, refused
 from ...terms.failures import Failure
 from .blocking_connection import GREETED_LATE, STALE
+from .blocking_ping import ping_idle
 from .busy_poll import BusyPoll, usable_window
-from .idle_pool import IdlePool
-from .outcomes import client_closed
+from .given_up import MOST_GIVEN_UP, GivenUp
+from .outcomes import client_closed, connected_late
 from .same_process import another_answers, connect_to
 from .worker_shares import WorkerShares
-
-MOST_GIVEN_UP = 4
-"""Connections that are kept for requests that were given up, and whose server has not answered yet.
-Each loser of a race leaves one; a server that hangs would collect them."""
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +25,74 @@ if TYPE_CHECKING:
     from ...wire.messages import Status
     from ..byte_streams import Dialer
     from .blocking_connection import BlockingConnection
+
+
+class IdlePool:
+    """A stack of idle connections: last in, first out, so that few stay in use and the rest age.
+
+    Thread-safe without a lock: each step is one operation of a deque. The caller closes what it
+    returns.
+
+    Args:
+        max_idle: Seconds. A connection that is idle for longer is closed, so that those of a burst
+            of calls do not stay for ever. One is kept: the next call looks at its age.
+
+    Attributes:
+        closed: Keep no connection any more.
+    """
+
+    __slots__ = ("_idle", "_max_idle", "closed")
+
+    def __init__(self, max_idle: float) -> None:
+        self._idle: deque[BlockingConnection] = deque()
+        self._max_idle = max_idle
+        self.closed = False
+
+    def take(self) -> BlockingConnection | None:
+        """The connection that was used last, or None."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def give(self, connection: BlockingConnection, now: float) -> list[BlockingConnection]:
+        """Put a connection back. Returns the connections to close."""
+        connection.idle_since = now
+        idle = self._idle
+        idle.append(connection)
+        if self.closed:  # whoever closes sets it and then clears: one of the two takes it out
+            return self.clear()
+        try:
+            if len(idle) > 1 and now - idle[0].idle_since > self._max_idle:
+                oldest = idle.popleft()
+                if now - oldest.idle_since > self._max_idle:
+                    return [oldest]
+                # Another thread took the oldest one meanwhile, so this one is younger.
+                idle.append(oldest)
+        except IndexError:
+            pass  # other threads took all of them
+        return []
+
+    def put_back(self, connection: BlockingConnection) -> None:
+        """Put a connection back that is not for the caller: the next one finds others first."""
+        self._idle.appendleft(connection)
+
+    def remove(self, connection: BlockingConnection) -> None:
+        """Take one connection out, if it is there."""
+        with suppress(ValueError):
+            self._idle.remove(connection)
+
+    @property
+    def connections(self) -> tuple[BlockingConnection, ...]:
+        """Those that are there now."""
+        return tuple(self._idle.copy())  # see BlockingChannel.in_use
+
+    def clear(self) -> list[BlockingConnection]:
+        """Take all connections out. The caller closes them."""
+        taken = []
+        while (connection := self.take()) is not None:
+            taken.append(connection)
+        return taken
 
 
 class BlockingChannel:
@@ -48,7 +113,7 @@ class BlockingChannel:
         self._node = node
         self.idle = IdlePool(settings.max_idle)
         self.active: set[BlockingConnection] = set()
-        self.given_up: deque[BlockingConnection] = deque()
+        self.given_up = GivenUp()
         self._shares = WorkerShares()
         self._remembers = False  # the server its answers, as its last hello-ack said
         window = usable_window(dialer.busy_poll)
@@ -75,7 +140,8 @@ class BlockingChannel:
                         # Another thread is about to let go of it, or was interrupted just then.
                         self.idle.put_back(connection)
                         connection = None
-                    connection = (not fresh and self._again(request)) or self.connect(request)
+                    kept = None if fresh else self.given_up.take(request)
+                    connection = kept or self.connect(request)
                     if isinstance(connection, Failure):
                         return connection
                 self.active.add(connection)
@@ -136,7 +202,7 @@ class BlockingChannel:
         until = now + seconds
         failure = connection.greet(until)
         if failure is GREETED_LATE:
-            failure = _too_late(request, seconds, allowed)
+            failure = connected_late(request, seconds, allowed)
         if failure is None:
             self._learn(connection)
             return connection
@@ -185,7 +251,7 @@ class BlockingChannel:
             if self.settings.interrupts(error):
                 raise
             if isinstance(error, TimeoutError):
-                return _too_late(request, seconds, allowed)
+                return connected_late(request, seconds, allowed)
             if isinstance(error, (OSError, ValueError)):
                 return refused(error)
             raise
@@ -225,37 +291,11 @@ class BlockingChannel:
         self.active.discard(connection)
         request = connection.request
         connection.idle_since = self.settings.clock()
-        given_up = self.given_up
-        given_up.append(connection)
+        self.given_up.append(connection)
         # One step, as in release().
         connection.request = request.pending = None  # type: ignore[union-attr]  # it has one
         # Looked at after the append, as in IdlePool.give().
-        while given_up and (self.closed or self.idle.closed or len(given_up) > MOST_GIVEN_UP):
-            with suppress(IndexError):  # another thread took it
-                given_up.popleft().close()
-
-    def _again(self, request: Request) -> BlockingConnection | None:
-        """A connection of a request that was given up, if its server has answered since."""
-        connection: BlockingConnection | None = None
-        try:
-            for _ in range(len(self.given_up)):
-                try:
-                    connection = self.given_up.popleft()
-                except IndexError:
-                    return None
-                answering = connection.request is None and connection.is_answering()
-                if answering:
-                    connection.request, request.pending = request, connection
-                    return connection
-                if answering is None:
-                    connection.close()
-                else:
-                    self.given_up.append(connection)
-        except BaseException:  # an interrupt: it has no owner, or the request
-            if connection is not None and connection not in self.given_up:
-                connection.close_unowned()
-            raise
-        return None
+        self.given_up.close_all_but(0 if self.closed or self.idle.closed else MOST_GIVEN_UP)
 
     def in_use(self) -> set[BlockingConnection]:
         """The active connections of now.
@@ -285,28 +325,7 @@ class BlockingChannel:
 
     def ping_open(self, timeout: float) -> Status | Failure | None:
         """See :meth:`bee_core.interfaces.Channel.ping`: it may define this as well."""
-        connection = self.idle.take()
-        if connection is None:
-            return None
-        if connection.request is not None:  # as in start(): another thread is about to let go
-            self.idle.put_back(connection)
-            return None
-        idle_since = connection.idle_since
-        answer: Status | Failure | None = None
-        # Among the active ones, so that close() interrupts the wait.
-        self.active.add(connection)
-        try:
-            if not self.closed:
-                answer = connection.ping(timeout)
-        finally:
-            self.active.discard(connection)
-            old: Sequence[BlockingConnection] = (connection,)
-            if isinstance(answer, str):
-                old = self.idle.give(connection, self.settings.clock())
-                connection.idle_since = idle_since  # a server does not count pings as use either
-            for each in old:
-                each.close()
-        return answer
+        return ping_idle(self, timeout)
 
     def close(self) -> None:
         """See :meth:`bee_core.interfaces.Channel.close`."""
@@ -318,31 +337,14 @@ class BlockingChannel:
     def retire(self) -> None:
         """The node has left: close idle connections now, and those in use when their call ends."""
         self.idle.closed = True
-        for connection in (*self.idle.clear(), *self._given_up_ones()):
+        for connection in self.idle.clear():
             connection.close()
-
-    def _given_up_ones(self) -> list[BlockingConnection]:
-        """Take them out."""
-        taken, self.given_up = self.given_up, deque()
-        return list(taken)
+        self.given_up.close_all_but(0)
 
     def discard_after_fork(self) -> None:
         """See :meth:`bee_core.interfaces.Channel.discard_after_fork`."""
-        for connection in (*self.idle.clear(), *self.active, *self._given_up_ones()):
+        for connection in (*self.idle.clear(), *self.active, *self.given_up):
             connection.abandon()
+        self.given_up = GivenUp()
         self.idle = IdlePool(self.settings.max_idle)
         self.active = set()
-
-
-def _too_late(request: Request | None, seconds: float, allowed: float) -> Failure:
-    """Why there is no connection after so many seconds, of those that were allowed."""
-    if request is None:
-        return connect_timed_out(allowed, full=seconds >= allowed)
-    # Where another request of the call waits, the end of the wait says nothing of the node.
-    waited = seconds if seconds < request.connect_within else 0.0
-    return connect_timed_out(
-        allowed,
-        full=seconds >= allowed,
-        waited=waited,
-        configured=request.connect_timeout,
-    )

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from ...contracts.size_rule import HEAVY, MOST_HERE
 from ...errors import CallError, MessageTooLarge, PluginFault, ProtocolError
-from ...terms.causes import broken_off, broken_peer, cancelled, local, passed_over, reported
+from ...terms.causes import (
+    broken_off,
+    broken_peer,
+    cancelled,
+    connect_timed_out,
+    local,
+    passed_over,
+    reported,
+)
 from ...terms.failures import Failure, Outcome, Success, raised
 from ...wire import frames
 from ...wire.messages import Hello, Status, parse_answer, parse_error, parse_pong
@@ -134,3 +142,19 @@ def unreadable(error: CallError) -> Failure:
     if isinstance(error, MessageTooLarge):
         return reported("message_too_large", error.message, executed="maybe")
     return broken_peer(error)
+
+
+def connected_late(request: Request | None, seconds: float, allowed: float) -> Failure:
+    """Why there is no connection after so many seconds, of those that were allowed.
+
+    Args:
+        request: Which it is for; None for a ping.
+        seconds: How long it might take.
+        allowed: See :meth:`bee_core.interfaces.Request.may_connect`.
+    """
+    if request is None:
+        return connect_timed_out(allowed, full=seconds >= allowed)
+    # Where another request of the call waits, the end of the wait says nothing of the node.
+    waited = seconds if seconds < request.connect_within else 0.0
+    full, configured = seconds >= allowed, request.connect_timeout
+    return connect_timed_out(allowed, full=full, waited=waited, configured=configured)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from bee_core.streams.client.blocking_channel import MOST_GIVEN_UP
+from bee_core.streams.client.given_up import MOST_GIVEN_UP
 from bee_core.wire import frames, messages
 from support.stream_peers import (
     PATHS,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from bee_core.streams.client.idle_pool import IdlePool
+from bee_core.streams.client.blocking_channel import IdlePool
 
 IDLE_SECONDS = 60.0
 
