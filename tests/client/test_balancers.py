@@ -32,8 +32,8 @@ ALL = ["random", "round-robin", "p2c", "consistent-hash"]
 WRAPPED = [
     {"name": "zone", "options": {"zone": "a", "within": {"name": "p2c", "options": {"decay": 5}}}},
     {
-        "name": "subset",
-        "options": {"size": 5, "within": {"name": "zone", "options": {"zone": "a"}}},
+        "name": "zone",
+        "options": {"zone": "a", "within": {"name": "subset", "options": {"size": 5}}},
     },
 ]
 

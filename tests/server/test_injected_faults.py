@@ -443,7 +443,8 @@ def test_a_wait_that_is_over_early_holds_nothing_until_its_timer(kind):
 
     async def main():
         loop, call = asyncio.get_running_loop(), Waiting()
-        hold = Hold(Injected(ServerFaultConfig(kind=kind, rate=1.0, seconds=3600)), loop)
+        seconds = {"seconds": 3600} if kind == "delay" else {}
+        hold = Hold(Injected(ServerFaultConfig(kind=kind, rate=1.0, **seconds)), loop)
         hold.wait(call.over)
         held = weakref.ref(call)
         del call
