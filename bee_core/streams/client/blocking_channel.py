@@ -140,8 +140,8 @@ class BlockingChannel:
                         # Another thread is about to let go of it, or was interrupted just then.
                         self.idle.put_back(connection)
                         connection = None
-                    kept = None if fresh else self.given_up.take(request)
-                    connection = kept or self.connect(request)
+                    given_up = self.given_up
+                    connection = (not fresh and given_up.take(request)) or self.connect(request)
                     if isinstance(connection, Failure):
                         return connection
                 self.active.add(connection)
