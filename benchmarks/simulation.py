@@ -1,4 +1,4 @@
-"""The simulator beside reality: ``python -m benchmarks.simulation [--seconds S]``.
+"""The simulator beside reality: ``python -m benchmarks.simulation [--seconds S] [--median S]``.
 
 One YAML is simulated, and then runs for real: an asyncio client on a Poisson process of calls, and
 eight server processes whose handlers sleep for as long as those of the simulated nodes take. It
@@ -32,7 +32,7 @@ from bee_core.testing.simulation import (
 )
 
 NODES = 8
-MEDIAN, SIGMA = 0.1, 0.3
+SIGMA = 0.3
 AGREES = 0.15
 PER_NODE = 4
 """Calls that a server handles at a time: its limiter, of which the YAML says so."""
@@ -42,12 +42,13 @@ CASES = {"all nodes alike": 1.0, "one node 3 times as slow": 3.0}
 class Sleeper:
     """A service whose calls take as long as those of the scenario."""
 
-    def __init__(self, seed: int, factor: float) -> None:
+    def __init__(self, seed: int, factor: float, median: float) -> None:
         self._rng = random.Random(seed)  # noqa: S311
         self._factor = factor
+        self._middle = log(median)
 
     async def read(self) -> None:
-        await asyncio.sleep(exp(self._rng.gauss(log(MEDIAN), SIGMA)) * self._factor)
+        await asyncio.sleep(exp(self._rng.gauss(self._middle, SIGMA)) * self._factor)
 
 
 def configuration(addresses: list[str]) -> dict[str, Any]:
@@ -57,22 +58,23 @@ def configuration(addresses: list[str]) -> dict[str, Any]:
     return {"bee": {"rpc": {"client": {"sleeper": client}, "server": server}}}
 
 
-def serve(seed: int, factor: float) -> None:
+def serve(seed: int, factor: float, median: float) -> None:
     server = bee_core.build_server(configuration([]))
-    server.add(Sleeper(seed, factor))
+    server.add(Sleeper(seed, factor, median))
     with server.in_thread():
         print(server.address, flush=True)
         sys.stdin.read()
 
 
-def real(rate: float, seconds: float, factor: float) -> list[float]:
+def real(rate: float, seconds: float, factor: float, median: float) -> list[float]:
     """The latencies of real calls."""
     with ExitStack() as stack:
         addresses = []
         for number in range(NODES):
             slow = factor if number == NODES - 1 else 1.0
+            what = [str(number), str(slow), str(median)]
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.simulation", "--serve", str(number), str(slow)],
+                [sys.executable, "-m", "benchmarks.simulation", "--serve", *what],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -108,7 +110,7 @@ async def calls(config: dict[str, Any], rate: float, seconds: float) -> list[flo
     return took
 
 
-def simulated(rate: float, seconds: float, factor: float) -> dict[str, float]:
+def simulated(rate: float, seconds: float, factor: float, median: float) -> dict[str, float]:
     slow = (Trouble(kind="slow", count=1, times=factor),) if factor > 1 else ()
     scenario = Scenario(
         name="reality",
@@ -117,7 +119,7 @@ def simulated(rate: float, seconds: float, factor: float) -> dict[str, float]:
         seconds=seconds,
         rate=rate,
         network=0.001,
-        latency=Latency(median=MEDIAN, sigma=SIGMA),
+        latency=Latency(median=median, sigma=SIGMA),
         calls=(CallKind(method="read"),),
         troubles=slow,
     )
@@ -125,13 +127,13 @@ def simulated(rate: float, seconds: float, factor: float) -> dict[str, float]:
     return found
 
 
-def compare(rate: float, seconds: float) -> bool:
+def compare(rate: float, seconds: float, median: float) -> bool:
     """Print the figures; whether they agree."""
     agree = True
-    print(f"{NODES} nodes, {rate:g} calls/s for {seconds:g} s, handlers of {MEDIAN * 1e3:g} ms")
+    print(f"{NODES} nodes, {rate:g} calls/s for {seconds:g} s, handlers of {median * 1e3:g} ms")
     for name, factor in CASES.items():
-        expected = simulated(rate, max(seconds, 600), factor)
-        ordered = sorted(real(rate, seconds, factor))
+        expected = simulated(rate, max(seconds, 600), factor, median)
+        ordered = sorted(real(rate, seconds, factor, median))
         for point, share in (("p50", 0.5), ("p99", 0.99)):
             found = ordered[ceil(share * len(ordered)) - 1]
             off = expected[point] / found - 1
@@ -157,14 +159,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=40.0)
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--median", type=float, default=0.1, help="seconds that a handler takes")
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--speed", action="store_true", help="only measure the simulator")
     given = parser.parse_args()
     if given.serve:
-        serve(int(given.serve[0]), float(given.serve[1]))
+        serve(int(given.serve[0]), *map(float, given.serve[1:]))
     elif given.speed:
         speed()
-    elif not compare(given.rate, given.seconds):
+    elif not compare(given.rate, given.seconds, given.median):
         sys.exit(1)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ import bee_core
 from bee_core.cli import main
 from bee_core.config import warnings
 from bee_core.testing import BalancerContract, BreakerContract, LimiterContract
+from support.ports import fixed_address
 from support.readme_shell import Shell, blocks, files, steps
 
 if TYPE_CHECKING:
@@ -267,8 +267,7 @@ def test_the_page_on_descriptions_prints_what_it_says(
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("BEE_CONFIG", "shelf.yml")
     shelf = runpy.run_path(str(folder / "shelf.py"), run_name="shelf")["Shelf"]
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = fixed_address()
     text = SNIPPETS["shelf.yml"].replace("127.0.0.1:9000", address)
     (folder / "shelf.yml").write_text(text, encoding="utf-8")
     (session,) = blocks(read(DOCS / "how-to" / "describe-a-service.md"), "console")
@@ -463,8 +462,7 @@ def test_the_trace_of_the_page_is_printed(folder: Path) -> None:
 def test_the_tutorial(tmp_path: Path) -> None:
     """Each file is written and each command typed, in the order of the page."""
     page = read(TUTORIAL)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = fixed_address()
     for name, text in files(read(TUTORIAL)).items():
         (tmp_path / name).write_text(text.replace("127.0.0.1:9000", address), encoding="utf-8")
     first, *rest = steps(page)

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from support.ports import fixed_address
 from support.readme_shell import Shell, Step, blocks, steps
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ def port_of(address: str) -> str:
 def environment(tmp_path: Path) -> Mapping[str, str]:
     """Free ports for all examples, and folders of this test's own."""
     names = (*(f"{name}_ADDRESS" for name in ADDRESSES), *(f"{name}_METRICS" for name in METRICS))
-    probes = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
-    found = {name: f"127.0.0.1:{probe.getsockname()[1]}" for name, probe in probes.items()}
-    for probe in probes.values():
-        probe.close()
+    found = {name: fixed_address() for name in names}
     found["VAULT_ADDRESS"] = f"tls://{found['VAULT_ADDRESS']}"
     return {
         **found,

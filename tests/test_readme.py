@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.ports import fixed_address
 from support.readme_shell import blocks, files
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def read(page: Path) -> str:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = fixed_address()
     for name, text in files(read(page)).items():
         (folder / name).write_text(text.replace("127.0.0.1:9000", address), encoding="utf-8")
 

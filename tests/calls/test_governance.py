@@ -23,11 +23,12 @@ from bee_core.errors import (
     RemoteError,
     Unavailable,
 )
-from faults.processes import ServingProcess, fixed_port
+from faults.processes import ServingProcess
 from faults.services import Calculator, serving
 from faults.users import BOTH, make_user
 from support.patience import PATIENCE
 from support.plugin_objects import offering
+from support.ports import fixed_port
 
 
 class Watcher:

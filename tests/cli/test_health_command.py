@@ -12,6 +12,7 @@ import bee_core
 from bee_core.testing import MemoryRegistry
 from support.certificates import Authority, tls
 from support.patience import PATIENCE
+from support.ports import fixed_port
 
 
 def build(name="calc", plugins=(), **settings):
@@ -57,8 +58,7 @@ def test_one_node_that_serves_will_do(run, configure, server):
 
 
 def test_a_server_finds_itself_by_the_name_in_its_own_file(run, configure):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = fixed_port()
     own = {"name": "calc", "address": f"0.0.0.0:{port}", "tokens": "a secret", "macher": "msgpack"}
     configure(server=own)
     with build(**own).in_thread():

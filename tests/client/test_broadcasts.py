@@ -15,11 +15,11 @@ import bee_core
 from bee_core.client import beginnings
 from bee_core.errors import ConfigError, Unavailable
 from bee_plugins.transports.tcp import TcpTransport
-from faults.processes import fixed_port
 from faults.services import serving
 from faults.users import BlockingUser, FutureUser, client_config
 from support.patience import PATIENCE
 from support.plugin_objects import offering
+from support.ports import fixed_port
 
 CLIENTS = {"blocking": BlockingUser, "futures": FutureUser}
 

@@ -26,10 +26,11 @@ from bee_core.errors import (
 from bee_core.terms.call_context import CurrentCall, reset_current, set_current
 from bee_core.testing import MemoryRegistry
 from faults.descriptors import open_sockets
-from faults.processes import ServingProcess, fixed_port
+from faults.processes import ServingProcess
 from faults.services import Calculator, serving
 from faults.users import client_config
 from support.patience import PATIENCE, scaled
+from support.ports import fixed_port
 
 THREAD = "bee-control-client-futures"
 

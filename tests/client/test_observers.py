@@ -9,10 +9,10 @@ import pytest
 
 import bee_core
 from bee_core.errors import CallError, PluginFault, RemoteError, ServiceError, Unauthenticated
-from faults.processes import fixed_port
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
 from support.plugin_objects import offering
+from support.ports import fixed_port
 
 
 class Recorder:

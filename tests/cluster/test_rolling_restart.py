@@ -10,8 +10,8 @@ import pytest
 
 from cluster.load import Load
 from cluster.servers import listed, urls, when
-from faults.processes import fixed_port
 from support.patience import PATIENCE
+from support.ports import fixed_port
 
 
 def roll(servers, client, load, rounds=1):

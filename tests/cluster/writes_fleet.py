@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.servers import ClusterServer, local, when
-from faults.processes import fixed_port
+from support.ports import fixed_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,6 +19,7 @@ from faults.services import Calculator
 from faults.users import BOTH, make_user
 from support.patience import PATIENCE
 from support.plugin_objects import offering
+from support.ports import fixed_address
 from support.status_pages import get
 
 
@@ -59,8 +60,7 @@ def using(kind, address, url, name="client"):
 
 @pytest.fixture
 def address():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return fixed_address()
 
 
 def metrics_threads():

@@ -6,10 +6,8 @@ import contextlib
 import fcntl
 import json
 import os
-import random
 import select
 import signal
-import socket
 import subprocess
 import sys
 import termios
@@ -21,21 +19,6 @@ from faults.services import server_config
 from support import processes
 from support.patience import PATIENCE
 from support.warm import nursery
-
-
-def fixed_port() -> int:
-    """A free port that the system gives to nobody by itself.
-
-    So it is still free when a server is restarted on it.
-    """
-    for port in random.sample(range(20_000, 32_000), 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no free port")
 
 
 class ServingProcess:

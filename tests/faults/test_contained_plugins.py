@@ -51,10 +51,10 @@ from bee_plugins.fault_tolerance.failtry import FailTry
 from bee_plugins.limiters.fixed import Fixed, FixedOptions, QueuedCall
 from bee_plugins.transports.tcp import TcpTransport
 from faults.descriptors import open_sockets
-from faults.processes import fixed_port
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
 from support.patience import PATIENCE, scaled
+from support.ports import fixed_port
 
 TIMEOUT = 1.0
 SLACK = 1.0

@@ -15,9 +15,10 @@ from collections import Counter
 import pytest
 
 from bee_core.errors import CallError
-from faults.processes import ServingProcess, fixed_port
+from faults.processes import ServingProcess
 from faults.users import AsyncUser, BlockingUser, FutureUser, client_config
 from support.patience import PATIENCE
+from support.ports import fixed_port
 
 METHODS = ("write", "write_async", "write_here")
 

@@ -24,12 +24,13 @@ from bee_core.errors import (
     Unavailable,
 )
 from bee_core.wire import fields, frames, messages, requests
-from faults.processes import ServingProcess, fixed_port
+from faults.processes import ServingProcess
 from faults.services import serving
 from faults.test_drain import Stopping
 from faults.users import AsyncUser, BlockingUser, FutureUser, client_config, make_user
 from support.certificates import Authority, tls
 from support.patience import PATIENCE
+from support.ports import fixed_port
 
 ONEWAY = {"oneway": True}
 

@@ -13,10 +13,10 @@ import pytest
 import bee_core
 from bee_core.errors import DeadlineExceeded, Unavailable
 from bee_core.wire import frames
-from faults.processes import fixed_port
 from faults.rawpeer import RawServer
 from faults.users import client_config
 from support.patience import PATIENCE
+from support.ports import fixed_port
 
 FAILFAST = {"fail": "failfast", "idempotent": False}
 

@@ -27,10 +27,10 @@ from bee_plugins.observers.opentelemetry.attributes import (
     status_of,
 )
 from bee_plugins.observers.opentelemetry.observer import OpenTelemetry, OpenTelemetryOptions
-from faults.processes import fixed_port
 from faults.services import Calculator, serving
 from faults.users import BOTH, client_config, make_user
 from support.patience import PATIENCE
+from support.ports import fixed_port
 from support.telemetry import Telemetry, is_child
 
 CLIENT_DURATION, SERVER_DURATION = "rpc.client.call.duration", "rpc.server.call.duration"

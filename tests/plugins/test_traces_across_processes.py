@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import bee_core
-from faults.processes import fixed_port
 from faults.users import client_config
 from support import processes
 from support.patience import PATIENCE
+from support.ports import fixed_port
 
 PROGRAM = Path(__file__).with_name("traced_program.py")
 

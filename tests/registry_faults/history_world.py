@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import bee_core
 from cluster.load import Load
 from cluster.servers import ClusterServer, client_config, listed, urls, when
-from faults.processes import fixed_port
 from registry_faults.conftest import SAFE, World
 from support.consul_parts import ask
 from support.etcd_servers import etcdctl
 from support.patience import scaled
+from support.ports import fixed_port
 from support.tcp_relay import TcpRelay
 from support.zookeeper_rig import plain_client
 

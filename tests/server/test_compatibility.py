@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from contextlib import ExitStack
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 import bee_core
 from bee_core.errors import BeeError
 from bee_core.testing import MemoryRegistry
+from support.ports import fixed_address
 
 
 class Old:
@@ -116,8 +116,7 @@ def test_each_version_is_asked(serve, others, registry):
 
 
 def test_nodes_that_cannot_be_asked_keep_nobody_from_starting(serve, registry, caplog):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        closed = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    closed = f"tcp://{fixed_address()}"
     silent = serve(Old(), "1.2.0", register=False, describe=False)
     registry.publish("calc", closed, version="1.0.0")
     registry.publish("calc", silent.address, version="1.2.0")

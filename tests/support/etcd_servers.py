@@ -16,7 +16,8 @@ from pathlib import Path
 import trustme
 
 from support.patience import scaled
-from support.registry_processes import Etcd, free_port
+from support.ports import fixed_port
+from support.registry_processes import Etcd
 
 
 def etcdctl(server, *arguments):
@@ -87,7 +88,7 @@ class TlsEtcd(Etcd):
 
     def command(self, found):
         self.authority = trustme.CA()
-        self.url = f"https://127.0.0.1:{free_port()}"
+        self.url = f"https://127.0.0.1:{fixed_port()}"
         ca, cert, key = self.folder / "ca.pem", self.folder / "cert.pem", self.folder / "key.pem"
         self.authority.cert_pem.write_to_path(ca)
         issued = self.authority.issue_cert(*self.names)
@@ -147,7 +148,7 @@ def start_members(make, count=3):
     ``make`` makes a member that is not yet started.
     """
     members = [make(Member) for _ in range(count)]
-    peers = {f"m{index}": f"http://127.0.0.1:{free_port()}" for index in range(count)}
+    peers = {f"m{index}": f"http://127.0.0.1:{fixed_port()}" for index in range(count)}
     for name, member in zip(peers, members, strict=True):
         member.name, member.peers = name, peers
     with ThreadPoolExecutor(count) as threads:

@@ -17,9 +17,8 @@ from bee_core.cli.demo.registry_server import (
     EtcdServer,
     RegistryServer,
     ZooKeeperServer,
-    free_ports,
 )
-from faults.processes import fixed_port
+from support.ports import fixed_port
 from support.requirements import skip_or_fail
 
 if TYPE_CHECKING:
@@ -116,8 +115,3 @@ def require(kind: type[RegistryServer]) -> None:
     """Skip the test, or fail it, where a binary is missing."""
     if kind.find() is None:
         skip_or_fail(f"no server of {kind.protocol} is installed: {kind.install_hint}")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has at present."""
-    return free_ports(1)[0]

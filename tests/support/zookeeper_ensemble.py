@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from support.registry_processes import ZooKeeper, free_port, made
+from support.ports import fixed_port
+from support.registry_processes import ZooKeeper, made
 
 
 class Ensemble:
@@ -15,7 +16,7 @@ class Ensemble:
     """
 
     def __init__(self, folder):
-        ports = [(free_port(), free_port()) for _ in range(3)]
+        ports = [(fixed_port(), fixed_port()) for _ in range(3)]
         peers = [f"server.{n}=127.0.0.1:{a}:{b}" for n, (a, b) in enumerate(ports, 1)]
         self.members = []
         for number in range(1, 4):

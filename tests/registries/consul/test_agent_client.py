@@ -20,7 +20,8 @@ from bee_core.errors import RegistryError
 from bee_core.interfaces import Instance
 from bee_core.testing.registry_contract import FULL
 from support.consul_parts import BOUND, ask, following, registry_at
-from support.registry_processes import Consul, free_port
+from support.ports import fixed_port
+from support.registry_processes import Consul
 
 MASTER = "7d6c1bd7-2f9a-4f0a-8d6e-6a1a1a1a1a1a"
 POLICY = 'service_prefix "calc" { policy = "%s" } node_prefix "" { policy = "read" }'
@@ -342,7 +343,7 @@ def test_nobody_at_the_address():
                 ):
                     await request
 
-    run(scenario(f"127.0.0.1:{free_port()}"))
+    run(scenario(f"127.0.0.1:{fixed_port()}"))
 
 
 def test_one_who_takes_connections_and_says_nothing_is_given_up_in_time():

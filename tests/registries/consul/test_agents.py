@@ -13,7 +13,8 @@ from bee_core.interfaces import Instance
 from bee_core.terms.node import Node
 from bee_core.testing.registry_contract import FULL, Watching
 from support.consul_parts import BOUND, ask, ask_with_index, following, kept, registry_at
-from support.registry_processes import Consul, free_port, free_ports
+from support.ports import fixed_port
+from support.registry_processes import Consul
 
 
 class Server(Consul):
@@ -21,7 +22,7 @@ class Server(Consul):
 
     def __init__(self, folder, *arguments, **settings):
         super().__init__(folder, *arguments, **settings)
-        self.lan, self.rpc = free_ports(2)
+        self.lan, self.rpc = (fixed_port() for _ in range(2))
 
     def command(self, found):
         own = [
@@ -64,7 +65,7 @@ def cluster(start_registry):
 
 def test_the_first_that_answers_is_asked_and_stuck_to(consul):
     async def scenario():
-        dead = f"127.0.0.1:{free_port()}"
+        dead = f"127.0.0.1:{fixed_port()}"
         registry = registry_at(dead, consul.address)
         lease = await registry.register(Instance("calc-agents", FULL))
         assert registry.agents.current.where == f"http://{consul.address}"
@@ -81,7 +82,7 @@ def test_the_first_that_answers_is_asked_and_stuck_to(consul):
 
 def test_where_none_answers_each_is_named():
     async def scenario():
-        addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        addresses = [f"127.0.0.1:{fixed_port()}" for _ in range(2)]
         registry = registry_at(*addresses)
         with pytest.raises(ConnectionError) as caught:
             await registry.register(Instance("calc", FULL))
@@ -93,7 +94,7 @@ def test_where_none_answers_each_is_named():
 
 def test_a_refusal_is_the_answer_of_all(consul):
     async def scenario():
-        registry = registry_at(consul.address, f"127.0.0.1:{free_port()}", datacenter="nowhere")
+        registry = registry_at(consul.address, f"127.0.0.1:{fixed_port()}", datacenter="nowhere")
         with pytest.raises((RegistryError, ConnectionError), match="No path to datacenter"):
             await registry.watch("calc").__anext__()
         await registry.close()

@@ -15,7 +15,8 @@ from bee_plugins.registries.etcd3.registry import EtcdOptions, member_addresses
 from bee_plugins.registries.shared.servers import https_context
 from support.etcd_servers import AskingTlsEtcd, MisnamedTlsEtcd, TlsEtcd, enable_users, etcdctl
 from support.patience import scaled
-from support.registry_processes import Etcd, free_port
+from support.ports import fixed_port
+from support.registry_processes import Etcd
 from support.tcp_relay import TcpRelay
 
 KEY = b"/bee/rpc/calc/providers/a"
@@ -219,7 +220,7 @@ def test_plain_and_tls_mixed_up_are_said_so(start_registry):
 
 
 def test_the_next_address_is_asked_when_one_is_dead_and_then_kept(etcd):
-    dead = f"http://127.0.0.1:{free_port()}"
+    dead = f"http://127.0.0.1:{fixed_port()}"
 
     async def scenario(gateway):
         await get(gateway)
@@ -286,7 +287,7 @@ def test_whoever_loses_patience_asks_the_next_address_next_time(start_registry, 
 
 
 def test_no_address_of_use_is_an_oserror_that_names_them_all():
-    dead = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
+    dead = [f"http://127.0.0.1:{fixed_port()}" for _ in range(2)]
     with pytest.raises(
         ConnectionError, match=f"{dead[0]}: connection refused; {dead[1]}: connection refused"
     ):

@@ -17,6 +17,7 @@ from bee_core.testing import RegistryContract
 from bee_plugins.registries.shared.node_record import safe_name
 from bee_plugins.registries.zookeeper.registry import ZooKeeperOptions, ZooKeeperRegistry
 from support.patience import scaled
+from support.ports import fixed_address
 from support.registry_processes import ZooKeeper
 from support.zookeeper_rig import NODE, error_of, folder, instance, plain_client, run
 
@@ -202,9 +203,7 @@ def test_a_server_that_wants_credentials_says_so(start_registry):
 
 
 def dead_address():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{sock.getsockname()[1]}"
+    return fixed_address()
 
 
 def test_nobody_at_the_address_is_an_error_that_says_so_soon(zookeeper):

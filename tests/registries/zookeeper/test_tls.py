@@ -13,6 +13,7 @@ import pytest
 from bee_core.terms.node import Node
 from cluster.servers import when
 from support.patience import scaled
+from support.ports import fixed_port
 from support.registry_processes import ZooKeeper
 from support.zookeeper_rig import BOUND, error_of, instance, run
 
@@ -75,9 +76,7 @@ def certificates(tmp_path_factory):
 
 
 def tls_server(start_registry, home, name, *arguments):
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = fixed_port()
     start_registry(
         ZooKeeper,
         *(f"secureClientPort={port}", "secureClientPortAddress=127.0.0.1"),
