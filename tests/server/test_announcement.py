@@ -213,11 +213,10 @@ def test_a_client_takes_the_first_of_its_schemes(registry, tmp_path, schemes, ta
     rpc = {"registry": rpc["registry"], "client": {"calc": {"version": ">=1.0"}}}
     if schemes is not None:
         rpc["client"]["calc"]["schemes"] = schemes
-    with (
-        server.in_thread(),
-        bee_core.build_client({"bee": {"rpc": rpc}}, plugins=[registry]) as client,
-    ):
-        reply = bee_core.detailed(client.service("calc").three)
+    with server.in_thread():
+        wait_until(lambda: registry.nodes("calc"))
+        with bee_core.build_client({"bee": {"rpc": rpc}}, plugins=[registry]) as client:
+            reply = bee_core.detailed(client.service("calc").three)
         assert reply.value == 3
         assert parse(reply.node.url).scheme == taken
         assert {parse(url).scheme for url in reply.node.addresses} == {"tcp", "unix"}

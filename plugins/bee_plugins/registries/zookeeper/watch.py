@@ -136,7 +136,8 @@ class ServiceView:
                 stat = await self.session.request(
                     lambda client: client.exists_async(path, watch=on_event)
                 )
-                self._to_list = stat is not None
+                if stat is not None:  # else it stays as it is: the watch may have fired already
+                    self._to_list = True
         except BaseException:
             # Also if it was cancelled between the two requests: the next look is a first one.
             self._to_list = True
