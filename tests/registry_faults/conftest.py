@@ -50,7 +50,7 @@ class World:
             "address": self.registry.address,
             "heartbeat_interval": HEARTBEATS[name],
         }
-        self.lease = LEASES[name]
+        self.lease, self.heartbeat = LEASES[name], HEARTBEATS[name]
         self.servers = []
         self._clients = []
         self._lists = 0
