@@ -190,7 +190,7 @@ class BlockingConnection(Leaving):
                     busy_poll is not None
                     and busy_poll.worth_it
                     and busy_poll.look(self.pollin.poll, self._clock, now, left)
-                ) or (parted and seconds is not None and bool(self.pollin.poll(0)))
+                ) or (parted and seconds is not None and left <= 0 and bool(self.pollin.poll(0)))
                 data = self._receive(until, left, ready)
             else:
                 data, self._said, busy_poll = self._said, None, None
